@@ -1,0 +1,98 @@
+"""The command `onnxpress`: a table of subcommands, each imported only when it is called.
+
+`onnxpress --help` stays quick because help texts stand in the table; a test holds that it imports no numpy.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+import traceback
+from typing import NoReturn
+
+import click
+
+from onnxpress.core.errors import OnnxpressError
+
+COMMANDS: dict[str, tuple[str, str]] = {
+    "train": ("onnxpress.training.cli:train", "Train a recipe; writes a run folder."),
+    "export": ("onnxpress.export.cli:export", "Convert a model to ONNX, measure equivalence, publish a version."),
+    "verify": ("onnxpress.export.cli:verify", "Check a published version, or compare a model with its source."),
+    "inspect": ("onnxpress.serving.cli.inspect:inspect", "Show a model's signature, contract and evidence."),
+    "serve": ("onnxpress.serving.cli.serve:serve", "Serve a model or a repository over HTTP."),
+    "predict": ("onnxpress.serving.cli.predict:predict", "Ask a model, or a running server, for answers."),
+    "doctor": ("onnxpress.serving.cli.doctor:doctor", "Show what is installed here and what is missing."),
+}
+
+
+class LazyGroup(click.Group):
+    """A click group whose subcommands are named by dotted path and imported on use."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        module, _, attribute = COMMANDS[cmd_name][0].partition(":")
+        command = getattr(importlib.import_module(module), attribute)
+        assert isinstance(command, click.Command)
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
+            ctx.fail(f"no command {args[0]!r}; there are: {', '.join(COMMANDS)}")
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, help_text) for name, (_, help_text) in COMMANDS.items()])
+
+
+def _version(ctx: click.Context, _param: click.Parameter, value: bool) -> None:
+    if value and not ctx.resilient_parsing:
+        from importlib.metadata import version
+
+        click.echo(f"onnxpress {version('onnxpress')}")
+        ctx.exit()
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+@click.option("--version", is_flag=True, is_eager=True, expose_value=False, callback=_version, help="Show the version.")
+def root(debug: bool) -> None:
+    """Train in PyTorch or TensorFlow, export to ONNX, measure that it says the same, serve it light."""
+
+
+def main(args: list[str] | None = None) -> NoReturn:
+    """Run the command line and exit: 0 done, 1 refused or failed, 2 wrong usage."""
+    arguments = sys.argv[1:] if args is None else args
+    debug = "--debug" in arguments
+    # --debug is taken wherever it stands: nobody wants to learn where it goes while an error is on the screen.
+    arguments = [argument for argument in arguments if argument != "--debug"]
+    try:
+        code = root.main(arguments, prog_name="onnxpress", standalone_mode=False)
+        sys.exit(code if isinstance(code, int) else 0)
+    except click.exceptions.Exit as stop:
+        sys.exit(stop.exit_code)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("interrupted", err=True)
+        sys.exit(130)
+    except OnnxpressError as error:
+        if debug:
+            traceback.print_exc()
+        click.echo(f"error: {error}", err=True)
+        sys.exit(error.exit_code)
+    except BrokenPipeError:
+        sys.stderr.close()
+        sys.exit(1)
+    except Exception as error:
+        if debug:
+            traceback.print_exc()
+        click.echo(f"internal error: {type(error).__name__}: {error}\n  hint: run again with --debug", err=True)
+        sys.exit(1)

@@ -1,0 +1,53 @@
+"""The exceptions of onnxpress, each a sentence for a person: what happened, in what, and what to do next.
+
+OnnxpressError            exit 1
+├── UsageError            exit 2   the command, recipe or specification itself is wrong
+├── MissingExtra          exit 1   a package that this step needs is not installed
+├── BadData               exit 1   data that cannot be used: missing column, wrong shape, torn file
+├── BadModel              exit 1   a model or published version that cannot be loaded or converted
+│   └── CorruptVersion    exit 1   a version folder whose files are not what its manifest says
+└── NotEquivalent         exit 1   the export does not say the same as its source; nothing was published
+"""
+
+from __future__ import annotations
+
+
+class OnnxpressError(Exception):
+    """What happened (`what`), in which file, field or model (`where`), and how to mend it (`hint`)."""
+
+    exit_code = 1
+
+    def __init__(self, what: str, *, where: str | None = None, hint: str | None = None) -> None:
+        self.what, self.where, self.hint = what, where, hint
+        super().__init__(what, where, hint)
+
+    def __str__(self) -> str:
+        where = f"{self.where}: " if self.where else ""
+        hint = f"\n  hint: {self.hint}" if self.hint else ""
+        return f"{where}{self.what}{hint}"
+
+
+class UsageError(OnnxpressError):
+    """The command line, recipe or specification is wrong; nothing was started."""
+
+    exit_code = 2
+
+
+class MissingExtra(OnnxpressError):
+    """A package that this step needs is not installed; the hint holds the pip line that brings it."""
+
+
+class BadData(OnnxpressError):
+    """Data that cannot be used; `where` names file, row and column as far as they are known."""
+
+
+class BadModel(OnnxpressError):
+    """A model that cannot be loaded, converted or run."""
+
+
+class CorruptVersion(BadModel):
+    """A version folder whose files are missing or differ from what its manifest says."""
+
+
+class NotEquivalent(OnnxpressError):
+    """The export does not say the same as its source, or cannot be shown to; nothing was published."""

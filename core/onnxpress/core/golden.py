@@ -1,0 +1,83 @@
+"""`golden.npz`: stored inputs with the reference's outputs and their noise floors, replayed wherever the model loads.
+
+A plain numpy archive without pickle. Entries are `<case>/input/<name>`, `<case>/output/<name>` and
+`<case>/floor/<name>`; a floor has the output's shape and dtype float64, in the output's own units.
+"""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from onnxpress.core.errors import CorruptVersion
+
+FILE_NAME = "golden.npz"
+Array = np.ndarray[Any, np.dtype[Any]]
+
+
+@dataclass(frozen=True)
+class Golden:
+    """One case: what went in, what the reference answered, and how far that answer is from the truth (1 floor)."""
+
+    inputs: dict[str, Array]
+    outputs: dict[str, Array]
+    floors: dict[str, Array] = field(default_factory=dict)
+
+
+def write(path: Path, cases: Sequence[Golden]) -> None:
+    """Write the cases, compressed. Strings are stored as fixed-width Unicode, so no pickle is needed to read them."""
+    entries: dict[str, Array] = {}
+    for number, case in enumerate(cases):
+        for kind, tensors in (("input", case.inputs), ("output", case.outputs), ("floor", case.floors)):
+            for name, value in tensors.items():
+                entries[f"{number}/{kind}/{name}"] = value.astype(np.str_) if value.dtype == object else value
+    np.savez_compressed(path, allow_pickle=False, **entries)
+
+
+def read(path: Path) -> list[Golden]:
+    """Read the cases back. Raises CorruptVersion if the archive is torn or holds something else."""
+    cases: dict[int, Golden] = {}
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            for key in archive.files:
+                number, kind, name = key.split("/", 2)
+                case = cases.setdefault(int(number), Golden({}, {}, {}))
+                value = archive[key]
+                value = value.astype(object) if value.dtype.kind == "U" else value
+                {"input": case.inputs, "output": case.outputs, "floor": case.floors}[kind][name] = value
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        raise CorruptVersion(f"the golden samples cannot be read: {error}", where=str(path)) from None
+    return [cases[number] for number in sorted(cases)]
+
+
+def worst_multiple(case: Golden, answers: dict[str, Array]) -> dict[str, float]:
+    """Per output, the largest |answer - reference| in noise floors; inf where dtype, shape or a value's kind differs.
+
+    Numbers are compared in float64. NaN equals NaN and an infinity equals itself. Integers, booleans and strings must
+    be equal (0 or inf), unless the case has a floor for them, where 1 marks an element that may differ (a near-tie).
+    """
+    return {
+        name: _multiple(expected, answers.get(name), case.floors.get(name)) for name, expected in case.outputs.items()
+    }
+
+
+def _multiple(expected: Array, answer: Array | None, floor: Array | None) -> float:
+    if answer is None or answer.shape != expected.shape or answer.dtype != expected.dtype:
+        return float("inf")
+    if expected.size == 0:
+        return 0.0
+    if expected.dtype.kind not in "fV":
+        differs = np.asarray(answer != expected)
+        return float("inf") if bool((differs if floor is None else differs & (floor == 0)).any()) else 0.0
+    reference, value = expected.astype(np.float64), answer.astype(np.float64)
+    same = (reference == value) | (np.isnan(reference) & np.isnan(value))
+    with np.errstate(invalid="ignore", divide="ignore"):
+        error = np.where(same, 0.0, np.abs(value - reference))
+        unit = np.zeros_like(error) if floor is None else floor
+        multiples = np.where(same, 0.0, error / unit)
+    return float(np.where(np.isnan(multiples), np.inf, multiples).max())

@@ -1,0 +1,94 @@
+"""`manifest.json`: what a published version is, what it accepts and answers, and what was measured of it."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+from onnxpress.core.errors import CorruptVersion
+from onnxpress.core.tensors import TensorSpec
+
+FORMAT = 1
+FILE_NAME = "manifest.json"
+
+
+class SessionSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """The ONNX Runtime session options under which the model was measured; the engine serves with the same."""
+
+    optimization: Literal["none", "basic", "extended", "all"] = "all"
+    disabled_optimizers: list[str] = []
+    config: dict[str, str] = {}
+
+
+class Source(msgspec.Struct, frozen=True, kw_only=True):
+    """Where the version came from: how it was named, its framework, and the seed of its training if known."""
+
+    reference: str
+    framework: str
+    framework_version: str
+    converter: str
+    parameters: int | None = None
+    seed: int | None = None
+
+
+class EquivalenceSummary(msgspec.Struct, frozen=True, kw_only=True):
+    """The verdict of `equivalence.json`: the worst error of any output, in noise floors, against the accepted limit."""
+
+    equivalent: bool
+    worst_multiple: float
+    limit: float
+    floor: str
+
+
+class FileDigest(msgspec.Struct, frozen=True, kw_only=True):
+    """Size in bytes and SHA-256 (lower-case hex) of one file of the version."""
+
+    size: int
+    sha256: str
+
+
+class Manifest(msgspec.Struct, frozen=True, kw_only=True):
+    """One published version. Unknown fields are ignored on reading, so that newer writers stay readable."""
+
+    format: int = FORMAT
+    name: str
+    version: int = 0
+    created: str
+    inputs: list[TensorSpec]
+    outputs: list[TensorSpec]
+    labels: dict[str, list[str]] = {}
+    """output name → the label of each class or value, in order"""
+    thresholds: dict[str, float] = {}
+    """output name → the threshold that it was decided with"""
+    batch_safe: bool = False
+    """whether a row's answer was measured to be the same alone and in a batch; the server batches only then"""
+    opset: int
+    ir_version: int
+    session: SessionSettings = SessionSettings()
+    equivalence: EquivalenceSummary
+    source: Source
+    versions: dict[str, str] = {}
+    """package name → version at the time of export"""
+    files: dict[str, FileDigest] = {}
+    """every file of the version but the manifest itself"""
+
+
+def encode(manifest: Manifest) -> bytes:
+    """The manifest as indented JSON."""
+    return msgspec.json.format(msgspec.json.encode(manifest), indent=2) + b"\n"
+
+
+def decode(content: bytes, *, where: str) -> Manifest:
+    """Read a manifest. Raises CorruptVersion naming the field that is wrong, or a format newer than this program."""
+    try:
+        manifest = msgspec.json.decode(content, type=Manifest)
+    except msgspec.MsgspecError as error:
+        raise CorruptVersion(f"the manifest cannot be read: {error}", where=where, hint="export it again") from None
+    if manifest.format > FORMAT:
+        raise CorruptVersion(
+            f"the manifest has format {manifest.format}, this onnxpress reads up to {FORMAT}",
+            where=where,
+            hint="upgrade onnxpress",
+        )
+    return manifest

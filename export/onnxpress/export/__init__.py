@@ -1,0 +1,1 @@
+"""From a trained model to a published ONNX version whose equivalence was measured."""

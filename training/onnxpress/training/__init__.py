@@ -1,0 +1,1 @@
+"""Recipes, data, model families and one fit loop per framework."""

@@ -1,0 +1,137 @@
+"""Inputs to measure on: the author's rows, generated ones over the declared domain, and edge cases; all seeded."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from onnxpress.core.errors import BadData, UsageError
+from onnxpress.core.tensors import FLOATS, TensorSpec
+
+Array = np.ndarray[Any, np.dtype[Any]]
+BATCHES = (1, 2, 3, 7, 64)
+_SEED = 20_240_229
+_SEQUENCE = 8  # the size of a named dimension of which nobody gave an example
+
+
+@dataclass(frozen=True)
+class Case:
+    """Feeds of one run. Cases of one `kind` share a noise floor: their values have the same scale."""
+
+    kind: str
+    name: str
+    batch: int
+    feeds: dict[str, Array]
+
+
+def cases(specs: Sequence[TensorSpec], samples: Mapping[str, Array]) -> list[Case]:
+    """The cases of one measurement, the same for the same specs and samples.
+
+    Real rows at every batch size when there are samples; generated rows at every batch size, within the samples' range
+    or the declared domain; zeros, large and tiny values; every other named dimension small and large.
+    """
+    _check(specs, samples)
+    generator = np.random.default_rng(_SEED)
+    found: list[Case] = []
+    if samples:
+        for batch in BATCHES:
+            feeds = _pick(specs, samples, batch, generator)
+            found.append(Case("samples", f"samples, batch {batch}", batch, feeds))
+    for batch in BATCHES:
+        feeds = generate(specs, samples, {"batch": batch}, generator)
+        found.append(Case("generated", f"generated, batch {batch}", batch, feeds))
+    for kind, scale in (("zeros", 0.0), ("large", 1e3), ("tiny", 1e-6)):
+        if any(spec.dtype in FLOATS for spec in specs):
+            feeds = generate(specs, samples, {"batch": 3}, generator)
+            for spec in specs:
+                if spec.dtype in FLOATS:
+                    feeds[spec.name] = (feeds[spec.name] * scale).astype(spec.dtype)
+            found.append(Case(kind, f"{kind}, batch 3", 3, feeds))
+    example = _example_sizes(specs, samples)
+    for name in sorted({name for spec in specs for name in spec.named_dimensions} - {"batch"}):
+        usual = example.get(name, _SEQUENCE)
+        for size in sorted({1, 2, usual + 1, 2 * usual + 1}):
+            feeds = generate(specs, samples, {"batch": 2, name: size}, generator)
+            found.append(Case(f"{name} {size}", f"{name} {size}, batch 2", 2, feeds))
+    return found
+
+
+def generate(
+    specs: Sequence[TensorSpec], samples: Mapping[str, Array], sizes: Mapping[str, int], generator: np.random.Generator
+) -> dict[str, Array]:
+    """Random values within each input's declared domain, else its samples' range, else standard normal or {0, 1}."""
+    known = {**_example_sizes(specs, samples), **sizes}
+    feeds = {}
+    for spec in specs:
+        shape = tuple(known.get(size, _SEQUENCE) if isinstance(size, str) else size for size in spec.shape)
+        feeds[spec.name] = _draw(spec, shape, samples.get(spec.name), generator)
+    return feeds
+
+
+def _draw(spec: TensorSpec, shape: tuple[int, ...], sample: Array | None, generator: np.random.Generator) -> Array:
+    domain = spec.domain
+    if spec.dtype == "string":
+        words = domain.values if domain and domain.values else None
+        vocabulary = words or (sorted(set(sample.astype(str).ravel().tolist())) if sample is not None else [""])
+        return np.array(generator.choice(np.array(vocabulary, object), shape), object)
+    if spec.dtype == "bool":
+        return generator.integers(0, 2, shape).astype(bool)
+    low, high = (domain.low, domain.high) if domain else (None, None)
+    if spec.dtype not in FLOATS:
+        low = low if low is not None else (sample.min() if sample is not None and sample.size else 0)
+        high = high if high is not None else (sample.max() if sample is not None and sample.size else 1)
+        return generator.integers(int(low), int(high) + 1, shape).astype(spec.dtype)
+    if low is not None and high is not None:
+        return generator.uniform(low, high, shape).astype(spec.dtype)
+    if sample is None or sample.size == 0:
+        return generator.standard_normal(shape).astype(spec.dtype)
+    rows = np.where(np.isfinite(sample), sample, 0).reshape(sample.shape[0], -1)
+    same_rows = sample.shape[1:] == shape[1:]
+    bottom, top = (rows.min(0), rows.max(0)) if same_rows else (rows.min(), rows.max())
+    flat = (shape[0], rows.shape[1]) if same_rows else shape
+    return generator.uniform(bottom, top, flat).reshape(shape).astype(spec.dtype)
+
+
+def _pick(
+    specs: Sequence[TensorSpec], samples: Mapping[str, Array], batch: int, generator: np.random.Generator
+) -> dict[str, Array]:
+    """`batch` of the author's rows, the same rows of every input; all of them once before any is repeated."""
+    rows = next(samples[spec.name].shape[0] for spec in specs if spec.shape)
+    order = np.resize(generator.permutation(rows), batch)
+    return {
+        spec.name: (samples[spec.name][order] if spec.shape and spec.shape[0] == "batch" else samples[spec.name])
+        for spec in specs
+    }
+
+
+def _example_sizes(specs: Sequence[TensorSpec], samples: Mapping[str, Array]) -> dict[str, int]:
+    return {
+        name: size
+        for spec in specs
+        if spec.name in samples
+        for name, size in zip(spec.shape[1:], samples[spec.name].shape[1:], strict=True)
+        if isinstance(name, str)
+    }
+
+
+def _check(specs: Sequence[TensorSpec], samples: Mapping[str, Array]) -> None:
+    if not samples:
+        return
+    for spec in specs:
+        if spec.name not in samples:
+            raise UsageError(
+                f"there are samples of {', '.join(sorted(samples))}, but none of the input {spec.name!r}",
+                hint="name the arrays of the .npz after the model's inputs",
+            )
+        sample = samples[spec.name]
+        fits = len(sample.shape) == len(spec.shape) and all(
+            isinstance(wanted, str) or wanted == size for wanted, size in zip(spec.shape, sample.shape, strict=True)
+        )
+        if not fits:
+            raise BadData(f"the samples of {spec.name!r} have shape {list(sample.shape)}; the input is {spec}")
+        kind = "string" if sample.dtype.kind in "UO" else str(sample.dtype)
+        if kind != spec.dtype:
+            raise BadData(f"the samples of {spec.name!r} are {kind}; the input is {spec}")

@@ -1,0 +1,159 @@
+"""The measurement: the reference's answers against an ONNX session's, on every case and every rung of the ladder."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+
+from onnxpress.core.golden import Golden, worst_multiple
+from onnxpress.core.tensors import TensorSpec
+from onnxpress.export.equivalence.inputs import Case
+from onnxpress.export.equivalence.noise_floor import golden_cases
+from onnxpress.export.equivalence.reference import Reference
+from onnxpress.export.equivalence.report import CaseFigure, Check, OutputFigure, Report, Rung
+
+Array = np.ndarray[Any, np.dtype[Any]]
+LIMIT = 10.0
+"""Accepted multiple of the noise floor: sound exports were seen up to 8.2, wrong ones from 700 on (DESIGN 7.3)."""
+_GOLDEN_BYTES = 256 * 1024
+
+
+class Runnable(Protocol):
+    """Anything that answers feeds: the serving engine, or a stand-in in a test."""
+
+    def run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
+        """Output name → array."""
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """The report, and the cases that travel with the version as golden samples."""
+
+    report: Report
+    goldens: list[Golden]
+
+
+def measure(
+    reference: Reference,
+    rungs: Mapping[str, Runnable],
+    cases: Sequence[Case],
+    outputs: Sequence[TensorSpec],
+    *,
+    checks: Sequence[Check] = (),
+    environment: Mapping[str, str] | None = None,
+    limit: float = LIMIT,
+) -> Measurement:
+    """Compare every rung with the reference on every case; the last rung is what will be served.
+
+    The verdict holds when every check passed and no output of any rung is further than `limit` noise floors from the
+    reference. Batching is judged on the served rung alone.
+    """
+    goldens, method = golden_cases(reference, cases, outputs, limit)
+    served_name = list(rungs)[-1]
+    ladder, served_answers = [], []
+    for name, candidate in rungs.items():
+        answers = [candidate.run(case.feeds) for case in cases]
+        multiples = [worst_multiple(golden, answer) for golden, answer in zip(goldens, answers, strict=True)]
+        ladder.append(Rung(name=name, worst_multiple=max(max(m.values()) for m in multiples)))
+        if name == served_name:
+            served_answers, served_multiples = answers, multiples
+    figures = [
+        CaseFigure(name=case.name, batch=case.batch, multiples=found)
+        for case, found in zip(cases, served_multiples, strict=True)
+    ]
+    batch = rows_alone(rungs[served_name], cases, goldens, served_answers, outputs)
+    worst = max(rung.worst_multiple for rung in ladder)
+    return Measurement(
+        report=Report(
+            equivalent=worst <= limit and all(check.passed for check in checks),
+            worst_multiple=worst,
+            limit=limit,
+            floor=method,
+            batch_safe=batch <= limit,
+            batch_multiple=batch,
+            outputs=[_figure(spec, cases, goldens, served_answers, served_multiples) for spec in outputs],
+            cases=figures,
+            ladder=ladder,
+            checks=list(checks),
+            environment=dict(environment or {}),
+        ),
+        goldens=choose_goldens(cases, goldens, served_multiples),
+    )
+
+
+def rows_alone(
+    candidate: Runnable,
+    cases: Sequence[Case],
+    goldens: Sequence[Golden],
+    answers: Sequence[dict[str, Array]],
+    outputs: Sequence[TensorSpec],
+) -> float:
+    """The worst multiple between a row's answer alone and in a batch; inf where an output has no row for each row."""
+    if any(not spec.shape or spec.shape[0] != "batch" for spec in outputs):
+        return math.inf
+    worst = 0.0
+    for case, golden, answer in zip(cases, goldens, answers, strict=True):
+        if not 1 < case.batch <= 7:
+            continue
+        if any(value.ndim == 0 or value.shape[0] != case.batch for value in case.feeds.values()):
+            return math.inf
+        rows = [
+            candidate.run({name: value[row : row + 1] for name, value in case.feeds.items()})
+            for row in range(case.batch)
+        ]
+        alone = {name: np.concatenate([row[name] for row in rows]) for name in golden.outputs}
+        together = Golden(golden.inputs, {name: answer[name] for name in golden.outputs}, golden.floors)
+        worst = max(worst, *worst_multiple(together, alone).values())
+    return worst
+
+
+def choose_goldens(
+    cases: Sequence[Case], goldens: Sequence[Golden], multiples: Sequence[Mapping[str, float]]
+) -> list[Golden]:
+    """Few and small: the worst case seen, a lone row and a batch of seven, as far as each fits in 256 KiB."""
+    by_worst = sorted(range(len(cases)), key=lambda number: -max(multiples[number].values()))
+    small = [number for number in by_worst if _size(goldens[number]) <= _GOLDEN_BYTES] or by_worst[-1:]
+    chosen = small[:1]
+    for batch in (1, 7):
+        chosen += [number for number in small if cases[number].batch == batch and number not in chosen][:1]
+    return [goldens[number] for number in sorted(chosen)]
+
+
+def _size(golden: Golden) -> int:
+    return sum(value.nbytes for part in (golden.inputs, golden.outputs, golden.floors) for value in part.values())
+
+
+def _figure(
+    spec: TensorSpec,
+    cases: Sequence[Case],
+    goldens: Sequence[Golden],
+    answers: Sequence[dict[str, Array]],
+    multiples: Sequence[Mapping[str, float]],
+) -> OutputFigure:
+    number = max(range(len(cases)), key=lambda index: multiples[index][spec.name])
+    expected, floor = goldens[number].outputs[spec.name], goldens[number].floors[spec.name]
+    answer = answers[number].get(spec.name)
+    largest, at_floor, near = math.inf, 0.0, 0
+    if spec.dtype.startswith(("float", "bfloat")):
+        if answer is not None and answer.shape == expected.shape and expected.size:
+            with np.errstate(invalid="ignore"):
+                error = np.nan_to_num(np.abs(answer.astype(np.float64) - expected.astype(np.float64)), nan=0.0)
+            place = np.unravel_index(int(np.argmax(error / floor)), error.shape)
+            largest, at_floor = float(error[place]), float(floor[place])
+    else:
+        near = int(sum(golden.floors[spec.name].sum() for golden in goldens))
+        if answer is not None and answer.shape == expected.shape:
+            largest = float(np.count_nonzero(answer != expected))
+    return OutputFigure(
+        name=spec.name,
+        dtype=spec.dtype,
+        worst_multiple=multiples[number][spec.name],
+        worst_case=cases[number].name,
+        largest_error=largest,
+        floor=at_floor,
+        near_ties=near,
+    )

@@ -1,0 +1,112 @@
+"""The noise floor: how far the framework's own float32 answer is from the truth.
+
+The truth is the same network in float64. Where that cannot run, the floor is how far the answer moves when the float
+inputs move by one unit in the last place: an exporter may not be asked for more than the input's own precision.
+
+A floor is pooled over all cases of one kind, per channel (last axis) when there are enough values for a channel to
+show its own noise, and over the whole output otherwise. It is never less than the dtype's epsilon times the pool's
+scale: a reference that happens to be exact does not make the smallest rounding of the export an error.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Literal
+
+import numpy as np
+
+from onnxpress.core.errors import NotEquivalent
+from onnxpress.core.golden import Golden
+from onnxpress.core.processing import Threshold
+from onnxpress.core.tensors import TensorSpec
+from onnxpress.export.conversion import TruthUnavailable
+from onnxpress.export.equivalence.inputs import Case
+from onnxpress.export.equivalence.reference import Reference
+
+Array = np.ndarray[Any, np.dtype[Any]]
+Method = Literal["float64", "ulp"]
+_ROWS_PER_CHANNEL = 32
+
+
+def golden_cases(
+    reference: Reference, cases: Sequence[Case], outputs: Sequence[TensorSpec], limit: float
+) -> tuple[list[Golden], Method]:
+    """The reference's answer and noise floor for every case, and how the floor was found.
+
+    For a non-float output the floor marks near-ties with 1: elements that the truth decides otherwise than the
+    reference, or whose score lies within `limit` floors of its threshold.
+    """
+    answers = [reference.run(case.feeds) for case in cases]
+    try:
+        truths = [reference.run(_widened(case.feeds), "float64") for case in cases]
+        method: Method = "float64"
+    except TruthUnavailable:
+        truths = [reference.run(_moved(case.feeds), "float32") for case in cases]
+        method = "ulp"
+    thresholds = {step.output: step for step in reference.processing.after if isinstance(step, Threshold)}
+    names = {spec.name for spec in outputs}
+    wanted = names | {step.input for name, step in thresholds.items() if name in names}
+    for name in sorted(wanted):
+        if name not in answers[0]:
+            raise NotEquivalent(f"the reference does not produce the output {name!r}; it has {', '.join(answers[0])}")
+    floors: list[dict[str, Array]] = [{} for _ in cases]
+    for kind in dict.fromkeys(case.kind for case in cases):
+        members = [number for number, case in enumerate(cases) if case.kind == kind]
+        for name in wanted:
+            pooled = pool([answers[n][name] for n in members], [truths[n][name] for n in members])
+            for number, floor in zip(members, pooled, strict=True):
+                floors[number][name] = floor
+    for number in range(len(cases)):
+        for name, step in thresholds.items():
+            if name in names:
+                distance = np.abs(answers[number][step.input].astype(np.float64) - step.value)
+                floors[number][name] = np.maximum(floors[number][name], distance <= limit * floors[number][step.input])
+    goldens = [
+        Golden(case.feeds, {n: answer[n] for n in names}, {n: floor[n] for n in names})
+        for case, answer, floor in zip(cases, answers, floors, strict=True)
+    ]
+    return goldens, method
+
+
+def pool(references: Sequence[Array], truths: Sequence[Array]) -> list[Array]:
+    """One floor array (float64, the output's shape) per case; for non-float outputs 1 where the truth differs."""
+    if references[0].dtype.kind != "f":
+        return [np.asarray(r != t, np.float64) for r, t in zip(references, truths, strict=True)]
+    last = references[0].shape[-1] if references[0].ndim >= 2 else None
+    rows = sum(r.size // last if last else 0 for r in references)
+    by_channel = last is not None and rows >= _ROWS_PER_CHANNEL and all(r.shape[-1:] == (last,) for r in references)
+    epsilon = float(np.finfo(references[0].dtype).eps)
+    noise = _largest((np.abs(_finite(r) - _finite(t)) for r, t in zip(references, truths, strict=True)), by_channel)
+    scale = _largest((np.abs(_finite(t)) for t in truths), by_channel)
+    whole = float(np.max(scale, initial=0.0))
+    # A channel that is all zeros has no scale of its own; the output's then stands in.
+    floor = np.maximum(noise, epsilon * np.where(scale == 0, whole, scale))
+    floor = np.maximum(floor, np.finfo(np.float32).smallest_subnormal)
+    return [np.broadcast_to(floor, r.shape) if by_channel else np.full(r.shape, floor) for r in references]
+
+
+def _largest(arrays: Iterable[Array], by_channel: bool) -> Array:
+    parts = [a.reshape(-1, a.shape[-1]).max(0, initial=0) if by_channel else a.max(initial=0) for a in arrays]
+    result: Array = np.max(np.stack(parts), axis=0)
+    return result
+
+
+def _finite(values: Array) -> Array:
+    """As float64, with NaN and infinity as 0: they are compared by kind, not by distance."""
+    return np.nan_to_num(values.astype(np.float64), nan=0.0, posinf=0.0, neginf=0.0)
+
+
+def _widened(feeds: Mapping[str, Array]) -> dict[str, Array]:
+    return {name: value.astype(np.float64) if value.dtype.kind == "f" else value for name, value in feeds.items()}
+
+
+def _moved(feeds: Mapping[str, Array]) -> dict[str, Array]:
+    """Every float moved by one unit in the last place, up or down by a seeded coin."""
+    generator = np.random.default_rng(0)
+    moved = {}
+    for name, value in feeds.items():
+        if value.dtype.kind == "f":
+            direction = np.where(generator.integers(0, 2, value.shape) == 1, np.inf, -np.inf).astype(value.dtype)
+            value = np.nextafter(value, direction)
+        moved[name] = value
+    return moved

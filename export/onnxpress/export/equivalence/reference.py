@@ -1,0 +1,32 @@
+"""The reference: the framework's network between the numpy forms of its processing, in float32 and in float64."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from onnxpress.core.processing import Processing, apply
+from onnxpress.core.tensors import TensorSpec
+from onnxpress.export.conversion import Network, Precision
+
+Array = np.ndarray[Any, np.dtype[Any]]
+
+
+class Reference:
+    """Raw inputs → every tensor of the pipeline by name: the network's outputs and each processing step's."""
+
+    def __init__(self, network: Network, processing: Processing, inputs: list[TensorSpec]) -> None:
+        self.network, self.processing, self.inputs = network, processing, inputs
+
+    def run(self, feeds: dict[str, Array], precision: Precision = "float32") -> dict[str, Array]:
+        """The answer in `precision`. Raises TruthUnavailable where the network cannot run in float64."""
+        tensors = apply(self.processing.before, feeds, dtype=precision)
+        network_feeds = {spec.name: tensors[spec.name] for spec in self.network.inputs}
+        tensors |= self.network.run(network_feeds, precision)
+        return apply(self.processing.after, tensors, dtype=precision)
+
+    def network_feeds(self, feeds: dict[str, Array]) -> dict[str, Array]:
+        """What the network itself receives for these raw inputs."""
+        tensors = apply(self.processing.before, feeds)
+        return {spec.name: tensors[spec.name] for spec in self.network.inputs}

@@ -1,0 +1,91 @@
+"""`equivalence.json`: what was measured, on what, and the verdict."""
+
+from __future__ import annotations
+
+import math
+
+import msgspec
+
+FORMAT = 1
+FILE_NAME = "equivalence.json"
+
+
+class Check(msgspec.Struct, frozen=True, kw_only=True):
+    """One thing looked at besides the numbers."""
+
+    name: str
+    passed: bool
+    detail: str = ""
+
+
+class OutputFigure(msgspec.Struct, frozen=True, kw_only=True):
+    """One output over all cases. A multiple is |ONNX - reference| in noise floors; null stands for infinity."""
+
+    name: str
+    dtype: str
+    worst_multiple: float
+    worst_case: str
+    largest_error: float
+    """in the output's own units; for a non-float output the number of elements that differ"""
+    floor: float
+    """the noise floor where the largest error was seen"""
+    near_ties: int = 0
+    """non-float outputs: elements that may be decided either way, because they lie within the noise of a threshold"""
+
+
+class CaseFigure(msgspec.Struct, frozen=True, kw_only=True):
+    """The worst multiple of each output on one case."""
+
+    name: str
+    batch: int
+    multiples: dict[str, float]
+
+
+class Rung(msgspec.Struct, frozen=True, kw_only=True):
+    """One rung of the ladder from the framework to what is served, and the worst multiple on it."""
+
+    name: str
+    worst_multiple: float
+
+
+class Report(msgspec.Struct, frozen=True, kw_only=True):
+    """The evidence that travels with a version."""
+
+    format: int = FORMAT
+    equivalent: bool
+    worst_multiple: float
+    limit: float
+    floor: str
+    """`float64`: distance from the float64 truth; `ulp`: movement under one-ulp input changes"""
+    batch_safe: bool
+    batch_multiple: float
+    """rows alone against the same rows in a batch, worst multiple"""
+    outputs: list[OutputFigure]
+    cases: list[CaseFigure]
+    ladder: list[Rung]
+    checks: list[Check]
+    not_measured: list[str] = []
+    environment: dict[str, str] = {}
+
+    def __str__(self) -> str:
+        verdict = "equivalent" if self.equivalent else "NOT equivalent"
+        lines = [f"{verdict}: worst {multiple(self.worst_multiple)} of {self.limit:g} noise floors ({self.floor})"]
+        lines += [
+            f"  {figure.name}: {multiple(figure.worst_multiple)} floors, largest error {figure.largest_error:.3g} "
+            f"({figure.worst_case})"
+            for figure in self.outputs
+        ]
+        lines += [f"  failed: {check.name}: {check.detail}" for check in self.checks if not check.passed]
+        return "\n".join(lines)
+
+
+def multiple(value: float) -> str:
+    """A multiple for people: two significant digits, `inf` where dtype, shape or kind differ."""
+    return (
+        f"{value:.2g}" if math.isfinite(value) and value < 100 else (f"{value:,.0f}" if math.isfinite(value) else "inf")
+    )
+
+
+def encode(report: Report) -> bytes:
+    """The report as indented JSON; infinities become null, as JSON has none."""
+    return msgspec.json.format(msgspec.json.encode(report), indent=2) + b"\n"

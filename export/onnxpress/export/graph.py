@@ -1,0 +1,175 @@
+"""The converted graph made presentable: the author's names, named dimensions, no local paths, no training leftovers."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any
+
+from onnxpress.core.errors import BadModel, NotEquivalent
+from onnxpress.core.tensors import TensorSpec
+from onnxpress.export.conversion import MAX_IR_VERSION
+
+if TYPE_CHECKING:
+    import onnx
+
+_RANDOM = {"Bernoulli", "Multinomial", "RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike"}
+_LAYER = "onnxpress.layer"
+_SCOPES = "pkg.torch.onnx.name_scopes"
+
+
+def rename_values(graph: onnx.GraphProto, renames: dict[str, str]) -> None:
+    """Rename tensors everywhere in the graph, subgraphs included."""
+
+    def new(name: str) -> str:
+        return renames.get(name, name)
+
+    for container in (graph.input, graph.output, graph.value_info, graph.initializer):
+        for value in container:
+            value.name = new(value.name)
+    for node in graph.node:
+        node.input[:] = [new(name) for name in node.input]
+        node.output[:] = [new(name) for name in node.output]
+        for attribute in node.attribute:
+            for subgraph in [attribute.g] if attribute.HasField("g") else attribute.graphs:
+                rename_values(subgraph, renames)
+
+
+def nodes(graph: onnx.GraphProto) -> Iterable[onnx.NodeProto]:
+    """Every node of the graph and of its subgraphs."""
+    for node in graph.node:
+        yield node
+        for attribute in node.attribute:
+            for subgraph in [attribute.g] if attribute.HasField("g") else attribute.graphs:
+                yield from nodes(subgraph)
+
+
+def refuse_unservable(proto: onnx.ModelProto) -> None:
+    """Raise where the graph is random, in training mode, or uses operators that stock ONNX Runtime lacks."""
+    for node in nodes(proto.graph):
+        label = f"{node.op_type} node {node.name or node.output[0]!r}"
+        if node.op_type in _RANDOM:
+            raise NotEquivalent(f"the graph is random: {label}", hint="remove the sampling from the inference path")
+        training = any(attribute.name == "training_mode" and attribute.i for attribute in node.attribute)
+        if training:
+            raise NotEquivalent(f"the graph is in training mode: {label}", hint="export in eval mode, training=False")
+    standard = {"", "ai.onnx", "ai.onnx.ml", "com.microsoft"}
+    local = {(function.domain, function.name) for function in proto.functions}
+    foreign = sorted(
+        {
+            f"{node.domain}::{node.op_type}"
+            for node in nodes(proto.graph)
+            if node.domain not in standard and (node.domain, node.op_type) not in local
+        }
+    )
+    if foreign:
+        raise BadModel(
+            f"the graph needs custom operators: {', '.join(foreign)}", hint="express them in standard operators"
+        )
+
+
+def fixed_dimensions(proto: onnx.ModelProto, inputs: list[TensorSpec]) -> list[str]:
+    """Which dimensions that should vary are fixed in the converted graph: `features axis 0 is 3, should be batch`."""
+    by_name = {value.name: value for value in proto.graph.input}
+    problems = []
+    for spec in inputs:
+        value = by_name.get(spec.name)
+        if value is None:
+            problems.append(f"the input {spec.name!r} is gone from the graph")
+            continue
+        dimensions = value.type.tensor_type.shape.dim
+        if len(dimensions) != len(spec.shape):
+            problems.append(f"{spec.name!r} has {len(dimensions)} dimensions, should be {spec}")
+            continue
+        for axis, (dimension, wanted) in enumerate(zip(dimensions, spec.shape, strict=True)):
+            if isinstance(wanted, str) and dimension.HasField("dim_value"):
+                problems.append(f"{spec.name!r} axis {axis} is {dimension.dim_value}, should be {wanted!r}")
+    return problems
+
+
+def set_signature(values: Any, specs: list[TensorSpec]) -> None:
+    """Write dtypes and named dimensions of `specs` into graph inputs or outputs of the same names."""
+    import onnx
+
+    by_name = {spec.name: spec for spec in specs}
+    for value in values:
+        spec = by_name[value.name]
+        value.CopyFrom(onnx.helper.make_tensor_value_info(spec.name, element_type(spec.dtype), spec.shape))
+
+
+def element_type(dtype: str) -> int:
+    """The ONNX TensorProto element type of a dtype name."""
+    import onnx
+
+    names = {"float32": "FLOAT", "float64": "DOUBLE", "string": "STRING", "bool": "BOOL"}
+    return int(getattr(onnx.TensorProto, names.get(dtype, dtype.upper())))
+
+
+def tidy(proto: onnx.ModelProto, *, metadata: dict[str, str]) -> None:
+    """Strip what is local to this machine and stale, keep each node's layer name, and set the model's own metadata."""
+    import onnx
+
+    for node in nodes(proto.graph):
+        layer = _layer_of(node)
+        del node.metadata_props[:]
+        node.doc_string = ""
+        if layer:
+            node.metadata_props.append(onnx.StringStringEntryProto(key=_LAYER, value=layer))
+    graph = proto.graph
+    del graph.value_info[:]  # the runtime infers it again; converters leave stale dimension names in it
+    del graph.metadata_props[:]
+    for value in (*graph.input, *graph.output, *graph.initializer):
+        del value.metadata_props[:]
+        value.doc_string = ""
+    graph.name, graph.doc_string, proto.doc_string = "main", "", ""
+    del proto.metadata_props[:]
+    for key, text in sorted(metadata.items()):
+        proto.metadata_props.append(onnx.StringStringEntryProto(key=key, value=text))
+    proto.producer_name, proto.producer_version = "onnxpress", ""
+    proto.ir_version = min(proto.ir_version, MAX_IR_VERSION)
+    used = {node.domain for node in nodes(graph)} | {function.domain for function in proto.functions} | {""}
+    kept = [opset for opset in proto.opset_import if opset.domain in used]
+    del proto.opset_import[:]
+    proto.opset_import.extend(kept)
+
+
+def _layer_of(node: onnx.NodeProto) -> str:
+    """The author's name of the layer that a node came from: torch's module path, Keras's layer name."""
+    for entry in node.metadata_props:
+        if entry.key == _LAYER:
+            return str(entry.value)
+        if entry.key == _SCOPES:
+            scopes = re.findall(r"'([^']*)'", entry.value)
+            return scopes[-2] if len(scopes) > 1 else ""
+    # tf2onnx names a node after the traced scope: functional_1/dense_3_1/MatMul, the trailing _1 being the trace's own
+    parts = node.name.split("/")
+    return re.sub(r"_\d+$", "", parts[-2]) if len(parts) > 2 else ""
+
+
+def infer_outputs(
+    names: list[str],
+    inputs: list[TensorSpec],
+    observe: Callable[[dict[str, int]], dict[str, tuple[str, tuple[int, ...]]]],
+) -> list[TensorSpec]:
+    """The outputs' dtypes and dimensions, told by running at several sizes rather than by the converter's word.
+
+    `observe` maps sizes of the named dimensions to each output's (dtype, shape). An axis that follows one named
+    dimension takes its name; one that varies otherwise is called `<output>_<axis>`.
+    """
+    dimension_names = sorted({name for spec in inputs for name in spec.named_dimensions})
+    # Sizes that differ from one another in every run, so that an axis can follow only one of them.
+    sizes = [{name: 2 + step + 3 * place for place, name in enumerate(dimension_names)} for step in (0, 1, 5)]
+    seen = [observe(size) for size in sizes]
+    specs = []
+    for name in names:
+        dtype, first = seen[0][name]
+        shape: list[int | str] = []
+        for axis in range(len(first)):
+            observed = [run[name][1][axis] if axis < len(run[name][1]) else -1 for run in seen]
+            followed = [n for n in dimension_names if observed == [size[n] for size in sizes]]
+            if followed:
+                shape.append(followed[0])
+            else:
+                shape.append(observed[0] if len(set(observed)) == 1 else f"{name}_{axis}")
+        specs.append(TensorSpec(name=name, dtype=dtype, shape=tuple(shape)))
+    return specs

@@ -5,10 +5,13 @@ from __future__ import annotations
 import contextlib
 import io
 import logging
+import os
+import sys
+import tempfile
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TextIO
 
 import numpy as np
 
@@ -68,26 +71,44 @@ class ConverterTalk:
 
 @contextlib.contextmanager
 def captured() -> Iterator[ConverterTalk]:
-    """Collect prints, log records and warnings while a converter runs; ours is the only voice on stdout and stderr."""
+    """Collect prints, log records and warnings while a converter runs; ours is the only voice on stdout and stderr.
+
+    The two file descriptors are redirected, not only Python's streams: TensorFlow's C++ side writes to them directly.
+    """
     talk = ConverterTalk()
-    stream = io.StringIO()
-    handler = logging.StreamHandler(stream)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    kept = [(number, os.dup(number)) for number in (1, 2)]
+    with tempfile.TemporaryFile() as file, warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        stream = io.TextIOWrapper(os.fdopen(os.dup(file.fileno()), "wb"), errors="replace", write_through=True)
+        try:
+            for number, _ in kept:
+                os.dup2(file.fileno(), number)
+            with contextlib.redirect_stdout(stream), contextlib.redirect_stderr(stream), _logging_to(stream):
+                yield talk
+        finally:
+            for number, copy in kept:
+                os.dup2(copy, number)
+                os.close(copy)
+            stream.close()
+            file.seek(0)
+            text = file.read().decode(errors="replace")
+            talk.lines = [line for line in text.splitlines() if line.strip()]
+            talk.lines += [f"{warning.category.__name__}: {warning.message}" for warning in caught]
+
+
+@contextlib.contextmanager
+def _logging_to(stream: TextIO) -> Iterator[None]:
+    """Send every log record to `stream` alone: converters attach handlers to their own loggers at import."""
     root = logging.getLogger()
     muted = [logging.getLogger(name) for name in ("torch", "torch.onnx", "tensorflow", "tf2onnx", "onnxscript", "absl")]
     before = [(logger, logger.handlers, logger.propagate) for logger in (root, *muted)]
     try:
         for logger, _, _ in before:
-            logger.handlers = [handler] if logger is root else []
+            logger.handlers = [logging.StreamHandler(stream)] if logger is root else []
             logger.propagate = True
-        with (
-            contextlib.redirect_stdout(stream),
-            contextlib.redirect_stderr(stream),
-            warnings.catch_warnings(record=True) as caught,
-        ):
-            warnings.simplefilter("always")
-            yield talk
+        yield
     finally:
         for logger, handlers, propagate in before:
             logger.handlers, logger.propagate = handlers, propagate
-        talk.lines = [line for line in stream.getvalue().splitlines() if line.strip()]
-        talk.lines += [f"{warning.category.__name__}: {warning.message}" for warning in caught]

@@ -37,7 +37,7 @@ class TorchNetwork:
 
     def __init__(self, source: Source) -> None:
         original: torch.nn.Module = source.network
-        self.framework_version = torch.__version__
+        self.framework_version = str(torch.__version__)
         self.converter = f"torch.onnx dynamo {torch.__version__}"
         self.notes: list[str] = []
         training = [name or type(original).__name__ for name, module in original.named_modules() if module.training]

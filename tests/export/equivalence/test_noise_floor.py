@@ -1,0 +1,48 @@
+"""The noise floor is the reference's distance from the truth, pooled where values share a scale, never below rounding."""
+
+from __future__ import annotations
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from onnxpress.export.equivalence.noise_floor import pool
+
+EPSILON = float(np.finfo(np.float32).eps)
+
+
+@settings(deadline=None)
+@given(
+    hnp.arrays(np.float64, hnp.array_shapes(min_dims=1, max_dims=3, max_side=40), elements=st.floats(-1e6, 1e6)),
+)
+def test_floor_is_positive_and_covers_the_reference_itself(truth: np.ndarray) -> None:
+    reference = truth.astype(np.float32)
+    (floor,) = pool([reference], [truth])
+    assert floor.shape == truth.shape
+    assert (floor > 0).all()
+    assert (np.abs(reference - truth) <= floor * (1 + 1e-12)).all()
+
+
+def test_channels_of_different_scale_have_their_own_floor() -> None:
+    truth = np.stack([np.linspace(0.5e-3, 1e-3, 64), np.linspace(500.0, 1000.0, 64)], axis=1)
+    (floor,) = pool([truth.astype(np.float32)], [truth])
+    assert floor[0, 0] <= 1e-3 * EPSILON * 1.01
+    assert floor[0, 1] >= 500 * EPSILON * 0.5
+
+
+def test_a_silent_channel_takes_the_scale_of_the_output() -> None:
+    truth = np.stack([np.zeros(64), np.full(64, 8.0)], axis=1)
+    (floor,) = pool([truth.astype(np.float32)], [truth])
+    assert np.allclose(floor, 8.0 * EPSILON)
+
+
+def test_not_finite_values_do_not_reach_the_floor() -> None:
+    truth = np.array([1.0, np.nan, np.inf, 2.0])
+    (floor,) = pool([truth.astype(np.float32)], [truth])
+    assert np.allclose(floor, 2.0 * EPSILON)
+
+
+def test_decisions_that_the_truth_takes_otherwise_are_near_ties() -> None:
+    (floor,) = pool([np.array([True, False, True])], [np.array([True, True, True])])
+    assert floor.tolist() == [0.0, 1.0, 0.0]

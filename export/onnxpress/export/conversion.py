@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-import io
 import logging
-import os
 import sys
-import tempfile
 import warnings
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TextIO
 
 import numpy as np
 
+from onnxpress.core.captured import Talk, captured
 from onnxpress.core.tensors import TensorSpec
 
 if TYPE_CHECKING:
@@ -58,44 +55,13 @@ class Network(Protocol):
         """The ONNX form, with this network's input and output names. Raises BadModel with the converter's reason."""
 
 
-@dataclass
-class ConverterTalk:
-    """What a converter printed, logged and warned; kept out of stdout and stderr, shown when the conversion fails."""
-
-    lines: list[str] = field(default_factory=list)
-
-    def tail(self, count: int = 12) -> str:
-        """The last lines, for an error message."""
-        return "\n".join(self.lines[-count:])
-
-
 @contextlib.contextmanager
-def captured() -> Iterator[ConverterTalk]:
-    """Collect prints, log records and warnings while a converter runs; ours is the only voice on stdout and stderr.
-
-    The two file descriptors are redirected, not only Python's streams: TensorFlow's C++ side writes to them directly.
-    """
-    talk = ConverterTalk()
-    sys.stdout.flush()
-    sys.stderr.flush()
-    kept = [(number, os.dup(number)) for number in (1, 2)]
-    with tempfile.TemporaryFile() as file, warnings.catch_warnings(record=True) as caught:
+def converter_talk() -> Iterator[Talk]:
+    """Collect a converter's prints, log records and warnings, to be shown when it fails."""
+    with warnings.catch_warnings(record=True) as caught, captured() as talk, _logging_to(sys.stderr):
         warnings.simplefilter("always")
-        stream = io.TextIOWrapper(os.fdopen(os.dup(file.fileno()), "wb"), errors="replace", write_through=True)
-        try:
-            for number, _ in kept:
-                os.dup2(file.fileno(), number)
-            with contextlib.redirect_stdout(stream), contextlib.redirect_stderr(stream), _logging_to(stream):
-                yield talk
-        finally:
-            for number, copy in kept:
-                os.dup2(copy, number)
-                os.close(copy)
-            stream.close()
-            file.seek(0)
-            text = file.read().decode(errors="replace")
-            talk.lines = [line for line in text.splitlines() if line.strip()]
-            talk.lines += [f"{warning.category.__name__}: {warning.message}" for warning in caught]
+        yield talk
+    talk.lines += [f"{warning.category.__name__}: {warning.message}" for warning in caught]
 
 
 @contextlib.contextmanager

@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from onnxpress.core.errors import BadModel, NotEquivalent, UsageError
 from onnxpress.core.tensors import TensorSpec
-from onnxpress.export.conversion import OPSET, Array, Precision, TruthUnavailable, captured
+from onnxpress.export.conversion import OPSET, Array, Precision, TruthUnavailable, converter_talk
 from onnxpress.export.source import Source
 
 if TYPE_CHECKING:
@@ -186,7 +186,7 @@ class KerasNetwork:
             # Named identities keep the order and give the outputs names that can be told apart afterwards.
             return [tf.identity(value, name=f"output_{number}") for number, value in enumerate(flat.values())]
 
-        with captured() as talk:
+        with converter_talk() as talk:
             try:
                 function = tf.function(forward, input_signature=signature, autograph=False)
                 proto, _ = tf2onnx.convert.from_function(function, input_signature=signature, opset=OPSET)

@@ -13,7 +13,7 @@ import torch
 
 from onnxpress.core.errors import BadModel, NotEquivalent, UsageError
 from onnxpress.core.tensors import TensorSpec
-from onnxpress.export.conversion import OPSET, Array, Precision, TruthUnavailable, captured
+from onnxpress.export.conversion import OPSET, Array, Precision, TruthUnavailable, converter_talk
 from onnxpress.export.source import Source
 
 if TYPE_CHECKING:
@@ -191,7 +191,7 @@ class TorchNetwork:
         by_name = dict(zip([spec.name for spec in self.inputs], dynamic, strict=True))
         # A copy again: the exporter swaps parameters for fake tensors while it traces, and a failure leaves them in.
         module = copy.deepcopy(self._module)
-        with captured() as talk:
+        with converter_talk() as talk:
             try:
                 program = torch.onnx.export(
                     module,

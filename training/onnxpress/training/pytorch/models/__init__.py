@@ -1,0 +1,1 @@
+"""PyTorch networks, one module per family; each has a factory `build(**settings)`."""

@@ -1,0 +1,1 @@
+"""The commands of the serving side; each imports what it needs when it is called."""

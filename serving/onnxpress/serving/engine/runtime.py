@@ -1,0 +1,45 @@
+"""The one place that imports onnxruntime: telemetry off first, a clear message where it is missing."""
+
+from __future__ import annotations
+
+import os
+from functools import cache
+from types import ModuleType
+
+from onnxpress.core.errors import BadModel
+from onnxpress.core.optional import missing
+
+PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
+
+
+@cache
+def onnxruntime() -> ModuleType:
+    """The module onnxruntime. Raises MissingExtra, naming both extras, where it is not installed."""
+    # On by default since 1.29 on Linux, and read when the library loads.
+    os.environ["ORT_DISABLE_TELEMETRY"] = "1"
+    # numpy's BLAS is not used for inference; its thread pool would cost 40 ms of the start.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    try:
+        import onnxruntime as runtime
+    except ModuleNotFoundError as error:
+        if error.name is not None and error.name.partition(".")[0] == "onnxruntime":
+            raise missing("onnxruntime", "running a model") from None
+        raise
+    return runtime
+
+
+def provider_options(provider: str) -> list[tuple[str, dict[str, str]]]:
+    """The runtime's provider list for `cpu` or `cuda`. Raises BadModel where the provider is not available."""
+    runtime = onnxruntime()
+    name = PROVIDERS[provider]
+    available = runtime.get_available_providers()
+    if name not in available:
+        raise BadModel(
+            f"the {provider} execution provider is not in this onnxruntime (it has {', '.join(available)})",
+            hint='pip uninstall onnxruntime, then pip install "onnxpress[cuda]"' if provider == "cuda" else None,
+        )
+    if provider == "cuda":
+        # TF32 keeps 10 bits of mantissa: off unless somebody asks, as the figures were measured in float32.
+        # The default cuDNN search stalls for seconds on every new shape.
+        return [(name, {"use_tf32": "0", "cudnn_conv_algo_search": "HEURISTIC"})]
+    return [(name, {})]

@@ -1,0 +1,53 @@
+"""Descriptions of the server and of its models, as the protocol wants them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from onnxpress.core.tensors import TensorSpec
+from onnxpress.serving.engine import Engine
+from onnxpress.serving.protocol.datatypes import DATATYPE_OF
+
+
+def server() -> bytes:
+    """Name, version, and the extensions of the protocol that are spoken here."""
+    from importlib.metadata import version
+
+    return msgspec.json.encode({"name": "onnxpress", "version": version("onnxpress"), "extensions": []})
+
+
+def model(name: str, versions: Sequence[int], engine: Engine) -> bytes:
+    """Inputs and outputs with -1 for a varying size; under `parameters` what was measured of this version."""
+    manifest = engine.manifest
+    parameters: dict[str, Any] = {"verified": manifest is not None and manifest.equivalence.equivalent}
+    if manifest is not None:
+        parameters |= {
+            "batch_safe": manifest.batch_safe,
+            "equivalence_multiple": manifest.equivalence.worst_multiple,
+            "equivalence_limit": manifest.equivalence.limit,
+            "source_framework": manifest.source.framework,
+        }
+        if manifest.labels:
+            parameters["labels"] = manifest.labels
+        if manifest.thresholds:
+            parameters["thresholds"] = manifest.thresholds
+    if engine.self_test is not None:
+        parameters["self_test_multiple"] = engine.self_test.worst_multiple
+    return msgspec.json.encode(
+        {
+            "name": name,
+            "versions": [str(version) for version in versions],
+            "platform": "onnxruntime_onnx",
+            "inputs": [_tensor(spec) for spec in engine.inputs],
+            "outputs": [_tensor(spec) for spec in engine.outputs],
+            "parameters": parameters,
+        }
+    )
+
+
+def _tensor(spec: TensorSpec) -> dict[str, Any]:
+    shape = [size if isinstance(size, int) else -1 for size in spec.shape]
+    return {"name": spec.name, "datatype": DATATYPE_OF.get(spec.dtype, spec.dtype), "shape": shape}

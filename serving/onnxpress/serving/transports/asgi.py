@@ -1,0 +1,90 @@
+"""The service as an ASGI application, for mounting in other servers: `app = asgi.application("models/")`."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, MutableMapping
+from pathlib import Path
+from typing import Any
+
+from onnxpress.serving.protocol.errors import Headers, error_body
+from onnxpress.serving.repository import Repository
+from onnxpress.serving.service import Service
+
+Message = MutableMapping[str, Any]
+Application = Callable[
+    [Message, Callable[[], Awaitable[Message]], Callable[[Message], Awaitable[None]]], Awaitable[None]
+]
+
+
+class _Exchange:
+    """The answer as a future that the ASGI call awaits."""
+
+    def __init__(self) -> None:
+        self.answer: asyncio.Future[tuple[int, bytes, Headers]] = asyncio.get_running_loop().create_future()
+
+    def respond(self, status: int, body: bytes, headers: Headers = ()) -> None:
+        if not self.answer.done():  # the caller may have gone
+            self.answer.set_result((status, body, headers))
+
+
+def application(path: str | Path, *, max_body: int = 64 * 1024 * 1024, **settings: Any) -> Application:
+    """An ASGI 3 application that serves the models at `path`; `settings` are those of Repository.
+
+    Models are loaded at the lifespan's start, or at the first request where the host has no lifespan.
+    """
+    service = Service(Repository(Path(path), **settings))
+
+    async def app(
+        scope: Message, receive: Callable[[], Awaitable[Message]], send: Callable[[Message], Awaitable[None]]
+    ) -> None:
+        if scope["type"] == "lifespan":
+            await _lifespan(service, receive, send)
+        elif scope["type"] == "http":
+            if not service.repository.ready:
+                await asyncio.get_running_loop().run_in_executor(None, service.repository.load)
+            await _http(service, max_body, scope, receive, send)
+
+    return app
+
+
+async def _http(service: Service, max_body: int, scope: Message, receive: Any, send: Any) -> None:
+    parts, length, more = [], 0, True
+    exchange = _Exchange()
+    while more:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            return
+        parts.append(message.get("body", b""))
+        length += len(parts[-1])
+        more = message.get("more_body", False)
+        if length > max_body:
+            exchange.respond(413, error_body(f"the body is larger than {max_body} bytes"))
+            break
+    else:
+        # Mounted below a prefix, the path that counts is what follows it.
+        target: bytes = scope.get("raw_path") or scope["path"].encode()
+        root = scope.get("root_path", "").encode()
+        target = target[len(root) :] if root and target.startswith(root + b"/") else target
+        service.submit(scope["method"].encode(), target, b"".join(parts), exchange)
+    status, body, extra = await exchange.answer
+    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode()), *extra]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else body})
+
+
+async def _lifespan(service: Service, receive: Any, send: Any) -> None:
+    while True:
+        message = await receive()
+        if message["type"] == "lifespan.startup":
+            try:
+                await asyncio.get_running_loop().run_in_executor(None, service.repository.load)
+            except Exception as error:
+                await send({"type": "lifespan.startup.failed", "message": str(error)})
+                return
+            await send({"type": "lifespan.startup.complete"})
+        else:
+            service.draining = True
+            service.repository.close()
+            await send({"type": "lifespan.shutdown.complete"})
+            return

@@ -1,0 +1,73 @@
+"""A server's life: listen, load, say ready, drain on the first signal, leave."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+from collections.abc import Callable
+
+from onnxpress.core.errors import UsageError
+from onnxpress.serving.service import Service
+from onnxpress.serving.transports.http import Limits, Server
+
+
+async def run(service: Service, *, host: str, port: int, limits: Limits, on_ready: Callable[[str], None]) -> None:
+    """Serve until SIGTERM or SIGINT. `on_ready` gets the URL once every model is loaded.
+
+    The socket is open while models load: the server is live then, and not ready. After the first signal it is not ready
+    again, finishes what it accepted within the grace time, and returns; a second signal cuts that short.
+    """
+    loop = asyncio.get_running_loop()
+    server = Server(service, limits)
+    try:
+        listener = await loop.create_server(server.connection, host, port, backlog=2048)
+    except OSError as error:
+        hint = "choose another --port, or 0 for a free one"
+        raise UsageError(f"cannot listen on {host}:{port}: {error.strerror}", hint=hint) from error
+    stop = asyncio.Event()
+    cut = asyncio.Event()
+
+    def on_signal() -> None:
+        if stop.is_set():
+            cut.set()
+        service.draining = True
+        stop.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        try:
+            loop.add_signal_handler(number, on_signal)
+        except NotImplementedError:  # Windows: Ctrl-C ends the loop by KeyboardInterrupt
+            break
+    server.tick()
+    loading = loop.create_task(asyncio.to_thread(service.repository.load))
+    stopped: asyncio.Task[object] = loop.create_task(stop.wait())
+    await asyncio.wait([loading, stopped], return_when=asyncio.FIRST_COMPLETED)
+    try:
+        if loading.done():
+            loading.result()
+            address = listener.sockets[0].getsockname()
+            shown = f"[{address[0]}]" if ":" in address[0] else address[0]
+            on_ready(f"http://{shown}:{address[1]}")
+            await stopped
+    finally:
+        stopped.cancel()
+        listener.close()
+        await _drain(server, cut)
+
+
+async def _drain(server: Server, cut: asyncio.Event) -> None:
+    """Wait for the answers that are owed, at most the grace time, or until a second signal."""
+    idle = asyncio.Event()
+    server.on_idle = idle.set
+    server.stop()
+    if server.owes:
+        waits = [asyncio.ensure_future(idle.wait()), asyncio.ensure_future(cut.wait())]
+        await asyncio.wait(waits, timeout=server.limits.grace_seconds, return_when=asyncio.FIRST_COMPLETED)
+        for wait in waits:
+            wait.cancel()
+        if server.owes:
+            print("stopped with requests unanswered", file=sys.stderr)
+    for connection in list(server.connections):
+        connection.transport.close()
+    await asyncio.sleep(0)

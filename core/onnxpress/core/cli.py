@@ -88,8 +88,12 @@ def main(args: list[str] | None = None) -> NoReturn:
             traceback.print_exc()
         click.echo(f"error: {error}", err=True)
         sys.exit(error.exit_code)
-    except BrokenPipeError:
-        sys.stderr.close()
+    except OSError as error:
+        # A full disk, a missing right, a port in use: the machine's state, not a fault of this program.
+        if debug:
+            traceback.print_exc()
+        where = f"{error.filename}: " if error.filename else ""
+        click.echo(f"error: {where}{error.strerror or error}", err=True)
         sys.exit(1)
     except Exception as error:
         if debug:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import importlib
 import importlib.util
+import pkgutil
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -12,15 +13,17 @@ from typing import Any
 
 from onnxpress.core.errors import UsageError
 
+_LISTED = 20
+
 
 def load(path: str, *, search: Path | None = None) -> Any:
     """The object that `module:attribute` names, with `search` (default: the working directory) importable.
 
-    The attribute may itself be dotted (`nets:Encoder.build`). Raises UsageError when the module or attribute does not
-    exist, listing what does. An exception raised while the user's module is imported is the user's own: it is chained
-    and its text shown.
+    The attribute may itself be dotted (`nets:Encoder.build`); a file is taken relative to `search`. Raises UsageError
+    when the module or attribute does not exist, listing what does. An exception raised while the user's module is
+    imported is the user's own: it is chained and its text shown.
     """
-    module_name, separator, attribute = path.partition(":")
+    module_name, separator, attribute = path.rpartition(":")
     if not separator or not module_name or not attribute:
         raise UsageError(f"{path!r} is not of the form module:attribute", hint="for example my_package.models:build")
     module = _import(module_name, search or Path.cwd())
@@ -28,50 +31,58 @@ def load(path: str, *, search: Path | None = None) -> Any:
     for part in attribute.split("."):
         if not hasattr(found, part):
             public = sorted(name for name in getattr(found, "__dict__", {}) if not name.startswith("_"))
-            near = difflib.get_close_matches(part, public, n=1)
-            raise UsageError(
-                f"{module_name} has no attribute {part!r}",
-                where=path,
-                hint=(f"did you mean {near[0]!r}? " if near else "") + f"it has: {', '.join(public) or 'nothing'}",
-            )
+            raise UsageError(f"{module_name} has no attribute {part!r}", where=path, hint=_there_is(public, near=part))
         found = getattr(found, part)
     return found
 
 
+def _there_is(names: list[str], *, near: str) -> str:
+    close = difflib.get_close_matches(near, names, n=1)
+    listed = ", ".join(names[:_LISTED]) + (f" and {len(names) - _LISTED} more" if len(names) > _LISTED else "")
+    return (f"did you mean {close[0]!r}? " if close else "") + f"there is: {listed or 'nothing'}"
+
+
 def _import(name: str, search: Path) -> ModuleType:
     if name.endswith(".py"):
-        return _import_file(Path(name))
+        return _import_file(search / name)
     # The user's folder comes first, as with `python -m`, so that a repository with a package called `training`
     # (or anything else that is installed here too) finds its own.
-    entry = str(search.resolve())
-    if entry not in sys.path:
-        sys.path.insert(0, entry)
-    importlib.invalidate_caches()
+    _put_first(search)
     try:
         return importlib.import_module(name)
     except ModuleNotFoundError as error:
         if error.name is not None and (name == error.name or name.startswith(error.name + ".")):
-            raise UsageError(
-                f"no module {error.name!r} on the path",
-                where=name,
-                hint=f"run from the folder that holds it (now {search}), or install it in this environment",
-            ) from error
+            parent, _, last = error.name.rpartition(".")
+            package = sys.modules.get(parent)
+            folders = getattr(package, "__path__", []) if package else [str(search)]
+            siblings = sorted(found.name for found in pkgutil.iter_modules(folders))
+            place = f"in the package {parent}" if parent else f"in {search}, nor installed in this environment"
+            raise UsageError(f"no module {last!r} {place}", where=name, hint=_there_is(siblings, near=last)) from error
         raise UsageError(f"importing it failed: {error}", where=name, hint="mend the import, or install it") from error
-    except Exception as error:
+    except (Exception, SystemExit) as error:  # SystemExit: a script without `if __name__ == "__main__"`
         raise UsageError(f"importing it raised {type(error).__name__}: {error}", where=name) from error
+
+
+def _put_first(folder: Path) -> None:
+    entry = str(folder.resolve())
+    if sys.path[0] != entry:
+        sys.path.insert(0, entry)
+    importlib.invalidate_caches()
 
 
 def _import_file(path: Path) -> ModuleType:
     if not path.is_file():
         raise UsageError("no such file", where=str(path))
-    spec = importlib.util.spec_from_file_location(path.stem, path)
+    _put_first(path.parent)  # as `python folder/file.py` does, so that the file finds its neighbours
+    # Under a name of its own where the stem is taken: a user's `types.py` must not stand in for another module.
+    name = path.stem if path.stem not in sys.modules else f"{path.stem}@{path.resolve()}"
+    spec = importlib.util.spec_from_file_location(name, path)
     assert spec is not None
     assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules.setdefault(path.stem, module)
+    module = sys.modules[name] = importlib.util.module_from_spec(spec)
     try:
         spec.loader.exec_module(module)
-    except Exception as error:
-        sys.modules.pop(path.stem, None)
+    except (Exception, SystemExit) as error:
+        del sys.modules[name]
         raise UsageError(f"importing it raised {type(error).__name__}: {error}", where=str(path)) from error
     return module

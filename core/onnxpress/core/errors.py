@@ -11,6 +11,9 @@ OnnxpressError            exit 1
 
 from __future__ import annotations
 
+import functools
+from typing import Any
+
 
 class OnnxpressError(Exception):
     """What happened (`what`), in which file, field or model (`where`), and how to mend it (`hint`)."""
@@ -19,7 +22,11 @@ class OnnxpressError(Exception):
 
     def __init__(self, what: str, *, where: str | None = None, hint: str | None = None) -> None:
         self.what, self.where, self.hint = what, where, hint
-        super().__init__(what, where, hint)
+        super().__init__(what)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # A converter in a child process sends its error back whole; by default the keywords would be lost.
+        return functools.partial(type(self), where=self.where, hint=self.hint), (self.what,)
 
     def __str__(self) -> str:
         where = f"{self.where}: " if self.where else ""

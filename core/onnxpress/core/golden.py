@@ -7,6 +7,7 @@ A plain numpy archive without pickle. Entries are `<case>/input/<name>`, `<case>
 from __future__ import annotations
 
 import zipfile
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from onnxpress.core.errors import CorruptVersion
+from onnxpress.core.errors import BadData, CorruptVersion
 
 FILE_NAME = "golden.npz"
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -30,27 +31,40 @@ class Golden:
 
 
 def write(path: Path, cases: Sequence[Golden]) -> None:
-    """Write the cases, compressed. Strings are stored as fixed-width Unicode, so no pickle is needed to read them."""
+    """Write the cases, compressed. Strings are stored as fixed-width Unicode, so no pickle is needed to read them.
+
+    Raises BadData for what this form cannot hold: a string that ends in NUL, or an object that is no string.
+    """
     entries: dict[str, Array] = {}
     for number, case in enumerate(cases):
         for kind, tensors in (("input", case.inputs), ("output", case.outputs), ("floor", case.floors)):
             for name, value in tensors.items():
-                entries[f"{number}/{kind}/{name}"] = value.astype(np.str_) if value.dtype == object else value
+                key = f"{number}/{kind}/{name}"
+                entries[key] = _as_unicode(value, key) if value.dtype == object else value
     np.savez_compressed(path, allow_pickle=False, **entries)
+
+
+def _as_unicode(value: Array, key: str) -> Array:
+    stored = value.astype(np.str_)
+    changed = stored.astype(object) != value
+    if bool(np.any(changed)):
+        raise BadData(f"cannot store the string {value[changed][0]!r} as a golden sample", where=key)
+    return stored
 
 
 def read(path: Path) -> list[Golden]:
     """Read the cases back. Raises CorruptVersion if the archive is torn or holds something else."""
     cases: dict[int, Golden] = {}
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        # Opened here: np.load leaves a file open that it cannot read.
+        with path.open("rb") as file, np.lib.npyio.NpzFile(file, allow_pickle=False) as archive:
             for key in archive.files:
                 number, kind, name = key.split("/", 2)
                 case = cases.setdefault(int(number), Golden({}, {}, {}))
                 value = archive[key]
                 value = value.astype(object) if value.dtype.kind == "U" else value
                 {"input": case.inputs, "output": case.outputs, "floor": case.floors}[kind][name] = value
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise CorruptVersion(f"the golden samples cannot be read: {error}", where=str(path)) from None
     return [cases[number] for number in sorted(cases)]
 

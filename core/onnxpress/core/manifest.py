@@ -74,6 +74,10 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     """every file of the version but the manifest itself"""
 
 
+class _Format(msgspec.Struct):
+    format: int
+
+
 def encode(manifest: Manifest) -> bytes:
     """The manifest as indented JSON."""
     return msgspec.json.format(msgspec.json.encode(manifest), indent=2) + b"\n"
@@ -82,13 +86,14 @@ def encode(manifest: Manifest) -> bytes:
 def decode(content: bytes, *, where: str) -> Manifest:
     """Read a manifest. Raises CorruptVersion naming the field that is wrong, or a format newer than this program."""
     try:
-        manifest = msgspec.json.decode(content, type=Manifest)
-    except msgspec.MsgspecError as error:
+        # The format first: a newer one may lack or change any other field.
+        written = msgspec.json.decode(content, type=_Format).format
+        if written > FORMAT:
+            raise CorruptVersion(
+                f"the manifest has format {written}, this onnxpress reads up to {FORMAT}",
+                where=where,
+                hint="upgrade onnxpress",
+            )
+        return msgspec.json.decode(content, type=Manifest)
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise CorruptVersion(f"the manifest cannot be read: {error}", where=where, hint="export it again") from None
-    if manifest.format > FORMAT:
-        raise CorruptVersion(
-            f"the manifest has format {manifest.format}, this onnxpress reads up to {FORMAT}",
-            where=where,
-            hint="upgrade onnxpress",
-        )
-    return manifest

@@ -30,8 +30,12 @@ EXTRA_OF: dict[str, str] = {
 
 
 def is_installed(name: str) -> bool:
-    """Whether the top-level package `name` can be found, without importing it."""
-    return importlib.util.find_spec(name) is not None
+    """Whether the top-level package `name` can be found, without importing it.
+
+    A bare folder of that name on the path (say `onnx/` with model files) is no package: its spec has no origin.
+    """
+    spec = importlib.util.find_spec(name)
+    return spec is not None and spec.origin is not None
 
 
 def missing(name: str, needed_by: str) -> MissingExtra:

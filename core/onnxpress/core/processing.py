@@ -6,6 +6,7 @@ the same steps into the ONNX graph (`onnxpress.export.compose`), and the two are
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,14 @@ if TYPE_CHECKING:
     Tensors = dict[str, Array]
 
 
+def _check_columns(name: str, values: list[float], offset: list[float]) -> None:
+    if len(values) != len(offset):
+        raise ValueError(f"{name} has {len(values)} columns, offset {len(offset)}")
+    for column, pair in enumerate(zip(values, offset, strict=True)):
+        if not all(map(math.isfinite, pair)):  # JSON has no word for the others; a constant column gives them
+            raise ValueError(f"column {column} has {name} {pair[0]} and offset {pair[1]}; both must be finite")
+
+
 class Scale(msgspec.Struct, frozen=True, kw_only=True, tag="scale", tag_field="step"):
     """`output = (input - offset) * factor` along the last axis: raw units to the network's range."""
 
@@ -25,6 +34,9 @@ class Scale(msgspec.Struct, frozen=True, kw_only=True, tag="scale", tag_field="s
     output: str
     offset: list[float]
     factor: list[float]
+
+    def __post_init__(self) -> None:
+        _check_columns("factor", self.factor, self.offset)
 
     def apply(self, tensors: Tensors, dtype: str) -> Array:
         """(..., features) → (..., features) in `dtype`."""
@@ -42,6 +54,9 @@ class Unscale(msgspec.Struct, frozen=True, kw_only=True, tag="unscale", tag_fiel
     output: str
     offset: list[float]
     unit: list[float]
+
+    def __post_init__(self) -> None:
+        _check_columns("unit", self.unit, self.offset)
 
     def apply(self, tensors: Tensors, dtype: str) -> Array:
         """(..., features) → (..., features) in `dtype`."""
@@ -72,6 +87,10 @@ class Threshold(msgspec.Struct, frozen=True, kw_only=True, tag="threshold", tag_
     input: str
     output: str
     value: float
+
+    def __post_init__(self) -> None:
+        if not math.isfinite(self.value):
+            raise ValueError(f"the threshold {self.value} on {self.input!r} is not a finite number")
 
     def apply(self, tensors: Tensors, dtype: str) -> Array:
         """Any shape → bool of the same shape."""

@@ -27,6 +27,7 @@ from onnxpress.core.manifest import FileDigest, Manifest
 
 MODEL_FILE = "model.onnx"
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
+_VERSION = re.compile(r"[1-9][0-9]{0,17}")  # no leading zero, as in Triton; 18 digits fit a signed 64-bit integer
 _STAGING = ".staging-"
 _ABANDONED_SECONDS = 24 * 3600
 _ATTEMPTS = 10_000
@@ -48,10 +49,11 @@ class Staging:
         files = {
             path.relative_to(self.folder).as_posix(): FileDigest(size=path.stat().st_size, sha256=sha256(path))
             for path in sorted(self.folder.rglob("*"))
-            if path.is_file() and path.name != manifests.FILE_NAME
+            if path.is_file() and path != self.folder / manifests.FILE_NAME
         }
         for name in files:
             sync_file(self.folder / name)
+            sync_folder((self.folder / name).parent)
         version = max(versions(self.model_folder), default=0)
         for _ in range(_ATTEMPTS):
             version += 1
@@ -87,10 +89,8 @@ def staging(repository: Path, name: str) -> Iterator[Staging]:
         )
     model_folder = repository / name
     created = not model_folder.exists()
-    model_folder.mkdir(parents=True, exist_ok=True)
+    folder = _make_staging_folder(model_folder)
     _remove_abandoned(model_folder)
-    folder = model_folder / f"{_STAGING}{os.getpid()}-{secrets.token_hex(4)}"
-    folder.mkdir()
     draft = Staging(folder=folder, model_folder=model_folder)
     try:
         yield draft
@@ -100,6 +100,18 @@ def staging(repository: Path, name: str) -> Iterator[Staging]:
             if created:
                 with contextlib.suppress(OSError):  # another publisher may be at work in it
                     model_folder.rmdir()
+
+
+def _make_staging_folder(model_folder: Path) -> Path:
+    folder = model_folder / f"{_STAGING}{os.getpid()}-{secrets.token_hex(4)}"
+    for _ in range(_ATTEMPTS):
+        model_folder.mkdir(parents=True, exist_ok=True)
+        try:
+            folder.mkdir()
+        except FileNotFoundError:
+            continue  # another publisher, which failed, removed the empty model folder in between
+        return folder
+    raise BadModel(f"the model folder vanished {_ATTEMPTS} times while it was written", where=str(model_folder))
 
 
 def _remove_abandoned(model_folder: Path) -> None:
@@ -115,7 +127,7 @@ def versions(model_folder: Path) -> dict[int, Path]:
     found = {}
     if model_folder.is_dir():
         for path in model_folder.iterdir():
-            if path.name.isascii() and path.name.isdigit() and (path / MODEL_FILE).is_file():
+            if _VERSION.fullmatch(path.name) and (path / MODEL_FILE).is_file():
                 found[int(path.name)] = path
     return dict(sorted(found.items()))
 
@@ -135,6 +147,8 @@ def check_files(folder: Path, manifest: Manifest) -> None:
     hint = "copy or export the version again"
     for name, digest in manifest.files.items():
         path = folder / name
+        if ".." in path.parts[len(folder.parts) :] or Path(name).is_absolute():
+            raise CorruptVersion(f"{name} lies outside the version folder", where=str(folder), hint=hint)
         if not path.is_file():
             raise CorruptVersion(f"{name} is missing", where=str(folder), hint=hint)
         if path.stat().st_size != digest.size:
@@ -161,6 +175,8 @@ def locate(path: Path) -> Located:
     if path.is_file():
         if path.suffix != ".onnx":
             raise BadModel("not an .onnx file", where=str(path))
+        if path.name == MODEL_FILE and (path.parent / manifests.FILE_NAME).is_file():
+            return locate(path.parent)
         return Located("file", {path.stem: {1: path}})
     if not path.exists():
         raise BadModel("no such file or folder", where=str(path))
@@ -169,7 +185,7 @@ def locate(path: Path) -> Located:
         manifest = read_manifest(path)
         if manifest is not None:
             return Located("version", {manifest.name: {manifest.version: path / MODEL_FILE}})
-        if path.name.isdigit():
+        if _VERSION.fullmatch(path.name):
             return Located("version", {path.parent.name: {int(path.name): path / MODEL_FILE}})
         return Located("version", {path.name: {1: path / MODEL_FILE}})
     own = versions(path)

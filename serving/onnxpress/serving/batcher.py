@@ -8,9 +8,8 @@ what arrives meanwhile is the next batch.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 from time import perf_counter
 from typing import Any, Protocol
 
@@ -33,6 +32,10 @@ class Exchange(Protocol):
         """Send the answer. Called once, on the event loop's thread."""
 
 
+Waiting = tuple[Inputs, Exchange]
+Answer = tuple[Exchange, int, bytes]
+
+
 class Batcher:
     """The queue in front of one engine. Used from the event loop's thread only."""
 
@@ -42,7 +45,7 @@ class Batcher:
         self._engine, self._codec, self._pool = engine, codec, pool
         self._batches = engine.manifest is not None and engine.manifest.batch_safe
         self._max_rows, self._max_waiting = max_rows, max_waiting
-        self._waiting: list[tuple[Inputs, Exchange]] = []
+        self._waiting: list[Waiting] = []
         self._scheduled = False
         self._seconds_per_row = 0.0
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -69,34 +72,31 @@ class Batcher:
         """Run everything that waits, batch after batch, until a batch has to go to a thread."""
         while self._waiting:
             batch = self._next_batch()
-            rows = sum(inputs.rows for inputs, _ in batch)
-            if rows * self._seconds_per_row > _INLINE_SECONDS:
+            if sum(inputs.rows for inputs, _ in batch) * self._seconds_per_row > _INLINE_SECONDS:
                 assert self._loop is not None
-                future = self._loop.run_in_executor(self._pool, self._answers, [inputs for inputs, _ in batch])
-                future.add_done_callback(partial(self._finish, batch))
+                answers = self._loop.run_in_executor(self._pool, self._all_answers, batch)
+                answers.add_done_callback(self._finish)
                 return
-            self._respond(batch, self._answers([inputs for inputs, _ in batch]))
+            # Each answer goes out while the next is still being written.
+            for exchange, status, body in self._answers(batch):
+                exchange.respond(status, body)
         self._scheduled = False
 
-    def _finish(self, batch: list[tuple[Inputs, Exchange]], done: asyncio.Future[list[tuple[int, bytes]]]) -> None:
-        if not done.cancelled():
-            self._respond(batch, done.result())
+    def _finish(self, answers: asyncio.Future[list[Answer]]) -> None:
+        if not answers.cancelled():
+            for exchange, status, body in answers.result():
+                exchange.respond(status, body)
         self._turn()
 
-    @staticmethod
-    def _respond(batch: list[tuple[Inputs, Exchange]], answers: Sequence[tuple[int, bytes]]) -> None:
-        for (_, exchange), (status, body) in zip(batch, answers, strict=True):
-            exchange.respond(status, body)
-
-    def _next_batch(self) -> list[tuple[Inputs, Exchange]]:
+    def _next_batch(self) -> list[Waiting]:
         """Take the first request and all that can share its run, in order, up to the row limit."""
         waiting = self._waiting
         first = waiting[0][0]
         if not self._batches or first.rows == 0:
             return [waiting.pop(0)]
         rows, tails = 0, first.tails
-        batch: list[tuple[Inputs, Exchange]] = []
-        rest: list[tuple[Inputs, Exchange]] = []
+        batch: list[Waiting] = []
+        rest: list[Waiting] = []
         for item in waiting:
             inputs = item[0]
             if inputs.tails == tails and inputs.rows and (not batch or rows + inputs.rows <= self._max_rows):
@@ -107,22 +107,29 @@ class Batcher:
         self._waiting = rest
         return batch
 
-    def _answers(self, batch: list[Inputs]) -> list[tuple[int, bytes]]:
-        """Status and body for each request. A batch that fails is run again one by one: only the guilty one fails."""
+    def _all_answers(self, batch: list[Waiting]) -> list[Answer]:
+        return list(self._answers(batch))
+
+    def _answers(self, batch: list[Waiting]) -> Iterator[Answer]:
+        """The answer of each request. A batch that fails is run again one by one: only the guilty request fails."""
+        inputs = [item[0] for item in batch]
         try:
-            feeds = self._codec.feeds(batch)
+            feeds = self._codec.feeds(inputs)
             started = perf_counter()
             outputs = self._engine.run_all(feeds)
-            self._measure(perf_counter() - started, sum(inputs.rows for inputs in batch))
-            return [(200, body) for body in self._codec.encode(batch, outputs)]
-        except Refusal as refusal:
-            if len(batch) == 1:
-                return [(refusal.status, refusal.body())]
+            self._measure(perf_counter() - started, sum(one.rows for one in inputs))
         except Exception as error:
-            if len(batch) == 1:
+            if len(batch) > 1:
+                for item in batch:
+                    yield from self._answers([item])
+            elif isinstance(error, Refusal):
+                yield batch[0][1], error.status, error.body()
+            else:
                 # The runtime refuses values that the signature allows, such as an index beyond a table's end.
-                return [(400, error_body(f"the model cannot answer this: {_first_line(error)}"))]
-        return [self._answers([inputs])[0] for inputs in batch]
+                yield batch[0][1], 400, error_body(f"the model cannot answer this: {_first_line(error)}")
+            return
+        for (_, exchange), body in zip(batch, self._codec.encode(inputs, outputs), strict=True):
+            yield exchange, 200, body
 
     def _measure(self, seconds: float, rows: int) -> None:
         per_row = seconds / max(rows, 1)

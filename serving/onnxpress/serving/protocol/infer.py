@@ -10,7 +10,7 @@ NaN and infinities have no JSON form: they are written as null, and null is read
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import chain
 from typing import Any
 
@@ -207,22 +207,23 @@ class Codec:
                 raise Refusal(400, f"the data of {spec.name!r} do not fit {DATATYPE_OF[spec.dtype]}: {error}") from None
         return feeds
 
-    def encode(self, batch: Sequence[Inputs], answers: Sequence[Array]) -> list[bytes]:
-        """One response body per request, from the outputs of the common run."""
+    def encode(self, batch: Sequence[Inputs], answers: Sequence[Array]) -> Iterator[bytes]:
+        """One response body per request, in order, from the outputs of the common run."""
         if len(batch) == 1:
-            return [self._one(batch[0], [(y.shape, y.ravel().tolist()) for y in answers])]
+            yield self._one(batch[0], [(y.shape, y.ravel().tolist()) for y in answers])
+            return
         # One pass over each output for the whole batch: a list per row, joined where a request has several rows.
         rows = [y.reshape(len(y), -1).tolist() for y in answers]
-        bodies, start = [], 0
+        tails = [y.shape[1:] for y in answers]
+        start = 0
         for inputs in batch:
-            end = start + inputs.rows
-            parts = []
-            for y, lists in zip(answers, rows, strict=True):
-                data = lists[start] if inputs.rows == 1 else list(chain.from_iterable(lists[start:end]))
-                parts.append(((inputs.rows, *y.shape[1:]), data))
-            bodies.append(self._one(inputs, parts))
-            start = end
-        return bodies
+            count = inputs.rows
+            if count == 1:
+                yield self._one(inputs, [((1, *tail), lists[start]) for tail, lists in zip(tails, rows, strict=True)])
+            else:
+                parts = [list(chain.from_iterable(lists[start : start + count])) for lists in rows]
+                yield self._one(inputs, [((count, *tail), part) for tail, part in zip(tails, parts, strict=True)])
+            start += count
 
     def _one(self, inputs: Inputs, tensors: list[tuple[tuple[int, ...], list[Any]]]) -> bytes:
         pieces = [self._start]

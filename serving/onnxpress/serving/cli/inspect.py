@@ -1,0 +1,53 @@
+"""The command `inspect`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+
+@click.command()
+@click.argument("model", type=click.Path(path_type=Path))
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+def inspect(model: Path, as_json: bool) -> None:
+    """Show what MODEL takes and answers, where it came from, and what was measured of it."""
+    from onnxpress.core.version_folder import locate_one
+    from onnxpress.serving.engine import Engine
+
+    name, version, path = locate_one(model)
+    engine = Engine.load(path, self_test=False)
+    manifest = engine.manifest
+    if as_json:
+        import msgspec
+
+        document: dict[str, Any] = {
+            "name": name,
+            "version": version,
+            "path": str(path),
+            "size": path.stat().st_size,
+            "inputs": engine.inputs,
+            "outputs": engine.outputs,
+            "manifest": manifest,
+        }
+        click.echo(msgspec.json.format(msgspec.json.encode(document), indent=2))
+        return
+    click.echo(f"{name} version {version}   {path}   {path.stat().st_size:,} bytes")
+    for title, specs in (("takes", engine.inputs), ("answers", engine.outputs)):
+        for spec in specs:
+            click.echo(f"  {title:8} {spec}")
+    if manifest is None:
+        click.echo("  unverified: there is no manifest beside it")
+        return
+    for output, labels in manifest.labels.items():
+        click.echo(f"  labels   {output}: {', '.join(labels)}")
+    for output, threshold in manifest.thresholds.items():
+        click.echo(f"  threshold {output}: {threshold:g}")
+    summary, source = manifest.equivalence, manifest.source
+    click.echo(
+        f"  measured {'equivalent' if summary.equivalent else 'NOT equivalent'}: worst {summary.worst_multiple:.2g} of "
+        f"{summary.limit:g} noise floors ({summary.floor}); batch-safe: {'yes' if manifest.batch_safe else 'no'}"
+    )
+    click.echo(f"  from     {source.reference} ({source.framework} {source.framework_version}, {source.converter})")
+    click.echo(f"  made     {manifest.created}, opset {manifest.opset}, IR {manifest.ir_version}")

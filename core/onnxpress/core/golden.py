@@ -64,7 +64,7 @@ def read(path: Path) -> list[Golden]:
                 value = archive[key]
                 value = value.astype(object) if value.dtype.kind == "U" else value
                 {"input": case.inputs, "output": case.outputs, "floor": case.floors}[kind][name] = value
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+    except (OSError, ValueError, KeyError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
         raise CorruptVersion(f"the golden samples cannot be read: {error}", where=str(path)) from None
     return [cases[number] for number in sorted(cases)]
 

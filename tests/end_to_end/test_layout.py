@@ -1,0 +1,107 @@
+"""The house as it is laid out: one namespace, four source roots, arrows that only point one way, small modules."""
+
+from __future__ import annotations
+
+import ast
+import os
+import re
+import statistics
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PORTIONS = ["core", "training", "export", "serving"]
+MODULES = sorted(path for portion in PORTIONS for path in (ROOT / portion).rglob("*.py"))
+
+
+def committed() -> list[Path]:
+    """Every file that git tracks or would track."""
+    listed = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+    return [ROOT / name for name in listed.stdout.split("\0") if name and (ROOT / name).is_file()]
+
+
+def test_the_namespace_has_no_init() -> None:
+    """One `onnxpress/__init__.py` anywhere would hide the other three portions."""
+    assert [path for path in ROOT.glob("*/onnxpress/__init__.py") if ".venv" not in path.parts] == []
+
+
+@pytest.mark.parametrize("portion", PORTIONS)
+def test_each_portion_is_typed_and_its_init_is_a_docstring(portion: str) -> None:
+    folder = ROOT / portion / "onnxpress" / portion
+    assert (folder / "py.typed").read_bytes() == b""
+    body = ast.parse((folder / "__init__.py").read_text()).body
+    assert len(body) == 1
+    assert ast.get_docstring(ast.Module(body, [])) is not None
+    assert [path.name for path in (ROOT / portion / "onnxpress").iterdir() if path.is_dir()] == [portion]
+
+
+def test_the_portions_import_each_other_as_drawn() -> None:
+    done = subprocess.run(
+        [str(Path(sys.executable).with_name("lint-imports")), "--no-cache"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+FRAMEWORKS = {"torch", "tensorflow", "keras", "sklearn", "pandas", "onnx"}
+
+
+@pytest.mark.parametrize("portion", ["core", "serving"])
+def test_no_module_of_the_serving_side_loads_a_framework(portion: str) -> None:
+    names = [
+        ".".join(path.relative_to(ROOT / portion).with_suffix("").parts).removesuffix(".__init__")
+        for path in MODULES
+        if path.is_relative_to(ROOT / portion)
+    ]
+    program = (
+        "import importlib, sys\n"
+        f"for name in {names!r}: importlib.import_module(name)\n"
+        f"print(sorted({FRAMEWORKS!r} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "[]\n"
+
+
+def test_every_module_says_what_it_does_in_its_first_line() -> None:
+    assert [path for path in MODULES if not ast.get_docstring(ast.parse(path.read_text()))] == []
+
+
+def test_modules_are_small() -> None:
+    lengths = {path: len(path.read_text().splitlines()) for path in MODULES}
+    assert statistics.median(lengths.values()) < 200
+    assert [f"{path}: {length} lines" for path, length in lengths.items() if length > 400] == []
+
+
+def test_no_committed_file_names_a_package_index_or_a_place_on_somebodys_machine() -> None:
+    indexes = r"(?:extra-)?index-url|find-links|pypi\.org/simple|download\.pytorch\.org"
+    places = r"(?<![\w.$}>/])/(?:root|work|home/\w+|Users/\w+|opt/wheels|opt/pypi)(?:/|\b)"
+    forbidden = re.compile(f"{indexes}|{places}")
+    found = []
+    for path in committed():
+        if path == Path(__file__) or path.suffix in {".png", ".npz", ".onnx"}:
+            continue
+        for number, line in enumerate(path.read_text(errors="replace").splitlines(), 1):
+            if forbidden.search(line):
+                found.append(f"{path.relative_to(ROOT)}:{number}: {line.strip()[:100]}")
+    assert found == []
+
+
+def test_what_ci_runs_can_be_run() -> None:
+    assert os.access(ROOT / ".ci" / "run", os.X_OK)
+    listed = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True, timeout=60).stdout
+    for target in re.findall(r"for target in (.+);", (ROOT / ".ci" / "run").read_text())[0].split():
+        assert f"  {target} " in listed

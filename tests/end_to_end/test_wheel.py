@@ -1,0 +1,55 @@
+"""The wheel holds the four portions and nothing else of the repository."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import zipfile
+from email.parser import HeaderParser
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> zipfile.ZipFile:
+    folder = tmp_path_factory.mktemp("wheel")
+    subprocess.run(
+        [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(folder), str(ROOT)],
+        check=True,
+        capture_output=True,
+        timeout=120,
+    )
+    (path,) = folder.glob("onnxpress-*-py3-none-any.whl")
+    return zipfile.ZipFile(path)
+
+
+def test_it_holds_every_module_of_the_four_portions_and_their_types(wheel: zipfile.ZipFile) -> None:
+    held = {name for name in wheel.namelist() if ".dist-info/" not in name}
+    wanted = {
+        path.relative_to(ROOT / portion).as_posix()
+        for portion in ("core", "training", "export", "serving")
+        for path in (ROOT / portion / "onnxpress").rglob("*")
+        if path.is_file() and "__pycache__" not in path.parts
+    }
+    assert held == wanted
+    assert "onnxpress/__init__.py" not in held
+
+
+def test_its_metadata_names_the_command_the_licence_and_the_extras(wheel: zipfile.ZipFile) -> None:
+    (info,) = {name.partition("/")[0] for name in wheel.namelist() if ".dist-info/" in name}
+    metadata = HeaderParser().parsestr(wheel.read(f"{info}/METADATA").decode())
+    assert metadata["Requires-Python"] == ">=3.11"
+    assert metadata["License-Expression"] == "Apache-2.0"
+    assert f"{info}/licenses/LICENSE" in wheel.namelist()
+    assert set(metadata.get_all("Provides-Extra", [])) == {"cpu", "cuda", "pytorch", "tensorflow", "sklearn", "dev"}
+    assert b"onnxpress = onnxpress.core.cli:main" in wheel.read(f"{info}/entry_points.txt")
+
+
+def test_a_plain_install_brings_no_framework_and_no_runtime(wheel: zipfile.ZipFile) -> None:
+    (info,) = {name.partition("/")[0] for name in wheel.namelist() if ".dist-info/" in name}
+    metadata = HeaderParser().parsestr(wheel.read(f"{info}/METADATA").decode())
+    plain = [line for line in metadata.get_all("Requires-Dist", []) if "extra ==" not in line]
+    assert sorted(line.partition(">")[0] for line in plain) == ["click", "httptools", "msgspec", "numpy", "uvloop"]

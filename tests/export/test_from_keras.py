@@ -10,12 +10,12 @@ import pytest
 
 pytest.importorskip("tensorflow")
 pytest.importorskip("tf2onnx")
-import keras  # noqa: E402
+import keras
 
-from onnxpress.core.errors import NotEquivalent  # noqa: E402
-from onnxpress.export import stage  # noqa: E402
-from onnxpress.export.source import Source  # noqa: E402
-from onnxpress.serving.engine import Engine  # noqa: E402
+from onnxpress.core.errors import NotEquivalent
+from onnxpress.export import stage
+from onnxpress.export.source import Source
+from onnxpress.serving.engine import Engine
 
 pytestmark = pytest.mark.tensorflow
 

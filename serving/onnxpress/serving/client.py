@@ -12,7 +12,7 @@ import msgspec
 import numpy as np
 
 from onnxpress.core.errors import BadData, BadModel, UsageError
-from onnxpress.core.tensors import TensorSpec
+from onnxpress.core.tensors import TensorSpec, bind_dimensions
 from onnxpress.core.version_folder import locate_one
 from onnxpress.serving.engine import Engine
 from onnxpress.serving.protocol.datatypes import DATATYPE_OF
@@ -164,6 +164,10 @@ def _feeds(given: Mapping[str, Any], specs: Sequence[TensorSpec], where: str) ->
         if value.ndim == len(spec.shape) - 1:
             value = value[None]  # a lone row
         feeds[spec.name] = value
+    try:
+        bind_dimensions(specs, [feeds[spec.name].shape for spec in specs])
+    except ValueError as error:
+        raise BadData(str(error), where=where) from None
     return feeds
 
 

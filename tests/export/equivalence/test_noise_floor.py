@@ -1,4 +1,4 @@
-"""The noise floor is the reference's distance from the truth, pooled where values share a scale, never below rounding."""
+"""The noise floor: the reference's distance from the truth, pooled where values share a scale."""
 
 from __future__ import annotations
 

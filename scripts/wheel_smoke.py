@@ -1,0 +1,99 @@
+"""`make wheel-smoke`: the wheel, installed with [cpu] alone, serves the demo's versions and gets the same numbers."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from serving import infer, served
+
+from onnxpress.core import golden
+from onnxpress.core.version_folder import locate, read_manifest
+
+ROOT = Path(__file__).parent.parent
+FORBIDDEN = ("torch", "tensorflow", "keras", "sklearn", "pandas", "onnx")
+LIMIT_MB = 150
+
+
+def main() -> None:
+    """Fails with a sentence where anything is not as it should be."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--repository", type=Path, required=True, help="published versions to serve")
+    models = parser.parse_args().repository.resolve()
+    published = {name: max(paths.items())[1].parent for name, paths in locate(models).models.items()}
+    with tempfile.TemporaryDirectory() as scratch:
+        work = Path(scratch)
+        # The sources' absence is part of the test, so nothing below runs in the checkout or with its path.
+        environment = {name: value for name, value in os.environ.items() if name not in {"PYTHONPATH", "VIRTUAL_ENV"}}
+        call(sys.executable, "-m", "build", "--wheel", "--outdir", str(work / "dist"), str(ROOT), quiet=True)
+        (wheel,) = (work / "dist").glob("*.whl")
+        print(f"built {wheel.name}, {wheel.stat().st_size / 1e3:.0f} kB")
+        call(sys.executable, "-m", "venv", "--without-pip", str(work / "venv"))
+        python = work / "venv" / "bin" / "python"
+        # --no-compile: pip would byte-compile numpy's tests and the like, 28 MB that nothing runs; Python compiles what
+        # it imports by itself, at the first start.
+        install = ["-m", "pip", "--python", str(python), "install", "--quiet", "--no-compile"]
+        constraints = ["--constraint", str(ROOT / "constraints.txt")]
+        call(sys.executable, *install, *constraints, f"{wheel}[cpu]", env=environment)
+        absent(python, environment)
+        command = [str(python.with_name("onnxpress"))]
+        for name in published:
+            call(*command, "verify", str(models / name), cwd=work, env=environment)
+        with served(command, models, cwd=work, env=environment) as url:
+            for name, folder in published.items():
+                replay(url, name, folder)
+        measure_size(python)
+    print("wheel-smoke: ok")
+
+
+def call(*command: str, quiet: bool = False, **settings: object) -> None:
+    """Run a command that must succeed."""
+    done = subprocess.run(command, capture_output=quiet, text=True, check=False, **settings)  # type: ignore[call-overload]
+    if done.returncode != 0:
+        raise SystemExit(f"{' '.join(command)} failed with exit code {done.returncode}\n{done.stderr or ''}")
+
+
+def measure_size(python: Path) -> None:
+    """Print the size of the environment, after it has served, and hold it to the limit."""
+    sizes: dict[str, int] = {}
+    (packages,) = (python.parent.parent / "lib").glob("python*/site-packages")
+    for path in packages.rglob("*"):
+        if path.is_file() and not path.is_symlink():
+            top = path.relative_to(packages).parts[0]
+            sizes[top] = sizes.get(top, 0) + path.stat().st_size
+    total = sum(sizes.values()) / 1e6
+    largest = sorted(((size, name) for name, size in sizes.items()), reverse=True)[:4]
+    shown = ", ".join(f"{name} {size / 1e6:.0f} MB" for size, name in largest)
+    print(f"the serving environment has {total:.0f} MB: {shown}")
+    if total >= LIMIT_MB:
+        raise SystemExit(f"that is not under {LIMIT_MB} MB")
+
+
+def absent(python: Path, environment: dict[str, str]) -> None:
+    """No framework, and none of its company, can be found there."""
+    program = f"import importlib.util as u; print([n for n in {FORBIDDEN!r} if u.find_spec(n)])"
+    done = subprocess.run(
+        [str(python), "-I", "-c", program], capture_output=True, text=True, check=True, env=environment
+    )
+    if done.stdout.strip() != "[]":
+        raise SystemExit(f"the serving environment holds {done.stdout.strip()}")
+    print(f"absent there: {', '.join(FORBIDDEN)}")
+
+
+def replay(url: str, name: str, folder: Path) -> None:
+    """The golden samples over HTTP, within the limit that the manifest says."""
+    manifest = read_manifest(folder)
+    assert manifest is not None
+    for case in golden.read(folder / golden.FILE_NAME):
+        worst = max(golden.worst_multiple(case, infer(url, name, case.inputs)).values())
+        print(f"{name}: served answers within {worst:.2g} of {manifest.equivalence.limit:g} noise floors")
+        if not worst <= manifest.equivalence.limit:
+            raise SystemExit("the served answers are not those that were measured")
+
+
+if __name__ == "__main__":
+    main()

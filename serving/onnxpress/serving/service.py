@@ -11,6 +11,8 @@ from onnxpress.serving.protocol import metadata
 from onnxpress.serving.protocol.errors import Refusal
 from onnxpress.serving.repository import Repository, Served
 
+_SHOWN = 200
+
 
 class Service:
     """What every transport talks to."""
@@ -37,7 +39,7 @@ class Service:
         return self.repository.ready and not self.draining
 
     def _route(self, method: bytes, target: bytes, body: bytes, exchange: Exchange) -> None:
-        path = unquote_to_bytes(target.partition(b"?")[0]).decode("utf-8", "replace")
+        path = unquote_to_bytes(_origin_form(target).partition(b"?")[0]).decode("utf-8", "replace")
         match path.strip("/").split("/"):
             case ["v2"]:
                 _allow(method, b"GET", path)
@@ -51,7 +53,7 @@ class Service:
             case ["v2", "models", name, *rest]:
                 self._model(method, name, rest, path, body, exchange)
             case _:
-                raise Refusal(404, f"there is nothing at {path}; the protocol's root is /v2")
+                raise Refusal(404, f"there is nothing at {path[:_SHOWN]}; the protocol's root is /v2")
 
     def _model(self, method: bytes, name: str, rest: list[str], path: str, body: bytes, exchange: Exchange) -> None:
         version = None
@@ -76,7 +78,7 @@ class Service:
                     self._infer = _index(self.repository)
                 served.batcher.submit(body, exchange)
             case _:
-                raise Refusal(404, f"there is nothing at {path}")
+                raise Refusal(404, f"there is nothing at {path[:_SHOWN]}")
 
 
 def _index(repository: Repository) -> dict[bytes, Served]:
@@ -88,6 +90,13 @@ def _index(repository: Repository) -> dict[bytes, Served]:
         for version, served in versions.items():
             found[b"%b/versions/%d/infer" % (path, version)] = served
     return found
+
+
+def _origin_form(target: bytes) -> bytes:
+    """`/v2` of `http://host/v2`, the form that clients send to proxies and that servers must take (RFC 9112, 3.2.2)."""
+    if target[:7].lower() == b"http://":
+        return b"/" + target[7:].partition(b"/")[2]
+    return target
 
 
 def _allow(method: bytes, allowed: bytes, path: str) -> None:

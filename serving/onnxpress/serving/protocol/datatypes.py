@@ -18,5 +18,3 @@ DATATYPE_OF = {
     "string": "BYTES",
 }
 """dtype → V2 datatype. bfloat16 has none that JSON can carry."""
-
-FLOATS = frozenset({"float16", "float32", "float64"})

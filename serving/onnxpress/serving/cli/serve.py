@@ -85,7 +85,10 @@ def _say(repository: Repository) -> None:
     for name, versions in repository.models.items():
         for version, served in versions.items():
             test = served.engine.self_test
-            state = "unverified" if test is None else f"self-test {test.worst_multiple:.2g} of {test.limit:g} floors"
+            if test is not None:
+                state = f"self-test {test.worst_multiple:.2g} of {test.limit:g} noise floors"
+            else:
+                state = "no golden samples to replay" if served.engine.manifest else "unverified: it has no manifest"
             click.echo(f"serving {name} version {version} ({state})", err=True)
     for (name, version), reason in repository.failed.items():
         click.echo(f"NOT serving {name} version {version}: {reason}", err=True)

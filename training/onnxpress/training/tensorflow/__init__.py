@@ -8,5 +8,5 @@ from onnxpress.core.captured import captured
 # other work must not break this one), and what TensorFlow still writes on import goes past its own log level.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ["KERAS_BACKEND"] = "tensorflow"
-with captured():
+with captured(descriptors_only=True):
     import tensorflow  # noqa: F401

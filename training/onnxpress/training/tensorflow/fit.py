@@ -52,7 +52,8 @@ def fit(network: keras.Model, job: Fit) -> History:
 
 def predict(network: keras.Model, x: Array) -> Array:
     """Inference mode; float32 in and out."""
-    return np.asarray(network.predict(x, batch_size=_INFERENCE_ROWS, verbose=0))
+    parts = [x[start : start + _INFERENCE_ROWS] for start in range(0, len(x), _INFERENCE_ROWS)]
+    return np.concatenate([np.asarray(network(rows, training=False)) for rows in parts])
 
 
 def save(network: keras.Model, path: Path) -> None:

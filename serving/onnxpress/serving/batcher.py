@@ -15,7 +15,7 @@ from typing import Protocol
 
 from onnxpress.serving.engine import Engine, plain
 from onnxpress.serving.protocol.errors import Headers, Refusal, error_body
-from onnxpress.serving.protocol.requests import Inputs, Reader
+from onnxpress.serving.protocol.requests import Inputs, Reader, strict
 from onnxpress.serving.protocol.responses import Writer
 
 _INLINE_SECONDS = 0.002
@@ -45,6 +45,7 @@ class Batcher:
         self._max_rows, self._max_waiting = max_rows, max_waiting
         self._waiting: list[Waiting] = []
         self._scheduled = False
+        self._context = strict()
         self._thread: ThreadPoolExecutor | None = None
 
     def submit(self, body: bytes, exchange: Exchange) -> None:
@@ -62,7 +63,7 @@ class Batcher:
         waiting.append((inputs, exchange))
         if not self._scheduled:
             self._scheduled = True
-            asyncio.get_running_loop().call_soon(self._turn)
+            asyncio.get_running_loop().call_soon(self._turn, context=self._context)
 
     def close(self) -> None:
         """End the thread, if there is one; a run under way is finished first."""
@@ -73,16 +74,27 @@ class Batcher:
         """Run everything that waits, batch after batch, until one has to go to the thread."""
         while self._waiting:
             batch = self._next_batch()
-            if self._engine.expected_seconds(sum([inputs.size for inputs, _ in batch])) > _INLINE_SECONDS:
-                if self._thread is None:
-                    self._thread = ThreadPoolExecutor(1, thread_name_prefix=self._engine.name)
-                answers = asyncio.get_running_loop().run_in_executor(self._thread, self._all_answers, batch)
-                answers.add_done_callback(self._finish)
+            size = batch[0][0].size if len(batch) == 1 else sum([inputs.size for inputs, _ in batch])
+            if self._engine.expected_seconds(size) > _INLINE_SECONDS:
+                self._hand_over(batch)
                 return
+            if len(batch) == 1:  # the usual case of few clients, spared the generator
+                inputs, exchange = batch[0]
+                exchange.respond(*self._answer(inputs))
+                continue
             # Each answer goes out while the next is still being written.
             for exchange, status, body in self._answers(batch):
                 exchange.respond(status, body)
         self._scheduled = False
+
+    def _hand_over(self, batch: list[Waiting]) -> None:
+        """Run the batch in the model's thread; its answers, and the next turn, come back to the loop."""
+        if self._thread is None:
+            self._thread = ThreadPoolExecutor(1, thread_name_prefix=self._engine.name)
+            self._thread_context = strict()
+        loop = asyncio.get_running_loop()
+        answers = loop.run_in_executor(self._thread, self._thread_context.run, lambda: list(self._answers(batch)))
+        answers.add_done_callback(self._finish, context=self._context)
 
     def _finish(self, answers: asyncio.Future[list[Answer]]) -> None:
         if not answers.cancelled():
@@ -111,36 +123,36 @@ class Batcher:
         self._waiting = rest
         return batch
 
-    def _all_answers(self, batch: list[Waiting]) -> list[Answer]:
-        return list(self._answers(batch))
-
     def _answers(self, batch: list[Waiting]) -> Iterator[Answer]:
-        """The answer of each request. A batch that fails is run again one by one: only the guilty request fails.
-
-        Raises nothing: a model whose outputs cannot be written must not stop the queue.
-        """
-        requests = [inputs for inputs, _ in batch]
-        done = 0
-        try:
-            feeds = self._reader.feeds(requests)
-            outputs = self._engine.run_all(feeds, sum([inputs.size for inputs in requests]))
-        except Exception as error:
-            # The runtime refuses values that the signature allows, such as an index beyond a table's end.
-            refusal = (
-                error if isinstance(error, Refusal) else Refusal(400, f"the model cannot answer this: {plain(error)}")
-            )
-        else:
+        """The answer of each request. A batch that fails is run again one by one: only the guilty request fails."""
+        if len(batch) > 1:
+            requests = [inputs for inputs, _ in batch]
+            done = 0
             try:
-                for body in self._writer.write(requests, outputs):
+                feeds = self._reader.feeds(requests)
+                outputs = self._engine.run_all(feeds, sum([inputs.size for inputs in requests]))
+                for body in self._writer.together(requests, outputs):
                     yield batch[done][1], 200, body
                     done += 1
+            except Exception:
+                batch = batch[done:]
+            else:
                 return
-            except Exception as error:
-                refusal = Refusal(500, f"the model's answer cannot be written: {plain(error)}")
-                if len(batch) == 1:
-                    print(f"{self._engine.name}: {refusal.message}", file=sys.stderr)
-        if len(batch) == 1:
-            yield batch[0][1], refusal.status, refusal.body()
-            return
-        for item in batch[done:]:
-            yield from self._answers([item])
+        for inputs, exchange in batch:
+            yield exchange, *self._answer(inputs)
+
+    def _answer(self, inputs: Inputs) -> tuple[int, bytes]:
+        """Status and body for one request, run alone. Raises nothing: one bad answer must not stop the queue."""
+        try:
+            outputs = self._engine.run_all(self._reader.feeds([inputs]), inputs.size)
+        except Refusal as refusal:
+            return refusal.status, refusal.body()
+        except Exception as error:
+            # The runtime refuses values that the signature allows, such as an index beyond a table's end.
+            return 400, error_body(f"the model cannot answer this: {plain(error)}")
+        try:
+            return 200, self._writer.alone(inputs, outputs)
+        except Exception as error:
+            message = f"the model's answer cannot be written: {plain(error)}"
+            print(f"{self._engine.name}: {message}", file=sys.stderr)
+            return 500, error_body(message)

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from contextvars import Context, copy_context
 from itertools import chain
 from typing import Any, Generic, TypeVar
 
@@ -46,27 +47,21 @@ class _Request(msgspec.Struct, Generic[T], gc=False):
     outputs: list[_Output] | None = None
 
 
-class Inputs:
-    """The inputs of one request, in the model's order: flat lists or arrays, with the shapes they are to take.
+class Inputs(msgspec.Struct, gc=False):
+    """The inputs of one request, in the model's order: flat values, with the shapes they are to take.
 
     Two requests can share a run when their `tails` (the shapes but for the first axis) are equal and not None.
-    `rows` is the size of the first axis, `size` the number of values in all inputs.
+    `rows` is the size of the first axis, `size` the number of values in all inputs, `outputs` the numbers of those
+    asked for (None: all).
     """
 
-    __slots__ = ("id", "outputs", "rows", "shapes", "size", "tails", "values")
-
-    def __init__(
-        self,
-        values: list[Any],
-        shapes: list[list[int]],
-        rows: int,
-        size: int,
-        tails: tuple[tuple[int, ...], ...] | None,
-        id: str | None,  # noqa: A002 - the protocol's word
-        outputs: list[int] | None,
-    ) -> None:
-        self.values, self.shapes, self.rows, self.size = values, shapes, rows, size
-        self.tails, self.id, self.outputs = tails, id, outputs
+    values: list[list[Any]]
+    shapes: list[list[int]]
+    rows: int
+    size: int
+    tails: tuple[tuple[int, ...], ...] | None
+    id: str | None
+    outputs: list[int] | None
 
 
 class Reader:
@@ -78,7 +73,7 @@ class Reader:
                 raise ValueError(f"{spec} has a dtype that JSON requests cannot carry")
         self._specs = tuple(inputs)
         self._outputs = {spec.name: number for number, spec in enumerate(outputs)}
-        self._dtypes = [np.dtype(object if spec.dtype == "string" else spec.dtype) for spec in inputs]
+        self._dtypes = [(spec.name, np.dtype(object if spec.dtype == "string" else spec.dtype)) for spec in inputs]
         self._lists = [msgspec.json.Decoder(list[_value_type(spec.dtype)]).decode for spec in inputs]  # type: ignore[misc]
         self._any = msgspec.json.Decoder(_Request[msgspec.Raw]).decode
         # Rows can be put together only where every tensor's first axis is the one dimension that all share.
@@ -190,23 +185,36 @@ class Reader:
         return flat
 
     def feeds(self, batch: Sequence[Inputs]) -> dict[str, Array]:
-        """The arrays of one run: the rows of every request one after the other. Raises Refusal where a value is off."""
+        """The arrays of one run: the rows of every request one after the other. Raises Refusal where a value is off.
+
+        Numbers beyond the dtype's range are refused where numpy's error state raises on overflow; see `strict`.
+        """
         feeds = {}
         first = batch[0]
-        for number, (spec, dtype) in enumerate(zip(self._specs, self._dtypes, strict=True)):
+        for number, (name, dtype) in enumerate(self._dtypes):
             shape = first.shapes[number]
             if len(batch) == 1:
                 flat = first.values[number]
             else:
+                # One conversion for the whole batch.
                 flat = list(chain.from_iterable([inputs.values[number] for inputs in batch]))
                 shape = [sum([inputs.rows for inputs in batch]), *shape[1:]]
             try:
-                # One conversion for the whole batch. By default 1e39 would become an infinity, with a warning.
-                with np.errstate(over="raise"):
-                    feeds[spec.name] = np.array(flat, dtype).reshape(shape)
+                feeds[name] = np.array(flat, dtype).reshape(shape)
             except (OverflowError, FloatingPointError, ValueError, TypeError) as error:
-                raise Refusal(400, f"the data of {spec.name!r} do not fit {DATATYPE_OF[spec.dtype]}: {error}") from None
+                datatype = DATATYPE_OF[self._specs[number].dtype]
+                raise Refusal(400, f"the data of {name!r} do not fit {datatype}: {error}") from None
         return feeds
+
+
+def strict() -> Context:
+    """A context in which numpy raises where 1e39 would become an infinity in float32, by default with a warning.
+
+    Running a callback in it costs nothing; `np.errstate` around every conversion costs 1 µs, a twentieth of a request.
+    """
+    context = copy_context()
+    context.run(np.seterr, over="raise")
+    return context
 
 
 def _value_type(dtype: str) -> type:

@@ -5,9 +5,9 @@ NaN and the infinities have no JSON form: they are written as null.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
 from itertools import chain
+from math import prod
 from typing import Any
 
 import msgspec
@@ -18,67 +18,71 @@ from onnxpress.serving.protocol.datatypes import DATATYPE_OF
 from onnxpress.serving.protocol.requests import Inputs
 
 Array = np.ndarray[Any, np.dtype[Any]]
-Written = tuple[tuple[int, ...], list[Any]]
-"""shape and flat values of one output of one request"""
+Shape = tuple[int, ...]
 _encode = msgspec.json.Encoder().encode
-_SHAPES_KEPT = 256
+_KEPT = 256
 
 
 class Writer:
-    """Writes the responses of one version of one model. Raises ValueError for a dtype that JSON cannot carry."""
+    """Writes the responses of one version of one model. Raises ValueError for a dtype that JSON cannot carry.
+
+    Everything but the numbers is the same in all plain responses of the same shapes, and kept as a template.
+    """
 
     def __init__(self, name: str, version: int, outputs: Sequence[TensorSpec]) -> None:
         for spec in outputs:
             if spec.dtype not in DATATYPE_OF:
                 raise ValueError(f"{spec} has a dtype that JSON responses cannot carry")
-        # Everything but the id, the shapes and the numbers is the same in every response.
-        self._start = b'{"model_name":%b,"model_version":"%d",' % (_encode(name), version)
+        self._start = b'{"model_name":%b,"model_version":"%d",' % (_literal(name), version)
         self._heads = [
-            b'{"name":%b,"datatype":"%b","shape":' % (_encode(spec.name), DATATYPE_OF[spec.dtype].encode())
+            b'{"name":%b,"datatype":"%b","shape":' % (_literal(spec.name), DATATYPE_OF[spec.dtype].encode())
             for spec in outputs
         ]
-        self._all = range(len(outputs))
-        self._shapes: dict[tuple[int, ...], bytes] = {}
+        self._templates: dict[tuple[Shape, ...], bytes] = {}
 
-    def write(self, batch: Sequence[Inputs], answers: Sequence[Array]) -> Iterator[bytes]:
+    def alone(self, inputs: Inputs, answers: Sequence[Array]) -> bytes:
+        """The response body of a request that was run alone."""
+        shapes = tuple([answer.shape for answer in answers])
+        return self._body(inputs, shapes, [answer.ravel().tolist() for answer in answers])
+
+    def together(self, batch: Sequence[Inputs], answers: Sequence[Array]) -> Iterator[bytes]:
         """One response body per request, in order. Raises ValueError where the outputs have not the batch's rows."""
-        if len(batch) == 1:
-            yield self._body(batch[0], [(answer.shape, answer.ravel().tolist()) for answer in answers])
-            return
         total = sum([inputs.rows for inputs in batch])
         if any(not answer.ndim or len(answer) != total for answer in answers):
             raise ValueError("an output has other rows than the batch")
-        # One pass over each output for the whole batch: a list per row, joined where a request has several rows.
-        rows = [answer.reshape(total, math.prod(answer.shape[1:])).tolist() for answer in answers]
         tails = [answer.shape[1:] for answer in answers]
+        # One pass over each output for the whole batch: a list per row, joined where a request has several rows.
+        rows = [answer.reshape(total, prod(tail)).tolist() for answer, tail in zip(answers, tails, strict=True)]
+        one_row = tuple([(1, *tail) for tail in tails])
         start = 0
         for inputs in batch:
-            end = start + inputs.rows
-            if end - start == 1:
-                written: list[Written] = [((1, *tail), lists[start]) for tail, lists in zip(tails, rows, strict=True)]
+            count = inputs.rows
+            if count == 1:
+                yield self._body(inputs, one_row, [lists[start] for lists in rows])
             else:
-                written = [
-                    ((end - start, *tail), list(chain.from_iterable(lists[start:end])))
-                    for tail, lists in zip(tails, rows, strict=True)
-                ]
-            yield self._body(inputs, written)
-            start = end
+                shapes = tuple([(count, *tail) for tail in tails])
+                values = [list(chain.from_iterable(lists[start : start + count])) for lists in rows]
+                yield self._body(inputs, shapes, values)
+            start += count
 
-    def _body(self, inputs: Inputs, outputs: list[Written]) -> bytes:
-        pieces = [self._start]
-        if inputs.id is not None:
-            pieces.append(b'"id":%b,' % _encode(inputs.id))
-        pieces.append(b'"outputs":[')
-        for number in self._all if inputs.outputs is None else inputs.outputs:
-            shape, values = outputs[number]
-            pieces += (self._heads[number], self._shape(shape), b',"data":', _encode(values), b"},")
-        pieces[-1] = b"}]}" if len(pieces) > 2 else b'"outputs":[]}'
-        return b"".join(pieces)
+    def _body(self, inputs: Inputs, shapes: tuple[Shape, ...], values: list[list[Any]]) -> bytes:
+        """`values` are flat, one list per output of the model."""
+        if inputs.id is None and inputs.outputs is None:
+            template = self._templates.get(shapes)
+            if template is None:
+                template = self._template(shapes, range(len(shapes)), b"")
+                if len(self._templates) < _KEPT:
+                    self._templates[shapes] = template
+            return template % tuple([_encode(flat) for flat in values])
+        chosen = range(len(shapes)) if inputs.outputs is None else inputs.outputs
+        told = b"" if inputs.id is None else b'"id":%b,' % _literal(inputs.id)
+        return self._template(shapes, chosen, told) % tuple([_encode(values[number]) for number in chosen])
 
-    def _shape(self, shape: tuple[int, ...]) -> bytes:
-        written = self._shapes.get(shape)
-        if written is None:
-            written = _encode(shape)
-            if len(self._shapes) < _SHAPES_KEPT:
-                self._shapes[shape] = written
-        return written
+    def _template(self, shapes: tuple[Shape, ...], chosen: Sequence[int], told: bytes) -> bytes:
+        outputs = [b'%b%b,"data":%%b}' % (self._heads[number], _encode(shapes[number])) for number in chosen]
+        return b'%b%b"outputs":[%b]}' % (self._start, told, b",".join(outputs))
+
+
+def _literal(text: str) -> bytes:
+    """The text as JSON inside a template."""
+    return _encode(text).replace(b"%", b"%%")

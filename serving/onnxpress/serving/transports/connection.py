@@ -12,6 +12,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Any
 
 import httptools
+import msgspec
 
 from onnxpress.serving.protocol.errors import Headers, error_body
 
@@ -47,14 +48,12 @@ _UNREADABLE = Head(b"", b"", 0, keep_alive=False)
 """stands for the head of what could not be read to its end"""
 
 
-class Slot:
+class Slot(msgspec.Struct, gc=False, eq=False):
     """One request's place in its connection's order of answers; the exchange that the service answers to."""
 
-    __slots__ = ("answer", "connection", "head")
-
-    def __init__(self, connection: Connection, head: Head) -> None:
-        self.connection, self.head = connection, head
-        self.answer: bytes | None = None
+    connection: Connection
+    head: Head
+    answer: bytes | None = None
 
     def respond(self, status: int, body: bytes, headers: Headers = ()) -> None:
         """Write the answer now if it is this request's turn, else keep it until it is."""

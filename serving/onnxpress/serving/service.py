@@ -22,11 +22,14 @@ class Service:
         self.draining = False
         self._infer: dict[bytes, Served] = {}
 
-    def submit(self, method: bytes, target: bytes, body: bytes, exchange: Exchange) -> None:
-        """Answer one request, now or at the end of this turn of the loop. `target` is the path as it was sent."""
+    def submit(self, method: bytes, target: bytes, body: bytes, exchange: Exchange, alone: bool = False) -> None:
+        """Answer one request, now or at the end of this turn of the loop. `target` is the path as it was sent.
+
+        `alone` says that no other request can arrive in this turn, so that there is nothing to wait for.
+        """
         served = self._infer.get(target)
         if served is not None and method == b"POST":
-            served.batcher.submit(body, exchange)
+            served.batcher.submit(body, exchange, alone)
             return
         try:
             self._route(method, target, body, exchange)

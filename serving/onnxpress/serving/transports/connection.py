@@ -145,7 +145,8 @@ class Connection(asyncio.Protocol):
                 return
             stop = start + head.length
             if stop == len(data):
-                self._request(head, data[start:])
+                # With one client connected, and nothing more of it here, no request can come to share a run.
+                self._request(head, data[start:], len(server.connections) == 1)
                 return
             if stop > len(data):
                 self._head, self._body, self._body_length = head, [data[start:]], len(data) - start
@@ -301,7 +302,7 @@ class Connection(asyncio.Protocol):
                 heads.clear()
             heads[data[:end]] = Head(self._parser.get_method(), self._target, self._body_length, keep_alive=True)
 
-    def _request(self, head: Head, body: bytes) -> None:
+    def _request(self, head: Head, body: bytes, alone: bool = False) -> None:
         slot = Slot(self, head)
         self.owed.append(slot)
         if not head.keep_alive or self.draining:
@@ -309,7 +310,7 @@ class Connection(asyncio.Protocol):
         if len(self.owed) >= _PIPELINED:
             self._pipeline_full = True
             self._balance()
-        self.server.service.submit(head.method, head.target, body, slot)
+        self.server.service.submit(head.method, head.target, body, slot, alone)
 
     # --- writing
 

@@ -1,8 +1,8 @@
 """Requests per second of `onnxpress serve` against the bare loops in `floor/`: `python -m benchmarks.server`.
 
-Every contender is a process of its own on CPU 0 with a tiny model of 32 features; wrk sends from CPU 1. They run in turn,
-round by round, and the ratios are medians over the rounds. The CPU time per request stands beside: it moves less than
-the rate when the machine does other work too.
+Every contender is a process of its own on CPU 0 with a tiny model of 32 features; wrk sends from CPU 1. They run in
+turn, round by round, and the ratios are medians over the rounds. The CPU time per request stands beside: it moves less
+than the rate when the machine does other work too.
 """
 
 from __future__ import annotations

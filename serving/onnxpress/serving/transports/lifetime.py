@@ -7,6 +7,7 @@ import gc
 import signal
 import sys
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from onnxpress.core.errors import UsageError
@@ -14,11 +15,12 @@ from onnxpress.serving.service import Service
 from onnxpress.serving.transports.http import Limits, Server
 
 
-async def run(service: Service, *, host: str, port: int, limits: Limits, on_ready: Callable[[str], None]) -> None:
+async def run(service: Service, *, host: str, port: int, limits: Limits, on_ready: Callable[[str], None]) -> int:
     """Serve until SIGTERM or SIGINT. `on_ready` gets the URL once every model is loaded.
 
     The socket is open while models load: the server is live then, and not ready. After the first signal it is not ready
-    again, finishes what it accepted within the grace time, and returns; a second signal cuts that short.
+    again, finishes what it accepted within the grace time, and returns; a second signal cuts that short. Returns the
+    number of connections left without an answer.
     """
     loop = asyncio.get_running_loop()
     server = Server(service, limits)
@@ -41,7 +43,9 @@ async def run(service: Service, *, host: str, port: int, limits: Limits, on_read
         except NotImplementedError:  # Windows: Ctrl-C ends the loop by KeyboardInterrupt
             break
     server.tick()
-    loading = loop.run_in_executor(None, service.repository.load)
+    # A thread of its own: the loop's default ones are waited for when the loop ends, and a load may take minutes.
+    loader = ThreadPoolExecutor(1, thread_name_prefix="load")
+    loading = loop.run_in_executor(loader, service.repository.load)
     stopped = loop.create_task(stop.wait())
     either: list[asyncio.Future[Any]] = [loading, stopped]
     try:
@@ -54,16 +58,15 @@ async def run(service: Service, *, host: str, port: int, limits: Limits, on_read
             shown = f"[{address[0]}]" if ":" in address[0] else address[0]
             on_ready(f"http://{shown}:{address[1]}")
             await stopped
-        else:
-            await asyncio.wait([loading])  # a load cannot be broken off; what it raises does not matter any more
-            loading.exception()
     finally:
+        loader.shutdown(wait=False)
         stopped.cancel()
         listener.close()
-        await _drain(server, cut)
+        unanswered = await _drain(server, cut)
+    return unanswered
 
 
-async def _drain(server: Server, cut: asyncio.Event) -> None:
+async def _drain(server: Server, cut: asyncio.Event) -> int:
     """Wait for the answers that are owed, at most the grace time, or until a second signal."""
     # What the kernel already holds for us counts as accepted: one more turn of the loop reads it.
     await asyncio.sleep(0)
@@ -76,7 +79,9 @@ async def _drain(server: Server, cut: asyncio.Event) -> None:
         await asyncio.wait(waits, timeout=server.limits.grace_seconds, return_when=asyncio.FIRST_COMPLETED)
         for wait in waits:
             wait.cancel()
-        if server.owed:
-            print(f"stopped with requests of {server.owed} connections unanswered", file=sys.stderr)
+    unanswered = server.owed
+    if unanswered:
+        print(f"stopped with requests of {unanswered} connections unanswered", file=sys.stderr)
     server.stop()
     await asyncio.sleep(0)
+    return unanswered

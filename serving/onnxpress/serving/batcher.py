@@ -60,13 +60,13 @@ class Batcher:
         except Refusal as refusal:
             exchange.respond(refusal.status, refusal.body())
             return
+        if alone and not self._scheduled and self._engine.expected_seconds(inputs.size) <= _INLINE_SECONDS:
+            # Another turn of the loop, and a queue for one, cost a tenth of the time that a lone request takes.
+            exchange.respond(*self._context.run(self._answer, inputs))
+            return
         waiting.append((inputs, exchange))
         if not self._scheduled:
             self._scheduled = True
-            if alone:
-                # Another turn of the loop costs a system call, a tenth of the time that a lone request takes.
-                self._context.run(self._turn)
-                return
             asyncio.get_running_loop().call_soon(self._turn, context=self._context)
 
     def close(self) -> None:

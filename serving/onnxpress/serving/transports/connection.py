@@ -12,9 +12,9 @@ from collections import deque
 from typing import TYPE_CHECKING, Any
 
 import httptools
-import msgspec
 
-from onnxpress.serving.protocol.errors import Headers, error_body
+from onnxpress.serving.protocol.errors import error_body
+from onnxpress.serving.transports.answers import UNREADABLE, Head, Slot
 
 if TYPE_CHECKING:
     from onnxpress.serving.transports.http import Server
@@ -24,56 +24,7 @@ _KEPT_HEAD_BYTES = 2048
 _PIPELINED = 64
 """answers owed on one connection before reading from it pauses"""
 
-_OK_JSON = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n%b"
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
-_PHRASES = {
-    200: b"OK", 400: b"Bad Request", 404: b"Not Found", 405: b"Method Not Allowed", 408: b"Request Timeout",
-    413: b"Content Too Large", 415: b"Unsupported Media Type", 417: b"Expectation Failed",
-    431: b"Request Header Fields Too Large", 500: b"Internal Server Error", 501: b"Not Implemented",
-    503: b"Service Unavailable",
-}  # fmt: skip
-
-
-class Head:
-    """What a request's head means; kept for the next request with the same bytes."""
-
-    __slots__ = ("keep_alive", "length", "method", "plain", "target")
-
-    def __init__(self, method: bytes, target: bytes, length: int, keep_alive: bool) -> None:
-        self.method, self.target, self.length, self.keep_alive = method, target, length, keep_alive
-        self.plain = keep_alive and method != b"HEAD"
-
-
-_UNREADABLE = Head(b"", b"", 0, keep_alive=False)
-"""stands for the head of what could not be read to its end"""
-
-
-class Slot(msgspec.Struct, gc=False, eq=False):
-    """One request's place in its connection's order of answers; the exchange that the service answers to."""
-
-    connection: Connection
-    head: Head
-    answer: bytes | None = None
-
-    def respond(self, status: int, body: bytes, headers: Headers = ()) -> None:
-        """Write the answer now if it is this request's turn, else keep it until it is."""
-        connection, head = self.connection, self.head
-        owed = connection.owed
-        if status == 200 and head.plain and not connection.draining:
-            answer = _OK_JSON % (len(body), body)
-        else:
-            last = not head.keep_alive or (connection.draining and bool(owed) and owed[-1] is self)
-            answer = _answer(status, body, headers, head, last)
-        if owed and owed[0] is self:
-            if len(owed) == 1 and head.plain and connection.flowing:
-                owed.clear()
-                connection.since = connection.server.seconds
-                connection.transport.write(answer)
-            else:
-                self.answer = answer
-                connection.flush()
-        else:
-            self.answer = answer
 
 
 class Connection(asyncio.Protocol):
@@ -322,7 +273,7 @@ class Connection(asyncio.Protocol):
             assert slot.answer is not None
             self.since = self.server.seconds
             self.transport.write(slot.answer)
-            if slot.head is _UNREADABLE:
+            if slot.head is UNREADABLE:
                 # Closing at once, with bytes of the request unread, would reset the connection before the client has
                 # read why. So only this side is ended, and what still comes is thrown away for a while.
                 self._lingering = True
@@ -343,7 +294,7 @@ class Connection(asyncio.Protocol):
         if self._closing:
             return
         self._closing, self.flowing, self._parsing = True, False, False
-        slot = Slot(self, _UNREADABLE)
+        slot = Slot(self, UNREADABLE)
         self.owed.append(slot)
         slot.respond(status, error_body(message))
 
@@ -388,21 +339,6 @@ class Connection(asyncio.Protocol):
             self.transport.pause_reading()
         else:
             self.transport.resume_reading()
-
-
-def _answer(status: int, body: bytes, headers: Headers, head: Head, last: bool) -> bytes:
-    """Any answer but the usual one."""
-    lines = [
-        b"HTTP/1.1 %d %b" % (status, _PHRASES[status]),
-        b"content-type: application/json",
-        b"content-length: %d" % len(body),
-        *(b"%b: %b" % header for header in headers),
-    ]
-    if status == 503:
-        lines.append(b"retry-after: 1")
-    if last:
-        lines.append(b"connection: close")
-    return b"\r\n".join([*lines, b"", b"" if head.method == b"HEAD" else body])
 
 
 def _text(value: bytes) -> str:

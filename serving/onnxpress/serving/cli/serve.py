@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 @click.option(
     "--provider", type=click.Choice(["cpu", "cuda"]), default="cpu", show_default=True, help="Where to run the models."
 )
-@click.option("--threads", type=click.IntRange(1), help="Per model; default: the CPUs of this cgroup.")
+@click.option("--threads", type=click.IntRange(1), help="Per model; default: the cgroup's CPUs, shared by the workers.")
+@click.option("--workers", type=click.IntRange(1), default=1, show_default=True, help="Processes on the one port.")
 @click.option("--all-versions", is_flag=True, help="Load every version, not only the latest of each model.")
 @click.option("--require-equivalence", is_flag=True, help="Refuse models whose equivalence was never measured.")
 @click.option("--max-body", type=click.IntRange(1), default=64 * 1024 * 1024, show_default=True, help="Bytes.")
@@ -36,6 +37,7 @@ def serve(
     port: int,
     provider: str,
     threads: int | None,
+    workers: int,
     all_versions: bool,
     require_equivalence: bool,
     max_body: int,
@@ -45,10 +47,18 @@ def serve(
 ) -> None:
     """Serve the models at PATH (an .onnx file, a version, a model or a repository; default: models) over HTTP.
 
-    Prints its URL on stdout once every model is loaded and has replayed its golden samples.
+    Prints its URL on stdout once every model is loaded and has replayed its golden samples. With --workers, SIGHUP
+    restarts the workers one after another without refusing a request.
     """
+    worker = None
+    if workers > 1:
+        from onnxpress.serving.workers import supervise
+
+        # Before numpy and onnxruntime are imported: what forks must be light, and without threads.
+        worker = supervise(host=host, port=port, workers=workers, grace=grace, on_ready=click.echo)
     # numpy's BLAS runs nothing here; making its threads would cost 40 ms of the start.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    from onnxpress.serving.engine.threads import available_cpus
     from onnxpress.serving.repository import Repository
     from onnxpress.serving.service import Service
     from onnxpress.serving.transports import http, lifetime
@@ -56,7 +66,7 @@ def serve(
     repository = Repository(
         path,
         provider=provider,
-        threads=threads,
+        threads=threads or max(1, available_cpus() // workers),
         all_versions=all_versions,
         require_equivalence=require_equivalence,
         max_rows=max_batch,
@@ -64,11 +74,15 @@ def serve(
     )
 
     def on_ready(url: str) -> None:
-        click.echo(url)
-        _say(repository)
+        if worker is None:
+            click.echo(url)
+        else:
+            worker.say_ready()
+        if worker is None or worker.first:
+            _say(repository)
 
     limits = http.Limits(max_body=max_body, grace_seconds=grace)
-    main = lifetime.run(Service(repository), host=host, port=port, limits=limits, on_ready=on_ready)
+    main = lifetime.run(Service(repository), host=host, port=port, limits=limits, on_ready=on_ready, worker=worker)
     unanswered = _run(main)
     if unanswered or not repository.ready:
         # A thread is still running or loading a model; it cannot be interrupted, and Python's exit would wait for it.

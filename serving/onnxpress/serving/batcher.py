@@ -128,8 +128,16 @@ class Batcher:
                 # The runtime refuses values that the signature allows, such as an index beyond a table's end.
                 yield batch[0][1], 400, error_body(f"the model cannot answer this: {_first_line(error)}")
             return
-        for (_, exchange), body in zip(batch, self._codec.encode(inputs, outputs), strict=True):
-            yield exchange, 200, body
+        answered = 0
+        try:
+            for (_, exchange), body in zip(batch, self._codec.encode(inputs, outputs), strict=True):
+                answered += 1
+                yield exchange, 200, body
+        except Exception as error:
+            # An output that cannot be written must not leave the others, and the queue behind them, waiting for ever.
+            reason = error_body(f"the answer cannot be written: {_first_line(error)}")
+            for _, exchange in batch[answered:]:
+                yield exchange, 500, reason
 
     def _measure(self, seconds: float, rows: int) -> None:
         per_row = seconds / max(rows, 1)

@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from onnxpress.core.errors import BadModel, OnnxpressError
-from onnxpress.core.version_folder import check_files, locate
+from onnxpress.core.version_folder import check_files, locate, read_manifest
 from onnxpress.serving.batcher import Batcher
 from onnxpress.serving.engine import Engine
 from onnxpress.serving.protocol.errors import Refusal
@@ -62,9 +62,10 @@ class Repository:
         self.ready = True
 
     def _load_one(self, name: str, version: int, path: Path) -> Served:
+        manifest = read_manifest(path.parent)
+        if manifest is not None:
+            check_files(path.parent, manifest)  # first: the runtime should not see a file that was tampered with
         engine = Engine.load(path, provider=self._provider, threads=self._threads)
-        if engine.manifest is not None:
-            check_files(path.parent, engine.manifest)
         if self._require_equivalence and not (engine.manifest and engine.manifest.equivalence.equivalent):
             raise BadModel(
                 "its equivalence was never measured, and --require-equivalence is set",

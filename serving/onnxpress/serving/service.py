@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from urllib.parse import unquote_to_bytes
 
 import msgspec
@@ -14,6 +15,9 @@ from onnxpress.serving.repository import Repository, Served
 
 class Service:
     """What every transport talks to."""
+
+    headers_read: frozenset[bytes] = frozenset({b"content-encoding"})
+    """lower-case names of the headers that submit_with wants to see"""
 
     def __init__(self, repository: Repository) -> None:
         self.repository = repository
@@ -30,6 +34,17 @@ class Service:
             self._route(method, target, body, exchange)
         except Refusal as refusal:
             exchange.respond(refusal.status, refusal.body(), refusal.headers)
+
+    def submit_with(
+        self, headers: Mapping[bytes, bytes], method: bytes, target: bytes, body: bytes, exchange: Exchange
+    ) -> None:
+        """`submit` for a request that has some of the headers in `headers_read`."""
+        encoding = headers.get(b"content-encoding", b"identity").lower()
+        if encoding != b"identity":
+            refusal = Refusal(415, f"the content encoding {encoding.decode('latin-1')!r} is not read here")
+            exchange.respond(refusal.status, refusal.body(), refusal.headers)
+            return
+        self.submit(method, target, body, exchange)
 
     @property
     def ready(self) -> bool:

@@ -46,7 +46,8 @@ def serve(
     """
     from onnxpress.serving.repository import Repository
     from onnxpress.serving.service import Service
-    from onnxpress.serving.transports import http, lifetime
+    from onnxpress.serving.transports import lifetime
+    from onnxpress.serving.transports.limits import Limits
 
     repository = Repository(
         path,
@@ -62,7 +63,7 @@ def serve(
         click.echo(url)
         _say(repository)
 
-    limits = http.Limits(max_body=max_body, grace_seconds=grace)
+    limits = Limits(max_body=max_body, grace_seconds=grace)
     main = lifetime.run(Service(repository), host=host, port=port, limits=limits, on_ready=on_ready)
     try:
         _run(main)

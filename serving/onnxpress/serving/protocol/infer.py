@@ -24,6 +24,10 @@ from onnxpress.serving.protocol.errors import Refusal
 Array = np.ndarray[Any, np.dtype[Any]]
 _encode = msgspec.json.Encoder().encode
 _SHAPES_KEPT = 256
+_UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+"""what msgspec raises on what is not JSON, not UTF-8, or nested thousands deep"""
+_MOST_EMPTY_ROWS = 1 << 20
+"""an empty tensor may claim any size beside its zero; a model that reduces over the zero would fill it"""
 
 
 class _Output(msgspec.Struct):
@@ -118,7 +122,7 @@ class Codec:
         first = self.inputs[0] if len(self.inputs) == 1 else None
         self._only = first if first is not None and first.shape and isinstance(first.shape[0], str) else None
         tail = first.shape[1:] if first is not None else ()
-        self._tail = list(tail) if all(isinstance(size, int) for size in tail) else None
+        self._tail = list(tail) if all(isinstance(size, int) and size for size in tail) else None
         self._row = math.prod(self._tail) if self._tail is not None else 0
         self._datatype = DATATYPE_OF[first.dtype] if first is not None else ""
         self._start = b'{"model_name":%b,"model_version":"%d",' % (_encode(name), version)
@@ -133,7 +137,7 @@ class Codec:
         if self._decode is not None and self._only is not None and self._tail is not None:
             try:
                 request = self._decode(body)
-            except msgspec.MsgspecError:
+            except _UNREADABLE:
                 return self._decode_carefully(body)
             tensors = request.inputs
             if len(tensors) == 1:
@@ -155,7 +159,7 @@ class Codec:
             request = msgspec.json.decode(body, type=_AnyRequest)
         except msgspec.ValidationError as error:
             raise Refusal(400, f"the request is not an inference request: {error}") from None
-        except msgspec.DecodeError as error:
+        except _UNREADABLE as error:
             raise Refusal(400, f"the request is not JSON: {error}") from None
         given: dict[str, _Tensor] = {}
         for tensor in request.inputs:
@@ -271,13 +275,15 @@ def _check_shape(spec: TensorSpec, shape: list[int], sizes: dict[str, int]) -> N
         if size != expected:
             reason = f"{wanted!r} is {expected} in another input" if isinstance(wanted, str) else f"it must be {wanted}"
             raise Refusal(400, f"the input {spec.name!r} has shape {shape}: axis {axis} is {size}, but {reason}")
+    if 0 in shape and max(shape) > _MOST_EMPTY_ROWS:
+        raise Refusal(400, f"the input {spec.name!r} is empty and has shape {shape}; {_MOST_EMPTY_ROWS} is the most")
 
 
 def _array(spec: TensorSpec, tensor: _Tensor) -> Array:
     """The data of one tensor, flat or nested as its shape says, every value of the declared kind."""
     try:
         data = msgspec.json.decode(tensor.data)
-    except msgspec.DecodeError as error:
+    except _UNREADABLE as error:
         raise Refusal(400, f"the data of {spec.name!r} are not JSON: {error}") from None
     flat = _flatten(spec, data, tensor.shape)
     count = math.prod(tensor.shape)

@@ -10,6 +10,7 @@ from typing import Any
 from onnxpress.serving.protocol.errors import Headers, error_body
 from onnxpress.serving.repository import Repository
 from onnxpress.serving.service import Service
+from onnxpress.serving.transports import answers
 
 Message = MutableMapping[str, Any]
 Application = Callable[
@@ -66,9 +67,10 @@ async def _http(service: Service, max_body: int, scope: Message, receive: Any, s
         target: bytes = scope.get("raw_path") or scope["path"].encode()
         root = scope.get("root_path", "").encode()
         target = target[len(root) :] if root and target.startswith(root + b"/") else target
-        service.submit(scope["method"].encode(), target, b"".join(parts), exchange)
+        read = {name: value for name, value in scope["headers"] if name in service.headers_read}
+        service.submit_with(read, scope["method"].encode(), target, b"".join(parts), exchange)
     status, body, extra = await exchange.answer
-    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode()), *extra]
+    headers = list(answers.complete(extra, status, len(body)))
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else body})
 

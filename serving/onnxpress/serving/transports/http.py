@@ -13,48 +13,20 @@ from collections.abc import Callable
 from typing import Any
 
 import httptools
-import msgspec
 
 from onnxpress.serving.protocol.errors import Headers, error_body
 from onnxpress.serving.service import Service
+from onnxpress.serving.transports.answers import CONTINUE, OK_JSON, answer
+from onnxpress.serving.transports.heads import Head
+from onnxpress.serving.transports.limits import Limits
 
 _KEPT_HEADS = 512
 _KEPT_HEAD_BYTES = 2048
 _PIPELINED = 64
 """answers owed on one connection before reading from it pauses"""
 _SWEEP_SECONDS = 1.0
-
-_OK_JSON = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n"
-_CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
-_PHRASES = {
-    200: b"OK", 400: b"Bad Request", 404: b"Not Found", 405: b"Method Not Allowed", 408: b"Request Timeout",
-    413: b"Content Too Large", 415: b"Unsupported Media Type", 417: b"Expectation Failed",
-    431: b"Request Header Fields Too Large", 503: b"Service Unavailable",
-}  # fmt: skip
-
-
-class Limits(msgspec.Struct, frozen=True, kw_only=True):
-    """Bounds of the transport; sizes in bytes, times in seconds."""
-
-    max_body: int = 64 * 1024 * 1024
-    max_head: int = 32 * 1024
-    max_connections: int = 10_000
-    idle_seconds: int = 75
-    """an open connection without a request"""
-    request_seconds: int = 60
-    """from the first byte of a request to its last"""
-    grace_seconds: float = 30.0
-    """for accepted requests after SIGTERM"""
-
-
-class _Head:
-    """What a parsed head means; kept for the next request with the same bytes."""
-
-    __slots__ = ("head_only", "keep_alive", "length", "method", "target")
-
-    def __init__(self, method: bytes, target: bytes, length: int, keep_alive: bool) -> None:
-        self.method, self.target, self.length, self.keep_alive = method, target, length, keep_alive
-        self.head_only = method == b"HEAD"
+_LINGER_SECONDS = 2
+"""how long a refused client may go on sending, so that it reads the refusal and not a reset"""
 
 
 class Server:
@@ -63,7 +35,7 @@ class Server:
     def __init__(self, service: Service, limits: Limits) -> None:
         self.service, self.limits = service, limits
         self.connections: set[Connection] = set()
-        self.heads: dict[bytes, _Head] = {}
+        self.heads: dict[bytes, Head] = {}
         self.seconds = 0
         self.on_idle: Callable[[], None] | None = None
         """called when the last owed answer was sent, while the server is draining"""
@@ -90,7 +62,7 @@ class Server:
     @property
     def owes(self) -> bool:
         """Whether any accepted request is still without its answer."""
-        return any(connection.owed for connection in self.connections)
+        return any(connection.busy for connection in self.connections)
 
     def answered(self) -> None:
         """A connection sent its last owed answer."""
@@ -103,34 +75,35 @@ class _Slot:
 
     __slots__ = ("answer", "connection", "head")
 
-    def __init__(self, connection: Connection, head: _Head) -> None:
+    def __init__(self, connection: Connection, head: Head) -> None:
         self.connection, self.head = connection, head
         self.answer: bytes | None = None
 
     def respond(self, status: int, body: bytes, headers: Headers = ()) -> None:
         """Write the answer now if it is this request's turn, else keep it until it is."""
         head = self.head
-        if status == 200 and head.keep_alive and not head.head_only:
-            answer = (_OK_JSON % len(body)) + body
+        if status == 200 and head.keep_alive and not head.head_only and not headers:
+            written = (OK_JSON % len(body)) + body
         else:
-            answer = _answer(status, body, headers, head)
+            written = answer(status, body, headers, keep_alive=head.keep_alive, head_only=head.head_only)
         connection = self.connection
         owed = connection.owed
         if owed[0] is self:
             owed.popleft()
-            connection.write(answer, head.keep_alive)
+            connection.write(written, head.keep_alive)
             if owed or connection.draining or connection.reading_paused:
                 connection.flush()
         else:
-            self.answer = answer
+            self.answer = written
 
 
 class Connection(asyncio.Protocol):
     """One client. Between requests `_parser` is at rest, and `_head` is None."""
 
     __slots__ = (
-        "_body", "_body_length", "_chunked", "_closing", "_expects", "_head", "_head_bytes", "_parser", "_parsing",
-        "_since", "_target", "draining", "owed", "reading_paused", "server", "transport",
+        "_body", "_body_length", "_chunked", "_closing", "_expects", "_full", "_head", "_head_bytes", "_headers",
+        "_hosts", "_lingers", "_parser", "_parsing", "_since", "_target", "_unsent", "draining", "owed",
+        "reading_paused", "server", "transport",
     )  # fmt: skip
 
     def __init__(self, server: Server) -> None:
@@ -139,12 +112,16 @@ class Connection(asyncio.Protocol):
         self.transport: asyncio.Transport = None  # type: ignore[assignment]
         self.draining = self.reading_paused = False
         self._parser: Any = None
+        self._headers: dict[bytes, bytes] | None = None
         self._parsing = False  # the parser is in the middle of a request
         self._closing = False  # nothing more is read: an error was answered, or the client said close
-        self._head: _Head | None = None  # of a recognised request whose body is not complete yet
+        self._head: Head | None = None  # of a recognised request whose body is not complete yet
         self._body: list[bytes] = []
         self._body_length = 0
         self._since = server.seconds
+        self._unsent = 0
+        self._full = False  # the client does not take its answers as fast as they come
+        self._lingers = False  # refused: what it still sends is thrown away, for a while
 
     # --- asyncio.Protocol
 
@@ -154,6 +131,7 @@ class Connection(asyncio.Protocol):
         connections.add(self)
         if len(connections) > self.server.limits.max_connections:
             self._refuse(503, "too many connections")
+            transport.close()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._closing = True
@@ -197,9 +175,11 @@ class Connection(asyncio.Protocol):
                 return
 
     def pause_writing(self) -> None:
+        self._full = True
         self._pause()
 
     def resume_writing(self) -> None:
+        self._full = False
         self._resume()
 
     # --- reading
@@ -228,7 +208,7 @@ class Connection(asyncio.Protocol):
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade:
-            self._refuse(400, "upgrades are not spoken here")
+            pass  # refused when its head was complete
         except httptools.HttpParserError as error:
             self._refuse(400, f"not HTTP/1.1: {error}")
         else:
@@ -241,6 +221,7 @@ class Connection(asyncio.Protocol):
     def on_message_begin(self) -> None:
         self._parsing, self._target, self._body, self._body_length = True, b"", [], 0
         self._chunked = self._expects = False
+        self._hosts, self._headers = 0, None
         self._since = self.server.seconds
 
     def on_url(self, url: bytes) -> None:
@@ -248,6 +229,8 @@ class Connection(asyncio.Protocol):
 
     def on_header(self, name: bytes, value: bytes) -> None:
         name = name.lower()
+        if self._head_bytes < 0:
+            return  # a trailer: nothing in it changes what was asked
         if name == b"transfer-encoding":
             self._chunked = True
         elif name == b"expect":
@@ -256,13 +239,23 @@ class Connection(asyncio.Protocol):
                 self._refuse(417, "the only expectation met here is 100-continue")
         elif name == b"content-length" and value.isdigit() and int(value) > self.server.limits.max_body:
             self._refuse_body()
-        elif name == b"content-encoding" and value.lower() != b"identity":
-            self._refuse(415, f"the content encoding {value.decode('latin-1')!r} is not read here")
+        elif name == b"host":
+            self._hosts += 1
+        elif name in self.server.service.headers_read:
+            # Given twice, they are not one thing to go by; the service refuses what a comma makes of them.
+            known = self._headers or {}
+            self._headers = known | {name: b", ".join([known[name], value]) if name in known else value}
 
     def on_headers_complete(self) -> None:
         self._head_bytes = -1
-        if self._expects and not self._closing:
-            self.transport.write(_CONTINUE)
+        if self._closing:
+            return
+        if self._hosts != 1 and (self._hosts or self._parser.get_http_version() != "1.0"):
+            self._refuse(400, f"a request has one Host header, this one {self._hosts}")
+        elif self._parser.should_upgrade():
+            self._refuse(400, "upgrades are not spoken here")
+        elif self._expects and not self.owed:  # it would be taken for the answer to an earlier request
+            self.transport.write(CONTINUE)
 
     def on_body(self, part: bytes) -> None:
         if self._closing:
@@ -278,7 +271,9 @@ class Connection(asyncio.Protocol):
         if self._closing:
             return
         parser = self._parser
-        head = _Head(parser.get_method(), self._target, self._body_length, parser.should_keep_alive())
+        if self._target[:7].lower() == b"http://":  # the absolute form, as proxies send it
+            self._target = b"/" + self._target[7:].partition(b"/")[2]
+        head = Head(parser.get_method(), self._target, self._body_length, parser.should_keep_alive(), self._headers)
         body, self._body = b"".join(self._body), []
         self._request(head, body)
 
@@ -290,16 +285,20 @@ class Connection(asyncio.Protocol):
         if plain and end + self._body_length == len(data) and self._parser.should_keep_alive():
             if len(heads) >= _KEPT_HEADS:
                 heads.clear()
-            heads[data[:end]] = _Head(self._parser.get_method(), self._target, self._body_length, True)
+            method = self._parser.get_method()
+            heads[data[:end]] = Head(method, self._target, self._body_length, True, self._headers)
 
     def _request(self, head: _Head, body: bytes) -> None:
         slot = _Slot(self, head)
         self.owed.append(slot)
-        if not head.keep_alive:
+        if self.draining or not head.keep_alive:
             self._closing = True
         if len(self.owed) >= _PIPELINED:
             self._pause()
-        self.server.service.submit(head.method, head.target, body, slot)
+        if head.headers is None:
+            self.server.service.submit(head.method, head.target, body, slot)
+        else:
+            self.server.service.submit_with(head.headers, head.method, head.target, body, slot)
 
     # --- writing
 
@@ -308,7 +307,12 @@ class Connection(asyncio.Protocol):
         self.transport.write(answer)
         if not keep_alive:
             self._closing = True
-            self.transport.close()
+            # To close on a client that is still sending would reset the connection, and it might never read why.
+            if self._lingers and self.transport.can_write_eof():
+                self._since = self.server.seconds
+                self.transport.write_eof()
+            else:
+                self.transport.close()
 
     def flush(self) -> None:
         """Send the answers that waited for an earlier one."""
@@ -317,8 +321,7 @@ class Connection(asyncio.Protocol):
             slot = owed.popleft()
             assert slot.answer is not None
             self.write(slot.answer, slot.head.keep_alive)
-        if self.reading_paused and len(owed) < _PIPELINED // 2:
-            self._resume()
+        self._resume()
         if self.draining and not owed:
             self.transport.close()
             self.server.answered()
@@ -327,8 +330,8 @@ class Connection(asyncio.Protocol):
         """Answer what cannot be read on, behind the answers already owed, and close: the framing is lost."""
         if self._closing:
             return
-        self._closing = True
-        slot = _Slot(self, _Head(b"", b"", 0, False))
+        self._closing = self._lingers = True
+        slot = _Slot(self, Head(b"", b"", 0, False))
         self.owed.append(slot)
         slot.respond(status, error_body(message))
 
@@ -337,20 +340,32 @@ class Connection(asyncio.Protocol):
 
     # --- time and pressure
 
+    @property
+    def busy(self) -> bool:
+        """Whether a request has begun, or waits for its answer."""
+        return bool(self.owed) or ((self._parsing or self._head is not None) and not self._closing)
+
     def check_time(self, now: int) -> None:
         """End this connection if it is idle, or its request incomplete, for longer than the limits allow."""
         limits = self.server.limits
+        unsent = self.transport.get_write_buffer_size()
+        if unsent != self._unsent:
+            self._unsent, self._since = unsent, now
         waited = now - self._since
-        if self._parsing or self._head is not None:
-            if waited > limits.request_seconds:
+        if unsent and waited > limits.idle_seconds:
+            self.transport.abort()  # close() would wait for ever until the client takes it
+        elif (self._parsing or self._head is not None) and not self._closing:
+            if waited > limits.request_seconds and not self.reading_paused:
                 self._refuse(408, f"the request did not arrive within {limits.request_seconds} seconds")
-        elif not self.owed and waited > limits.idle_seconds:
+        elif self.owed or unsent:
+            return  # the model's time, or a slow reader's
+        elif waited > (_LINGER_SECONDS if self._lingers else limits.idle_seconds):
             self.transport.close()
 
     def drain(self) -> None:
         """No further requests; close now, or after the last owed answer."""
         self.draining = True
-        if not self.owed:
+        if not self.busy:
             self.transport.close()
 
     def _pause(self) -> None:
@@ -359,7 +374,7 @@ class Connection(asyncio.Protocol):
             self.transport.pause_reading()
 
     def _resume(self) -> None:
-        if self.reading_paused and not self.transport.is_closing():
+        if self.reading_paused and not self._full and len(self.owed) < _PIPELINED // 2:
             self.reading_paused = False
             self.transport.resume_reading()
 
@@ -374,18 +389,3 @@ class _Nobody(_Slot):
 
 
 _NOBODY = _Nobody()
-
-
-def _answer(status: int, body: bytes, headers: Headers, head: _Head) -> bytes:
-    """Any answer but the usual one."""
-    lines = [
-        b"HTTP/1.1 %d %b" % (status, _PHRASES[status]),
-        b"content-type: application/json",
-        b"content-length: %d" % len(body),
-        *(b"%b: %b" % header for header in headers),
-    ]
-    if status == 503:
-        lines.append(b"retry-after: 1")
-    if not head.keep_alive:
-        lines.append(b"connection: close")
-    return b"\r\n".join([*lines, b"", b"" if head.head_only else body])

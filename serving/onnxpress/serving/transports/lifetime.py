@@ -9,7 +9,8 @@ from collections.abc import Callable
 
 from onnxpress.core.errors import UsageError
 from onnxpress.serving.service import Service
-from onnxpress.serving.transports.http import Limits, Server
+from onnxpress.serving.transports.http import Server
+from onnxpress.serving.transports.limits import Limits
 
 
 async def run(service: Service, *, host: str, port: int, limits: Limits, on_ready: Callable[[str], None]) -> None:

@@ -288,7 +288,7 @@ class Connection(asyncio.Protocol):
             method = self._parser.get_method()
             heads[data[:end]] = Head(method, self._target, self._body_length, True, self._headers)
 
-    def _request(self, head: _Head, body: bytes) -> None:
+    def _request(self, head: Head, body: bytes) -> None:
         slot = _Slot(self, head)
         self.owed.append(slot)
         if self.draining or not head.keep_alive:

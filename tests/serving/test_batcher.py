@@ -5,18 +5,15 @@ from __future__ import annotations
 import asyncio
 import json
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pytest
 from tests.serving.onnx_models import affine, lookup, publish, publish_affine
 
 from onnxpress.serving.batcher import Batcher
 from onnxpress.serving.engine import Engine
-from onnxpress.serving.protocol.infer import Codec
 
 
 class Answers:
@@ -43,25 +40,20 @@ class Counted:
     """An engine that remembers the rows of each run, and may be told to wait or to fail in it."""
 
     def __init__(self, engine: Engine, during: Callable[[dict[str, Any]], None] = lambda feeds: None) -> None:
-        self.inputs, self.outputs, self.manifest = engine.inputs, engine.outputs, engine.manifest
+        self.name, self.manifest = engine.name, engine.manifest
+        self.inputs, self.outputs = engine.inputs, engine.outputs
+        self.expected_seconds = engine.expected_seconds
         self.runs: list[int] = []
         self._engine, self._during = engine, during
 
-    def run_all(self, feeds: dict[str, Any]) -> list[Any]:
+    def run_all(self, feeds: dict[str, Any], values: int) -> list[Any]:
         self.runs.append(len(next(iter(feeds.values()))))
         self._during(feeds)
-        return self._engine.run_all(feeds)
+        return self._engine.run_all(feeds, values)
 
 
-@pytest.fixture
-def pool() -> Iterator[ThreadPoolExecutor]:
-    with ThreadPoolExecutor(2) as found:
-        yield found
-
-
-def make(engine: Any, pool: ThreadPoolExecutor, max_rows: int = 64, max_waiting: int = 1024) -> Batcher:
-    codec = Codec("m", 1, engine.inputs, engine.outputs)
-    return Batcher(engine, codec, max_rows=max_rows, max_waiting=max_waiting, pool=pool)
+def make(engine: Any, max_rows: int = 64, max_waiting: int = 1024) -> Batcher:
+    return Batcher(engine, name="m", version=1, max_rows=max_rows, max_waiting=max_waiting)
 
 
 def answer(batcher: Batcher, bodies: Sequence[bytes]) -> list[tuple[int, Any]]:
@@ -83,65 +75,63 @@ def body(name: str, datatype: str, value: Any) -> bytes:
     return json.dumps({"inputs": [tensor]}).encode()
 
 
-def test_rows_run_together_answer_as_alone(tmp_path: Path, pool: ThreadPoolExecutor) -> None:
+def test_rows_run_together_answer_as_alone(tmp_path: Path) -> None:
     engine = Counted(Engine.load(publish_affine(tmp_path) / "model.onnx"))
     generator = np.random.default_rng(3)
     bodies = [body("x", "FP32", generator.normal(size=(rows, 3))) for rows in (1, 2, 1, 5, 1, 0, 3)]
-    together = answer(make(engine, pool), bodies)
+    together = answer(make(engine), bodies)
     assert sum(engine.runs) == 13
-    assert len(engine.runs) == 2  # the empty one runs by itself
-    alone = [answer(make(engine, pool), [one])[0] for one in bodies]
+    assert len(engine.runs) == 1
+    alone = [answer(make(engine), [one])[0] for one in bodies]
     assert together == alone
 
 
-def test_a_batch_has_no_more_rows_than_allowed_unless_one_request_has_them(
-    tmp_path: Path, pool: ThreadPoolExecutor
-) -> None:
+def test_a_batch_has_no_more_rows_than_allowed_unless_one_request_has_them(tmp_path: Path) -> None:
     engine = Counted(Engine.load(publish_affine(tmp_path) / "model.onnx"))
-    answer(make(engine, pool, max_rows=4), [body("x", "FP32", np.ones((rows, 3))) for rows in (3, 2, 1, 9, 1)])
+    answer(make(engine, max_rows=4), [body("x", "FP32", np.ones((rows, 3))) for rows in (3, 2, 1, 9, 1)])
     assert engine.runs == [4, 3, 9]
 
 
-def test_a_model_that_was_not_measured_batch_safe_runs_one_by_one(tmp_path: Path, pool: ThreadPoolExecutor) -> None:
+def test_a_model_that_was_not_measured_batch_safe_runs_one_by_one(tmp_path: Path) -> None:
     specs = ["x:float32[batch,3]"], ["y:float32[batch,2]"]
     engine = Counted(Engine.load(publish(tmp_path, "m", affine(), *specs, batch_safe=False) / "model.onnx"))
-    answer(make(engine, pool), [body("x", "FP32", np.ones((1, 3)))] * 5)
+    answer(make(engine), [body("x", "FP32", np.ones((1, 3)))] * 5)
     assert engine.runs == [1] * 5
 
 
-def test_only_the_guilty_request_of_a_batch_fails(tmp_path: Path, pool: ThreadPoolExecutor) -> None:
+def test_only_the_guilty_request_of_a_batch_fails(tmp_path: Path) -> None:
     path = publish(tmp_path, "lookup", lookup(), ["i:int64[batch]"], ["y:float32[batch]"])
-    got = answer(make(Engine.load(path / "model.onnx"), pool), [body("i", "INT64", [i]) for i in (1, 99, 3)])
+    got = answer(make(Engine.load(path / "model.onnx")), [body("i", "INT64", [i]) for i in (1, 99, 3)])
     assert [status for status, _ in got] == [200, 400, 200]
     assert got[2][1]["outputs"][0]["data"] == [3.0]
     assert "the model cannot answer this" in got[1][1]["error"]
 
 
-def test_a_value_that_does_not_fit_fails_alone(tmp_path: Path, pool: ThreadPoolExecutor) -> None:
+def test_a_value_that_does_not_fit_fails_alone(tmp_path: Path) -> None:
     path = publish(tmp_path, "lookup", lookup(), ["i:int64[batch]"], ["y:float32[batch]"])
     huge = b'{"inputs":[{"name":"i","shape":[1],"datatype":"INT64","data":[18446744073709551615]}]}'
-    got = answer(make(Engine.load(path / "model.onnx"), pool), [body("i", "INT64", [1]), huge, body("i", "INT64", [2])])
+    got = answer(make(Engine.load(path / "model.onnx")), [body("i", "INT64", [1]), huge, body("i", "INT64", [2])])
     assert [status for status, _ in got] == [200, 400, 200]
 
 
-def test_an_answer_that_cannot_be_written_does_not_stop_the_queue(tmp_path: Path, pool: ThreadPoolExecutor) -> None:
+def test_an_answer_that_cannot_be_written_does_not_stop_the_queue(tmp_path: Path) -> None:
     engine = Counted(Engine.load(publish_affine(tmp_path) / "model.onnx"))
-    batcher = make(engine, pool)
+    batcher = make(engine)
     real = engine.run_all
-    engine.run_all = lambda feeds: [object()]  # type: ignore[method-assign,list-item]
+    engine.run_all = lambda feeds, values: [object()]  # type: ignore[method-assign,list-item]
     got = answer(batcher, [body("x", "FP32", np.ones((1, 3)))] * 2)
     assert [status for status, _ in got] == [500, 500]
     engine.run_all = real  # type: ignore[method-assign]
-    assert answer(make(engine, pool), [body("x", "FP32", np.ones((1, 3)))])[0][0] == 200
+    assert answer(make(engine), [body("x", "FP32", np.ones((1, 3)))])[0][0] == 200
 
 
-def test_past_the_bound_requests_are_refused_at_once(tmp_path: Path, pool: ThreadPoolExecutor) -> None:
+def test_past_the_bound_requests_are_refused_at_once(tmp_path: Path) -> None:
     engine = Counted(Engine.load(publish_affine(tmp_path) / "model.onnx"))
-    got = answer(make(engine, pool, max_waiting=3), [body("x", "FP32", np.ones((1, 3)))] * 5)
+    got = answer(make(engine, max_waiting=3), [body("x", "FP32", np.ones((1, 3)))] * 5)
     assert sorted(status for status, _ in got) == [200, 200, 200, 503, 503]
 
 
-def test_what_arrives_while_a_long_run_goes_is_the_next_batch(tmp_path: Path, pool: ThreadPoolExecutor) -> None:
+def test_what_arrives_while_a_long_run_goes_is_the_next_batch(tmp_path: Path) -> None:
     entered, go = threading.Event(), threading.Event()
 
     def wait(_: dict[str, Any]) -> None:
@@ -150,8 +140,8 @@ def test_what_arrives_while_a_long_run_goes_is_the_next_batch(tmp_path: Path, po
             assert go.wait(20)
 
     engine = Counted(Engine.load(publish_affine(tmp_path) / "model.onnx"), wait)
-    batcher = make(engine, pool)
-    batcher._seconds_per_row = 1.0  # a model that is known to be slow goes to a thread
+    batcher = make(engine)
+    engine.expected_seconds = lambda values: 1.0  # a model that is known to be slow goes to a thread
 
     async def main() -> None:
         answers = Answers()

@@ -14,7 +14,7 @@ import pytest
 from tests.serving.harness import WAIT, Client, Running, ask, infer_body, request, serving
 from tests.serving.onnx_models import identity, plain, publish_affine
 
-from onnxpress.serving.transports.limits import Limits
+from onnxpress.serving.transports.http import Limits
 
 TARGET = "/v2/models/affine/infer"
 ROW = infer_body([[1, 2, 3]])
@@ -211,7 +211,6 @@ def test_what_is_not_there_or_not_so_is_refused(
         b"GET /v2 HTTP/1.1\r\nhost: a\r\nhost: b\r\n\r\n",
         b"GET /v2 HTTP/9.9\r\nhost: t\r\n\r\n",
         b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
-        b"GET /v2 HTTP/1.1\r\nhost: t\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n",
         b"\x16\x03\x01\x02\x00\x01\x00\x01",
     ],
     ids=lambda raw: raw[24:70].decode("latin-1").encode("unicode_escape").decode(),
@@ -223,8 +222,15 @@ def test_framing_that_two_readers_could_read_in_two_ways_is_refused_and_the_conn
         client.send(raw)
         client.send(request("GET", "/v2/health/live"))
         reply = client.reply()
-        assert (reply.status, reply.headers["connection"]) in {(400, "close"), (413, "close")}
+        assert (reply.status, reply.headers["connection"]) in {(400, "close"), (413, "close"), (501, "close")}
         assert client.ended()
+
+
+@pytest.mark.parametrize("offer", ["websocket", "h2c"])
+def test_an_offer_of_another_protocol_is_passed_over(client: Client, offer: str) -> None:
+    client.send(request("POST", TARGET, ROW, ["connection: upgrade", f"upgrade: {offer}"]) + request("GET", "/v2"))
+    assert sums(client.reply().body) == [6, 6]
+    assert client.reply().json()["name"] == "onnxpress"
 
 
 def test_an_unknown_content_encoding_is_refused(server: Running) -> None:
@@ -273,7 +279,7 @@ def test_slow_clients_are_told_and_ended(models: Path) -> None:
 
 
 def test_a_client_that_reads_nothing_is_not_read_from_without_end(models: Path) -> None:
-    with serving(models, Limits(idle_seconds=1)) as server, Client(server.port) as client:
+    with serving(models, Limits(request_seconds=1)) as server, Client(server.port) as client:
         values = [0.123456789] * 20_000
         tensor = {"name": "x", "shape": [1, len(values)], "datatype": "FP32", "data": values}
         whole = request("POST", "/v2/models/echo/infer", json.dumps({"inputs": [tensor]}).encode())

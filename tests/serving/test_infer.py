@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -14,13 +15,28 @@ from hypothesis.extra import numpy as arrays
 from onnxpress.core.tensors import parse_spec
 from onnxpress.serving.protocol.datatypes import DATATYPE_OF
 from onnxpress.serving.protocol.errors import Refusal
-from onnxpress.serving.protocol.infer import Codec
+from onnxpress.serving.protocol.requests import Inputs, Reader, strict
+from onnxpress.serving.protocol.responses import Writer
 
 NUMBERS = [dtype for dtype in DATATYPE_OF if dtype not in {"string", "bfloat16"}]
 
 
+class Codec:
+    """Both halves of the protocol for one model."""
+
+    def __init__(self, inputs: Sequence[str], outputs: Sequence[str]) -> None:
+        specs = [parse_spec(text) for text in inputs], [parse_spec(text) for text in outputs]
+        self.reader, self.writer = Reader(*specs), Writer("m", 1, specs[1])
+        self.decode, self.feeds = self.reader.read, self.reader.feeds
+
+    def encode(self, batch: Sequence[Inputs], answers: Sequence[Any]) -> list[bytes]:
+        if len(batch) == 1:
+            return [self.writer.alone(batch[0], answers)]
+        return list(self.writer.together(batch, answers))
+
+
 def codec(*inputs: str, outputs: tuple[str, ...] = ("y:float32[batch]",)) -> Codec:
-    return Codec("m", 1, [parse_spec(text) for text in inputs], [parse_spec(text) for text in outputs])
+    return Codec(inputs, outputs)
 
 
 def echo(dtype: str, shape: str) -> Codec:
@@ -34,7 +50,7 @@ def request(data: Any, shape: list[int], datatype: str, **more: Any) -> bytes:
 def refused(codec: Codec, body: bytes) -> str:
     """The refusal's sentence, wherever it is found: while decoding, or while the arrays are made."""
     with pytest.raises(Refusal) as caught:
-        codec.feeds([codec.decode(body)])
+        strict().run(lambda: codec.feeds([codec.decode(body)]))
     assert caught.value.status == 400
     assert json.loads(caught.value.body()) == {"error": caught.value.message}
     return caught.value.message
@@ -120,8 +136,8 @@ TENSOR = {"name": "x", "shape": [1, 2], "datatype": "FP32", "data": [1, 2]}
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
-        ({"name": "z"}, "there is no input 'z'; the model takes: x"),
-        ({"datatype": "FP64"}, "datatype 'FP64'; it must be FP32"),
+        ({"name": "z"}, 'there is no input "z"; the model takes: x'),
+        ({"datatype": "FP64"}, 'datatype "FP64"; it must be FP32'),
         ({"shape": [2]}, "must have 2 axes"),
         ({"shape": [1, 3]}, "axis 1 is 3, but it must be 2"),
         ({"shape": [-1, 2]}, "cannot be negative"),
@@ -159,7 +175,7 @@ def test_a_tensor_that_does_not_fit_is_refused_with_the_reason(change: dict[str,
         (b'{"inputs":[]}', "the input 'x' is missing; the model takes x:float32[batch,2]"),
         (b'{"inputs":[{"name":"x"}]}', "missing required field"),
         (json.dumps({"inputs": [TENSOR, TENSOR]}).encode(), "given twice"),
-        (json.dumps({"inputs": [TENSOR], "outputs": [{"name": "z"}]}).encode(), "there is no output 'z'"),
+        (json.dumps({"inputs": [TENSOR], "outputs": [{"name": "z"}]}).encode(), 'there is no output "z"'),
         (json.dumps({"inputs": [TENSOR], "outputs": [{}]}).encode(), "missing required field `name`"),
         (json.dumps({"inputs": [TENSOR], "id": 5}).encode(), "Expected `str | null`"),
     ],
@@ -173,17 +189,12 @@ def test_a_request_that_is_none_is_refused_with_the_reason(body: bytes, sentence
     [
         ("int8", 128), ("uint8", -1), ("int64", 2**63), ("uint64", -1), ("int32", 1.5), ("int32", 10**400),
         ("int32", None), ("bool", 2), ("bool", "true"), ("string", 1), ("string", None), ("float64", 10**400),
+        ("float16", 1e10), ("float32", 1e39),
     ],
 )  # fmt: skip
 def test_a_value_beyond_the_datatype_is_refused(dtype: str, value: Any) -> None:
     message = refused(echo(dtype, "batch"), request([value], [1], DATATYPE_OF[dtype]))
     assert "x" in message
-
-
-def test_a_number_beyond_a_float_is_its_infinity() -> None:
-    made = echo("float16", "batch")
-    with np.errstate(over="ignore"):
-        assert made.feeds([made.decode(request([1e10], [1], "FP16"))])["x"].tolist() == [np.inf]
 
 
 def test_sizes_that_bear_one_name_must_agree() -> None:
@@ -192,11 +203,7 @@ def test_sizes_that_bear_one_name_must_agree() -> None:
         {"name": name, "shape": [rows, 2], "datatype": "FP32", "data": [0] * rows * 2}
         for name, rows in (("a", 1), ("b", 2))
     ]
-    assert "'batch' is 1 in another input" in refused(made, json.dumps({"inputs": tensors}).encode())
-
-
-def test_an_empty_tensor_cannot_claim_a_huge_size() -> None:
-    assert "is empty" in refused(echo("float32", "batch,length"), request([], [2**40, 0], "FP32"))
+    assert "'batch' is 1 elsewhere" in refused(made, json.dumps({"inputs": tensors}).encode())
 
 
 @given(st.binary(max_size=60) | st.text(max_size=60).map(str.encode))

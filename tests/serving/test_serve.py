@@ -72,7 +72,7 @@ def test_it_says_what_it_serves_answers_and_leaves_with_0(models: Path) -> None:
         code, errors = server.leave()
     assert code == 0
     assert "serving affine version 1 (self-test " in errors
-    assert "serving busy version 1 (unverified)" in errors
+    assert "serving busy version 1 (unverified: it has no manifest)" in errors
     assert "NOT serving broken version 1: " in errors
 
 
@@ -106,7 +106,7 @@ def test_a_second_signal_cuts(models: Path) -> None:
         time.sleep(0.1)
         code, errors = server.leave()
     assert code == 0
-    assert "stopped with requests unanswered" in errors
+    assert "stopped with requests of 1 connections unanswered" in errors
 
 
 def test_an_idle_connection_does_not_keep_it(models: Path) -> None:
@@ -135,7 +135,8 @@ def test_a_port_in_use_and_a_folder_without_models_are_said(models: Path, tmp_pa
 
 
 ALLOWED = {
-    "click", "cython_runtime", "httptools", "msgspec", "numpy", "onnxpress", "onnxruntime", "typing_extensions", "uvloop",
+    "click", "cython_runtime", "httptools", "msgspec", "numpy", "onnxpress", "onnxruntime",
+    "typing_extensions", "uvloop",
 }  # fmt: skip
 HEAVY = {"urllib.request", "multiprocessing", "xml", "sqlite3", "unittest", "ctypes.util", "email", "http"}
 """modules of the standard library that answering has no use for"""

@@ -46,8 +46,7 @@ def serve(
     """
     from onnxpress.serving.repository import Repository
     from onnxpress.serving.service import Service
-    from onnxpress.serving.transports import lifetime
-    from onnxpress.serving.transports.limits import Limits
+    from onnxpress.serving.transports import http, lifetime
 
     repository = Repository(
         path,
@@ -63,7 +62,7 @@ def serve(
         click.echo(url)
         _say(repository)
 
-    limits = Limits(max_body=max_body, grace_seconds=grace)
+    limits = http.Limits(max_body=max_body, grace_seconds=grace)
     main = lifetime.run(Service(repository), host=host, port=port, limits=limits, on_ready=on_ready)
     try:
         _run(main)
@@ -86,7 +85,10 @@ def _say(repository: Repository) -> None:
     for name, versions in repository.models.items():
         for version, served in versions.items():
             test = served.engine.self_test
-            state = "unverified" if test is None else f"self-test {test.worst_multiple:.2g} of {test.limit:g} floors"
+            if test is not None:
+                state = f"self-test {test.worst_multiple:.2g} of {test.limit:g} noise floors"
+            else:
+                state = "no golden samples to replay" if served.engine.manifest else "unverified: it has no manifest"
             click.echo(f"serving {name} version {version} ({state})", err=True)
     for (name, version), reason in repository.failed.items():
         click.echo(f"NOT serving {name} version {version}: {reason}", err=True)

@@ -6,7 +6,7 @@ import os
 from functools import cache
 from types import ModuleType
 
-from onnxpress.core.errors import BadModel
+from onnxpress.core.errors import BadModel, UsageError
 from onnxpress.core.optional import missing
 
 PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
@@ -29,8 +29,10 @@ def onnxruntime() -> ModuleType:
 
 
 def provider_options(provider: str) -> list[tuple[str, dict[str, str]]]:
-    """The runtime's provider list for `cpu` or `cuda`. Raises BadModel where the provider is not available."""
+    """The runtime's provider list for `cpu` or `cuda`. Raises BadModel where it is not available."""
     runtime = onnxruntime()
+    if provider not in PROVIDERS:
+        raise UsageError(f"there is no provider {provider!r}", hint=f"choose one of {', '.join(PROVIDERS)}")
     name = PROVIDERS[provider]
     available = runtime.get_available_providers()
     if name not in available:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import signal
 import sys
 from collections.abc import Callable
+from typing import Any
 
 from onnxpress.core.errors import UsageError
 from onnxpress.serving.service import Service
-from onnxpress.serving.transports.http import Server
-from onnxpress.serving.transports.limits import Limits
+from onnxpress.serving.transports.http import Limits, Server
 
 
 async def run(service: Service, *, host: str, port: int, limits: Limits, on_ready: Callable[[str], None]) -> None:
@@ -26,8 +27,7 @@ async def run(service: Service, *, host: str, port: int, limits: Limits, on_read
     except OSError as error:
         hint = "choose another --port, or 0 for a free one"
         raise UsageError(f"cannot listen on {host}:{port}: {error.strerror}", hint=hint) from error
-    stop = asyncio.Event()
-    cut = asyncio.Event()
+    stop, cut = asyncio.Event(), asyncio.Event()
 
     def on_signal() -> None:
         if stop.is_set():
@@ -41,16 +41,22 @@ async def run(service: Service, *, host: str, port: int, limits: Limits, on_read
         except NotImplementedError:  # Windows: Ctrl-C ends the loop by KeyboardInterrupt
             break
     server.tick()
-    loading = loop.create_task(asyncio.to_thread(service.repository.load))
-    stopped: asyncio.Task[object] = loop.create_task(stop.wait())
-    await asyncio.wait([loading, stopped], return_when=asyncio.FIRST_COMPLETED)
+    loading = loop.run_in_executor(None, service.repository.load)
+    stopped = loop.create_task(stop.wait())
+    either: list[asyncio.Future[Any]] = [loading, stopped]
     try:
+        await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
         if loading.done():
             loading.result()
+            # What is here now stays until the end; the collector need not walk it again and again.
+            gc.freeze()
             address = listener.sockets[0].getsockname()
             shown = f"[{address[0]}]" if ":" in address[0] else address[0]
             on_ready(f"http://{shown}:{address[1]}")
             await stopped
+        else:
+            await asyncio.wait([loading])  # a load cannot be broken off; what it raises does not matter any more
+            loading.exception()
     finally:
         stopped.cancel()
         listener.close()
@@ -59,16 +65,18 @@ async def run(service: Service, *, host: str, port: int, limits: Limits, on_read
 
 async def _drain(server: Server, cut: asyncio.Event) -> None:
     """Wait for the answers that are owed, at most the grace time, or until a second signal."""
+    # What the kernel already holds for us counts as accepted: one more turn of the loop reads it.
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
     idle = asyncio.Event()
     server.on_idle = idle.set
-    server.stop()
-    if server.owes:
+    server.drain()
+    if server.owed:
         waits = [asyncio.ensure_future(idle.wait()), asyncio.ensure_future(cut.wait())]
         await asyncio.wait(waits, timeout=server.limits.grace_seconds, return_when=asyncio.FIRST_COMPLETED)
         for wait in waits:
             wait.cancel()
-        if server.owes:
-            print("stopped with requests unanswered", file=sys.stderr)
-    for connection in list(server.connections):
-        connection.transport.close()
+        if server.owed:
+            print(f"stopped with requests of {server.owed} connections unanswered", file=sys.stderr)
+    server.stop()
     await asyncio.sleep(0)

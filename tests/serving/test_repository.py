@@ -1,86 +1,92 @@
-"""What is loaded, what is refused and why, and that one model's fault is its own."""
+"""Which models are loaded from a path, and what becomes of those that cannot be."""
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
-from tests.serving.harness import ask, infer_body, serving
-from tests.serving.onnx_models import affine, plain, publish_affine
+from tests.serving.publishing import MODELS, publish
 
 from onnxpress.core.errors import BadModel
 from onnxpress.serving.protocol.errors import Refusal
 from onnxpress.serving.repository import Repository
 
 
-def loaded(path: Path, **settings: object) -> Repository:
+def loaded(path: Path, **settings: bool) -> Repository:
     repository = Repository(path, **settings)  # type: ignore[arg-type]
+    assert not repository.ready
     repository.load()
-    repository.close()
     return repository
 
 
-def test_the_latest_version_answers_and_all_can_be_loaded(tmp_path: Path) -> None:
-    publish_affine(tmp_path, offset=1)
-    publish_affine(tmp_path, offset=2)
-    assert list(loaded(tmp_path).models["affine"]) == [2]
-    with serving(tmp_path, all_versions=True) as server:
-        for target, expected in (("affine", 2), ("affine/versions/1", 1), ("affine/versions/2", 2)):
-            reply = ask(server.port, "POST", f"/v2/models/{target}/infer", infer_body([[0, 0, 0]]))
-            assert reply.json()["outputs"][0]["data"] == [expected] * 2
-            assert reply.json()["model_version"] == str(expected)
-        described = ask(server.port, "GET", "/v2/models/affine").json()
-        assert (described["versions"], described["parameters"]["verified"]) == (["1", "2"], True)
+def damage(folder: Path) -> None:
+    content = bytearray((folder / "model.onnx").read_bytes())
+    content[-1] ^= 1
+    (folder / "model.onnx").write_bytes(content)
 
 
-def test_a_corrupt_version_is_refused_while_others_are_served(tmp_path: Path) -> None:
-    publish_affine(tmp_path, "good")
-    file = publish_affine(tmp_path, "bad") / "model.onnx"
-    file.write_bytes(file.read_bytes()[:-1] + b"\0")
-    with serving(tmp_path) as server:
-        assert ask(server.port, "POST", "/v2/models/good/infer", infer_body([[1, 1, 1]])).status == 200
-        for target in ("/v2/models/bad/ready", "/v2/models/bad"):
-            reply = ask(server.port, "GET", target)
-            assert reply.status == 503
-            assert "the server's log says why" in reply.json()["error"]
-
-
-def test_a_version_that_does_not_answer_as_promised_is_refused(tmp_path: Path) -> None:
-    publish_affine(tmp_path, "good")
-    publish_affine(tmp_path, "liar", offset=0.5, promised=0.0)
+def test_the_latest_version_of_each_model_or_all(tmp_path: Path) -> None:
+    for name in ("tiny", "tiny", "table"):
+        publish(tmp_path, name)
     repository = loaded(tmp_path)
-    assert "the self-test failed" in repository.failed["liar", 1]
-    assert list(repository.models) == ["good"]
+    assert {name: list(versions) for name, versions in repository.models.items()} == {"table": [1], "tiny": [2]}
+    everything = loaded(tmp_path, all_versions=True)
+    assert sorted(everything.models["tiny"]) == [1, 2]
+    assert everything.find("tiny", "1").version == 1
+    assert everything.find("tiny", None).version == 2
 
 
-@pytest.mark.parametrize("content", [b"", b"not a model", affine()[:40]])
-def test_a_file_that_is_no_model_is_refused_with_the_reason(tmp_path: Path, content: bytes) -> None:
-    plain(tmp_path, "good", affine())
-    plain(tmp_path, "bad", content)
-    assert "ONNX Runtime cannot load it" in loaded(tmp_path).failed["bad", 1]
+@pytest.mark.parametrize("path", ["tiny/1/model.onnx", "tiny/1", "tiny", "."])
+def test_any_form_of_path(tmp_path: Path, path: str) -> None:
+    publish(tmp_path, "tiny")
+    assert loaded(tmp_path / path).find("tiny", "1").engine.self_test is not None
 
 
-def test_nothing_to_serve_is_an_error_that_says_why(tmp_path: Path) -> None:
-    plain(tmp_path, "bad", b"not a model")
-    with pytest.raises(BadModel, match=r"no model could be loaded\n  bad version 1: "):
+def test_a_corrupt_model_harms_no_other(tmp_path: Path) -> None:
+    damage(publish(tmp_path, "tiny"))
+    publish(tmp_path, "table")
+    repository = loaded(tmp_path)
+    assert repository.ready
+    assert list(repository.models) == ["table"]
+    assert "SHA-256" in repository.failed["tiny", 1]
+    with pytest.raises(Refusal) as caught:
+        repository.find("tiny", None)
+    assert caught.value.status == 503
+    assert str(tmp_path) not in caught.value.message
+
+
+def test_a_corrupt_latest_version_leaves_the_one_before(tmp_path: Path) -> None:
+    publish(tmp_path, "tiny")
+    damage(publish(tmp_path, "tiny"))
+    repository = loaded(tmp_path)
+    assert repository.find("tiny", None).version == 1
+    assert list(repository.failed) == [("tiny", 2)]
+    with pytest.raises(Refusal) as caught:
+        repository.find("tiny", "2")
+    assert caught.value.status == 503
+
+
+def test_nothing_to_serve_is_an_error_with_every_reason(tmp_path: Path) -> None:
+    damage(publish(tmp_path, "tiny"))
+    with pytest.raises(BadModel, match=r"no model could be loaded\n  tiny version 1: .*SHA-256"):
         loaded(tmp_path)
 
 
-def test_a_plain_file_is_served_unverified_unless_equivalence_is_required(tmp_path: Path) -> None:
-    file = tmp_path / "net.onnx"
-    file.write_bytes(affine())
-    with serving(file) as server:
-        assert ask(server.port, "GET", "/v2/models/net").json()["parameters"] == {"verified": False}
-        assert ask(server.port, "POST", "/v2/models/net/infer", infer_body([[1, 1, 1]])).status == 200
-    with pytest.raises(BadModel, match="its equivalence was never measured"):
-        loaded(file, require_equivalence=True)
+def test_a_plain_file_is_served_unless_equivalence_is_required(tmp_path: Path) -> None:
+    shutil.copy(MODELS / "tiny.onnx", tmp_path / "plain.onnx")
+    assert loaded(tmp_path / "plain.onnx").find("plain", None).engine.manifest is None
+    with pytest.raises(BadModel, match="never measured"):
+        loaded(tmp_path / "plain.onnx", require_equivalence=True)
+    publish(tmp_path, "tiny")
+    assert loaded(tmp_path / "tiny", require_equivalence=True).ready
 
 
-def test_asking_for_what_is_not_there_says_what_is(tmp_path: Path) -> None:
-    publish_affine(tmp_path)
-    repository = loaded(tmp_path)
-    with pytest.raises(Refusal, match="there is no model 'x'; there are: affine") as caught:
-        repository.find("x", None)
+@pytest.mark.parametrize(
+    ("name", "version"), [("none", None), ("tiny", "3"), ("tiny", "01"), ("tiny", "x"), ("tiny", "²")]
+)
+def test_what_is_not_there_is_404(tmp_path: Path, name: str, version: str | None) -> None:
+    publish(tmp_path, "tiny")
+    with pytest.raises(Refusal) as caught:
+        loaded(tmp_path).find(name, version)
     assert caught.value.status == 404
-    with pytest.raises(Refusal, match="has no version '7' loaded; loaded: 1"):
-        repository.find("affine", "7")

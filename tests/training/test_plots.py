@@ -35,3 +35,11 @@ def test_the_histogram_holds_every_row_and_the_threshold(scores: list[float], tm
     labels = [text.get_text() for text in axes.get_legend().get_texts()]
     assert sorted(labels) == ["anomaly (2)", "normal (2)", "threshold 0.1"]
     figure.savefig(tmp_path / "scores.png")
+
+
+def test_no_bar_stands_on_both_sides_of_the_threshold() -> None:
+    scores = np.random.default_rng(0).lognormal(size=500).astype(np.float32)
+    figure = plots.score_histogram(scores, scores > 2, 1.5, title="a run")
+    (axes,) = figure.axes
+    edges = {patch.get_x() for patch in axes.patches}
+    assert min(abs(edge - 1.5) for edge in edges) < 1e-9

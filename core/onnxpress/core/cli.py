@@ -16,6 +16,7 @@ from onnxpress.core.errors import OnnxpressError
 
 COMMANDS: dict[str, tuple[str, str]] = {
     "train": ("onnxpress.training.cli:train", "Train a recipe; writes a run folder."),
+    "port": ("onnxpress.training.cli:port", "Write a trained run in the other framework, with the same weights."),
     "export": ("onnxpress.export.cli:export", "Convert a model to ONNX, measure equivalence, publish a version."),
     "verify": ("onnxpress.export.cli:verify", "Check a published version, or compare a model with its source."),
     "inspect": ("onnxpress.serving.cli.inspect:inspect", "Show a model's signature, contract and evidence."),

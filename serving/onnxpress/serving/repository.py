@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from time import perf_counter
 
 from onnxpress.core.errors import BadModel, OnnxpressError
 from onnxpress.core.version_folder import check_files, locate, read_manifest
@@ -14,8 +15,9 @@ from onnxpress.serving.protocol.errors import Refusal
 class Served:
     """One loaded version: its engine and the queue in front of it."""
 
-    def __init__(self, name: str, version: int, engine: Engine, batcher: Batcher) -> None:
+    def __init__(self, name: str, version: int, engine: Engine, batcher: Batcher, load_seconds: float) -> None:
         self.name, self.version, self.engine, self.batcher = name, version, engine, batcher
+        self.load_seconds = load_seconds
 
 
 class Repository:
@@ -62,6 +64,7 @@ class Repository:
         self.ready = True
 
     def _load_one(self, name: str, version: int, path: Path) -> Served:
+        started = perf_counter()
         # Before the runtime reads it: a file that is not the one that was published is not even parsed.
         manifest = read_manifest(path.parent)
         if manifest is not None:
@@ -74,7 +77,11 @@ class Repository:
             )
         engine = Engine.load(path, provider=self._provider, threads=self._threads)
         batcher = Batcher(engine, name=name, version=version, max_rows=self._max_rows, max_waiting=self._max_waiting)
-        return Served(name, version, engine, batcher)
+        return Served(name, version, engine, batcher, perf_counter() - started)
+
+    def all(self) -> list[Served]:
+        """Every version that is served."""
+        return [served for _, versions in sorted(self.models.items()) for _, served in sorted(versions.items())]
 
     def find(self, name: str, version: str | None) -> Served:
         """The model's latest loaded version, or the one named. Raises Refusal(404), or 503 for one that failed."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -108,3 +109,18 @@ def test_what_a_csv_writer_wrote_is_read_back_exactly(
     table = CsvFile(path=str(path), target="label").load()
     assert table.x.tolist() == [[a, b] for a, b, _ in rows]
     assert list(table.labels) == [str(np.str_(label)) for *_, label in rows]
+
+
+def test_a_large_file_is_not_held_as_python_numbers(tmp_path: Path) -> None:
+    rows, columns = 20_000, 20
+    line = ",".join(["0.125"] * columns) + ",x\n"
+    source = csv_file(tmp_path, ",".join([*(f"c{n}" for n in range(columns)), "label"]) + "\n" + line * rows)
+    tracemalloc.start()
+    try:
+        table = source.load()
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert table.x.shape == (rows, columns)
+    # The numbers themselves, once more while their array grows, and the labels; lists of floats would take 20 times it.
+    assert peak < 3 * table.x.nbytes

@@ -29,18 +29,27 @@ def score_histogram(scores: Array, is_anomaly: Array, threshold: float, *, title
     """Scores (rows,), normal and anomalous ones stacked, on a logarithmic axis with the threshold; a Figure."""
     figure, axes = _axes(title)
     positive = np.maximum(scores, np.finfo(np.float32).tiny)  # a perfect rebuild has no logarithm
-    bins = np.geomspace(positive.min() * 0.9, positive.max() * 1.1, 40)
     axes.hist(
         [positive[~is_anomaly], positive[is_anomaly]],
-        bins=bins,
+        bins=_edges(positive, threshold),
         stacked=True,
         color=[_BLUE, _RED],
         label=[f"normal ({(~is_anomaly).sum()})", f"anomaly ({is_anomaly.sum()})"],
     )
     axes.axvline(threshold, color=_LINE, linestyle="--", label=f"threshold {threshold:.3g}")
     axes.set(xlabel="reconstruction error (score)", ylabel="rows", xscale="log")
+    axes.yaxis.get_major_locator().set_params(integer=True)
     axes.legend(frameon=False)
     return figure
+
+
+def _edges(positive: Array, threshold: float) -> Array:
+    """Some 40 bins of equal width on a logarithmic axis, the threshold on an edge: no bar stands on both sides."""
+    low, middle, high = np.log([positive.min(), max(threshold, np.finfo(np.float32).tiny), positive.max()])
+    width = max(high - low, 1e-3) / 40
+    first, last = np.floor((low - middle) / width) - 1, np.ceil((high - middle) / width) + 1
+    edges: Array = np.exp(middle + width * np.arange(first, last + 1))
+    return edges
 
 
 def _axes(title: str) -> tuple[Any, Any]:

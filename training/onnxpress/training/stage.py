@@ -17,6 +17,7 @@ from onnxpress.core.errors import BadModel
 from onnxpress.core.optional import is_installed, missing
 from onnxpress.core.processing import Processing
 from onnxpress.core.progress import Progress
+from onnxpress.core.run import Framework
 from onnxpress.training import plots
 from onnxpress.training.families.prepared import Outcome, Prepared
 from onnxpress.training.fitting import Fit, FrameworkFit, History
@@ -35,7 +36,7 @@ def train(recipe: Recipe, *, output: Path) -> Path:
 
     Raises BadData where the rows cannot be used, BadModel where training diverged, MissingExtra without the framework.
     """
-    framework = _framework(recipe)
+    framework = framework_fit(recipe.framework)
     prepared = recipe.model.prepare(recipe.data.load(), recipe.training)
     model = f"onnxpress.training.{recipe.framework}.models.{prepared.network}:build"
     framework.seed(recipe.training.seed)
@@ -84,12 +85,13 @@ def train(recipe: Recipe, *, output: Path) -> Path:
     return folder
 
 
-def _framework(recipe: Recipe) -> FrameworkFit:
-    for package in _PACKAGES[recipe.framework]:
+def framework_fit(framework: Framework) -> FrameworkFit:
+    """The framework's fit loop. Raises MissingExtra, with the pip line, where a package that it needs is absent."""
+    for package in _PACKAGES[framework]:
         # Looked up, not imported: the framework's own package sets its environment before the import.
         if not is_installed(package):
-            raise missing(package, f"training in {recipe.framework}")
-    fit: FrameworkFit = importlib.import_module(f"onnxpress.training.{recipe.framework}.fit")
+            raise missing(package, f"training in {framework}")
+    fit: FrameworkFit = importlib.import_module(f"onnxpress.training.{framework}.fit")
     return fit
 
 

@@ -60,6 +60,7 @@ class Engine:
             from onnxpress.serving.engine import bfloat16
 
             self._session = bfloat16.Session(session, {spec.name for spec in inputs if spec.dtype == "bfloat16"})
+        self.runs, self.run_seconds = 0, 0.0  # of run_all
         self.output_names = [spec.name for spec in self.outputs]
 
     @classmethod
@@ -152,7 +153,10 @@ class Engine:
         """
         started = perf_counter()
         answers: list[Array] = self._session.run(self.output_names, feeds)
-        seconds = (perf_counter() - started) / max(values, 1)
+        took = perf_counter() - started
+        self.runs += 1
+        self.run_seconds += took
+        seconds = took / max(values, 1)
         known = self.seconds_per_value
         # The first run sets the estimate; later ones move it, so that one slow run does not change the course.
         self.seconds_per_value = seconds if known is None else known + (seconds - known) * _SMOOTHING

@@ -49,7 +49,7 @@ def application(path: str | Path, *, max_body: int = 64 * 1024 * 1024, **setting
 
     Models are loaded at the lifespan's start, or at the first request where the host has no lifespan.
     """
-    mounted = _Mounted(Service(Repository(Path(path), **settings)))
+    mounted = _Mounted(Service(Repository(Path(path), **settings), max_body=max_body))
 
     async def app(scope: Message, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -84,6 +84,8 @@ async def _http(service: Service, max_body: int, scope: Message, receive: Receiv
         read = {name: value for name, value in scope["headers"] if name in service.headers_read}
         service.submit_with(read, scope["method"].encode(), target, b"".join(parts), exchange)
     status, body, extra = await exchange.answer
+    if status != 200:
+        service.errors[status] += 1
     headers = answers.headers(extra, status, len(body))
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else body})

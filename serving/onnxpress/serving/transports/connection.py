@@ -57,6 +57,8 @@ class Slot(msgspec.Struct, gc=False, eq=False):
         if status == 200 and head.plain and not headers and not connection.draining:
             written = OK_JSON % (len(body), body)
         else:
+            if status != 200:
+                connection.server.service.errors[status] += 1
             last = not head.keep_alive or (connection.draining and bool(owed) and owed[-1] is self)
             written = answer(status, body, headers, last=last, head_only=head.method == b"HEAD")
         if owed and owed[0] is self:

@@ -22,6 +22,7 @@ async def run(service: Service, *, host: str, port: int, limits: Limits, on_read
     """
     loop = asyncio.get_running_loop()
     server = Server(service, limits)
+    service.connections = lambda: len(server.connections)
     try:
         listener = await loop.create_server(server.connection, host, port, backlog=2048)
     except OSError as error:

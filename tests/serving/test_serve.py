@@ -25,7 +25,7 @@ class Process:
 
     def __init__(self, popen: subprocess.Popen[str], url: str) -> None:
         self.popen, self.url = popen, url
-        self.port = int(url.rpartition(":")[2]) if url.startswith("http") else 0
+        self.port = int(url.rpartition(":")[2]) if "unix" not in url else 0
 
     def leave(self, number: int = signal.SIGTERM) -> tuple[int, str]:
         """Signal it, wait, and give its exit code and what it wrote to stderr."""

@@ -112,6 +112,11 @@ class Batcher:
         """Requests in the queue now."""
         return len(self._waiting)
 
+    @property
+    def busy(self) -> bool:
+        """Whether anything waits or is being run."""
+        return self._scheduled
+
     def close(self) -> None:
         """End the thread, if there is one; a run under way is finished first."""
         if self._thread is not None:

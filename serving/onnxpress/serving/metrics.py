@@ -24,7 +24,9 @@ def text(service: Service) -> bytes:
 
 def _lines(service: Service) -> Iterator[str]:
     served = service.repository.all()
-    yield _head("onnxpress_ready", "gauge", "1 while requests are welcome.") + _line("onnxpress_ready", {}, service.ready)
+    yield _head("onnxpress_ready", "gauge", "1 while requests are welcome.") + _line(
+        "onnxpress_ready", {}, service.ready
+    )
     yield _head("onnxpress_connections", "gauge", "Open connections.")
     yield _line("onnxpress_connections", {}, service.connections())
     yield _head("onnxpress_answers_total", "counter", "HTTP answers other than 200, by status.")

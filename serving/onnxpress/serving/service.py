@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
 from urllib.parse import unquote_to_bytes
 
 from onnxpress.serving.batcher import Exchange, Read
@@ -12,6 +14,9 @@ from onnxpress.serving.repository import Repository, Served
 from onnxpress.serving.routes import v1, v2
 from onnxpress.serving.routes.call import Call
 from onnxpress.serving.tokens import Tokens
+
+if TYPE_CHECKING:
+    from onnxpress.serving.keeper import Keeper
 
 _JSON_LENGTH = b"inference-header-content-length"
 _ENCODING, _ACCEPTED, _AUTHORIZATION = b"content-encoding", b"accept-encoding", b"authorization"
@@ -29,6 +34,9 @@ class Service:
         """how many are open; the transport knows"""
         self.headers_read = frozenset({_ENCODING, _JSON_LENGTH} | ({_ACCEPTED} if compress_from is not None else set()))
         """lower-case names of the headers that submit_with wants to see"""
+        self.keeper: Keeper | None = None
+        """who loads and unloads models for callers; nobody unless model control is on"""
+        self.changes: set[asyncio.Task[None]] = set()
         self._max_body, self._compress_from = max_body, compress_from
         self._infer: dict[bytes, Served] = {}
 

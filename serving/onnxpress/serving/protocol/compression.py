@@ -1,4 +1,4 @@
-"""Compressed bodies: unpacked within a limit, so that a kilobyte cannot become a gigabyte; answers packed on request."""
+"""Compressed bodies, unpacked within a limit: a kilobyte cannot become a gigabyte. Answers packed on request."""
 
 from __future__ import annotations
 
@@ -15,12 +15,14 @@ _QUICK = 1
 
 
 def unpack(encoding: bytes, body: bytes, limit: int) -> bytes:
-    """The body itself. Raises Refusal: 415 for an encoding that is not read here, 413 past the limit, 400 for nonsense."""
+    """The body itself. Raises Refusal: 415 for an encoding not read here, 413 past the limit, 400 for nonsense."""
     encoding = encoding.strip().lower()
     if encoding in (b"", b"identity"):
         return body
     if encoding not in (b"gzip", b"x-gzip", b"deflate"):
-        raise Refusal(415, f"the content encoding {encoding[:80].decode('latin-1')!r} is not read here; gzip and deflate are")
+        raise Refusal(
+            415, f"the content encoding {encoding[:80].decode('latin-1')!r} is not read here; gzip and deflate are"
+        )
     parts, size = [], 0
     try:
         while body:

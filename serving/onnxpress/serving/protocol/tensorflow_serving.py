@@ -48,7 +48,9 @@ class _Rows:
         """Raises ValueError where an output has no rows to be cut into."""
         for spec, answer in zip(writer.outputs, answers, strict=True):
             if not answer.ndim or len(answer) != inputs.shapes[0][0]:
-                raise ValueError(f"the output {spec.name!r} has no row for each instance; ask with inputs, not instances")
+                raise ValueError(
+                    f"the output {spec.name!r} has no row for each instance; ask with inputs, not instances"
+                )
         columns = [answer.tolist() for answer in answers]
         if len(columns) == 1:
             return msgspec.json.encode({"predictions": columns[0]})
@@ -82,7 +84,7 @@ def read(reader: Reader, body: bytes) -> Inputs:
         given, form = _columns(request.instances, names), _Rows()
     else:
         given = request.inputs
-        if len(names) == 1 and not (isinstance(given, dict) and set(given) == set(names)):
+        if len(names) == 1 and (not isinstance(given, dict) or given.keys() == {"b64"} != set(names)):
             given = {names[0]: given}
         form = _Columns()  # type: ignore[assignment]
     if not isinstance(given, dict) or set(given) != set(names):

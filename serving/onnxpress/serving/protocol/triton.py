@@ -1,4 +1,4 @@
-"""Triton's extensions of V2, as its clients and perf_analyzer read them: configuration, statistics, repository index."""
+"""Triton's extensions of V2 as its clients read them: model configuration, statistics, repository index."""
 
 from __future__ import annotations
 

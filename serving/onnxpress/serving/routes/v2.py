@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from onnxpress.serving.protocol import metadata, triton
-from onnxpress.serving.protocol.errors import Refusal
+from onnxpress.serving.protocol.errors import Refusal, error_body
 from onnxpress.serving.routes.call import Call
 
 if TYPE_CHECKING:
@@ -35,6 +36,9 @@ def route(service: Service, call: Call, parts: Sequence[str]) -> None:
         case ["repository", "index"]:
             call.allow(b"GET", b"POST")
             call.answer(triton.index(service.repository, call.body))
+        case ["repository", "models", name, ("load" | "unload") as verb]:
+            call.allow(b"POST")
+            _change(service, call, name, verb)
         case _:
             raise call.nothing_here("; the protocol's root is /v2")
 
@@ -68,6 +72,26 @@ def _model(service: Service, call: Call, name: str, rest: Sequence[str]) -> None
             service.learn()
         case _:
             raise call.nothing_here()
+
+
+def _change(service: Service, call: Call, name: str, verb: str) -> None:
+    keeper = service.keeper
+    if keeper is None:
+        raise Refusal(403, "models cannot be changed from outside; the server was started without --model-control")
+
+    async def change() -> None:
+        try:
+            await (keeper.load(name) if verb == "load" else keeper.unload(name))
+        except Refusal as refusal:
+            call.answer(refusal.body(), refusal.status)
+        except Exception as error:  # the caller must not wait for ever
+            call.answer(error_body(f"{verb} failed: {type(error).__name__}"), 500)
+        else:
+            call.answer(b"{}")
+
+    task = asyncio.get_running_loop().create_task(change())
+    service.changes.add(task)
+    task.add_done_callback(service.changes.discard)
 
 
 def _said(name: str, value: bool) -> bytes:

@@ -9,13 +9,23 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from onnxpress.core.errors import UsageError
 from onnxpress.serving.service import Service
 from onnxpress.serving.transports.http import Limits, Server
+from onnxpress.serving.transports.listening import Address, listen
 
 
-async def run(service: Service, *, host: str, port: int, limits: Limits, on_ready: Callable[[str], None]) -> None:
+async def run(
+    service: Service,
+    *,
+    address: Address,
+    limits: Limits,
+    on_ready: Callable[[str], None],
+    poll_seconds: float = 0,
+    model_control: bool = False,
+) -> None:
     """Serve until SIGTERM or SIGINT. `on_ready` gets the URL once every model is loaded.
+
+    `poll_seconds`: look for new versions so often; 0 for never. `model_control`: let callers load and unload models.
 
     The socket is open while models load: the server is live then, and not ready. After the first signal it is not ready
     again, finishes what it accepted within the grace time, and returns; a second signal cuts that short.
@@ -23,11 +33,7 @@ async def run(service: Service, *, host: str, port: int, limits: Limits, on_read
     loop = asyncio.get_running_loop()
     server = Server(service, limits)
     service.connections = lambda: len(server.connections)
-    try:
-        listener = await loop.create_server(server.connection, host, port, backlog=2048)
-    except OSError as error:
-        hint = "choose another --port, or 0 for a free one"
-        raise UsageError(f"cannot listen on {host}:{port}: {error.strerror}", hint=hint) from error
+    listener, url = await listen(address, server.connection)
     stop, cut = asyncio.Event(), asyncio.Event()
 
     def on_signal() -> None:
@@ -44,6 +50,7 @@ async def run(service: Service, *, host: str, port: int, limits: Limits, on_read
     server.tick()
     loading = loop.run_in_executor(None, service.repository.load)
     stopped = loop.create_task(stop.wait())
+    watching: asyncio.Task[None] | None = None
     either: list[asyncio.Future[Any]] = [loading, stopped]
     try:
         await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
@@ -51,16 +58,24 @@ async def run(service: Service, *, host: str, port: int, limits: Limits, on_read
             loading.result()
             # What is here now stays until the end; the collector need not walk it again and again.
             gc.freeze()
-            address = listener.sockets[0].getsockname()
-            shown = f"[{address[0]}]" if ":" in address[0] else address[0]
-            on_ready(f"http://{shown}:{address[1]}")
+            on_ready(url)
+            if poll_seconds or model_control:
+                from onnxpress.serving.keeper import Keeper
+
+                keeper = Keeper(service)
+                service.keeper = keeper if model_control else None
+                watching = loop.create_task(keeper.watch(poll_seconds)) if poll_seconds else None
             await stopped
         else:
             await asyncio.wait([loading])  # a load cannot be broken off; what it raises does not matter any more
             loading.exception()
     finally:
+        if watching is not None:
+            watching.cancel()
         stopped.cancel()
         listener.close()
+        if address.unix is not None:
+            address.unix.unlink(missing_ok=True)
         await _drain(server, cut)
 
 

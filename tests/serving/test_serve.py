@@ -105,7 +105,7 @@ def test_a_second_signal_cuts(models: Path) -> None:
         server.popen.send_signal(signal.SIGTERM)
         time.sleep(0.1)
         code, errors = server.leave()
-    assert code == 0
+    assert code == 1
     assert "stopped with requests of 1 connections unanswered" in errors
 
 

@@ -98,13 +98,14 @@ class Batcher:
             return
         if inputs.form is not None:
             exchange = _Formed(exchange, inputs.form)
+        if alone and not self._scheduled and self._engine.expected_seconds(inputs.size) <= _INLINE_SECONDS:
+            # Another turn of the loop, and a queue for one, cost a tenth of the time that a lone request takes.
+            self.counts.batches[1] = self.counts.batches.get(1, 0) + 1
+            exchange.respond(*self._context.run(self._answer, inputs))
+            return
         waiting.append((inputs, exchange))
         if not self._scheduled:
             self._scheduled = True
-            if alone:
-                # Another turn of the loop costs a system call, a tenth of the time that a lone request takes.
-                self._context.run(self._turn)
-                return
             asyncio.get_running_loop().call_soon(self._turn, context=self._context)
 
     @property

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import sys
+import zipfile
+import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -103,15 +105,16 @@ def read_input(path: Path, specs: Sequence[TensorSpec]) -> dict[str, Array]:
         return from_json(sys.stdin.buffer.read(), specs, "stdin")
     try:
         if path.suffix == ".npz":
-            with np.load(path, allow_pickle=False) as archive:
-                given = {name: archive[name] for name in archive.files if name in {spec.name for spec in specs}}
+            # Opened here: np.load leaves a file open that it cannot read.
+            with path.open("rb") as file, np.lib.npyio.NpzFile(file, allow_pickle=False) as archive:
+                given = {name: archive[name] for name in archive.files if name in _names(specs)}
             return _feeds(given, specs, str(path))
         if path.suffix == ".csv":
             return _from_csv(path, specs)
         return from_json(path.read_bytes(), specs, str(path))
     except OSError as error:
         raise BadData(f"cannot be read: {error.strerror or error}", where=str(path)) from None
-    except ValueError as error:
+    except (ValueError, KeyError, EOFError, csv.Error, zipfile.BadZipFile, zlib.error) as error:
         raise BadData(f"cannot be read: {error}", where=str(path)) from None
 
 
@@ -119,7 +122,7 @@ def from_json(content: bytes, specs: Sequence[TensorSpec], where: str) -> dict[s
     """A V2 inference request, `{"input": values}`, or the bare values of a model with one input."""
     try:
         document = msgspec.json.decode(content)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ValueError) as error:
         raise BadData(f"not JSON: {error}", where=where) from None
     if isinstance(document, dict) and isinstance(document.get("inputs"), list) and "inputs" not in _names(specs):
         try:

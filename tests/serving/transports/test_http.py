@@ -341,7 +341,7 @@ def test_many_clients_at_once_get_their_own_answers(running: Running) -> None:
 
 
 def test_a_client_that_leaves_before_its_answer_harms_nobody(running: Running) -> None:
-    for _ in range(50):
+    for _ in range(20):  # fewer than may be open, as the server may hear of the leaving late
         with running.connect() as gone:
             gone.sendall(request() * 3)
     with Client(running) as client:

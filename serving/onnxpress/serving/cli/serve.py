@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import sys
+from collections.abc import Coroutine
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -21,7 +24,8 @@ _FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
 @click.option(
     "--provider", type=click.Choice(["cpu", "cuda"]), default="cpu", show_default=True, help="Where to run the models."
 )
-@click.option("--threads", type=click.IntRange(1), help="Per model; default: the CPUs of this cgroup.")
+@click.option("--threads", type=click.IntRange(1), help="Per model; default: the cgroup's CPUs, shared by the workers.")
+@click.option("--workers", type=click.IntRange(1), default=1, show_default=True, help="Processes on the one port.")
 @click.option("--all-versions", is_flag=True, help="Load every version, not only the latest of each model.")
 @click.option("--require-equivalence", is_flag=True, help="Refuse models whose equivalence was never measured.")
 @click.option("--max-body", type=click.IntRange(1), default=64 * 1024 * 1024, show_default=True, help="Bytes.")
@@ -47,6 +51,7 @@ def serve(
     port: int,
     provider: str,
     threads: int | None,
+    workers: int,
     all_versions: bool,
     require_equivalence: bool,
     max_body: int,
@@ -63,8 +68,28 @@ def serve(
 ) -> None:
     """Serve the models at PATH (an .onnx file, a version, a model or a repository; default: models) over HTTP.
 
-    Prints its URL on stdout once every model is loaded and has replayed its golden samples.
+    Prints its URL on stdout once every model is loaded and has replayed its golden samples. With --workers, SIGHUP
+    restarts the workers one after another without refusing a request.
     """
+    worker = None
+    if workers > 1:
+        from onnxpress.serving.workers import supervise
+
+        for option, given in (("--unix", unix), ("--model-control", model_control)):
+            if given:  # one socket, and one set of models, for all workers to share
+                raise click.UsageError(f"{option} cannot be had with several --workers")
+        scheme = "https:" if tls_certificate else "http:"
+        # Before numpy and onnxruntime are imported: what forks must be light, and without threads.
+        worker = supervise(
+            host=host,
+            port=port,
+            workers=workers,
+            grace=grace,
+            on_ready=lambda url: click.echo(url.replace("http:", scheme)),
+        )
+    # numpy's BLAS runs nothing here; making its threads would cost 40 ms of the start.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    from onnxpress.serving.engine.threads import available_cpus
     from onnxpress.serving.repository import Repository
     from onnxpress.serving.service import Guarded, Service
     from onnxpress.serving.tokens import Tokens
@@ -74,7 +99,7 @@ def serve(
     repository = Repository(
         path,
         provider=provider,
-        threads=threads,
+        threads=threads or max(1, available_cpus() // workers),
         all_versions=all_versions,
         require_equivalence=require_equivalence,
         max_rows=max_batch,
@@ -82,8 +107,12 @@ def serve(
     )
 
     def on_ready(url: str) -> None:
-        click.echo(url)
-        _say(repository)
+        if worker is None:
+            click.echo(url)
+        else:
+            worker.say_ready()
+        if worker is None or worker.first:
+            _say(repository)
 
     limits = http.Limits(max_body=max_body, grace_seconds=grace)
     service = (
@@ -98,22 +127,23 @@ def serve(
         on_ready=on_ready,
         poll_seconds=poll,
         model_control=model_control,
+        worker=worker,
     )
-    try:
-        _run(main)
-    finally:
-        repository.close()
+    unanswered = _run(main)
+    if unanswered or not repository.ready:
+        # A thread is still running or loading a model; it cannot be interrupted, and Python's exit would wait for it.
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(1 if unanswered else 0)
+    repository.close()
 
 
-def _run(main: object) -> None:
+def _run(main: Coroutine[Any, Any, int]) -> int:
     try:
-        import uvloop
+        from uvloop import run
     except ModuleNotFoundError:  # Windows has none
-        import asyncio
-
-        asyncio.run(main)  # type: ignore[arg-type]
-    else:
-        uvloop.run(main)
+        from asyncio import run
+    return run(main)
 
 
 def _say(repository: Repository) -> None:

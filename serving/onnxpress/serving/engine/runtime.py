@@ -17,8 +17,6 @@ def onnxruntime() -> ModuleType:
     """The module onnxruntime. Raises MissingExtra, naming both extras, where it is not installed."""
     # On by default since 1.29 on Linux, and read when the library loads.
     os.environ["ORT_DISABLE_TELEMETRY"] = "1"
-    # numpy's BLAS is not used for inference; its thread pool would cost 40 ms of the start.
-    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     try:
         import onnxruntime as runtime
     except ModuleNotFoundError as error:

@@ -86,7 +86,7 @@ async def _http(service: Service, max_body: int, scope: Message, receive: Receiv
     status, body, extra = await exchange.answer
     if status != 200:
         service.errors[status] += 1
-    headers = answers.headers(extra, status, len(body))
+    headers = answers.complete(extra, status, len(body))
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else body})
 

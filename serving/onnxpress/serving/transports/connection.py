@@ -12,10 +12,9 @@ from collections import deque
 from typing import TYPE_CHECKING, Any
 
 import httptools
-import msgspec
 
-from onnxpress.serving.protocol.errors import Headers, error_body
-from onnxpress.serving.transports.answers import CONTINUE, OK_JSON, answer
+from onnxpress.serving.protocol.errors import error_body
+from onnxpress.serving.transports.answers import UNREADABLE, Head, Slot
 
 if TYPE_CHECKING:
     from onnxpress.serving.transports.http import Server
@@ -25,52 +24,7 @@ _KEPT_HEAD_BYTES = 2048
 _PIPELINED = 64
 """answers owed on one connection before reading from it pauses"""
 
-
-class Head:
-    """What a request's head means; kept for the next request with the same bytes."""
-
-    __slots__ = ("headers", "keep_alive", "length", "method", "plain", "target")
-
-    def __init__(
-        self, method: bytes, target: bytes, length: int, keep_alive: bool, headers: dict[bytes, bytes] | None = None
-    ) -> None:
-        self.method, self.target, self.length, self.keep_alive = method, target, length, keep_alive
-        self.headers = headers  # those that the service reads; None where there are none
-        self.plain = keep_alive and method != b"HEAD"
-
-
-_UNREADABLE = Head(b"", b"", 0, keep_alive=False)
-"""stands for the head of what could not be read to its end"""
-
-
-class Slot(msgspec.Struct, gc=False, eq=False):
-    """One request's place in its connection's order of answers; the exchange that the service answers to."""
-
-    connection: Connection
-    head: Head
-    answer: bytes | None = None
-
-    def respond(self, status: int, body: bytes, headers: Headers = ()) -> None:
-        """Write the answer now if it is this request's turn, else keep it until it is."""
-        connection, head = self.connection, self.head
-        owed = connection.owed
-        if status == 200 and head.plain and not headers and not connection.draining:
-            written = OK_JSON % (len(body), body)
-        else:
-            if status != 200:
-                connection.server.service.errors[status] += 1
-            last = not head.keep_alive or (connection.draining and bool(owed) and owed[-1] is self)
-            written = answer(status, body, headers, last=last, head_only=head.method == b"HEAD")
-        if owed and owed[0] is self:
-            if len(owed) == 1 and head.plain and connection.flowing:
-                owed.clear()
-                connection.since = connection.server.seconds
-                connection.transport.write(written)
-            else:
-                self.answer = written
-                connection.flush()
-        else:
-            self.answer = written
+_CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
 class Connection(asyncio.Protocol):
@@ -269,7 +223,7 @@ class Connection(asyncio.Protocol):
             # Two readers of such a request could take it for two different sites (RFC 9112, 3.2).
             self._refuse(400, f"a request must have one Host header; this one has {self._hosts}")
         elif self._expects:
-            self.transport.write(CONTINUE)
+            self.transport.write(_CONTINUE)
 
     def on_body(self, part: bytes) -> None:
         if self._closing:
@@ -325,7 +279,7 @@ class Connection(asyncio.Protocol):
             assert slot.answer is not None
             self.since = self.server.seconds
             self.transport.write(slot.answer)
-            if slot.head is _UNREADABLE:
+            if slot.head is UNREADABLE:
                 # Closing at once, with bytes of the request unread, would reset the connection before the client has
                 # read why. So only this side is ended, and what still comes is thrown away for a while.
                 self._lingering = True
@@ -346,7 +300,7 @@ class Connection(asyncio.Protocol):
         if self._closing:
             return
         self._closing, self.flowing, self._parsing = True, False, False
-        slot = Slot(self, _UNREADABLE)
+        slot = Slot(self, UNREADABLE)
         self.owed.append(slot)
         slot.respond(status, error_body(message))
 

@@ -12,7 +12,7 @@ from onnxpress.serving.service import Service
 from onnxpress.serving.transports.connection import Connection
 
 if TYPE_CHECKING:
-    from onnxpress.serving.transports.connection import Head
+    from onnxpress.serving.transports.answers import Head
 
 _SWEEP_SECONDS = 1.0
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -27,8 +28,13 @@ class Address(msgspec.Struct, frozen=True, kw_only=True):
     key: Path | None = None
 
 
-async def listen(address: Address, protocol: Callable[[], asyncio.Protocol]) -> tuple[asyncio.Server, str]:
-    """Accept connections; returns the server and its URL. Raises UsageError where that cannot be."""
+async def listen(
+    address: Address, protocol: Callable[[], asyncio.Protocol], given: socket.socket | None = None
+) -> tuple[asyncio.Server, str]:
+    """Accept connections, on a socket that was `given` or a new one; returns the server and its URL.
+
+    Raises UsageError where that cannot be.
+    """
     loop = asyncio.get_running_loop()
     context = _tls(address)
     scheme = "http" if context is None else "https"
@@ -38,7 +44,10 @@ async def listen(address: Address, protocol: Callable[[], asyncio.Protocol]) -> 
             server = await loop.create_unix_server(protocol, str(address.unix), backlog=_BACKLOG, ssl=context)
             address.unix.chmod(0o600)
             return server, f"{scheme}+unix://{address.unix}"
-        server = await loop.create_server(protocol, address.host, address.port, backlog=_BACKLOG, ssl=context)
+        if given is not None:
+            server = await loop.create_server(protocol, sock=given, ssl=context)
+        else:
+            server = await loop.create_server(protocol, address.host, address.port, backlog=_BACKLOG, ssl=context)
     except OSError as error:
         if address.unix is not None:
             raise UsageError(f"cannot listen on {address.unix}: {error.strerror or error}") from error

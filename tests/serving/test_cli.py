@@ -94,3 +94,17 @@ def test_doctor(capsys: pytest.CaptureFixture[str]) -> None:
     found = json.loads(out)
     assert (code, found["telemetry_disabled"]) == (0, True)
     assert "CPUExecutionProvider" in found["providers"]
+
+
+def test_explain(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = publish_affine(tmp_path)
+    plain(tmp_path, "mixed", mixed())
+    code, out, _ = call(capsys, "explain", str(folder), "--threads", "1")
+    assert code == 0
+    assert "up to 64 rows" in out
+    code, out, _ = call(capsys, "explain", str(tmp_path / "mixed"), "--json")
+    found = {choice["option"]: choice for choice in json.loads(out)["choices"]}
+    assert found["batching"]["value"] == "off"
+    assert "no manifest" in found["batching"]["why"]
+    assert found["reading JSON"]["value"] == "in two passes"
+    assert found["self-test"]["value"] == "none"

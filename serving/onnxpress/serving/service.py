@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 from urllib.parse import unquote_to_bytes
 
 from onnxpress.serving.batcher import Exchange, Read
@@ -22,6 +22,26 @@ _JSON_LENGTH = b"inference-header-content-length"
 _ENCODING, _ACCEPTED, _AUTHORIZATION = b"content-encoding", b"accept-encoding", b"authorization"
 
 
+class Front(Protocol):
+    """What a transport sees: a service, or something that stands before one."""
+
+    headers_read: frozenset[bytes]
+    """lower-case names of the headers that submit_with wants to see"""
+    errors: Counter[int]
+    """answers other than 200 by status, counted by the transport"""
+
+    def submit(self, method: bytes, target: bytes, body: bytes, exchange: Exchange, alone: bool = False) -> None:
+        """Answer one request, now or at the end of this turn of the loop. `target` is the path as it was sent.
+
+        `alone` says that no other request can arrive in this turn, so that there is nothing to wait for.
+        """
+
+    def submit_with(
+        self, headers: Mapping[bytes, bytes], method: bytes, target: bytes, body: bytes, exchange: Exchange
+    ) -> None:
+        """`submit` for a request that has some of the headers in `headers_read`."""
+
+
 class Service:
     """The protocols over a repository. `compress_from`: answers of so many bytes are packed for those who accept it."""
 
@@ -29,11 +49,9 @@ class Service:
         self.repository = repository
         self.draining = False
         self.errors: Counter[int] = Counter()
-        """answers other than 200 by status, counted by the transport"""
         self.connections: Callable[[], int] = lambda: 0
         """how many are open; the transport knows"""
         self.headers_read = frozenset({_ENCODING, _JSON_LENGTH} | ({_ACCEPTED} if compress_from is not None else set()))
-        """lower-case names of the headers that submit_with wants to see"""
         self.keeper: Keeper | None = None
         """who loads and unloads models for callers; nobody unless model control is on"""
         self.changes: set[asyncio.Task[None]] = set()
@@ -41,10 +59,7 @@ class Service:
         self._infer: dict[bytes, Served] = {}
 
     def submit(self, method: bytes, target: bytes, body: bytes, exchange: Exchange, alone: bool = False) -> None:
-        """Answer one request, now or at the end of this turn of the loop. `target` is the path as it was sent.
-
-        `alone` says that no other request can arrive in this turn, so that there is nothing to wait for.
-        """
+        """See Front."""
         served = self._infer.get(target)
         if served is not None and method == b"POST":
             served.batcher.submit(body, exchange, alone)
@@ -54,7 +69,7 @@ class Service:
     def submit_with(
         self, headers: Mapping[bytes, bytes], method: bytes, target: bytes, body: bytes, exchange: Exchange
     ) -> None:
-        """`submit` for a request that has some of the headers in `headers_read`."""
+        """See Front."""
         try:
             if _ENCODING in headers:
                 from onnxpress.serving.protocol.compression import unpack

@@ -39,6 +39,7 @@ _FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
 @click.option("--unix", type=click.Path(path_type=Path), help="Listen on this Unix socket instead of a port.")
 @click.option("--tls-certificate", type=_FILE, help="PEM file; with --tls-key, speak TLS.")
 @click.option("--tls-key", type=_FILE, help="PEM file.")
+@click.option("--access-log", is_flag=True, help="A line of JSON on stderr for every answer.")
 @click.option(
     "--compress-from", type=click.IntRange(0), metavar="BYTES", help="Gzip answers of so many bytes where accepted."
 )
@@ -63,6 +64,7 @@ def serve(
     unix: Path | None,
     tls_certificate: Path | None,
     tls_key: Path | None,
+    access_log: bool,
     compress_from: int | None,
     grace: float,
 ) -> None:
@@ -127,6 +129,7 @@ def serve(
         on_ready=on_ready,
         poll_seconds=poll,
         model_control=model_control,
+        access_log=access_log,
         worker=worker,
     )
     unanswered = _run(main)

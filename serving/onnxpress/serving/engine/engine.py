@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     Array = np.ndarray[Any, np.dtype[Any]]
 
 _LEVELS = {"none": 0, "basic": 1, "extended": 2, "all": 99}
-_SPIN_MICROSECONDS = "1000"
+SPIN_MICROSECONDS = "1000"
 """ONNX Runtime's own default keeps 75-80 % of the CPUs busy at 50 requests a second; this 11 %, at the same latency"""
 _SMOOTHING = 0.2
 _MESSAGE_CHARACTERS = 500
@@ -208,7 +208,7 @@ def _session_options(settings: SessionSettings, provider: str, threads: int | No
     options.graph_optimization_level = runtime.GraphOptimizationLevel(_LEVELS[settings.optimization])
     options.intra_op_num_threads = threads or available_cpus()
     options.inter_op_num_threads = 1
-    options.add_session_config_entry("session.intra_op.spin_duration_us", _SPIN_MICROSECONDS)
+    options.add_session_config_entry("session.intra_op.spin_duration_us", SPIN_MICROSECONDS)
     if provider != "cpu":
         # What cannot run where it was asked to is an error, not a silent fall to the CPU.
         options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")

@@ -219,6 +219,11 @@ class Reader:
         return Inputs(values, shapes, shapes[0][0], size, tails, id, outputs, form)
 
     @property
+    def one_pass(self) -> bool:
+        """Whether the usual request is read in one typed pass."""
+        return self._usual is not None
+
+    @property
     def specs(self) -> tuple[TensorSpec, ...]:
         """The model's inputs, in order."""
         return self._specs

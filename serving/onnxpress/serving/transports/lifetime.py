@@ -10,7 +10,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from onnxpress.serving.service import Service
+from onnxpress.serving.service import Front, Service
 from onnxpress.serving.transports.http import Limits, Server
 from onnxpress.serving.transports.listening import Address, listen
 from onnxpress.serving.workers import Worker
@@ -27,6 +27,7 @@ async def run(
     worker: Worker | None = None,
     poll_seconds: float = 0,
     model_control: bool = False,
+    access_log: bool = False,
 ) -> int:
     """Serve until SIGTERM or SIGINT. `on_ready` gets the URL once every model is loaded.
 
@@ -35,12 +36,13 @@ async def run(
     number of connections left without an answer.
 
     `poll_seconds`: look for new versions so often; 0 for never. `model_control`: let callers load and unload models.
+    `access_log`: a line of JSON on stderr for every answer.
 
     A `worker` accepts from the socket that its supervisor gave it, but only once it is ready, since others answer
     meanwhile; it leaves when the supervisor is gone.
     """
     loop = asyncio.get_running_loop()
-    server = Server(service, limits)
+    server = Server(_logged(service) if access_log else service, limits)
     service.connections = lambda: len(server.connections)
     listener = None
     if worker is None:
@@ -99,6 +101,12 @@ async def run(
                 address.unix.unlink(missing_ok=True)
         unanswered = await _drain(server, cut)
     return unanswered
+
+
+def _logged(service: Service) -> Front:
+    from onnxpress.serving.access_log import Logged
+
+    return Logged(service, sys.stderr.write)
 
 
 async def _drain(server: Server, cut: asyncio.Event) -> int:

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from onnxpress.serving.engine import Engine, plain
 from onnxpress.serving.protocol.errors import Headers, Refusal, error_body
-from onnxpress.serving.protocol.requests import Inputs, Reader, strict
+from onnxpress.serving.protocol.requests import Form, Inputs, Reader, strict
 from onnxpress.serving.protocol.responses import Writer
 
 _INLINE_SECONDS = 0.002
@@ -31,6 +32,34 @@ class Exchange(Protocol):
 
 Waiting = tuple[Inputs, Exchange]
 Answer = tuple[Exchange, int, bytes]
+Read = Callable[[Reader, bytes], Inputs]
+"""how a body that is not V2 JSON is read; raises Refusal"""
+
+
+@dataclass
+class Counts:
+    """What has become of a model's requests."""
+
+    batches: dict[int, int] = field(default_factory=dict)
+    """requests in a batch → how many such batches were run"""
+    failed: int = 0
+    refused: int = 0
+    rejected: int = 0
+
+    @property
+    def answered(self) -> int:
+        """Requests that were run, but for those that the model failed."""
+        return sum(size * count for size, count in self.batches.items()) - self.failed
+
+
+class _Formed:
+    """Adds what an answer's form says in its headers."""
+
+    def __init__(self, exchange: Exchange, form: Form) -> None:
+        self._exchange, self._form = exchange, form
+
+    def respond(self, status: int, body: bytes, headers: Headers = ()) -> None:
+        self._exchange.respond(status, body, (*headers, *self._form.headers) if status == 200 else headers)
 
 
 class Batcher:
@@ -41,33 +70,53 @@ class Batcher:
         self._reader = Reader(engine.inputs, engine.outputs)
         self._writer = Writer(name, version, engine.outputs)
         measured = engine.manifest is not None and engine.manifest.batch_safe
-        self._batches = measured and self._reader.has_rows and max_rows > 1
-        self._max_rows, self._max_waiting = max_rows, max_waiting
+        self.batches = measured and self._reader.has_rows and max_rows > 1
+        """whether requests are run together"""
+        self.max_rows, self._max_waiting = max_rows, max_waiting
+        self.counts = Counts()
         self._waiting: list[Waiting] = []
         self._scheduled = False
         self._context = strict()
         self._thread: ThreadPoolExecutor | None = None
 
-    def submit(self, body: bytes, exchange: Exchange, alone: bool = False) -> None:
-        """Decode a request and run it at the end of this turn, or now if it is `alone`. Refusals go out at once."""
+    def submit(self, body: bytes, exchange: Exchange, alone: bool = False, read: Read | None = None) -> None:
+        """Decode a request and run it at the end of this turn, or now if it is `alone`. Refusals go out at once.
+
+        It is V2 JSON unless `read` knows better.
+        """
         waiting = self._waiting
         # Before decoding: a full queue must cost nothing.
         if len(waiting) >= self._max_waiting:
+            self.counts.rejected += 1
             exchange.respond(503, error_body(f"the queue is full: {len(waiting)} requests are waiting; try again"))
             return
         try:
-            inputs = self._reader.read(body)
+            inputs = self._reader.read(body) if read is None else read(self._reader, body)
         except Refusal as refusal:
+            self.counts.refused += 1
             exchange.respond(refusal.status, refusal.body())
             return
+        if inputs.form is not None:
+            exchange = _Formed(exchange, inputs.form)
         if alone and not self._scheduled and self._engine.expected_seconds(inputs.size) <= _INLINE_SECONDS:
             # Another turn of the loop, and a queue for one, cost a tenth of the time that a lone request takes.
+            self.counts.batches[1] = self.counts.batches.get(1, 0) + 1
             exchange.respond(*self._context.run(self._answer, inputs))
             return
         waiting.append((inputs, exchange))
         if not self._scheduled:
             self._scheduled = True
             asyncio.get_running_loop().call_soon(self._turn, context=self._context)
+
+    @property
+    def waiting(self) -> int:
+        """Requests in the queue now."""
+        return len(self._waiting)
+
+    @property
+    def busy(self) -> bool:
+        """Whether anything waits or is being run."""
+        return self._scheduled
 
     def close(self) -> None:
         """End the thread, if there is one; a run under way is finished first."""
@@ -76,13 +125,16 @@ class Batcher:
 
     def _turn(self) -> None:
         """Run everything that waits, batch after batch, until one has to go to the thread."""
+        batches = self.counts.batches
         while self._waiting:
             batch = self._next_batch()
-            size = batch[0][0].size if len(batch) == 1 else sum([inputs.size for inputs, _ in batch])
+            count = len(batch)
+            batches[count] = batches.get(count, 0) + 1
+            size = batch[0][0].size if count == 1 else sum([inputs.size for inputs, _ in batch])
             if self._engine.expected_seconds(size) > _INLINE_SECONDS:
                 self._hand_over(batch)
                 return
-            if len(batch) == 1:  # the usual case of few clients, spared the generator
+            if count == 1:  # the usual case of few clients, spared the generator
                 inputs, exchange = batch[0]
                 exchange.respond(*self._answer(inputs))
                 continue
@@ -112,14 +164,14 @@ class Batcher:
         if len(waiting) == 1:
             self._waiting = []
             return waiting
-        if not self._batches:
+        if not self.batches:
             return [waiting.pop(0)]
         tails, rows = waiting[0][0].tails, 0
         batch: list[Waiting] = []
         rest: list[Waiting] = []
         for item in waiting:
             inputs = item[0]
-            if not batch or (inputs.tails == tails and rows + inputs.rows <= self._max_rows):
+            if not batch or (inputs.tails == tails and rows + inputs.rows <= self.max_rows):
                 batch.append(item)
                 rows += inputs.rows
             else:
@@ -150,13 +202,16 @@ class Batcher:
         try:
             outputs = self._engine.run_all(self._reader.feeds([inputs]), inputs.size)
         except Refusal as refusal:
+            self.counts.failed += 1
             return refusal.status, refusal.body()
         except Exception as error:
+            self.counts.failed += 1
             # The runtime refuses values that the signature allows, such as an index beyond a table's end.
             return 400, error_body(f"the model cannot answer this: {plain(error)}")
         try:
             return 200, self._writer.alone(inputs, outputs)
         except Exception as error:
+            self.counts.failed += 1
             message = f"the model's answer cannot be written: {plain(error)}"
             print(f"{self._engine.name}: {message}", file=sys.stderr)
             return 500, error_body(message)

@@ -17,7 +17,7 @@ from onnxpress.core.errors import BadData, BadModel, UsageError
 from onnxpress.core.tensors import TensorSpec, bind_dimensions
 from onnxpress.core.version_folder import locate_one
 from onnxpress.serving.engine import Engine
-from onnxpress.serving.protocol.datatypes import DATATYPE_OF
+from onnxpress.serving.protocol.datatypes import DATATYPE_OF, array_dtype
 
 Array = np.ndarray[Any, np.dtype[Any]]
 _DTYPE_OF = {datatype: dtype for dtype, datatype in DATATYPE_OF.items()}
@@ -60,10 +60,11 @@ class Remote:
 
     def __call__(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
         """Output name → array."""
+        datatypes = {spec.name: DATATYPE_OF[spec.dtype] for spec in self.inputs()}
         tensors = [
             {
                 "name": name,
-                "datatype": DATATYPE_OF["string" if value.dtype == object else str(value.dtype)],
+                "datatype": datatypes[name],
                 "shape": value.shape,
                 "data": value.ravel().tolist(),
             }
@@ -92,7 +93,7 @@ class Remote:
 
 def _tensor(tensor: Mapping[str, Any]) -> Array:
     dtype = _DTYPE_OF[tensor["datatype"]]
-    return np.array(tensor["data"], object if dtype == "string" else dtype).reshape(tensor["shape"])
+    return np.array(tensor["data"], array_dtype(dtype)).reshape(tensor["shape"])
 
 
 def read_input(path: Path, specs: Sequence[TensorSpec]) -> dict[str, Array]:
@@ -161,7 +162,7 @@ def _feeds(given: Mapping[str, Any], specs: Sequence[TensorSpec], where: str) ->
         if spec.name not in given:
             raise BadData(f"the input {spec.name!r} is missing; the model takes {spec}", where=where)
         try:
-            value = np.asarray(given[spec.name], object if spec.dtype == "string" else spec.dtype)
+            value = np.asarray(given[spec.name], array_dtype(spec.dtype))
         except (ValueError, TypeError, OverflowError) as error:
             raise BadData(f"the values of {spec.name!r} are no {spec.dtype}: {error}", where=where) from None
         if value.ndim == len(spec.shape) - 1:

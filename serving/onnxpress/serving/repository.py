@@ -2,24 +2,42 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
+from time import perf_counter
 
 from onnxpress.core.errors import BadModel, OnnxpressError
-from onnxpress.core.version_folder import check_files, locate, read_manifest
+from onnxpress.core.manifest import FILE_NAME as MANIFEST
+from onnxpress.core.version_folder import MODEL_FILE, check_files, locate, read_manifest
 from onnxpress.serving.batcher import Batcher
 from onnxpress.serving.engine import Engine
 from onnxpress.serving.protocol.errors import Refusal
+
+Signature = tuple[tuple[str, int, int], ...]
+"""name, size and time of change of every file of a version: what tells whether it was changed"""
+
+
+@dataclass(frozen=True)
+class Found:
+    """A version as it lies in the folder."""
+
+    path: Path
+    signature: Signature
+    has_manifest: bool
 
 
 class Served:
     """One loaded version: its engine and the queue in front of it."""
 
-    def __init__(self, name: str, version: int, engine: Engine, batcher: Batcher) -> None:
+    def __init__(
+        self, name: str, version: int, engine: Engine, batcher: Batcher, *, load_seconds: float, signature: Signature
+    ) -> None:
         self.name, self.version, self.engine, self.batcher = name, version, engine, batcher
+        self.load_seconds, self.signature = load_seconds, signature
 
 
 class Repository:
-    """Everything that is served from one path. Loading happens once; then it is only read."""
+    """Everything that is served from one path. After `load` a Keeper may replace `models`, whole and on the loop."""
 
     def __init__(
         self,
@@ -33,7 +51,7 @@ class Repository:
         max_waiting: int = 1024,
     ) -> None:
         self._path, self._provider, self._threads = path, provider, threads
-        self._all_versions, self._require_equivalence = all_versions, require_equivalence
+        self.all_versions, self._require_equivalence = all_versions, require_equivalence
         self._max_rows, self._max_waiting = max_rows, max_waiting
         self.models: dict[str, dict[int, Served]] = {}
         self.failed: dict[tuple[str, int], str] = {}
@@ -49,19 +67,37 @@ class Repository:
         for name, versions in locate(self._path).models.items():
             for version in sorted(versions, reverse=True):
                 try:
-                    served = self._load_one(name, version, versions[version])
+                    served = self.load_version(name, version, versions[version])
                 except (OnnxpressError, OSError, ValueError) as error:
                     self.failed[name, version] = str(error)
                     continue
                 self.models.setdefault(name, {})[version] = served
-                if not self._all_versions:
+                if not self.all_versions:
                     break
         if not self.models:
             reasons = "\n  ".join(f"{name} version {version}: {why}" for (name, version), why in self.failed.items())
             raise BadModel(f"no model could be loaded\n  {reasons}", where=str(self._path))
         self.ready = True
 
-    def _load_one(self, name: str, version: int, path: Path) -> Served:
+    def look(self) -> dict[str, dict[int, Found]]:
+        """What lies in the folder now: model → version → files. Nothing where nothing is."""
+        try:
+            models = locate(self._path).models
+        except OnnxpressError:
+            return {}
+        found: dict[str, dict[int, Found]] = {}
+        for name, versions in models.items():
+            for version, path in versions.items():
+                try:
+                    one = Found(path, _signature(path), (path.parent / MANIFEST).is_file())
+                except OSError:
+                    continue  # it went away meanwhile
+                found.setdefault(name, {})[version] = one
+        return found
+
+    def load_version(self, name: str, version: int, path: Path) -> Served:
+        """Check, load and self-test one version. Raises BadModel or CorruptVersion saying why it cannot be served."""
+        started, signature = perf_counter(), _signature(path)
         # Before the runtime reads it: a file that is not the one that was published is not even parsed.
         manifest = read_manifest(path.parent)
         if manifest is not None:
@@ -74,7 +110,12 @@ class Repository:
             )
         engine = Engine.load(path, provider=self._provider, threads=self._threads)
         batcher = Batcher(engine, name=name, version=version, max_rows=self._max_rows, max_waiting=self._max_waiting)
-        return Served(name, version, engine, batcher)
+        took = perf_counter() - started
+        return Served(name, version, engine, batcher, load_seconds=took, signature=signature)
+
+    def all(self) -> list[Served]:
+        """Every version that is served."""
+        return [served for _, versions in sorted(self.models.items()) for _, served in sorted(versions.items())]
 
     def find(self, name: str, version: str | None) -> Served:
         """The model's latest loaded version, or the one named. Raises Refusal(404), or 503 for one that failed."""
@@ -98,3 +139,10 @@ class Repository:
         for versions in self.models.values():
             for served in versions.values():
                 served.batcher.close()
+
+
+def _signature(model: Path) -> Signature:
+    """Of every file beside a version's model.onnx, or of a lone .onnx file."""
+    files = [path for path in model.parent.rglob("*") if path.is_file()] if model.name == MODEL_FILE else [model]
+    stats = [(path.relative_to(model.parent).as_posix(), path.stat()) for path in sorted(files)]
+    return tuple((name, stat.st_size, stat.st_mtime_ns) for name, stat in stats)

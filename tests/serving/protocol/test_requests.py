@@ -174,8 +174,3 @@ def test_a_batch_is_the_rows_one_after_the_other() -> None:
 def test_unknown_fields_are_ignored_and_parameters_accepted() -> None:
     body = request([1, 2], [1, 2], id="a", parameters={"binary_data_output": False}, more=[1])
     assert reader(X).read(body).id == "a"
-
-
-def test_bfloat16_cannot_be_carried() -> None:
-    with pytest.raises(ValueError, match="JSON requests cannot carry"):
-        reader("x:bfloat16[n]")

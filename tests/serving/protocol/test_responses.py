@@ -15,7 +15,7 @@ from onnxpress.serving.protocol.datatypes import DATATYPE_OF
 from onnxpress.serving.protocol.requests import Reader
 from onnxpress.serving.protocol.responses import Writer
 
-DTYPES = sorted(DATATYPE_OF)
+DTYPES = sorted(DATATYPE_OF.keys() - {"bfloat16"})  # numpy has none; see test_binary.py
 
 
 def values(dtype: str) -> st.SearchStrategy[Any]:

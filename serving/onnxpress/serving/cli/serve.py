@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from onnxpress.serving.repository import Repository
 
 
+_FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
+
+
 @click.command()
 @click.argument("path", type=click.Path(path_type=Path), default=Path("models"))
 @click.option("--host", default="127.0.0.1", show_default=True)
@@ -29,6 +32,18 @@ if TYPE_CHECKING:
 @click.option("--max-batch", type=click.IntRange(1), default=64, show_default=True, help="Rows run together.")
 @click.option("--max-waiting", type=click.IntRange(1), default=1024, show_default=True, help="Requests per model.")
 @click.option(
+    "--poll", type=click.FloatRange(0), default=0.0, metavar="SECONDS", help="Look for new versions so often."
+)
+@click.option("--model-control", is_flag=True, help="Let callers load and unload models.")
+@click.option("--tokens", type=_FILE, help="Answer only callers with a bearer token of this file, one a line.")
+@click.option("--unix", type=click.Path(path_type=Path), help="Listen on this Unix socket instead of a port.")
+@click.option("--tls-certificate", type=_FILE, help="PEM file; with --tls-key, speak TLS.")
+@click.option("--tls-key", type=_FILE, help="PEM file.")
+@click.option("--access-log", is_flag=True, help="A line of JSON on stderr for every answer.")
+@click.option(
+    "--compress-from", type=click.IntRange(0), metavar="BYTES", help="Gzip answers of so many bytes where accepted."
+)
+@click.option(
     "--grace", type=click.FloatRange(0), default=30.0, show_default=True, help="Seconds to finish on SIGTERM."
 )
 def serve(
@@ -43,6 +58,14 @@ def serve(
     max_body: int,
     max_batch: int,
     max_waiting: int,
+    poll: float,
+    model_control: bool,
+    tokens: Path | None,
+    unix: Path | None,
+    tls_certificate: Path | None,
+    tls_key: Path | None,
+    access_log: bool,
+    compress_from: int | None,
     grace: float,
 ) -> None:
     """Serve the models at PATH (an .onnx file, a version, a model or a repository; default: models) over HTTP.
@@ -54,14 +77,26 @@ def serve(
     if workers > 1:
         from onnxpress.serving.workers import supervise
 
+        for option, given in (("--unix", unix), ("--model-control", model_control)):
+            if given:  # one socket, and one set of models, for all workers to share
+                raise click.UsageError(f"{option} cannot be had with several --workers")
+        scheme = "https:" if tls_certificate else "http:"
         # Before numpy and onnxruntime are imported: what forks must be light, and without threads.
-        worker = supervise(host=host, port=port, workers=workers, grace=grace, on_ready=click.echo)
+        worker = supervise(
+            host=host,
+            port=port,
+            workers=workers,
+            grace=grace,
+            on_ready=lambda url: click.echo(url.replace("http:", scheme)),
+        )
     # numpy's BLAS runs nothing here; making its threads would cost 40 ms of the start.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     from onnxpress.serving.engine.threads import available_cpus
     from onnxpress.serving.repository import Repository
-    from onnxpress.serving.service import Service
+    from onnxpress.serving.service import Guarded, Service
+    from onnxpress.serving.tokens import Tokens
     from onnxpress.serving.transports import http, lifetime
+    from onnxpress.serving.transports.listening import Address
 
     repository = Repository(
         path,
@@ -82,7 +117,21 @@ def serve(
             _say(repository)
 
     limits = http.Limits(max_body=max_body, grace_seconds=grace)
-    main = lifetime.run(Service(repository), host=host, port=port, limits=limits, on_ready=on_ready, worker=worker)
+    service = (
+        Service(repository, max_body=max_body, compress_from=compress_from)
+        if tokens is None
+        else Guarded(repository, Tokens(tokens), max_body=max_body, compress_from=compress_from)
+    )
+    main = lifetime.run(
+        service,
+        address=Address(host=host, port=port, unix=unix, certificate=tls_certificate, key=tls_key),
+        limits=limits,
+        on_ready=on_ready,
+        poll_seconds=poll,
+        model_control=model_control,
+        access_log=access_log,
+        worker=worker,
+    )
     unanswered = _run(main)
     if unanswered or not repository.ready:
         # A thread is still running or loading a model; it cannot be interrupted, and Python's exit would wait for it.

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     Array = np.ndarray[Any, np.dtype[Any]]
 
 _LEVELS = {"none": 0, "basic": 1, "extended": 2, "all": 99}
-_SPIN_MICROSECONDS = "1000"
+SPIN_MICROSECONDS = "1000"
 """ONNX Runtime's own default keeps 75-80 % of the CPUs busy at 50 requests a second; this 11 %, at the same latency"""
 _SMOOTHING = 0.2
 _MESSAGE_CHARACTERS = 500
@@ -50,12 +50,17 @@ class Engine:
     """smoothed run time over the number of input values; None until the first timed run"""
 
     def __init__(self, session: Any, manifest: Manifest | None, *, name: str, version: int, provider: str) -> None:
-        self._session = session
+        self._session: Any = session
         self.name, self.version = name, version
         self.manifest, self.provider = manifest, provider
         inputs, outputs = declared(session.get_inputs()), declared(session.get_outputs())
         self.inputs = agreed(inputs, manifest.inputs) if manifest else inputs
         self.outputs = agreed(outputs, manifest.outputs) if manifest else outputs
+        if any(spec.dtype == "bfloat16" for spec in (*inputs, *outputs)):
+            from onnxpress.serving.engine import bfloat16
+
+            self._session = bfloat16.Session(session, {spec.name for spec in inputs if spec.dtype == "bfloat16"})
+        self.runs, self.run_seconds = 0, 0.0  # of run_all
         self.output_names = [spec.name for spec in self.outputs]
 
     @classmethod
@@ -148,7 +153,10 @@ class Engine:
         """
         started = perf_counter()
         answers: list[Array] = self._session.run(self.output_names, feeds)
-        seconds = (perf_counter() - started) / max(values, 1)
+        took = perf_counter() - started
+        self.runs += 1
+        self.run_seconds += took
+        seconds = took / max(values, 1)
         known = self.seconds_per_value
         # The first run sets the estimate; later ones move it, so that one slow run does not change the course.
         self.seconds_per_value = seconds if known is None else known + (seconds - known) * _SMOOTHING
@@ -200,7 +208,7 @@ def _session_options(settings: SessionSettings, provider: str, threads: int | No
     options.graph_optimization_level = runtime.GraphOptimizationLevel(_LEVELS[settings.optimization])
     options.intra_op_num_threads = threads or available_cpus()
     options.inter_op_num_threads = 1
-    options.add_session_config_entry("session.intra_op.spin_duration_us", _SPIN_MICROSECONDS)
+    options.add_session_config_entry("session.intra_op.spin_duration_us", SPIN_MICROSECONDS)
     if provider != "cpu":
         # What cannot run where it was asked to is an error, not a silent fall to the CPU.
         options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")

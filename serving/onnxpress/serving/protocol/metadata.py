@@ -12,13 +12,15 @@ from onnxpress.core.tensors import TensorSpec
 from onnxpress.serving.engine import Engine
 from onnxpress.serving.protocol.datatypes import DATATYPE_OF
 
+_EXTENSIONS = ["binary_tensor_data", "model_configuration", "model_repository", "statistics"]
+
 
 @cache
 def server() -> bytes:
     """Name, version, and the extensions of the protocol that are spoken here."""
     from importlib.metadata import version
 
-    return msgspec.json.encode({"name": "onnxpress", "version": version("onnxpress"), "extensions": []})
+    return msgspec.json.encode({"name": "onnxpress", "version": version("onnxpress"), "extensions": _EXTENSIONS})
 
 
 def model(name: str, versions: Sequence[int], engine: Engine) -> bytes:

@@ -24,7 +24,7 @@ _KEPT = 256
 
 
 class Writer:
-    """Writes the responses of one version of one model. Raises ValueError for a dtype that JSON cannot carry.
+    """Writes the responses of one version of one model. Raises ValueError for a dtype that the protocol cannot carry.
 
     Everything but the numbers is the same in all plain responses of the same shapes, and kept as a template.
     """
@@ -32,7 +32,8 @@ class Writer:
     def __init__(self, name: str, version: int, outputs: Sequence[TensorSpec]) -> None:
         for spec in outputs:
             if spec.dtype not in DATATYPE_OF:
-                raise ValueError(f"{spec} has a dtype that JSON responses cannot carry")
+                raise ValueError(f"{spec} has a dtype that responses cannot carry")
+        self.outputs = tuple(outputs)
         self._start = b'{"model_name":%b,"model_version":"%d",' % (_literal(name), version)
         self._heads = [
             b'{"name":%b,"datatype":"%b","shape":' % (_literal(spec.name), DATATYPE_OF[spec.dtype].encode())
@@ -42,6 +43,8 @@ class Writer:
 
     def alone(self, inputs: Inputs, answers: Sequence[Array]) -> bytes:
         """The response body of a request that was run alone."""
+        if inputs.form is not None:
+            return inputs.form.write(self, inputs, answers)
         shapes = tuple([answer.shape for answer in answers])
         return self._body(inputs, shapes, [answer.ravel().tolist() for answer in answers])
 
@@ -50,6 +53,9 @@ class Writer:
         total = sum([inputs.rows for inputs in batch])
         if any(not answer.ndim or len(answer) != total for answer in answers):
             raise ValueError("an output has other rows than the batch")
+        if batch[0].form is not None:
+            yield from self._formed(batch, answers)
+            return
         tails = [answer.shape[1:] for answer in answers]
         # One pass over each output for the whole batch: a list per row, joined where a request has several rows.
         rows = [answer.reshape(total, prod(tail)).tolist() for answer, tail in zip(answers, tails, strict=True)]
@@ -64,6 +70,22 @@ class Writer:
                 values = [list(chain.from_iterable(lists[start : start + count])) for lists in rows]
                 yield self._body(inputs, shapes, values)
             start += count
+
+    def _formed(self, batch: Sequence[Inputs], answers: Sequence[Array]) -> Iterator[bytes]:
+        start = 0
+        for inputs in batch:
+            assert inputs.form is not None  # one batch, one kind
+            stop = start + inputs.rows
+            yield inputs.form.write(self, inputs, [answer[start:stop] for answer in answers])
+            start = stop
+
+    def opening(self, inputs: Inputs) -> bytes:
+        """The JSON before `"outputs"`."""
+        return self._start % () + (b"" if inputs.id is None else b'"id":%b,' % _encode(inputs.id))
+
+    def described(self, number: int, shape: Shape) -> bytes:
+        """One output's JSON but for its data."""
+        return self._heads[number] % () + _encode(shape)
 
     def _body(self, inputs: Inputs, shapes: tuple[Shape, ...], values: list[list[Any]]) -> bytes:
         """`values` are flat, one list per output of the model."""

@@ -10,6 +10,7 @@ from typing import Any
 from onnxpress.serving.protocol.errors import Headers, error_body
 from onnxpress.serving.repository import Repository
 from onnxpress.serving.service import Service
+from onnxpress.serving.transports import answers
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -48,7 +49,7 @@ def application(path: str | Path, *, max_body: int = 64 * 1024 * 1024, **setting
 
     Models are loaded at the lifespan's start, or at the first request where the host has no lifespan.
     """
-    mounted = _Mounted(Service(Repository(Path(path), **settings)))
+    mounted = _Mounted(Service(Repository(Path(path), **settings), max_body=max_body))
 
     async def app(scope: Message, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -80,9 +81,12 @@ async def _http(service: Service, max_body: int, scope: Message, receive: Receiv
         target: bytes = scope.get("raw_path") or scope["path"].encode()
         root = scope.get("root_path", "").encode()
         target = target[len(root) :] if root and target.startswith(root + b"/") else target
-        service.submit(scope["method"].encode(), target, b"".join(parts), exchange)
+        read = {name: value for name, value in scope["headers"] if name in service.headers_read}
+        service.submit_with(read, scope["method"].encode(), target, b"".join(parts), exchange)
     status, body, extra = await exchange.answer
-    headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body)), *extra]
+    if status != 200:
+        service.errors[status] += 1
+    headers = answers.complete(extra, status, len(body))
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else body})
 

@@ -35,9 +35,9 @@ class Connection(asyncio.Protocol):
     """
 
     __slots__ = (
-        "_body", "_body_length", "_bounded", "_chunked", "_closing", "_expects", "_head", "_head_bytes", "_hosts",
-        "_length", "_lingering", "_parser", "_parsing", "_pipeline_full", "_target", "_write_full", "draining",
-        "flowing", "owed", "server", "since", "transport",
+        "_body", "_body_length", "_bounded", "_chunked", "_closing", "_expects", "_head", "_head_bytes", "_headers",
+        "_hosts", "_length", "_lingering", "_parser", "_parsing", "_pipeline_full", "_target", "_write_full",
+        "draining", "flowing", "owed", "server", "since", "transport",
     )  # fmt: skip
 
     def __init__(self, server: Server) -> None:
@@ -162,7 +162,7 @@ class Connection(asyncio.Protocol):
         if self._chunked:
             self._refuse(501, "a chunked body cannot be read behind an offer to upgrade; send the request without it")
             return
-        head = Head(parser.get_method(), self._target, self._length, parser.should_keep_alive())
+        head = Head(parser.get_method(), self._target, self._length, parser.should_keep_alive(), self._headers)
         if head.length:
             self._head, self._body, self._body_length = head, [], 0
         else:
@@ -174,6 +174,7 @@ class Connection(asyncio.Protocol):
         self._target, self._body, self._body_length = b"", [], 0
         self._chunked = self._expects = False
         self._hosts = self._length = 0
+        self._headers: dict[bytes, bytes] | None = None
         self._bounded = 0  # bytes of the head seen by callbacks
         self._head_bytes: int | None = 0  # bytes received of a head that is not complete; None once it is
 
@@ -191,6 +192,8 @@ class Connection(asyncio.Protocol):
         self._check_head(len(url))
 
     def on_header(self, name: bytes, value: bytes) -> None:
+        if self._head_bytes is None:
+            return  # a trailer: nothing in it changes what was asked
         self._check_head(len(name) + len(value) + 4)
         name = name.lower()
         if name == b"host":
@@ -207,11 +210,10 @@ class Connection(asyncio.Protocol):
             self._expects = value.lower() == b"100-continue"
             if not self._expects:
                 self._refuse(417, "the only expectation met here is 100-continue")
-        elif name == b"content-encoding":
-            if value.lower() != b"identity":
-                self._refuse(415, f"the content encoding {_text(value)} is not read here; send the body as it is")
-        elif name == b"inference-header-content-length":
-            self._refuse(415, "binary tensors are not read here; send the data as JSON")
+        elif name in self.server.service.headers_read:
+            # Given twice it is not one thing to go by; the service refuses what a comma makes of it.
+            known = self._headers or {}
+            self._headers = known | {name: b"%b, %b" % (known[name], value) if name in known else value}
 
     def on_headers_complete(self) -> None:
         self._head_bytes = None
@@ -239,7 +241,7 @@ class Connection(asyncio.Protocol):
         self._parsing = False
         # HTTP/1.0 clients that keep connections open want it confirmed; closing is as right, and simpler.
         keep_alive = parser.should_keep_alive() and parser.get_http_version() == "1.1"
-        head = Head(parser.get_method(), self._target, self._body_length, keep_alive)
+        head = Head(parser.get_method(), self._target, self._body_length, keep_alive, self._headers)
         body, self._body = b"".join(self._body), []
         self._request(head, body)
 
@@ -251,7 +253,8 @@ class Connection(asyncio.Protocol):
         if plain and end + self._body_length == len(data):
             if len(heads) >= _KEPT_HEADS:
                 heads.clear()
-            heads[data[:end]] = Head(self._parser.get_method(), self._target, self._body_length, keep_alive=True)
+            method = self._parser.get_method()
+            heads[data[:end]] = Head(method, self._target, self._body_length, True, self._headers)
 
     def _request(self, head: Head, body: bytes, alone: bool = False) -> None:
         slot = Slot(self, head)
@@ -261,7 +264,10 @@ class Connection(asyncio.Protocol):
         if len(self.owed) >= _PIPELINED:
             self._pipeline_full = True
             self._balance()
-        self.server.service.submit(head.method, head.target, body, slot, alone)
+        if head.headers is None:
+            self.server.service.submit(head.method, head.target, body, slot, alone)
+        else:
+            self.server.service.submit_with(head.headers, head.method, head.target, body, slot)
 
     # --- writing
 

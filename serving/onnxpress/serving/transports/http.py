@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from onnxpress.serving.service import Service
+from onnxpress.serving.service import Front
 from onnxpress.serving.transports.connection import Connection
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
 class Server:
     """What all connections share: the service, the limits, the heads seen before, and the clock."""
 
-    def __init__(self, service: Service, limits: Limits) -> None:
+    def __init__(self, service: Front, limits: Limits) -> None:
         self.service, self.limits = service, limits
         self.connections: set[Connection] = set()
         self.heads: dict[bytes, Head] = {}

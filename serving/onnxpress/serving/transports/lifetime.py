@@ -10,9 +10,9 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from onnxpress.core.errors import UsageError
-from onnxpress.serving.service import Service
+from onnxpress.serving.service import Front, Service
 from onnxpress.serving.transports.http import Limits, Server
+from onnxpress.serving.transports.listening import Address, listen
 from onnxpress.serving.workers import Worker
 
 _LAST_CALL_SECONDS = 0.2
@@ -21,11 +21,13 @@ _LAST_CALL_SECONDS = 0.2
 async def run(
     service: Service,
     *,
-    host: str,
-    port: int,
+    address: Address,
     limits: Limits,
     on_ready: Callable[[str], None],
     worker: Worker | None = None,
+    poll_seconds: float = 0,
+    model_control: bool = False,
+    access_log: bool = False,
 ) -> int:
     """Serve until SIGTERM or SIGINT. `on_ready` gets the URL once every model is loaded.
 
@@ -33,12 +35,18 @@ async def run(
     again, finishes what it accepted within the grace time, and returns; a second signal cuts that short. Returns the
     number of connections left without an answer.
 
+    `poll_seconds`: look for new versions so often; 0 for never. `model_control`: let callers load and unload models.
+    `access_log`: a line of JSON on stderr for every answer.
+
     A `worker` accepts from the socket that its supervisor gave it, but only once it is ready, since others answer
     meanwhile; it leaves when the supervisor is gone.
     """
     loop = asyncio.get_running_loop()
-    server = Server(service, limits)
-    listener = None if worker is not None else await _listen(server, host, port)
+    server = Server(_logged(service) if access_log else service, limits)
+    service.connections = lambda: len(server.connections)
+    listener = None
+    if worker is None:
+        listener, url = await listen(address, server.connection)
     stop, cut = asyncio.Event(), asyncio.Event()
 
     def on_signal() -> None:
@@ -64,6 +72,7 @@ async def run(
     loader = ThreadPoolExecutor(1, thread_name_prefix="load")
     loading = loop.run_in_executor(loader, service.repository.load)
     stopped = loop.create_task(stop.wait())
+    watching: asyncio.Task[None] | None = None
     either: list[asyncio.Future[Any]] = [loading, stopped]
     try:
         await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
@@ -72,27 +81,32 @@ async def run(
             # What is here now stays until the end; the collector need not walk it again and again.
             gc.freeze()
             if worker is not None:
-                listener = await loop.create_server(server.connection, sock=worker.socket)
-            assert listener is not None
-            address = listener.sockets[0].getsockname()
-            shown = f"[{address[0]}]" if ":" in address[0] else address[0]
-            on_ready(f"http://{shown}:{address[1]}")
+                listener, url = await listen(address, server.connection, worker.socket)
+            on_ready(url)
+            if poll_seconds or model_control:
+                from onnxpress.serving.keeper import Keeper
+
+                keeper = Keeper(service)
+                service.keeper = keeper if model_control else None
+                watching = loop.create_task(keeper.watch(poll_seconds)) if poll_seconds else None
             await stopped
     finally:
         loader.shutdown(wait=False)
+        if watching is not None:
+            watching.cancel()
         stopped.cancel()
         if listener is not None:
             listener.close()
+            if address.unix is not None:
+                address.unix.unlink(missing_ok=True)
         unanswered = await _drain(server, cut)
     return unanswered
 
 
-async def _listen(server: Server, host: str, port: int) -> asyncio.Server:
-    try:
-        return await asyncio.get_running_loop().create_server(server.connection, host, port, backlog=2048)
-    except OSError as error:
-        hint = "choose another --port, or 0 for a free one"
-        raise UsageError(f"cannot listen on {host}:{port}: {error.strerror}", hint=hint) from error
+def _logged(service: Service) -> Front:
+    from onnxpress.serving.access_log import Logged
+
+    return Logged(service, sys.stderr.write)
 
 
 async def _drain(server: Server, cut: asyncio.Event) -> int:

@@ -25,7 +25,8 @@ p { margin: .4rem 0; max-width: 46rem; } .soft { color: var(--soft); } .good { c
 .verdict.refused { border-color: var(--bad); }
 .scroll { overflow-x: auto; } table { border-collapse: collapse; width: 100%; }
 th, td { text-align: left; padding: .3rem .7rem .3rem 0; border-bottom: 1px solid var(--line); vertical-align: top; }
-th { font-weight: 600; color: var(--soft); } .number { text-align: right; font-variant-numeric: tabular-nums; }
+th { font-weight: 600; color: var(--soft); } td code, th code, .number { white-space: nowrap; }
+.number { text-align: right; font-variant-numeric: tabular-nums; }
 .track { position: relative; min-width: 9rem; height: .9rem; margin-top: .3rem; background: var(--box);
   border-radius: .2rem; overflow: hidden; }
 .fill { position: absolute; inset: 0 auto 0 0; background: var(--bar); } .fill.over { background: var(--bad); }

@@ -7,6 +7,7 @@ import logging
 import sys
 import warnings
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TextIO
 
 import numpy as np
@@ -30,7 +31,7 @@ class TruthUnavailable(Exception):
 
 
 class Network(Protocol):
-    """A framework's network, ready to be converted and to be asked. Two implementations: torch and Keras.
+    """A framework's network, ready to be converted and to be asked. One implementation for each kind of source.
 
     The caller's own model is never touched: implementations work on a copy, in inference mode.
     """
@@ -53,6 +54,12 @@ class Network(Protocol):
 
     def convert(self) -> onnx.ModelProto:
         """The ONNX form, with this network's input and output names. Raises BadModel with the converter's reason."""
+
+    def write_state(self, path: Path) -> None:
+        """Write the weights, if a second resolving of the same words might give others."""
+
+    def read_state(self, path: Path) -> None:
+        """Take weights that `write_state` wrote in another process. Raises BadModel where they do not fit."""
 
 
 @contextlib.contextmanager

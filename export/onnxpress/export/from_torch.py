@@ -14,7 +14,7 @@ import torch
 
 from onnxpress.core.errors import BadModel, UsageError
 from onnxpress.core.tensors import TensorSpec
-from onnxpress.export.conversion import Array, Precision, TruthUnavailable
+from onnxpress.export.conversion import Array, Precision, TruthUnavailable, refuse_other_truth
 from onnxpress.export.from_torch_exporters import export_dynamo, export_torchscript
 from onnxpress.export.from_torch_structure import Flat, Leaf, flatten, put_together, take_apart, tensors_of
 from onnxpress.export.source import Source
@@ -44,12 +44,8 @@ class TorchNetwork:
         self.notes: list[str] = []
         self._module = self._copy(source)
         self._double: torch.nn.Module | None = None
-        parameters = inspect.signature(self._module.forward).parameters.values()
-        self._argument_names = [
-            parameter.name
-            for parameter in parameters
-            if parameter.kind in (parameter.POSITIONAL_ONLY, parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY)
-        ]
+        self._double_checked = False
+        self._argument_names = _argument_names(self._module)
         self._given: dict[str, Array] = {}
         self._structure: Any = None
         self._bind(source)
@@ -166,6 +162,9 @@ class TorchNetwork:
     def run(self, feeds: dict[str, Array], precision: Precision) -> dict[str, Array]:
         """Name → array for each output, flattened; see Network.run."""
         module = self._module if precision == "float32" else self._in_double()
+        if precision == "float64" and not self._double_checked:
+            self._double_checked = True
+            refuse_other_truth(self.run(feeds, "float32"), self.run(feeds, "float64"))
         tensors = self._tensors(feeds)
         if precision == "float64":
             tensors = [tensor.double() if tensor.is_floating_point() else tensor for tensor in tensors]
@@ -232,6 +231,8 @@ class TorchNetwork:
         specs = {spec.name: spec for spec in self.inputs}
         inputs = [specs[name] for name in self._bound]
         try:
+            if (reason := _beyond_dynamo(self._module)) is not None:
+                raise BadModel(reason)
             return export_dynamo(self._flat(), tensors, inputs, self.output_names)
         except BadModel as refusal:
             try:
@@ -268,6 +269,26 @@ class TorchNetwork:
     def _state(self) -> dict[str, torch.Tensor]:
         parameters = {name: value.detach() for name, value in self._module.named_parameters()}
         return parameters | dict(self._module.named_buffers())
+
+
+def _argument_names(module: torch.nn.Module) -> list[str]:
+    """The names of forward's arguments that may be given by name."""
+    if isinstance(module, torch.jit.ScriptModule):
+        return [argument.name for argument in module.forward.schema.arguments if argument.name != "self"]
+    return [
+        parameter.name
+        for parameter in inspect.signature(module.forward).parameters.values()
+        if parameter.kind in (parameter.POSITIONAL_ONLY, parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY)
+    ]
+
+
+def _beyond_dynamo(module: torch.nn.Module) -> str | None:
+    """Why torch 2.13's dynamo exporter is not even asked."""
+    if isinstance(module, torch.jit.ScriptModule):
+        return "TorchScript is a legacy format that torch.export does not take"
+    if any(isinstance(part, torch.nn.LSTM) and part.proj_size for part in module.modules()):
+        return "torch.onnx writes a projected LSTM whose initial state has the wrong size"
+    return None
 
 
 def _array(value: torch.Tensor) -> Array:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from onnxpress.core.errors import BadModel, UsageError
+from onnxpress.core.errors import BadModel, OnnxpressError, UsageError
 from onnxpress.core.optional import require
 
-ENDINGS = (".keras", ".h5", ".hdf5", ".pt2", ".onnx", ".pkl", ".pickle", ".joblib")
+ENDINGS = (".keras", ".h5", ".hdf5", ".pt2", ".pt", ".pth", ".onnx", ".pkl", ".pickle", ".joblib")
 
 
 def is_model_file(path: Path) -> bool:
@@ -36,11 +36,13 @@ def load(path: Path, *, trust_pickle: bool) -> Any:
             import torch
 
             return torch.export.load(path)
+        if ending in (".pt", ".pth"):
+            return _load_torchscript(path)
         if ending == ".onnx":
             return require("onnx", needed_by="reading an .onnx file").load(str(path))
         keras = require("keras", needed_by=f"reading a {ending} file")
         return keras.models.load_model(path, compile=False)
-    except UsageError:
+    except OnnxpressError:
         raise
     except Exception as error:
         raise BadModel(
@@ -48,6 +50,20 @@ def load(path: Path, *, trust_pickle: bool) -> Any:
             where=str(path),
             hint="a model with layers or functions of your own is exported by module:attribute, naming a factory that "
             "builds it and loads its weights",
+        ) from error
+
+
+def _load_torchscript(path: Path) -> Any:
+    require("torch", needed_by=f"reading a {path.suffix} file")
+    import torch
+
+    try:
+        return torch.jit.load(path, map_location="cpu")
+    except RuntimeError as error:
+        raise BadModel(
+            "it is no TorchScript file; a state dict or a pickled module does not hold the model's code",
+            where=str(path),
+            hint="name a factory that builds the module and loads this file: module:attribute",
         ) from error
 
 

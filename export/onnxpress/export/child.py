@@ -28,6 +28,7 @@ REQUEST, STATE, MODEL, OUTCOME, FAILURE, TALK = (
 )  # fmt: skip
 _POLL_SECONDS = 0.1
 _SHARE_OF_FREE_MEMORY = 0.8
+_FRAMES = 6
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -137,8 +138,11 @@ def _death(code: int) -> str:
 
 
 def _tail(path: Path, count: int = 12) -> str:
+    """The last lines; of a stack that Python wrote as it died, or was asked where it hangs, the innermost frames."""
     lines = [line for line in path.read_text(errors="replace").splitlines() if line.strip()]
-    return "\n".join(lines[-count:])
+    stacks = [number for number, line in enumerate(lines) if "(most recent call first)" in line]
+    current = next((number for number in stacks if lines[number].startswith("Current thread")), None)
+    return "\n".join(lines[-count:] if current is None else lines[current : current + _FRAMES])
 
 
 def _resident(pid: int) -> int:

@@ -64,6 +64,12 @@ class TorchNetwork:
                 where=source.reference,
                 hint="export needs a deep copy so that your own model stays untouched; name a factory instead",
             ) from error
+        if any(isinstance(part, torch.nn.LSTM) and part.proj_size for part in module.modules()):
+            raise BadModel(
+                "it holds an LSTM with proj_size, for which neither of torch's exporters has an ONNX form",
+                where=source.reference,
+                hint="replace it by an LSTM followed by a Linear over its outputs",
+            )
         if training:
             shown = ", ".join(training[:3]) + (" …" if len(training) > 3 else "")
             self.notes.append(f"was in training mode ({shown}); measured and exported in eval mode")
@@ -231,8 +237,8 @@ class TorchNetwork:
         specs = {spec.name: spec for spec in self.inputs}
         inputs = [specs[name] for name in self._bound]
         try:
-            if (reason := _beyond_dynamo(self._module)) is not None:
-                raise BadModel(reason)
+            if isinstance(self._module, torch.jit.ScriptModule):
+                raise BadModel("TorchScript is a legacy format that torch.export does not take")
             return export_dynamo(self._flat(), tensors, inputs, self.output_names)
         except BadModel as refusal:
             try:
@@ -244,8 +250,10 @@ class TorchNetwork:
             self.notes.append(f"converted by the older TorchScript exporter, because: {refusal.what}")
             return proto
 
-    def _flat(self) -> Flat:
+    def _flat(self) -> Any:
         # A copy: the exporters swap parameters for fake tensors while they trace, and a failure leaves them in.
+        if isinstance(self._module, torch.jit.ScriptModule):
+            return copy.deepcopy(self._module)  # a script module inside a traced one is not found by the tracer
         return Flat(copy.deepcopy(self._module), self._structure, self.output_names).eval()
 
     def write_state(self, path: Path) -> None:
@@ -280,15 +288,6 @@ def _argument_names(module: torch.nn.Module) -> list[str]:
         for parameter in inspect.signature(module.forward).parameters.values()
         if parameter.kind in (parameter.POSITIONAL_ONLY, parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY)
     ]
-
-
-def _beyond_dynamo(module: torch.nn.Module) -> str | None:
-    """Why torch 2.13's dynamo exporter is not even asked."""
-    if isinstance(module, torch.jit.ScriptModule):
-        return "TorchScript is a legacy format that torch.export does not take"
-    if any(isinstance(part, torch.nn.LSTM) and part.proj_size for part in module.modules()):
-        return "torch.onnx writes a projected LSTM whose initial state has the wrong size"
-    return None
 
 
 def _array(value: torch.Tensor) -> Array:

@@ -55,17 +55,13 @@ def refuse_unservable(proto: onnx.ModelProto) -> None:
             raise NotEquivalent(f"the graph is in training mode: {label}", hint="export in eval mode, training=False")
     standard = {"", "ai.onnx", "ai.onnx.ml", "com.microsoft"}
     local = {(function.domain, function.name) for function in proto.functions}
-    foreign = sorted(
-        {
-            f"{node.domain}::{node.op_type}"
-            for node in nodes(proto.graph)
-            if node.domain not in standard and (node.domain, node.op_type) not in local
-        }
-    )
+    foreign: dict[str, set[str]] = {}
+    for node in nodes(proto.graph):
+        if node.domain not in standard and (node.domain, node.op_type) not in local:
+            foreign.setdefault(f"{node.domain}::{node.op_type}", set()).add(_layer_of(node) or node.name)
     if foreign:
-        raise BadModel(
-            f"the graph needs custom operators: {', '.join(foreign)}", hint="express them in standard operators"
-        )
+        listed = "; ".join(f"{name} (in {', '.join(sorted(found)[:3])})" for name, found in sorted(foreign.items()))
+        raise BadModel(f"the graph needs custom operators: {listed}", hint="express them in standard operators")
 
 
 def fixed_dimensions(proto: onnx.ModelProto, inputs: list[TensorSpec]) -> list[str]:

@@ -81,7 +81,7 @@ def naive_bayes():
 
 @exported()
 def perceptron():
-    return fitted(MLPRegressor((8,), solver="lbfgs", max_iter=2000, random_state=0), X[:, 0] * 2)
+    return fitted(MLPRegressor(hidden_layer_sizes=(8,), solver="lbfgs", max_iter=2000, random_state=0), X[:, 0] * 2)
 
 
 @exported()
@@ -123,7 +123,7 @@ def histogram_boosting_over_categories():
 
 @refused("does not tell its inputs")
 def text():
-    return make_pipeline(TfidfVectorizer(), LogisticRegression()).fit(["a b", "c d"] * 10, [0, 1] * 10), {}
+    return make_pipeline(TfidfVectorizer(), LogisticRegression()).fit(["good film", "bad film"] * 10, [0, 1] * 10), {}
 
 
 @refused("does not tell its inputs|fails")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import pickle
 import warnings
 from collections.abc import Iterator
@@ -17,7 +18,7 @@ from onnxpress.core.errors import BadModel, UsageError
 from onnxpress.core.optional import require
 from onnxpress.core.tensors import Domain, TensorSpec
 from onnxpress.export.conversion import OPSET, Array, Precision, converter_talk
-from onnxpress.export.graph import rename_values
+from onnxpress.export.graph import drop_unused, rename_values
 from onnxpress.export.source import Source
 
 if TYPE_CHECKING:
@@ -73,7 +74,7 @@ class SklearnNetwork:
                 else TensorSpec(name=name, dtype="float32", shape=("batch", 1))
                 for name in self._columns
             ]
-        width = getattr(self._estimator, "n_features_in_", None)
+        width = _width(self._estimator)
         if width is None:
             raise UsageError(
                 "the estimator does not tell its inputs (is it fitted?)",
@@ -85,7 +86,8 @@ class SklearnNetwork:
     def _tell_outputs(self) -> list[str]:
         estimator = self._estimator
         if is_classifier(estimator):
-            return ["label", "probabilities" if hasattr(estimator, "predict_proba") else "scores"]
+            # Without probabilities the label alone: skl2onnx's scores of such classifiers follow no one convention.
+            return ["label", "probabilities"] if hasattr(estimator, "predict_proba") else ["label"]
         if is_outlier_detector(estimator) or is_clusterer(estimator):
             return ["label", "scores"]
         if is_regressor(estimator):
@@ -122,8 +124,6 @@ class SklearnNetwork:
         if is_clusterer(estimator):
             return estimator.transform(X)
         scores = np.asarray(estimator.decision_function(X))
-        if is_classifier(estimator) and scores.ndim == 1:
-            return np.stack([-scores, scores], axis=1)  # skl2onnx gives one column per class
         return scores.reshape(len(scores), -1)
 
     def _matrix(self, feeds: dict[str, Array], precision: Precision) -> Any:
@@ -156,12 +156,8 @@ class SklearnNetwork:
         types = [
             (spec.name, kinds.get(spec.dtype, FloatTensorType)([None, *spec.shape[1:]])) for spec in self.inputs
         ]
-        options = {}
-        if is_classifier(self._estimator):
-            options = {id(self._estimator): {"zipmap": False}}
-            if "scores" in self.output_names:
-                options[id(self._estimator)]["raw_scores"] = True
-        with converter_talk() as talk:
+        options = {id(self._estimator): {"zipmap": False}} if "probabilities" in self.output_names else None
+        with converter_talk() as talk, _plain_attributes():
             try:
                 proto = skl2onnx.convert_sklearn(
                     self._estimator, initial_types=types, target_opset=_TARGET, options=options
@@ -176,6 +172,7 @@ class SklearnNetwork:
         renames = {old: f"\0{new}" for old, new in zip(found, self.output_names, strict=False)}
         rename_values(proto.graph, renames)
         rename_values(proto.graph, {f"\0{name}": name for name in self.output_names})
+        drop_unused(proto.graph)
         return proto
 
     def write_state(self, path: Path) -> None:
@@ -185,6 +182,29 @@ class SklearnNetwork:
     def read_state(self, path: Path) -> None:
         """Take the estimator of `write_state`, which this machine's own parent process has just written."""
         self._estimator = pickle.loads(path.read_bytes())
+
+
+@contextlib.contextmanager
+def _plain_attributes() -> Iterator[None]:
+    """skl2onnx 1.20 hands HistGradientBoosting's numpy integers and booleans to onnx, which takes Python's only."""
+    from skl2onnx.common._container import ModelComponentContainer
+
+    stock = ModelComponentContainer.add_node
+
+    def add_node(self: Any, *args: Any, **attributes: Any) -> Any:
+        return stock(self, *args, **{name: _plain(value) for name, value in attributes.items()})
+
+    ModelComponentContainer.add_node = add_node
+    try:
+        yield
+    finally:
+        ModelComponentContainer.add_node = stock
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, list):
+        return [int(item) if isinstance(item, bool | np.bool_ | np.integer) else item for item in value]
+    return value
 
 
 def parts(estimator: Any) -> Iterator[Any]:
@@ -201,6 +221,14 @@ def parts(estimator: Any) -> Iterator[Any]:
         for member in inner:
             if hasattr(member, "get_params"):
                 yield from parts(member)
+
+
+def _width(estimator: Any) -> int | None:
+    """The number of columns it was fitted with; None where it is not fitted, or takes something else (texts)."""
+    try:
+        return int(estimator.n_features_in_)
+    except AttributeError:
+        return None
 
 
 def _string_columns(estimator: Any) -> Iterator[tuple[str, list[str]]]:

@@ -44,6 +44,27 @@ def nodes(graph: onnx.GraphProto) -> Iterable[onnx.NodeProto]:
                 yield from nodes(subgraph)
 
 
+def drop_unused(graph: onnx.GraphProto) -> None:
+    """Remove the nodes that no output needs, and the initializers that no node then needs."""
+    needed = {value.name for value in graph.output}
+    kept = []
+    for node in reversed(graph.node):
+        if needed.isdisjoint(node.output):
+            continue
+        kept.append(node)
+        inner = [name for attribute in node.attribute if attribute.HasField("g") for name in _used(attribute.g)]
+        needed.update(node.input, inner)
+    del graph.node[:]
+    graph.node.extend(reversed(kept))
+    constants = [value for value in graph.initializer if value.name in needed]
+    del graph.initializer[:]
+    graph.initializer.extend(constants)
+
+
+def _used(graph: onnx.GraphProto) -> set[str]:
+    return {name for node in nodes(graph) for name in node.input} | {value.name for value in graph.output}
+
+
 def refuse_unservable(proto: onnx.ModelProto) -> None:
     """Raise where the graph is random, in training mode, or uses operators that stock ONNX Runtime lacks."""
     for node in nodes(proto.graph):

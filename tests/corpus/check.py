@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tests.corpus.expected import Entry
 
 from onnxpress.core.errors import OnnxpressError
 from onnxpress.export import stage
@@ -13,7 +14,7 @@ from onnxpress.export.equivalence.inputs import generate
 from onnxpress.export.networks import wrap
 from onnxpress.export.source import Framework, Source
 from onnxpress.serving.engine import Engine
-from tests.corpus.expected import Entry
+
 
 def check(entry: Entry, framework: Framework, repository: Path) -> None:
     """Export one entry through the stage and hold the result against what the entry says."""

@@ -7,7 +7,6 @@ from typing import Any
 import keras
 import numpy as np
 import tensorflow as tf
-
 from tests.corpus.expected import Corpus
 
 L = keras.layers
@@ -74,7 +73,9 @@ def string_lookup():
 @exported()
 def category_encoding():
     x = features(2, dtype="int32")
-    return model(x, L.Dense(2)(L.CategoryEncoding(5, output_mode="multi_hot")(x)), x=rng.integers(0, 5, (8, 2), "int32"))
+    return model(
+        x, L.Dense(2)(L.CategoryEncoding(5, output_mode="multi_hot")(x)), x=rng.integers(0, 5, (8, 2), "int32")
+    )
 
 
 @refused("lookup tables of type")

@@ -23,7 +23,6 @@ from sklearn.neural_network import MLPRegressor
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, PolynomialFeatures, StandardScaler
 from sklearn.svm import SVC, LinearSVC
-
 from tests.corpus.expected import Corpus
 
 corpus = Corpus()
@@ -96,7 +95,7 @@ def clusters():
 
 @exported()
 def isolation_forest_with_scores():
-    return fitted(IsolationForest(10, random_state=0), None)
+    return fitted(IsolationForest(n_estimators=10, random_state=0), None)
 
 
 @exported()

@@ -9,7 +9,6 @@ import pytest
 pytest.importorskip("tensorflow")
 pytest.importorskip("tf2onnx")
 import keras
-
 from tests.corpus.check import check
 from tests.corpus.expected import Entry
 from tests.corpus.keras_models import corpus

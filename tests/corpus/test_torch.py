@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-torch = pytest.importorskip("torch")
+pytest.importorskip("torch")
 pytest.importorskip("onnxscript")
-
+import torch
 from tests.corpus.check import check
 from tests.corpus.expected import Entry
 from tests.corpus.torch_models import corpus

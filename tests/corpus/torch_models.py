@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 import torch
+from tests.corpus.expected import Corpus
 from torch import nn
-from torch.nn import functional as F
+from torch.nn import functional
 
 from onnxpress.core.tensors import parse_spec
-from tests.corpus.expected import Corpus
 
 corpus = Corpus()
 exported, refused = corpus.exported, corpus.refused
@@ -72,7 +72,7 @@ def zero_padding_before_max_pooling():
 
 @exported()
 def upsampling():
-    model = Forward(lambda _, x: F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False))
+    model = Forward(lambda _, x: functional.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False))
     return given(model, rows(2, 5, 6))
 
 
@@ -186,7 +186,7 @@ def attention_with_a_padding_mask():
 def attention_with_a_float_bias():
     class Biased(nn.Module):
         def forward(self, q, bias):
-            return F.scaled_dot_product_attention(q, q, q, attn_mask=bias)
+            return functional.scaled_dot_product_attention(q, q, q, attn_mask=bias)
 
     return given(Biased(), rows(2, 6, 8), rows(1, 6, 6))
 
@@ -202,7 +202,7 @@ def causal_attention_over_any_length():
     class Causal(nn.Module):
         def forward(self, x):
             mask = torch.ones(x.shape[1], x.shape[1], dtype=torch.bool).tril()
-            return F.scaled_dot_product_attention(x, x, x, attn_mask=mask)
+            return functional.scaled_dot_product_attention(x, x, x, attn_mask=mask)
 
     return described(Causal(), "x:float32[batch,time,4]")
 
@@ -387,7 +387,7 @@ def size_written_into_the_code():
 
 @refused("random.*forward method")
 def dropout_that_is_always_on():
-    return given(Forward(lambda _, x: F.dropout(x, 0.5, training=True)), rows(4))
+    return given(Forward(lambda _, x: functional.dropout(x, 0.5, training=True)), rows(4))
 
 
 @refused("random")

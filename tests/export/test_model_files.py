@@ -49,7 +49,9 @@ class TestPrograms:
 
     def test_a_program_with_a_fixed_batch_is_refused(self, tmp_path: Path) -> None:
         torch = pytest.importorskip("torch")
-        torch.export.save(torch.export.export(torch.nn.Linear(4, 3).eval(), (torch.from_numpy(ROWS),)), tmp_path / "f.pt2")
+        torch.export.save(
+            torch.export.export(torch.nn.Linear(4, 3).eval(), (torch.from_numpy(ROWS),)), tmp_path / "f.pt2"
+        )
         with pytest.raises(NotEquivalent, match=r"axis 0 \(batch\) fixed at 6"):
             stage.export(resolve(str(tmp_path / "f.pt2")), repository=tmp_path / "models")
 
@@ -66,7 +68,7 @@ def test_a_pickle_needs_trust(tmp_path: Path) -> None:
 
     path = tmp_path / "model.pkl"
     path.write_bytes(pickle.dumps(LogisticRegression().fit(ROWS, ROWS[:, 0] > 0)))
-    with pytest.raises(UsageError, match="(?s)runs whatever code.*--trust-pickle"):
+    with pytest.raises(UsageError, match=r"(?s)runs whatever code.*--trust-pickle"):
         resolve(str(path))
     published = stage.export(resolve(str(path), trust_pickle=True), repository=tmp_path / "models")
     assert [spec.name for spec in published.manifest.outputs] == ["label", "probabilities"]

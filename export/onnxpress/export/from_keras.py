@@ -63,9 +63,7 @@ class KerasNetwork:
 
     def _tell_inputs(self, source: Source) -> list[TensorSpec]:
         if self._order:
-            return [
-                spec_of(value.name, value.dtype, value.shape) for value in self._order
-            ]
+            return [spec_of(value.name, value.dtype, value.shape) for value in self._order]
         arrays = self._named(source)
         return [
             TensorSpec(name=name, dtype=str(array.dtype), shape=("batch", *array.shape[1:]))

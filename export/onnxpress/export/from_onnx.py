@@ -138,7 +138,9 @@ def _specs(values: Iterable[Any]) -> list[TensorSpec]:
     for value in values:
         tensor = value.type.tensor_type
         if not tensor.HasField("shape"):
-            raise BadModel(f"the input {value.name!r} declares no shape", hint="name it: --input 'x:float32[batch,...]'")
+            raise BadModel(
+                f"the input {value.name!r} declares no shape", hint="name it: --input 'x:float32[batch,...]'"
+            )
         dtype = onnx.helper.tensor_dtype_to_np_dtype(tensor.elem_type)
         shape: list[int | str] = []
         for axis, dimension in enumerate(tensor.shape.dim):

@@ -17,7 +17,7 @@ from sklearn.compose import ColumnTransformer
 from onnxpress.core.errors import BadModel, UsageError
 from onnxpress.core.optional import require
 from onnxpress.core.tensors import Domain, TensorSpec
-from onnxpress.export.conversion import OPSET, Array, Precision, converter_talk
+from onnxpress.export.conversion import OPSET, Array, Precision, TruthUnavailable, converter_talk
 from onnxpress.export.graph import drop_unused, rename_values
 from onnxpress.export.source import Source
 
@@ -51,7 +51,7 @@ class SklearnNetwork:
         return [str(name) for name in names] if names is not None and by_column else []
 
     def _named_examples(self, source: Source) -> dict[str, Array]:
-        given = source.example_inputs if source.example_inputs is not None else (source.samples or None)
+        given: Any = source.example_inputs if source.example_inputs is not None else (source.samples or None)
         if given is None:
             return {}
         if hasattr(given, "columns") and self._columns:  # a pandas frame, without importing pandas
@@ -104,10 +104,10 @@ class SklearnNetwork:
             try:
                 answers = [self._ask(name, X) for name in self.output_names]
             except Exception as error:
+                if precision == "float64":  # fitted on float32, some estimators take nothing else
+                    raise TruthUnavailable(str(error)) from error
                 raise BadModel(f"the estimator fails: {type(error).__name__}: {error}") from error
-        return {
-            name: _as(answer, precision) for name, answer in zip(self.output_names, answers, strict=True)
-        }
+        return {name: _as(answer, precision) for name, answer in zip(self.output_names, answers, strict=True)}
 
     def _ask(self, output: str, X: Any) -> Any:
         estimator = self._estimator
@@ -153,9 +153,7 @@ class SklearnNetwork:
         from skl2onnx.common.data_types import FloatTensorType, Int64TensorType, StringTensorType
 
         kinds = {"string": StringTensorType, "int64": Int64TensorType}
-        types = [
-            (spec.name, kinds.get(spec.dtype, FloatTensorType)([None, *spec.shape[1:]])) for spec in self.inputs
-        ]
+        types = [(spec.name, kinds.get(spec.dtype, FloatTensorType)([None, *spec.shape[1:]])) for spec in self.inputs]
         options = {id(self._estimator): {"zipmap": False}} if "probabilities" in self.output_names else None
         with converter_talk() as talk, _plain_attributes():
             try:
@@ -169,9 +167,13 @@ class SklearnNetwork:
         if len(found) < len(self.output_names):
             raise BadModel(f"skl2onnx gives {', '.join(found)}; {', '.join(self.output_names)} are expected")
         del proto.graph.output[len(self.output_names) :]
-        renames = {old: f"\0{new}" for old, new in zip(found, self.output_names, strict=False)}
+        # An inner tensor may already carry the author's name for an output.
+        renames = {name: f"inner/{name}" for name in self.output_names}
+        renames |= {old: f"\0{new}" for old, new in zip(found, self.output_names, strict=False)}
         rename_values(proto.graph, renames)
         rename_values(proto.graph, {f"\0{name}": name for name in self.output_names})
+        if is_outlier_detector(self._estimator):
+            _flatten_label(proto.graph)
         drop_unused(proto.graph)
         return proto
 
@@ -182,6 +184,16 @@ class SklearnNetwork:
     def read_state(self, path: Path) -> None:
         """Take the estimator of `write_state`, which this machine's own parent process has just written."""
         self._estimator = pickle.loads(path.read_bytes())
+
+
+def _flatten_label(graph: onnx.GraphProto) -> None:
+    """skl2onnx gives an outlier detector's label as one column; scikit-learn gives one value for each row."""
+    import onnx
+
+    rename_values(graph, {"label": "inner/column"})
+    next(value for value in graph.output if value.name == "inner/column").name = "label"
+    graph.initializer.append(onnx.numpy_helper.from_array(np.asarray([-1], np.int64), "inner/rows"))
+    graph.node.append(onnx.helper.make_node("Reshape", ["inner/column", "inner/rows"], ["label"]))
 
 
 @contextlib.contextmanager

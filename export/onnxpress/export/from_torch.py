@@ -139,9 +139,7 @@ class TorchNetwork:
     def _called_by(self, described: list[TensorSpec]) -> Any:
         """By name where the described names are arguments of forward, by position where they are not."""
         if len(described) > len(self._argument_names) > 0:
-            raise UsageError(
-                f"{len(described)} inputs are described, forward takes {', '.join(self._argument_names)}"
-            )
+            raise UsageError(f"{len(described)} inputs are described, forward takes {', '.join(self._argument_names)}")
         names = [spec.name for spec in described]
         if set(names) <= set(self._argument_names) and names != self._argument_names[: len(names)]:
             return [], {name: Leaf(index) for index, name in enumerate(names)}

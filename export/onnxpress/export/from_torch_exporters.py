@@ -23,7 +23,9 @@ _WRAPPER = "module."
 _BAKES = ("Converting a tensor to", "Iterating over a tensor", "torch.tensor results are registered as constants")
 
 
-def export_dynamo(flat: Any, tensors: Sequence[Any], inputs: Sequence[TensorSpec], outputs: list[str]) -> onnx.ModelProto:
+def export_dynamo(
+    flat: Any, tensors: Sequence[Any], inputs: Sequence[TensorSpec], outputs: list[str]
+) -> onnx.ModelProto:
     """torch.onnx.export(dynamo=True) of a `Flat` module, or of an ExportedProgram, with every named dimension dynamic.
 
     Raises NotEquivalent where a dimension is fixed in forward, BadModel with torch's reason otherwise.

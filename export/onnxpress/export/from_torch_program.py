@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import torch
 
 from onnxpress.core.errors import BadModel, NotEquivalent
+from onnxpress.export.conversion import TruthUnavailable
 from onnxpress.export.from_torch import TorchNetwork
 from onnxpress.export.from_torch_exporters import export_dynamo
 from onnxpress.export.source import Source
 
 if TYPE_CHECKING:
     import onnx
+
     from onnxpress.core.tensors import TensorSpec
 
 
@@ -28,26 +31,24 @@ class ProgramNetwork(TorchNetwork):
     def __init__(self, source: Source) -> None:
         self._program = source.network
         super().__init__(source)
-        self._refuse_fixed(source)
 
     def _copy(self, source: Source) -> Any:
-        module = copy.deepcopy(source.network).module()
-        args, kwargs = source.network.example_inputs or ((), {})
-        self._examples = dict(kwargs) if kwargs and not args else tuple(args)
-        return module
+        return copy.deepcopy(source.network).module()
 
     def _called_with(self, given: Any, source: Source) -> tuple[list[Any], dict[str, Any]]:
         args, kwargs = source.network.example_inputs
         return list(args), dict(kwargs)
 
     def _bind(self, source: Source) -> None:
-        if not source.network.example_inputs:
+        program = source.network
+        if not program.example_inputs:
             raise BadModel("the program holds no example inputs", where=source.reference, hint="torch.export it again")
-        names = [s.arg.name for s in source.network.graph_signature.input_specs if s.kind.name == "USER_INPUT"]
-        self._argument_names = names[: len(source.network.example_inputs[0])] or self._argument_names
-        from dataclasses import replace
-
-        super()._bind(replace(source, example_inputs=source.network.example_inputs[0]))
+        args, kwargs = program.example_inputs
+        names = [spec.arg.name for spec in program.graph_signature.input_specs if spec.kind.name == "USER_INPUT"]
+        if len(names) == len(args):  # flat arguments: their own names
+            self._argument_names = names
+        super()._bind(replace(source, example_inputs=args or kwargs))
+        self._refuse_fixed(source)
 
     def _refuse_fixed(self, source: Source) -> None:
         """The placeholders' shapes tell which axes vary: a batch that does not is refused before anything is run."""
@@ -69,8 +70,6 @@ class ProgramNetwork(TorchNetwork):
         return [specs[name] for name in self._bound]
 
     def _in_double(self) -> torch.nn.Module:
-        from onnxpress.export.conversion import TruthUnavailable
-
         # The graph holds dtypes as constants (casts, full, arange), so that a float64 run is not the same program.
         raise TruthUnavailable("an exported program has its dtypes fixed")
 

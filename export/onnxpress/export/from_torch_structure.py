@@ -56,7 +56,8 @@ def take_apart(value: Any, name: str, leaves: list[tuple[str, torch.Tensor]], fi
     if isinstance(value, list | tuple):
         return type(value)(take_apart(item, f"{name}.{number}", leaves, fixed) for number, item in enumerate(value))
     raise UsageError(
-        f"the example of {name!r} is {type(value).__name__}, not a tensor", hint="give tensors, or dicts and tuples of them"
+        f"the example of {name!r} is {type(value).__name__}, not a tensor",
+        hint="give tensors, or dicts and tuples of them",
     )
 
 

@@ -114,9 +114,7 @@ def resolve(
     if ":" not in reference and model_files.is_model_file(path):
         source = _from_object(model_files.load(path, trust_pickle=trust_pickle), path.stem, origin, arrays)
         if against is not None:
-            compared = resolve(
-                against, inputs=inputs, samples=samples, hide_gpus=hide_gpus, trust_pickle=trust_pickle
-            )
+            compared = resolve(against, inputs=inputs, samples=samples, hide_gpus=hide_gpus, trust_pickle=trust_pickle)
             return replace(source, against=compared)
         return source
     if path.is_dir():
@@ -213,9 +211,7 @@ def _from_dotted(reference: str, origin: Origin, samples: dict[str, Array]) -> S
     return _from_object(found, _model_name(reference), origin, samples, examples)
 
 
-def _from_object(
-    found: Any, name: str, origin: Origin, samples: dict[str, Array], examples: Any = None
-) -> Source:
+def _from_object(found: Any, name: str, origin: Origin, samples: dict[str, Array], examples: Any = None) -> Source:
     framework = framework_of(found)
     if framework is None:
         raise BadModel(f"it holds {type(found).__name__}, which is no model", where=origin.reference)
@@ -234,7 +230,7 @@ def _from_object(
 def _seed() -> None:
     """The same weights from an unseeded factory every time: export is deterministic, and a child builds the same."""
     random.seed(_SEED)
-    np.random.seed(_SEED)  # noqa: NPY002 - it is the legacy generator that users' factories draw from
+    np.random.seed(_SEED)
     if "torch" in sys.modules:
         sys.modules["torch"].manual_seed(_SEED)
     if "tensorflow" in sys.modules:

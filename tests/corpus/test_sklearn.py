@@ -1,4 +1,4 @@
-"""Every scikit-learn estimator of the corpus is published equal to its original, or refused with its reason; none is wrong."""
+"""Every scikit-learn estimator of the corpus is published equal to its original, or refused with its reason."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Nested torch arguments and answers (dict, tuple, dataclass, optional, plain numbers) as flat, stably named tensors."""
+"""Nested torch arguments and answers (dict, tuple, dataclass, optional, numbers) as flat, stably named tensors."""
 
 from __future__ import annotations
 

@@ -42,7 +42,7 @@ def export_each(sources: Sequence[str], export: Callable[[str], Published]) -> l
 
 
 def table(results: Sequence[Result]) -> str:
-    """One line for each source: how far it is from its original in noise floors and where it lies, or why it does not."""
+    """One line for each source: its distance from the original in noise floors and its folder, or why there is none."""
     width = max(len(result.source) for result in results)
     lines = []
     for result in results:

@@ -146,7 +146,7 @@ def convert(prepared: Prepared, limits: child.Limits | None = None) -> tuple[onn
 def compare(
     prepared: Prepared, proto: onnx.ModelProto, outputs: list[TensorSpec], *, provider: str = "cpu"
 ) -> tuple[Measurement, SessionSettings]:
-    """Measure the graph on every rung, with the engine that will serve it; and the settings that it must be served with.
+    """Measure the graph on every rung, with the engine that will serve it; also gives the settings to serve it with.
 
     Where only the optimised graph is wrong, the runtime's guilty optimisers are found and switched off.
     """

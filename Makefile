@@ -62,7 +62,7 @@ bench: $(ready)  ## measure start-up, imports and in-process runs side by side; 
 	@$(bin)/python -m benchmarks
 
 test: $(ready)  ## run the tests (TESTS=tests/core for some of them)
-	@$(bin)/python -m pytest -n 2 --dist loadfile $(TESTS)
+	@$(bin)/python -m pytest $(TESTS)
 
 test-slow: $(ready)  ## run the tests that take over a minute each
 	@$(bin)/python -m pytest -m slow $(TESTS)

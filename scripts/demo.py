@@ -59,9 +59,7 @@ def main() -> None:
         )
         print(f"{row:>4}  {'malignant' if truth[row] else 'benign':10}{cells}")
     print(f"\n{'':34}" + "".join(f"{framework:>14}" for framework in FRAMEWORKS))
-    figures = {
-        framework: figures_of(framework, *made[framework], answers[framework], truth) for framework in FRAMEWORKS
-    }
+    figures = {framework: figures_of(*made[framework], answers[framework], truth) for framework in FRAMEWORKS}
     for label in figures["pytorch"]:
         print(f"{label:34}" + "".join(f"{figures[framework][label]:>14}" for framework in FRAMEWORKS))
     both = answers["pytorch"]["is_anomaly"] == answers["tensorflow"]["is_anomaly"]

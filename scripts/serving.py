@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -57,8 +58,11 @@ def infer(url: str, model: str, feeds: dict[str, np.ndarray]) -> dict[str, np.nd
     request = urllib.request.Request(
         f"{url}/v2/models/{model}/infer", json.dumps({"inputs": tensors}).encode(), {"content-type": "application/json"}
     )
-    with urllib.request.urlopen(request, timeout=30) as response:
-        answer = json.load(response)
+    try:
+        with urllib.request.urlopen(request, timeout=30) as response:
+            answer = json.load(response)
+    except urllib.error.HTTPError as error:
+        raise SystemExit(f"the server refused: {error.read().decode(errors='replace')}") from None
     kinds = {"FP32": np.float32, "BOOL": np.bool_}
     return {
         tensor["name"]: np.array(tensor["data"], kinds[tensor["datatype"]]).reshape(tensor["shape"])

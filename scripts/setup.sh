@@ -30,7 +30,7 @@ pip() { "$venv/bin/python" -m pip --disable-pip-version-check --no-input "$@"; }
 
 # torch comes first and alone: only this exact version resolves to a build without CUDA where one is offered, and the
 # rest then finds it installed.
-torch=$(sed -n 's/^torch==/torch==/p' constraints.txt)
+torch=$(grep '^torch==' constraints.txt)
 echo "setup: installing $torch, then the project and its tools (a few minutes the first time)" >&2
 pip install --quiet "$torch"
 pip install --quiet -c constraints.txt -e '.[dev]'

@@ -74,7 +74,10 @@ def test_an_unknown_command_is_wrong_usage_and_lists_what_there_is() -> None:
     done = run("exprot", "model")
     assert done.returncode == 2
     assert done.stdout == ""
-    assert "no command 'exprot'; there are: train, export, verify, inspect, serve, predict, doctor" in done.stderr
+    assert (
+        "no command 'exprot'; there are: train, port, export, verify, inspect, explain, serve, predict, doctor"
+        in done.stderr
+    )
 
 
 @pytest.mark.parametrize("arguments", [["--colour"], ["export"], ["serve", "--port", "many"]])

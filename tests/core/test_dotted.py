@@ -15,11 +15,14 @@ from onnxpress.core.errors import UsageError
 @pytest.fixture(autouse=True)
 def as_before() -> Iterator[None]:
     """Loading is meant to change the import state of its process; here it must not reach the next test."""
-    path, modules = list(sys.path), set(sys.modules)
+    path, modules = list(sys.path), dict(sys.modules)
+    # pytest takes our source root `training/` for a namespace package while it looks for tests/training/conftest.py.
+    sys.modules.pop("training", None)
     yield
     sys.path[:] = path
-    for name in set(sys.modules) - modules:
+    for name in set(sys.modules) - set(modules):
         del sys.modules[name]
+    sys.modules.update(modules)
 
 
 @pytest.fixture

@@ -51,6 +51,11 @@ def test_floors_come_back_too(tmp_path: Path) -> None:
     assert same(case.floors, floors)
 
 
+def test_cases_are_in_the_order_of_their_numbers_whatever_the_order_in_the_archive(tmp_path: Path) -> None:
+    np.savez(tmp_path / "golden.npz", **{f"{number}/input/x": np.array(number) for number in (10, 2, 0)})
+    assert [int(case.inputs["x"]) for case in golden.read(tmp_path / "golden.npz")] == [0, 2, 10]
+
+
 @pytest.mark.parametrize("word", ["a\0", None, b"bytes", 3])
 def test_what_would_come_back_changed_is_refused_on_writing(tmp_path: Path, word: object) -> None:
     case = Golden({"name": np.array(["fine", word], object)}, {})

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -117,20 +118,41 @@ def test_concurrent_publishers_get_consecutive_numbers_and_whole_versions(tmp_pa
     assert len(os.listdir(tmp_path / "anomaly")) == 24
 
 
-def test_a_failing_publisher_does_not_pull_the_model_folder_from_under_another(tmp_path: Path) -> None:
-    context = multiprocessing.get_context("spawn")
-    failing = context.Process(target=fail_often, args=(tmp_path,))
-    failing.start()
-    for number in range(60):
-        publish(tmp_path, f"anomaly-{number % 3}")
-    failing.join(60)
-    assert failing.exitcode == 0
+def test_a_number_taken_at_the_last_moment_is_left_to_who_took_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rename = Path.rename
+
+    def overtaken(self: Path, target: Path) -> Path:
+        monkeypatch.undo()
+        publish(tmp_path, "anomaly", b"theirs")
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "rename", overtaken)
+    mine = publish(tmp_path, "anomaly", b"mine")
+    assert mine.name == "2"
+    assert [(folder / MODEL_FILE).read_bytes() for folder in versions(tmp_path / "anomaly").values()] == [
+        b"theirs",
+        b"mine",
+    ]
+    manifest = read_manifest(mine)
+    assert manifest is not None
+    assert manifest.version == 2
 
 
-def fail_often(repository: Path) -> None:
-    for number in range(300):
-        with staging(repository, f"anomaly-{number % 3}"):
-            pass
+def test_a_failing_publisher_does_not_pull_the_model_folder_from_under_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mkdir = Path.mkdir
+
+    def pulled(self: Path, *arguments: Any, **keywords: Any) -> None:
+        if self.name.startswith(".staging-"):
+            monkeypatch.undo()
+            self.parent.rmdir()  # as the other publisher does on its way out
+        mkdir(self, *arguments, **keywords)
+
+    monkeypatch.setattr(Path, "mkdir", pulled)
+    assert publish(tmp_path, "anomaly").name == "1"
 
 
 PUBLISH_FOREVER = """

@@ -23,8 +23,12 @@ class Talk:
 
 
 @contextlib.contextmanager
-def captured() -> Iterator[Talk]:
-    """Collect everything that this process writes to stdout and stderr in the block."""
+def captured(*, descriptors_only: bool = False) -> Iterator[Talk]:
+    """Collect everything that this process writes to stdout and stderr in the block.
+
+    `descriptors_only` leaves the objects sys.stdout and sys.stderr in their place: for an import, because the loggers
+    that a library makes then keep the stream they find, and would write to a closed one ever after.
+    """
     talk = Talk()
     sys.stdout.flush()
     sys.stderr.flush()
@@ -34,9 +38,14 @@ def captured() -> Iterator[Talk]:
         try:
             for number, _ in kept:
                 os.dup2(file.fileno(), number)
-            with contextlib.redirect_stdout(stream), contextlib.redirect_stderr(stream):
+            with contextlib.ExitStack() as redirections:
+                if not descriptors_only:
+                    redirections.enter_context(contextlib.redirect_stdout(stream))
+                    redirections.enter_context(contextlib.redirect_stderr(stream))
                 yield talk
         finally:
+            sys.stdout.flush()
+            sys.stderr.flush()
             for number, copy in kept:
                 os.dup2(copy, number)
                 os.close(copy)

@@ -16,9 +16,11 @@ from onnxpress.core.errors import OnnxpressError
 
 COMMANDS: dict[str, tuple[str, str]] = {
     "train": ("onnxpress.training.cli:train", "Train a recipe; writes a run folder."),
+    "port": ("onnxpress.training.cli:port", "Write a trained run in the other framework, with the same weights."),
     "export": ("onnxpress.export.cli:export", "Convert a model to ONNX, measure equivalence, publish a version."),
     "verify": ("onnxpress.export.cli:verify", "Check a published version, or compare a model with its source."),
     "inspect": ("onnxpress.serving.cli.inspect:inspect", "Show a model's signature, contract and evidence."),
+    "explain": ("onnxpress.serving.cli.explain:explain", "Show with which options a model is served, and why."),
     "serve": ("onnxpress.serving.cli.serve:serve", "Serve a model or a repository over HTTP."),
     "predict": ("onnxpress.serving.cli.predict:predict", "Ask a model, or a running server, for answers."),
     "doctor": ("onnxpress.serving.cli.doctor:doctor", "Show what is installed here and what is missing."),

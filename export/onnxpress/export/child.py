@@ -33,7 +33,7 @@ _FRAMES = 6
 
 @dataclass(frozen=True, kw_only=True)
 class Limits:
-    """How long (seconds) and how large (bytes resident; None: 80 % of what is free at its start) a conversion may be."""
+    """How long (seconds) and how large (bytes resident; None: 80 % of what is free then) a conversion may get."""
 
     seconds: float = 1800.0
     memory: int | None = None

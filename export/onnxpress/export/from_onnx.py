@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class OnnxNetwork:
-    """The file as it is, run without optimisations; `convert` gives it the author's dimension names and nothing else."""
+    """The file as it is, run without optimisations; `convert` names its dimensions and changes nothing else."""
 
     def __init__(self, source: Source) -> None:
         self._proto: onnx.ModelProto = source.network

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 def convert(
     call: Callable[[list[Any]], dict[str, Any]], inputs: Sequence[TensorSpec], outputs: list[str], *, owner: Any
 ) -> onnx.ModelProto:
-    """Trace `call` (tensors in the order of `inputs` → name → tensor) with every named dimension unknown; convert it.
+    """Trace `call` (tensors in the order of `inputs` → name → tensor), every named dimension unknown; convert it.
 
     `owner` holds the lookup tables that `call` uses. Raises BadModel with tf2onnx's reason.
     """
@@ -61,7 +61,7 @@ def convert(
 
 
 def _with_tables(owner: Any, traced: Any, count: int) -> onnx.ModelProto:
-    """What tf2onnx.convert.from_keras does for StringLookup, for any traced function: from_function leaves tables out."""
+    """What tf2onnx's from_keras does for StringLookup, for any traced function: from_function leaves tables out."""
     from tf2onnx import convert, tf_loader
 
     inputs = [tensor.name for tensor in traced.inputs[:count]]

@@ -300,7 +300,7 @@ def _spec(name: str, array: Array) -> TensorSpec:
 
 
 def _blank(spec: TensorSpec, inputs: Sequence[TensorSpec]) -> Array:
-    """Random inputs of a described shape for tracing; every named size gets a number of its own, the same everywhere."""
+    """Random inputs of a described shape for tracing; every named size gets a number of its own."""
     names = ["batch", *sorted({name for other in inputs for name in other.named_dimensions} - {"batch"})]
     sizes = {name: _EXAMPLE_BATCH + 2 * number for number, name in enumerate(names)}
     shape = [sizes[size] if isinstance(size, str) else size for size in spec.shape]

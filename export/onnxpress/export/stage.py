@@ -287,7 +287,10 @@ def _publish(
 
 @contextlib.contextmanager
 def _step(label: str) -> Iterator[None]:
+    """Say on stderr what is under way, and how long it took once it is done."""
     started = time.monotonic()
-    print(f"{label} …", end="" if sys.stderr.isatty() else "\n", file=sys.stderr, flush=True)
+    terminal = sys.stderr.isatty()
+    print(f"{label} …", end="" if terminal else "\n", file=sys.stderr, flush=True)
     yield
-    print(f" {time.monotonic() - started:.1f} s", file=sys.stderr, flush=True)
+    seconds = f"{time.monotonic() - started:.1f} s"
+    print(f" {seconds}" if terminal else f"  {label}: {seconds}", file=sys.stderr, flush=True)

@@ -8,21 +8,19 @@ what arrives meanwhile is the next batch.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from time import perf_counter
-from typing import Any, Protocol
+from dataclasses import dataclass, field
+from typing import Protocol
 
-import numpy as np
-
-from onnxpress.serving.engine import Engine
+from onnxpress.serving.engine import Engine, plain
 from onnxpress.serving.protocol.errors import Headers, Refusal, error_body
-from onnxpress.serving.protocol.infer import Codec, Inputs
+from onnxpress.serving.protocol.requests import Form, Inputs, Reader, strict
+from onnxpress.serving.protocol.responses import Writer
 
-Array = np.ndarray[Any, np.dtype[Any]]
-_INLINE_SECONDS = 0.004
-"""runs expected to be shorter stay on the loop's thread: handing over costs some 0.1 ms"""
-_SMOOTHING = 0.2
+_INLINE_SECONDS = 0.002
+"""runs expected to be shorter stay on the loop's thread: handing one over costs some 0.1 ms, and nobody waits longer"""
 
 
 class Exchange(Protocol):
@@ -34,53 +32,125 @@ class Exchange(Protocol):
 
 Waiting = tuple[Inputs, Exchange]
 Answer = tuple[Exchange, int, bytes]
+Read = Callable[[Reader, bytes], Inputs]
+"""how a body that is not V2 JSON is read; raises Refusal"""
+
+
+@dataclass
+class Counts:
+    """What has become of a model's requests."""
+
+    batches: dict[int, int] = field(default_factory=dict)
+    """requests in a batch → how many such batches were run"""
+    failed: int = 0
+    refused: int = 0
+    rejected: int = 0
+
+    @property
+    def answered(self) -> int:
+        """Requests that were run, but for those that the model failed."""
+        return sum(size * count for size, count in self.batches.items()) - self.failed
+
+
+class _Formed:
+    """Adds what an answer's form says in its headers."""
+
+    def __init__(self, exchange: Exchange, form: Form) -> None:
+        self._exchange, self._form = exchange, form
+
+    def respond(self, status: int, body: bytes, headers: Headers = ()) -> None:
+        self._exchange.respond(status, body, (*headers, *self._form.headers) if status == 200 else headers)
 
 
 class Batcher:
-    """The queue in front of one engine. Used from the event loop's thread only."""
+    """The queue in front of one engine, answering as model `name`. Used from the event loop's thread only."""
 
-    def __init__(
-        self, engine: Engine, codec: Codec, *, max_rows: int, max_waiting: int, pool: ThreadPoolExecutor
-    ) -> None:
-        self._engine, self._codec, self._pool = engine, codec, pool
-        self._batches = engine.manifest is not None and engine.manifest.batch_safe
-        self._max_rows, self._max_waiting = max_rows, max_waiting
+    def __init__(self, engine: Engine, *, name: str, version: int, max_rows: int, max_waiting: int) -> None:
+        self._engine = engine
+        self._reader = Reader(engine.inputs, engine.outputs)
+        self._writer = Writer(name, version, engine.outputs)
+        measured = engine.manifest is not None and engine.manifest.batch_safe
+        self.batches = measured and self._reader.has_rows and max_rows > 1
+        """whether requests are run together"""
+        self.max_rows, self._max_waiting = max_rows, max_waiting
+        self.counts = Counts()
         self._waiting: list[Waiting] = []
         self._scheduled = False
-        self._seconds_per_row = 0.0
-        self._loop: asyncio.AbstractEventLoop | None = None
+        self._context = strict()
+        self._thread: ThreadPoolExecutor | None = None
 
-    def submit(self, body: bytes, exchange: Exchange) -> None:
-        """Decode a request and queue it for the end of this turn; a refusal is answered at once."""
+    def submit(self, body: bytes, exchange: Exchange, alone: bool = False, read: Read | None = None) -> None:
+        """Decode a request and run it at the end of this turn, or now if it is `alone`. Refusals go out at once.
+
+        It is V2 JSON unless `read` knows better.
+        """
+        waiting = self._waiting
+        # Before decoding: a full queue must cost nothing.
+        if len(waiting) >= self._max_waiting:
+            self.counts.rejected += 1
+            exchange.respond(503, error_body(f"the queue is full: {len(waiting)} requests are waiting; try again"))
+            return
         try:
-            inputs = self._codec.decode(body)
+            inputs = self._reader.read(body) if read is None else read(self._reader, body)
         except Refusal as refusal:
+            self.counts.refused += 1
             exchange.respond(refusal.status, refusal.body())
             return
-        waiting = self._waiting
-        if len(waiting) >= self._max_waiting:
-            exchange.respond(503, error_body(f"the queue is full: {len(waiting)} requests are waiting; try again"))
+        if inputs.form is not None:
+            exchange = _Formed(exchange, inputs.form)
+        if alone and not self._scheduled and self._engine.expected_seconds(inputs.size) <= _INLINE_SECONDS:
+            # Another turn of the loop, and a queue for one, cost a tenth of the time that a lone request takes.
+            self.counts.batches[1] = self.counts.batches.get(1, 0) + 1
+            exchange.respond(*self._context.run(self._answer, inputs))
             return
         waiting.append((inputs, exchange))
         if not self._scheduled:
             self._scheduled = True
-            if self._loop is None:
-                self._loop = asyncio.get_running_loop()
-            self._loop.call_soon(self._turn)
+            asyncio.get_running_loop().call_soon(self._turn, context=self._context)
+
+    @property
+    def waiting(self) -> int:
+        """Requests in the queue now."""
+        return len(self._waiting)
+
+    @property
+    def busy(self) -> bool:
+        """Whether anything waits or is being run."""
+        return self._scheduled
+
+    def close(self) -> None:
+        """End the thread, if there is one; a run under way is finished first."""
+        if self._thread is not None:
+            self._thread.shutdown(wait=True)
 
     def _turn(self) -> None:
-        """Run everything that waits, batch after batch, until a batch has to go to a thread."""
+        """Run everything that waits, batch after batch, until one has to go to the thread."""
+        batches = self.counts.batches
         while self._waiting:
             batch = self._next_batch()
-            if sum(inputs.rows for inputs, _ in batch) * self._seconds_per_row > _INLINE_SECONDS:
-                assert self._loop is not None
-                answers = self._loop.run_in_executor(self._pool, self._all_answers, batch)
-                answers.add_done_callback(self._finish)
+            count = len(batch)
+            batches[count] = batches.get(count, 0) + 1
+            size = batch[0][0].size if count == 1 else sum([inputs.size for inputs, _ in batch])
+            if self._engine.expected_seconds(size) > _INLINE_SECONDS:
+                self._hand_over(batch)
                 return
+            if count == 1:  # the usual case of few clients, spared the generator
+                inputs, exchange = batch[0]
+                exchange.respond(*self._answer(inputs))
+                continue
             # Each answer goes out while the next is still being written.
             for exchange, status, body in self._answers(batch):
                 exchange.respond(status, body)
         self._scheduled = False
+
+    def _hand_over(self, batch: list[Waiting]) -> None:
+        """Run the batch in the model's thread; its answers, and the next turn, come back to the loop."""
+        if self._thread is None:
+            self._thread = ThreadPoolExecutor(1, thread_name_prefix=self._engine.name)
+            self._thread_context = strict()
+        loop = asyncio.get_running_loop()
+        answers = loop.run_in_executor(self._thread, self._thread_context.run, lambda: list(self._answers(batch)))
+        answers.add_done_callback(self._finish, context=self._context)
 
     def _finish(self, answers: asyncio.Future[list[Answer]]) -> None:
         if not answers.cancelled():
@@ -91,15 +161,17 @@ class Batcher:
     def _next_batch(self) -> list[Waiting]:
         """Take the first request and all that can share its run, in order, up to the row limit."""
         waiting = self._waiting
-        first = waiting[0][0]
-        if not self._batches or first.rows == 0:
+        if len(waiting) == 1:
+            self._waiting = []
+            return waiting
+        if not self.batches:
             return [waiting.pop(0)]
-        rows, tails = 0, first.tails
+        tails, rows = waiting[0][0].tails, 0
         batch: list[Waiting] = []
         rest: list[Waiting] = []
         for item in waiting:
             inputs = item[0]
-            if inputs.tails == tails and inputs.rows and (not batch or rows + inputs.rows <= self._max_rows):
+            if not batch or (inputs.tails == tails and rows + inputs.rows <= self.max_rows):
                 batch.append(item)
                 rows += inputs.rows
             else:
@@ -107,36 +179,39 @@ class Batcher:
         self._waiting = rest
         return batch
 
-    def _all_answers(self, batch: list[Waiting]) -> list[Answer]:
-        return list(self._answers(batch))
-
     def _answers(self, batch: list[Waiting]) -> Iterator[Answer]:
         """The answer of each request. A batch that fails is run again one by one: only the guilty request fails."""
-        inputs = [item[0] for item in batch]
-        try:
-            feeds = self._codec.feeds(inputs)
-            started = perf_counter()
-            outputs = self._engine.run_all(feeds)
-            self._measure(perf_counter() - started, sum(one.rows for one in inputs))
-        except Exception as error:
-            if len(batch) > 1:
-                for item in batch:
-                    yield from self._answers([item])
-            elif isinstance(error, Refusal):
-                yield batch[0][1], error.status, error.body()
+        if len(batch) > 1:
+            requests = [inputs for inputs, _ in batch]
+            done = 0
+            try:
+                feeds = self._reader.feeds(requests)
+                outputs = self._engine.run_all(feeds, sum([inputs.size for inputs in requests]))
+                for body in self._writer.together(requests, outputs):
+                    yield batch[done][1], 200, body
+                    done += 1
+            except Exception:
+                batch = batch[done:]
             else:
-                # The runtime refuses values that the signature allows, such as an index beyond a table's end.
-                yield batch[0][1], 400, error_body(f"the model cannot answer this: {_first_line(error)}")
-            return
-        for (_, exchange), body in zip(batch, self._codec.encode(inputs, outputs), strict=True):
-            yield exchange, 200, body
+                return
+        for inputs, exchange in batch:
+            yield exchange, *self._answer(inputs)
 
-    def _measure(self, seconds: float, rows: int) -> None:
-        per_row = seconds / max(rows, 1)
-        # The first run sets the estimate; later ones move it, so that one slow run does not send all to the thread.
-        self._seconds_per_row += (per_row - self._seconds_per_row) * (_SMOOTHING if self._seconds_per_row else 1.0)
-
-
-def _first_line(error: Exception) -> str:
-    text = str(error).strip()
-    return text.splitlines()[0] if text else type(error).__name__
+    def _answer(self, inputs: Inputs) -> tuple[int, bytes]:
+        """Status and body for one request, run alone. Raises nothing: one bad answer must not stop the queue."""
+        try:
+            outputs = self._engine.run_all(self._reader.feeds([inputs]), inputs.size)
+        except Refusal as refusal:
+            self.counts.failed += 1
+            return refusal.status, refusal.body()
+        except Exception as error:
+            self.counts.failed += 1
+            # The runtime refuses values that the signature allows, such as an index beyond a table's end.
+            return 400, error_body(f"the model cannot answer this: {plain(error)}")
+        try:
+            return 200, self._writer.alone(inputs, outputs)
+        except Exception as error:
+            self.counts.failed += 1
+            message = f"the model's answer cannot be written: {plain(error)}"
+            print(f"{self._engine.name}: {message}", file=sys.stderr)
+            return 500, error_body(message)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import sys
+import zipfile
+import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,7 +17,7 @@ from onnxpress.core.errors import BadData, BadModel, UsageError
 from onnxpress.core.tensors import TensorSpec, bind_dimensions
 from onnxpress.core.version_folder import locate_one
 from onnxpress.serving.engine import Engine
-from onnxpress.serving.protocol.datatypes import DATATYPE_OF
+from onnxpress.serving.protocol.datatypes import DATATYPE_OF, array_dtype
 
 Array = np.ndarray[Any, np.dtype[Any]]
 _DTYPE_OF = {datatype: dtype for dtype, datatype in DATATYPE_OF.items()}
@@ -58,10 +60,11 @@ class Remote:
 
     def __call__(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
         """Output name → array."""
+        datatypes = {spec.name: DATATYPE_OF[spec.dtype] for spec in self.inputs()}
         tensors = [
             {
                 "name": name,
-                "datatype": DATATYPE_OF["string" if value.dtype == object else str(value.dtype)],
+                "datatype": datatypes[name],
                 "shape": value.shape,
                 "data": value.ravel().tolist(),
             }
@@ -90,7 +93,7 @@ class Remote:
 
 def _tensor(tensor: Mapping[str, Any]) -> Array:
     dtype = _DTYPE_OF[tensor["datatype"]]
-    return np.array(tensor["data"], object if dtype == "string" else dtype).reshape(tensor["shape"])
+    return np.array(tensor["data"], array_dtype(dtype)).reshape(tensor["shape"])
 
 
 def read_input(path: Path, specs: Sequence[TensorSpec]) -> dict[str, Array]:
@@ -102,15 +105,16 @@ def read_input(path: Path, specs: Sequence[TensorSpec]) -> dict[str, Array]:
         return from_json(sys.stdin.buffer.read(), specs, "stdin")
     try:
         if path.suffix == ".npz":
-            with np.load(path, allow_pickle=False) as archive:
-                given = {name: archive[name] for name in archive.files if name in {spec.name for spec in specs}}
+            # Opened here: np.load leaves a file open that it cannot read.
+            with path.open("rb") as file, np.lib.npyio.NpzFile(file, allow_pickle=False) as archive:
+                given = {name: archive[name] for name in archive.files if name in _names(specs)}
             return _feeds(given, specs, str(path))
         if path.suffix == ".csv":
             return _from_csv(path, specs)
         return from_json(path.read_bytes(), specs, str(path))
     except OSError as error:
         raise BadData(f"cannot be read: {error.strerror or error}", where=str(path)) from None
-    except ValueError as error:
+    except (ValueError, KeyError, EOFError, csv.Error, zipfile.BadZipFile, zlib.error) as error:
         raise BadData(f"cannot be read: {error}", where=str(path)) from None
 
 
@@ -118,7 +122,7 @@ def from_json(content: bytes, specs: Sequence[TensorSpec], where: str) -> dict[s
     """A V2 inference request, `{"input": values}`, or the bare values of a model with one input."""
     try:
         document = msgspec.json.decode(content)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ValueError) as error:
         raise BadData(f"not JSON: {error}", where=where) from None
     if isinstance(document, dict) and isinstance(document.get("inputs"), list) and "inputs" not in _names(specs):
         try:
@@ -158,7 +162,7 @@ def _feeds(given: Mapping[str, Any], specs: Sequence[TensorSpec], where: str) ->
         if spec.name not in given:
             raise BadData(f"the input {spec.name!r} is missing; the model takes {spec}", where=where)
         try:
-            value = np.asarray(given[spec.name], object if spec.dtype == "string" else spec.dtype)
+            value = np.asarray(given[spec.name], array_dtype(spec.dtype))
         except (ValueError, TypeError, OverflowError) as error:
             raise BadData(f"the values of {spec.name!r} are no {spec.dtype}: {error}", where=where) from None
         if value.ndim == len(spec.shape) - 1:

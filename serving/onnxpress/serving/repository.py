@@ -1,27 +1,43 @@
-"""The models being served: loaded, self-tested, and looked up by name and version."""
+"""The models being served: checked, loaded, self-tested, and looked up by name and version."""
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
+from time import perf_counter
 
 from onnxpress.core.errors import BadModel, OnnxpressError
-from onnxpress.core.version_folder import check_files, locate
+from onnxpress.core.manifest import FILE_NAME as MANIFEST
+from onnxpress.core.version_folder import MODEL_FILE, check_files, locate, read_manifest
 from onnxpress.serving.batcher import Batcher
 from onnxpress.serving.engine import Engine
 from onnxpress.serving.protocol.errors import Refusal
-from onnxpress.serving.protocol.infer import Codec
+
+Signature = tuple[tuple[str, int, int], ...]
+"""name, size and time of change of every file of a version: what tells whether it was changed"""
+
+
+@dataclass(frozen=True)
+class Found:
+    """A version as it lies in the folder."""
+
+    path: Path
+    signature: Signature
+    has_manifest: bool
 
 
 class Served:
     """One loaded version: its engine and the queue in front of it."""
 
-    def __init__(self, name: str, version: int, engine: Engine, batcher: Batcher) -> None:
+    def __init__(
+        self, name: str, version: int, engine: Engine, batcher: Batcher, *, load_seconds: float, signature: Signature
+    ) -> None:
         self.name, self.version, self.engine, self.batcher = name, version, engine, batcher
+        self.load_seconds, self.signature = load_seconds, signature
 
 
 class Repository:
-    """Everything that is served from one path. Loading happens once; then it is only read."""
+    """Everything that is served from one path. After `load` a Keeper may replace `models`, whole and on the loop."""
 
     def __init__(
         self,
@@ -35,9 +51,8 @@ class Repository:
         max_waiting: int = 1024,
     ) -> None:
         self._path, self._provider, self._threads = path, provider, threads
-        self._all_versions, self._require_equivalence = all_versions, require_equivalence
+        self.all_versions, self._require_equivalence = all_versions, require_equivalence
         self._max_rows, self._max_waiting = max_rows, max_waiting
-        self._pool = ThreadPoolExecutor(max_workers=2, thread_name_prefix="run")
         self.models: dict[str, dict[int, Served]] = {}
         self.failed: dict[tuple[str, int], str] = {}
         """(name, version) → why it is not served"""
@@ -46,49 +61,88 @@ class Repository:
     def load(self) -> None:
         """Load the latest version of every model, or all versions; a model that cannot be loaded harms no other.
 
-        Raises BadModel when nothing at all can be served.
+        Where the latest version cannot be loaded the one before it is, so that a bad publication does not take a model
+        away; `failed` says so. Raises BadModel when nothing at all can be served.
         """
         for name, versions in locate(self._path).models.items():
-            for version in versions if self._all_versions else [max(versions)]:
+            for version in sorted(versions, reverse=True):
                 try:
-                    served = self._load_one(name, version, versions[version])
-                except (OnnxpressError, ValueError) as error:
+                    served = self.load_version(name, version, versions[version])
+                except (OnnxpressError, OSError, ValueError) as error:
                     self.failed[name, version] = str(error)
-                else:
-                    self.models.setdefault(name, {})[version] = served
+                    continue
+                self.models.setdefault(name, {})[version] = served
+                if not self.all_versions:
+                    break
         if not self.models:
             reasons = "\n  ".join(f"{name} version {version}: {why}" for (name, version), why in self.failed.items())
             raise BadModel(f"no model could be loaded\n  {reasons}", where=str(self._path))
         self.ready = True
 
-    def _load_one(self, name: str, version: int, path: Path) -> Served:
-        engine = Engine.load(path, provider=self._provider, threads=self._threads)
-        if engine.manifest is not None:
-            check_files(path.parent, engine.manifest)
-        if self._require_equivalence and not (engine.manifest and engine.manifest.equivalence.equivalent):
+    def look(self) -> dict[str, dict[int, Found]]:
+        """What lies in the folder now: model → version → files. Nothing where nothing is."""
+        try:
+            models = locate(self._path).models
+        except OnnxpressError:
+            return {}
+        found: dict[str, dict[int, Found]] = {}
+        for name, versions in models.items():
+            for version, path in versions.items():
+                try:
+                    one = Found(path, _signature(path), (path.parent / MANIFEST).is_file())
+                except OSError:
+                    continue  # it went away meanwhile
+                found.setdefault(name, {})[version] = one
+        return found
+
+    def load_version(self, name: str, version: int, path: Path) -> Served:
+        """Check, load and self-test one version. Raises BadModel or CorruptVersion saying why it cannot be served."""
+        started, signature = perf_counter(), _signature(path)
+        # Before the runtime reads it: a file that is not the one that was published is not even parsed.
+        manifest = read_manifest(path.parent)
+        if manifest is not None:
+            check_files(path.parent, manifest)
+        if self._require_equivalence and not (manifest and manifest.equivalence.equivalent):
             raise BadModel(
                 "its equivalence was never measured, and --require-equivalence is set",
+                where=str(path),
                 hint="publish it with onnxpress export",
             )
-        codec = Codec(name, version, engine.inputs, engine.outputs)
-        batcher = Batcher(engine, codec, max_rows=self._max_rows, max_waiting=self._max_waiting, pool=self._pool)
-        return Served(name, version, engine, batcher)
+        engine = Engine.load(path, provider=self._provider, threads=self._threads)
+        batcher = Batcher(engine, name=name, version=version, max_rows=self._max_rows, max_waiting=self._max_waiting)
+        took = perf_counter() - started
+        return Served(name, version, engine, batcher, load_seconds=took, signature=signature)
+
+    def all(self) -> list[Served]:
+        """Every version that is served."""
+        return [served for _, versions in sorted(self.models.items()) for _, served in sorted(versions.items())]
 
     def find(self, name: str, version: str | None) -> Served:
         """The model's latest loaded version, or the one named. Raises Refusal(404), or 503 for one that failed."""
-        versions = self.models.get(name)
+        versions = self.models.get(name, {})
         if version is None and versions:
             return versions[max(versions)]
-        if versions and version is not None and version.isdecimal() and int(version) in versions:
-            return versions[int(version)]
-        for (failed_name, failed_version), reason in self.failed.items():
-            if failed_name == name and version in (None, str(failed_version)):
-                raise Refusal(503, f"model {name!r} version {failed_version} could not be loaded: {reason}")
+        for number, served in versions.items():
+            if version == str(number):
+                return served
+        for failed_name, number in self.failed:
+            if failed_name == name and version in (None, str(number)):
+                # The reason names files of this machine: it stands in the log, and is not for callers.
+                raise Refusal(503, f"model {name!r} version {number} could not be loaded; the server's log says why")
         if versions:
             loaded = ", ".join(map(str, sorted(versions)))
             raise Refusal(404, f"model {name!r} has no version {version!r} loaded; loaded: {loaded}")
         raise Refusal(404, f"there is no model {name!r}; there are: {', '.join(sorted(self.models)) or 'none'}")
 
     def close(self) -> None:
-        """Stop the threads; runs under way are finished first."""
-        self._pool.shutdown(wait=True)
+        """End every model's thread; runs under way are finished first."""
+        for versions in self.models.values():
+            for served in versions.values():
+                served.batcher.close()
+
+
+def _signature(model: Path) -> Signature:
+    """Of every file beside a version's model.onnx, or of a lone .onnx file."""
+    files = [path for path in model.parent.rglob("*") if path.is_file()] if model.name == MODEL_FILE else [model]
+    stats = [(path.relative_to(model.parent).as_posix(), path.stat()) for path in sorted(files)]
+    return tuple((name, stat.st_size, stat.st_mtime_ns) for name, stat in stats)

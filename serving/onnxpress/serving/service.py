@@ -1,100 +1,167 @@
-"""The V2 REST protocol over a repository: a request's method, path and body in, its answer to an exchange. No I/O."""
+"""What every transport talks to: a request's method, path, headers and body in, its answer to an exchange. No I/O."""
 
 from __future__ import annotations
 
+import asyncio
+from collections import Counter
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Protocol
 from urllib.parse import unquote_to_bytes
 
-import msgspec
-
-from onnxpress.serving.batcher import Exchange
-from onnxpress.serving.protocol import metadata
+from onnxpress.serving.batcher import Exchange, Read
 from onnxpress.serving.protocol.errors import Refusal
 from onnxpress.serving.repository import Repository, Served
+from onnxpress.serving.routes import v1, v2
+from onnxpress.serving.routes.call import Call
+from onnxpress.serving.tokens import Tokens
+
+if TYPE_CHECKING:
+    from onnxpress.serving.keeper import Keeper
+
+_JSON_LENGTH = b"inference-header-content-length"
+_ENCODING, _ACCEPTED, _AUTHORIZATION = b"content-encoding", b"accept-encoding", b"authorization"
+
+
+class Front(Protocol):
+    """What a transport sees: a service, or something that stands before one."""
+
+    headers_read: frozenset[bytes]
+    """lower-case names of the headers that submit_with wants to see"""
+    errors: Counter[int]
+    """answers other than 200 by status, counted by the transport"""
+
+    def submit(self, method: bytes, target: bytes, body: bytes, exchange: Exchange, alone: bool = False) -> None:
+        """Answer one request, now or at the end of this turn of the loop. `target` is the path as it was sent.
+
+        `alone` says that no other request can arrive in this turn, so that there is nothing to wait for.
+        """
+
+    def submit_with(
+        self, headers: Mapping[bytes, bytes], method: bytes, target: bytes, body: bytes, exchange: Exchange
+    ) -> None:
+        """`submit` for a request that has some of the headers in `headers_read`."""
 
 
 class Service:
-    """What every transport talks to."""
+    """The protocols over a repository. `compress_from`: answers of so many bytes are packed for those who accept it."""
 
-    def __init__(self, repository: Repository) -> None:
+    def __init__(self, repository: Repository, *, max_body: int = 64 << 20, compress_from: int | None = None) -> None:
         self.repository = repository
         self.draining = False
+        self.errors: Counter[int] = Counter()
+        self.connections: Callable[[], int] = lambda: 0
+        """how many are open; the transport knows"""
+        self.headers_read = frozenset({_ENCODING, _JSON_LENGTH} | ({_ACCEPTED} if compress_from is not None else set()))
+        self.keeper: Keeper | None = None
+        """who loads and unloads models for callers; nobody unless model control is on"""
+        self.changes: set[asyncio.Task[None]] = set()
+        self._max_body, self._compress_from = max_body, compress_from
         self._infer: dict[bytes, Served] = {}
 
-    def submit(self, method: bytes, target: bytes, body: bytes, exchange: Exchange) -> None:
-        """Answer one request, now or at the end of this turn of the loop. `target` is the path as it was sent."""
+    def submit(self, method: bytes, target: bytes, body: bytes, exchange: Exchange, alone: bool = False) -> None:
+        """See Front."""
         served = self._infer.get(target)
         if served is not None and method == b"POST":
-            served.batcher.submit(body, exchange)
+            served.batcher.submit(body, exchange, alone)
             return
+        self._route(method, target, body, exchange)
+
+    def submit_with(
+        self, headers: Mapping[bytes, bytes], method: bytes, target: bytes, body: bytes, exchange: Exchange
+    ) -> None:
+        """See Front."""
         try:
-            self._route(method, target, body, exchange)
+            if _ENCODING in headers:
+                from onnxpress.serving.protocol.compression import unpack
+
+                body = unpack(headers[_ENCODING], body, self._max_body)
+            read = _binary(headers[_JSON_LENGTH]) if _JSON_LENGTH in headers else None
         except Refusal as refusal:
             exchange.respond(refusal.status, refusal.body(), refusal.headers)
+            return
+        if self._compress_from is not None and _ACCEPTED in headers:
+            from onnxpress.serving.protocol.compression import Packed, accepts_gzip
+
+            if accepts_gzip(headers[_ACCEPTED]):
+                exchange = Packed(exchange, self._compress_from)
+        self._route(method, target, body, exchange, read)
 
     @property
     def ready(self) -> bool:
         """Whether requests are welcome: everything is loaded, and the server is not on its way out."""
         return self.repository.ready and not self.draining
 
-    def _route(self, method: bytes, target: bytes, body: bytes, exchange: Exchange) -> None:
-        path = unquote_to_bytes(target.partition(b"?")[0]).decode("utf-8", "replace")
-        match path.strip("/").split("/"):
-            case ["v2"]:
-                _allow(method, b"GET", path)
-                exchange.respond(200, metadata.server())
-            case ["v2", "health", "live"]:
-                _allow(method, b"GET", path)
-                exchange.respond(200, _said("live", True))
-            case ["v2", "health", "ready"]:
-                _allow(method, b"GET", path)
-                exchange.respond(200 if self.ready else 503, _said("ready", self.ready))
-            case ["v2", "models", name, *rest]:
-                self._model(method, name, rest, path, body, exchange)
-            case _:
-                raise Refusal(404, f"there is nothing at {path}; the protocol's root is /v2")
+    def learn(self) -> None:
+        """Index the plain spelling of every inference path, so that the usual request needs one look-up."""
+        if self._infer:
+            return
+        for name, versions in self.repository.models.items():
+            path = f"/v2/models/{name}".encode()
+            self._infer[path + b"/infer"] = versions[max(versions)]
+            for version, served in versions.items():
+                self._infer[b"%b/versions/%d/infer" % (path, version)] = served
 
-    def _model(self, method: bytes, name: str, rest: list[str], path: str, body: bytes, exchange: Exchange) -> None:
-        version = None
-        if len(rest) >= 2 and rest[0] == "versions":
-            version, rest = rest[1], rest[2:]
-        if not self.repository.ready:
-            raise Refusal(503, "the models are still being loaded")
-        match rest:
-            case []:
-                _allow(method, b"GET", path)
-                served = self.repository.find(name, version)
-                versions = sorted(self.repository.models[name])
-                exchange.respond(200, metadata.model(name, versions, served.engine))
-            case ["ready"]:
-                _allow(method, b"GET", path)
-                self.repository.find(name, version)
-                exchange.respond(200 if self.ready else 503, _said("ready", self.ready))
-            case ["infer"]:
-                _allow(method, b"POST", path)
-                served = self.repository.find(name, version)
-                if not self._infer:
-                    self._infer = _index(self.repository)
-                served.batcher.submit(body, exchange)
-            case _:
-                raise Refusal(404, f"there is nothing at {path}")
+    def forget(self) -> None:
+        """Drop the index: the repository holds other models now."""
+        self._infer = {}
+
+    def _route(self, method: bytes, target: bytes, body: bytes, exchange: Exchange, read: Read | None = None) -> None:
+        path = unquote_to_bytes(_origin_form(target).partition(b"?")[0]).decode("utf-8", "replace")
+        call = Call(method, path, body, exchange, read)
+        try:
+            match path.strip("/").split("/"):
+                case ["v2", *rest]:
+                    v2.route(self, call, rest)
+                case ["v1", *rest]:
+                    v1.route(self, call, rest)
+                case ["metrics"]:
+                    from onnxpress.serving import metrics
+
+                    call.allow(b"GET")
+                    call.answer(metrics.text(self), headers=((b"content-type", metrics.CONTENT_TYPE),))
+                case _:
+                    raise call.nothing_here("; the protocol's root is /v2")
+        except Refusal as refusal:
+            exchange.respond(refusal.status, refusal.body(), refusal.headers)
 
 
-def _index(repository: Repository) -> dict[bytes, Served]:
-    """The plain spelling of every inference path → its model, so that the usual request needs one look-up."""
-    found = {}
-    for name, versions in repository.models.items():
-        path = f"/v2/models/{name}".encode()
-        found[path + b"/infer"] = versions[max(versions)]
-        for version, served in versions.items():
-            found[b"%b/versions/%d/infer" % (path, version)] = served
-    return found
+class Guarded(Service):
+    """A service that answers only those who show a token; how it is doing is no secret."""
+
+    def __init__(
+        self, repository: Repository, tokens: Tokens, *, max_body: int = 64 << 20, compress_from: int | None = None
+    ) -> None:
+        super().__init__(repository, max_body=max_body, compress_from=compress_from)
+        self.headers_read |= {_AUTHORIZATION}
+        self._tokens = tokens
+
+    def submit(self, method: bytes, target: bytes, body: bytes, exchange: Exchange, alone: bool = False) -> None:
+        """As Service.submit, for a request without any of the headers: it shows no token."""
+        self.submit_with({}, method, target, body, exchange)
+
+    def submit_with(
+        self, headers: Mapping[bytes, bytes], method: bytes, target: bytes, body: bytes, exchange: Exchange
+    ) -> None:
+        """As Service.submit_with, once the token is checked."""
+        if target not in (b"/v2/health/live", b"/v2/health/ready"):
+            try:
+                self._tokens.check(headers.get(_AUTHORIZATION))
+            except Refusal as refusal:
+                exchange.respond(refusal.status, refusal.body(), refusal.headers)
+                return
+        super().submit_with(headers, method, target, body, exchange)
 
 
-def _allow(method: bytes, allowed: bytes, path: str) -> None:
-    if method != allowed and not (allowed == b"GET" and method == b"HEAD"):
-        methods = b"GET, HEAD" if allowed == b"GET" else allowed
-        raise Refusal(405, f"{path} answers {methods.decode()} only", ((b"allow", methods),))
+def _origin_form(target: bytes) -> bytes:
+    """`/v2` of `http://host/v2`, the form that clients send to proxies and that servers must take (RFC 9112, 3.2.2)."""
+    if target[:7].lower() == b"http://":
+        return b"/" + target[7:].partition(b"/")[2]
+    return target
 
 
-def _said(name: str, value: bool) -> bytes:
-    return msgspec.json.encode({name: value})
+def _binary(json_length: bytes) -> Read:
+    """How the body of a request with binary tensors is read, by its Inference-Header-Content-Length."""
+    if not json_length.isdigit() or len(json_length) > 18:
+        raise Refusal(400, "Inference-Header-Content-Length must be the number of bytes that are JSON")
+    length = int(json_length)
+    return lambda reader, body: reader.read_binary(body, length)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 import json
+import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import msgspec
 
@@ -15,79 +15,93 @@ from onnxpress.core.optional import require
 from onnxpress.core.run import Framework
 from onnxpress.training.data.sources import Data
 from onnxpress.training.families import Family
+from onnxpress.training.fitting import Training
+from onnxpress.training.validation import wrong_recipe
 
-
-class Training(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How to fit, the same words for both frameworks. The optimiser is Adam (beta 0.9, 0.999; epsilon 1e-7)."""
-
-    epochs: int = 200
-    """at most; early stopping may end sooner"""
-    batch_size: int = 32
-    learning_rate: float = 1e-3
-    patience: int = 20
-    """epochs without a better validation loss before stopping"""
-    validation_share: float = 0.15
-    """share of the rows that are not held out"""
-    held_out_share: float = 0.25
-    """share of all rows, never seen in training; metrics are of these"""
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        for name in ("epochs", "batch_size", "patience"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1")
-        for name in ("validation_share", "held_out_share"):
-            if not 0 < getattr(self, name) < 1:
-                raise ValueError(f"{name} must lie between 0 and 1")
-        if not self.learning_rate > 0:
-            raise ValueError("learning_rate must be positive")
+_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}")
+_EXPONENT = re.compile(r"[-+]?[0-9][0-9_]*(\.[0-9_]*)?[eE][-+]?[0-9]+")
 
 
 class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What `onnxpress train` reads."""
 
     name: str
+    """the run's, and after `-pytorch` or `-tensorflow` the published model's"""
     framework: Framework = "pytorch"
     model: Family
     data: Data
     training: Training = Training()
 
+    def __post_init__(self) -> None:
+        if not _NAME.fullmatch(self.name):
+            raise ValueError(f"name {self.name!r} cannot name a folder: letters, digits, '_', '-' and '.', at most 100")
+
 
 def load(path: Path, *, settings: Sequence[str] = (), framework: str | None = None) -> Recipe:
     """Read a recipe, with `key.path=value` settings and the framework put over it.
 
-    Relative file names inside it are taken from the recipe's folder. Raises UsageError with the path of the bad field.
+    A file named in the recipe is taken from the recipe's folder, one named in a setting from the working directory.
+    Raises UsageError with the file and the path of the bad field.
     """
     document = _read(path)
+    _make_path_absolute(document, path.parent)
     for setting in settings:
         _set(document, setting)
+    _make_path_absolute(document, Path.cwd())
     if framework is not None:
         document["framework"] = framework
-    source = document.get("data")
-    if isinstance(source, dict) and isinstance(source.get("path"), str):
-        source["path"] = str(path.parent / source["path"])
     try:
         return msgspec.convert(document, Recipe)
     except msgspec.ValidationError as error:
-        raise UsageError(str(error), where=str(path), hint=_near_field(str(error))) from None
+        raise wrong_recipe(error, document, Recipe, where=str(path)) from None
+
+
+def _make_path_absolute(document: dict[str, Any], folder: Path) -> None:
+    # Absolute, so that the resolved recipe in a run folder still means the same file and trains again from there.
+    source = document.get("data")
+    if isinstance(source, dict) and isinstance(source.get("path"), str):
+        source["path"] = str((folder / source["path"]).absolute())
 
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        content = path.read_bytes()
+        text = path.read_text(encoding="utf-8-sig")
     except OSError as error:
         raise UsageError(f"cannot be read: {error.strerror}", where=str(path)) from None
-    try:
-        if path.suffix == ".json":
-            document = json.loads(content)
-        else:
-            yaml = require("yaml", needed_by="reading a YAML recipe")
-            document = yaml.safe_load(content)
-    except Exception as error:  # either parser's own error, which says line and column
-        raise UsageError(f"cannot be read: {error}", where=str(path)) from None
+    except UnicodeDecodeError as error:
+        raise UsageError(f"is not UTF-8 text: {error}", where=str(path)) from None
+    document = _parse_json(text, path) if path.suffix.lower() == ".json" else _parse_yaml(text, path)
     if not isinstance(document, dict):
-        raise UsageError("not a recipe: expected a mapping of fields", where=str(path), hint="see recipes/anomaly.yaml")
+        raise UsageError(
+            "not a recipe: expected fields such as name, model and data",
+            where=str(path),
+            hint="see recipes/anomaly.yaml",
+        )
     return document
+
+
+def _parse_json(text: str, path: Path) -> Any:
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError as error:
+        raise UsageError(f"is not JSON: {error.msg}", where=f"{path}:{error.lineno}:{error.colno}") from None
+
+
+def _parse_yaml(text: str, path: Path) -> Any:
+    yaml = require("yaml", needed_by="reading a YAML recipe")
+
+    class Loader(yaml.SafeLoader):  # type: ignore[name-defined]  # a base class known only at run time
+        """YAML 1.1, except that 1e-3 is a number, as everybody expects."""
+
+    Loader.add_implicit_resolver("tag:yaml.org,2002:float", _EXPONENT, list("-+0123456789"))
+    try:
+        return yaml.load(text, Loader)
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark
+        where = f"{path}:{mark.line + 1}:{mark.column + 1}" if mark else str(path)
+        raise UsageError(f"is not YAML: {error.problem or error.context}", where=where) from None
+    except yaml.YAMLError as error:
+        raise UsageError(f"is not YAML: {error}", where=str(path)) from None
 
 
 def _set(document: dict[str, Any], setting: str) -> None:
@@ -104,16 +118,5 @@ def _set(document: dict[str, Any], setting: str) -> None:
     for parent in parents:
         place = place.setdefault(parent, {})
         if not isinstance(place, dict):
-            raise UsageError(f"--set {setting!r}: {parent!r} is not a group of fields")
+            raise UsageError(f"--set {setting!r}: {parent!r} is a value, not a group of fields")
     place[last] = value
-
-
-def _near_field(message: str) -> str | None:
-    """For an unknown field, the known one that it resembles."""
-    if "unknown field" not in message:
-        return None
-    unknown = message.split("`")[1]
-    kinds = [Recipe, Training, *(get_args(Family) or [Family]), *get_args(Data)]
-    known = sorted({name for kind in kinds for name in kind.__struct_fields__})
-    near = difflib.get_close_matches(unknown, known, n=1)
-    return f"did you mean {near[0]!r}?" if near else f"known fields: {', '.join(known)}"

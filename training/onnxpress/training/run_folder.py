@@ -10,7 +10,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from onnxpress.core.files import sync_folder
+from onnxpress.core.errors import UsageError
+from onnxpress.core.files import sync_file, sync_folder
 
 
 @dataclass
@@ -24,6 +25,9 @@ class RunFolder:
 
     def finish(self) -> Path:
         """Rename to `<output>/<name>`, or `<name>-2`, `-3`, … where that exists: a run is never overwritten."""
+        for path in self.folder.iterdir():
+            sync_file(path)
+        sync_folder(self.folder)
         number = 1
         while True:
             target = self.output / (self.name if number == 1 else f"{self.name}-{number}")
@@ -43,10 +47,15 @@ class RunFolder:
 
 @contextlib.contextmanager
 def run_folder(output: Path, name: str) -> Iterator[RunFolder]:
-    """A hidden folder in `output` to write a run into; removed at the end unless it was finished."""
-    output.mkdir(parents=True, exist_ok=True)
+    """A hidden folder in `output` to write a run into; removed at the end unless it was finished.
+
+    Raises UsageError where `output` cannot be written, before any training.
+    """
     folder = output / f".{name}.{os.getpid()}-{secrets.token_hex(4)}"
-    folder.mkdir()
+    try:
+        folder.mkdir(parents=True)
+    except OSError as error:
+        raise UsageError(f"cannot make a folder here: {error.strerror}", where=str(output), hint="--output") from None
     draft = RunFolder(folder, output, name)
     try:
         yield draft

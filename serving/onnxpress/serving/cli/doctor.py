@@ -4,19 +4,15 @@ from __future__ import annotations
 
 import os
 import platform
-from importlib.metadata import PackageNotFoundError, version
+import re
+from importlib.metadata import PackageNotFoundError, requires, version
 from typing import Any
 
 import click
 
-_EXTRAS = {
-    "serving": ("numpy", "msgspec", "httptools", "uvloop"),
-    "cpu": ("onnxruntime",),
-    "cuda": ("onnxruntime-gpu",),
-    "pytorch": ("torch", "onnx", "onnxscript", "safetensors", "scikit-learn", "matplotlib", "pyyaml"),
-    "tensorflow": ("tensorflow", "keras", "tf2onnx", "onnx", "scikit-learn", "matplotlib", "pyyaml"),
-    "sklearn": ("scikit-learn", "skl2onnx", "onnx"),
-}
+_RUNTIMES = ("cpu", "cuda")
+"""extras that exclude each other: both packages own the folder onnxruntime/"""
+_NOT_LISTED = ("dev",)
 
 
 @click.command()
@@ -30,13 +26,14 @@ def doctor(as_json: bool) -> None:
         click.echo(msgspec.json.format(msgspec.json.encode(found), indent=2))
         return
     click.echo(f"onnxpress {found['onnxpress']} on Python {found['python']}, {found['platform']}")
-    click.echo(
-        f"CPUs for this process: {found['cpus']}; execution providers: {', '.join(found['providers']) or 'none'}"
-    )
-    for extra, packages in found["extras"].items():
-        missing = [name for name, number in packages.items() if number is None]
-        state = "complete" if not missing else f"missing {', '.join(missing)}"
-        click.echo(f"  {extra:10} {state}")
+    click.echo(f"CPUs for this process: {found['cpus']}")
+    click.echo(f"execution providers: {', '.join(found['providers']) or 'none'}")
+    click.echo(f"telemetry of ONNX Runtime: {'off' if found['telemetry_disabled'] else 'not loaded'}")
+    for extra, state in found["extras"].items():
+        missing = state["missing"]
+        click.echo(f"  {extra:10} {'complete' if not missing else 'missing ' + ', '.join(missing)}")
+        if state["install"]:
+            click.echo(f"  {'':10} {state['install']}")
     for problem in found["problems"]:
         click.echo(f"problem: {problem}")
 
@@ -53,12 +50,24 @@ def diagnosis() -> dict[str, Any]:
     except MissingExtra as error:
         providers = []
         problems.append(f"{error.what}; {error.hint}")
-    extras = {extra: {name: _version(name) for name in names} for extra, names in _EXTRAS.items()}
-    if os.name == "nt":
-        extras["serving"].pop("uvloop")
-    both = _version("onnxruntime") is not None and _version("onnxruntime-gpu") is not None
-    if both:
-        problems.append("onnxruntime and onnxruntime-gpu are both installed and share one folder; uninstall one")
+    except ImportError as error:
+        providers = []
+        problems.append(f"onnxruntime is installed and cannot be loaded: {error}")
+    wanted = _wanted()
+    extras: dict[str, dict[str, Any]] = {}
+    for extra, names in wanted.items():
+        versions = {name: _version(name) for name in names}
+        missing = [name for name, number in versions.items() if number is None]
+        extras[extra] = {"packages": versions, "missing": missing, "install": _install(extra) if missing else None}
+    present = [extra for extra in _RUNTIMES if extra in extras and not extras[extra]["missing"]]
+    if len(present) > 1:
+        problems.append(
+            "onnxruntime and onnxruntime-gpu are both installed and share one folder; "
+            "pip uninstall onnxruntime onnxruntime-gpu, then install the one you want"
+        )
+    for extra in _RUNTIMES:
+        if present and extra not in present and extra in extras:
+            extras[extra]["install"] = None  # it would break the one that is here
     return {
         "onnxpress": _version("onnxpress"),
         "python": platform.python_version(),
@@ -69,6 +78,25 @@ def diagnosis() -> dict[str, Any]:
         "extras": extras,
         "problems": problems,
     }
+
+
+def _wanted() -> dict[str, list[str]]:
+    """Extra → packages, as this installation of onnxpress declares them; `base` is what every install needs."""
+    found: dict[str, list[str]] = {"base": []}
+    for requirement in requires("onnxpress") or []:
+        package, _, marker = requirement.partition(";")
+        name = re.match(r"[A-Za-z0-9._-]+", package)
+        if name is None or ("win32" in marker and os.name == "nt"):
+            continue
+        extra = re.search(r"extra == ['\"]([^'\"]+)['\"]", marker)
+        group = extra[1] if extra else "base"
+        if group not in _NOT_LISTED:
+            found.setdefault(group, []).append(name[0])
+    return found
+
+
+def _install(extra: str) -> str:
+    return "pip install onnxpress" if extra == "base" else f'pip install "onnxpress[{extra}]"'
 
 
 def _version(package: str) -> str | None:

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import os
+import sys
+from collections.abc import Coroutine
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 if TYPE_CHECKING:
     from onnxpress.serving.repository import Repository
+
+
+_FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
 
 
 @click.command()
@@ -18,12 +24,25 @@ if TYPE_CHECKING:
 @click.option(
     "--provider", type=click.Choice(["cpu", "cuda"]), default="cpu", show_default=True, help="Where to run the models."
 )
-@click.option("--threads", type=click.IntRange(1), help="Per model; default: the CPUs of this cgroup.")
+@click.option("--threads", type=click.IntRange(1), help="Per model; default: the cgroup's CPUs, shared by the workers.")
+@click.option("--workers", type=click.IntRange(1), default=1, show_default=True, help="Processes on the one port.")
 @click.option("--all-versions", is_flag=True, help="Load every version, not only the latest of each model.")
 @click.option("--require-equivalence", is_flag=True, help="Refuse models whose equivalence was never measured.")
 @click.option("--max-body", type=click.IntRange(1), default=64 * 1024 * 1024, show_default=True, help="Bytes.")
 @click.option("--max-batch", type=click.IntRange(1), default=64, show_default=True, help="Rows run together.")
 @click.option("--max-waiting", type=click.IntRange(1), default=1024, show_default=True, help="Requests per model.")
+@click.option(
+    "--poll", type=click.FloatRange(0), default=0.0, metavar="SECONDS", help="Look for new versions so often."
+)
+@click.option("--model-control", is_flag=True, help="Let callers load and unload models.")
+@click.option("--tokens", type=_FILE, help="Answer only callers with a bearer token of this file, one a line.")
+@click.option("--unix", type=click.Path(path_type=Path), help="Listen on this Unix socket instead of a port.")
+@click.option("--tls-certificate", type=_FILE, help="PEM file; with --tls-key, speak TLS.")
+@click.option("--tls-key", type=_FILE, help="PEM file.")
+@click.option("--access-log", is_flag=True, help="A line of JSON on stderr for every answer.")
+@click.option(
+    "--compress-from", type=click.IntRange(0), metavar="BYTES", help="Gzip answers of so many bytes where accepted."
+)
 @click.option(
     "--grace", type=click.FloatRange(0), default=30.0, show_default=True, help="Seconds to finish on SIGTERM."
 )
@@ -33,25 +52,56 @@ def serve(
     port: int,
     provider: str,
     threads: int | None,
+    workers: int,
     all_versions: bool,
     require_equivalence: bool,
     max_body: int,
     max_batch: int,
     max_waiting: int,
+    poll: float,
+    model_control: bool,
+    tokens: Path | None,
+    unix: Path | None,
+    tls_certificate: Path | None,
+    tls_key: Path | None,
+    access_log: bool,
+    compress_from: int | None,
     grace: float,
 ) -> None:
     """Serve the models at PATH (an .onnx file, a version, a model or a repository; default: models) over HTTP.
 
-    Prints its URL on stdout once every model is loaded and has replayed its golden samples.
+    Prints its URL on stdout once every model is loaded and has replayed its golden samples. With --workers, SIGHUP
+    restarts the workers one after another without refusing a request.
     """
+    worker = None
+    if workers > 1:
+        from onnxpress.serving.workers import supervise
+
+        for option, given in (("--unix", unix), ("--model-control", model_control)):
+            if given:  # one socket, and one set of models, for all workers to share
+                raise click.UsageError(f"{option} cannot be had with several --workers")
+        scheme = "https:" if tls_certificate else "http:"
+        # Before numpy and onnxruntime are imported: what forks must be light, and without threads.
+        worker = supervise(
+            host=host,
+            port=port,
+            workers=workers,
+            grace=grace,
+            on_ready=lambda url: click.echo(url.replace("http:", scheme)),
+        )
+    # numpy's BLAS runs nothing here; making its threads would cost 40 ms of the start.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    from onnxpress.serving.engine.threads import available_cpus
     from onnxpress.serving.repository import Repository
-    from onnxpress.serving.service import Service
+    from onnxpress.serving.service import Guarded, Service
+    from onnxpress.serving.tokens import Tokens
     from onnxpress.serving.transports import http, lifetime
+    from onnxpress.serving.transports.listening import Address
 
     repository = Repository(
         path,
         provider=provider,
-        threads=threads,
+        threads=threads or max(1, available_cpus() // workers),
         all_versions=all_versions,
         require_equivalence=require_equivalence,
         max_rows=max_batch,
@@ -59,33 +109,54 @@ def serve(
     )
 
     def on_ready(url: str) -> None:
-        click.echo(url)
-        _say(repository)
+        if worker is None:
+            click.echo(url)
+        else:
+            worker.say_ready()
+        if worker is None or worker.first:
+            _say(repository)
 
     limits = http.Limits(max_body=max_body, grace_seconds=grace)
-    main = lifetime.run(Service(repository), host=host, port=port, limits=limits, on_ready=on_ready)
-    try:
-        _run(main)
-    finally:
-        repository.close()
+    service = (
+        Service(repository, max_body=max_body, compress_from=compress_from)
+        if tokens is None
+        else Guarded(repository, Tokens(tokens), max_body=max_body, compress_from=compress_from)
+    )
+    main = lifetime.run(
+        service,
+        address=Address(host=host, port=port, unix=unix, certificate=tls_certificate, key=tls_key),
+        limits=limits,
+        on_ready=on_ready,
+        poll_seconds=poll,
+        model_control=model_control,
+        access_log=access_log,
+        worker=worker,
+    )
+    unanswered = _run(main)
+    if unanswered or not repository.ready:
+        # A thread is still running or loading a model; it cannot be interrupted, and Python's exit would wait for it.
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(1 if unanswered else 0)
+    repository.close()
 
 
-def _run(main: object) -> None:
+def _run(main: Coroutine[Any, Any, int]) -> int:
     try:
-        import uvloop
+        from uvloop import run
     except ModuleNotFoundError:  # Windows has none
-        import asyncio
-
-        asyncio.run(main)  # type: ignore[arg-type]
-    else:
-        uvloop.run(main)
+        from asyncio import run
+    return run(main)
 
 
 def _say(repository: Repository) -> None:
     for name, versions in repository.models.items():
         for version, served in versions.items():
             test = served.engine.self_test
-            state = "unverified" if test is None else f"self-test {test.worst_multiple:.2g} of {test.limit:g} floors"
+            if test is not None:
+                state = f"self-test {test.worst_multiple:.2g} of {test.limit:g} noise floors"
+            else:
+                state = "no golden samples to replay" if served.engine.manifest else "unverified: it has no manifest"
             click.echo(f"serving {name} version {version} ({state})", err=True)
     for (name, version), reason in repository.failed.items():
         click.echo(f"NOT serving {name} version {version}: {reason}", err=True)

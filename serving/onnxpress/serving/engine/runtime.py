@@ -6,7 +6,7 @@ import os
 from functools import cache
 from types import ModuleType
 
-from onnxpress.core.errors import BadModel
+from onnxpress.core.errors import BadModel, UsageError
 from onnxpress.core.optional import missing
 
 PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
@@ -17,8 +17,6 @@ def onnxruntime() -> ModuleType:
     """The module onnxruntime. Raises MissingExtra, naming both extras, where it is not installed."""
     # On by default since 1.29 on Linux, and read when the library loads.
     os.environ["ORT_DISABLE_TELEMETRY"] = "1"
-    # numpy's BLAS is not used for inference; its thread pool would cost 40 ms of the start.
-    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     try:
         import onnxruntime as runtime
     except ModuleNotFoundError as error:
@@ -29,8 +27,10 @@ def onnxruntime() -> ModuleType:
 
 
 def provider_options(provider: str) -> list[tuple[str, dict[str, str]]]:
-    """The runtime's provider list for `cpu` or `cuda`. Raises BadModel where the provider is not available."""
+    """The runtime's provider list for `cpu` or `cuda`. Raises BadModel where it is not available."""
     runtime = onnxruntime()
+    if provider not in PROVIDERS:
+        raise UsageError(f"there is no provider {provider!r}", hint=f"choose one of {', '.join(PROVIDERS)}")
     name = PROVIDERS[provider]
     available = runtime.get_available_providers()
     if name not in available:

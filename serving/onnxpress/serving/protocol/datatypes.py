@@ -1,4 +1,4 @@
-"""V2 datatypes and the dtypes they stand for."""
+"""V2 datatypes, and the dtypes and arrays that they stand for."""
 
 from __future__ import annotations
 
@@ -13,10 +13,16 @@ DATATYPE_OF = {
     "int32": "INT32",
     "int64": "INT64",
     "float16": "FP16",
+    "bfloat16": "BF16",
     "float32": "FP32",
     "float64": "FP64",
     "string": "BYTES",
 }
-"""dtype → V2 datatype. bfloat16 has none that JSON can carry."""
+"""dtype → V2 datatype"""
 
-FLOATS = frozenset({"float16", "float32", "float64"})
+_ARRAYS = {"string": "object", "bfloat16": "float32"}
+
+
+def array_dtype(dtype: str) -> str:
+    """The numpy dtype of the arrays that hold such a tensor: Python's str for strings, float32 for bfloat16."""
+    return _ARRAYS.get(dtype, dtype)

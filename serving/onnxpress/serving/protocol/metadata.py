@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
 import msgspec
@@ -11,16 +12,22 @@ from onnxpress.core.tensors import TensorSpec
 from onnxpress.serving.engine import Engine
 from onnxpress.serving.protocol.datatypes import DATATYPE_OF
 
+_EXTENSIONS = ["binary_tensor_data", "model_configuration", "model_repository", "statistics"]
 
+
+@cache
 def server() -> bytes:
     """Name, version, and the extensions of the protocol that are spoken here."""
     from importlib.metadata import version
 
-    return msgspec.json.encode({"name": "onnxpress", "version": version("onnxpress"), "extensions": []})
+    return msgspec.json.encode({"name": "onnxpress", "version": version("onnxpress"), "extensions": _EXTENSIONS})
 
 
 def model(name: str, versions: Sequence[int], engine: Engine) -> bytes:
-    """Inputs and outputs with -1 for a varying size; under `parameters` what was measured of this version."""
+    """Inputs and outputs with -1 for a varying size; under `parameters` what was measured of this version.
+
+    `parameters.verified` is false for a model whose equivalence was never measured.
+    """
     manifest = engine.manifest
     parameters: dict[str, Any] = {"verified": manifest is not None and manifest.equivalence.equivalent}
     if manifest is not None:
@@ -36,6 +43,7 @@ def model(name: str, versions: Sequence[int], engine: Engine) -> bytes:
             parameters["thresholds"] = manifest.thresholds
     if engine.self_test is not None:
         parameters["self_test_multiple"] = engine.self_test.worst_multiple
+        parameters["self_test_cases"] = engine.self_test.cases
     return msgspec.json.encode(
         {
             "name": name,
@@ -50,4 +58,4 @@ def model(name: str, versions: Sequence[int], engine: Engine) -> bytes:
 
 def _tensor(spec: TensorSpec) -> dict[str, Any]:
     shape = [size if isinstance(size, int) else -1 for size in spec.shape]
-    return {"name": spec.name, "datatype": DATATYPE_OF.get(spec.dtype, spec.dtype), "shape": shape}
+    return {"name": spec.name, "datatype": DATATYPE_OF[spec.dtype], "shape": shape}

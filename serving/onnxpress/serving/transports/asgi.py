@@ -10,11 +10,12 @@ from typing import Any
 from onnxpress.serving.protocol.errors import Headers, error_body
 from onnxpress.serving.repository import Repository
 from onnxpress.serving.service import Service
+from onnxpress.serving.transports import answers
 
 Message = MutableMapping[str, Any]
-Application = Callable[
-    [Message, Callable[[], Awaitable[Message]], Callable[[Message], Awaitable[None]]], Awaitable[None]
-]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+Application = Callable[[Message, Receive, Send], Awaitable[None]]
 
 
 class _Exchange:
@@ -28,27 +29,41 @@ class _Exchange:
             self.answer.set_result((status, body, headers))
 
 
+class _Mounted:
+    """The service, and the one load that the first callers share."""
+
+    def __init__(self, service: Service) -> None:
+        self.service = service
+        self._loading: asyncio.Future[None] | None = None
+
+    async def load(self) -> None:
+        if self.service.repository.ready:
+            return
+        if self._loading is None:
+            self._loading = asyncio.get_running_loop().run_in_executor(None, self.service.repository.load)
+        await asyncio.shield(self._loading)  # a caller that goes away must not take the load with it
+
+
 def application(path: str | Path, *, max_body: int = 64 * 1024 * 1024, **settings: Any) -> Application:
     """An ASGI 3 application that serves the models at `path`; `settings` are those of Repository.
 
     Models are loaded at the lifespan's start, or at the first request where the host has no lifespan.
     """
-    service = Service(Repository(Path(path), **settings))
+    mounted = _Mounted(Service(Repository(Path(path), **settings), max_body=max_body))
 
-    async def app(
-        scope: Message, receive: Callable[[], Awaitable[Message]], send: Callable[[Message], Awaitable[None]]
-    ) -> None:
+    async def app(scope: Message, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
-            await _lifespan(service, receive, send)
+            await _lifespan(mounted, receive, send)
         elif scope["type"] == "http":
-            if not service.repository.ready:
-                await asyncio.get_running_loop().run_in_executor(None, service.repository.load)
-            await _http(service, max_body, scope, receive, send)
+            await mounted.load()
+            await _http(mounted.service, max_body, scope, receive, send)
+        else:
+            raise ValueError(f"there is no {scope['type']} here, only http")
 
     return app
 
 
-async def _http(service: Service, max_body: int, scope: Message, receive: Any, send: Any) -> None:
+async def _http(service: Service, max_body: int, scope: Message, receive: Receive, send: Send) -> None:
     parts, length, more = [], 0, True
     exchange = _Exchange()
     while more:
@@ -66,25 +81,28 @@ async def _http(service: Service, max_body: int, scope: Message, receive: Any, s
         target: bytes = scope.get("raw_path") or scope["path"].encode()
         root = scope.get("root_path", "").encode()
         target = target[len(root) :] if root and target.startswith(root + b"/") else target
-        service.submit(scope["method"].encode(), target, b"".join(parts), exchange)
+        read = {name: value for name, value in scope["headers"] if name in service.headers_read}
+        service.submit_with(read, scope["method"].encode(), target, b"".join(parts), exchange)
     status, body, extra = await exchange.answer
-    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode()), *extra]
+    if status != 200:
+        service.errors[status] += 1
+    headers = answers.complete(extra, status, len(body))
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else body})
 
 
-async def _lifespan(service: Service, receive: Any, send: Any) -> None:
+async def _lifespan(mounted: _Mounted, receive: Receive, send: Send) -> None:
     while True:
         message = await receive()
         if message["type"] == "lifespan.startup":
             try:
-                await asyncio.get_running_loop().run_in_executor(None, service.repository.load)
+                await mounted.load()
             except Exception as error:
                 await send({"type": "lifespan.startup.failed", "message": str(error)})
                 return
             await send({"type": "lifespan.startup.complete"})
         else:
-            service.draining = True
-            service.repository.close()
+            mounted.service.draining = True
+            mounted.service.repository.close()
             await send({"type": "lifespan.shutdown.complete"})
             return

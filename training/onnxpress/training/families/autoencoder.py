@@ -7,47 +7,40 @@ score = mean squared error of a row; anomaly = score above the 95th percentile o
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Annotated, Any
 
 import msgspec
 import numpy as np
 
 from onnxpress.core.errors import BadData
 from onnxpress.core.optional import require
-from onnxpress.core.processing import MeanSquaredError, Processing, Scale, Threshold, apply
+from onnxpress.core.processing import MeanSquaredError, Scale, Step, Threshold, apply
 from onnxpress.core.tensors import TensorSpec
-from onnxpress.training.data.split import inverse, min_max, stratified
+from onnxpress.training import plots
+from onnxpress.training.data import scaling, split
+from onnxpress.training.data.sources import Table
+from onnxpress.training.families.prepared import Outcome, Predict, Prepared
+from onnxpress.training.fitting import Examples, Training
 
-if TYPE_CHECKING:
-    from onnxpress.training.data.sources import Table
-    from onnxpress.training.recipe import Training
-
-Array = np.ndarray[Any, np.dtype[Any]]
-Predict = Callable[[Array], Array]
+_Share = Annotated[float, msgspec.Meta(gt=0, le=100)]
 
 
 class Autoencoder(
     msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="family", tag="autoencoder"
 ):
-    """The spec. `hidden` are shares of the input width, each at least one unit; ReLU after each, sigmoid at the end."""
+    """The spec of the network, the same for both frameworks.
+
+    Dense layers; ReLU after each hidden one, dropout after the first and the last hidden one, sigmoid at the end.
+    Weights start Glorot uniform, biases at zero (Glorot and Bengio 2010: U(-a, a), a = sqrt(6 / (inputs + outputs))).
+    """
 
     normal: str
     """the label whose rows are normal; every other label is an anomaly"""
-    hidden: tuple[float, ...] = (0.75, 0.50, 0.33, 0.25, 0.33, 0.50, 0.75)
-    dropout: float = 0.2
-    """after the first and after the last hidden layer"""
-    threshold_percentile: float = 95.0
+    hidden: Annotated[tuple[_Share, ...], msgspec.Meta(min_length=1)] = (0.75, 0.50, 0.33, 0.25, 0.33, 0.50, 0.75)
+    """units of each hidden layer as a share of the width, rounded down, at least one"""
+    dropout: Annotated[float, msgspec.Meta(ge=0, lt=1)] = 0.2
+    threshold_percentile: Annotated[float, msgspec.Meta(gt=0, lt=100)] = 95.0
     """of the training rows' scores"""
-
-    def __post_init__(self) -> None:
-        if not self.hidden or not all(share > 0 for share in self.hidden):
-            raise ValueError("hidden needs at least one share, all positive")
-        if not 0 <= self.dropout < 1:
-            raise ValueError("dropout must be in [0, 1)")
-        if not 0 < self.threshold_percentile < 100:
-            raise ValueError("threshold_percentile must lie between 0 and 100")
 
     def network(self, width: int) -> dict[str, Any]:
         """The settings of the network's factory in either framework, for `width` features."""
@@ -58,7 +51,7 @@ class Autoencoder(
         }
 
     def parameters(self, width: int) -> int:
-        """Weights and biases of the dense layers: the sum of (inputs + 1) x outputs."""
+        """Weights and biases of the dense layers: the sum of (inputs + 1) × outputs."""
         sizes = [width, *self.network(width)["hidden"], width]
         return sum((inputs + 1) * outputs for inputs, outputs in itertools.pairwise(sizes))
 
@@ -68,101 +61,74 @@ class Autoencoder(
         if self.normal not in known or len(known) < 2:
             raise BadData(
                 f"the normal label is {self.normal!r}, the rows are labelled {', '.join(known)}",
-                hint="set model.normal to one of several labels",
+                where="model.normal",
+                hint="name one of at least two labels",
             )
-        seen, held_out = stratified(table.labels, training.held_out_share, seed=training.seed)
-        normal = seen[table.labels[seen] == self.normal]
-        shuffled = np.random.default_rng(training.seed).permutation(normal)
-        validation_rows = max(1, round(len(normal) * training.validation_share))
-        validation, train = np.sort(shuffled[:validation_rows]), np.sort(shuffled[validation_rows:])
-        if len(train) < 2:
-            raise BadData(f"{len(normal)} normal rows are too few to train on")
-        scale = min_max(table.x[train], table.feature_names, raw="features", scaled="scaled")
+        is_anomaly = table.labels != self.normal
+        seen, held_out = split.stratified(is_anomaly, training.held_out_share, seed=training.seed)
+        train, validation = split.shuffled(seen[~is_anomaly[seen]], training.validation_share, seed=training.seed)
+        scale = scaling.min_max(table.x[train], table.feature_names, raw="features", scaled="scaled")
 
-        def scaled(rows: Array) -> Array:
-            return scale.apply({"features": table.x[rows]}, "float32")
+        def rebuild(rows: split.Rows) -> Examples:
+            scaled = scale.apply({"features": table.x[rows]}, "float32")
+            return Examples(scaled, scaled)
 
+        width = len(table.feature_names)
+        features, scaled, decoded = (
+            TensorSpec(name=name, dtype="float32", shape=("batch", width)) for name in ("features", "scaled", "decoded")
+        )
         return Prepared(
-            spec=self,
-            width=len(table.feature_names),
-            scale=scale,
-            train=scaled(train),
-            validation=scaled(validation),
-            held_out=table.x[held_out],
-            held_out_is_anomaly=table.labels[held_out] != self.normal,
+            network="autoencoder",
+            settings=self.network(width),
+            parameters=self.parameters(width),
+            train=rebuild(train),
+            validation=rebuild(validation),
+            held_out={"features": table.x[held_out]},
+            target=is_anomaly[held_out].astype(np.int64),
+            before=[scale],
+            inputs=[features],
+            network_inputs=[scaled],
+            network_outputs=[decoded],
         )
 
-
-@dataclass(frozen=True)
-class Outcome:
-    """What a fitted family adds to the run: its processing, its contract with callers, its figures."""
-
-    processing: Processing
-    outputs: list[TensorSpec]
-    thresholds: dict[str, float]
-    metrics: dict[str, float]
-    scores: Array
-    """of the held-out rows, for the picture"""
-
-
-@dataclass(frozen=True)
-class Prepared:
-    """Rows ready for either framework's fit loop; `train` and `validation` are scaled float32 (rows, width)."""
-
-    spec: Autoencoder
-    width: int
-    scale: Scale
-    train: Array
-    validation: Array
-    held_out: Array
-    held_out_is_anomaly: Array
-
-    def inputs(self) -> list[TensorSpec]:
-        """What callers send: raw features."""
-        return [TensorSpec(name="features", dtype="float32", shape=("batch", self.width))]
-
-    def network_specs(self) -> tuple[list[TensorSpec], list[TensorSpec]]:
-        """Inputs and outputs of the bare network."""
-        scaled, decoded = (
-            TensorSpec(name=name, dtype="float32", shape=("batch", self.width)) for name in ("scaled", "decoded")
-        )
-        return [scaled], [decoded]
-
-    def finish(self, predict: Predict) -> Outcome:
-        """Set the threshold on the training rows and measure on the held-out ones. `predict`: scaled → decoded."""
+    def finish(self, prepared: Prepared, predict: Predict, *, title: str) -> Outcome:
+        """Set the threshold on the training rows, and measure on the held-out ones."""
         metrics = require("sklearn.metrics", needed_by="measuring the held-out rows")
         error = MeanSquaredError(input="decoded", target="scaled", output="score")
-        train_scores = error.apply({"scaled": self.train, "decoded": predict(self.train)}, "float32")
-        threshold = float(np.float32(np.percentile(train_scores, self.spec.threshold_percentile)))
-        processing = Processing(
-            before=[self.scale],
-            after=[
-                error,
-                Threshold(input="score", output="is_anomaly", value=threshold),
-                inverse(self.scale, input="decoded", output="reconstruction"),
-            ],
-        )
-        tensors = apply(processing.before, {"features": self.held_out})
-        tensors["decoded"] = predict(tensors["scaled"])
-        tensors = apply(processing.after, tensors)
-        truth, found = self.held_out_is_anomaly, tensors["is_anomaly"]
+        rows = prepared.train.x
+        train_scores = error.apply({"scaled": rows, "decoded": predict(rows)}, "float32")
+        # Rounded to float32: the graph, the numpy form and the float64 truth must compare with the very same number.
+        threshold = float(np.float32(np.percentile(train_scores, self.threshold_percentile)))
+        (scale,) = prepared.before
+        assert isinstance(scale, Scale)
+        after: list[Step] = [
+            error,
+            Threshold(input="score", output="is_anomaly", value=threshold),
+            scaling.inverse(scale, input="decoded", output="reconstruction"),
+        ]
+        tensors = apply(prepared.before, prepared.held_out)
+        tensors = apply(after, tensors | {"decoded": predict(tensors["scaled"])})
+        truth, found, score = prepared.target.astype(bool), tensors["is_anomaly"], tensors["score"]
+        roc_auc = float(metrics.roc_auc_score(truth, score))
+        width = prepared.settings["width"]
         return Outcome(
-            processing=processing,
+            after=after,
             outputs=[
-                TensorSpec(name="reconstruction", dtype="float32", shape=("batch", self.width)),
+                TensorSpec(name="reconstruction", dtype="float32", shape=("batch", width)),
                 TensorSpec(name="score", dtype="float32", shape=("batch",)),
                 TensorSpec(name="is_anomaly", dtype="bool", shape=("batch",)),
             ],
             thresholds={"is_anomaly": threshold},
             metrics={
-                "roc_auc": float(metrics.roc_auc_score(truth, tensors["score"])),
-                "detection_rate": float(found[truth].mean()),
-                "false_alarm_rate": float(found[~truth].mean()),
+                "roc_auc": roc_auc,
+                "detection_rate": float(metrics.recall_score(truth, found)),
+                "false_alarm_rate": 1 - float(metrics.recall_score(truth, found, pos_label=False)),
                 "threshold": threshold,
-                "train_rows": len(self.train),
-                "validation_rows": len(self.validation),
-                "held_out_rows": len(self.held_out),
                 "held_out_anomalies": int(truth.sum()),
             },
-            scores=tensors["score"],
+            plots={
+                "scores.png": plots.score_histogram(
+                    score, truth, threshold, title=f"{title}: held-out rows, ROC AUC {roc_auc:.3f}"
+                )
+            },
         )

@@ -1,7 +1,8 @@
-"""The fit loop in Keras: its own, with its callbacks for early stopping, best weights and progress."""
+"""The fit loop in Keras: its own, with its callbacks for early stopping and progress."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import keras
@@ -10,6 +11,7 @@ import numpy as np
 from onnxpress.training.fitting import Array, Fit, History
 
 WEIGHTS = "model.weights.h5"
+_INFERENCE_ROWS = 4096
 
 
 def seed(seed: int) -> None:
@@ -18,7 +20,7 @@ def seed(seed: int) -> None:
 
 
 class _Epochs(keras.callbacks.Callback):
-    """Hands every epoch's losses on and collects them."""
+    """Collects every epoch's losses and hands them on."""
 
     def __init__(self, job: Fit) -> None:
         super().__init__()
@@ -31,34 +33,34 @@ class _Epochs(keras.callbacks.Callback):
         self._job.on_epoch(self.history.training_loss[-1], self.history.validation_loss[-1])
 
 
-def fit(network: Any, job: Fit) -> History:
+def fit(network: keras.Model, job: Fit) -> History:
     """Adam on the mean squared error; see Fit. The network ends with the best weights."""
     training = job.training
     epochs = _Epochs(job)
-    network.compile(optimizer=keras.optimizers.Adam(training.learning_rate, epsilon=1e-7), loss="mse")
+    adam = keras.optimizers.Adam(training.learning_rate, epsilon=1e-7)
+    network.compile(optimizer=adam, loss="mean_squared_error")
     network.fit(
-        job.x_train,
-        job.y_train,
-        validation_data=(job.x_validation, job.y_validation),
+        *job.train,
+        validation_data=tuple(job.validation),
         batch_size=training.batch_size,
         epochs=training.epochs,
         verbose=0,
-        callbacks=[
-            epochs,
-            keras.callbacks.ModelCheckpoint(str(job.weights), save_best_only=True, save_weights_only=True),
-            keras.callbacks.EarlyStopping(patience=training.patience),
-        ],
+        callbacks=[epochs, keras.callbacks.EarlyStopping(patience=training.patience, restore_best_weights=True)],
     )
-    if np.isfinite(epochs.history.validation_loss).any():
-        network.load_weights(job.weights)
     return epochs.history
 
 
-def predict(network: Any, x: Array) -> Array:
+def predict(network: keras.Model, x: Array) -> Array:
     """Inference mode; float32 in and out."""
-    return np.asarray(network(x, training=False))
+    parts = [x[start : start + _INFERENCE_ROWS] for start in range(0, len(x), _INFERENCE_ROWS)]
+    return np.concatenate([np.asarray(network(rows, training=False)) for rows in parts])
 
 
-def parameters(network: Any) -> int:
+def save(network: keras.Model, path: Path) -> None:
+    """The weights in Keras's HDF5 form."""
+    network.save_weights(path)
+
+
+def parameters(network: keras.Model) -> int:
     """The number of trained parameters."""
     return sum(int(np.prod(weight.shape)) for weight in network.trainable_weights)

@@ -4,39 +4,30 @@ from __future__ import annotations
 
 from collections import OrderedDict
 
-from torch import Tensor, nn
+from torch import nn
 
 
-class Network(nn.Module):
-    """scaled (batch, width) float32 → decoded (batch, width) float32 in (0, 1)."""
+def build(width: int, hidden: list[int], dropout: float) -> nn.Sequential:
+    """A fresh network, scaled (batch, width) float32 → decoded (batch, width) float32 in (0, 1).
 
-    def __init__(self, width: int, hidden: list[int], dropout: float) -> None:
-        super().__init__()
-        layers: OrderedDict[str, nn.Module] = OrderedDict()
-        units = width
-        for number, size in enumerate(hidden):
-            layers[f"hidden_{number}"] = _dense(units, size)
-            layers[f"relu_{number}"] = nn.ReLU()
-            if number in (0, len(hidden) - 1):
-                layers[f"dropout_{number}"] = nn.Dropout(dropout)
-            units = size
-        layers["decoded"] = _dense(units, width)
-        layers["sigmoid"] = nn.Sigmoid()
-        self.layers = nn.Sequential(layers)
-
-    def forward(self, scaled: Tensor) -> Tensor:
-        decoded: Tensor = self.layers(scaled)
-        return decoded
+    `hidden` are unit counts, `dropout` the rate after the first and the last hidden layer. See families.Autoencoder.
+    """
+    layers: OrderedDict[str, nn.Module] = OrderedDict()
+    inputs = width
+    for number, units in enumerate(hidden):
+        layers[f"hidden_{number}"] = _dense(inputs, units)
+        layers[f"relu_{number}"] = nn.ReLU()
+        if number in (0, len(hidden) - 1):
+            layers[f"dropout_{number}"] = nn.Dropout(dropout)
+        inputs = units
+    layers["rebuilt"] = _dense(inputs, width)
+    layers["decoded"] = nn.Sigmoid()
+    return nn.Sequential(layers)
 
 
-def _dense(inputs: int, outputs: int) -> nn.Linear:
-    """Glorot uniform weights and zero biases: Keras's default, so that both frameworks start from one distribution."""
-    layer = nn.Linear(inputs, outputs)
+def _dense(inputs: int, units: int) -> nn.Linear:
+    """Glorot uniform weights and zero biases, which Keras's Dense has by default and torch's Linear has not."""
+    layer = nn.Linear(inputs, units)
     nn.init.xavier_uniform_(layer.weight)
     nn.init.zeros_(layer.bias)
     return layer
-
-
-def build(width: int, hidden: list[int], dropout: float) -> Network:
-    """A fresh network; `hidden` are unit counts, `dropout` the rate after the first and the last hidden layer."""
-    return Network(width, hidden, dropout)

@@ -9,14 +9,19 @@ from keras import layers
 def build(width: int, hidden: list[int], dropout: float) -> keras.Model:
     """A fresh network, scaled (batch, width) float32 → decoded (batch, width) float32 in (0, 1).
 
-    `hidden` are unit counts, `dropout` the rate after the first and the last hidden layer. Keras's Dense starts from
-    Glorot uniform weights and zero biases; the PyTorch network is set to the same.
+    `hidden` are unit counts, `dropout` the rate after the first and the last hidden layer. See families.Autoencoder.
     """
-    inputs = x = keras.Input((width,), name="scaled")
-    for number, size in enumerate(hidden):
-        x = layers.Dense(size, name=f"hidden_{number}")(x)
+    scaled = x = keras.Input((width,), name="scaled")
+    for number, units in enumerate(hidden):
+        x = _dense(units, name=f"hidden_{number}")(x)
         x = layers.ReLU(name=f"relu_{number}")(x)
         if number in (0, len(hidden) - 1):
             x = layers.Dropout(dropout, name=f"dropout_{number}")(x)
-    x = layers.Dense(width, activation="sigmoid", name="decoded")(x)
-    return keras.Model(inputs, x, name="autoencoder")
+    x = _dense(width, name="rebuilt")(x)
+    decoded = layers.Activation("sigmoid", name="decoded")(x)
+    return keras.Model(scaled, decoded, name="autoencoder")
+
+
+def _dense(units: int, *, name: str) -> layers.Dense:
+    """Glorot uniform weights and zero biases; Keras's defaults, said because the PyTorch network must start alike."""
+    return layers.Dense(units, kernel_initializer="glorot_uniform", bias_initializer="zeros", name=name)

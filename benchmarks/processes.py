@@ -1,0 +1,45 @@
+"""Timing whole processes in turn, so that a slow moment of the machine meets every contender."""
+
+from __future__ import annotations
+
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+
+
+def in_turn(contenders: Mapping[str, Callable[[], float]], rounds: int) -> dict[str, list[float]]:
+    """Run every contender once a round, after one round that is not counted; seconds by contender."""
+    seconds: dict[str, list[float]] = {name: [] for name in contenders}
+    for number in range(rounds + 1):
+        for name, run in contenders.items():
+            taken = run()
+            if number:
+                seconds[name].append(taken)
+        print(f"  round {number} of {rounds}", file=sys.stderr, flush=True)
+    return seconds
+
+
+def process(command: Sequence[str]) -> Callable[[], float]:
+    """A contender: the wall time of one process, which must succeed."""
+
+    def run() -> float:
+        started = time.perf_counter()
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        return time.perf_counter() - started
+
+    return run
+
+
+def against(seconds: Mapping[str, Sequence[float]], reference: str) -> dict[str, dict[str, float]]:
+    """Median, minimum and maximum seconds of each contender, and its median ratio to the reference, round by round."""
+    return {
+        name: {
+            "median_s": statistics.median(values),
+            "min_s": min(values),
+            "max_s": max(values),
+            "ratio": statistics.median(a / b for a, b in zip(values, seconds[reference], strict=True)),
+        }
+        for name, values in seconds.items()
+    }

@@ -1,0 +1,66 @@
+"""One line of JSON for every answer: when, which request, what, how it ended, and how long it took."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Callable, Mapping
+
+import msgspec
+
+from onnxpress.serving.batcher import Exchange
+from onnxpress.serving.protocol.errors import Headers
+from onnxpress.serving.service import Front
+
+_REQUEST_ID = b"x-request-id"
+_SHOWN = 200
+
+
+class Logged:
+    """Stands before a service. A caller's X-Request-Id is kept, or one is made; the answer carries it."""
+
+    def __init__(self, service: Front, write: Callable[[str], object]) -> None:
+        self._service, self._write = service, write
+        self.headers_read = service.headers_read | {_REQUEST_ID}
+        self.errors = service.errors
+
+    def submit(self, method: bytes, target: bytes, body: bytes, exchange: Exchange, alone: bool = False) -> None:
+        """As the service's."""
+        self._service.submit(method, target, body, _Timed(exchange, self._write, method, target, None), alone)
+
+    def submit_with(
+        self, headers: Mapping[bytes, bytes], method: bytes, target: bytes, body: bytes, exchange: Exchange
+    ) -> None:
+        """As the service's."""
+        timed = _Timed(exchange, self._write, method, target, headers.get(_REQUEST_ID))
+        rest = {name: value for name, value in headers.items() if name != _REQUEST_ID}
+        if rest:
+            self._service.submit_with(rest, method, target, body, timed)
+        else:
+            self._service.submit(method, target, body, timed)
+
+
+class _Timed:
+    """Writes its line when the answer comes."""
+
+    def __init__(
+        self, exchange: Exchange, write: Callable[[str], object], method: bytes, target: bytes, given: bytes | None
+    ) -> None:
+        self._exchange, self._write, self._method, self._target = exchange, write, method, target
+        shown = given[:_SHOWN].decode("latin-1") if given else ""
+        # What is written back must not hold what ends a header, or a terminal's escapes.
+        self._id = shown if shown.isascii() and shown.isprintable() and shown else secrets.token_hex(8)
+        self._started = time.perf_counter()
+
+    def respond(self, status: int, body: bytes, headers: Headers = ()) -> None:
+        line = {
+            "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+            "id": self._id,
+            "method": self._method.decode("latin-1"),
+            "path": self._target[:_SHOWN].decode("latin-1"),
+            "status": status,
+            "bytes": len(body),
+            "seconds": round(time.perf_counter() - self._started, 6),
+        }
+        self._write(msgspec.json.encode(line).decode() + "\n")
+        self._exchange.respond(status, body, (*headers, (_REQUEST_ID, self._id.encode())))

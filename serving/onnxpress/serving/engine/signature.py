@@ -1,0 +1,57 @@
+"""A loaded model's inputs and outputs as tensor specifications, and the manifest's word on them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from onnxpress.core.errors import BadModel, CorruptVersion
+from onnxpress.core.tensors import TensorSpec
+
+_DTYPES = {"float": "float32", "double": "float64"}
+
+
+def declared(values: Iterable[Any]) -> tuple[TensorSpec, ...]:
+    """The runtime's NodeArgs as specs. Raises BadModel for what is no tensor, or of an element type without a dtype."""
+    return tuple(_spec(value) for value in values)
+
+
+def _spec(value: Any) -> TensorSpec:
+    match = re.fullmatch(r"tensor\((\w+)\)", value.type)
+    if match is None:
+        raise BadModel(
+            f"{value.name!r} is {value.type}; only tensors can be served",
+            hint="export it with tensor inputs and outputs",
+        )
+    # A size that the model leaves open and unnamed gets a name of its own: it binds nothing to another input.
+    shape = tuple(
+        size if isinstance(size, int | str) and size != "" else f"{value.name}_{axis}"
+        for axis, size in enumerate(value.shape)
+    )
+    try:
+        return TensorSpec(name=value.name, dtype=_DTYPES.get(match[1], match[1]), shape=shape)
+    except ValueError as error:
+        raise BadModel(str(error), hint="export it with another element type or shape") from None
+
+
+def agreed(specs: Sequence[TensorSpec], promised: Sequence[TensorSpec]) -> tuple[TensorSpec, ...]:
+    """The manifest's specs (dimension names, domains) in the model's order.
+
+    Raises CorruptVersion where the manifest names other tensors, or other dtypes, ranks or sizes, than the model has.
+    """
+    by_name = {spec.name: spec for spec in promised}
+    if by_name.keys() != {spec.name for spec in specs}:
+        raise _contradiction(", ".join(by_name), ", ".join(spec.name for spec in specs))
+    for spec in specs:
+        promise = by_name[spec.name]
+        fits = promise.dtype == spec.dtype and len(promise.shape) == len(spec.shape)
+        # Shape inference may know less, or more, than the author; two different numbers cannot both be right.
+        sizes = zip(promise.shape, spec.shape, strict=fits)
+        if not fits or any(isinstance(a, int) and isinstance(b, int) and a != b for a, b in sizes):
+            raise _contradiction(str(promise), str(spec))
+    return tuple(by_name[spec.name] for spec in specs)
+
+
+def _contradiction(promised: str, found: str) -> CorruptVersion:
+    return CorruptVersion(f"the manifest says {promised}, the model has {found}", hint="export it again")

@@ -1,0 +1,76 @@
+"""Every option that a model is served with, its value, and why it is that."""
+
+from __future__ import annotations
+
+import msgspec
+
+from onnxpress.serving.engine import Engine
+from onnxpress.serving.engine.engine import SPIN_MICROSECONDS
+from onnxpress.serving.engine.runtime import provider_options
+from onnxpress.serving.engine.threads import available_cpus
+from onnxpress.serving.protocol.requests import Reader
+
+
+class Choice(msgspec.Struct, frozen=True):
+    """One option: its value, and the reason in a sentence."""
+
+    option: str
+    value: str
+    why: str
+
+
+def explain(engine: Engine, threads: int | None, max_rows: int) -> list[Choice]:
+    """What `serve` would choose for this model, given --threads and --max-batch."""
+    manifest = engine.manifest
+    measured = "it was measured so; the manifest says" if manifest else "ONNX Runtime's default; there is no manifest"
+    session = manifest.session if manifest else None
+    ((provider, settings),) = provider_options(engine.provider)
+    found = [
+        Choice("execution provider", provider, "--provider"),
+        *(Choice(f"  {name}", value, "so that answers are those of float32") for name, value in settings.items()),
+        Choice("graph optimization", session.optimization if session else "all", measured),
+        Choice("disabled optimizers", ", ".join(session.disabled_optimizers) if session else "", measured),
+        Choice("intra-op threads", *_threads(threads)),
+        Choice("inter-op threads", "1", "requests are run one batch after another, nodes in order"),
+        Choice(
+            "spinning", f"{SPIN_MICROSECONDS} µs", "ONNX Runtime's own default keeps most of the CPU busy when idle"
+        ),
+        *(Choice(name, value, measured) for name, value in (session.config.items() if session else ())),
+        Choice("batching", *_batching(engine, max_rows)),
+        Choice("reading JSON", *_reading(engine)),
+    ]
+    return [choice for choice in found if choice.value] + [_self_test(engine)]
+
+
+def _threads(threads: int | None) -> tuple[str, str]:
+    if threads is not None:
+        return str(threads), "--threads"
+    return str(available_cpus()), "the CPUs that the cgroup and the affinity mask leave to this process"
+
+
+def _batching(engine: Engine, max_rows: int) -> tuple[str, str]:
+    if engine.manifest is None:
+        return "off", "whether a row's answer depends on its batch was never measured: there is no manifest"
+    if not engine.manifest.batch_safe:
+        return "off", "measured: a row's answer depends on the others in its batch"
+    if not Reader(engine.inputs, engine.outputs).has_rows:
+        return "off", "the inputs and outputs do not share one open first dimension"
+    if max_rows == 1:
+        return "off", "--max-batch 1"
+    return f"up to {max_rows} rows", "measured: a row's answer is the same alone and in a batch; --max-batch"
+
+
+def _reading(engine: Engine) -> tuple[str, str]:
+    if Reader(engine.inputs, engine.outputs).one_pass:
+        return "in one pass", "one input, every size fixed but the first"
+    return "in two passes", "several inputs, or open sizes besides the first: the shapes are read before the data"
+
+
+def _self_test(engine: Engine) -> Choice:
+    test = engine.self_test
+    if test is None:
+        return Choice("self-test", "none", "there are no golden samples")
+    seconds = engine.seconds_per_value
+    run = "" if seconds is None else f"; a run takes {seconds * 1e9:.3g} ns for each input value"
+    value = f"{test.worst_multiple:.2g} of {test.limit:g} noise floors"
+    return Choice("self-test", value, f"{test.cases} golden samples replayed here just now{run}")

@@ -1,0 +1,136 @@
+"""Changing what is served while it is served: load beside the old, self-test, swap in one step, or leave the old alone.
+
+A version that cannot be loaded is not tried again until its files change. A folder without a manifest, whose files
+cannot be checked against anything, is left alone until it has not changed between two looks.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from typing import TYPE_CHECKING
+
+from onnxpress.core.errors import OnnxpressError
+from onnxpress.serving.protocol.errors import Refusal
+from onnxpress.serving.repository import Found, Served, Signature
+
+if TYPE_CHECKING:
+    from onnxpress.serving.service import Service
+
+_DRAIN_SECONDS = 0.02
+
+
+class Keeper:
+    """Changes one repository, one change at a time. Used from the event loop's thread only."""
+
+    def __init__(self, service: Service) -> None:
+        self._service, self._repository = service, service.repository
+        self._one = asyncio.Lock()
+        self._seen: dict[tuple[str, int], Signature] = {}
+        """what the last look found, loaded or not"""
+        self._unloaded: set[str] = set()
+        """models that callers asked away; polling does not bring them back"""
+        self._closing: set[asyncio.Task[None]] = set()
+
+    async def watch(self, seconds: float) -> None:
+        """Look at the folder every so many seconds, and follow it, for ever."""
+        while True:
+            await asyncio.sleep(seconds)
+            try:
+                await self.look()
+            except Exception as error:  # whatever it is, the next look comes
+                _say(f"looking for new versions failed: {type(error).__name__}: {error}")
+
+    async def look(self) -> None:
+        """Follow the folder once: load what is new or changed, drop what is gone."""
+        async with self._one:
+            found = await asyncio.to_thread(self._repository.look)
+            for name in sorted(self._repository.models.keys() | found.keys()):
+                if name not in self._unloaded:
+                    await self._follow(name, found.get(name, {}), settled=False)
+            self._seen = {
+                (name, version): one.signature for name, versions in found.items() for version, one in versions.items()
+            }
+            self._repository.failed = {
+                key: reason for key, reason in self._repository.failed.items() if key[1] in found.get(key[0], {})
+            }
+
+    async def load(self, name: str) -> None:
+        """Load the model's latest version, or all, as they are in the folder now. Raises Refusal."""
+        async with self._one:
+            found = (await asyncio.to_thread(self._repository.look)).get(name)
+            if not found:
+                raise Refusal(400, f"there is no model {name!r} in the repository")
+            self._unloaded.discard(name)
+            for version in found:
+                self._repository.failed.pop((name, version), None)
+            await self._follow(name, found, settled=True)
+            failed = [version for version in found if (name, version) in self._repository.failed]
+            if failed:
+                raise Refusal(400, f"version {max(failed)} of {name!r} could not be loaded; the server's log says why")
+
+    async def unload(self, name: str) -> None:
+        """Serve the model no more; what was accepted is answered. Raises Refusal."""
+        async with self._one:
+            if name not in self._repository.models:
+                raise Refusal(400, f"the model {name!r} is not loaded")
+            self._unloaded.add(name)
+            self._put(name, {})
+
+    async def _follow(self, name: str, found: dict[int, Found], *, settled: bool) -> None:
+        """Bring one model in step with what was found of it."""
+        have = self._repository.models.get(name, {})
+        new: dict[int, Served] = {}
+        for version in sorted(found, reverse=True):
+            served = have.get(version)
+            if served is None or served.signature != found[version].signature:
+                served = await self._try(name, version, found[version], settled) or served
+            if served is not None:
+                new[version] = served
+                if not self._repository.all_versions:
+                    break
+        if new != have and (new or not found):
+            self._put(name, new)
+
+    async def _try(self, name: str, version: int, found: Found, settled: bool) -> Served | None:
+        """The version, loaded and self-tested; None where that fails or is too early. The reason is kept and said."""
+        key = (name, version)
+        known_bad = key in self._repository.failed and self._seen.get(key, found.signature) == found.signature
+        early = not settled and not found.has_manifest and self._seen.get(key) != found.signature
+        if known_bad or early:
+            return None
+        try:
+            served = await asyncio.to_thread(self._repository.load_version, name, version, found.path)
+        except (OnnxpressError, OSError, ValueError) as error:
+            self._repository.failed[key] = str(error)
+            _say(f"NOT serving {name} version {version}: {error}")
+            return None
+        self._repository.failed.pop(key, None)
+        return served
+
+    def _put(self, name: str, versions: dict[int, Served]) -> None:
+        """Swap: requests from now on meet these versions; the old ones answer what they have, and go."""
+        old = self._repository.models.get(name, {})
+        self._repository.models = {**self._repository.models, name: versions}
+        if not versions:
+            del self._repository.models[name]
+        self._service.forget()
+        for version, served in old.items():
+            if versions.get(version) is not served:
+                _say(f"no longer serving {name} version {version}{' as it was' if version in versions else ''}")
+                task = asyncio.get_running_loop().create_task(_close(served))
+                self._closing.add(task)
+                task.add_done_callback(self._closing.discard)
+        for version, served in versions.items():
+            if old.get(version) is not served:
+                _say(f"serving {name} version {version}")
+
+
+async def _close(served: Served) -> None:
+    while served.batcher.busy:
+        await asyncio.sleep(_DRAIN_SECONDS)
+    await asyncio.to_thread(served.batcher.close)
+
+
+def _say(message: str) -> None:
+    print(message, file=sys.stderr, flush=True)

@@ -1,0 +1,110 @@
+"""Writing inference responses: the outputs of one run, cut into one JSON body per request.
+
+NaN and the infinities have no JSON form: they are written as null.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import chain
+from math import prod
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from onnxpress.core.tensors import TensorSpec
+from onnxpress.serving.protocol.datatypes import DATATYPE_OF
+from onnxpress.serving.protocol.requests import Inputs
+
+Array = np.ndarray[Any, np.dtype[Any]]
+Shape = tuple[int, ...]
+_encode = msgspec.json.Encoder().encode
+_KEPT = 256
+
+
+class Writer:
+    """Writes the responses of one version of one model. Raises ValueError for a dtype that the protocol cannot carry.
+
+    Everything but the numbers is the same in all plain responses of the same shapes, and kept as a template.
+    """
+
+    def __init__(self, name: str, version: int, outputs: Sequence[TensorSpec]) -> None:
+        for spec in outputs:
+            if spec.dtype not in DATATYPE_OF:
+                raise ValueError(f"{spec} has a dtype that responses cannot carry")
+        self.outputs = tuple(outputs)
+        self._start = b'{"model_name":%b,"model_version":"%d",' % (_literal(name), version)
+        self._heads = [
+            b'{"name":%b,"datatype":"%b","shape":' % (_literal(spec.name), DATATYPE_OF[spec.dtype].encode())
+            for spec in outputs
+        ]
+        self._templates: dict[tuple[Shape, ...], bytes] = {}
+
+    def alone(self, inputs: Inputs, answers: Sequence[Array]) -> bytes:
+        """The response body of a request that was run alone."""
+        if inputs.form is not None:
+            return inputs.form.write(self, inputs, answers)
+        shapes = tuple([answer.shape for answer in answers])
+        return self._body(inputs, shapes, [answer.ravel().tolist() for answer in answers])
+
+    def together(self, batch: Sequence[Inputs], answers: Sequence[Array]) -> Iterator[bytes]:
+        """One response body per request, in order. Raises ValueError where the outputs have not the batch's rows."""
+        total = sum([inputs.rows for inputs in batch])
+        if any(not answer.ndim or len(answer) != total for answer in answers):
+            raise ValueError("an output has other rows than the batch")
+        if batch[0].form is not None:
+            yield from self._formed(batch, answers)
+            return
+        tails = [answer.shape[1:] for answer in answers]
+        # One pass over each output for the whole batch: a list per row, joined where a request has several rows.
+        rows = [answer.reshape(total, prod(tail)).tolist() for answer, tail in zip(answers, tails, strict=True)]
+        one_row = tuple([(1, *tail) for tail in tails])
+        start = 0
+        for inputs in batch:
+            count = inputs.rows
+            if count == 1:
+                yield self._body(inputs, one_row, [lists[start] for lists in rows])
+            else:
+                shapes = tuple([(count, *tail) for tail in tails])
+                values = [list(chain.from_iterable(lists[start : start + count])) for lists in rows]
+                yield self._body(inputs, shapes, values)
+            start += count
+
+    def _formed(self, batch: Sequence[Inputs], answers: Sequence[Array]) -> Iterator[bytes]:
+        start = 0
+        for inputs in batch:
+            assert inputs.form is not None  # one batch, one kind
+            stop = start + inputs.rows
+            yield inputs.form.write(self, inputs, [answer[start:stop] for answer in answers])
+            start = stop
+
+    def opening(self, inputs: Inputs) -> bytes:
+        """The JSON before `"outputs"`."""
+        return self._start % () + (b"" if inputs.id is None else b'"id":%b,' % _encode(inputs.id))
+
+    def described(self, number: int, shape: Shape) -> bytes:
+        """One output's JSON but for its data."""
+        return self._heads[number] % () + _encode(shape)
+
+    def _body(self, inputs: Inputs, shapes: tuple[Shape, ...], values: list[list[Any]]) -> bytes:
+        """`values` are flat, one list per output of the model."""
+        if inputs.id is None and inputs.outputs is None:
+            template = self._templates.get(shapes)
+            if template is None:
+                template = self._template(shapes, range(len(shapes)), b"")
+                if len(self._templates) < _KEPT:
+                    self._templates[shapes] = template
+            return template % tuple([_encode(flat) for flat in values])
+        chosen = range(len(shapes)) if inputs.outputs is None else inputs.outputs
+        told = b"" if inputs.id is None else b'"id":%b,' % _literal(inputs.id)
+        return self._template(shapes, chosen, told) % tuple([_encode(values[number]) for number in chosen])
+
+    def _template(self, shapes: tuple[Shape, ...], chosen: Sequence[int], told: bytes) -> bytes:
+        outputs = [b'%b%b,"data":%%b}' % (self._heads[number], _encode(shapes[number])) for number in chosen]
+        return b'%b%b"outputs":[%b]}' % (self._start, told, b",".join(outputs))
+
+
+def _literal(text: str) -> bytes:
+    """The text as JSON inside a template."""
+    return _encode(text).replace(b"%", b"%%")

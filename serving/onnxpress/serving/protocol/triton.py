@@ -1,0 +1,104 @@
+"""Triton's extensions of V2 as its clients read them: model configuration, statistics, repository index."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from onnxpress.core.tensors import TensorSpec
+from onnxpress.serving.protocol.datatypes import DATATYPE_OF
+from onnxpress.serving.protocol.errors import Refusal
+
+if TYPE_CHECKING:
+    from onnxpress.serving.repository import Repository, Served
+
+
+def config(served: Served) -> bytes:
+    """The model's configuration. `dims` leave the batch out where requests are run together, as in Triton."""
+    engine, batcher = served.engine, served.batcher
+    most = batcher.max_rows if batcher.batches else 0
+    document: dict[str, Any] = {
+        "name": served.name,
+        "platform": "onnxruntime_onnx",
+        "backend": "onnxruntime",
+        "max_batch_size": most,
+        "version_policy": {"specific": {"versions": [served.version]}},
+        "input": [_tensor(spec, bool(most)) for spec in engine.inputs],
+        "output": [_tensor(spec, bool(most)) for spec in engine.outputs],
+        "instance_group": [
+            {"name": served.name, "count": 1, "kind": "KIND_CPU" if engine.provider == "cpu" else "KIND_GPU"}
+        ],
+        "default_model_filename": "model.onnx",
+    }
+    if most:
+        document["dynamic_batching"] = {"max_queue_delay_microseconds": 0}
+    return msgspec.json.encode(document)
+
+
+def _tensor(spec: TensorSpec, batched: bool) -> dict[str, Any]:
+    sizes = spec.shape[1:] if batched else spec.shape
+    datatype = "STRING" if spec.dtype == "string" else DATATYPE_OF[spec.dtype]
+    return {
+        "name": spec.name,
+        "data_type": f"TYPE_{datatype}",
+        "dims": [size if isinstance(size, int) else -1 for size in sizes],
+    }
+
+
+def statistics(models: Iterable[Served]) -> bytes:
+    """What each version has done. Requests are not timed one by one, so success is timed by the runs.
+
+    The waiting time (`queue`) and the reading and writing (`compute_input`, `compute_output`) are not measured: 0.
+    """
+    return msgspec.json.encode({"model_stats": [_statistics(served) for served in models]})
+
+
+def _statistics(served: Served) -> dict[str, Any]:
+    counts, engine = served.batcher.counts, served.engine
+    nanoseconds = int(engine.run_seconds * 1e9)
+    nothing = {"count": 0, "ns": 0}
+    answered = counts.answered
+    return {
+        "name": served.name,
+        "version": str(served.version),
+        "inference_count": answered,
+        "execution_count": engine.runs,
+        "inference_stats": {
+            "success": {"count": answered, "ns": nanoseconds},
+            "fail": {"count": counts.failed + counts.refused + counts.rejected, "ns": 0},
+            "queue": nothing,
+            "compute_input": nothing,
+            "compute_infer": {"count": engine.runs, "ns": nanoseconds},
+            "compute_output": nothing,
+            "cache_hit": nothing,
+            "cache_miss": nothing,
+        },
+        "batch_stats": [],
+    }
+
+
+class _Index(msgspec.Struct):
+    ready: bool = False
+
+
+def index(repository: Repository, body: bytes) -> bytes:
+    """Every version that is served, and every one that could not be, with a reason that holds no path of this machine.
+
+    `{"ready": true}` asks for those served only. Raises Refusal for another body.
+    """
+    try:
+        asked = msgspec.json.decode(body, type=_Index) if body else _Index()
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise Refusal(400, f"the body is no question for the index: {error}") from None
+    rows = [
+        {"name": served.name, "version": str(served.version), "state": "READY", "reason": ""}
+        for served in repository.all()
+    ]
+    if not asked.ready:
+        rows += [
+            {"name": name, "version": str(version), "state": "UNAVAILABLE", "reason": "the server's log says why"}
+            for name, version in repository.failed
+        ]
+    return msgspec.json.encode(rows)

@@ -1,0 +1,36 @@
+"""One request on its way to its route."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from onnxpress.serving.batcher import Exchange, Read
+from onnxpress.serving.protocol.errors import Headers, Refusal
+
+_SHOWN = 200
+
+
+@dataclass(frozen=True)
+class Call:
+    """Method, decoded path and body, where the answer goes, and how the body is read if it is not V2 JSON."""
+
+    method: bytes
+    path: str
+    body: bytes
+    exchange: Exchange
+    read: Read | None = None
+
+    def allow(self, *methods: bytes) -> None:
+        """Refuse every other method; HEAD is allowed where GET is."""
+        allowed = (*methods, b"HEAD") if b"GET" in methods else methods
+        if self.method not in allowed:
+            listed = b", ".join(allowed)
+            raise Refusal(405, f"{self.path[:_SHOWN]} answers {listed.decode()} only", ((b"allow", listed),))
+
+    def answer(self, body: bytes, status: int = 200, headers: Headers = ()) -> None:
+        """Send the answer."""
+        self.exchange.respond(status, body, headers)
+
+    def nothing_here(self, hint: str = "") -> Refusal:
+        """The refusal for a path that leads nowhere."""
+        return Refusal(404, f"there is nothing at {self.path[:_SHOWN]}{hint}")

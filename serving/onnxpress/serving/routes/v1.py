@@ -1,0 +1,44 @@
+"""Routes of TensorFlow Serving's REST API: predict, status and metadata."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from onnxpress.serving.protocol import tensorflow_serving
+from onnxpress.serving.protocol.errors import Refusal
+from onnxpress.serving.routes.call import Call
+
+if TYPE_CHECKING:
+    from onnxpress.serving.service import Service
+
+
+def route(service: Service, call: Call, parts: Sequence[str]) -> None:
+    """Answer `/v1/models/...`; raises Refusal."""
+    if len(parts) < 2 or parts[0] != "models":
+        raise call.nothing_here("; TensorFlow Serving's paths begin with /v1/models")
+    *before, last = parts[1:]
+    last, _, verb = last.partition(":")
+    parts, version = [*before, last], None
+    if len(parts) >= 3 and parts[1] == "versions":
+        parts, version = [parts[0], *parts[3:]], parts[2]
+    if not service.repository.ready:
+        raise Refusal(503, "the models are still being loaded")
+    match parts, verb:
+        case [name], "predict":
+            call.allow(b"POST")
+            served = service.repository.find(name, version)
+            served.batcher.submit(call.body, call.exchange, read=tensorflow_serving.read)
+        case [name], "":
+            call.allow(b"GET")
+            found = service.repository.find(name, version)
+            versions = sorted(service.repository.models[name]) if version is None else [found.version]
+            call.answer(tensorflow_serving.status(versions))
+        case [name, "metadata"], "":
+            call.allow(b"GET")
+            found = service.repository.find(name, version)
+            call.answer(tensorflow_serving.metadata(name, found.version, found.engine))
+        case [_], ("classify" | "regress"):
+            raise Refusal(501, f"{verb} takes tf.Example, which ONNX models do not; use predict")
+        case _:
+            raise call.nothing_here()

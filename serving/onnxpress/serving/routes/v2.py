@@ -1,0 +1,98 @@
+"""Routes of the Open Inference Protocol V2 and of Triton's extensions of it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from onnxpress.serving.protocol import metadata, triton
+from onnxpress.serving.protocol.errors import Refusal, error_body
+from onnxpress.serving.routes.call import Call
+
+if TYPE_CHECKING:
+    from onnxpress.serving.service import Service
+
+
+def route(service: Service, call: Call, parts: Sequence[str]) -> None:
+    """Answer `/v2/...`; raises Refusal."""
+    match parts:
+        case []:
+            call.allow(b"GET")
+            call.answer(metadata.server())
+        case ["health", "live"]:
+            call.allow(b"GET")
+            call.answer(_said("live", True))
+        case ["health", "ready"]:
+            call.allow(b"GET")
+            call.answer(_said("ready", service.ready), 200 if service.ready else 503)
+        case ["models", "stats"]:
+            call.allow(b"GET")
+            call.answer(triton.statistics(service.repository.all()))
+        case ["models", name, *rest]:
+            _model(service, call, name, rest)
+        case ["repository", "index"]:
+            call.allow(b"GET", b"POST")
+            call.answer(triton.index(service.repository, call.body))
+        case ["repository", "models", name, ("load" | "unload") as verb]:
+            call.allow(b"POST")
+            _change(service, call, name, verb)
+        case _:
+            raise call.nothing_here("; the protocol's root is /v2")
+
+
+def _model(service: Service, call: Call, name: str, rest: Sequence[str]) -> None:
+    version = None
+    if len(rest) >= 2 and rest[0] == "versions":
+        version, rest = rest[1], rest[2:]
+    if not service.repository.ready:
+        raise Refusal(503, "the models are still being loaded")
+    match rest:
+        case []:
+            call.allow(b"GET")
+            served = service.repository.find(name, version)
+            call.answer(metadata.model(name, sorted(service.repository.models[name]), served.engine))
+        case ["ready"]:
+            call.allow(b"GET")
+            service.repository.find(name, version)
+            call.answer(_said("ready", service.ready), 200 if service.ready else 503)
+        case ["config"]:
+            call.allow(b"GET")
+            call.answer(triton.config(service.repository.find(name, version)))
+        case ["stats"]:
+            call.allow(b"GET")
+            found = service.repository.find(name, version)
+            every = service.repository.models[name].values() if version is None else [found]
+            call.answer(triton.statistics(every))
+        case ["infer"]:
+            call.allow(b"POST")
+            service.repository.find(name, version).batcher.submit(call.body, call.exchange, read=call.read)
+            service.learn()
+        case _:
+            raise call.nothing_here()
+
+
+def _change(service: Service, call: Call, name: str, verb: str) -> None:
+    keeper = service.keeper
+    if keeper is None:
+        raise Refusal(403, "models cannot be changed from outside; the server was started without --model-control")
+
+    async def change() -> None:
+        try:
+            await (keeper.load(name) if verb == "load" else keeper.unload(name))
+        except Refusal as refusal:
+            call.answer(refusal.body(), refusal.status)
+        except Exception as error:  # the caller must not wait for ever
+            call.answer(error_body(f"{verb} failed: {type(error).__name__}"), 500)
+        else:
+            call.answer(b"{}")
+
+    task = asyncio.get_running_loop().create_task(change())
+    service.changes.add(task)
+    task.add_done_callback(service.changes.discard)
+
+
+def _said(name: str, value: bool) -> bytes:
+    return msgspec.json.encode({name: value})

@@ -1,0 +1,46 @@
+"""The command `doctor`."""
+
+from __future__ import annotations
+
+import json
+from importlib.metadata import PackageNotFoundError
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+from onnxpress.serving.cli import doctor
+
+
+def pretend(monkeypatch: pytest.MonkeyPatch, installed: dict[str, str]) -> dict[str, Any]:
+    def version(package: str) -> str:
+        if package not in installed:
+            raise PackageNotFoundError(package)
+        return installed[package]
+
+    monkeypatch.setattr(doctor, "version", version)
+    found: dict[str, Any] = json.loads(CliRunner().invoke(doctor.doctor, ["--json"], catch_exceptions=False).stdout)
+    return found
+
+
+def test_extras_are_those_that_the_package_declares() -> None:
+    found = json.loads(CliRunner().invoke(doctor.doctor, ["--json"], catch_exceptions=False).stdout)
+    assert set(found["extras"]) == {"base", "cpu", "cuda", "pytorch", "tensorflow", "sklearn"}
+    assert set(found["extras"]["base"]["packages"]) >= {"numpy", "msgspec", "httptools", "click"}
+    assert "CPUExecutionProvider" in found["providers"]
+    assert found["telemetry_disabled"] is True
+    assert found["cpus"] >= 1
+
+
+def test_what_is_missing_comes_with_the_line_that_brings_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = pretend(monkeypatch, {"onnxruntime": "1"})
+    assert found["extras"]["pytorch"]["install"] == 'pip install "onnxpress[pytorch]"'
+    assert found["extras"]["base"]["install"] == "pip install onnxpress"
+    assert found["extras"]["cuda"]["install"] is None  # beside [cpu] it would break both
+    text = CliRunner().invoke(doctor.doctor, [], catch_exceptions=False).stdout
+    assert 'pip install "onnxpress[tensorflow]"' in text
+
+
+def test_both_runtimes_are_a_problem(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = pretend(monkeypatch, {"onnxruntime": "1", "onnxruntime-gpu": "1"})
+    assert any("share one folder" in problem for problem in found["problems"])

@@ -1,0 +1,179 @@
+"""The command `predict`, from each kind of file, in this process and at a server."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from tests.serving.publishing import publish
+
+from onnxpress.core.errors import BadData, BadModel, UsageError
+from onnxpress.serving.cli.predict import predict
+from onnxpress.serving.protocol.errors import Headers
+from onnxpress.serving.repository import Repository
+from onnxpress.serving.service import Service
+
+ROWS = np.linspace(-1, 1, 64, dtype=np.float32).reshape(2, 32)
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    return publish(tmp_path / "models", "tiny")
+
+
+def ask(*arguments: object, stdin: str | None = None) -> str:
+    done = CliRunner().invoke(predict, [str(argument) for argument in arguments], input=stdin)
+    if done.exception is not None and not isinstance(done.exception, SystemExit):
+        raise done.exception
+    assert done.exit_code == 0, done.output
+    return done.stdout
+
+
+def as_json(path: Path) -> Path:
+    path.write_text(json.dumps({"x": ROWS.tolist()}))
+    return path
+
+
+def as_request(path: Path) -> Path:
+    tensor = {"name": "x", "datatype": "FP32", "shape": [2, 32], "data": ROWS.ravel().tolist()}
+    path.write_text(json.dumps({"inputs": [tensor]}))
+    return path
+
+
+def as_npz(path: Path) -> Path:
+    np.savez(path, x=ROWS, label=np.zeros(2))
+    return path
+
+
+def as_csv(path: Path) -> Path:
+    lines = [",".join(f"f{number}" for number in range(32)), *(",".join(map(str, row)) for row in ROWS)]
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+@pytest.mark.parametrize(
+    ("write", "name"), [(as_json, "q.json"), (as_request, "r.json"), (as_npz, "q.npz"), (as_csv, "q.csv")]
+)
+def test_every_kind_of_file_gives_the_same(
+    tmp_path: Path, model: Path, write: Callable[[Path], Path], name: str
+) -> None:
+    found = np.array(json.loads(ask(model, write(tmp_path / name)))["y"])
+    expected = np.array(json.loads(ask(model, "-", stdin=json.dumps(ROWS.tolist())))["y"])
+    assert found.shape == (2, 8)
+    np.testing.assert_array_equal(found, expected)
+
+
+@pytest.mark.parametrize("name", ["out.npz", "out.json"])
+def test_output_file(tmp_path: Path, model: Path, name: str) -> None:
+    assert ask(model, as_json(tmp_path / "q.json"), "--output", tmp_path / name) == ""
+    content = dict(np.load(tmp_path / name)) if name.endswith("npz") else json.loads((tmp_path / name).read_text())
+    assert np.shape(content["y"]) == (2, 8)
+
+
+def test_interactive_goes_on_after_a_mistake(model: Path) -> None:
+    line = json.dumps(ROWS[0].tolist())
+    done = CliRunner().invoke(predict, [str(model), "--interactive"], input=f"{line}\nnonsense\n\n{line}\n")
+    answers = [json.loads(text) for text in done.stdout.splitlines() if text]
+    assert len(answers) == 2
+    assert answers[0] == answers[1]
+    assert "not JSON" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("q.json", "{", "not JSON"),
+        ("q.json", '{"z": [1]}', "no input 'z'"),
+        ("q.json", '{"x": [[1, 2]]}', "axis 1 is 2"),
+        ("q.json", '{"x": "words"}', "are no float32"),
+        ("q.json", '{"inputs": [{"name": "x"}]}', "not a V2 inference request"),
+        ("q.csv", "a,b\n1\n", "1 values where the header has 2"),
+        ("q.csv", "a,b\n", "no rows"),
+        ("q.csv", "", "no rows"),
+        ("q.npz", "junk", "cannot be read"),
+        ("none.json", None, "No such file"),
+    ],
+)
+def test_bad_input_is_named(tmp_path: Path, model: Path, name: str, content: str | None, said: str) -> None:
+    path = tmp_path / name
+    if content is not None:
+        path.write_text(content)
+    with pytest.raises(BadData, match=said) as caught:
+        ask(model, path)
+    assert name in str(caught.value.where)
+
+
+def test_wrong_usage(tmp_path: Path, model: Path) -> None:
+    with pytest.raises(UsageError, match="no INPUT"):
+        ask(model)
+    with pytest.raises(UsageError, match="names no model"):
+        ask("http://127.0.0.1:1/", as_json(tmp_path / "q.json"))
+    with pytest.raises(BadModel, match="cannot be reached"):
+        ask("http://127.0.0.1:1/v2/models/m", as_json(tmp_path / "q.json"))
+
+
+@pytest.fixture
+def url(tmp_path: Path) -> Iterator[str]:
+    """The service behind the standard library's server."""
+    publish(tmp_path / "served", "table")
+    publish(tmp_path / "served", "echo")
+    repository = Repository(tmp_path / "served")
+    repository.load()
+    service = Service(repository)
+
+    class Handler(BaseHTTPRequestHandler):
+        def respond(self, status: int, body: bytes, headers: Headers = ()) -> None:
+            self.send_response(status)
+            self.send_header("content-length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def do_GET(self) -> None:
+            service.submit(b"GET", self.path.encode(), b"", self)
+
+        def do_POST(self) -> None:
+            import asyncio
+
+            body = self.rfile.read(int(self.headers["content-length"]))
+
+            async def main() -> None:
+                done = asyncio.Event()
+                answered = self.respond
+
+                class Exchange:
+                    def respond(self, status: int, body: bytes, headers: Headers = ()) -> None:
+                        answered(status, body)
+                        done.set()
+
+                service.submit(b"POST", path.encode(), body, Exchange())
+                await done.wait()
+
+            path = self.path
+            asyncio.run(main())
+
+        def log_message(self, *_: Any) -> None: ...
+
+    server = HTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}/v2/models/"
+    server.shutdown()
+    thread.join()
+    server.server_close()
+    repository.close()
+
+
+def test_a_served_model(url: str) -> None:
+    for spelled in ("table", "table/infer", "table/versions/1"):
+        assert json.loads(ask(url + spelled, "-", stdin="[1, 2]")) == {"value": [10.0, 20.0]}
+    with pytest.raises(BadData, match="the server refused: the model cannot answer this"):
+        ask(url + "table", "-", stdin="[99]")
+    with pytest.raises(BadData, match="there is no model 'none'"):
+        ask(url + "none", "-", stdin="[1]")

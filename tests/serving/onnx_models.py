@@ -1,0 +1,157 @@
+"""Tiny ONNX models, written in protobuf's wire format by hand: the tests of serving run where no onnx package is."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from onnxpress.core import golden
+from onnxpress.core.manifest import EquivalenceSummary, Manifest, Source
+from onnxpress.core.tensors import parse_spec
+from onnxpress.core.version_folder import MODEL_FILE, staging
+
+Array = np.ndarray[Any, np.dtype[Any]]
+ELEMENT = {
+    "float32": 1, "uint8": 2, "int8": 3, "uint16": 4, "int16": 5, "int32": 6, "int64": 7, "string": 8, "bool": 9,
+    "float16": 10, "float64": 11, "uint32": 12, "uint64": 13, "bfloat16": 16,
+}  # fmt: skip
+"""dtype → onnx.TensorProto.DataType"""
+
+
+def _varint(value: int) -> bytes:
+    value &= (1 << 64) - 1
+    out = bytearray()
+    while value > 127:
+        out.append(value & 127 | 128)
+        value >>= 7
+    out.append(value)
+    return bytes(out)
+
+
+def _field(number: int, value: int | str | bytes) -> bytes:
+    if isinstance(value, int):
+        return _varint(number << 3) + _varint(value)
+    content = value.encode() if isinstance(value, str) else value
+    return _varint(number << 3 | 2) + _varint(len(content)) + content
+
+
+def _tensor(name: str, value: Array) -> bytes:
+    dims = b"".join(_field(1, size) for size in value.shape)
+    return dims + _field(2, ELEMENT[str(value.dtype)]) + _field(8, name) + _field(9, value.tobytes())
+
+
+def node(operator: str, inputs: Sequence[str], outputs: Sequence[str], **attributes: int | Sequence[int]) -> bytes:
+    """One NodeProto; attributes are integers or lists of them."""
+    fields = [_field(1, name) for name in inputs] + [_field(2, name) for name in outputs] + [_field(4, operator)]
+    for name, value in attributes.items():
+        if isinstance(value, int):
+            attribute = _field(1, name) + _field(3, value) + _field(20, 2)
+        else:
+            attribute = _field(1, name) + b"".join(_field(8, one) for one in value) + _field(20, 7)
+        fields.append(_field(5, attribute))
+    return b"".join(fields)
+
+
+def _value(text: str) -> bytes:
+    spec = parse_spec(text)
+    dims = [_field(1, size) if isinstance(size, int) else _field(2, size) for size in spec.shape]
+    shape = b"".join(_field(1, dim) for dim in dims)
+    return _field(1, spec.name) + _field(2, _field(1, _field(1, ELEMENT[spec.dtype]) + _field(2, shape)))
+
+
+def model(
+    nodes: Sequence[bytes], inputs: Sequence[str], outputs: Sequence[str], constants: dict[str, Array] | None = None
+) -> bytes:
+    """A ModelProto of opset 18, IR 10; `inputs` and `outputs` are tensor specifications as text."""
+    graph = b"".join(_field(1, one) for one in nodes) + _field(2, "graph")
+    graph += b"".join(_field(5, _tensor(name, value)) for name, value in (constants or {}).items())
+    graph += b"".join(_field(11, _value(text)) for text in inputs)
+    graph += b"".join(_field(12, _value(text)) for text in outputs)
+    return _field(1, 10) + _field(7, graph) + _field(8, _field(1, "") + _field(2, 18))
+
+
+def identity(dtype: str, shape: str = "batch,length") -> bytes:
+    """`y = x`, for every dtype that the runtime knows."""
+    return model([node("Identity", ["x"], ["y"])], [f"x:{dtype}[{shape}]"], [f"y:{dtype}[{shape}]"])
+
+
+def affine(offset: float = 0.0) -> bytes:
+    """`y = x @ ones(3, 2) + offset`: float32 (batch, 3) → (batch, 2)."""
+    constants = {"w": np.ones((3, 2), np.float32), "b": np.full(2, offset, np.float32)}
+    nodes = [node("MatMul", ["x", "w"], ["h"]), node("Add", ["h", "b"], ["y"])]
+    return model(nodes, ["x:float32[batch,3]"], ["y:float32[batch,2]"], constants)
+
+
+def lookup() -> bytes:
+    """`y = table[i]`: int64 (batch,) → float32 (batch,); an index beyond 0..9 makes the runtime fail."""
+    nodes = [node("Gather", ["table", "i"], ["y"])]
+    return model(nodes, ["i:int64[batch]"], ["y:float32[batch]"], {"table": np.arange(10, dtype=np.float32)})
+
+
+def mixed() -> bytes:
+    """Three inputs of different dtypes, one of them string, and four outputs: `y = a + b`, and each input again."""
+    nodes = [
+        node("Add", ["a", "b"], ["y"]),
+        *(node("Identity", [name], [f"{name}_again"]) for name in ("a", "b", "s")),
+    ]
+    inputs = ["a:float32[batch,2]", "b:float32[batch,2]", "s:string[batch]"]
+    outputs = ["y:float32[batch,2]", "a_again:float32[batch,2]", "b_again:float32[batch,2]", "s_again:string[batch]"]
+    return model(nodes, inputs, outputs)
+
+
+def busy() -> bytes:
+    """Works as long as it is told to: int64 (1,) `n` → the mean of a chain of eight products of n × n matrices."""
+    nodes = [node("Concat", ["n", "n"], ["shape"], axis=0), node("ConstantOfShape", ["shape"], ["m0"])]
+    nodes += [node("MatMul", [f"m{step}", "m0"], [f"m{step + 1}"]) for step in range(8)]
+    nodes += [node("ReduceMean", ["m8"], ["y"], keepdims=0)]
+    return model(nodes, ["n:int64[1]"], ["y:float32[]"])
+
+
+def publish(
+    repository: Path,
+    name: str,
+    content: bytes,
+    inputs: Sequence[str],
+    outputs: Sequence[str],
+    *,
+    batch_safe: bool = True,
+    cases: Sequence[golden.Golden] = (),
+) -> Path:
+    """The model as a version with a manifest, and golden samples where `cases` are given; returns its folder."""
+    manifest = Manifest(
+        name=name,
+        created="2026-01-01T00:00:00Z",
+        inputs=[parse_spec(text) for text in inputs],
+        outputs=[parse_spec(text) for text in outputs],
+        batch_safe=batch_safe,
+        opset=18,
+        ir_version=10,
+        equivalence=EquivalenceSummary(equivalent=True, worst_multiple=1.0, limit=12.0, floor="float64"),
+        source=Source(reference="by hand", framework="numpy", framework_version="2", converter="none"),
+    )
+    with staging(repository, name) as draft:
+        (draft.folder / MODEL_FILE).write_bytes(content)
+        if cases:
+            golden.write(draft.folder / golden.FILE_NAME, cases)
+        return draft.publish(manifest)[0]
+
+
+def publish_affine(
+    repository: Path, name: str = "affine", offset: float = 0.0, *, promised: float | None = None
+) -> Path:
+    """`affine` with one golden sample; `promised` is the offset that the sample was made with."""
+    x = np.array([[1, 2, 3], [0, 0, 0]], np.float32)
+    y = np.repeat(x.sum(1, keepdims=True), 2, axis=1) + np.float32(offset if promised is None else promised)
+    case = golden.Golden({"x": x}, {"y": y}, {"y": np.full(y.shape, 1e-6)})
+    return publish(repository, name, affine(offset), ["x:float32[batch,3]"], ["y:float32[batch,2]"], cases=[case])
+
+
+def plain(repository: Path, name: str, content: bytes, version: int = 1) -> Path:
+    """The model as a version without a manifest."""
+    folder = repository / name / str(version)
+    folder.mkdir(parents=True)
+    (folder / MODEL_FILE).write_bytes(content)
+    return folder

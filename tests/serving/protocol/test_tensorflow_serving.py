@@ -1,0 +1,119 @@
+"""TensorFlow Serving's REST format over HTTP: rows and columns, strings, metadata, and every refusal."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from tests.serving.harness import Client, Running, ask, request, serving
+from tests.serving.onnx_models import identity, mixed, plain, publish, publish_affine
+
+MIXED = (
+    ["a:float32[batch,2]", "b:float32[batch,2]", "s:string[batch]"],
+    ["y:float32[batch,2]", "a_again:float32[batch,2]", "b_again:float32[batch,2]", "s_again:string[batch]"],
+)
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    folder = tmp_path_factory.mktemp("models")
+    publish_affine(folder)
+    publish_affine(folder, offset=1)
+    publish(folder, "mixed", mixed(), *MIXED)
+    for dtype in ("bool", "int8", "string"):
+        plain(folder, dtype, identity(dtype, "batch"))
+    with serving(folder, all_versions=True) as found:
+        yield found
+
+
+def predict(server: Running, model: str, document: Any) -> tuple[int, Any]:
+    reply = ask(server.port, "POST", f"/v1/models/{model}:predict", json.dumps(document).encode())
+    assert reply.headers["content-type"] == "application/json"
+    return reply.status, reply.json()
+
+
+def test_rows_and_columns(server: Running) -> None:
+    rows = [[1, 2, 3], [0, 0, 0]]
+    assert predict(server, "affine", {"instances": rows}) == (200, {"predictions": [[7, 7], [1, 1]]})
+    assert predict(server, "affine", {"instances": [{"x": row} for row in rows]})[1]["predictions"] == [[7, 7], [1, 1]]
+    assert predict(server, "affine", {"inputs": rows}) == (200, {"outputs": [[7, 7], [1, 1]]})
+    assert predict(server, "affine", {"inputs": {"x": rows}, "signature_name": "serving_default"})[0] == 200
+    assert predict(server, "affine/versions/1", {"instances": rows})[1]["predictions"] == [[6, 6], [0, 0]]
+
+
+def test_several_inputs_and_outputs(server: Running) -> None:
+    row = {"a": [1, 2], "b": [3, 4], "s": {"b64": "w6Q="}}
+    answer = {"y": [4, 6], "a_again": [1, 2], "b_again": [3, 4], "s_again": "ä"}
+    assert predict(server, "mixed", {"instances": [row, row]}) == (200, {"predictions": [answer, answer]})
+    columns = {"a": [[1, 2]], "b": [[3, 4]], "s": ["x"]}
+    status, found = predict(server, "mixed", {"inputs": columns})
+    assert (status, found["outputs"]["y"], found["outputs"]["s_again"]) == (200, [[4, 6]], ["x"])
+
+
+def test_many_at_once_share_runs_and_get_their_own_rows(server: Running) -> None:
+    with Client(server.port) as client:
+        bodies = [json.dumps({"instances": [[number, 0, 0]] * (1 + number % 3)}).encode() for number in range(40)]
+        client.send(b"".join(request("POST", "/v1/models/affine:predict", body) for body in bodies))
+        for number in range(40):
+            assert client.reply().json() == {"predictions": [[number + 1] * 2] * (1 + number % 3)}
+
+
+@pytest.mark.parametrize(
+    ("model", "document", "sentence"),
+    [
+        ("affine", {}, "either instances or inputs"),
+        ("affine", {"instances": [[1, 2, 3]], "inputs": [[1, 2, 3]]}, "either instances or inputs"),
+        ("affine", {"instances": []}, "no instances"),
+        ("affine", {"instances": 5}, "not a predict request"),
+        ("affine", {"instances": [[1, 2]]}, "axis 1 is 2, but it must be 3"),
+        ("affine", {"instances": [[1, 2, 3], [1]]}, "make no float32 tensor"),
+        ("affine", {"instances": [[1, 2, "3"]]}, "are no float32"),
+        ("affine", {"instances": [[True, False, True]]}, "are no float32"),
+        ("affine", {"instances": [[1, 2, None]]}, "are no float32"),
+        ("affine", {"instances": [[1, 2, 1e300]]}, "make no float32 tensor"),
+        ("affine", {"inputs": {"z": [[1, 2, 3]]}}, "give each by its name"),
+        ("affine", {"instances": [[1, 2, 3]], "signature_name": "other"}, "there is no signature 'other'"),
+        ("mixed", {"instances": [{"a": [1, 2]}]}, "every instance must be an object with a, b, s"),
+        ("mixed", {"inputs": {"a": [[1, 2]]}}, "give each by its name"),
+        ("mixed", {"inputs": {"a": [[1, 2]], "b": [[1, 2]], "s": ["x", "y"]}}, "'batch' is 1 elsewhere"),
+        ("int8", {"instances": [128]}, "make no int8 tensor"),
+        ("int8", {"instances": [1.5]}, "are no int8"),
+        ("bool", {"instances": [1]}, "are no bool"),
+        ("string", {"instances": [1]}, "no strings"),
+        ("string", {"instances": [["a"], "b"]}, ""),
+        ("string", {"instances": [{"b64": "!"}]}, "not base64"),
+        ("nobody", {"instances": [1]}, "there is no model 'nobody'"),
+    ],
+)
+def test_what_does_not_fit_is_refused_with_the_reason(
+    server: Running, model: str, document: Any, sentence: str
+) -> None:
+    status, answer = predict(server, model, document)
+    assert status == (404 if model == "nobody" else 400)
+    assert sentence in answer["error"]
+
+
+def test_bytes_that_are_no_json(server: Running) -> None:
+    for body in (b"", b"{", b"\xff", b"[" * 100_000):
+        assert ask(server.port, "POST", "/v1/models/affine:predict", body).status == 400
+
+
+def test_status_and_metadata(server: Running) -> None:
+    rows = ask(server.port, "GET", "/v1/models/affine").json()["model_version_status"]
+    assert [(row["version"], row["state"]) for row in rows] == [("2", "AVAILABLE"), ("1", "AVAILABLE")]
+    assert len(ask(server.port, "GET", "/v1/models/affine/versions/1").json()["model_version_status"]) == 1
+    found = ask(server.port, "GET", "/v1/models/affine/metadata").json()
+    assert found["model_spec"] == {"name": "affine", "signature_name": "", "version": "2"}
+    x = found["metadata"]["signature_def"]["signature_def"]["serving_default"]["inputs"]["x"]
+    assert x["dtype"] == "DT_FLOAT"
+    assert [dim["size"] for dim in x["tensor_shape"]["dim"]] == ["-1", "3"]
+
+
+def test_other_paths(server: Running) -> None:
+    assert ask(server.port, "GET", "/v1/models/affine:predict").status == 405
+    assert ask(server.port, "POST", "/v1/models/affine:classify").status == 501
+    assert ask(server.port, "GET", "/v1/models").status == 404
+    assert ask(server.port, "GET", "/v1/models/affine/other").status == 404
+    assert ask(server.port, "GET", "/v1/models/affine/versions/9").status == 404

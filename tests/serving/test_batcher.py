@@ -1,0 +1,186 @@
+"""One turn of the loop, one batch; and nobody harms a neighbour in it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+import numpy as np
+import pytest
+from tests.serving.publishing import MODELS
+
+from onnxpress.serving.batcher import Batcher
+from onnxpress.serving.engine import Engine
+from onnxpress.serving.protocol.errors import Headers
+
+
+class Asked:
+    """An exchange that keeps its answer."""
+
+    def __init__(self) -> None:
+        self.status = 0
+        self.body: Any = None
+
+    def respond(self, status: int, body: bytes, headers: Headers = ()) -> None:
+        assert not self.status, "answered twice"
+        self.status, self.body = status, msgspec.json.decode(body)
+
+
+class Counted:
+    """An engine whose runs are counted; `fails` makes those of several rows fail."""
+
+    def __init__(self, name: str, *, batch_safe: bool = True, seconds: float = 0.0, fails: bool = False) -> None:
+        self._engine = Engine.load((MODELS / f"{name}.onnx").read_bytes())
+        self.inputs, self.outputs, self.name = self._engine.inputs, self._engine.outputs, name
+        self.manifest = type("Measured", (), {"batch_safe": batch_safe})()
+        self.runs: list[int] = []
+        self._seconds, self._fails = seconds, fails
+
+    def run_all(self, feeds: dict[str, Any], values: int) -> list[Any]:
+        rows = len(next(iter(feeds.values())))
+        self.runs.append(rows)
+        if self._fails and rows > 1:
+            raise RuntimeError("no batches today")
+        return self._engine.run_all(feeds, values)
+
+    def expected_seconds(self, values: int) -> float:
+        return self._seconds
+
+
+def batcher(engine: Counted, *, max_rows: int = 64, max_waiting: int = 100) -> Batcher:
+    return Batcher(engine, name="m", version=1, max_rows=max_rows, max_waiting=max_waiting)  # type: ignore[arg-type]
+
+
+def ask(own: Batcher, bodies: list[bytes], turns: int = 1) -> list[Asked]:
+    """Submit all in one turn of a loop, and wait for every answer."""
+
+    async def main() -> list[Asked]:
+        asked = [Asked() for _ in bodies]
+        for body, exchange in zip(bodies, asked, strict=True):
+            own.submit(body, exchange)
+        for _ in range(2000):
+            if all(exchange.status for exchange in asked):
+                break
+            await asyncio.sleep(0.001)
+        return asked
+
+    return asyncio.run(main())
+
+
+def row(number: int) -> bytes:
+    return rows([number])
+
+
+def rows(numbers: list[int]) -> bytes:
+    tensor = {"name": "row", "shape": [len(numbers)], "datatype": "INT64", "data": numbers}
+    return json.dumps({"inputs": [tensor]}).encode()
+
+
+def features(seed: int, count: int = 1) -> bytes:
+    data = np.random.default_rng(seed).standard_normal((count, 32)).astype(np.float32)
+    tensor = {"name": "x", "shape": [count, 32], "datatype": "FP32", "data": data.ravel().tolist()}
+    return json.dumps({"inputs": [tensor]}).encode()
+
+
+def data(asked: Asked) -> Any:
+    assert asked.status == 200, asked.body
+    return asked.body["outputs"][0]["data"]
+
+
+def test_one_turn_is_one_run_and_answers_as_alone() -> None:
+    engine = Counted("tiny")
+    bodies = [features(seed, count) for seed, count in enumerate([1, 3, 1, 2, 1])]
+    together = ask(batcher(engine), bodies)
+    assert engine.runs == [8]
+    for body, answer in zip(bodies, together, strict=True):
+        (alone,) = ask(batcher(engine), [body])
+        assert alone.body["outputs"][0]["shape"] == answer.body["outputs"][0]["shape"]
+        np.testing.assert_allclose(data(answer), data(alone), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("engine", [Counted("table", batch_safe=False), Counted("table", seconds=1, batch_safe=False)])
+def test_without_the_manifests_word_every_request_runs_alone(engine: Counted) -> None:
+    assert [data(asked) for asked in ask(batcher(engine), [row(n) for n in range(3)])] == [[0], [10], [20]]
+    assert engine.runs == [1, 1, 1]
+
+
+def test_rows_are_capped_and_order_is_kept() -> None:
+    engine = Counted("table")
+    bodies = [rows([0, 1]), row(2), rows([0] * 9), row(3), row(4)]
+    answers = ask(batcher(engine, max_rows=4), bodies)
+    assert [data(asked) for asked in answers] == [[0, 10], [20], [0] * 9, [30], [40]]
+    assert engine.runs == [4, 9, 1]
+
+
+@pytest.mark.parametrize("seconds", [0.0, 1.0], ids=["on the loop", "in the thread"])
+def test_only_the_guilty_request_of_a_batch_fails(seconds: float) -> None:
+    engine = Counted("table", seconds=seconds)
+    answers = ask(batcher(engine), [row(1), row(99), b"junk", row(2)])
+    assert [asked.status for asked in answers] == [200, 400, 400, 200]
+    assert [data(answers[0]), data(answers[3])] == [[10], [20]]
+    assert "the model cannot answer this" in answers[1].body["error"]
+    assert "/onnxruntime" not in answers[1].body["error"]
+
+
+def test_a_model_that_cannot_run_batches_still_answers() -> None:
+    engine = Counted("table", fails=True)
+    assert [data(asked) for asked in ask(batcher(engine), [row(1), row(2)])] == [[10], [20]]
+
+
+def test_a_value_beyond_the_dtype_harms_its_own_request_only() -> None:
+    engine = Counted("tiny")
+    bad = json.loads(features(0))
+    bad["inputs"][0]["data"][5] = 1e39
+    answers = ask(batcher(engine), [features(1), json.dumps(bad).encode(), features(2)])
+    assert [asked.status for asked in answers] == [200, 400, 200]
+    assert "do not fit FP32" in answers[1].body["error"]
+
+
+def test_answers_that_cannot_be_written_are_500_and_the_queue_goes_on(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    engine = Counted("table")
+    own = batcher(engine)
+    whole: Callable[..., Any] = engine.run_all
+    monkeypatch.setattr(engine, "run_all", lambda feeds, values: [object()])
+    assert [asked.status for asked in ask(own, [row(1), row(2)])] == [500, 500]
+    assert "cannot be written" in capsys.readouterr().err
+    monkeypatch.setattr(engine, "run_all", whole)
+    assert data(ask(own, [row(1)])[0]) == [10]
+
+
+def test_a_full_queue_refuses_at_once() -> None:
+    answers = ask(batcher(Counted("table"), max_waiting=2), [row(1)] * 4)
+    assert [asked.status for asked in answers] == [200, 200, 503, 503]
+
+
+def test_what_arrives_during_a_long_run_is_the_next_batch() -> None:
+    engine = Counted("table", seconds=1.0)
+    own = batcher(engine)
+
+    async def main() -> list[Asked]:
+        asked = [Asked() for _ in range(5)]
+        own.submit(row(0), asked[0])
+        await asyncio.sleep(0)  # the first run is handed to the thread
+        for number, exchange in enumerate(asked[1:], 1):
+            own.submit(row(number), exchange)
+        while not all(exchange.status for exchange in asked):
+            await asyncio.sleep(0.001)
+        return asked
+
+    answers = asyncio.run(asyncio.wait_for(main(), 10))
+    own.close()
+    assert [data(asked) for asked in answers] == [[0], [10], [20], [30], [40]]
+    assert engine.runs == [1, 4]
+
+
+def test_alone_is_answered_before_submit_returns() -> None:
+    async def main() -> int:
+        asked = Asked()
+        batcher(Counted("table")).submit(row(1), asked, True)
+        return asked.status
+
+    assert asyncio.run(main()) == 200

@@ -1,0 +1,102 @@
+"""Routes of the V2 protocol."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.serving.publishing import publish
+
+from onnxpress.serving.protocol.errors import Headers
+from onnxpress.serving.repository import Repository
+from onnxpress.serving.service import Service
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    folder = tmp_path_factory.mktemp("repository")
+    publish(folder, "tiny")
+    repository = Repository(folder)
+    repository.load()
+    yield Service(repository)
+    repository.close()
+
+
+class Asked:
+    def respond(self, status: int, body: bytes, headers: Headers = ()) -> None:
+        self.status, self.body, self.headers = status, json.loads(body), dict(headers)
+
+
+def ask(service: Service, target: str, method: str = "GET") -> Asked:
+    asked = Asked()
+    service.submit(method.encode(), target.encode(), b"", asked)
+    return asked
+
+
+def test_server_metadata(service: Service) -> None:
+    answer = ask(service, "/v2")
+    assert answer.status == 200
+    assert answer.body["name"] == "onnxpress"
+    assert "binary_tensor_data" in answer.body["extensions"]
+
+
+@pytest.mark.parametrize("path", ["/v2/health/live", "/v2/health/ready", "/v2/models/tiny/ready"])
+def test_health(service: Service, path: str) -> None:
+    assert ask(service, path).status == 200
+    assert ask(service, path, "HEAD").status == 200
+
+
+@pytest.mark.parametrize(
+    "path", ["/v2/models/tiny", "/v2/models/tiny/versions/1", "/v2/models/t%69ny?x=1", "http://h/v2/models/tiny"]
+)
+def test_model_metadata(service: Service, path: str) -> None:
+    body: dict[str, Any] = ask(service, path).body
+    assert body["versions"] == ["1"]
+    assert body["inputs"] == [{"name": "x", "datatype": "FP32", "shape": [-1, 32]}]
+    assert body["outputs"] == [{"name": "y", "datatype": "FP32", "shape": [-1, 8]}]
+    assert body["parameters"]["verified"] is True
+    assert body["parameters"]["self_test_multiple"] <= 1
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/", "/v1", "/v2/models", "/v2/models/none", "/v2/models/tiny/versions/2", "/v2/models/tiny/versions",
+     "/v2/models/tiny/x", "/v2/models/tiny/../tiny", "/v2/models/%ff", "/v2/models/tiny/versions/1/versions/1"],
+)  # fmt: skip
+def test_404(service: Service, path: str) -> None:
+    answer = ask(service, path)
+    assert answer.status == 404
+    assert list(answer.body) == ["error"]
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "allow"),
+    [
+        ("POST", "/v2", b"GET, HEAD"),
+        ("GET", "/v2/models/tiny/infer", b"POST"),
+        ("PUT", "/v2/models/tiny", b"GET, HEAD"),
+    ],
+)
+def test_405_names_what_is_allowed(service: Service, method: str, path: str, allow: bytes) -> None:
+    answer = ask(service, path, method)
+    assert (answer.status, answer.headers[b"allow"]) == (405, allow)
+
+
+def test_not_ready_before_loading_and_while_draining(tmp_path: Path) -> None:
+    publish(tmp_path, "tiny")
+    own = Service(Repository(tmp_path))
+    assert [ask(own, f"/v2/health/{kind}").status for kind in ("live", "ready")] == [200, 503]
+    assert ask(own, "/v2/models/tiny").status == 503
+    own.repository.load()
+    assert ask(own, "/v2/health/ready").status == 200
+    own.draining = True
+    assert ask(own, "/v2/health/ready").body == {"ready": False}
+    assert [ask(own, path).status for path in ("/v2/health/live", "/v2/health/ready", "/v2/models/tiny/ready")] == [
+        200,
+        503,
+        503,
+    ]
+    own.repository.close()

@@ -1,0 +1,154 @@
+"""Several workers on one port: killed ones come back, rolling restarts refuse nobody, and all leave together."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tests.serving.publishing import publish
+
+pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="workers need fork")
+BODY = b'{"inputs":[{"name":"x","shape":[1,32],"datatype":"FP32","data":[' + b",".join([b"0.5"] * 32) + b"]}]}"
+
+
+@pytest.fixture(scope="module")
+def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("models")
+    publish(folder, "tiny")
+    return folder
+
+
+class Served:
+    """A supervisor with two workers, as a user starts it."""
+
+    def __init__(self, repository: Path) -> None:
+        command = [str(Path(sys.executable).with_name("onnxpress")), "serve", str(repository)]
+        self.process = subprocess.Popen(
+            [*command, "--port", "0", "--workers", "2", "--grace", "5"],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        assert self.process.stdout is not None
+        self.port = int(self.process.stdout.readline().rpartition(":")[2])
+
+    def workers(self) -> list[int]:
+        listed = subprocess.run(["ps", "-o", "pid=", "--ppid", str(self.process.pid)], capture_output=True, text=True)
+        return sorted(map(int, listed.stdout.split()))
+
+    def ask(self) -> int:
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
+        with contextlib.closing(connection):
+            connection.request("POST", "/v2/models/tiny/infer", BODY)
+            return connection.getresponse().status
+
+    def wait_for(self, condition: object, seconds: float = 10.0) -> None:
+        deadline = time.monotonic() + seconds
+        while not condition():  # type: ignore[operator]
+            assert time.monotonic() < deadline, "it did not happen in time"
+            time.sleep(0.02)
+
+
+@pytest.fixture
+def served(repository: Path) -> Iterator[Served]:
+    server = Served(repository)
+    yield server
+    if server.process.poll() is None:
+        server.process.terminate()
+    server.process.communicate(timeout=15)
+
+
+class Callers:
+    """Threads that ask without pause, each request on a connection of its own, and count what fails."""
+
+    def __init__(self, server: Served, count: int = 4) -> None:
+        self.answered, self.failures = 0, []  # type: ignore[var-annotated]
+        self._server, self._stop = server, threading.Event()
+        self._threads = [threading.Thread(target=self._run) for _ in range(count)]
+
+    def _run(self) -> None:
+        while not self._stop.is_set():
+            try:
+                status = self._server.ask()
+            except OSError as error:
+                self.failures.append(repr(error))
+            else:
+                if status == 200:
+                    self.answered += 1
+                else:
+                    self.failures.append(str(status))
+
+    def __enter__(self) -> Callers:
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        for thread in self._threads:
+            thread.join(20)
+
+
+def test_both_workers_answer_and_sigterm_ends_all(served: Served) -> None:
+    workers = served.workers()
+    assert len(workers) == 2
+    assert {served.ask() for _ in range(20)} == {200}
+    served.process.terminate()
+    assert served.process.wait(timeout=15) == 0
+    assert not [pid for pid in workers if Path(f"/proc/{pid}").exists()]
+
+
+def test_a_killed_worker_is_back_and_harms_only_its_own_connections(served: Served) -> None:
+    with Callers(served) as callers:
+        for _ in range(3):
+            before = served.workers()
+            lost = len(callers.failures)
+            os.kill(before[0], signal.SIGKILL)
+            served.wait_for(lambda before=before: len(set(served.workers()) - {before[0]}) == 2, 5)
+            reached = callers.answered + 40
+            served.wait_for(lambda reached=reached: callers.answered >= reached)
+            # At most what each caller had open with the one that was killed.
+            assert len(callers.failures) - lost <= 4, callers.failures
+
+
+def test_a_rolling_restart_fails_no_request(served: Served) -> None:
+    with Callers(served) as callers:
+        for _ in range(3):
+            before = set(served.workers())
+            served.process.send_signal(signal.SIGHUP)
+            served.wait_for(lambda before=before: not before & set(served.workers()) and len(served.workers()) == 2)
+            time.sleep(0.2)
+    assert callers.failures == []
+    assert callers.answered > 100
+
+
+def test_workers_end_when_their_supervisor_is_killed(repository: Path) -> None:
+    server = Served(repository)
+    workers = server.workers()
+    server.process.kill()
+    server.process.communicate(timeout=10)
+    server.wait_for(lambda: not [pid for pid in workers if Path(f"/proc/{pid}").exists()])
+
+
+def test_a_start_that_cannot_work_ends_with_the_reason(tmp_path: Path) -> None:
+    command = [str(Path(sys.executable).with_name("onnxpress")), "serve", str(tmp_path / "none"), "--port", "0"]
+    done = subprocess.run([*command, "--workers", "2"], capture_output=True, text=True, timeout=30)
+    assert done.returncode == 1
+    assert done.stdout == ""
+    assert "no such file or folder" in done.stderr
+
+
+def test_a_port_in_use_is_refused(served: Served, repository: Path) -> None:
+    command = [str(Path(sys.executable).with_name("onnxpress")), "serve", str(repository), "--workers", "2"]
+    done = subprocess.run([*command, "--port", str(served.port)], capture_output=True, text=True, timeout=30)
+    assert done.returncode == 2
+    assert "cannot listen" in done.stderr

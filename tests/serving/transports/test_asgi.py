@@ -1,0 +1,81 @@
+"""The service mounted as an ASGI application."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from tests.serving.publishing import publish
+
+from onnxpress.core.errors import BadModel
+from onnxpress.serving.transports.asgi import Application, application
+
+ROW = {"inputs": [{"name": "row", "shape": [1], "datatype": "INT64", "data": [3]}]}
+
+
+def ask(app: Application, *requests: tuple[str, str, Any], root: str = "") -> list[httpx.Response]:
+    async def main() -> list[httpx.Response]:
+        transport = httpx.ASGITransport(app=app, root_path=root)  # type: ignore[arg-type]
+        async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+            return list(await asyncio.gather(*(client.request(m, path, json=body) for m, path, body in requests)))
+
+    return asyncio.run(main())
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> Path:
+    publish(tmp_path, "table")
+    return tmp_path
+
+
+def test_concurrent_first_requests_load_once_and_are_answered(repository: Path) -> None:
+    app = application(repository)
+    answers = ask(app, *[("POST", "/v2/models/table/infer", ROW)] * 5, ("GET", "/v2/health/ready", None))
+    assert [answer.status_code for answer in answers] == [200] * 6
+    assert answers[0].json()["outputs"][0]["data"] == [30.0]
+    # Another loop: nothing of the first may be kept.
+    assert ask(app, ("POST", "/v2/models/table/infer", ROW))[0].status_code == 200
+
+
+def test_errors_and_limits_are_those_of_the_protocol(repository: Path) -> None:
+    app = application(repository, max_body=200)
+    answers = ask(
+        app,
+        ("POST", "/v2/models/none/infer", ROW),
+        ("DELETE", "/v2", None),
+        ("POST", "/v2/models/table/infer", {"inputs": "x" * 300}),
+        ("HEAD", "/v2", None),
+    )
+    assert [answer.status_code for answer in answers] == [404, 405, 413, 200]
+    assert answers[1].headers["allow"] == "GET, HEAD"
+    assert answers[3].content == b""
+    assert list(answers[2].json()) == ["error"]
+
+
+def test_mounted_below_a_prefix(repository: Path) -> None:
+    (answer,) = ask(application(repository), ("GET", "/models-api/v2/health/live", None), root="/models-api")
+    assert answer.json() == {"live": True}
+
+
+def lifespan(app: Application) -> list[str]:
+    said: list[str] = []
+    messages = iter(["lifespan.startup", "lifespan.shutdown"])
+
+    async def receive() -> dict[str, Any]:
+        return {"type": next(messages)}
+
+    async def send(message: Any) -> None:
+        said.append(message["type"])
+
+    asyncio.run(app({"type": "lifespan"}, receive, send))  # type: ignore[arg-type]
+    return said
+
+
+def test_lifespan(repository: Path, tmp_path: Path) -> None:
+    assert lifespan(application(repository)) == ["lifespan.startup.complete", "lifespan.shutdown.complete"]
+    assert lifespan(application(tmp_path / "nothing")) == ["lifespan.startup.failed"]
+    with pytest.raises(BadModel):
+        ask(application(tmp_path / "nothing"), ("GET", "/v2", None))

@@ -1,0 +1,45 @@
+"""The pictures show what they are given, also in the corners: one epoch, losses that are NaN, scores of zero."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from onnxpress.training import plots
+from onnxpress.training.fitting import History
+
+pytest.importorskip("matplotlib")
+
+
+@pytest.mark.parametrize(
+    "history", [History([0.3, 0.2, 0.1], [0.4, 0.2, 0.3]), History([0.3], [0.4]), History([0.3, 1.0], [0.4, math.nan])]
+)
+def test_the_loss_curve_marks_the_kept_epoch(history: History, tmp_path: Path) -> None:
+    figure = plots.loss_curve(history, title="a run")
+    (axes,) = figure.axes
+    labels = [text.get_text() for text in axes.get_legend().get_texts()]
+    assert labels == ["training (with dropout)", "validation", f"kept: epoch {history.best_epoch}"]
+    assert axes.lines[1].get_xdata().tolist() == list(range(1, len(history.validation_loss) + 1))
+    figure.savefig(tmp_path / "loss.png")
+
+
+@pytest.mark.parametrize("scores", [[0.01, 0.02, 0.3, 0.5], [0.0, 0.0, 0.0, 0.0], [0.0, 1e-9, 1.0, 1e9]])
+def test_the_histogram_holds_every_row_and_the_threshold(scores: list[float], tmp_path: Path) -> None:
+    is_anomaly = np.array([False, False, True, True])
+    figure = plots.score_histogram(np.asarray(scores, np.float32), is_anomaly, 0.1, title="a run")
+    (axes,) = figure.axes
+    assert sum(patch.get_height() for patch in axes.patches) == 4
+    labels = [text.get_text() for text in axes.get_legend().get_texts()]
+    assert sorted(labels) == ["anomaly (2)", "normal (2)", "threshold 0.1"]
+    figure.savefig(tmp_path / "scores.png")
+
+
+def test_no_bar_stands_on_both_sides_of_the_threshold() -> None:
+    scores = np.random.default_rng(0).lognormal(size=500).astype(np.float32)
+    figure = plots.score_histogram(scores, scores > 2, 1.5, title="a run")
+    (axes,) = figure.axes
+    edges = {patch.get_x() for patch in axes.patches}
+    assert min(abs(edge - 1.5) for edge in edges) < 1e-9

@@ -23,47 +23,84 @@ _SAMPLES = click.option(
 )
 
 
+_TRUST = click.option("--trust-pickle", is_flag=True, help="Read a scikit-learn pickle: it can run any code.")
+
+
 @click.command()
-@click.argument("source")
-@click.option("--name", help="Name of the model; default: the run's name, or the attribute's.")
+@click.argument("sources", nargs=-1, required=True, metavar="SOURCE...")
+@click.option("--name", help="Name of the model; default: the run's, the file's or the attribute's.")
 @click.option(
     "--repository", type=click.Path(path_type=Path, file_okay=False), default=Path("models"), show_default=True
 )
 @_INPUT
 @_SAMPLES
 @_PROVIDER
+@_TRUST
+@click.option("--against", metavar="SOURCE", help="For an .onnx file: the framework's model to compare it with.")
+@click.option(
+    "--time-limit", type=float, default=1800.0, show_default=True, metavar="SECONDS", help="End a conversion then."
+)
+@click.option("--memory-limit", type=float, metavar="GIB", help="End a conversion then; default: 80 % of what is free.")
 @_JSON
 def export(
-    source: str,
+    sources: tuple[str, ...],
     name: str | None,
     repository: Path,
     inputs: tuple[str, ...],
     samples: Path | None,
     provider: str,
+    trust_pickle: bool,
+    against: str | None,
+    time_limit: float,
+    memory_limit: float | None,
     as_json: bool,
 ) -> None:
-    """Convert SOURCE to ONNX, measure that it says the same, and publish it.
+    """Convert each SOURCE to ONNX, measure that it says the same, and publish it.
 
-    SOURCE is a run folder written by `onnxpress train`, or module:attribute naming a torch or Keras model, its class,
-    or a factory that returns the model or (model, example_inputs). Prints the published folder.
+    SOURCE is a run folder written by `onnxpress train`; module:attribute naming a torch or Keras model, a tf.function
+    or a scikit-learn estimator, its class, or a factory that returns the model or (model, example_inputs); or a file:
+    .pt2, TorchScript .pt, .keras, .h5, a SavedModel folder, .onnx, a scikit-learn pickle. Prints the published folders;
+    for several sources a table too, and the worst exit code.
     """
-    from onnxpress.export import stage
+    from onnxpress.export import several, stage
+    from onnxpress.export.child import Limits
 
-    resolved = _resolve(source, inputs, samples, provider)
-    published = stage.export(resolved, repository=repository, name=name, provider=provider)
-    click.echo(str(published.report), err=True)
+    if len(sources) > 1 and name is not None:
+        raise click.UsageError("--name names one model; there are several sources")
+    limits = Limits(seconds=time_limit, memory=None if memory_limit is None else int(memory_limit * 2**30))
+
+    def one(source: str) -> stage.Published:
+        resolved = _resolve(source, inputs, samples, provider, trust_pickle=trust_pickle, against=against)
+        published = stage.export(resolved, repository=repository, name=name, provider=provider, limits=limits)
+        click.echo(str(published.report), err=True)
+        return published
+
+    if len(sources) == 1:
+        published = one(sources[0])
+        if as_json:
+            _print_json(several.document(published))
+        else:
+            click.echo(str(published.folder))
+        return
+    results = several.export_each(sources, one)
     if as_json:
-        _print_json({"folder": str(published.folder), "manifest": published.manifest, "equivalence": published.report})
+        _print_json(results)
     else:
-        click.echo(str(published.folder))
+        for result in results:
+            if result.folder is not None:
+                click.echo(result.folder)
+    click.echo(several.table(results), err=True)
+    if code := max(result.exit_code for result in results):
+        raise click.exceptions.Exit(code)
 
 
 @click.command()
 @click.argument("model", type=click.Path(path_type=Path))
-@click.option("--against", metavar="SOURCE", help="Measure against this run folder or module:attribute.")
+@click.option("--against", metavar="SOURCE", help="Measure against this source, as `export` takes it.")
 @_INPUT
 @_SAMPLES
 @_PROVIDER
+@_TRUST
 @_JSON
 def verify(
     model: Path,
@@ -71,6 +108,7 @@ def verify(
     inputs: tuple[str, ...],
     samples: Path | None,
     provider: str,
+    trust_pickle: bool,
     as_json: bool,
 ) -> None:
     """Check a published version: its files, and its golden samples replayed here. Needs no framework.
@@ -80,7 +118,8 @@ def verify(
     from onnxpress.export import verification
 
     if against is not None:
-        report: Report = verification.against_source(model, _resolve(against, inputs, samples, provider), provider)
+        source = _resolve(against, inputs, samples, provider, trust_pickle=trust_pickle)
+        report: Report = verification.against_source(model, source, provider)
         if as_json:
             _print_json(report)
         else:
@@ -95,12 +134,26 @@ def verify(
         click.echo(str(replay))
 
 
-def _resolve(source: str, inputs: tuple[str, ...], samples: Path | None, provider: str) -> Source:
+def _resolve(
+    source: str,
+    inputs: tuple[str, ...],
+    samples: Path | None,
+    provider: str,
+    *,
+    trust_pickle: bool,
+    against: str | None = None,
+) -> Source:
     from onnxpress.core.tensors import parse_spec
     from onnxpress.export.source import resolve
 
-    specs = [parse_spec(text) for text in inputs]
-    return resolve(source, inputs=specs, samples=samples, hide_gpus=provider == "cpu")
+    return resolve(
+        source,
+        inputs=[parse_spec(text) for text in inputs],
+        samples=samples,
+        hide_gpus=provider == "cpu",
+        trust_pickle=trust_pickle,
+        against=against,
+    )
 
 
 def _print_json(value: object) -> None:

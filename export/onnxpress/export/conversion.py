@@ -7,6 +7,7 @@ import logging
 import sys
 import warnings
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TextIO
 
 import numpy as np
@@ -24,13 +25,30 @@ OPSET = 18
 """tf2onnx goes no further, and every runtime in use loads it."""
 MAX_IR_VERSION = 10
 
+_SAME_ANSWER = 0.05
+"""of the output's scale: more than float16 rounding explains in any network seen, less than a lost state changes"""
+
 
 class TruthUnavailable(Exception):
     """The network cannot be run in float64; the noise floor is then found by moving its inputs."""
 
 
+def refuse_other_truth(reference: dict[str, Array], truth: dict[str, Array]) -> None:
+    """Raise TruthUnavailable where a float64 twin answers another question than its float32 original.
+
+    A state that the twin lacks would otherwise pass for rounding, and raise the noise floor over every fault.
+    """
+    for name, expected in reference.items():
+        found = truth[name]
+        if expected.dtype.kind != "f":
+            continue
+        a, b = np.nan_to_num(expected.astype(np.float64)), np.nan_to_num(found.astype(np.float64))
+        if a.shape != b.shape or np.abs(a - b).max(initial=0.0) > _SAME_ANSWER * np.abs(a).max(initial=0.0):
+            raise TruthUnavailable(f"in float64 the output {name!r} is another one, not the same more precisely")
+
+
 class Network(Protocol):
-    """A framework's network, ready to be converted and to be asked. Two implementations: torch and Keras.
+    """A framework's network, ready to be converted and to be asked. One implementation for each kind of source.
 
     The caller's own model is never touched: implementations work on a copy, in inference mode.
     """
@@ -53,6 +71,12 @@ class Network(Protocol):
 
     def convert(self) -> onnx.ModelProto:
         """The ONNX form, with this network's input and output names. Raises BadModel with the converter's reason."""
+
+    def write_state(self, path: Path) -> None:
+        """Write the weights, if a second resolving of the same words might give others."""
+
+    def read_state(self, path: Path) -> None:
+        """Take weights that `write_state` wrote in another process. Raises BadModel where they do not fit."""
 
 
 @contextlib.contextmanager

@@ -12,11 +12,14 @@ import tensorflow as tf
 
 from onnxpress.core.errors import BadModel, NotEquivalent, UsageError
 from onnxpress.core.tensors import TensorSpec
-from onnxpress.export.conversion import OPSET, Array, Precision, TruthUnavailable, converter_talk
+from onnxpress.export.conversion import Array, Precision, TruthUnavailable, refuse_other_truth
+from onnxpress.export.from_tensorflow_graph import convert
 from onnxpress.export.source import Source
 
 if TYPE_CHECKING:
     import onnx
+
+_NARROWER = {"float32", "float16", "bfloat16", "mixed_float16", "mixed_bfloat16"}
 
 
 def load_weights(model: Any, path: Path) -> None:
@@ -45,6 +48,7 @@ class KerasNetwork:
         self.notes: list[str] = []
         self._given = source.example_inputs if source.example_inputs is not None else (source.samples or None)
         self._double: Any = None
+        self._double_checked = False
         self._order = self._input_order()
         self.inputs = source.network_inputs or self._tell_inputs(source)
         self._refuse_baked_batch(source)
@@ -59,10 +63,7 @@ class KerasNetwork:
 
     def _tell_inputs(self, source: Source) -> list[TensorSpec]:
         if self._order:
-            return [
-                TensorSpec(name=_clean(tensor.name), dtype=_dtype(tensor.dtype), shape=_shape(tensor.shape))
-                for tensor in self._order
-            ]
+            return [spec_of(value.name, value.dtype, value.shape) for value in self._order]
         arrays = self._named(source)
         return [
             TensorSpec(name=name, dtype=str(array.dtype), shape=("batch", *array.shape[1:]))
@@ -84,17 +85,17 @@ class KerasNetwork:
         return {name: np.asarray(value) for name, value in zip(names, values, strict=True)}
 
     def _refuse_baked_batch(self, source: Source) -> None:
-        for tensor in self._order:
-            if len(tensor.shape) and tensor.shape[0] is not None:
+        for value in self._order:
+            if len(value.shape) and value.shape[0] is not None:
                 raise NotEquivalent(
-                    f"the input {_clean(tensor.name)!r} is declared with a fixed batch of {tensor.shape[0]}",
+                    f"the input {_clean(value.name)!r} is declared with a fixed batch of {value.shape[0]}",
                     where=source.reference,
                     hint="use keras.Input(shape=...) rather than batch_shape with a number",
                 )
 
     def _tell_outputs(self) -> list[str]:
         self.output_names = []
-        feeds = self.examples(2) or {spec.name: _blank(spec) for spec in self.inputs}
+        feeds = self.examples(2) or {spec.name: blank(spec) for spec in self.inputs}
         return list(self.run(feeds, "float32"))
 
     def examples(self, batch: int) -> dict[str, Array] | None:
@@ -111,7 +112,10 @@ class KerasNetwork:
     def run(self, feeds: dict[str, Array], precision: Precision) -> dict[str, Array]:
         """Name → array for each output; see Network.run."""
         model = self._model if precision == "float32" else self._in_double()
-        tensors = [self._tensor(spec, feeds[spec.name], precision) for spec in self.inputs]
+        if precision == "float64" and not self._double_checked:
+            self._double_checked = True
+            refuse_other_truth(self.run(feeds, "float32"), self.run(feeds, "float64"))
+        tensors = [tensor(spec, feeds[spec.name], precision) for spec in self.inputs]
         try:
             answer = self._call(model, tensors)
         except Exception as error:
@@ -119,14 +123,9 @@ class KerasNetwork:
                 raise TruthUnavailable(str(error)) from error
             shapes = {spec.name: list(feeds[spec.name].shape) for spec in self.inputs}
             raise BadModel(f"the model fails on inputs of shape {shapes}: {error}") from error
-        flat = _flatten(answer)
+        flat = flatten(answer)
         names = self.output_names or list(flat)
         return {name: np.asarray(value) for name, value in zip(names, flat.values(), strict=True)}
-
-    def _tensor(self, spec: TensorSpec, array: Array, precision: Precision) -> Any:
-        if spec.dtype == "string":
-            return tf.constant(array.tolist(), tf.string)
-        return tf.convert_to_tensor(array.astype(precision) if spec.dtype in ("float32", "float64") else array)
 
     def _call(self, model: Any, tensors: list[Any]) -> Any:
         if not self._order:
@@ -147,8 +146,11 @@ class KerasNetwork:
                 config = _with_float64(copy.deepcopy(self._model.get_config()))
                 twin = type(self._model).from_config(config)
                 if not twin.built:
-                    self._call(twin, [self._tensor(spec, _blank(spec), "float64") for spec in self.inputs])
+                    self._call(twin, [tensor(spec, blank(spec), "float64") for spec in self.inputs])
                 twin.set_weights([_widen(weight) for weight in self._model.get_weights()])
+                for layer in twin._flatten_layers():
+                    if isinstance(layer, keras.layers.Normalization) and layer.input_mean is None:
+                        layer.finalize_state()  # its constants are made from its weights, once
             except Exception as error:
                 raise TruthUnavailable(f"no float64 twin: {error}") from error
             self._double = twin
@@ -159,7 +161,7 @@ class KerasNetwork:
         layers = [layer for layer in getattr(self._model, "layers", []) if hasattr(layer, "output")]
         try:
             probe = keras.Model(self._model.inputs, [layer.output for layer in layers])
-            tensors = [self._tensor(spec, feeds[spec.name], "float32") for spec in self.inputs]
+            tensors = [tensor(spec, feeds[spec.name], "float32") for spec in self.inputs]
             first, second = self._call(probe, tensors), self._call(probe, tensors)
         except Exception:
             return f"the model {self._model.name}"
@@ -169,57 +171,30 @@ class KerasNetwork:
         return f"the model {self._model.name}"
 
     def convert(self) -> onnx.ModelProto:
-        """Trace with every named dimension unknown and hand the function to tf2onnx."""
-        import tf2onnx
+        """Trace the model with training=False and hand the function to tf2onnx."""
+        return convert(
+            lambda tensors: flatten(self._call(self._model, tensors)),
+            self.inputs,
+            self.output_names,
+            owner=self._model,
+        )
 
-        signature = [
-            tf.TensorSpec(
-                [None if isinstance(size, str) else size for size in spec.shape],
-                getattr(tf, spec.dtype),
-                name=f"input_{number}",
-            )
-            for number, spec in enumerate(self.inputs)
-        ]
+    def write_state(self, path: Path) -> None:
+        """The weights in the model's order."""
+        with path.open("wb") as file:
+            np.savez(file, *self._model.get_weights())
 
-        def forward(*tensors: Any) -> list[Any]:
-            flat = _flatten(self._call(self._model, list(tensors)))
-            # Named identities keep the order and give the outputs names that can be told apart afterwards.
-            return [tf.identity(value, name=f"output_{number}") for number, value in enumerate(flat.values())]
-
-        with converter_talk() as talk:
-            try:
-                function = tf.function(forward, input_signature=signature, autograph=False)
-                proto, _ = tf2onnx.convert.from_function(function, input_signature=signature, opset=OPSET)
-            except Exception as error:
-                raise BadModel(f"tf2onnx cannot convert it: {error}", hint=talk.tail() or None) from error
-        failed = [line for line in talk.lines if "Tensorflow op" in line and "not supported" in line]
-        if failed:
-            raise BadModel(f"tf2onnx has no conversion for an operation: {failed[0].strip()}")
-        return _named(proto, [spec.name for spec in self.inputs], self.output_names)
-
-
-def _named(proto: onnx.ModelProto, inputs: list[str], outputs: list[str]) -> onnx.ModelProto:
-    """Put the graph's inputs in the signature's order and give inputs and outputs the author's names."""
-    from onnxpress.export.graph import rename_values
-
-    order = {value.name.partition(":")[0]: value.name for value in proto.graph.input}
-    expected = [f"input_{number}" for number in range(len(inputs))]
-    positional = [value.name for value in proto.graph.input]
-    found = [order.get(name) for name in expected]
-    if len(positional) != len(inputs) or None in found:
-        extra = [name for name in positional if name not in found]
-        raise BadModel(f"tf2onnx changed the inputs: expected {len(inputs)}, got {positional} (extra: {extra})")
-    renames = {str(old): f"\0in{number}" for number, old in enumerate(found)}
-    renames |= {value.name: f"\0out{number}" for number, value in enumerate(proto.graph.output)}
-    rename_values(proto.graph, renames)
-    final = {f"\0in{number}": name for number, name in enumerate(inputs)}
-    final |= {f"\0out{number}": name for number, name in enumerate(outputs)}
-    rename_values(proto.graph, final)
-    ordered = {value.name: value for value in proto.graph.input}
-    values = [ordered[name] for name in inputs]
-    del proto.graph.input[:]
-    proto.graph.input.extend(values)
-    return proto
+    def read_state(self, path: Path) -> None:
+        """Take the weights of `write_state`. Raises BadModel where the model has other weights or shapes."""
+        with np.load(path) as archive:
+            weights = [archive[name] for name in archive.files]
+        try:
+            self._model.set_weights(weights)
+        except ValueError as error:
+            raise BadModel(
+                f"built a second time, the model has other weights: {error}",
+                hint="the factory must build the same architecture every time it is called",
+            ) from error
 
 
 def _clean(name: str) -> str:
@@ -238,14 +213,27 @@ def _shape(shape: Any) -> tuple[int | str, ...]:
     )
 
 
-def _blank(spec: TensorSpec) -> Array:
+def spec_of(name: str, dtype: Any, shape: Any) -> TensorSpec:
+    """The spec of a TensorFlow or Keras input; (None, 30) becomes [batch,30]."""
+    return TensorSpec(name=_clean(name), dtype=_dtype(dtype), shape=_shape(shape))
+
+
+def tensor(spec: TensorSpec, array: Array, dtype: str) -> Any:
+    """A TensorFlow tensor of `array`; float32 and float64 inputs as `dtype`."""
+    if spec.dtype == "string":
+        return tf.constant(array.tolist(), tf.string)
+    return tf.convert_to_tensor(array.astype(dtype) if spec.dtype in ("float32", "float64") else array)
+
+
+def blank(spec: TensorSpec) -> Array:
+    """Zeros of a described shape, two for every named dimension."""
     shape = [2 if isinstance(size, str) else size for size in spec.shape]
     if spec.dtype == "string":
         return np.full(shape, "", object)
     return np.zeros(shape, spec.dtype)
 
 
-def _flatten(answer: Any) -> dict[str, Any]:
+def flatten(answer: Any) -> dict[str, Any]:
     """Outputs by stable names: dict keys as they are, positions as `output_0`, a lone tensor as `output`."""
     if isinstance(answer, dict):
         return {str(key): value for key, value in answer.items()}
@@ -260,8 +248,8 @@ def _with_float64(config: Any) -> Any:
         return {key: _with_float64(value) for key, value in config.items()}
     if isinstance(config, list | tuple):
         return type(config)(_with_float64(value) for value in config)
-    return "float64" if isinstance(config, str) and config == "float32" else config
+    return "float64" if isinstance(config, str) and config in _NARROWER else config
 
 
 def _widen(weight: Array) -> Array:
-    return weight.astype(np.float64) if weight.dtype == np.float32 else weight
+    return weight.astype(np.float64) if weight.dtype.kind == "f" else weight

@@ -1,9 +1,10 @@
-"""A torch.nn.Module as a Network: asked in float32 and float64, converted with torch.onnx.export(dynamo=True)."""
+"""A torch.nn.Module as a Network: asked in float32 and float64, converted with torch.onnx.export."""
 
 from __future__ import annotations
 
 import copy
 import inspect
+import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,9 +12,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from onnxpress.core.errors import BadModel, NotEquivalent, UsageError
+from onnxpress.core.errors import BadModel, UsageError
 from onnxpress.core.tensors import TensorSpec
-from onnxpress.export.conversion import OPSET, Array, Precision, TruthUnavailable, converter_talk
+from onnxpress.export.conversion import Array, Precision, TruthUnavailable, refuse_other_truth
+from onnxpress.export.from_torch_exporters import export_dynamo, export_torchscript
+from onnxpress.export.from_torch_structure import Flat, Leaf, flatten, put_together, take_apart, tensors_of
 from onnxpress.export.source import Source
 
 if TYPE_CHECKING:
@@ -36,126 +39,173 @@ class TorchNetwork:
     """A copy of the module in eval mode; the caller's module (mode, buffers, hooks) stays as it was."""
 
     def __init__(self, source: Source) -> None:
-        original: torch.nn.Module = source.network
         self.framework_version = str(torch.__version__)
         self.converter = f"torch.onnx dynamo {torch.__version__}"
         self.notes: list[str] = []
+        self._module = self._copy(source)
+        self._double: torch.nn.Module | None = None
+        self._double_checked = False
+        self._argument_names = _argument_names(self._module)
+        self._given: dict[str, Array] = {}
+        self._structure: Any = None
+        self._bind(source)
+        self.output_names = (
+            [spec.name for spec in source.network_outputs] if source.network_outputs else self._tell_outputs()
+        )
+
+    def _copy(self, source: Source) -> Any:
+        original: torch.nn.Module = getattr(source.network, "_orig_mod", source.network)  # torch.compile's wrapper
         training = [name or type(original).__name__ for name, module in original.named_modules() if module.training]
         try:
-            self._module = copy.deepcopy(original).eval().cpu()
+            module = copy.deepcopy(original).eval().cpu()
         except Exception as error:
             raise BadModel(
                 f"the module cannot be copied: {error}",
                 where=source.reference,
                 hint="export needs a deep copy so that your own model stays untouched; name a factory instead",
             ) from error
+        if any(isinstance(part, torch.nn.LSTM) and part.proj_size for part in module.modules()):
+            raise BadModel(
+                "it holds an LSTM with proj_size, for which neither of torch's exporters has an ONNX form",
+                where=source.reference,
+                hint="replace it by an LSTM followed by a Linear over its outputs",
+            )
         if training:
             shown = ", ".join(training[:3]) + (" …" if len(training) > 3 else "")
             self.notes.append(f"was in training mode ({shown}); measured and exported in eval mode")
-        self._double: torch.nn.Module | None = None
-        parameters = inspect.signature(self._module.forward).parameters.values()
-        self._argument_names = [
-            parameter.name
-            for parameter in parameters
-            if parameter.kind in (parameter.POSITIONAL_ONLY, parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY)
-        ]
-        self._given = self._named_examples(source)
-        self.inputs = source.network_inputs or [_spec(name, array) for name, array in self._given.items()]
-        if source.network_inputs:
-            self._check_names(source)
-        self.output_names = (
-            [spec.name for spec in source.network_outputs] if source.network_outputs else self._tell_outputs()
+        if any(value.dtype == torch.bfloat16 for value in (*module.parameters(), *module.buffers())):
+            module = module.float()
+            self.notes.append("bfloat16 weights were widened to float32: the runtime has no CPU kernels for them")
+        return module
+
+    def _bind(self, source: Source) -> None:
+        """Find the inputs: names, specs, the author's examples, and the structure that forward takes them in."""
+        given = source.example_inputs
+        described = source.network_inputs
+        if given is None and described is None and source.samples:
+            given = source.samples
+        leaves: list[tuple[str, torch.Tensor]] = []
+        fixed: list[str] = []
+        if given is not None:
+            args, kwargs = self._called_with(given, source)
+            names = [*self._argument_names, *(f"input_{n}" for n in range(len(self._argument_names), len(args)))]
+            self._structure = (
+                [take_apart(value, name, leaves, fixed) for name, value in zip(names, args, strict=False)],
+                {name: take_apart(value, name, leaves, fixed) for name, value in kwargs.items()},
+            )
+            if fixed:
+                self.notes.append(f"not tensors, so fixed in the graph: {', '.join(fixed)}")
+            leaves = [(n, t.float() if t.dtype == torch.bfloat16 else t) for n, t in leaves]
+        elif described is not None:
+            self._structure = self._called_by(described)
+        else:
+            first = self._argument_names[0] if self._argument_names else "x"
+            raise UsageError(
+                "a torch module does not tell the shapes of its inputs",
+                where=source.reference,
+                hint="return (model, example_inputs) from the factory, pass --samples FILE.npz, or add "
+                f"--input '{first}:float32[batch,...]'",
+            )
+        found = [_spec(name, tensor.numpy()) for name, tensor in leaves]
+        if described and leaves:
+            if len(described) != len(found):
+                raise UsageError(
+                    f"{len(described)} inputs are described, the examples hold {', '.join(s.name for s in found)}",
+                    where=source.reference,
+                )
+            by_name = {spec.name: spec for spec in described}
+            # A run's network input may carry another name than forward's argument; positions decide then.
+            same = set(by_name) == {spec.name for spec in found}
+            self._bound = [spec.name for spec in (found if same else described)]
+        else:
+            self._bound = [spec.name for spec in (described or found)]
+        self.inputs = list(described or found)
+        self._given = {name: tensor.numpy() for name, (_, tensor) in zip(self._bound, leaves, strict=False)}
+
+    def _called_with(self, given: Any, source: Source) -> tuple[list[Any], dict[str, Any]]:
+        """The arguments that the author's examples stand for."""
+        if isinstance(given, torch.Tensor | np.ndarray):
+            return [given], {}
+        if isinstance(given, Mapping):
+            if set(given) <= set(self._argument_names):
+                return [], dict(given)
+            return [given], {}  # forward takes the dict itself
+        if isinstance(given, Sequence) and not isinstance(given, str):
+            return list(given), {}
+        raise UsageError(
+            f"example_inputs is {type(given).__name__}", where=source.reference, hint="a tensor, tuple or dict"
         )
 
-    def _named_examples(self, source: Source) -> dict[str, Array]:
-        """The author's example inputs by argument name."""
-        given = source.example_inputs
-        if given is None:
-            if not source.network_inputs and source.samples:
-                return source.samples
-            if not source.network_inputs:
-                arguments = self._argument_names or ["x"]
-                raise UsageError(
-                    "a torch module does not tell the shapes of its inputs",
-                    where=source.reference,
-                    hint=f"return (model, example_inputs) from the factory, pass --samples FILE.npz, or add "
-                    f"--input '{arguments[0]}:float32[batch,...]'",
-                )
-            return {}
-        if isinstance(given, torch.Tensor | np.ndarray):
-            given = (given,)
-        if isinstance(given, Mapping):
-            named = dict(given)
-        elif isinstance(given, Sequence):
-            named = dict(zip(self._argument_names, given, strict=False))
-        else:
-            raise UsageError(
-                f"example_inputs is {type(given).__name__}", where=source.reference, hint="a tensor, tuple or dict"
-            )
-        arrays = {}
-        for name, value in named.items():
-            if not isinstance(value, torch.Tensor | np.ndarray):
-                raise UsageError(
-                    f"the example of {name!r} is {type(value).__name__}, not a tensor", where=source.reference
-                )
-            arrays[name] = value.detach().cpu().numpy() if isinstance(value, torch.Tensor) else value
-        return arrays
-
-    def _check_names(self, source: Source) -> None:
-        # A run's single network input may carry another name than forward's argument; positions decide then.
-        if len(self.inputs) > len(self._argument_names):
-            raise UsageError(
-                f"{len(self.inputs)} inputs are described, forward takes {', '.join(self._argument_names) or 'none'}",
-                where=source.reference,
-            )
+    def _called_by(self, described: list[TensorSpec]) -> Any:
+        """By name where the described names are arguments of forward, by position where they are not."""
+        if len(described) > len(self._argument_names) > 0:
+            raise UsageError(f"{len(described)} inputs are described, forward takes {', '.join(self._argument_names)}")
+        names = [spec.name for spec in described]
+        if set(names) <= set(self._argument_names) and names != self._argument_names[: len(names)]:
+            return [], {name: Leaf(index) for index, name in enumerate(names)}
+        return [Leaf(index) for index in range(len(names))], {}
 
     def _tell_outputs(self) -> list[str]:
-        feeds = self.examples(_EXAMPLE_BATCH)
-        if feeds is None:
-            feeds = {spec.name: _blank(spec) for spec in self.inputs}
-        return list(self.run(feeds, "float32"))
+        self.output_names = []
+        return list(self.run(self._trace_feeds(), "float32"))
+
+    def _trace_feeds(self) -> dict[str, Array]:
+        given = self.examples(_EXAMPLE_BATCH)
+        return given if given is not None else {spec.name: _blank(spec, self.inputs) for spec in self.inputs}
 
     def examples(self, batch: int) -> dict[str, Array] | None:
-        """The given examples, their rows repeated or cut to `batch`."""
+        """The given examples, their rows repeated or cut to `batch`; inputs without a batch axis as they are."""
         if not self._given:
             return None
+        varies = {spec.name for spec in self.inputs if spec.shape and spec.shape[0] == "batch"}
         return {
-            name: np.resize(array, (batch, *array.shape[1:])) if array.ndim else array
+            name: np.resize(array, (batch, *array.shape[1:])) if name in varies else array
             for name, array in self._given.items()
         }
 
     def run(self, feeds: dict[str, Array], precision: Precision) -> dict[str, Array]:
         """Name → array for each output, flattened; see Network.run."""
         module = self._module if precision == "float32" else self._in_double()
-        tensors = []
-        for spec in self.inputs:
-            tensor = torch.from_numpy(np.array(feeds[spec.name]))  # a copy: forward may write into its input
-            if spec.dtype in ("float32", "float64"):
-                tensor = tensor.to(getattr(torch, precision))
-            tensors.append(tensor)
-        args, kwargs = self._arguments(tensors)
+        if precision == "float64" and not self._double_checked:
+            self._double_checked = True
+            refuse_other_truth(self.run(feeds, "float32"), self.run(feeds, "float64"))
+        tensors = self._tensors(feeds)
+        if precision == "float64":
+            tensors = [tensor.double() if tensor.is_floating_point() else tensor for tensor in tensors]
+        args, kwargs = put_together(self._structure, tensors)
         try:
             with torch.no_grad():
-                answer = module(*args, **kwargs)
+                flat = flatten(module(*args, **kwargs))
+        except BadModel:
+            raise
         except Exception as error:
             if precision == "float64":
                 raise TruthUnavailable(str(error)) from error
             shapes = {spec.name: list(feeds[spec.name].shape) for spec in self.inputs}
             raise BadModel(f"the module fails on inputs of shape {shapes}: {error}") from error
-        flat = _flatten(answer)
-        names = getattr(self, "output_names", None) or list(flat)
-        return dict(zip(names, (value.detach().numpy() for value in flat.values()), strict=True))
+        names = self.output_names or list(flat)
+        if len(names) != len(flat):
+            raise BadModel(
+                f"forward returns {len(flat)} tensors on some inputs and {len(names)} on others",
+                hint="an ONNX graph has a fixed number of outputs",
+            )
+        return {name: _array(value) for name, value in zip(names, flat.values(), strict=True)}
 
-    def _arguments(self, tensors: list[Any]) -> tuple[list[Any], dict[str, Any]]:
-        """Positional where the described names are not arguments of forward, by name where they are."""
-        names = [spec.name for spec in self.inputs]
-        if set(names) <= set(self._argument_names) and names != self._argument_names[: len(names)]:
-            return [], dict(zip(names, tensors, strict=True))
-        return tensors, {}
+    def _tensors(self, feeds: Mapping[str, Array]) -> list[torch.Tensor]:
+        """In the structure's order; copies, as forward may write into its input."""
+        dtypes = {spec.name: spec.dtype for spec in self.inputs}
+        found = []
+        for name in self._bound:
+            tensor = torch.from_numpy(np.array(feeds[name]))
+            found.append(tensor.to(getattr(torch, dtypes[name])) if tensor.is_floating_point() else tensor)
+        return found
 
     def _in_double(self) -> torch.nn.Module:
         if self._double is None:
-            self._double = copy.deepcopy(self._module).double()
+            try:
+                self._double = copy.deepcopy(self._module).double()
+            except Exception as error:
+                raise TruthUnavailable(f"no float64 copy: {error}") from error
         return self._double
 
     def random_layer(self, feeds: dict[str, Array]) -> str:
@@ -175,60 +225,73 @@ class TorchNetwork:
                     hook.remove()
             runs.append(seen)
         for (name, first), (_, second) in zip(*runs, strict=False):
-            if any(not torch.equal(a, b) for a, b in zip(_tensors(first), _tensors(second), strict=False)):
+            if any(not torch.equal(a, b) for a, b in zip(tensors_of(first), tensors_of(second), strict=False)):
                 return f"{name} ({type(self._module.get_submodule(name)).__name__})"
         return f"the forward method of {type(self._module).__name__}"
 
     def convert(self) -> onnx.ModelProto:
-        """torch.onnx.export with every named dimension dynamic; raises NotEquivalent where one is baked in."""
-        feeds = self.examples(_EXAMPLE_BATCH) or {spec.name: _blank(spec) for spec in self.inputs}
-        tensors = [torch.from_numpy(np.array(feeds[spec.name])) for spec in self.inputs]
-        dynamic = [
-            {axis: torch.export.Dim.DYNAMIC for axis, size in enumerate(spec.shape) if isinstance(size, str)}
-            for spec in self.inputs
-        ]
-        args, kwargs = self._arguments(tensors)
-        by_name = dict(zip([spec.name for spec in self.inputs], dynamic, strict=True))
-        # A copy again: the exporter swaps parameters for fake tensors while it traces, and a failure leaves them in.
-        module = copy.deepcopy(self._module)
-        with converter_talk() as talk:
+        """With torch.export; where that cannot and nothing would be fixed by tracing, with the TorchScript exporter."""
+        tensors = self._tensors(self._trace_feeds())
+        specs = {spec.name: spec for spec in self.inputs}
+        inputs = [specs[name] for name in self._bound]
+        try:
+            if isinstance(self._module, torch.jit.ScriptModule):
+                raise BadModel("TorchScript is a legacy format that torch.export does not take")
+            return export_dynamo(self._flat(), tensors, inputs, self.output_names)
+        except BadModel as refusal:
             try:
-                program = torch.onnx.export(
-                    module,
-                    tuple(args),
-                    kwargs=kwargs or None,
-                    dynamo=True,
-                    opset_version=OPSET,
-                    dynamic_shapes=by_name if kwargs else tuple(dynamic),
-                    input_names=[spec.name for spec in self.inputs],
-                    output_names=self.output_names,
-                    external_data=False,
-                    verbose=False,
-                )
-            except Exception as error:
-                raise self._explain(error) from error
-        if program is None:
-            raise BadModel("torch.onnx.export returned nothing", hint=talk.tail() or None)
-        proto: onnx.ModelProto = program.model_proto
-        return proto
+                with tempfile.TemporaryDirectory() as folder:
+                    proto = export_torchscript(self._flat(), tensors, inputs, self.output_names, Path(folder))
+            except BadModel as second:
+                raise BadModel(refusal.what, hint=second.what) from refusal
+            self.converter = f"torch.onnx TorchScript {torch.__version__}"
+            self.notes.append(f"converted by the older TorchScript exporter, because: {refusal.what}")
+            return proto
 
-    def _explain(self, error: Exception) -> Exception:
-        chain: list[str] = []
-        cause: BaseException | None = error
-        while cause is not None:
-            chain.append(str(cause))
-            cause = cause.__cause__ or cause.__context__
-        text = "\n".join(chain)
-        if "marked dynamic" in text or "Constraints violated" in text or "specialized" in text:
-            names = ", ".join(sorted({name for spec in self.inputs for name in spec.named_dimensions}))
-            return NotEquivalent(
-                f"the module works at one size only: a dimension that should vary ({names}) is fixed in forward",
-                hint="replace sizes written into the code (reshape(4, -1), torch.zeros(4, ...)) by x.shape[0] or -1; "
-                "torch.export says: " + _first_line(text, "specialized", "marked dynamic", "Constraints violated"),
+    def _flat(self) -> Any:
+        # A copy: the exporters swap parameters for fake tensors while they trace, and a failure leaves them in.
+        if isinstance(self._module, torch.jit.ScriptModule):
+            return copy.deepcopy(self._module)  # a script module inside a traced one is not found by the tracer
+        return Flat(copy.deepcopy(self._module), self._structure, self.output_names).eval()
+
+    def write_state(self, path: Path) -> None:
+        """Parameters and buffers, also those that a state dict leaves out."""
+        torch.save(self._state(), path)
+
+    def read_state(self, path: Path) -> None:
+        """Take the values of `write_state`. Raises BadModel where the module has other parameters or shapes."""
+        given, own = torch.load(path, weights_only=True), self._state()
+        other = [name for name in {*given, *own} if name not in own or name not in given]
+        other += [name for name in given.keys() & own.keys() if given[name].shape != own[name].shape]
+        if other:
+            raise BadModel(
+                f"built a second time, the model has other weights: {', '.join(sorted(other)[:5])}",
+                hint="the factory must build the same architecture every time it is called",
             )
-        return BadModel(
-            f"torch.onnx.export cannot convert it: {_first_line(chain[-1])}", hint="run with --debug for all"
-        )
+        with torch.no_grad():
+            for name, value in own.items():
+                value.copy_(given[name])
+
+    def _state(self) -> dict[str, torch.Tensor]:
+        parameters = {name: value.detach() for name, value in self._module.named_parameters()}
+        return parameters | dict(self._module.named_buffers())
+
+
+def _argument_names(module: torch.nn.Module) -> list[str]:
+    """The names of forward's arguments that may be given by name."""
+    if isinstance(module, torch.jit.ScriptModule):
+        return [argument.name for argument in module.forward.schema.arguments if argument.name != "self"]
+    return [
+        parameter.name
+        for parameter in inspect.signature(module.forward).parameters.values()
+        if parameter.kind in (parameter.POSITIONAL_ONLY, parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY)
+    ]
+
+
+def _array(value: torch.Tensor) -> Array:
+    value = value.detach()
+    array: Array = (value.float() if value.dtype == torch.bfloat16 else value).numpy()
+    return array.copy()  # forward may return a view of a buffer that its next call changes
 
 
 def _spec(name: str, array: Array) -> TensorSpec:
@@ -236,10 +299,10 @@ def _spec(name: str, array: Array) -> TensorSpec:
     return TensorSpec(name=name, dtype=str(array.dtype), shape=shape)
 
 
-def _blank(spec: TensorSpec) -> Array:
+def _blank(spec: TensorSpec, inputs: Sequence[TensorSpec]) -> Array:
     """Random inputs of a described shape for tracing; every named size gets a number of its own."""
-    names = list(spec.named_dimensions)
-    sizes = {name: _EXAMPLE_BATCH + 2 * names.index(name) for name in names}
+    names = ["batch", *sorted({name for other in inputs for name in other.named_dimensions} - {"batch"})]
+    sizes = {name: _EXAMPLE_BATCH + 2 * number for number, name in enumerate(names)}
     shape = [sizes[size] if isinstance(size, str) else size for size in spec.shape]
     generator = np.random.default_rng(0)
     if spec.dtype.startswith(("int", "uint")):
@@ -248,42 +311,3 @@ def _blank(spec: TensorSpec) -> Array:
     if spec.dtype == "bool":
         return generator.integers(0, 2, shape).astype(bool)
     return generator.standard_normal(shape).astype(spec.dtype)
-
-
-def _flatten(answer: Any, prefix: str = "") -> dict[str, Any]:
-    """Outputs by stable names: dict keys as they are, positions as `output_0`, a lone tensor as `output`."""
-    if isinstance(answer, torch.Tensor):
-        return {prefix or "output": answer}
-    if isinstance(answer, Mapping):
-        items = [(str(key), value) for key, value in answer.items()]
-    elif hasattr(answer, "_asdict"):
-        items = list(answer._asdict().items())
-    elif isinstance(answer, list | tuple):
-        items = [(str(number) if prefix else f"output_{number}", value) for number, value in enumerate(answer)]
-    else:
-        raise BadModel(
-            f"forward returns {type(answer).__name__}, which has no tensor form", hint="return tensors, tuples or dicts"
-        )
-    flat: dict[str, Any] = {}
-    for name, value in items:
-        if value is not None:
-            flat.update(_flatten(value, f"{prefix}.{name}" if prefix else name))
-    return flat
-
-
-def _tensors(answer: Any) -> list[Any]:
-    if isinstance(answer, torch.Tensor):
-        return [answer]
-    if isinstance(answer, Mapping):
-        answer = list(answer.values())
-    if isinstance(answer, list | tuple):
-        return [tensor for value in answer for tensor in _tensors(value)]
-    return []
-
-
-def _first_line(text: str, *needles: str) -> str:
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    for line in lines:
-        if any(needle in line for needle in needles):
-            return line
-    return lines[0] if lines else "no reason given"

@@ -44,6 +44,27 @@ def nodes(graph: onnx.GraphProto) -> Iterable[onnx.NodeProto]:
                 yield from nodes(subgraph)
 
 
+def drop_unused(graph: onnx.GraphProto) -> None:
+    """Remove the nodes that no output needs, and the initializers that no node then needs."""
+    needed = {value.name for value in graph.output}
+    kept = []
+    for node in reversed(graph.node):
+        if needed.isdisjoint(node.output):
+            continue
+        kept.append(node)
+        inner = [name for attribute in node.attribute if attribute.HasField("g") for name in _used(attribute.g)]
+        needed.update(node.input, inner)
+    del graph.node[:]
+    graph.node.extend(reversed(kept))
+    constants = [value for value in graph.initializer if value.name in needed]
+    del graph.initializer[:]
+    graph.initializer.extend(constants)
+
+
+def _used(graph: onnx.GraphProto) -> set[str]:
+    return {name for node in nodes(graph) for name in node.input} | {value.name for value in graph.output}
+
+
 def refuse_unservable(proto: onnx.ModelProto) -> None:
     """Raise where the graph is random, in training mode, or uses operators that stock ONNX Runtime lacks."""
     for node in nodes(proto.graph):
@@ -55,17 +76,13 @@ def refuse_unservable(proto: onnx.ModelProto) -> None:
             raise NotEquivalent(f"the graph is in training mode: {label}", hint="export in eval mode, training=False")
     standard = {"", "ai.onnx", "ai.onnx.ml", "com.microsoft"}
     local = {(function.domain, function.name) for function in proto.functions}
-    foreign = sorted(
-        {
-            f"{node.domain}::{node.op_type}"
-            for node in nodes(proto.graph)
-            if node.domain not in standard and (node.domain, node.op_type) not in local
-        }
-    )
+    foreign: dict[str, set[str]] = {}
+    for node in nodes(proto.graph):
+        if node.domain not in standard and (node.domain, node.op_type) not in local:
+            foreign.setdefault(f"{node.domain}::{node.op_type}", set()).add(_layer_of(node) or node.name)
     if foreign:
-        raise BadModel(
-            f"the graph needs custom operators: {', '.join(foreign)}", hint="express them in standard operators"
-        )
+        listed = "; ".join(f"{name} (in {', '.join(sorted(found)[:3])})" for name, found in sorted(foreign.items()))
+        raise BadModel(f"the graph needs custom operators: {listed}", hint="express them in standard operators")
 
 
 def fixed_dimensions(proto: onnx.ModelProto, inputs: list[TensorSpec]) -> list[str]:

@@ -1,23 +1,40 @@
-"""What `export` takes: a run folder or a dotted path, resolved to a network, its contract and sample inputs."""
+"""What `export` takes: a run folder, a model file or a dotted path, resolved to a network and its contract."""
 
 from __future__ import annotations
 
 import os
+import random
+import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
+import msgspec
 import numpy as np
 
 from onnxpress.core import dotted
 from onnxpress.core import run as runs
-from onnxpress.core.errors import BadData, UsageError
+from onnxpress.core.errors import BadData, BadModel, UsageError
 from onnxpress.core.processing import Processing
 from onnxpress.core.tensors import TensorSpec
+from onnxpress.export import model_files
 
 Array = np.ndarray[Any, np.dtype[Any]]
-Framework = Literal["pytorch", "tensorflow"]
+Framework = Literal["pytorch", "tensorflow", "sklearn", "onnx"]
+_SEED = 0
+_TENSORFLOW = {"Function", "PolymorphicFunction", "ConcreteFunction", "AutoTrackable", "Trackable"}
+
+
+class Origin(msgspec.Struct, frozen=True, kw_only=True):
+    """The words that name a source, so that another process can resolve it again."""
+
+    reference: str
+    inputs: list[TensorSpec] = []
+    samples: str | None = None
+    hide_gpus: bool = True
+    trust_pickle: bool = False
+    against: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,32 +60,73 @@ class Source:
     thresholds: dict[str, float] = field(default_factory=dict)
     parameters: int | None = None
     seed: int | None = None
+    against: Source | None = None
+    """for an .onnx file: the framework's model that it is said to come from"""
+    origin: Origin | None = None
+    """None for an object handed over from Python, which no other process can resolve again"""
+
+
+def resolve_again(origin: Origin) -> Source:
+    """The source that `origin` names, as in the process that wrote it."""
+    return resolve(
+        origin.reference,
+        inputs=origin.inputs,
+        samples=Path(origin.samples) if origin.samples else None,
+        hide_gpus=origin.hide_gpus,
+        trust_pickle=origin.trust_pickle,
+        against=origin.against,
+    )
 
 
 def resolve(
-    reference: str, *, inputs: Sequence[TensorSpec] = (), samples: Path | None = None, hide_gpus: bool = True
+    reference: str,
+    *,
+    inputs: Sequence[TensorSpec] = (),
+    samples: Path | None = None,
+    hide_gpus: bool = True,
+    trust_pickle: bool = False,
+    against: str | None = None,
 ) -> Source:
-    """A run folder, or `module:attr` naming a model, a class or a factory → Source.
+    """A run folder, a model file, or `module:attr` naming a model, a class or a factory → Source.
 
     `inputs` (from --input) and `samples` (from --samples) add to, and override, what the source itself tells.
     `hide_gpus` is off only where the equivalence is to be measured on a GPU in this process.
-    Raises UsageError or BadData, saying what was looked for.
+    `against` names the framework's model that an .onnx file is compared with. Raises UsageError or BadData, saying
+    what was looked for.
     """
     # Both must stand before the user's module imports TensorFlow: its C++ log writes to stderr from the first import
     # on, and with a GPU in sight Keras traces CudnnRNNV3, which has no ONNX form.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     if hide_gpus:
         os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
+    origin = Origin(
+        reference=reference,
+        inputs=list(inputs),
+        samples=str(samples) if samples else None,
+        hide_gpus=hide_gpus,
+        trust_pickle=trust_pickle,
+        against=against,
+    )
     path = Path(reference)
+    if against is not None and path.suffix != ".onnx":
+        raise UsageError("--against compares an .onnx file with its source", where=reference)
+    arrays = read_samples(samples) if samples else {}
+    if ":" not in reference and model_files.is_model_file(path):
+        source = _from_object(model_files.load(path, trust_pickle=trust_pickle), path.stem, origin, arrays)
+        if against is not None:
+            compared = resolve(against, inputs=inputs, samples=samples, hide_gpus=hide_gpus, trust_pickle=trust_pickle)
+            return replace(source, against=compared)
+        return source
     if path.is_dir():
-        return _from_run(path, reference)
+        return replace(_from_run(path, reference), origin=origin)
     if ":" not in reference:
         raise UsageError(
-            "neither a run folder nor a dotted path",
+            "neither a run folder, a model file nor a dotted path",
             where=reference,
-            hint="give the folder that `onnxpress train` wrote, or module:attribute, e.g. my_package.models:build",
+            hint="give the folder that `onnxpress train` wrote, a file ending in "
+            f"{', '.join(model_files.ENDINGS)}, a SavedModel folder, or module:attribute, e.g. my_package.models:build",
         )
-    return _from_dotted(reference, list(inputs), read_samples(samples) if samples else {})
+    return _from_dotted(reference, origin, arrays)
 
 
 def read_samples(path: Path) -> dict[str, Array]:
@@ -125,13 +183,14 @@ def _from_run(folder: Path, reference: str) -> Source:
     )
 
 
-def _from_dotted(reference: str, inputs: list[TensorSpec], samples: dict[str, Array]) -> Source:
+def _from_dotted(reference: str, origin: Origin, samples: dict[str, Array]) -> Source:
+    _seed()
     found = dotted.load(reference)
-    framework = framework_of(found)
     examples = None
-    if framework is None:
+    if framework_of(found) is None:
         if not callable(found):
             raise UsageError(f"this is {type(found).__name__}, not a model, a class or a factory", where=reference)
+        _seed()
         try:
             found = found()
         except TypeError as error:
@@ -142,22 +201,40 @@ def _from_dotted(reference: str, inputs: list[TensorSpec], samples: dict[str, Ar
             ) from error
         if isinstance(found, tuple) and len(found) == 2:
             found, examples = found
-        framework = framework_of(found)
-    if framework is None:
+    if framework_of(found) is None:
         raise UsageError(
-            f"it returned {type(found).__name__}, which is neither a torch.nn.Module nor a Keras model",
+            f"it returned {type(found).__name__}, which is no torch module, Keras model, tf.function or scikit-learn "
+            "estimator",
             where=reference,
             hint="return the model, or (model, example_inputs)",
         )
+    return _from_object(found, _model_name(reference), origin, samples, examples)
+
+
+def _from_object(found: Any, name: str, origin: Origin, samples: dict[str, Array], examples: Any = None) -> Source:
+    framework = framework_of(found)
+    if framework is None:
+        raise BadModel(f"it holds {type(found).__name__}, which is no model", where=origin.reference)
     return Source(
-        reference=reference,
-        name=_model_name(reference),
+        reference=origin.reference,
+        name=name,
         framework=framework,
         network=found,
         example_inputs=examples,
-        network_inputs=inputs or None,
+        network_inputs=list(origin.inputs) or None,
         samples=samples,
+        origin=origin,
     )
+
+
+def _seed() -> None:
+    """The same weights from an unseeded factory every time: export is deterministic, and a child builds the same."""
+    random.seed(_SEED)
+    np.random.seed(_SEED)
+    if "torch" in sys.modules:
+        sys.modules["torch"].manual_seed(_SEED)
+    if "tensorflow" in sys.modules:
+        sys.modules["tensorflow"].random.set_seed(_SEED)
 
 
 def framework_of(value: object) -> Framework | None:
@@ -166,8 +243,16 @@ def framework_of(value: object) -> Framework | None:
         module = ancestor.__module__
         if ancestor.__name__ == "Module" and module.startswith("torch.nn."):
             return "pytorch"
+        if ancestor.__name__ == "ExportedProgram" and module.startswith("torch."):
+            return "pytorch"
         if ancestor.__name__ == "Model" and (module.startswith("keras.") or module == "keras"):
             return "tensorflow"
+        if module.startswith("tensorflow.python.") and ancestor.__name__ in _TENSORFLOW:
+            return "tensorflow"
+        if ancestor.__name__ == "BaseEstimator" and module.startswith("sklearn."):
+            return "sklearn"
+        if ancestor.__name__ == "ModelProto" and module.startswith("onnx."):
+            return "onnx"
     return None
 
 

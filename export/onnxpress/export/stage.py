@@ -26,7 +26,7 @@ from onnxpress.core.manifest import Source as ManifestSource
 from onnxpress.core.optional import require
 from onnxpress.core.tensors import TensorSpec
 from onnxpress.core.version_folder import MODEL_FILE, staging
-from onnxpress.export import graph
+from onnxpress.export import child, graph, optimizers
 from onnxpress.export.compose import compose
 from onnxpress.export.conversion import Network
 from onnxpress.export.equivalence import page
@@ -36,6 +36,7 @@ from onnxpress.export.equivalence.measure import Measurement, measure
 from onnxpress.export.equivalence.preflight import repeatable
 from onnxpress.export.equivalence.reference import Reference
 from onnxpress.export.equivalence.report import Check, Report
+from onnxpress.export.networks import wrap
 from onnxpress.export.source import Source
 from onnxpress.serving.engine import Engine
 
@@ -68,7 +69,14 @@ class Prepared:
     checks: list[Check]
 
 
-def export(source: Source, *, repository: Path, name: str | None = None, provider: str = "cpu") -> Published:
+def export(
+    source: Source,
+    *,
+    repository: Path,
+    name: str | None = None,
+    provider: str = "cpu",
+    limits: child.Limits | None = None,
+) -> Published:
     """Convert, measure and publish `source` as the next version of model `name` in `repository`.
 
     Raises NotEquivalent when the export cannot be shown to say the same, BadModel when it cannot be converted;
@@ -77,9 +85,9 @@ def export(source: Source, *, repository: Path, name: str | None = None, provide
     with _step("asking the original"):
         prepared = prepare(source)
     with _step(f"converting ({prepared.network.converter})"):
-        proto, outputs = convert(prepared)
+        proto, outputs = convert(prepared, limits)
     with _step("measuring equivalence"):
-        measured = compare(prepared, proto, outputs, provider=provider)
+        measured, settings = compare(prepared, proto, outputs, provider=provider)
     if not measured.report.equivalent:
         raise NotEquivalent(
             f"the export is refused, nothing was published\n{measured.report}",
@@ -87,7 +95,7 @@ def export(source: Source, *, repository: Path, name: str | None = None, provide
             hint="the export differs from the original by more than rounding explains",
         )
     with _step("publishing"):
-        return _publish(prepared, proto, outputs, measured, repository, name or source.name)
+        return _publish(prepared, proto, outputs, measured, settings, repository, name or source.name)
 
 
 def prepare(source: Source) -> Prepared:
@@ -102,26 +110,16 @@ def prepare(source: Source) -> Prepared:
     return Prepared(source, network, reference, inputs, samples, chosen, checks)
 
 
-def wrap(source: Source) -> Network:
-    """The source's network behind the seam of its framework."""
-    if source.framework == "pytorch":
-        require("onnxscript", needed_by="exporting a torch module")
-        from onnxpress.export.from_torch import TorchNetwork
-
-        return TorchNetwork(source)
-    require("tf2onnx", needed_by="exporting a Keras model")
-    from onnxpress.export.from_keras import KerasNetwork
-
-    return KerasNetwork(source)
-
-
-def convert(prepared: Prepared) -> tuple[onnx.ModelProto, list[TensorSpec]]:
+def convert(prepared: Prepared, limits: child.Limits | None = None) -> tuple[onnx.ModelProto, list[TensorSpec]]:
     """The composed, tidied and checked graph, and the specs of its outputs with their named dimensions."""
     require("onnx", needed_by="exporting")
     import onnx
 
     source, network = prepared.source, prepared.network
-    proto = network.convert()
+    if source.origin is not None:
+        proto = child.convert(network, source.origin, limits or child.Limits())
+    else:  # an object handed over from Python: no other process can resolve it again
+        proto = network.convert()
     problems = graph.fixed_dimensions(proto, network.inputs)
     if problems:
         raise NotEquivalent(
@@ -148,18 +146,45 @@ def convert(prepared: Prepared) -> tuple[onnx.ModelProto, list[TensorSpec]]:
 
 def compare(
     prepared: Prepared, proto: onnx.ModelProto, outputs: list[TensorSpec], *, provider: str = "cpu"
-) -> Measurement:
-    """Measure the graph on every rung, with the engine that will serve it."""
+) -> tuple[Measurement, SessionSettings]:
+    """Measure the graph on every rung, with the engine that will serve it; also gives the settings to serve it with.
+
+    Where only the optimised graph is wrong, the runtime's guilty optimisers are found and switched off.
+    """
     content = proto.SerializeToString(deterministic=True)
-    rungs = {
-        label: Rung(Engine.load(content, provider=provider, settings=settings, self_test=False))
-        for label, settings in (
-            (f"{provider}, optimisations off", SessionSettings(optimization="none")),
-            (f"{provider}, as served", SessionSettings()),
-        )
-    }
+    known = {check.detail for check in prepared.checks}
     checks = [*prepared.checks, Check(name="dimensions", passed=True, detail="every named dimension varies")]
-    return measure(prepared.reference, rungs, prepared.cases, outputs, checks=checks, environment=environment(provider))
+    checks += [Check(name="conversion", passed=True, detail=n) for n in prepared.network.notes if n not in known]
+
+    def measured(settings: SessionSettings, notes: list[Check]) -> Measurement:
+        rungs = {
+            label: Rung(Engine.load(content, provider=provider, settings=chosen, self_test=False))
+            for label, chosen in (
+                (f"{provider}, optimisations off", SessionSettings(optimization="none")),
+                (f"{provider}, as served", settings),
+            )
+        }
+        return measure(
+            prepared.reference,
+            rungs,
+            prepared.cases,
+            outputs,
+            checks=[*checks, *notes],
+            environment=environment(provider),
+        )
+
+    settings = SessionSettings()
+    found = measured(settings, [])
+    plain, served = (rung.worst_multiple for rung in found.report.ladder)
+    if not plain <= found.report.limit or served <= found.report.limit:
+        return found, settings
+    with _step("looking for the optimiser that changes the answer"):
+        guilty = optimizers.guilty(content, prepared.cases, provider, found)
+    if not guilty:
+        return found, settings
+    settings = SessionSettings(disabled_optimizers=guilty)
+    note = f"the runtime's {', '.join(guilty)} changed the answer {served:,.0f} floors; served with it switched off"
+    return measured(settings, [Check(name="optimisers", passed=True, detail=note)]), settings
 
 
 def environment(provider: str) -> dict[str, str]:
@@ -221,6 +246,7 @@ def _publish(
     proto: onnx.ModelProto,
     outputs: list[TensorSpec],
     measured: Measurement,
+    settings: SessionSettings,
     repository: Path,
     name: str,
 ) -> Published:
@@ -240,6 +266,7 @@ def _publish(
             batch_safe=report.batch_safe,
             opset=next(opset.version for opset in proto.opset_import if opset.domain in ("", "ai.onnx")),
             ir_version=proto.ir_version,
+            session=settings,
             equivalence=EquivalenceSummary(
                 equivalent=report.equivalent,
                 worst_multiple=report.worst_multiple,

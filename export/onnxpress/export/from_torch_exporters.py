@@ -1,0 +1,135 @@
+"""torch's two ONNX exporters: `dynamo=True`, and the older TorchScript one for the few things that only it can do."""
+
+from __future__ import annotations
+
+import re
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from onnxpress.core.errors import BadModel, NotEquivalent
+from onnxpress.core.tensors import TensorSpec
+from onnxpress.export.conversion import OPSET, converter_talk
+from onnxpress.export.graph import rename_values
+
+if TYPE_CHECKING:
+    import onnx
+
+_SCOPES = "pkg.torch.onnx.name_scopes"
+_WRAPPER = "module."
+_BAKES = ("Converting a tensor to", "Iterating over a tensor", "torch.tensor results are registered as constants")
+
+
+def export_dynamo(
+    flat: Any, tensors: Sequence[Any], inputs: Sequence[TensorSpec], outputs: list[str]
+) -> onnx.ModelProto:
+    """torch.onnx.export(dynamo=True) of a `Flat` module, or of an ExportedProgram, with every named dimension dynamic.
+
+    Raises NotEquivalent where a dimension is fixed in forward, BadModel with torch's reason otherwise.
+    """
+    program = isinstance(flat, torch.export.ExportedProgram)
+    dynamic = tuple(
+        {axis: torch.export.Dim.DYNAMIC for axis, size in enumerate(spec.shape) if isinstance(size, str)}
+        for spec in inputs
+    )
+    with converter_talk() as talk:
+        try:
+            exported = torch.onnx.export(
+                flat,
+                () if program else tuple(tensors),
+                dynamo=True,
+                opset_version=OPSET,
+                dynamic_shapes=None if program else {"tensors": dynamic},
+                input_names=[spec.name for spec in inputs],
+                output_names=outputs,
+                external_data=False,
+                verbose=False,
+            )
+        except Exception as error:
+            raise _explain(error, inputs) from error
+    if exported is None:
+        raise BadModel("torch.onnx.export returned nothing", hint=talk.tail() or None)
+    proto: onnx.ModelProto = exported.model_proto
+    return proto if program else _unwrapped(proto)
+
+
+def export_torchscript(
+    flat: Any, tensors: Sequence[Any], inputs: Sequence[TensorSpec], outputs: list[str], folder: Path
+) -> onnx.ModelProto:
+    """torch.onnx.export(dynamo=False). Raises BadModel where tracing took a value of the example as a constant.
+
+    This exporter follows one path through forward and says so in a warning only; such a warning about the user's own
+    code is an error here, as the path not taken may be one that no measured input takes either.
+    """
+    import onnx
+
+    path = folder / "torchscript.onnx"
+    axes = {spec.name: {a: size for a, size in enumerate(spec.shape) if isinstance(size, str)} for spec in inputs}
+    own = str(Path(torch.__file__).parent)
+    with converter_talk(), warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        try:
+            torch.onnx.export(
+                flat,
+                tuple(tensors),
+                str(path),
+                dynamo=False,
+                opset_version=OPSET,
+                dynamic_axes=axes,
+                input_names=[spec.name for spec in inputs],
+                output_names=outputs,
+            )
+        except Exception as error:
+            raise BadModel(f"the TorchScript exporter cannot convert it: {_first_line(str(error))}") from error
+    for warning in caught:
+        text = str(warning.message)
+        if text.startswith(_BAKES) and not warning.filename.startswith(own):
+            place = f"{Path(warning.filename).name}:{warning.lineno}"
+            raise BadModel(f"the TorchScript exporter would fix a value of the example in the graph: {text} ({place})")
+    return _unwrapped(onnx.load(str(path)))
+
+
+def _unwrapped(proto: onnx.ModelProto) -> onnx.ModelProto:
+    """Layers and weights under the author's names, without the wrapper's `module.`."""
+    taken = {value.name for value in (*proto.graph.input, *proto.graph.output)}
+    taken |= {name for node in proto.graph.node for name in node.output} | {v.name for v in proto.graph.initializer}
+    renames = {}
+    for value in proto.graph.initializer:
+        short = value.name.removeprefix(_WRAPPER)
+        if short != value.name and short not in taken:
+            renames[value.name] = short
+    rename_values(proto.graph, renames)
+    for node in proto.graph.node:
+        for entry in node.metadata_props:
+            if entry.key == _SCOPES:
+                entry.value = re.sub(r"'module(?:\.([^']*))?'", lambda match: f"'{match[1] or ''}'", entry.value)
+    return proto
+
+
+def _explain(error: Exception, inputs: Sequence[TensorSpec]) -> Exception:
+    chain: list[str] = []
+    cause: BaseException | None = error
+    while cause is not None:
+        chain.append(str(cause))
+        cause = cause.__cause__ or cause.__context__
+    text = "\n".join(chain)
+    if "marked dynamic" in text or "Constraints violated" in text or "specialized" in text:
+        names = ", ".join(sorted({name for spec in inputs for name in spec.named_dimensions}))
+        return NotEquivalent(
+            f"the module works at one size only: a dimension that should vary ({names}) is fixed in forward",
+            hint="replace sizes written into the code (reshape(4, -1), torch.zeros(4, ...)) by x.shape[0] or -1; "
+            "torch.export says: " + _first_line(text, "specialized", "marked dynamic", "Constraints violated"),
+        )
+    said = next((line for line in map(_first_line, reversed(chain)) if line != "no reason given"), type(error).__name__)
+    return BadModel(f"torch.onnx.export cannot convert it: {said}", hint="run with --debug for all")
+
+
+def _first_line(text: str, *needles: str) -> str:
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    for line in lines:
+        if any(needle in line for needle in needles):
+            return line
+    return lines[0] if lines else "no reason given"

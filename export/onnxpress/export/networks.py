@@ -1,0 +1,38 @@
+"""Which Network stands behind which source."""
+
+from __future__ import annotations
+
+from onnxpress.core.optional import require
+from onnxpress.export.conversion import Network
+from onnxpress.export.source import Source
+
+
+def wrap(source: Source) -> Network:
+    """The source's network behind the seam of its framework. Raises MissingExtra where its converter is absent."""
+    if source.framework == "pytorch":
+        require("onnxscript", needed_by="exporting a torch module")
+        from onnxpress.export.from_torch import TorchNetwork
+        from onnxpress.export.from_torch_program import ProgramNetwork, is_program
+
+        return ProgramNetwork(source) if is_program(source.network) else TorchNetwork(source)
+    if source.framework == "sklearn":
+        require("skl2onnx", needed_by="exporting a scikit-learn estimator")
+        from onnxpress.export.from_sklearn import SklearnNetwork
+
+        return SklearnNetwork(source)
+    if source.framework == "onnx":
+        require("onnx", needed_by="publishing an .onnx file")
+        from onnxpress.export.from_onnx import ComparedNetwork, OnnxNetwork
+
+        file = OnnxNetwork(source)
+        return file if source.against is None else ComparedNetwork(file, wrap(source.against))
+    require("tf2onnx", needed_by="exporting a Keras or TensorFlow model")
+    import keras
+
+    if isinstance(source.network, keras.Model):
+        from onnxpress.export.from_keras import KerasNetwork
+
+        return KerasNetwork(source)
+    from onnxpress.export.from_tensorflow import FunctionNetwork
+
+    return FunctionNetwork(source)

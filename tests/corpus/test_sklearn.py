@@ -1,0 +1,19 @@
+"""Every scikit-learn estimator of the corpus is published equal to its original, or refused with its reason."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("sklearn")
+pytest.importorskip("skl2onnx")
+
+from tests.corpus.check import check
+from tests.corpus.expected import Entry
+from tests.corpus.sklearn_models import corpus
+
+
+@pytest.mark.parametrize("entry", corpus.entries, ids=lambda entry: entry.name)
+def test_as_expected(entry: Entry, tmp_path: Path) -> None:
+    check(entry, "sklearn", tmp_path)

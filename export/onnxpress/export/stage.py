@@ -29,6 +29,7 @@ from onnxpress.core.version_folder import MODEL_FILE, staging
 from onnxpress.export import child, graph, optimizers
 from onnxpress.export.compose import compose
 from onnxpress.export.conversion import Network
+from onnxpress.export.equivalence import page
 from onnxpress.export.equivalence import report as reports
 from onnxpress.export.equivalence.inputs import Case, cases, generate
 from onnxpress.export.equivalence.measure import Measurement, measure
@@ -253,6 +254,7 @@ def _publish(
     with staging(repository, name) as draft:
         (draft.folder / MODEL_FILE).write_bytes(proto.SerializeToString(deterministic=True))
         (draft.folder / reports.FILE_NAME).write_bytes(reports.encode(report))
+        (draft.folder / page.FILE_NAME).write_text(page.render(report, name=name, source=source.reference))
         goldens.write(draft.folder / goldens.FILE_NAME, measured.goldens)
         manifest = Manifest(
             name=name,

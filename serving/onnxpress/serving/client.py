@@ -45,9 +45,15 @@ class Remote:
         self._url = url.rstrip("/").removesuffix("/infer")
         if "/v2/models/" not in self._url:
             raise UsageError(f"{url!r} names no model", hint="for example http://127.0.0.1:8000/v2/models/NAME")
+        self._specs: list[TensorSpec] | None = None
 
     def inputs(self) -> list[TensorSpec]:
         """What the model takes, by its metadata."""
+        if self._specs is None:
+            self._specs = self._described()
+        return self._specs
+
+    def _described(self) -> list[TensorSpec]:
         described = self._ask("", None)
         return [
             TensorSpec(

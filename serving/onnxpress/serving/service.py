@@ -13,10 +13,10 @@ from onnxpress.serving.protocol.errors import Refusal
 from onnxpress.serving.repository import Repository, Served
 from onnxpress.serving.routes import v1, v2
 from onnxpress.serving.routes.call import Call
-from onnxpress.serving.tokens import Tokens
 
 if TYPE_CHECKING:
     from onnxpress.serving.keeper import Keeper
+    from onnxpress.serving.tokens import Tokens
 
 _JSON_LENGTH = b"inference-header-content-length"
 _ENCODING, _ACCEPTED, _AUTHORIZATION = b"content-encoding", b"accept-encoding", b"authorization"

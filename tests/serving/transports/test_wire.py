@@ -125,6 +125,15 @@ def test_a_client_that_expects_to_be_told_is_told(client: Client) -> None:
     assert client.reply().status == 200
 
 
+def test_nobody_is_told_to_go_on_before_the_earlier_answers(client: Client) -> None:
+    later = request("POST", TARGET, infer_body([[9, 0, 0]]), ["expect: 100-continue"])
+    cut = later.index(b"\r\n\r\n") + 4
+    client.send(request("POST", TARGET, ROW) + later[:cut])
+    assert sums(client.reply().body) == [6, 6]
+    client.send(later[cut:])
+    assert sums(client.reply().body) == [9, 9]
+
+
 def test_other_expectations_are_refused(server: Running) -> None:
     assert ask(server.port, "POST", TARGET, ROW, ["expect: magic"]).status == 417
 

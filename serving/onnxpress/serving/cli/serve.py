@@ -94,7 +94,6 @@ def serve(
     from onnxpress.serving.engine.threads import available_cpus
     from onnxpress.serving.repository import Repository
     from onnxpress.serving.service import Guarded, Service
-    from onnxpress.serving.tokens import Tokens
     from onnxpress.serving.transports import http, lifetime
     from onnxpress.serving.transports.listening import Address
 
@@ -117,11 +116,12 @@ def serve(
             _say(repository)
 
     limits = http.Limits(max_body=max_body, grace_seconds=grace)
-    service = (
-        Service(repository, max_body=max_body, compress_from=compress_from)
-        if tokens is None
-        else Guarded(repository, Tokens(tokens), max_body=max_body, compress_from=compress_from)
-    )
+    if tokens is None:
+        service = Service(repository, max_body=max_body, compress_from=compress_from)
+    else:
+        from onnxpress.serving.tokens import Tokens
+
+        service = Guarded(repository, Tokens(tokens), max_body=max_body, compress_from=compress_from)
     main = lifetime.run(
         service,
         address=Address(host=host, port=port, unix=unix, certificate=tls_certificate, key=tls_key),

@@ -222,7 +222,7 @@ class Connection(asyncio.Protocol):
         if self._hosts != 1 and self._parser.get_http_version() == "1.1":
             # Two readers of such a request could take it for two different sites (RFC 9112, 3.2).
             self._refuse(400, f"a request must have one Host header; this one has {self._hosts}")
-        elif self._expects:
+        elif self._expects and not self.owed:  # else it would be taken for the answer to an earlier request
             self.transport.write(_CONTINUE)
 
     def on_body(self, part: bytes) -> None:
@@ -320,7 +320,7 @@ class Connection(asyncio.Protocol):
             if waited > limits.request_seconds:
                 self.transport.abort()
         elif self._parsing or self._head is not None:
-            if waited > limits.request_seconds:
+            if waited > limits.request_seconds and not self._pipeline_full:  # then it is we who do not read
                 self._head = None
                 self._refuse(408, f"the request did not arrive within {limits.request_seconds} seconds")
         elif not self.owed and waited > limits.idle_seconds:

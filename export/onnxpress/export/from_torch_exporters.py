@@ -68,7 +68,8 @@ def export_torchscript(
 ) -> onnx.ModelProto:
     """torch.onnx.export(dynamo=False). Raises BadModel where tracing took a value of the example as a constant.
 
-    This exporter follows one path through forward and says so in a warning only; such a warning is an error here, as the path not taken may be one that no measured input takes either.
+    This exporter follows one path through forward and says so in a warning only; such a warning is an error here, as
+    the path not taken may be one that no measured input takes either.
     """
     import onnx
 

@@ -375,6 +375,27 @@ def branch_on_values():
     return given(Forward(lambda _, x: x * 2 if x.sum() > 0 else x - 1), rows(4))
 
 
+@refused("data-dependent")
+def branch_that_no_measured_input_takes():
+    """The TorchScript exporter would leave the branch out, and every comparison would be equal."""
+    return given(Forward(lambda _, x: x if x.abs().max() < 1e9 else x * 0), rows(4))
+
+
+@refused("cannot convert")
+def plain_rnn_with_a_branch_on_values():
+    class Branches(Recurrent):
+        def forward(self, x):
+            y = super().forward(x)
+            return y if float(y.abs().max()) < 1e9 else y * 0
+
+    return described(Branches(nn.RNN), "x:float32[batch,time,4]")
+
+
+@refused("cannot convert|NOT equivalent")
+def numbers_taken_out_through_numpy():
+    return given(Forward(lambda _, x: x + torch.from_numpy(np.sort(x.numpy(), axis=1))), rows(4))
+
+
 @refused("NOT equivalent|one size only")
 def branch_on_the_batch_size():
     return given(Forward(lambda _, x: x * 2 if x.shape[0] > 6 else x - 1), rows(4))

@@ -111,6 +111,11 @@ def test_the_child_converts_the_very_weights_that_were_asked(nets: Path) -> None
     assert export("child_nets.py:unseeded", nets).report.equivalent
 
 
+def test_an_unseeded_factory_gives_the_same_bytes_every_time(nets: Path) -> None:
+    first, second = (export("child_nets.py:unseeded", nets).folder / "model.onnx" for _ in range(2))
+    assert first.read_bytes() == second.read_bytes()
+
+
 def test_an_instance_made_at_import_has_its_weights_carried_over(nets: Path) -> None:
     np.savez(nets.parent / "rows.npz", input=np.ones((3, 4), np.float32))
     source = resolve("child_nets.py:INSTANCE", samples=nets.parent / "rows.npz")

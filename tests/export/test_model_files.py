@@ -12,6 +12,7 @@ from click.testing import CliRunner
 from onnxpress.core.errors import BadModel, NotEquivalent, UsageError
 from onnxpress.export import stage
 from onnxpress.export.source import resolve
+from onnxpress.serving.engine import Engine
 
 ROWS = np.random.default_rng(0).standard_normal((6, 4)).astype(np.float32)
 
@@ -54,6 +55,26 @@ class TestPrograms:
         )
         with pytest.raises(NotEquivalent, match=r"axis 0 \(batch\) fixed at 6"):
             stage.export(resolve(str(tmp_path / "f.pt2")), repository=tmp_path / "models")
+
+    @pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning", "ignore:.*torch.jit:FutureWarning")
+    def test_a_torchscript_file_is_exported_as_legacy_with_its_branches(self, tmp_path: Path) -> None:
+        torch = pytest.importorskip("torch")
+
+        class Branches(torch.nn.Module):
+            def forward(self, x):
+                if bool(x.sum() > 0):
+                    return x * 2
+                return x - 1
+
+        torch.jit.save(torch.jit.script(Branches()), tmp_path / "old.pt")
+        np.savez(tmp_path / "rows.npz", x=ROWS)
+        source = resolve(str(tmp_path / "old.pt"), samples=tmp_path / "rows.npz")
+        published = stage.export(source, repository=tmp_path / "models")
+        assert "TorchScript" in published.manifest.source.converter
+        assert any("legacy" in check.detail for check in published.report.checks)
+        engine = Engine.load(published.folder / "model.onnx")
+        for value, expected in ((1.0, 2.0), (-1.0, -2.0)):
+            assert engine.run({"x": np.full((1, 4), value, np.float32)})["output"][0, 0] == expected
 
     def test_a_state_dict_is_no_model(self, tmp_path: Path) -> None:
         torch = pytest.importorskip("torch")

@@ -20,7 +20,14 @@ if TYPE_CHECKING:
 
 _SCOPES = "pkg.torch.onnx.name_scopes"
 _WRAPPER = "module."
-_BAKES = ("Converting a tensor to", "Iterating over a tensor", "torch.tensor results are registered as constants")
+_BAKES = (
+    "Converting a tensor to",
+    "Iterating over a tensor",
+    "Using len to get tensor shape",
+    "torch.tensor results are registered as constants",
+)
+_CHECKS_SIZES_ONLY = str(Path("nn", "modules", "rnn.py"))
+"""the part of torch whose own such warnings are about checks of its arguments' sizes"""
 
 
 def export_dynamo(
@@ -61,14 +68,14 @@ def export_torchscript(
 ) -> onnx.ModelProto:
     """torch.onnx.export(dynamo=False). Raises BadModel where tracing took a value of the example as a constant.
 
-    This exporter follows one path through forward and says so in a warning only; such a warning about the user's own
-    code is an error here, as the path not taken may be one that no measured input takes either.
+    This exporter follows one path through forward and says so in a warning only; such a warning is an error here, as
+    the path not taken may be one that no measured input takes either.
     """
     import onnx
 
     path = folder / "torchscript.onnx"
     axes = {spec.name: {a: size for a, size in enumerate(spec.shape) if isinstance(size, str)} for spec in inputs}
-    own = str(Path(torch.__file__).parent)
+    own = str(Path(torch.__file__).parent / _CHECKS_SIZES_ONLY)
     with converter_talk(), warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         try:
@@ -86,7 +93,7 @@ def export_torchscript(
             raise BadModel(f"the TorchScript exporter cannot convert it: {_first_line(str(error))}") from error
     for warning in caught:
         text = str(warning.message)
-        if text.startswith(_BAKES) and not warning.filename.startswith(own):
+        if text.startswith(_BAKES) and warning.filename != own:
             place = f"{Path(warning.filename).name}:{warning.lineno}"
             raise BadModel(f"the TorchScript exporter would fix a value of the example in the graph: {text} ({place})")
     return _unwrapped(onnx.load(str(path)))

@@ -96,7 +96,7 @@ def test_it_exports_from_there_and_answers(repository: Path, framework: str) -> 
         ("training.missing:build", 2, "no module"),
         ("training.nets:NeedsArguments", 2, "without arguments"),
         ("training.layers:WIDTH", 2, "int"),
-        ("nowhere", 2, "neither a run folder nor a dotted path"),
+        ("nowhere", 2, "neither a run folder, a model file nor a dotted path"),
     ],
 )
 def test_what_cannot_be_exported_is_one_clear_error_and_leaves_nothing(

@@ -36,11 +36,14 @@ def test_the_namespace_has_no_init() -> None:
 
 
 @pytest.mark.parametrize("portion", PORTIONS)
-def test_each_portion_is_typed_and_its_init_is_a_docstring(portion: str) -> None:
+def test_each_portion_is_typed_and_its_init_imports_nothing_of_ours(portion: str) -> None:
+    """A docstring, and at most names that are imported on use: `from onnxpress.export import measure`."""
     folder = ROOT / portion / "onnxpress" / portion
     assert (folder / "py.typed").read_bytes() == b""
     body = ast.parse((folder / "__init__.py").read_text()).body
-    assert len(body) == 1
+    later = [node for node in body[1:] if not (isinstance(node, ast.FunctionDef) and node.name == "__getattr__")]
+    plain = [node for node in later if isinstance(node, ast.Assign) or ast.unparse(node) == "from typing import Any"]
+    assert later == plain
     assert ast.get_docstring(ast.Module(body, [])) is not None
     assert [path.name for path in (ROOT / portion / "onnxpress").iterdir() if path.is_dir()] == [portion]
 

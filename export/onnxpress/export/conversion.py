@@ -47,7 +47,16 @@ def refuse_other_truth(reference: dict[str, Array], truth: dict[str, Array]) -> 
             raise TruthUnavailable(f"in float64 the output {name!r} is another one, not the same more precisely")
 
 
-class Network(Protocol):
+class Answering(Protocol):
+    """What can be asked in two precisions: a framework's network, or a user's own functions."""
+
+    inputs: list[TensorSpec]
+
+    def run(self, feeds: dict[str, Array], precision: Precision) -> dict[str, Array]:
+        """Its own answer; float inputs and weights in `precision`. Raises TruthUnavailable for float64."""
+
+
+class Network(Answering, Protocol):
     """A framework's network, ready to be converted and to be asked. One implementation for each kind of source.
 
     The caller's own model is never touched: implementations work on a copy, in inference mode.
@@ -55,13 +64,9 @@ class Network(Protocol):
 
     framework_version: str
     converter: str
-    inputs: list[TensorSpec]
     output_names: list[str]
     notes: list[str]
     """what was put right on the way, for the report"""
-
-    def run(self, feeds: dict[str, Array], precision: Precision) -> dict[str, Array]:
-        """The network's own answer; float inputs and weights in `precision`. Raises TruthUnavailable for float64."""
 
     def random_layer(self, feeds: dict[str, Array]) -> str:
         """The first layer whose output differs between two runs on the same input; the network itself if unknown."""

@@ -106,7 +106,7 @@ def prepare(source: Source) -> Prepared:
     reference = Reference(network, source.processing, inputs)
     chosen = cases(inputs, samples)
     checks = [Check(name="inference mode", passed=True, detail=note) for note in network.notes]
-    checks.append(repeatable(reference, chosen))
+    checks.append(repeatable(reference, network, chosen))
     return Prepared(source, network, reference, inputs, samples, chosen, checks)
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from onnxpress.core.errors import NotEquivalent
+from onnxpress.export.conversion import Network
 from onnxpress.export.equivalence.inputs import Case
 from onnxpress.export.equivalence.reference import Reference
 from onnxpress.export.equivalence.report import Check
@@ -15,12 +16,12 @@ from onnxpress.export.equivalence.report import Check
 Array = np.ndarray[Any, np.dtype[Any]]
 
 
-def repeatable(reference: Reference, cases: Sequence[Case]) -> Check:
+def repeatable(reference: Reference, network: Network, cases: Sequence[Case]) -> Check:
     """Ask twice at once, and again after other inputs. Raises NotEquivalent naming the random layer, or the state."""
     case, other = cases[0], cases[-1]
     first = reference.run(case.feeds)
     if not _same(first, reference.run(case.feeds)):
-        layer = reference.network.random_layer(reference.network_feeds(case.feeds))
+        layer = network.random_layer(reference.network_feeds(case.feeds))
         raise NotEquivalent(
             f"the model is random: two runs on the same input differ, first in {layer}",
             hint="keep sampling and dropout out of inference: training=False, F.dropout(x, p, self.training)",

@@ -8,7 +8,7 @@ import numpy as np
 
 from onnxpress.core.processing import Processing, apply
 from onnxpress.core.tensors import TensorSpec
-from onnxpress.export.conversion import Network, Precision
+from onnxpress.export.conversion import Answering, Precision
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -16,7 +16,7 @@ Array = np.ndarray[Any, np.dtype[Any]]
 class Reference:
     """Raw inputs → every tensor of the pipeline by name: the network's outputs and each processing step's."""
 
-    def __init__(self, network: Network, processing: Processing, inputs: list[TensorSpec]) -> None:
+    def __init__(self, network: Answering, processing: Processing, inputs: list[TensorSpec]) -> None:
         self.network, self.processing, self.inputs = network, processing, inputs
 
     def run(self, feeds: dict[str, Array], precision: Precision = "float32") -> dict[str, Array]:

@@ -1,0 +1,102 @@
+"""`from onnxpress.export import measure`: the measurement for a user's own test, on any two things that answer inputs.
+
+report = measure(original, "model.onnx", inputs=["x:float32[batch,30]"], samples={"x": rows})
+assert report.equivalent, report
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from onnxpress.core.errors import UsageError
+from onnxpress.core.processing import Processing
+from onnxpress.core.tensors import TensorSpec, parse_spec
+from onnxpress.export.conversion import Precision, TruthUnavailable
+from onnxpress.export.equivalence.inputs import cases
+from onnxpress.export.equivalence.measure import LIMIT, Runnable
+from onnxpress.export.equivalence.measure import measure as measure_rungs
+from onnxpress.export.equivalence.reference import Reference
+from onnxpress.export.equivalence.report import Report
+from onnxpress.serving.engine import Engine
+
+Array = np.ndarray[Any, np.dtype[Any]]
+Answers = Mapping[str, Array]
+Function = Callable[..., Answers]
+
+
+def measure(
+    original: Function,
+    export: str | Path | bytes | Function,
+    *,
+    inputs: Sequence[str | TensorSpec],
+    samples: Mapping[str, Array] | None = None,
+    truth: Function | None = None,
+    limit: float = LIMIT,
+) -> Report:
+    """Compare `export` with `original` on samples, generated inputs and edge cases; see Report.
+
+    `original` and `truth` are called with one numpy array for each input, by name, and return output name → array.
+    `truth` gets its float inputs in float64 and must compute in it; without it the noise floor is how far the
+    original's answer moves when its inputs move by one unit in the last place. `export` is an `.onnx` file, its bytes,
+    or another such function. `inputs` are written `x:float32[batch,30]`; `samples` hold real rows by input name.
+
+    Raises UsageError where the two have different outputs or the specifications cannot be read, BadModel where the
+    graph cannot be loaded.
+    """
+    specs = [parse_spec(spec) if isinstance(spec, str) else spec for spec in inputs]
+    chosen = cases(specs, dict(samples or {}))
+    functions = _Functions(original, truth, specs)
+    candidate: Runnable = _Function(export) if callable(export) else _engine(export)
+    expected = functions.run(chosen[0].feeds, "float32")
+    found = candidate.run(chosen[0].feeds)
+    if expected.keys() != found.keys():
+        raise UsageError(f"the original answers {', '.join(expected)}; the export {', '.join(found)}")
+    outputs = [_observed(name, value) for name, value in expected.items()]
+    reference = Reference(functions, Processing(), specs)
+    return measure_rungs(reference, {"export": candidate}, chosen, outputs, limit=limit).report
+
+
+class _Functions:
+    """The original and the truth as one thing that is asked in two precisions."""
+
+    def __init__(self, original: Function, truth: Function | None, inputs: list[TensorSpec]) -> None:
+        self._original, self._truth, self.inputs = original, truth, inputs
+
+    def run(self, feeds: dict[str, Array], precision: Precision) -> dict[str, Array]:
+        if precision == "float32":
+            return _arrays(self._original, feeds)
+        if self._truth is None:
+            raise TruthUnavailable("no function that computes in float64 was given")
+        return _arrays(self._truth, feeds)
+
+
+class _Function:
+    def __init__(self, function: Function) -> None:
+        self._function = function
+
+    def run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
+        return _arrays(self._function, feeds)
+
+
+def _engine(export: str | Path | bytes) -> Engine:
+    return Engine.load(export if isinstance(export, bytes) else Path(export), self_test=False)
+
+
+def _arrays(function: Function, feeds: Mapping[str, Array]) -> dict[str, Array]:
+    # A copy for each call: a function may write into its inputs.
+    answers = function(**{name: np.array(value) for name, value in feeds.items()})
+    if not isinstance(answers, Mapping):
+        name = getattr(function, "__name__", type(function).__name__)
+        raise UsageError(f"{name} returned {type(answers).__name__}", hint="return output name → array")
+    return {name: np.asarray(value) for name, value in answers.items()}
+
+
+def _observed(name: str, value: Array) -> TensorSpec:
+    """Whether rows answer alone as in a batch is judged where the first axis is the batch; case 0 has one row."""
+    dtype = "string" if value.dtype.kind in "UO" else str(value.dtype)
+    shape: tuple[int | str, ...] = tuple(value.shape)
+    return TensorSpec(name=name, dtype=dtype, shape=("batch", *shape[1:]) if shape[:1] == (1,) else shape)

@@ -8,7 +8,7 @@ from pathlib import Path
 from tests.serving.harness import Client, ask, infer_body, request, serving
 from tests.serving.onnx_models import lookup, plain, publish_affine
 
-LINE = re.compile(r'([a-z_]+)(?:\{((?:[a-z]+="(?:[^"\\\n]|\\.)*",?)*)\})? (-?[0-9.e+]+)')
+LINE = re.compile(r'([a-z_]+)(?:\{((?:[a-z]+="(?:[^"\\\n]|\\.)*",?)*)\})? (-?[0-9.]+(?:e[+-]?[0-9]+)?)')
 
 
 def read(text: str) -> dict[str, float]:

@@ -8,7 +8,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from onnxpress.training.fitting import Array
+from onnxpress.training.losses import Array
 
 
 def load(network: keras.Model, path: Path) -> None:

@@ -54,7 +54,7 @@ class CnnLstmAttention(
     dropout: _Rate = 0.3
     dense_dropouts: tuple[_Rate, ...] = (0.3, 0.2)
     epsilon: Annotated[float, msgspec.Meta(gt=0)] = 1e-3
-    momentum: _Rate = 0.99
+    momentum: _Rate = 0.9
     """share of the old statistics that batch norm keeps at each step, as Keras counts it"""
 
     def __post_init__(self) -> None:

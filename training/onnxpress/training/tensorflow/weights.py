@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import keras
@@ -20,16 +20,24 @@ def read(network: keras.Model) -> dict[str, dict[str, Array]]:
     """Layer name → role → array."""
     return {
         layer.name: {role: np.asarray(variable) for role, variable in _variables(layer).items()}
-        for layer in network.layers
-        if _variables(layer)
+        for layer in _layers(network)
     }
 
 
 def write(network: keras.Model, layers: Mapping[str, Mapping[str, Array]]) -> None:
     """Put weights of the same names, roles and shapes into `network`."""
-    for layer in network.layers:
+    for layer in _layers(network):
         for role, variable in _variables(layer).items():
             variable.assign(layers[layer.name][role])
+
+
+def _layers(network: keras.Model) -> Iterator[keras.Layer]:
+    """Every layer that has weights, those of the models inside too."""
+    for layer in network.layers:
+        if isinstance(layer, keras.Model):
+            yield from _layers(layer)
+        elif _variables(layer):
+            yield layer
 
 
 def _variables(layer: keras.Layer) -> dict[str, keras.Variable]:

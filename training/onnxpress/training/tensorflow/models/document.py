@@ -15,7 +15,7 @@ from onnxpress.training.tensorflow import weights
 _HIDDEN_TOKEN = -1e9  # added to the score of a token that is padding
 
 
-class Positions(layers.Layer):  # type: ignore[misc]  # keras's layers are untyped
+class Positions(layers.Layer):
     """The first rows of a table of vectors, as many as the sequence is long; (batch, sequence) → (sequence, width)."""
 
     def __init__(self, size: int, width: int, *, name: str) -> None:
@@ -32,7 +32,7 @@ class Positions(layers.Layer):  # type: ignore[misc]  # keras's layers are untyp
         return shape[1], self._shape[1]
 
 
-class Type(layers.Layer):  # type: ignore[misc]  # keras's layers are untyped
+class Type(layers.Layer):
     """The vector that BERT adds to every token of a first text."""
 
     def __init__(self, width: int, *, name: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Callable
 from pathlib import Path
@@ -9,20 +10,23 @@ from typing import Any
 
 import numpy as np
 import pytest
+from tests.training.network_cases import CASES, Array, Case
 
 from onnxpress.core.tensors import TensorSpec
 from onnxpress.training import port
-from tests.training.network_cases import CASES, Array, Case
 
-pytestmark = [pytest.mark.torch, pytest.mark.tensorflow]
-torch = pytest.importorskip("torch")
-keras = pytest.importorskip("keras")
+pytest.importorskip("torch")
+pytest.importorskip("tensorflow")
+
+import keras
+import torch
 
 from onnxpress.training.pytorch import fit as torch_fit
 from onnxpress.training.pytorch import weights as torch_weights
 from onnxpress.training.tensorflow import fit as keras_fit
 from onnxpress.training.tensorflow import weights as keras_weights
 
+pytestmark = [pytest.mark.torch, pytest.mark.tensorflow]
 each_network = pytest.mark.parametrize("case", [pytest.param(case, id=name) for name, case in CASES.items()])
 
 
@@ -110,6 +114,10 @@ def test_weights_go_there_and_back_unchanged(case: Case) -> None:
             assert np.array_equal(array, first[name][role]), (name, role)
 
 
+def in_double(network: Any) -> Any:
+    return copy.deepcopy(network).double()
+
+
 @each_network
 @pytest.mark.parametrize("framework", ["pytorch", "tensorflow"])
 def test_torch_keras_and_onnx_answer_alike(case: Case, framework: str, tmp_path: Path) -> None:
@@ -138,18 +146,12 @@ def test_torch_keras_and_onnx_answer_alike(case: Case, framework: str, tmp_path:
             export,
             inputs=case.inputs,
             samples=case.samples(20),
-            truth=torch_answer(case_in_double(source), case, "answer"),
+            truth=torch_answer(in_double(source), case, "answer"),
         )
         for export in (keras_answer(target, case, "answer"), published.folder / "model.onnx")
     ]
     for report in reports:
         assert report.equivalent, report
-
-
-def case_in_double(network: Any) -> Any:
-    import copy
-
-    return copy.deepcopy(network).double()
 
 
 def test_the_second_bias_of_an_lstm_is_added_to_the_first() -> None:

@@ -1,4 +1,4 @@
-"""The document classifier in PyTorch: a vector, or an encoder's of tokens, then dense layers. Read beside the Keras one."""
+"""The document classifier in PyTorch: vectors, or an encoder's, then dense layers. Read beside the Keras one."""
 
 from __future__ import annotations
 

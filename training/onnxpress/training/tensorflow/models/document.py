@@ -1,4 +1,4 @@
-"""The document classifier in Keras: a vector, or an encoder's of tokens, then dense layers. Read beside the PyTorch one."""
+"""The document classifier in Keras: vectors, or an encoder's, then dense layers. Read beside the PyTorch one."""
 
 from __future__ import annotations
 

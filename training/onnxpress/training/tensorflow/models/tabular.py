@@ -30,4 +30,4 @@ def build(width: int, embeddings: list[list[int]], hidden: list[int], dropout: f
         x = layers.ReLU(name=f"relu_{number}")(x)
         x = layers.Dropout(dropout, name=f"dropout_{number}")(x)
     logits = dense(outputs, name="logits")(x)
-    return keras.Model(inputs, logits, name="tabular")
+    return keras.Model(inputs if len(inputs) > 1 else inputs[0], logits, name="tabular")

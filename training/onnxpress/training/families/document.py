@@ -14,7 +14,7 @@ from onnxpress.core.errors import BadData
 from onnxpress.core.optional import require
 from onnxpress.core.processing import Step
 from onnxpress.core.tensors import Domain, TensorSpec
-from onnxpress.training import encoders
+from onnxpress.training import pretrained
 from onnxpress.training.data.table import Array, Reading, Table
 from onnxpress.training.families import classification
 from onnxpress.training.families.prepared import Outcome, Predict, Prepared
@@ -98,8 +98,8 @@ class Document(
         assert self.text is not None
         assert self.encoder is not None
         tokenizers = require("tokenizers", needed_by="reading text into tokens")
-        shape = encoders.shape(self.encoder)
-        tokenizer = tokenizers.Tokenizer.from_file(str(encoders.folder(self.encoder) / "tokenizer.json"))
+        sizes = pretrained.settings(self.encoder)
+        tokenizer = tokenizers.Tokenizer.from_file(str(pretrained.folder(self.encoder) / "tokenizer.json"))
         tokenizer.enable_truncation(self.tokens)
         tokenizer.enable_padding()
         found = tokenizer.encode_batch(table.columns[self.text].tolist())
@@ -113,11 +113,11 @@ class Document(
                 name="input_ids",
                 dtype="int64",
                 shape=dimensions,
-                domain=Domain(low=0, high=shape.vocabulary - 1),
+                domain=Domain(low=0, high=sizes["vocabulary"] - 1),
             ),
             TensorSpec(name="attention_mask", dtype="int64", shape=dimensions, domain=Domain(low=1, high=1)),
         ]
-        return raw, specs, shape.width
+        return raw, specs, sizes["width"]
 
     def finish(self, prepared: Prepared, predict: Predict, *, title: str) -> Outcome:
         """Probabilities, label and confidence, measured on the held-out rows."""

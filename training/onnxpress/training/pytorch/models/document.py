@@ -1,99 +1,48 @@
-"""The document classifier in PyTorch. Read beside the Keras one."""
+"""The document classifier in PyTorch: vectors, or an encoder's, then dense layers. Read beside the Keras one."""
 
 from __future__ import annotations
 
-import math
+from collections import OrderedDict
 
-import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
-from onnxpress.training import encoders
-from onnxpress.training.encoders import Shape
+from onnxpress.core.errors import UsageError
+from onnxpress.training import pretrained
 from onnxpress.training.pytorch import weights
-from onnxpress.training.pytorch.layers import dense
-
-_HIDDEN_TOKEN = -1e9  # added to the score of a token that is padding
-
-
-class Block(nn.Module):
-    """Self-attention and two dense layers, each added to what came in and normalised."""
-
-    def __init__(self, number: int, shape: Shape) -> None:
-        super().__init__()
-        self._name, self._heads = f"block_{number}_", shape.heads
-        for name in ("query", "key", "value", "attended"):
-            self.add_module(self._name + name, nn.Linear(shape.width, shape.width))
-        self.add_module(self._name + "attention_norm", nn.LayerNorm(shape.width, eps=shape.epsilon))
-        self.add_module(self._name + "inner", nn.Linear(shape.width, shape.inner))
-        self.add_module(self._name + "outer", nn.Linear(shape.inner, shape.width))
-        self.add_module(self._name + "norm", nn.LayerNorm(shape.width, eps=shape.epsilon))
-
-    def _layer(self, name: str, x: Tensor) -> Tensor:
-        result: Tensor = self.get_submodule(self._name + name)(x)
-        return result
-
-    def forward(self, x: Tensor, hidden: Tensor) -> Tensor:
-        """(batch, sequence, width), (batch, 1, 1, sequence) added to the scores → (batch, sequence, width)."""
-        query, key, value = (
-            self._layer(name, x).unflatten(2, (self._heads, -1)).transpose(1, 2) for name in ("query", "key", "value")
-        )
-        # Written out: the fused operator has no ONNX form for every mask.
-        scores = query @ key.transpose(2, 3) / math.sqrt(query.shape[3]) + hidden
-        attended = (scores.softmax(dim=3) @ value).transpose(1, 2).flatten(2)
-        x = self._layer("attention_norm", x + self._layer("attended", attended))
-        inner = functional.gelu(self._layer("inner", x))
-        return self._layer("norm", x + self._layer("outer", inner))
+from onnxpress.training.pytorch.models import encoder as encoders
+from onnxpress.training.pytorch.models import layers
 
 
-class Encoder(nn.Module):
-    """BERT, the mean over the tokens that are no padding, and that vector at length 1."""
+class OfTokens(nn.Module):
+    """input_ids, attention_mask (batch, sequence) int64 → logits (batch, classes) float32; the encoder is frozen."""
 
-    def __init__(self, shape: Shape) -> None:
-        super().__init__()
-        self.word_embeddings = nn.Embedding(shape.vocabulary, shape.width)
-        self.position_embeddings = nn.Embedding(shape.positions, shape.width)
-        self.type_embedding = nn.Embedding(1, shape.width)
-        self.embeddings_norm = nn.LayerNorm(shape.width, eps=shape.epsilon)
-        self.blocks = nn.ModuleList(Block(number, shape) for number in range(shape.blocks))
-
-    def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
-        """(batch, sequence) int64 twice → (batch, width)."""
-        positions = torch.arange(input_ids.shape[1], device=input_ids.device)
-        x = self.word_embeddings(input_ids) + self.position_embeddings(positions) + self.type_embedding.weight
-        x = self.embeddings_norm(x)
-        mask = attention_mask.to(x.dtype)
-        for block in self.blocks:
-            x = block(x, (1 - mask[:, None, None, :]) * _HIDDEN_TOKEN)
-        mean = (x * mask[:, :, None]).sum(dim=1) / mask.sum(dim=1, keepdim=True).clamp(min=1e-9)
-        return mean / mean.square().sum(dim=1, keepdim=True).sqrt().clamp(min=1e-12)
-
-
-class Encoded(nn.Module):
-    """The encoder, which does not learn, and the head behind it."""
-
-    def __init__(self, encoder: Encoder, head: nn.Sequential) -> None:
+    def __init__(self, encoder: nn.Module, head: nn.Module) -> None:
         super().__init__()
         self.encoder, self.head = encoder.requires_grad_(False), head
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
-        """(batch, sequence) int64 twice → logits (batch, classes)."""
-        result: Tensor = self.head(self.encoder(input_ids, attention_mask))
-        return result
+        return self.head(self.encoder(input_ids, attention_mask))
 
 
 def build(width: int, hidden: int, classes: int, dropout: float, encoder: str | None) -> nn.Module:
-    """A fresh head, `vectors` (batch, width) float32 → logits; or behind an encoder with its weights, from token ids.
+    """A fresh network, vectors (batch, width) float32 → logits (batch, classes) float32.
 
-    See families.Document. Raises MissingExtra without the encoder's package.
+    With `encoder`, the name of an installed one, input_ids and attention_mask (batch, sequence) int64 take the place of
+    vectors; its weights are frozen, `width` is that of its vectors, and the two parts are `encoder` and `head`. See
+    families.Document. Raises UsageError for another width, and what `pretrained.read` raises.
     """
-    head = nn.Sequential()
-    head.add_module("hidden", dense(width, hidden))
-    head.add_module("relu", nn.ReLU())
-    head.add_module("dropout", nn.Dropout(dropout))
-    head.add_module("logits", dense(hidden, classes))
+    parts: list[tuple[str, nn.Module]] = [
+        ("hidden", layers.dense(width, hidden)),
+        ("relu", nn.ReLU()),
+        ("dropout", nn.Dropout(dropout)),
+        ("logits", layers.dense(hidden, classes)),
+    ]
+    head = nn.Sequential(OrderedDict(parts))
     if encoder is None:
         return head
-    embedding = Encoder(encoders.shape(encoder))
-    weights.write(embedding, encoders.weights(encoder))
-    return Encoded(embedding, head)
+    settings, trained = pretrained.read(encoder)
+    if settings["width"] != width:
+        raise UsageError(f"{encoder} gives vectors of {settings['width']}, not {width}", where="width")
+    encoding = encoders.build(**settings)
+    weights.write(encoding, trained)
+    return OfTokens(encoding, head)

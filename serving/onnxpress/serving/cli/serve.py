@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
+    from onnxpress.serving.peers import Peers
     from onnxpress.serving.repository import Repository
 
 
@@ -75,20 +76,28 @@ def serve(
     """
     worker = None
     if workers > 1:
+        from shutil import rmtree
+        from tempfile import mkdtemp
+
         from onnxpress.serving.workers import supervise
 
         for option, given in (("--unix", unix), ("--model-control", model_control)):
             if given:  # one socket, and one set of models, for all workers to share
                 raise click.UsageError(f"{option} cannot be had with several --workers")
         scheme = "https:" if tls_certificate else "http:"
-        # Before numpy and onnxruntime are imported: what forks must be light, and without threads.
-        worker = supervise(
-            host=host,
-            port=port,
-            workers=workers,
-            grace=grace,
-            on_ready=lambda url: click.echo(url.replace("http:", scheme)),
-        )
+        shared = Path(mkdtemp(prefix="onnxpress-"))
+        try:
+            # Before numpy and onnxruntime are imported: what forks must be light, and without threads.
+            worker = supervise(
+                host=host,
+                port=port,
+                workers=workers,
+                grace=grace,
+                on_ready=lambda url: click.echo(url.replace("http:", scheme)),
+            )
+        finally:
+            if worker is None:  # the supervisor, at its end
+                rmtree(shared, ignore_errors=True)
     # numpy's BLAS runs nothing here; making its threads would cost 40 ms of the start.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     from onnxpress.serving.engine.threads import available_cpus
@@ -132,6 +141,11 @@ def serve(
         access_log=access_log,
         worker=worker,
     )
+    if worker is not None:
+        from onnxpress.serving.peers import Peers
+
+        service.peers = Peers(shared, service)
+        main = _among(service.peers, main)
     unanswered = _run(main)
     if unanswered or not repository.ready:
         # A thread is still running or loading a model; it cannot be interrupted, and Python's exit would wait for it.
@@ -139,6 +153,14 @@ def serve(
         sys.stderr.flush()
         os._exit(1 if unanswered else 0)
     repository.close()
+
+
+async def _among(peers: Peers, main: Coroutine[Any, Any, int]) -> int:
+    await peers.start()
+    try:
+        return await main
+    finally:
+        peers.leave()
 
 
 def _run(main: Coroutine[Any, Any, int]) -> int:

@@ -85,6 +85,28 @@ def affine(offset: float = 0.0) -> bytes:
     return model(nodes, ["x:float32[batch,3]"], ["y:float32[batch,2]"], constants)
 
 
+def _outside(name: str, location: str) -> bytes:
+    """float32 (3, 2), its data in another file."""
+    entry = _field(1, "location") + _field(2, location)
+    return _field(1, 3) + _field(1, 2) + _field(2, 1) + _field(8, name) + _field(13, entry) + _field(14, 1)
+
+
+def external(location: str) -> bytes:
+    """`y = x @ w`, with the (3, 2) float32 values of w in the file `location`."""
+    graph = _field(1, node("MatMul", ["x", "w"], ["y"])) + _field(2, "graph") + _field(5, _outside("w", location))
+    graph += _field(11, _value("x:float32[batch,3]")) + _field(12, _value("y:float32[batch,2]"))
+    return _field(1, 10) + _field(7, graph) + _field(8, _field(1, "") + _field(2, 18))
+
+
+def in_attribute(location: str) -> bytes:
+    """A graph in a node's attribute, in which a constant's value lies in the file `location`."""
+    value = _field(1, "value") + _field(5, _outside("", location)) + _field(20, 4)
+    constant = _field(2, "w") + _field(4, "Constant") + _field(5, value)
+    inner = _field(1, "then_branch") + _field(6, _field(1, constant) + _field(2, "inner")) + _field(20, 5)
+    graph = _field(1, _field(1, "c") + _field(2, "y") + _field(4, "If") + _field(5, inner)) + _field(2, "graph")
+    return _field(1, 10) + _field(7, graph) + _field(8, _field(1, "") + _field(2, 18))
+
+
 def lookup() -> bytes:
     """`y = table[i]`: int64 (batch,) → float32 (batch,); an index beyond 0..9 makes the runtime fail."""
     nodes = [node("Gather", ["table", "i"], ["y"])]

@@ -99,7 +99,7 @@ class Peers:
             return None
 
     def _gone(self, answered: Collection[str]) -> list[Family]:
-        """The counters of those that did not answer; what dead ones left is put into one file, so that files stay few."""
+        """The counters of those that did not answer; what dead ones left goes into one file, so that files stay few."""
         with _locked(self._folder / _LOCK):
             departed = self._folder / _DEPARTED
             dead = [_decode(departed.read_bytes())] if departed.exists() else []

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
 
 from onnxpress.core.errors import BadModel, OnnxpressError
 from onnxpress.core.manifest import FILE_NAME as MANIFEST
-from onnxpress.core.version_folder import MODEL_FILE, check_files, locate, read_manifest
+from onnxpress.core.version_folder import MODEL_FILE, Located, check_files, locate, read_manifest
+from onnxpress.serving import selection
 from onnxpress.serving.batcher import Batcher
 from onnxpress.serving.engine import Engine
 from onnxpress.serving.protocol.errors import Refusal
+from onnxpress.serving.selection import Selection
 
 Signature = tuple[tuple[str, int, int], ...]
 """name, size and time of change of every file of a version: what tells whether it was changed"""
@@ -24,6 +27,14 @@ class Found:
     path: Path
     signature: Signature
     has_manifest: bool
+
+
+@dataclass(frozen=True)
+class FoundModel:
+    """A model's versions as they lie in the folder, and which of them are wanted, or why that cannot be told."""
+
+    versions: dict[int, Found]
+    selection: Selection | str
 
 
 class Served:
@@ -45,55 +56,79 @@ class Repository:
         *,
         provider: str = "cpu",
         threads: int | None = None,
-        all_versions: bool = False,
+        versions: str = "latest",
         require_equivalence: bool = False,
         max_rows: int = 64,
         max_waiting: int = 1024,
     ) -> None:
         self._path, self._provider, self._threads = path, provider, threads
-        self.all_versions, self._require_equivalence = all_versions, require_equivalence
+        self._selection, self._require_equivalence = selection.policy(versions), require_equivalence
         self._max_rows, self._max_waiting = max_rows, max_waiting
         self.models: dict[str, dict[int, Served]] = {}
+        self.labels: dict[str, Mapping[str, int]] = {}
+        """model → label → version"""
         self.failed: dict[tuple[str, int], str] = {}
         """(name, version) → why it is not served"""
         self.ready = False
 
     def load(self) -> None:
-        """Load the latest version of every model, or all versions; a model that cannot be loaded harms no other.
+        """Load the chosen versions of every model; a model that cannot be loaded harms no other.
 
         Where the latest version cannot be loaded the one before it is, so that a bad publication does not take a model
         away; `failed` says so. Raises BadModel when nothing at all can be served.
         """
-        for name, versions in locate(self._path).models.items():
+        located = locate(self._path)
+        for name, versions in located.models.items():
+            try:
+                chosen = self._selected(located, name)
+            except BadModel as error:
+                self.failed[name, max(versions)] = str(error)
+                continue
+            self.labels[name] = chosen.labels
             for version in sorted(versions, reverse=True):
+                if not chosen.wants(version, len(self.models.get(name, {}))):
+                    continue
                 try:
                     served = self.load_version(name, version, versions[version])
                 except (OnnxpressError, OSError, ValueError) as error:
                     self.failed[name, version] = str(error)
                     continue
                 self.models.setdefault(name, {})[version] = served
-                if not self.all_versions:
-                    break
         if not self.models:
             reasons = "\n  ".join(f"{name} version {version}: {why}" for (name, version), why in self.failed.items())
             raise BadModel(f"no model could be loaded\n  {reasons}", where=str(self._path))
         self.ready = True
 
-    def look(self) -> dict[str, dict[int, Found]]:
-        """What lies in the folder now: model → version → files. Nothing where nothing is."""
+    def look(self) -> dict[str, FoundModel]:
+        """What lies in the folder now. Nothing where nothing is."""
         try:
-            models = locate(self._path).models
+            located = locate(self._path)
         except OnnxpressError:
             return {}
-        found: dict[str, dict[int, Found]] = {}
-        for name, versions in models.items():
+        found: dict[str, FoundModel] = {}
+        for name, versions in located.models.items():
+            chosen: Selection | str
+            try:
+                chosen = self._selected(located, name)
+            except BadModel as error:
+                chosen = str(error)
+            model = FoundModel({}, chosen)
             for version, path in versions.items():
                 try:
                     one = Found(path, _signature(path), (path.parent / MANIFEST).is_file())
                 except OSError:
                     continue  # it went away meanwhile
-                found.setdefault(name, {})[version] = one
+                model.versions[version] = one
+            if model.versions:
+                found[name] = model
         return found
+
+    def _selected(self, located: Located, name: str) -> Selection:
+        """Which versions of the model are wanted. Raises BadModel where its own file is wrong."""
+        if located.form in ("file", "version"):
+            return self._selection
+        any_version = next(iter(located.models[name].values()))
+        return selection.read(any_version.parent.parent, self._selection)
 
     def load_version(self, name: str, version: int, path: Path) -> Served:
         """Check, load and self-test one version. Raises BadModel or CorruptVersion saying why it cannot be served."""
@@ -118,8 +153,14 @@ class Repository:
         return [served for _, versions in sorted(self.models.items()) for _, served in sorted(versions.items())]
 
     def find(self, name: str, version: str | None) -> Served:
-        """The model's latest loaded version, or the one named. Raises Refusal(404), or 503 for one that failed."""
+        """The model's latest loaded version, or the one of that number or label.
+
+        Raises Refusal(404), or 503 for one that failed.
+        """
         versions = self.models.get(name, {})
+        labels = self.labels.get(name, {})
+        if version is not None and version in labels:
+            version = str(labels[version])
         if version is None and versions:
             return versions[max(versions)]
         for number, served in versions.items():

@@ -103,6 +103,9 @@ class Service:
             self._infer[path + b"/infer"] = versions[max(versions)]
             for version, served in versions.items():
                 self._infer[b"%b/versions/%d/infer" % (path, version)] = served
+            for label, version in self.repository.labels.get(name, {}).items():
+                if version in versions:
+                    self._infer[b"%b/versions/%b/infer" % (path, label.encode())] = versions[version]
 
     def forget(self) -> None:
         """Drop the index: the repository holds other models now."""

@@ -27,7 +27,9 @@ _FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
 )
 @click.option("--threads", type=click.IntRange(1), help="Per model; default: the cgroup's CPUs, shared by the workers.")
 @click.option("--workers", type=click.IntRange(1), default=1, show_default=True, help="Processes on the one port.")
-@click.option("--all-versions", is_flag=True, help="Load every version, not only the latest of each model.")
+@click.option(
+    "--versions", default="latest", show_default=True, metavar="POLICY", help="latest, latest:N, all, or 1,3 by number."
+)
 @click.option("--require-equivalence", is_flag=True, help="Refuse models whose equivalence was never measured.")
 @click.option("--max-body", type=click.IntRange(1), default=64 * 1024 * 1024, show_default=True, help="Bytes.")
 @click.option("--max-batch", type=click.IntRange(1), default=64, show_default=True, help="Rows run together.")
@@ -54,7 +56,7 @@ def serve(
     provider: str,
     threads: int | None,
     workers: int,
-    all_versions: bool,
+    versions: str,
     require_equivalence: bool,
     max_body: int,
     max_batch: int,
@@ -110,7 +112,7 @@ def serve(
         path,
         provider=provider,
         threads=threads or max(1, available_cpus() // workers),
-        all_versions=all_versions,
+        versions=versions,
         require_equivalence=require_equivalence,
         max_rows=max_batch,
         max_waiting=max_waiting,

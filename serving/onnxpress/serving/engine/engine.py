@@ -14,6 +14,7 @@ from onnxpress.core.errors import BadData, BadModel, CorruptVersion
 from onnxpress.core.manifest import Manifest, SessionSettings
 from onnxpress.core.tensors import TensorSpec
 from onnxpress.core.version_folder import read_manifest
+from onnxpress.serving.engine import external_data
 from onnxpress.serving.engine.runtime import onnxruntime, provider_options
 from onnxpress.serving.engine.signature import agreed, declared
 
@@ -84,6 +85,7 @@ class Engine:
             return cls._open(model, None, provider, settings or SessionSettings(), threads, name="model", version=1)
         manifest = read_manifest(model.parent)
         name, version = (manifest.name, manifest.version) if manifest else (model.stem, 1)
+        external_data.check(model)
         settings = settings or (manifest.session if manifest else SessionSettings())
         try:
             engine = cls._open(str(model), manifest, provider, settings, threads, name=name, version=version)
@@ -213,6 +215,9 @@ def _session_options(settings: SessionSettings, provider: str, threads: int | No
         # What cannot run where it was asked to is an error, not a silent fall to the CPU.
         options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
     for key, value in settings.config.items():
+        if key.endswith("path"):
+            # Whoever wrote the manifest must not name files of this machine.
+            raise BadModel(f"the manifest's session setting {key} names a file", hint="export it again")
         options.add_session_config_entry(key, value)
     return options
 

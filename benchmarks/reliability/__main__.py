@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import machine
-from benchmarks.reliability import runs
+from benchmarks.reliability import big_model, runs
 
 RECORDS = Path(__file__).parent.parent / "records"
 RUNS: dict[str, Callable[[], dict[str, Any]]] = {
@@ -19,6 +19,7 @@ RUNS: dict[str, Callable[[], dict[str, Any]]] = {
     "restarts": runs.restarts,
     "idle": runs.idle,
     "scaling": runs.scaling,
+    "big model": big_model.measure,
 }
 
 

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -52,6 +53,18 @@ class Serving:
         for pipe in (self.process.stdout, self.process.stderr):
             assert pipe is not None
             pipe.close()
+
+    def post(self, target: str, body: bytes) -> bytes:
+        """The body of the answer. Raises urllib.error.HTTPError for another status than 200."""
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{target}", body, timeout=60) as response:
+            answer: bytes = response.read()
+        return answer
+
+    def get(self, target: str) -> bytes:
+        """As post, without a body."""
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{target}", timeout=60) as response:
+            answer: bytes = response.read()
+        return answer
 
     def when_said(self, text: str, since: float, seconds: float = 30.0) -> float:
         """When a line with `text` came after `since` (time.monotonic); waits for it, at most `seconds`."""

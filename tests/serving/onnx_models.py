@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -143,6 +143,25 @@ def publish(
     cases: Sequence[golden.Golden] = (),
 ) -> Path:
     """The model as a version with a manifest, and golden samples where `cases` are given; returns its folder."""
+
+    def write(folder: Path) -> None:
+        (folder / MODEL_FILE).write_bytes(content)
+        if cases:
+            golden.write(folder / golden.FILE_NAME, cases)
+
+    return publish_folder(repository, name, write, inputs, outputs, batch_safe=batch_safe)
+
+
+def publish_folder(
+    repository: Path,
+    name: str,
+    write: Callable[[Path], None],
+    inputs: Sequence[str],
+    outputs: Sequence[str],
+    *,
+    batch_safe: bool = True,
+) -> Path:
+    """A version with a manifest and the files that `write` puts into its folder; returns the folder."""
     manifest = Manifest(
         name=name,
         created="2026-01-01T00:00:00Z",
@@ -155,9 +174,7 @@ def publish(
         source=Source(reference="by hand", framework="numpy", framework_version="2", converter="none"),
     )
     with staging(repository, name) as draft:
-        (draft.folder / MODEL_FILE).write_bytes(content)
-        if cases:
-            golden.write(draft.folder / golden.FILE_NAME, cases)
+        write(draft.folder)
         return draft.publish(manifest)[0]
 
 

@@ -9,9 +9,10 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import Mapping
+from time import perf_counter
 from typing import TYPE_CHECKING
 
-from onnxpress.core.errors import OnnxpressError
+from onnxpress.core.errors import CorruptVersion, OnnxpressError
 from onnxpress.serving.protocol.errors import Refusal
 from onnxpress.serving.repository import Found, FoundModel, Served, Signature
 from onnxpress.serving.selection import FILE_NAME, Selection
@@ -87,6 +88,32 @@ class Keeper:
                 raise Refusal(400, f"the model {name!r} is not loaded")
             self._unloaded.add(name)
             self._put(name, {}, {})
+
+    def complete(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Finish what loading at once left undone, one version after another. Runs in a thread of its own."""
+        for one in self._repository.incomplete:
+            served, started = one.served, perf_counter()
+            name, version = served.name, served.version
+            try:
+                self._repository.complete(one)
+            except (CorruptVersion, OSError) as error:
+                reason = str(error)
+                loop.call_soon_threadsafe(self._withdraw, served, reason)
+            except OnnxpressError as error:
+                _say(f"{name} version {version} goes on from its file as it lies: {error}")
+            else:
+                _say(f"{name} version {version} is complete, {perf_counter() - started:.2f} s after it was ready")
+
+    def _withdraw(self, served: Served, reason: str) -> None:
+        """Serve this version no more; it is not what was published."""
+        name, version = served.name, served.version
+        versions = self._repository.models.get(name, {})
+        if versions.get(version) is not served:
+            return  # another took its place meanwhile
+        self._repository.failed[name, version] = reason
+        _say(f"NOT serving {name} version {version}: {reason}")
+        rest = {number: one for number, one in versions.items() if number != version}
+        self._put(name, rest, self._repository.labels.get(name, {}))
 
     async def _follow(self, name: str, found: FoundModel, *, settled: bool) -> None:
         """Bring one model in step with what was found of it."""

@@ -111,6 +111,7 @@ def _models(served: Sequence[Served]) -> list[Family]:
     multiple = Family(
         "onnxpress_self_test_multiple", "gauge", "Worst error of the golden samples here, in noise floors.", "max", {}
     )
+    replay = Family("onnxpress_self_test_seconds", "gauge", "How long replaying them took.", "max", {})
     for one in served:
         labels = {"model": one.name, "version": str(one.version)}
         counts, engine = one.batcher.counts, one.engine
@@ -124,7 +125,8 @@ def _models(served: Sequence[Served]) -> list[Family]:
         verified.put(labels, engine.manifest is not None and engine.manifest.equivalence.equivalent)
         if engine.self_test is not None:
             multiple.put(labels, engine.self_test.worst_multiple)
-    return [requests, waiting, runs, seconds, batches, load, verified, multiple]
+            replay.put(labels, engine.self_test.seconds)
+    return [requests, waiting, runs, seconds, batches, load, verified, multiple, replay]
 
 
 def _put_histogram(family: Family, labels: Mapping[str, str], counts: Mapping[int, int]) -> None:

@@ -12,10 +12,12 @@ from onnxpress.core.manifest import FILE_NAME as MANIFEST
 from onnxpress.core.version_folder import MODEL_FILE, Located, check_files, locate, read_manifest
 from onnxpress.serving import selection
 from onnxpress.serving.batcher import Batcher
-from onnxpress.serving.engine import Engine
+from onnxpress.serving.engine import Engine, external_data
 from onnxpress.serving.protocol.errors import Refusal
 from onnxpress.serving.selection import Selection
 
+_MUCH = 64 << 20
+"""bytes of external data whose digest and prepacking would hold up the first answer by more than a tenth of a second"""
 Signature = tuple[tuple[str, int, int], ...]
 """name, size and time of change of every file of a version: what tells whether it was changed"""
 
@@ -47,6 +49,15 @@ class Served:
         self.load_seconds, self.signature = load_seconds, signature
 
 
+@dataclass(frozen=True)
+class Incomplete:
+    """A version that answers from external data as it lies: its model file, and those whose digests were put off."""
+
+    served: Served
+    path: Path
+    later: list[str]
+
+
 class Repository:
     """Everything that is served from one path. After `load` a Keeper may replace `models`, whole and on the loop."""
 
@@ -58,13 +69,17 @@ class Repository:
         threads: int | None = None,
         versions: str = "latest",
         require_equivalence: bool = False,
+        prepack: bool = True,
         max_rows: int = 64,
         max_waiting: int = 1024,
     ) -> None:
         self._path, self._provider, self._threads = path, provider, threads
         self._selection, self._require_equivalence = selection.policy(versions), require_equivalence
+        self._prepack = prepack
         self._max_rows, self._max_waiting = max_rows, max_waiting
         self.models: dict[str, dict[int, Served]] = {}
+        self.incomplete: list[Incomplete] = []
+        """versions that answer already, and have yet to be completed"""
         self.labels: dict[str, Mapping[str, int]] = {}
         """model → label → version"""
         self.failed: dict[tuple[str, int], str] = {}
@@ -89,7 +104,7 @@ class Repository:
                 if not chosen.wants(version, len(self.models.get(name, {}))):
                     continue
                 try:
-                    served = self.load_version(name, version, versions[version])
+                    served = self.load_version(name, version, versions[version], at_once=True)
                 except (OnnxpressError, OSError, ValueError) as error:
                     self.failed[name, version] = str(error)
                     continue
@@ -130,23 +145,49 @@ class Repository:
         any_version = next(iter(located.models[name].values()))
         return selection.read(any_version.parent.parent, self._selection)
 
-    def load_version(self, name: str, version: int, path: Path) -> Served:
-        """Check, load and self-test one version. Raises BadModel or CorruptVersion saying why it cannot be served."""
+    def load_version(self, name: str, version: int, path: Path, *, at_once: bool = False) -> Served:
+        """Check, load and self-test one version. Raises BadModel or CorruptVersion saying why it cannot be served.
+
+        With `at_once` much external data is used as it lies, and `incomplete` says that there is more to do.
+        """
         started, signature = perf_counter(), _signature(path)
+        later = self._later(path) if at_once else []
         # Before the runtime reads it: a file that is not the one that was published is not even parsed.
         manifest = read_manifest(path.parent)
         if manifest is not None:
-            check_files(path.parent, manifest)
+            check_files(path.parent, manifest, digests_later=later)
         if self._require_equivalence and not (manifest and manifest.equivalence.equivalent):
             raise BadModel(
                 "its equivalence was never measured, and --require-equivalence is set",
                 where=str(path),
                 hint="publish it with onnxpress export",
             )
-        engine = Engine.load(path, provider=self._provider, threads=self._threads)
+        prepack = self._prepack and not later
+        engine = Engine.load(path, provider=self._provider, threads=self._threads, prepack=prepack)
         batcher = Batcher(engine, name=name, version=version, max_rows=self._max_rows, max_waiting=self._max_waiting)
         took = perf_counter() - started
-        return Served(name, version, engine, batcher, load_seconds=took, signature=signature)
+        served = Served(name, version, engine, batcher, load_seconds=took, signature=signature)
+        if later:
+            self.incomplete.append(Incomplete(served, path, later))
+        return served
+
+    def _later(self, path: Path) -> list[str]:
+        """The version's external data, where it is so much that nobody should wait for it."""
+        files = external_data.check(path) if self._provider == "cpu" else []
+        total = sum(file.stat().st_size for file in files)
+        return [file.relative_to(path.parent).as_posix() for file in files] if total >= _MUCH else []
+
+    def complete(self, one: Incomplete) -> None:
+        """What loading at once left undone: the digests, and the prepacked session. Takes seconds; runs in a thread.
+
+        Raises CorruptVersion where a file is not the one that was published, BadModel where the session cannot be had.
+        """
+        manifest = read_manifest(one.path.parent)
+        if manifest is not None:
+            check_files(one.path.parent, manifest)
+        if self._prepack:
+            engine = Engine.load(one.path, provider=self._provider, threads=self._threads)
+            one.served.engine.adopt(engine)
 
     def all(self) -> list[Served]:
         """Every version that is served."""

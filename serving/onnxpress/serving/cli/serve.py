@@ -13,7 +13,7 @@ import click
 if TYPE_CHECKING:
     from onnxpress.serving.peers import Peers
     from onnxpress.serving.repository import Repository
-
+    from onnxpress.serving.service import Service
 
 _FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
 
@@ -31,6 +31,12 @@ _FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
     "--versions", default="latest", show_default=True, metavar="POLICY", help="latest, latest:N, all, or 1,3 by number."
 )
 @click.option("--require-equivalence", is_flag=True, help="Refuse models whose equivalence was never measured.")
+@click.option(
+    "--prepack/--no-prepack",
+    default=True,
+    show_default=True,
+    help="Without, external weights stay in their file, mapped once for all workers; batches are slower.",
+)
 @click.option("--max-body", type=click.IntRange(1), default=64 * 1024 * 1024, show_default=True, help="Bytes.")
 @click.option("--max-batch", type=click.IntRange(1), default=64, show_default=True, help="Rows run together.")
 @click.option("--max-waiting", type=click.IntRange(1), default=1024, show_default=True, help="Requests per model.")
@@ -58,6 +64,7 @@ def serve(
     workers: int,
     versions: str,
     require_equivalence: bool,
+    prepack: bool,
     max_body: int,
     max_batch: int,
     max_waiting: int,
@@ -114,11 +121,14 @@ def serve(
         threads=threads or max(1, available_cpus() // workers),
         versions=versions,
         require_equivalence=require_equivalence,
+        prepack=prepack,
         max_rows=max_batch,
         max_waiting=max_waiting,
     )
 
     def on_ready(url: str) -> None:
+        if repository.incomplete:
+            _complete(service)
         if worker is None:
             click.echo(url)
         else:
@@ -155,6 +165,16 @@ def serve(
         sys.stderr.flush()
         os._exit(1 if unanswered else 0)
     repository.close()
+
+
+def _complete(service: Service) -> None:
+    """Do the rest of the loading beside the answering; a thread that need not be waited for at the end."""
+    import asyncio
+    from threading import Thread
+
+    from onnxpress.serving.keeper import Keeper
+
+    Thread(target=Keeper(service).complete, args=(asyncio.get_running_loop(),), daemon=True).start()
 
 
 async def _among(peers: Peers, main: Coroutine[Any, Any, int]) -> int:

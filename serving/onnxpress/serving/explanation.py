@@ -5,8 +5,8 @@ from __future__ import annotations
 import msgspec
 
 from onnxpress.serving.engine import Engine
-from onnxpress.serving.engine.engine import SPIN_MICROSECONDS
 from onnxpress.serving.engine.runtime import provider_options
+from onnxpress.serving.engine.sessions import SPIN_MICROSECONDS
 from onnxpress.serving.engine.threads import available_cpus
 from onnxpress.serving.protocol.requests import Reader
 

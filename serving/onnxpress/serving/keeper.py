@@ -175,7 +175,7 @@ class Keeper:
 async def _close(served: Served) -> None:
     while served.batcher.busy:
         await asyncio.sleep(_DRAIN_SECONDS)
-    await asyncio.to_thread(served.batcher.close)
+    await asyncio.to_thread(served.close)
 
 
 def _say(message: str) -> None:

@@ -43,6 +43,8 @@ def text(families: Iterable[Family]) -> bytes:
     """The families in Prometheus's text format."""
     lines = []
     for family in families:
+        if not family.samples:
+            continue
         lines.append(f"# HELP {family.name} {family.meaning}\n# TYPE {family.name} {family.kind}\n")
         lines += [f"{name} {value:.17g}\n" for name, value in family.samples.items()]
     return "".join(lines).encode()
@@ -112,6 +114,14 @@ def _models(served: Sequence[Served]) -> list[Family]:
         "onnxpress_self_test_multiple", "gauge", "Worst error of the golden samples here, in noise floors.", "max", {}
     )
     replay = Family("onnxpress_self_test_seconds", "gauge", "How long replaying them took.", "max", {})
+    restarts = Family(
+        "onnxpress_model_restarts_total",
+        "counter",
+        "New starts of an isolated model's process.",
+        samples={},
+    )
+    up = Family("onnxpress_model_up", "gauge", "1 while an isolated model's process answers.", "min", {})
+    memory = Family("onnxpress_model_memory_bytes", "gauge", "Resident memory of an isolated model.", samples={})
     for one in served:
         labels = {"model": one.name, "version": str(one.version)}
         counts, engine = one.batcher.counts, one.engine
@@ -126,7 +136,19 @@ def _models(served: Sequence[Served]) -> list[Family]:
         if engine.self_test is not None:
             multiple.put(labels, engine.self_test.worst_multiple)
             replay.put(labels, engine.self_test.seconds)
-    return [requests, waiting, runs, seconds, batches, load, verified, multiple, replay]
+        if engine.restarts is not None:
+            restarts.put(labels, engine.restarts)
+            up.put(labels, not engine.down)
+            memory.put(labels, _resident(engine.process_id))
+    return [requests, waiting, runs, seconds, batches, load, verified, multiple, replay, restarts, up, memory]
+
+
+def _resident(process_id: int | None) -> int:
+    """Bytes; 0 where that process is not there, or this system has no /proc."""
+    try:
+        return int(Path(f"/proc/{process_id}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except OSError:
+        return 0
 
 
 def _put_histogram(family: Family, labels: Mapping[str, str], counts: Mapping[int, int]) -> None:

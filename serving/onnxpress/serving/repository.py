@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from time import perf_counter
+from typing import TYPE_CHECKING
 
 from onnxpress.core.errors import BadModel, OnnxpressError
 from onnxpress.core.manifest import FILE_NAME as MANIFEST
@@ -15,6 +18,9 @@ from onnxpress.serving.batcher import Batcher
 from onnxpress.serving.engine import Engine, external_data
 from onnxpress.serving.protocol.errors import Refusal
 from onnxpress.serving.selection import Selection
+
+if TYPE_CHECKING:
+    from onnxpress.serving import isolation
 
 _MUCH = 64 << 20
 """bytes of external data whose digest and prepacking would hold up the first answer by more than a tenth of a second"""
@@ -48,6 +54,11 @@ class Served:
         self.name, self.version, self.engine, self.batcher = name, version, engine, batcher
         self.load_seconds, self.signature = load_seconds, signature
 
+    def close(self) -> None:
+        """End its thread and its process; a run under way is finished first."""
+        self.batcher.close()
+        self.engine.close()
+
 
 @dataclass(frozen=True)
 class Incomplete:
@@ -70,12 +81,13 @@ class Repository:
         versions: str = "latest",
         require_equivalence: bool = False,
         prepack: bool = True,
+        isolate: isolation.Limits | None = None,
         max_rows: int = 64,
         max_waiting: int = 1024,
     ) -> None:
         self._path, self._provider, self._threads = path, provider, threads
         self._selection, self._require_equivalence = selection.policy(versions), require_equivalence
-        self._prepack = prepack
+        self._prepack, self._isolate = prepack, isolate
         self._max_rows, self._max_waiting = max_rows, max_waiting
         self.models: dict[str, dict[int, Served]] = {}
         self.incomplete: list[Incomplete] = []
@@ -93,26 +105,34 @@ class Repository:
         away; `failed` says so. Raises BadModel when nothing at all can be served.
         """
         located = locate(self._path)
-        for name, versions in located.models.items():
-            try:
-                chosen = self._selected(located, name)
-            except BadModel as error:
-                self.failed[name, max(versions)] = str(error)
-                continue
-            self.labels[name] = chosen.labels
-            for version in sorted(versions, reverse=True):
-                if not chosen.wants(version, len(self.models.get(name, {}))):
-                    continue
-                try:
-                    served = self.load_version(name, version, versions[version], at_once=True)
-                except (OnnxpressError, OSError, ValueError) as error:
-                    self.failed[name, version] = str(error)
-                    continue
-                self.models.setdefault(name, {})[version] = served
+        if self._isolate is None:
+            for name in located.models:
+                self._load_model(located, name)
+        else:
+            # Beside one another: one that hangs must not keep the others from being loaded.
+            with ThreadPoolExecutor(len(located.models), thread_name_prefix="load") as threads:
+                list(threads.map(lambda name: self._load_model(located, name), located.models))
         if not self.models:
             reasons = "\n  ".join(f"{name} version {version}: {why}" for (name, version), why in self.failed.items())
             raise BadModel(f"no model could be loaded\n  {reasons}", where=str(self._path))
         self.ready = True
+
+    def _load_model(self, located: Located, name: str) -> None:
+        versions = located.models[name]
+        try:
+            chosen = self._selected(located, name)
+        except BadModel as error:
+            self.failed[name, max(versions)] = str(error)
+            return
+        found: dict[int, Served] = {}
+        for version in sorted(versions, reverse=True):
+            if chosen.wants(version, len(found)):
+                try:
+                    found[version] = self.load_version(name, version, versions[version], at_once=True)
+                except (OnnxpressError, OSError, ValueError) as error:
+                    self.failed[name, version] = str(error)
+        if found:
+            self.models[name], self.labels[name] = found, chosen.labels
 
     def look(self) -> dict[str, FoundModel]:
         """What lies in the folder now. Nothing where nothing is."""
@@ -163,7 +183,7 @@ class Repository:
                 hint="publish it with onnxpress export",
             )
         prepack = self._prepack and not later
-        engine = Engine.load(path, provider=self._provider, threads=self._threads, prepack=prepack)
+        engine = self._engine(path, prepack)
         batcher = Batcher(engine, name=name, version=version, max_rows=self._max_rows, max_waiting=self._max_waiting)
         took = perf_counter() - started
         served = Served(name, version, engine, batcher, load_seconds=took, signature=signature)
@@ -186,8 +206,20 @@ class Repository:
         if manifest is not None:
             check_files(one.path.parent, manifest)
         if self._prepack:
-            engine = Engine.load(one.path, provider=self._provider, threads=self._threads)
-            one.served.engine.adopt(engine)
+            one.served.engine.adopt(self._engine(one.path, prepack=True))
+
+    def _engine(self, path: Path, prepack: bool) -> Engine:
+        if self._isolate is None:
+            return Engine.load(path, provider=self._provider, threads=self._threads, prepack=prepack)
+        from onnxpress.serving import isolation
+
+        return isolation.Isolated.load(
+            path,
+            provider=self._provider,
+            threads=self._threads,
+            prepack=prepack,
+            open_session=partial(isolation.Session, limits=self._isolate),
+        )
 
     def all(self) -> list[Served]:
         """Every version that is served."""
@@ -220,7 +252,7 @@ class Repository:
         """End every model's thread; runs under way are finished first."""
         for versions in self.models.values():
             for served in versions.values():
-                served.batcher.close()
+                served.close()
 
 
 def _signature(model: Path) -> Signature:

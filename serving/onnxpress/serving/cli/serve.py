@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
+    from onnxpress.serving.isolation import Limits
     from onnxpress.serving.peers import Peers
     from onnxpress.serving.repository import Repository
     from onnxpress.serving.service import Service
@@ -36,6 +37,19 @@ _FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
     default=True,
     show_default=True,
     help="Without, external weights stay in their file, mapped once for all workers; batches are slower.",
+)
+@click.option("--isolate", is_flag=True, help="Run every model in a process of its own, started again when it ends.")
+@click.option(
+    "--run-limit",
+    type=click.FloatRange(0, min_open=True),
+    metavar="SECONDS",
+    help="With --isolate: a run that takes longer ends the model's process.  [default: 30]",
+)
+@click.option(
+    "--load-limit",
+    type=click.FloatRange(0, min_open=True),
+    metavar="SECONDS",
+    help="With --isolate: the same for loading.  [default: 60]",
 )
 @click.option("--max-body", type=click.IntRange(1), default=64 * 1024 * 1024, show_default=True, help="Bytes.")
 @click.option("--max-batch", type=click.IntRange(1), default=64, show_default=True, help="Rows run together.")
@@ -65,6 +79,9 @@ def serve(
     versions: str,
     require_equivalence: bool,
     prepack: bool,
+    isolate: bool,
+    run_limit: float | None,
+    load_limit: float | None,
     max_body: int,
     max_batch: int,
     max_waiting: int,
@@ -84,6 +101,8 @@ def serve(
     restarts the workers one after another without refusing a request.
     """
     worker = None
+    if not isolate and (run_limit is not None or load_limit is not None):
+        raise click.UsageError("--run-limit and --load-limit need --isolate: what runs in this process cannot be ended")
     if workers > 1:
         from shutil import rmtree
         from tempfile import mkdtemp
@@ -122,6 +141,7 @@ def serve(
         versions=versions,
         require_equivalence=require_equivalence,
         prepack=prepack,
+        isolate=_isolation(run_limit, load_limit) if isolate else None,
         max_rows=max_batch,
         max_waiting=max_waiting,
     )
@@ -165,6 +185,13 @@ def serve(
         sys.stderr.flush()
         os._exit(1 if unanswered else 0)
     repository.close()
+
+
+def _isolation(run_seconds: float | None, load_seconds: float | None) -> Limits:
+    from onnxpress.serving.isolation import Limits
+
+    default = Limits()
+    return Limits(run_seconds=run_seconds or default.run_seconds, load_seconds=load_seconds or default.load_seconds)
 
 
 def _complete(service: Service) -> None:

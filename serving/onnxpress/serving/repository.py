@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from onnxpress.core.errors import BadModel, OnnxpressError
 from onnxpress.core.manifest import FILE_NAME as MANIFEST
 from onnxpress.core.version_folder import MODEL_FILE, Located, check_files, locate, read_manifest
-from onnxpress.serving import selection
+from onnxpress.serving import profiles, selection
 from onnxpress.serving.batcher import Batcher
 from onnxpress.serving.engine import Engine, external_data
 from onnxpress.serving.protocol.errors import Refusal
@@ -78,14 +78,15 @@ class Repository:
         *,
         provider: str = "cpu",
         threads: int | None = None,
+        share: int | None = None,
         versions: str = "latest",
         require_equivalence: bool = False,
         prepack: bool = True,
         isolate: isolation.Limits | None = None,
-        max_rows: int = 64,
+        max_rows: int | None = None,
         max_waiting: int = 1024,
     ) -> None:
-        self._path, self._provider, self._threads = path, provider, threads
+        self._path, self._provider, self._threads, self._share = path, provider, threads, share
         self._selection, self._require_equivalence = selection.policy(versions), require_equivalence
         self._prepack, self._isolate = prepack, isolate
         self._max_rows, self._max_waiting = max_rows, max_waiting
@@ -183,8 +184,8 @@ class Repository:
                 hint="publish it with onnxpress export",
             )
         prepack = self._prepack and not later
-        engine = self._engine(path, prepack)
-        batcher = Batcher(engine, name=name, version=version, max_rows=self._max_rows, max_waiting=self._max_waiting)
+        engine, chosen = self._engine(path, prepack)
+        batcher = Batcher(engine, name=name, version=version, max_rows=chosen.max_rows, max_waiting=self._max_waiting)
         took = perf_counter() - started
         served = Served(name, version, engine, batcher, load_seconds=took, signature=signature)
         if later:
@@ -206,20 +207,27 @@ class Repository:
         if manifest is not None:
             check_files(one.path.parent, manifest)
         if self._prepack:
-            one.served.engine.adopt(self._engine(one.path, prepack=True))
+            engine, _ = self._engine(one.path, prepack=True)
+            one.served.engine.adopt(engine)
 
-    def _engine(self, path: Path, prepack: bool) -> Engine:
-        if self._isolate is None:
-            return Engine.load(path, provider=self._provider, threads=self._threads, prepack=prepack)
-        from onnxpress.serving import isolation
+    def _engine(self, path: Path, prepack: bool) -> tuple[Engine, profiles.Chosen]:
+        chosen = profiles.choose(
+            path, provider=self._provider, threads=self._threads, share=self._share, max_rows=self._max_rows
+        )
+        kind, open_session = Engine, None
+        if self._isolate is not None:
+            from onnxpress.serving import isolation
 
-        return isolation.Isolated.load(
+            kind, open_session = isolation.Isolated, partial(isolation.Session, limits=self._isolate)
+        engine = kind.load(
             path,
             provider=self._provider,
-            threads=self._threads,
+            settings=chosen.settings,
+            threads=chosen.threads,
             prepack=prepack,
-            open_session=partial(isolation.Session, limits=self._isolate),
+            open_session=open_session,
         )
+        return engine, chosen
 
     def all(self) -> list[Served]:
         """Every version that is served."""
@@ -258,5 +266,11 @@ class Repository:
 def _signature(model: Path) -> Signature:
     """Of every file beside a version's model.onnx, or of a lone .onnx file."""
     files = [path for path in model.parent.rglob("*") if path.is_file()] if model.name == MODEL_FILE else [model]
-    stats = [(path.relative_to(model.parent).as_posix(), path.stat()) for path in sorted(files)]
+    profile = profiles.path_of(model)
+    if profile.is_file():
+        files.append(profile)  # what a new one says is wanted at the next look
+    stats = [
+        (path.name if path == profile else path.relative_to(model.parent).as_posix(), path.stat())
+        for path in sorted(files)
+    ]
     return tuple((name, stat.st_size, stat.st_mtime_ns) for name, stat in stats)

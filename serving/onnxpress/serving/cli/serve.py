@@ -26,7 +26,11 @@ _FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
 @click.option(
     "--provider", type=click.Choice(["cpu", "cuda"]), default="cpu", show_default=True, help="Where to run the models."
 )
-@click.option("--threads", type=click.IntRange(1), help="Per model; default: the cgroup's CPUs, shared by the workers.")
+@click.option(
+    "--threads",
+    type=click.IntRange(1),
+    help="Per model.  [default: the profile's, or the cgroup's CPUs over the workers]",
+)
 @click.option("--workers", type=click.IntRange(1), default=1, show_default=True, help="Processes on the one port.")
 @click.option(
     "--versions", default="latest", show_default=True, metavar="POLICY", help="latest, latest:N, all, or 1,3 by number."
@@ -52,7 +56,7 @@ _FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
     help="With --isolate: the same for loading.  [default: 60]",
 )
 @click.option("--max-body", type=click.IntRange(1), default=64 * 1024 * 1024, show_default=True, help="Bytes.")
-@click.option("--max-batch", type=click.IntRange(1), default=64, show_default=True, help="Rows run together.")
+@click.option("--max-batch", type=click.IntRange(1), help="Rows run together.  [default: the profile's, or 64]")
 @click.option("--max-waiting", type=click.IntRange(1), default=1024, show_default=True, help="Requests per model.")
 @click.option(
     "--poll", type=click.FloatRange(0), default=0.0, metavar="SECONDS", help="Look for new versions so often."
@@ -83,7 +87,7 @@ def serve(
     run_limit: float | None,
     load_limit: float | None,
     max_body: int,
-    max_batch: int,
+    max_batch: int | None,
     max_waiting: int,
     poll: float,
     model_control: bool,
@@ -137,7 +141,8 @@ def serve(
     repository = Repository(
         path,
         provider=provider,
-        threads=threads or max(1, available_cpus() // workers),
+        threads=threads,
+        share=max(1, available_cpus() // workers),
         versions=versions,
         require_equivalence=require_equivalence,
         prepack=prepack,

@@ -28,7 +28,7 @@ def explain(engine: Engine, chosen: Chosen) -> list[Choice]:
     found = [
         Choice("execution provider", provider, "--provider"),
         *(Choice(f"  {name}", value, "so that answers are those of float32") for name, value in settings.items()),
-        Choice("profile", chosen.profile.partition(",")[0], chosen.profile.partition(", ")[2] or "onnxpress tune"),
+        Choice("profile", "in use" if chosen.tuned else "none in use", chosen.profile),
         Choice("graph optimization", session.optimization, chosen.optimization_why),
         Choice("disabled optimizers", ", ".join(session.disabled_optimizers), measured),
         Choice("intra-op threads", str(chosen.threads), chosen.threads_why),

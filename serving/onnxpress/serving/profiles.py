@@ -48,6 +48,8 @@ class Chosen(msgspec.Struct, frozen=True, kw_only=True):
     optimization_why: str
     max_rows: int
     max_rows_why: str
+    tuned: bool
+    """whether a profile counts"""
     profile: str
     """what became of the profile, in a few words"""
 
@@ -72,7 +74,7 @@ def read(model: Path, manifest: Manifest | None, provider: str) -> tuple[Profile
     try:
         profile = msgspec.json.decode(path.read_bytes(), type=Profile)
     except FileNotFoundError:
-        return None, "none; onnxpress tune measures one"
+        return None, "there is none; onnxpress tune measures one"
     except (OSError, UnicodeDecodeError, msgspec.MsgspecError) as error:
         return None, f"{path.name} cannot be read: {error}"
     for what, there, here in (
@@ -133,5 +135,6 @@ def choose(
         optimization_why=optimization_why,
         max_rows=max_rows,
         max_rows_why=rows_why,
+        tuned=profile is not None,
         profile=found,
     )

@@ -203,7 +203,7 @@ def _made_up(spec: TensorSpec, sizes: Mapping[str, int]) -> Array:
         drawn: Array = np.random.default_rng(0).standard_normal(shape).astype(array_dtype(spec.dtype))
         return drawn
     # Zero is the one integer that every table and vocabulary has.
-    return np.full(shape, "") if spec.dtype == "string" else np.zeros(shape, array_dtype(spec.dtype))
+    return np.full(shape, "", object) if spec.dtype == "string" else np.zeros(shape, array_dtype(spec.dtype))
 
 
 def _repeated(engine: Engine, feeds: Mapping[str, Array], batch: int) -> dict[str, Array]:

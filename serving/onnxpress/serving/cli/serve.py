@@ -29,7 +29,7 @@ _FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
 @click.option(
     "--threads",
     type=click.IntRange(1),
-    help="Per model.  [default: the profile's, or the cgroup's CPUs over the workers]",
+    help="Per model.  [default: the profile's, or a share of the CPUs]",
 )
 @click.option("--workers", type=click.IntRange(1), default=1, show_default=True, help="Processes on the one port.")
 @click.option(

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+_WIDTH = 13
+
 if TYPE_CHECKING:
     from onnxpress.serving.tuning import Aim, Point, Refused
 
@@ -52,7 +54,7 @@ def tune(
     batches = [size for size in tuning.BATCHES if size <= max_batch] if manifest and manifest.batch_safe else [1]
     points: list[Point] = []
     refused: list[Refused] = []
-    tried = threads or tuple(count for count in (1, 2, 4, 8, 16, 32, 64) if count < cpus) + (cpus,)
+    tried = threads or (*(count for count in (1, 2, 4, 8, 16, 32, 64) if count < cpus), cpus)
     measured = tuning.measure(
         path,
         provider=provider,
@@ -105,9 +107,9 @@ def tune(
 
 
 def _print(points: list[Point], chosen: Point) -> None:
-    """A line for each pair of threads and level: milliseconds a run, and rows a second, for each batch."""
+    """A line for each pair of threads and level: milliseconds of a run with each batch. The chosen one has a star."""
     batches = sorted({point.batch for point in points})
-    click.echo(f"{'threads':>7}  {'level':8}" + "".join(f"{f'batch {batch}':>20}" for batch in batches))
+    click.echo(f"{'threads':>7}  {'level':8}" + "".join(f"{f'batch {batch}':>{_WIDTH}}" for batch in batches))
     pairs = list(dict.fromkeys((point.threads, point.optimization) for point in points))
     for pair in pairs:
         row = {point.batch: point for point in points if (point.threads, point.optimization) == pair}
@@ -115,5 +117,5 @@ def _print(points: list[Point], chosen: Point) -> None:
         for batch in batches:
             point = row.get(batch)
             mark = "*" if point == chosen else ""
-            cells.append(f"{1e3 * point.seconds:.3g} ms {point.rows_per_second:,.0f}/s{mark}" if point else "")
-        click.echo(f"{pair[0]:>7}  {pair[1]:8}" + "".join(f"{cell:>20}" for cell in cells))
+            cells.append(f"{1e3 * point.seconds:.3g} ms{mark}" if point else "")
+        click.echo(f"{pair[0]:>7}  {pair[1]:8}" + "".join(f"{cell:>{_WIDTH}}" for cell in cells))

@@ -40,18 +40,19 @@ MEMORY: dict[str, tuple[bool, dict[str, str]]] = {
 
 def main(rounds: int = 3) -> None:
     """Measure, print, and write the record."""
+    groups = {
+        "threads": {str(count): (["threads", str(count)], {}) for count in (1, 2)},
+        "spinning": {name: (["spin", json.dumps(entries)], {}) for name, entries in SPINNING.items()},
+        "memory": {name: (["memory", str(int(arena))], extra) for name, (arena, extra) in MEMORY.items()},
+    }
     record: dict[str, Any] = {"date": datetime.now(UTC).isoformat(timespec="seconds"), "machine": machine.describe()}
-    record["spinning"] = _in_turn(
-        {name: (["spin", json.dumps(entries)], {}) for name, entries in SPINNING.items()}, rounds
-    )
-    record["memory"] = _in_turn(
-        {name: (["memory", str(int(arena))], extra) for name, (arena, extra) in MEMORY.items()}, rounds
-    )
-    record["threads"] = _in_turn({str(count): (["threads", str(count)], {}) for count in (1, 2)}, rounds)
+    record["load_average_at_the_start"] = os.getloadavg()[0]
     RECORDS.mkdir(exist_ok=True)
     path = RECORDS / f"{record['date'][:10]}-engine.json"
-    path.write_text(json.dumps(record, indent=2) + "\n")
-    print(json.dumps({key: record[key] for key in ("spinning", "memory", "threads")}, indent=2))
+    for name, contenders in groups.items():
+        record[name] = _in_turn(contenders, rounds)
+        print(json.dumps({name: record[name]}, indent=2), flush=True)
+        path.write_text(json.dumps(record, indent=2) + "\n")
 
 
 def _in_turn(contenders: Mapping[str, tuple[list[str], dict[str, str]]], rounds: int) -> dict[str, dict[str, float]]:

@@ -63,14 +63,55 @@ def _value(text: str) -> bytes:
 
 
 def model(
-    nodes: Sequence[bytes], inputs: Sequence[str], outputs: Sequence[str], constants: dict[str, Array] | None = None
+    nodes: Sequence[bytes],
+    inputs: Sequence[str],
+    outputs: Sequence[str],
+    constants: dict[str, Array] | None = None,
+    *,
+    opset: int = 18,
+    raw: bytes = b"",
 ) -> bytes:
-    """A ModelProto of opset 18, IR 10; `inputs` and `outputs` are tensor specifications as text."""
+    """A ModelProto of IR 10; `inputs` and `outputs` are tensor specifications as text, `raw` more of the graph."""
     graph = b"".join(_field(1, one) for one in nodes) + _field(2, "graph")
     graph += b"".join(_field(5, _tensor(name, value)) for name, value in (constants or {}).items())
     graph += b"".join(_field(11, _value(text)) for text in inputs)
-    graph += b"".join(_field(12, _value(text)) for text in outputs)
-    return _field(1, 10) + _field(7, graph) + _field(8, _field(1, "") + _field(2, 18))
+    graph += b"".join(_field(12, _value(text)) for text in outputs) + raw
+    return _field(1, 10) + _field(7, graph) + _field(8, _field(1, "") + _field(2, opset))
+
+
+def narrow(element: int) -> bytes:
+    """`y = x` by way of another element type (onnx.TensorProto.DataType): float32 (batch,) → float32 (batch,)."""
+    nodes = [node("Cast", ["x"], ["q"], to=element), node("Cast", ["q"], ["y"], to=1)]
+    return model(nodes, ["x:float32[batch]"], ["y:float32[batch]"], opset=21)
+
+
+def narrow_weights(element: int, content: bytes) -> bytes:
+    """`y = x @ dequantized w`, w of two values with a scale of 0.5: float32 (batch, 2) → (batch, 1)."""
+    w = _field(1, 2) + _field(1, 1) + _field(2, element) + _field(8, "w") + _field(9, content)
+    nodes = [node("DequantizeLinear", ["w", "s"], ["d"]), node("MatMul", ["x", "d"], ["y"])]
+    scale = {"s": np.array(0.5, np.float32)}
+    return model(nodes, ["x:float32[batch,2]"], ["y:float32[batch,1]"], scale, opset=21, raw=_field(5, w))
+
+
+def narrow_border(element: int) -> bytes:
+    """float32 (batch,) → another element type, which no request or answer can carry."""
+    kind = _field(1, _field(1, element) + _field(2, _field(1, _field(2, "batch"))))
+    raw = _field(12, _field(1, "y") + _field(2, kind))
+    return model([node("Cast", ["x"], ["y"], to=element)], ["x:float32[batch]"], [], opset=21, raw=raw)
+
+
+def sequence() -> bytes:
+    """float32 (batch,) → a sequence of it, twice."""
+    tensor = _field(1, _field(1, 1))
+    raw = _field(12, _field(1, "y") + _field(2, _field(4, _field(1, tensor))))
+    return model([node("SequenceConstruct", ["x", "x"], ["y"])], ["x:float32[batch]"], [], raw=raw)
+
+
+def optional() -> bytes:
+    """float32 (batch,) → the same as an optional."""
+    tensor = _field(1, _field(1, 1))
+    raw = _field(12, _field(1, "y") + _field(2, _field(9, _field(1, tensor))))
+    return model([node("Optional", ["x"], ["y"])], ["x:float32[batch]"], [], raw=raw)
 
 
 def identity(dtype: str, shape: str = "batch,length") -> bytes:

@@ -8,7 +8,7 @@ from typing import Any
 
 from onnxpress.core.errors import BadModel
 from onnxpress.core.manifest import SessionSettings
-from onnxpress.serving.engine.runtime import onnxruntime, provider_options
+from onnxpress.serving.engine.runtime import missing_for, onnxruntime, provider_options
 
 OpenSession = Callable[[str, str, SessionSettings, int | None, bool], Any]
 """model file, provider, settings, threads, whether to prepack → what stands for the runtime's session"""
@@ -36,7 +36,7 @@ def runtime_session(
         raise BadModel(f"ONNX Runtime cannot load it: {plain(error)}") from error
     wanted = providers[0][0]
     if wanted not in session.get_providers():
-        raise BadModel(f"ONNX Runtime loaded it without {wanted}; its libraries or the device are missing here")
+        raise BadModel(f"ONNX Runtime loaded it without {wanted}: {missing_for(provider)}")
     return session
 
 

@@ -44,6 +44,9 @@ def measure(rounds: int = 5) -> dict[str, Any]:
                 after.append(_speed(server))
             with serving(folder, "--no-prepack") as server:
                 before.append(_speed(server))
+        private = {
+            name: _private(folder, *options) for name, options in (("prepacked", ()), ("as_mapped", ("--no-prepack",)))
+        }
     return {
         "weights_mib": _WIDTH * _WIDTH * 4 * _LAYERS / 2**20,
         "import_onnxruntime_s": statistics.median(imports),
@@ -54,7 +57,20 @@ def measure(rounds: int = 5) -> dict[str, Any]:
         "complete_after_first_answer_s": statistics.median(complete),
         f"batch_of_{_ROWS}_as_mapped_s": statistics.median(before),
         f"batch_of_{_ROWS}_after_the_swap_s": statistics.median(after),
+        "private_mb_of_two_workers": private,
     }
+
+
+def _private(folder: str, *options: str) -> float:
+    """Memory of two workers that is in no file, once both are complete, in MB."""
+    started = time.monotonic()
+    with serving(folder, "--workers", "2", *options) as server:
+        deadline = time.monotonic() + 60
+        while sum("is complete" in line for at, line in server.said if at >= started) < 2:
+            if time.monotonic() > deadline:
+                raise SystemExit(f"the workers did not complete:\n{server.tail()}")
+            time.sleep(0.05)
+        return _metric(server, 'onnxpress_memory_bytes{kind="private"}') / 1e6
 
 
 def _publish(repository: Path) -> tuple[np.ndarray, np.ndarray]:

@@ -54,8 +54,11 @@ class Served:
         self.name, self.version, self.engine, self.batcher = name, version, engine, batcher
         self.load_seconds, self.signature = load_seconds, signature
 
+        self.closed = False
+
     def close(self) -> None:
         """End its thread and its process; a run under way is finished first."""
+        self.closed = True
         self.batcher.close()
         self.engine.close()
 
@@ -209,6 +212,8 @@ class Repository:
         if self._prepack:
             engine, _ = self._engine(one.path, prepack=True)
             one.served.engine.adopt(engine)
+            if one.served.closed:  # replaced meanwhile: nobody else will end what was just started
+                one.served.close()
 
     def _engine(self, path: Path, prepack: bool) -> tuple[Engine, profiles.Chosen]:
         chosen = profiles.choose(

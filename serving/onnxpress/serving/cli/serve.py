@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
+    from threading import Thread
+
     from onnxpress.serving.isolation import Limits
     from onnxpress.serving.peers import Peers
     from onnxpress.serving.repository import Repository
@@ -151,9 +153,11 @@ def serve(
         max_waiting=max_waiting,
     )
 
+    completing: list[Thread] = []
+
     def on_ready(url: str) -> None:
         if repository.incomplete:
-            _complete(service)
+            completing.append(_complete(service))
         if worker is None:
             click.echo(url)
         else:
@@ -184,7 +188,7 @@ def serve(
         service.peers = Peers(shared, service)
         main = _among(service.peers, main)
     unanswered = _run(main)
-    if unanswered or not repository.ready:
+    if unanswered or not repository.ready or any(thread.is_alive() for thread in completing):
         # A thread is still running or loading a model; it cannot be interrupted, and Python's exit would wait for it.
         sys.stdout.flush()
         sys.stderr.flush()
@@ -199,14 +203,16 @@ def _isolation(run_seconds: float | None, load_seconds: float | None) -> Limits:
     return Limits(run_seconds=run_seconds or default.run_seconds, load_seconds=load_seconds or default.load_seconds)
 
 
-def _complete(service: Service) -> None:
+def _complete(service: Service) -> Thread:
     """Do the rest of the loading beside the answering; a thread that need not be waited for at the end."""
     import asyncio
     from threading import Thread
 
     from onnxpress.serving.keeper import Keeper
 
-    Thread(target=Keeper(service).complete, args=(asyncio.get_running_loop(),), daemon=True).start()
+    thread = Thread(target=Keeper(service).complete, args=(asyncio.get_running_loop(),), daemon=True)
+    thread.start()
+    return thread
 
 
 async def _among(peers: Peers, main: Coroutine[Any, Any, int]) -> int:

@@ -44,9 +44,7 @@ def measure(rounds: int = 5) -> dict[str, Any]:
                 after.append(_speed(server))
             with serving(folder, "--no-prepack") as server:
                 before.append(_speed(server))
-        private = {
-            name: _private(folder, *options) for name, options in (("prepacked", ()), ("as_mapped", ("--no-prepack",)))
-        }
+        private = {"prepacked": _private(folder), "as mapped": _private(folder, "--no-prepack")}
     return {
         "weights_mib": _WIDTH * _WIDTH * 4 * _LAYERS / 2**20,
         "import_onnxruntime_s": statistics.median(imports),

@@ -137,7 +137,7 @@ class Session:
             pause = _PAUSES[min(failures, len(_PAUSES) - 1)]
             failures += 1
             when = f" in {pause:g} s" if pause else ""
-            print(f"{self._model}: its process {self.down}; another is started{when}", file=sys.stderr, flush=True)
+            sys.stderr.write(f"{self._model}: its process {self.down}; another is started{when}\n")
             self._closed.wait(pause)
             self.restarts += 1
 

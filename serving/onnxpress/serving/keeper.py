@@ -179,4 +179,6 @@ async def _close(served: Served) -> None:
 
 
 def _say(message: str) -> None:
-    print(message, file=sys.stderr, flush=True)
+    # In one write: several processes share stderr, and print would let another come between the text and its end.
+    sys.stderr.write(f"{message}\n")
+    sys.stderr.flush()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -35,7 +36,7 @@ def main(names: list[str]) -> None:
     for name in names or list(RUNS):
         print(f"{name} ...", file=sys.stderr, flush=True)
         found = RUNS[name]()
-        record[name] = {"date": now, **found}
+        record[name] = {"date": now, "load_average_at_the_end": os.getloadavg()[0], **found}
         print(json.dumps({name: found}, indent=2), flush=True)
         path.write_text(json.dumps({**record, "machine": machine.describe()}, indent=2) + "\n")
 

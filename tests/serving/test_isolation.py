@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import signal
+import subprocess
 import sys
 import threading
 import time
@@ -13,12 +15,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.serving.harness import Reply, Running, ask, infer_body, running
+from tests.serving.harness import WAIT, Reply, Running, ask, infer_body, running
 from tests.serving.onnx_models import affine, busy, identity, lookup, mixed, plain, publish_affine
 
 from onnxpress.core.errors import BadModel
 from onnxpress.serving import isolation
 from onnxpress.serving.isolation import Isolated, Limits
+from onnxpress.serving.keeper import Keeper
 from onnxpress.serving.repository import Repository
 from onnxpress.serving.service import Service
 
@@ -132,6 +135,38 @@ def test_a_run_that_hangs_is_ended_and_others_are_answered_meanwhile(server: tup
     assert hung[0].status == 503
     assert "did not answer within 1 s" in hung[0].json()["error"]
     wait_for(lambda: work(found, 10).status == 200)
+
+
+def test_swaps_leave_no_process_behind(server: tuple[Running, Repository], tmp_path: Path) -> None:
+    found, repository = server
+    keeper = found.call(Keeper, found.server.service)
+    for number in range(1, 4):
+        old = process_of(repository)
+        publish_affine(tmp_path, offset=number)
+        asyncio.run_coroutine_threadsafe(keeper.look(), found.loop).result(WAIT)
+        assert process_of(repository) != old
+        wait_for(lambda old=old: not Path(f"/proc/{old}").exists())
+        assert infer(found).json()["outputs"][0]["data"] == [6 + number, 6 + number]
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_a_server_that_is_killed_takes_its_models_with_it(tmp_path: Path, workers: str) -> None:
+    publish_affine(tmp_path)
+    command = [str(Path(sys.executable).with_name("onnxpress")), "serve", str(tmp_path), "--isolate", "--port", "0"]
+    server = subprocess.Popen([*command, "--workers", workers], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert server.stdout is not None
+    assert server.stdout.readline().startswith(b"http")
+    below = children(server.pid)
+    models = below if workers == "1" else [model for worker in below for model in children(worker)]
+    assert len(models) == int(workers)
+    server.kill()
+    wait_for(lambda: not any(Path(f"/proc/{model}").exists() for model in models))
+    server.communicate(timeout=20)
+
+
+def children(pid: int) -> list[int]:
+    listed = subprocess.run(["ps", "-o", "pid=,args=", "--ppid", str(pid)], capture_output=True, text=True)
+    return [int(line.split()[0]) for line in listed.stdout.splitlines() if "onnxpress" in line]
 
 
 def test_a_model_that_is_down_is_not_ready(server: tuple[Running, Repository], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,6 +10,8 @@ from onnxpress.serving.engine.sessions import SPIN_MICROSECONDS
 from onnxpress.serving.profiles import Chosen
 from onnxpress.serving.protocol.requests import Reader
 
+_PLACED = "of the optimised graph, by the runtime's own account"
+
 
 class Choice(msgspec.Struct, frozen=True):
     """One option: its value, and the reason in a sentence."""
@@ -27,6 +29,7 @@ def explain(engine: Engine, chosen: Chosen) -> list[Choice]:
     ((provider, settings),) = provider_options(engine.provider)
     found = [
         Choice("execution provider", provider, "--provider"),
+        Choice("nodes", ", ".join(f"{count} on {name}" for name, count in engine.placement().items()), _PLACED),
         *(Choice(f"  {name}", value, "so that answers are those of float32") for name, value in settings.items()),
         Choice("profile", "in use" if chosen.tuned else "none in use", chosen.profile),
         Choice("graph optimization", session.optimization, chosen.optimization_why),

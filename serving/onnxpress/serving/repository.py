@@ -189,6 +189,11 @@ class Repository:
         prepack = self._prepack and not later
         engine, chosen = self._engine(path, prepack)
         batcher = Batcher(engine, name=name, version=version, max_rows=chosen.max_rows, max_waiting=self._max_waiting)
+        if self._provider != "cpu" and batcher.batches:
+            from onnxpress.serving import samples
+
+            # Powers of two: not every size, which would take minutes, but no caller meets a cold device.
+            samples.warm_up(engine, path, [1 << power for power in range(chosen.max_rows.bit_length())])
         took = perf_counter() - started
         served = Served(name, version, engine, batcher, load_seconds=took, signature=signature)
         if later:

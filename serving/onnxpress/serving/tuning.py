@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
-from onnxpress.core.errors import BadData, BadModel, OnnxpressError, UsageError
+from onnxpress.core.errors import BadModel, OnnxpressError, UsageError
 from onnxpress.core.manifest import SessionSettings
-from onnxpress.core.tensors import FLOATS, TensorSpec
 from onnxpress.core.version_folder import read_manifest
+from onnxpress.serving import samples
 from onnxpress.serving.engine import Engine
 
 if TYPE_CHECKING:
@@ -150,10 +150,12 @@ def _in_child(job: _Job) -> _Found:
 def _child(job: _Job) -> _Found:
     try:
         engine = Engine.load(Path(job.model), provider=job.provider, settings=job.settings, threads=job.threads)
-        one = _row(engine, Path(job.model), job.sizes)
+        one = samples.inputs(engine, Path(job.model), job.sizes)
+        rows = samples.has_rows(engine)
         found = {}
-        for batch in job.batches if _has_rows(engine) else [1]:
-            found[batch] = taken = _time(engine, _repeated(engine, one, batch), job.seconds)
+        for batch in job.batches if rows else [1]:
+            feeds = samples.with_rows(one, batch) if rows else one
+            found[batch] = taken = _time(engine, feeds, job.seconds)
             if taken > _LONG_SECONDS:
                 break
     except OnnxpressError as error:
@@ -173,47 +175,6 @@ def _time(engine: Engine, feeds: dict[str, Array], seconds: float) -> float:
         if taken[-1] > _LONG_SECONDS:
             break
     return statistics.median(taken)
-
-
-def _has_rows(engine: Engine) -> bool:
-    """Whether every input and output begins with one dimension that varies and that all share."""
-    firsts = {spec.shape[0] if spec.shape else None for spec in (*engine.inputs, *engine.outputs)}
-    return len(firsts) == 1 and isinstance(next(iter(firsts)), str)
-
-
-def _row(engine: Engine, model: Path, sizes: Mapping[str, int]) -> dict[str, Array]:
-    """Inputs to repeat: a golden sample's, or made up."""
-    from onnxpress.core import golden
-
-    path = model.parent / golden.FILE_NAME
-    if engine.manifest is not None and path.exists():
-        cases = golden.read(path)
-        if cases:
-            return cases[0].inputs
-    return {spec.name: _made_up(spec, sizes) for spec in engine.inputs}
-
-
-def _made_up(spec: TensorSpec, sizes: Mapping[str, int]) -> Array:
-    import numpy as np
-
-    from onnxpress.serving.protocol.datatypes import array_dtype
-
-    shape = [size if isinstance(size, int) else sizes.get(size, 1) for size in spec.shape]
-    if spec.dtype in FLOATS:
-        drawn: Array = np.random.default_rng(0).standard_normal(shape).astype(array_dtype(spec.dtype))
-        return drawn
-    # Zero is the one integer that every table and vocabulary has.
-    return np.full(shape, "", object) if spec.dtype == "string" else np.zeros(shape, array_dtype(spec.dtype))
-
-
-def _repeated(engine: Engine, feeds: Mapping[str, Array], batch: int) -> dict[str, Array]:
-    import numpy as np
-
-    if not _has_rows(engine):
-        return dict(feeds)
-    if any(not len(value) for value in feeds.values()):
-        raise BadData("the golden sample has no rows", where=engine.name)
-    return {name: np.resize(value, (batch, *value.shape[1:])) for name, value in feeds.items()}
 
 
 def parse_sizes(texts: Sequence[str]) -> dict[str, int]:

@@ -162,6 +162,14 @@ class Engine:
         self._session, self.self_test = other._session, other.self_test
         self.seconds_per_value = other.seconds_per_value
 
+    def placement(self) -> dict[str, int]:
+        """Execution provider → how many nodes of the optimised graph it runs; empty where the session cannot tell."""
+        tell = getattr(self._session, "get_provider_graph_assignment_info", None)
+        found: dict[str, int] = {}
+        for part in tell() if tell is not None else ():
+            found[part.ep_name] = found.get(part.ep_name, 0) + len(part.get_nodes())
+        return found
+
     def expected_seconds(self, values: int) -> float:
         """How long a run over so many input values will take, as far as is known; infinite before the first run."""
         known = self.seconds_per_value

@@ -1,4 +1,4 @@
-"""Inputs to run a model with when nobody asks: its golden samples, or made up from its signature; any number of rows."""
+"""Inputs to run a model with when nobody asks: its golden samples, or made up from its signature."""
 
 from __future__ import annotations
 

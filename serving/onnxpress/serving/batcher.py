@@ -180,12 +180,28 @@ class Batcher:
         return batch
 
     def _answers(self, batch: list[Waiting]) -> Iterator[Answer]:
-        """The answer of each request. A batch that fails is run again one by one: only the guilty request fails."""
+        """The answer of each request. Only the guilty one fails.
+
+        What makes no array is refused, and the rest run together. A batch that fails in the model is run one by one.
+        """
         if len(batch) > 1:
             requests = [inputs for inputs, _ in batch]
-            done = 0
             try:
                 feeds = self._reader.feeds(requests)
+            except Refusal:
+                fitting = []
+                for item in batch:
+                    try:
+                        self._reader.feeds([item[0]])
+                    except Refusal as refusal:
+                        self.counts.failed += 1
+                        yield item[1], refusal.status, refusal.body()
+                    else:
+                        fitting.append(item)
+                yield from self._answers(fitting)
+                return
+            done = 0
+            try:
                 outputs = self._engine.run_all(feeds, sum([inputs.size for inputs in requests]))
                 for body in self._writer.together(requests, outputs):
                     yield batch[done][1], 200, body

@@ -35,11 +35,12 @@ def _lines(service: Service) -> Iterator[str]:
     yield _head(
         "onnxpress_requests_total",
         "counter",
-        "Inference requests: answered, failed in the model, refused as not fitting, rejected by a full queue.",
+        "Inference requests: answered, failed in the model, refused as not fitting, rejected by a full queue, "
+        "and not run because their timeout was over (expired) or their caller had gone (cancelled).",
     )
     for one in served:
         counts = one.batcher.counts
-        for outcome in ("answered", "failed", "refused", "rejected"):
+        for outcome in ("answered", "failed", "refused", "rejected", "expired", "cancelled"):
             yield _line("onnxpress_requests_total", {**_of(one), "outcome": outcome}, getattr(counts, outcome))
     yield _head("onnxpress_waiting", "gauge", "Requests in the queue now.")
     yield from (_line("onnxpress_waiting", _of(one), one.batcher.waiting) for one in served)

@@ -93,10 +93,11 @@ class Inputs(msgspec.Struct, gc=False):
     """The inputs of one request, in the model's order: flat values, with the shapes they are to take.
 
     The values are lists, the text of one where the request was only cut, or arrays where it came with binary tensors.
-    The text has as many commas as `size` wants, but may be no numbers: `Reader.feeds` finds out. Two requests can share a run when their
-    `tails` (the shapes but for the first axis) are equal and not None; they differ where values or forms do in kind.
-    `rows` is the size of the first axis, `size` the number of values in all inputs, `outputs` the numbers of those
-    asked for (None: all).
+    The text has as many commas as `size` wants, but may be no numbers: `Reader.feeds` finds out. Two requests can share
+    a run when their `tails` (the shapes but for the first axis) are equal and not None; they differ where values or
+    forms do in kind. `rows` is the size of the first axis, `size` the number of values in all inputs, `outputs` the
+    numbers of those asked for (None: all). `timeout`: how many seconds the caller gives it to begin
+    to run; a Batcher makes it the moment when they are over, by time.monotonic.
     """
 
     values: list[Any]
@@ -107,6 +108,7 @@ class Inputs(msgspec.Struct, gc=False):
     id: str | None
     outputs: list[int] | None
     form: Form | None = None
+    timeout: float | None = None
 
 
 class _Frame(msgspec.Struct, gc=False):
@@ -249,7 +251,9 @@ class Reader:
         wanted: list[tuple[int, dict[str, Any] | None]] = [(number, None) for number in range(len(self._outputs))]
         if selected is not None:
             wanted = [(number, output.parameters) for number, output in zip(selected, asked, strict=True)]
-        return self.inputs(values, shapes, request.id, selected, binary.form(request.parameters, wanted))
+        inputs = self.inputs(values, shapes, request.id, selected, binary.form(request.parameters, wanted))
+        inputs.timeout = _timeout(request.parameters)
+        return inputs
 
     def inputs(
         self,
@@ -380,6 +384,14 @@ class Reader:
         except (OverflowError, FloatingPointError, ValueError, TypeError) as error:
             datatype = DATATYPE_OF[self._specs[number].dtype]
             raise Refusal(400, f"the data of {name!r} do not fit {datatype}: {error}") from None
+
+
+def _timeout(parameters: dict[str, Any] | None) -> float | None:
+    """Seconds, from the `timeout` in microseconds that Triton's clients send; None where it is absent or 0."""
+    timeout = (parameters or {}).get("timeout", 0)
+    if isinstance(timeout, bool) or not isinstance(timeout, int) or not 0 <= timeout < 1 << 64:
+        raise Refusal(400, f"the parameter timeout must be a number of microseconds, not {_shown(timeout)}")
+    return timeout / 1e6 or None
 
 
 def _numbers(body: bytes) -> tuple[int, int]:

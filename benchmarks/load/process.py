@@ -69,6 +69,8 @@ def watched(model: str, *options: str) -> Iterator[Watched]:
             os.sched_setaffinity(0, before)
             process.terminate()
             process.wait(timeout=60)
+            if process.stdout is not None:
+                process.stdout.close()
 
 
 def settled(server: Watched, descriptors: int, seconds: float = 10) -> int:

@@ -1,8 +1,8 @@
-"""Requests per second of `onnxpress serve` against the bare loops in `floor/`: `python -m benchmarks.server`.
+"""Requests per second of `onnxpress serve` against the bare loops in `floor/`: `python -m benchmarks.server [MODEL]`.
 
-Every contender is a process of its own on CPU 0 with a tiny model of 32 features; wrk sends from CPU 1. They run in
-turn, round by round, and the ratios are medians over the rounds. The CPU time per request stands beside: it moves less
-than the rate when the machine does other work too.
+MODEL is one of `networks`: tiny (the default), cnn or image. Every contender is a process of its own on CPU 0; wrk
+sends from CPU 1. They run in turn, round by round, and the ratios are medians over the rounds. The CPU time per request
+stands beside: it moves less than the rate when the machine does other work too.
 """
 
 from __future__ import annotations
@@ -18,64 +18,103 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from tests.serving.publishing import MODELS, publish
+import numpy as np
+from tests.serving.publishing import publish
 
-from benchmarks import machine
+from benchmarks import machine, networks
 
 HERE = Path(__file__).parent
 RECORDS = HERE / "records"
 ONNXPRESS = str(Path(sys.executable).parent / "onnxpress")
 REFERENCE = "bare loop"
-CONCURRENCY = {1: 0.90, 16: 2.2, 64: 2.5}
-"""connections → the ratio to the bare loop that is aimed at"""
+SERVER, BINARY = "onnxpress serve", "onnxpress serve, binary"
+AIMS = {
+    "tiny": {1: {SERVER: 0.90}, 16: {SERVER: 2.2}, 64: {SERVER: 2.5}},
+    "cnn": {1: {SERVER: 0.97}, 16: {SERVER: 1.3}, 64: {SERVER: 1.3}},
+    "image": {1: {SERVER: 2.0, BINARY: 10.0}},
+}
+"""model → connections → the ratio to the bare loop that is aimed at, with the same request but for binary"""
 _TICKS = os.sysconf("SC_CLK_TCK")
 
 
-def main(rounds: int = 5, seconds: int = 2) -> None:
-    """Measure, print, and write `records/<date>-server.json`."""
+@dataclass(frozen=True)
+class Contender:
+    """A running server, and what it is asked."""
+
+    process: subprocess.Popen[bytes]
+    port: int
+    question: Path
+    json_length: int | None = None
+
+
+def main(model: str = "tiny", rounds: int = 5, seconds: int = 2) -> None:
+    """Measure, print, and write `records/<date>-server[-<model>].json`."""
     if shutil.which("wrk") is None or shutil.which("taskset") is None or (os.cpu_count() or 1) < 2:
         raise SystemExit("this needs wrk, taskset and two CPUs")
-    with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as stack:
-        publish(Path(folder), "tiny")
-        model = str(MODELS / "tiny.onnx")
-        ports = [_free_port() for _ in range(3)]
-        commands = {
-            REFERENCE: [sys.executable, str(HERE / "floor" / "bare_loop.py"), model, str(ports[0])],
-            "bare loop, batched": [sys.executable, str(HERE / "floor" / "tick_loop.py"), model, str(ports[1])],
-            "onnxpress serve": [ONNXPRESS, "serve", folder, "--port", str(ports[2])],
-        }
-        servers = {
-            name: (stack.enter_context(_server(command, port)), port)
-            for (name, command), port in zip(commands.items(), ports, strict=True)
-        }
+    aims = AIMS[model]
+    with tempfile.TemporaryDirectory() as name, contextlib.ExitStack() as stack:
+        folder = Path(name)
+        contenders = _contenders(model, folder, stack, binary=any(BINARY in aim for aim in aims.values()))
         figures = {}
-        for clients in CONCURRENCY:
-            measured: dict[str, list[tuple[float, float]]] = {name: [] for name in servers}
+        for clients in aims:
+            measured: dict[str, list[tuple[float, float]]] = {name: [] for name in contenders}
             for number in range(rounds):
-                for name, (process, port) in servers.items():
-                    measured[name].append(_load(process, port, clients, seconds))
+                for name, contender in contenders.items():
+                    measured[name].append(_load(contender, model, clients, seconds))
                 print(f"{clients} connections: round {number + 1} of {rounds}", file=sys.stderr, flush=True)
             figures[str(clients)] = {name: _summary(rows, measured[REFERENCE]) for name, rows in measured.items()}
     record = {
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "machine": machine.describe(),
+        "model": model,
+        "load_average": os.getloadavg()[0],
         "requests": figures,
     }
     RECORDS.mkdir(exist_ok=True)
-    path = RECORDS / f"{str(record['date'])[:10]}-server.json"
+    path = RECORDS / f"{str(record['date'])[:10]}-server{'' if model == 'tiny' else '-' + model}.json"
     path.write_text(json.dumps(record, indent=2) + "\n")
-    print(f"{'connections':>11}  {'':20}{'requests/s':>11}{'ratio':>7}{'aim':>6}{'us CPU':>8}{'ratio':>7}")
+    print(f"{'connections':>11}  {'':24}{'requests/s':>11}{'ratio':>7}{'aim':>6}{'us CPU':>9}{'ratio':>7}")
     for clients, rows in figures.items():
         for name, row in rows.items():
-            aim = f"{CONCURRENCY[int(clients)]:.2f}" if name == "onnxpress serve" else ""
+            aim = aims[int(clients)].get(name)
             print(
-                f"{clients:>11}  {name:20}{row['per_second']:>11.0f}{row['ratio']:>7.2f}{aim:>6}"
-                f"{row['cpu_us']:>8.1f}{row['cpu_ratio']:>7.2f}"
+                f"{clients:>11}  {name:24}{row['per_second']:>11.0f}{row['ratio']:>7.2f}"
+                f"{'' if aim is None else format(aim, '.2f'):>6}{row['cpu_us']:>9.1f}{row['cpu_ratio']:>7.2f}"
             )
     print(f"\n{path.relative_to(HERE.parent)}")
+
+
+def _contenders(model: str, folder: Path, stack: contextlib.ExitStack, *, binary: bool) -> dict[str, Contender]:
+    content = networks.build(model)
+    file = folder / "bare.onnx"
+    file.write_bytes(content)
+    publish(folder / "models", model, content)
+    values = np.random.default_rng(1).random(networks.SHAPES[model], np.float32)
+    tensor = {"name": "x", "shape": list(values.shape), "datatype": "FP32"}
+    question = folder / "question"
+    numbers = [round(float(value), 6) for value in values.ravel()]
+    question.write_text(json.dumps({"inputs": [{**tensor, "data": numbers}]}, separators=(",", ":")))
+    ports = [_free_port() for _ in range(3)]
+    commands = {
+        REFERENCE: [sys.executable, str(HERE / "floor" / "bare_loop.py"), str(file), str(ports[0])],
+        "bare loop, batched": [sys.executable, str(HERE / "floor" / "tick_loop.py"), str(file), str(ports[1])],
+        SERVER: [ONNXPRESS, "serve", str(folder / "models"), "--port", str(ports[2])],
+    }
+    found = {
+        name: Contender(stack.enter_context(_server(command, port)), port, question)
+        for (name, command), port in zip(commands.items(), ports, strict=True)
+    }
+    if binary:
+        with_size = {**tensor, "parameters": {"binary_data_size": values.nbytes}}
+        text = json.dumps({"inputs": [with_size], "parameters": {"binary_data_output": True}}).encode()
+        text = text.ljust(-len(text) % 8 + len(text))  # so that the values lie aligned
+        (folder / "binary").write_bytes(text + values.tobytes())
+        found[BINARY] = Contender(found[SERVER].process, ports[2], folder / "binary", len(text))
+    return found
 
 
 @contextlib.contextmanager
@@ -99,12 +138,17 @@ def _server(command: list[str], port: int) -> Iterator[subprocess.Popen[bytes]]:
         process.wait(timeout=30)
 
 
-def _load(process: subprocess.Popen[bytes], port: int, clients: int, seconds: int) -> tuple[float, float]:
+def _load(contender: Contender, model: str, clients: int, seconds: int) -> tuple[float, float]:
     """Requests per second, and CPU seconds of the server per request."""
-    command = ["taskset", "-c", "1", "wrk", "-t1", f"-c{clients}", f"-d{seconds}s", "-s", str(HERE / "floor/post.lua")]
+    command = ["taskset", "-c", "1", "wrk", "-t1", f"-c{clients}", f"-d{seconds}s", "-s", str(HERE / "question.lua")]
+    environment = os.environ | {"QUESTION": str(contender.question), "TARGET": f"/v2/models/{model}/infer"}
+    if contender.json_length is not None:
+        environment["JSON_LENGTH"] = str(contender.json_length)
+    process, port = contender.process, contender.port
     before = _cpu_seconds(process.pid)
+    url = f"http://127.0.0.1:{port}/"
     done = subprocess.run(
-        [*command, f"http://127.0.0.1:{port}/"], check=True, capture_output=True, text=True, timeout=seconds + 30
+        [*command, url], check=True, capture_output=True, text=True, timeout=seconds + 30, env=environment
     )
     used = _cpu_seconds(process.pid) - before
     if "Non-2xx" in done.stdout or "Socket errors" in done.stdout:
@@ -137,4 +181,6 @@ def _free_port() -> int:
 
 
 if __name__ == "__main__":
-    main()
+    if len(sys.argv) > 2 or sys.argv[1:2] not in ([], *([model] for model in AIMS)):
+        raise SystemExit(f"usage: python -m benchmarks.server [{'|'.join(AIMS)}]")
+    main(*sys.argv[1:])

@@ -14,12 +14,14 @@ from onnxpress.serving.engine import Engine
 MODELS = Path(__file__).parent / "models"
 
 
-def publish(repository: Path, name: str, *, batch_safe: bool = True, cases: int = 1) -> Path:
-    """Publish `models/<name>.onnx` as the next version of model `name`; returns the version folder.
+def publish(
+    repository: Path, name: str, content: bytes | None = None, *, batch_safe: bool = True, cases: int = 1
+) -> Path:
+    """Publish `models/<name>.onnx`, or `content`, as the next version of model `name`; returns the version folder.
 
     The goldens of `tiny` are what this runtime answers; other models get none.
     """
-    content = (MODELS / f"{name}.onnx").read_bytes()
+    content = content or (MODELS / f"{name}.onnx").read_bytes()
     engine = Engine.load(content)
     manifest = Manifest(
         name=name,

@@ -36,6 +36,8 @@ def test_every_answer_is_a_line(tmp_path: Path) -> None:
     assert made.headers["x-request-id"] == found[1]["id"]
     assert other.headers["x-request-id"] == found[2]["id"]
     assert found[2]["id"].isascii()
+    assert found[2]["error"] == other.json()["error"]
+    assert "error" not in found[0]
     assert ids == {line["id"] for line in found[3:]}
     assert len(ids) == 3
     assert (found[0]["method"], found[0]["path"], found[0]["bytes"]) == ("POST", TARGET, len(given.body))

@@ -23,10 +23,11 @@ class Asked:
     def __init__(self) -> None:
         self.status = 0
         self.body: Any = None
+        self.gone = False
 
     def respond(self, status: int, body: bytes, headers: Headers = ()) -> None:
         assert not self.status, "answered twice"
-        self.status, self.body = status, msgspec.json.decode(body)
+        self.status, self.body = status, msgspec.json.decode(body) if body else None
 
 
 class Counted:
@@ -184,3 +185,83 @@ def test_alone_is_answered_before_submit_returns() -> None:
         return asked.status
 
     assert asyncio.run(main()) == 200
+
+
+def with_timeout(body: bytes, microseconds: object) -> bytes:
+    return json.dumps({**json.loads(body), "parameters": {"timeout": microseconds}}).encode()
+
+
+def test_who_has_gone_and_what_is_too_late_is_not_run() -> None:
+    engine = Counted("table", seconds=1.0)
+    own = batcher(engine)
+
+    async def main() -> list[Asked]:
+        asked = [Asked() for _ in range(5)]
+        own.submit(row(0), asked[0])
+        await asyncio.sleep(0)  # the first run is handed to the thread
+        own.submit(row(1), asked[1])
+        own.submit(with_timeout(row(2), 1), asked[2])
+        own.submit(with_timeout(row(3), 60_000_000), asked[3])
+        own.submit(row(4), asked[4])
+        asked[4].gone = True
+        while not all(exchange.status for exchange in asked):
+            await asyncio.sleep(0.001)
+        return asked
+
+    answers = asyncio.run(asyncio.wait_for(main(), 10))
+    own.close()
+    assert [asked.status for asked in answers] == [200, 200, 504, 200, 499]
+    assert engine.runs == [1, 2]
+    assert (own.counts.expired, own.counts.cancelled) == (1, 1)
+
+
+def test_a_timeout_of_nothing_is_none() -> None:
+    assert data(ask(batcher(Counted("table")), [with_timeout(row(1), 0)])[0]) == [10]
+
+
+@pytest.mark.parametrize("timeout", [-1, 1.5, True, "1", 1 << 64])
+def test_a_timeout_that_is_none_is_refused(timeout: object) -> None:
+    (answer,) = ask(batcher(Counted("table")), [with_timeout(row(1), timeout)])
+    assert answer.status == 400
+    assert "timeout" in answer.body["error"]
+
+
+def test_a_long_queue_lets_other_models_have_their_turn() -> None:
+    long, short = Counted("table", batch_safe=False, seconds=0.001), Counted("table")
+    done: list[str] = []
+
+    class Named(Asked):
+        def __init__(self, name: str) -> None:
+            super().__init__()
+            self.name = name
+
+        def respond(self, status: int, body: bytes, headers: Headers = ()) -> None:
+            done.append(self.name)
+
+    async def main() -> None:
+        first, second = batcher(long), batcher(short)
+        for _ in range(50):
+            first.submit(row(1), Named("long"))
+        second.submit(row(1), Named("short"))
+        while len(done) < 51:
+            await asyncio.sleep(0)
+
+    asyncio.run(asyncio.wait_for(main(), 10))
+    assert done.index("short") < 10
+
+
+def test_what_makes_no_array_does_not_keep_the_rest_from_sharing_a_run() -> None:
+    engine = Counted("tiny")
+    own = batcher(engine)
+    good = features(1)
+    ask(own, [good])  # now what stands around the numbers is known
+    start, stop = good.index(b"[", good.index(b"data")) + 1, good.rindex(b"]", 0, good.rindex(b"]"))
+    numbers = good[start:stop].split(b",")
+    bad = good[:start] + b",".join([b" x", *numbers[1:]]) + good[stop:]
+    unknown = good[:start] + b",".join([b"null", *numbers[1:]]) + good[stop:]
+    engine.runs.clear()
+    answers = ask(own, [good, bad, features(2), unknown, good])
+    assert [asked.status for asked in answers] == [200, 400, 200, 200, 200]
+    assert engine.runs == [4]
+    assert data(answers[3]) == [None] * 8
+    assert data(answers[4]) == data(answers[0])

@@ -1,4 +1,4 @@
-"""One line of JSON for every answer: when, which request, what, how it ended, and how long it took."""
+"""One line of JSON for every answer: when, which request, what, how it ended and why, and how long it took."""
 
 from __future__ import annotations
 
@@ -14,6 +14,11 @@ from onnxpress.serving.service import Front
 
 _REQUEST_ID = b"x-request-id"
 _SHOWN = 200
+_SHOWN_REASON = 1000
+
+
+class _Error(msgspec.Struct):
+    error: str = ""
 
 
 class Logged:
@@ -52,8 +57,12 @@ class _Timed:
         self._id = shown if shown.isascii() and shown.isprintable() and shown else secrets.token_hex(8)
         self._started = time.perf_counter()
 
+    @property
+    def gone(self) -> bool:
+        return self._exchange.gone
+
     def respond(self, status: int, body: bytes, headers: Headers = ()) -> None:
-        line = {
+        line: dict[str, object] = {
             "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
             "id": self._id,
             "method": self._method.decode("latin-1"),
@@ -62,5 +71,14 @@ class _Timed:
             "bytes": len(body),
             "seconds": round(time.perf_counter() - self._started, 6),
         }
+        if status >= 400:
+            line["error"] = _reason(body)
         self._write(msgspec.json.encode(line).decode() + "\n")
         self._exchange.respond(status, body, (*headers, (_REQUEST_ID, self._id.encode())))
+
+
+def _reason(body: bytes) -> str:
+    try:
+        return msgspec.json.decode(body, type=_Error).error[:_SHOWN_REASON]
+    except msgspec.MsgspecError:
+        return ""

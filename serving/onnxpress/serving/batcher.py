@@ -2,7 +2,8 @@
 
 Requests that were parsed in one turn of the loop are run together by a callback put at the turn's end: nobody waits for
 a timer, and a lone request runs at once. A model whose runs are long runs in a thread (ONNX Runtime releases the GIL);
-what arrives meanwhile is the next batch.
+what arrives meanwhile is the next batch. Before it runs, those are dropped that nobody waits for any more: the caller
+has gone, or the time that the request gave itself is over.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from time import monotonic
 from typing import Protocol
 
 from onnxpress.serving.engine import Engine, plain
@@ -23,8 +25,18 @@ _INLINE_SECONDS = 0.002
 """runs expected to be shorter stay on the loop's thread: handing one over costs some 0.1 ms, and nobody waits longer"""
 
 
+_TURN_SECONDS = 0.002
+"""how long a model with many batches waiting may keep the loop, before others have their turn"""
+CLIENT_GONE = 499
+"""the status for the log and the metrics, as in nginx; nobody reads the answer"""
+
+
 class Exchange(Protocol):
     """Where an answer goes: a slot of a connection, or an ASGI call."""
+
+    @property
+    def gone(self) -> bool:
+        """Whether the caller is no longer there to read an answer."""
 
     def respond(self, status: int, body: bytes, headers: Headers = ()) -> None:
         """Send the answer. Called once, on the event loop's thread."""
@@ -45,6 +57,10 @@ class Counts:
     failed: int = 0
     refused: int = 0
     rejected: int = 0
+    expired: int = 0
+    """not run: the request's own timeout was over"""
+    cancelled: int = 0
+    """not run: the caller had gone"""
 
     @property
     def answered(self) -> int:
@@ -57,6 +73,10 @@ class _Formed:
 
     def __init__(self, exchange: Exchange, form: Form) -> None:
         self._exchange, self._form = exchange, form
+
+    @property
+    def gone(self) -> bool:
+        return self._exchange.gone
 
     def respond(self, status: int, body: bytes, headers: Headers = ()) -> None:
         self._exchange.respond(status, body, (*headers, *self._form.headers) if status == 200 else headers)
@@ -76,6 +96,7 @@ class Batcher:
         self.counts = Counts()
         self._waiting: list[Waiting] = []
         self._scheduled = False
+        self._waited = False  # something in the queue has been there since before this turn, or may expire in it
         self._context = strict()
         self._thread: ThreadPoolExecutor | None = None
 
@@ -98,6 +119,9 @@ class Batcher:
             return
         if inputs.form is not None:
             exchange = _Formed(exchange, inputs.form)
+        if inputs.timeout is not None:
+            inputs.timeout += monotonic()
+            self._waited = True
         if alone and not self._scheduled and self._engine.expected_seconds(inputs.size) <= _INLINE_SECONDS:
             # Another turn of the loop, and a queue for one, cost a tenth of the time that a lone request takes.
             self.counts.batches[1] = self.counts.batches.get(1, 0) + 1
@@ -125,15 +149,25 @@ class Batcher:
 
     def _turn(self) -> None:
         """Run everything that waits, batch after batch, until one has to go to the thread."""
-        batches = self.counts.batches
+        batches, spent = self.counts.batches, 0.0
         while self._waiting:
+            if spent > _TURN_SECONDS:
+                self._waited = True
+                asyncio.get_running_loop().call_soon(self._turn, context=self._context)
+                return
+            if self._waited:
+                self._drop()
+                if not self._waiting:
+                    break
             batch = self._next_batch()
             count = len(batch)
             batches[count] = batches.get(count, 0) + 1
             size = batch[0][0].size if count == 1 else sum([inputs.size for inputs, _ in batch])
-            if self._engine.expected_seconds(size) > _INLINE_SECONDS:
+            expected = self._engine.expected_seconds(size)
+            if expected > _INLINE_SECONDS:
                 self._hand_over(batch)
                 return
+            spent += expected
             if count == 1:  # the usual case of few clients, spared the generator
                 inputs, exchange = batch[0]
                 exchange.respond(*self._answer(inputs))
@@ -156,7 +190,26 @@ class Batcher:
         if not answers.cancelled():
             for exchange, status, body in answers.result():
                 exchange.respond(status, body)
+        self._waited = True
         self._turn()
+
+    def _drop(self) -> None:
+        """Take out what nobody waits for any more."""
+        self._waited = False
+        kept: list[Waiting] = []
+        now = monotonic()
+        for item in self._waiting:
+            inputs, exchange = item
+            if exchange.gone:
+                self.counts.cancelled += 1
+                exchange.respond(CLIENT_GONE, b"")
+            elif inputs.timeout is not None and inputs.timeout <= now:
+                self.counts.expired += 1
+                exchange.respond(504, error_body("the request's timeout was over before it could be run"))
+            else:
+                kept.append(item)
+                self._waited |= inputs.timeout is not None
+        self._waiting = kept
 
     def _next_batch(self) -> list[Waiting]:
         """Take the first request and all that can share its run, in order, up to the row limit."""
@@ -180,12 +233,28 @@ class Batcher:
         return batch
 
     def _answers(self, batch: list[Waiting]) -> Iterator[Answer]:
-        """The answer of each request. A batch that fails is run again one by one: only the guilty request fails."""
+        """The answer of each request. Only the guilty one fails.
+
+        What makes no array is refused, and the rest run together. A batch that fails in the model is run one by one.
+        """
         if len(batch) > 1:
             requests = [inputs for inputs, _ in batch]
-            done = 0
             try:
                 feeds = self._reader.feeds(requests)
+            except Refusal:
+                fitting = []
+                for item in batch:
+                    try:
+                        self._reader.feeds([item[0]])
+                    except Refusal as refusal:
+                        self.counts.failed += 1
+                        yield item[1], refusal.status, refusal.body()
+                    else:
+                        fitting.append(item)
+                yield from self._answers(fitting)
+                return
+            done = 0
+            try:
                 outputs = self._engine.run_all(feeds, sum([inputs.size for inputs in requests]))
                 for body in self._writer.together(requests, outputs):
                     yield batch[done][1], 200, body

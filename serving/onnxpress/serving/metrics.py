@@ -99,7 +99,8 @@ def _models(served: Sequence[Served]) -> list[Family]:
     requests = Family(
         "onnxpress_requests_total",
         "counter",
-        "Inference requests: answered, failed in the model, refused as not fitting, rejected by a full queue.",
+        "Inference requests: answered, failed in the model, refused as not fitting, rejected by a full queue, "
+        "and not run because their timeout was over (expired) or their caller had gone (cancelled).",
         samples={},
     )
     waiting = Family("onnxpress_waiting", "gauge", "Requests in the queue now.", samples={})
@@ -125,7 +126,7 @@ def _models(served: Sequence[Served]) -> list[Family]:
     for one in served:
         labels = {"model": one.name, "version": str(one.version)}
         counts, engine = one.batcher.counts, one.engine
-        for outcome in ("answered", "failed", "refused", "rejected"):
+        for outcome in ("answered", "failed", "refused", "rejected", "expired", "cancelled"):
             requests.put({**labels, "outcome": outcome}, getattr(counts, outcome))
         waiting.put(labels, one.batcher.waiting)
         runs.put(labels, engine.runs)

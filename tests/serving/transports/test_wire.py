@@ -348,3 +348,42 @@ def test_mutated_requests_are_answered_or_ended_and_never_a_500(server: Running)
             answer = client._file.read()
             assert not answer or answer.startswith((b"HTTP/1.1 2", b"HTTP/1.1 4", b"HTTP/1.1 100")), mutated
     assert ask(server.port, "POST", TARGET, ROW).status == 200
+
+
+def test_large_bodies_together_are_bounded(models: Path) -> None:
+    body = infer_body([[1, 2, 3]]).ljust(80_000)
+    with serving(models, Limits(max_held=100_000)) as found:
+        half = request("POST", TARGET, body)
+        with Client(found.port) as slow, Client(found.port) as second, Client(found.port) as small:
+            slow.send(half[:-1])
+            while not found.call(lambda: found.server.held):
+                time.sleep(0.01)
+            second.send(half)
+            reply = second.reply()
+            assert (reply.status, reply.headers["retry-after"]) == (503, "1")
+            assert second.ended()
+            small.send(request("POST", TARGET, ROW))
+            assert small.reply().status == 200
+            slow.send(half[-1:])
+            assert slow.reply().status == 200
+            slow.send(half)
+            assert slow.reply().status == 200
+            slow.send(half[:-1])
+        deadline = time.monotonic() + WAIT
+        while found.call(lambda: found.server.held) and time.monotonic() < deadline:
+            time.sleep(0.01)
+        assert found.call(lambda: found.server.held) == 0
+
+
+def test_chunks_count_as_they_come(models: Path) -> None:
+    head = f"POST {TARGET} HTTP/1.1\r\nhost: test\r\ntransfer-encoding: chunked\r\n\r\n".encode()
+    chunk = b"10000\r\n" + b" " * 65536 + b"\r\n"
+    with serving(models, Limits(max_held=100_000)) as found:
+        with Client(found.port) as client:
+            client.send(head + chunk + chunk)
+            assert client.reply().status == 503
+        assert found.call(lambda: found.server.held) == 0
+        with Client(found.port) as client:
+            client.send(head + b"%x\r\n%b\r\n0\r\n\r\n" % (len(ROW), ROW))
+            assert client.reply().status == 200
+        assert found.call(lambda: found.server.held) == 0

@@ -58,6 +58,13 @@ _FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
     help="With --isolate: the same for loading.  [default: 60]",
 )
 @click.option("--max-body", type=click.IntRange(1), default=64 * 1024 * 1024, show_default=True, help="Bytes.")
+@click.option(
+    "--max-held", type=click.IntRange(1), default=1 << 30, show_default=True, help="Bytes of all large bodies."
+)
+@click.option("--max-head", type=click.IntRange(256), default=32 * 1024, show_default=True, help="Bytes.")
+@click.option("--max-connections", type=click.IntRange(1), default=10_000, show_default=True, help="Per process.")
+@click.option("--request-timeout", type=click.IntRange(1), default=60, show_default=True, help="Seconds to send it.")
+@click.option("--idle-timeout", type=click.IntRange(1), default=75, show_default=True, help="Seconds between requests.")
 @click.option("--max-batch", type=click.IntRange(1), help="Rows run together.  [default: the profile's, or 64]")
 @click.option("--max-waiting", type=click.IntRange(1), default=1024, show_default=True, help="Requests per model.")
 @click.option(
@@ -68,6 +75,7 @@ _FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
 @click.option("--unix", type=click.Path(path_type=Path), help="Listen on this Unix socket instead of a port.")
 @click.option("--tls-certificate", type=_FILE, help="PEM file; with --tls-key, speak TLS.")
 @click.option("--tls-key", type=_FILE, help="PEM file.")
+@click.option("--allow-origin", multiple=True, metavar="ORIGIN", help="Let web pages from there ask; * for all.")
 @click.option("--access-log", is_flag=True, help="A line of JSON on stderr for every answer.")
 @click.option(
     "--compress-from", type=click.IntRange(0), metavar="BYTES", help="Gzip answers of so many bytes where accepted."
@@ -89,6 +97,11 @@ def serve(
     run_limit: float | None,
     load_limit: float | None,
     max_body: int,
+    max_held: int,
+    max_head: int,
+    max_connections: int,
+    request_timeout: int,
+    idle_timeout: int,
     max_batch: int | None,
     max_waiting: int,
     poll: float,
@@ -97,6 +110,7 @@ def serve(
     unix: Path | None,
     tls_certificate: Path | None,
     tls_key: Path | None,
+    allow_origin: tuple[str, ...],
     access_log: bool,
     compress_from: int | None,
     grace: float,
@@ -165,7 +179,15 @@ def serve(
         if worker is None or worker.first:
             _say(repository)
 
-    limits = http.Limits(max_body=max_body, grace_seconds=grace)
+    limits = http.Limits(
+        max_body=max_body,
+        max_held=max_held,
+        max_head=max_head,
+        max_connections=max_connections,
+        request_seconds=request_timeout,
+        idle_seconds=idle_timeout,
+        grace_seconds=grace,
+    )
     if tokens is None:
         service = Service(repository, max_body=max_body, compress_from=compress_from)
     else:
@@ -180,6 +202,7 @@ def serve(
         poll_seconds=poll,
         model_control=model_control,
         access_log=access_log,
+        allow_origins=allow_origin,
         worker=worker,
     )
     if worker is not None:

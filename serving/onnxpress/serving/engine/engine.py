@@ -154,7 +154,7 @@ class Engine:
         seconds = took / max(values, 1)
         known = self.seconds_per_value
         # The first run sets the estimate; later ones move it, so that one slow run does not change the course.
-        self.seconds_per_value = seconds if known is None else known + (seconds - known) * _SMOOTHING
+        self.seconds_per_value = seconds if known is None else known + (min(seconds, 10 * known) - known) * _SMOOTHING
         return answers
 
     def adopt(self, other: Engine) -> None:

@@ -57,6 +57,10 @@ class Packed:
     def __init__(self, exchange: Exchange, smallest: int) -> None:
         self._exchange, self._smallest = exchange, smallest
 
+    @property
+    def gone(self) -> bool:
+        return self._exchange.gone
+
     def respond(self, status: int, body: bytes, headers: Headers = ()) -> None:
         if len(body) >= self._smallest:
             packer = zlib.compressobj(_QUICK, wbits=_GZIP)

@@ -3,6 +3,9 @@
 A request to the usual model (one input, every size fixed but the first) is decoded by one typed decoder in one pass.
 Every other goes through the general reading, which also accepts nested data and says exactly what is wrong.
 
+Clients repeat themselves: all but the numbers is the same bytes again and again. Such a frame is kept, and a request
+in it is only cut: the numbers of all requests of a run are decoded in one go, when the run begins.
+
 NaN and the infinities have no JSON form: null is read as NaN in a float tensor, and a number beyond the dtype's range
 is refused.
 """
@@ -28,6 +31,15 @@ T = TypeVar("T")
 _NOT_JSON = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, ValueError)
 """what msgspec raises on bytes that are not JSON, not UTF-8, nested too deep, or hold an integer of 5,000 digits"""
 _SHOWN = 80
+_KEPT_FRAMES = 256
+_LONGEST_FRAME = 1024
+"""bytes before the numbers, and bytes behind them"""
+_MANY = 64
+"""floats from which on the way through MessagePack is quicker than numpy's own from a list: 5 ns against 14 for each"""
+_PACKED = np.dtype([("mark", "u1"), ("value", ">f8")])
+_FLOAT64 = 0xCB
+_pack = msgspec.msgpack.Encoder().encode
+_NUMERALS = b"0123456789+-.eE \t\r\n"
 _MOST_EMPTY = 1 << 20
 """an empty tensor may claim any size beside its zero, and a model that reduces over the zero would fill it"""
 
@@ -80,10 +92,12 @@ class Form(Protocol):
 class Inputs(msgspec.Struct, gc=False):
     """The inputs of one request, in the model's order: flat values, with the shapes they are to take.
 
-    The values are lists, or arrays where the request came with binary tensors. Two requests can share a run when their
-    `tails` (the shapes but for the first axis) are equal and not None; they differ where values or forms do in kind.
-    `rows` is the size of the first axis, `size` the number of values in all inputs, `outputs` the numbers of those
-    asked for (None: all).
+    The values are lists, the text of one where the request was only cut, or arrays where it came with binary tensors.
+    The text has as many commas as `size` wants, but may be no numbers: `Reader.feeds` finds out. Two requests can share
+    a run when their `tails` (the shapes but for the first axis) are equal and not None; they differ where values or
+    forms do in kind. `rows` is the size of the first axis, `size` the number of values in all inputs, `outputs` the
+    numbers of those asked for (None: all). `timeout`: how many seconds the caller gives it to begin
+    to run; a Batcher makes it the moment when they are over, by time.monotonic.
     """
 
     values: list[Any]
@@ -94,6 +108,16 @@ class Inputs(msgspec.Struct, gc=False):
     id: str | None
     outputs: list[int] | None
     form: Form | None = None
+    timeout: float | None = None
+
+
+class _Frame(msgspec.Struct, gc=False):
+    """What the bytes around a request's numbers say."""
+
+    shapes: list[list[int]]
+    rows: int
+    size: int
+    tails: tuple[tuple[int, ...], ...]
 
 
 class Reader:
@@ -111,6 +135,7 @@ class Reader:
         # Rows can be put together only where every tensor's first axis is the one dimension that all share.
         firsts = {spec.shape[0] if spec.shape else None for spec in (*inputs, *outputs)}
         self.has_rows = len(firsts) == 1 and isinstance(next(iter(firsts)), str)
+        self._frames: dict[tuple[bytes, bytes], _Frame] = {}
         self._usual = self._one_pass()
 
     def _one_pass(self) -> Callable[[bytes], Inputs | None] | None:
@@ -124,7 +149,26 @@ class Reader:
         request_of: Any = _Request[list[_value_type(spec.dtype)]]  # type: ignore[misc]
         decode = msgspec.json.Decoder(request_of).decode
         name, datatype, width, tails = spec.name, DATATYPE_OF[spec.dtype], math.prod(tail), (tuple(tail),)
-        selected = self._selected
+        selected, frames, values_of = self._selected, self._frames, self._lists[0]
+
+        def learn(body: bytes, shapes: list[list[int]], rows: int, data: list[Any]) -> None:
+            """Keep what stands around the numbers of this request, if they stand where `read` looks for them.
+
+            They do if they are the values, and if without them there are no values: then no text between these two
+            parts can mean anything but the values.
+            """
+            start, stop = _numbers(body)
+            before, behind = body[:start], body[stop:]
+            if start > _LONGEST_FRAME or len(behind) > _LONGEST_FRAME:
+                return
+            try:
+                if values_of(b"[%b]" % body[start:stop]) != data or decode(before + behind).inputs[0].data:
+                    return
+            except _NOT_JSON:
+                return
+            if len(frames) >= _KEPT_FRAMES:
+                frames.clear()
+            frames[before, behind] = _Frame(shapes, rows, len(data), tails)
 
         def read(body: bytes) -> Inputs | None:
             try:
@@ -141,6 +185,8 @@ class Reader:
             if rows < 0 or rows * width != size:
                 return None
             if request.outputs is None:
+                if request.id is None and size:
+                    learn(body, [shape], rows, data)
                 return Inputs([data], [shape], rows, size, tails, request.id, None)
             if any(output.parameters is not None for output in request.outputs):
                 return None
@@ -151,6 +197,13 @@ class Reader:
     def read(self, body: bytes) -> Inputs:
         """Read a request. Raises Refusal(400) saying which field of which tensor is wrong, and how it should be."""
         if self._usual is not None:
+            start, stop = _numbers(body)
+            if start <= _LONGEST_FRAME and len(body) - stop <= _LONGEST_FRAME:
+                frame = self._frames.get((body[:start], body[stop:]))
+                if frame is not None:
+                    text = body[start:stop]
+                    if text.count(b",") + 1 == frame.size:
+                        return Inputs([text], frame.shapes, frame.rows, frame.size, frame.tails, None, None)
             inputs = self._usual(body)
             if inputs is not None:
                 return inputs
@@ -198,7 +251,9 @@ class Reader:
         wanted: list[tuple[int, dict[str, Any] | None]] = [(number, None) for number in range(len(self._outputs))]
         if selected is not None:
             wanted = [(number, output.parameters) for number, output in zip(selected, asked, strict=True)]
-        return self.inputs(values, shapes, request.id, selected, binary.form(request.parameters, wanted))
+        inputs = self.inputs(values, shapes, request.id, selected, binary.form(request.parameters, wanted))
+        inputs.timeout = _timeout(request.parameters)
+        return inputs
 
     def inputs(
         self,
@@ -265,10 +320,14 @@ class Reader:
         """The values of one tensor: flat data in one typed pass, anything else carefully."""
         if not memoryview(tensor.data).nbytes:
             raise Refusal(400, f"the input {tensor.name!r} has no data, neither as JSON nor as binary_data_size")
+        spec = self._specs[number]
         try:
             flat = self._lists[number](tensor.data)
         except _NOT_JSON:
-            flat = _flat_carefully(self._specs[number], tensor)
+            try:
+                flat = self._lists[number](_unnested(spec, tensor.data, tensor.shape))
+            except _NOT_JSON:
+                flat = _flat_carefully(spec, tensor.data, tensor.shape)
         if len(flat) != count:
             name, shape = tensor.name, tensor.shape
             raise Refusal(400, f"the input {name!r} has {len(flat)} values; its shape {shape} wants {count}")
@@ -286,18 +345,59 @@ class Reader:
             if len(batch) > 1:
                 # One conversion for the whole batch.
                 parts = [inputs.values[number] for inputs in batch]
-                flat = list(chain.from_iterable(parts)) if type(flat) is list else np.concatenate(parts)
+                flat = np.concatenate(parts) if isinstance(flat, np.ndarray) else self._joined(number, parts)
                 shape = [sum([inputs.rows for inputs in batch]), *shape[1:]]
+            elif type(flat) is bytes:
+                flat = self._values(number, flat)
             feeds[name] = self._array(number, flat).reshape(shape)
         return feeds
+
+    def _joined(self, number: int, parts: list[Any]) -> list[Any]:
+        """The values of one input of several requests, one request's after the other's."""
+        try:
+            # Each text has its number of commas, so if all of it together is a list of numbers, each is its part of it.
+            return self._lists[number](b"[%b]" % b",".join(parts))
+        except (TypeError, *_NOT_JSON):  # lists among them, or nulls, or no numbers
+            values = [self._values(number, part) if type(part) is bytes else part for part in parts]
+            return list(chain.from_iterable(values))
+
+    def _values(self, number: int, text: bytes) -> list[Any]:
+        """The values of one request that was only cut."""
+        text = b"[%b]" % text
+        try:
+            return self._lists[number](text)
+        except _NOT_JSON:
+            return _flat_carefully(self._specs[number], msgspec.Raw(text), [text.count(b",") + 1])
 
     def _array(self, number: int, flat: Any) -> Array:
         name, dtype = self._dtypes[number]
         try:
+            if dtype.kind == "f" and type(flat) is list and len(flat) >= _MANY:
+                packed = _pack(flat)
+                # In MessagePack a float64 is a mark and eight bytes. What else is among them shows in length or marks.
+                head = len(packed) - _PACKED.itemsize * len(flat)
+                if head > 0:
+                    floats = np.frombuffer(packed, _PACKED, len(flat), head)
+                    if (floats["mark"] == _FLOAT64).all():
+                        return floats["value"].astype(dtype)
             return np.asarray(flat, dtype)
         except (OverflowError, FloatingPointError, ValueError, TypeError) as error:
             datatype = DATATYPE_OF[self._specs[number].dtype]
             raise Refusal(400, f"the data of {name!r} do not fit {datatype}: {error}") from None
+
+
+def _timeout(parameters: dict[str, Any] | None) -> float | None:
+    """Seconds, from the `timeout` in microseconds that Triton's clients send; None where it is absent or 0."""
+    timeout = (parameters or {}).get("timeout", 0)
+    if isinstance(timeout, bool) or not isinstance(timeout, int) or not 0 <= timeout < 1 << 64:
+        raise Refusal(400, f"the parameter timeout must be a number of microseconds, not {_shown(timeout)}")
+    return timeout / 1e6 or None
+
+
+def _numbers(body: bytes) -> tuple[int, int]:
+    """Where the first list behind `"data"` begins and ends, if it holds nothing but numbers."""
+    start = body.find(b"[", body.find(b'"data"')) + 1
+    return start, body.find(b"]", start)
 
 
 def strict() -> Context:
@@ -333,15 +433,31 @@ def check_shape(spec: TensorSpec, shape: list[int], sizes: dict[str, int]) -> No
         raise Refusal(400, f"the input {spec.name!r} is empty and has shape {shape}; {_MOST_EMPTY} is the most")
 
 
-def _flat_carefully(spec: TensorSpec, tensor: _AnyTensor) -> list[Any]:
+def _unnested(spec: TensorSpec, text: msgspec.Raw, shape: list[int]) -> bytes:
+    """Nested numbers as a flat list, both JSON. Raises ValueError where brackets and commas are not as the shape says.
+
+    What JSON has between them, and whether it is numbers, remains to be seen.
+    """
+    if spec.dtype in ("string", "bool") or len(shape) < 2 or not math.prod(shape):
+        raise ValueError("only numbers are told from brackets and commas without looking at them")
+    nested = bytes(text)
+    skeleton = b"," * (shape[-1] - 1)
+    for size in reversed(shape[:-1]):
+        skeleton = b",".join([b"[%b]" % skeleton] * size)
+    if nested.translate(None, _NUMERALS) != b"[%b]" % skeleton:
+        raise ValueError("the brackets and commas are not as the shape says")
+    return b"[%b]" % nested.translate(None, b"[]")
+
+
+def _flat_carefully(spec: TensorSpec, text: msgspec.Raw, shape: list[int]) -> list[Any]:
     """Data that are no flat list of the declared kind: nested as the shape says, null for NaN, 0 and 1 for BOOL."""
     try:
-        data = msgspec.json.decode(tensor.data)
+        data = msgspec.json.decode(text)
     except _NOT_JSON as error:
         raise Refusal(400, f"the data of {spec.name!r} are not JSON: {error}") from None
     if not isinstance(data, list):
         raise Refusal(400, f"the data of {spec.name!r} must be an array, not {_shown(data)}")
-    flat = _flatten(spec, data, tensor.shape)
+    flat = _flatten(spec, data, shape)
     fits = _check(spec.dtype)
     for value in flat:
         if not fits(value):

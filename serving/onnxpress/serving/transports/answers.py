@@ -16,23 +16,29 @@ _PHRASES = {
     200: b"OK", 400: b"Bad Request", 401: b"Unauthorized", 403: b"Forbidden", 404: b"Not Found",
     405: b"Method Not Allowed", 408: b"Request Timeout", 413: b"Content Too Large", 415: b"Unsupported Media Type",
     417: b"Expectation Failed", 431: b"Request Header Fields Too Large", 500: b"Internal Server Error",
-    501: b"Not Implemented", 503: b"Service Unavailable",
+    499: b"Client Closed Request", 501: b"Not Implemented", 503: b"Service Unavailable", 504: b"Gateway Timeout",
 }  # fmt: skip
+
+
+HEAVY = 64 * 1024
+"""bytes of a body from which it counts against `Limits.max_held`; smaller ones are bounded by their number"""
 
 
 class Head:
     """What a request's head means; kept for the next request with the same bytes.
 
-    `headers` are those that the service reads; None where there are none.
+    `headers` are those that the service reads; None where there are none. `weight` is the body's length where it counts
+    against what all requests together may hold, else 0.
     """
 
-    __slots__ = ("headers", "keep_alive", "length", "method", "plain", "target")
+    __slots__ = ("headers", "keep_alive", "length", "method", "plain", "target", "weight")
 
     def __init__(
         self, method: bytes, target: bytes, length: int, keep_alive: bool, headers: dict[bytes, bytes] | None = None
     ) -> None:
         self.method, self.target, self.length, self.keep_alive = method, target, length, keep_alive
         self.headers = headers
+        self.weight = length if length >= HEAVY else 0
         self.plain = keep_alive and method != b"HEAD"
 
 
@@ -47,10 +53,17 @@ class Slot(msgspec.Struct, gc=False, eq=False):
     head: Head
     answer: bytes | None = None
 
+    @property
+    def gone(self) -> bool:
+        """Whether the connection is lost."""
+        return self.connection.transport.is_closing()
+
     def respond(self, status: int, body: bytes, headers: Headers = ()) -> None:
         """Write the answer now if it is this request's turn, else keep it until it is."""
         connection, head = self.connection, self.head
         owed = connection.owed
+        if head.weight:
+            connection.server.held -= head.weight
         if status == 200 and head.plain and not headers and not connection.draining:
             answer = _OK_JSON % (len(body), body)
         else:

@@ -23,6 +23,7 @@ class _Exchange:
 
     def __init__(self) -> None:
         self.answer: asyncio.Future[tuple[int, bytes, Headers]] = asyncio.get_running_loop().create_future()
+        self.gone = False
 
     def respond(self, status: int, body: bytes, headers: Headers = ()) -> None:
         if not self.answer.done():  # the caller may have gone
@@ -83,12 +84,23 @@ async def _http(service: Service, max_body: int, scope: Message, receive: Receiv
         target = target[len(root) :] if root and target.startswith(root + b"/") else target
         read = {name: value for name, value in scope["headers"] if name in service.headers_read}
         service.submit_with(read, scope["method"].encode(), target, b"".join(parts), exchange)
-    status, body, extra = await exchange.answer
+    watching = asyncio.ensure_future(_watch(exchange, receive))
+    try:
+        status, body, extra = await exchange.answer
+    finally:
+        watching.cancel()
     if status != 200:
         service.errors[status] += 1
     headers = answers.complete(extra, status, len(body))
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else body})
+
+
+async def _watch(exchange: _Exchange, receive: Receive) -> None:
+    """Mark the exchange once its caller has gone."""
+    while (await receive())["type"] != "http.disconnect":
+        pass
+    exchange.gone = True
 
 
 async def _lifespan(mounted: _Mounted, receive: Receive, send: Send) -> None:

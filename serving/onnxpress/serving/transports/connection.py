@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import httptools
 
 from onnxpress.serving.protocol.errors import error_body
-from onnxpress.serving.transports.answers import UNREADABLE, Head, Slot
+from onnxpress.serving.transports.answers import HEAVY, UNREADABLE, Head, Slot
 
 if TYPE_CHECKING:
     from onnxpress.serving.transports.http import Server
@@ -36,7 +36,8 @@ class Connection(asyncio.Protocol):
 
     __slots__ = (
         "_body", "_body_length", "_bounded", "_chunked", "_closing", "_expects", "_head", "_head_bytes", "_headers",
-        "_hosts", "_length", "_lingering", "_parser", "_parsing", "_pipeline_full", "_target", "_write_full",
+        "_hosts", "_length", "_lingering", "_parser", "_parsing", "_pipeline_full", "_reserved", "_target",
+        "_write_full",
         "draining", "flowing", "owed", "server", "since", "transport",
     )  # fmt: skip
 
@@ -54,6 +55,7 @@ class Connection(asyncio.Protocol):
         self._closing = False  # nothing more is read: an error was answered, or the last request has come
         self._lingering = False  # the refusal is sent, and the client gets time to read it
         self._pipeline_full = self._write_full = False  # reasons for not reading
+        self._reserved = 0  # bytes held for a body that is not complete
         self.since = server.seconds
 
     @property
@@ -75,6 +77,7 @@ class Connection(asyncio.Protocol):
         self._closing = True
         self.flowing = self._parsing = False
         self._head = None
+        self._release()
         # Answers that are still to come find no order to stand in, and are dropped; see Slot.respond.
         self.owed.clear()
         self.server.gone(self)
@@ -101,6 +104,7 @@ class Connection(asyncio.Protocol):
                 return
             if stop > len(data):
                 self._head, self._body, self._body_length = head, [data[start:]], len(data) - start
+                self._reserve(head.weight)
                 return
             self._request(head, data[start:stop])
             data = data[stop:]
@@ -149,6 +153,20 @@ class Connection(asyncio.Protocol):
             # httptools keeps what it has of a header to itself until the header is complete.
             self._head_bytes += len(data)
             self._check_head(0)
+
+    def _reserve(self, weight: int) -> None:
+        """Hold room for a large body that is on its way; refuse it where there is none."""
+        server = self.server
+        if server.held + weight > server.limits.max_held:
+            self._head = None
+            self._refuse(503, f"bodies of {server.held} bytes are being read or waiting already; try again")
+            return
+        self._reserved += weight
+        server.held += weight
+
+    def _release(self) -> None:
+        self.server.held -= self._reserved
+        self._reserved = 0
 
     def _decline_upgrade(self, rest: bytes) -> None:
         """Take a request that offers another protocol as the HTTP/1.1 request that it is; `rest` follows its head.
@@ -222,7 +240,11 @@ class Connection(asyncio.Protocol):
         if self._hosts != 1 and self._parser.get_http_version() == "1.1":
             # Two readers of such a request could take it for two different sites (RFC 9112, 3.2).
             self._refuse(400, f"a request must have one Host header; this one has {self._hosts}")
-        elif self._expects and not self.owed:  # else it would be taken for the answer to an earlier request
+            return
+        self._reserve(self._length if self._length >= HEAVY else 0)
+        if (
+            self._expects and not self._closing and not self.owed
+        ):  # else it would be taken for the answer to an earlier request
             self.transport.write(_CONTINUE)
 
     def on_body(self, part: bytes) -> None:
@@ -232,6 +254,8 @@ class Connection(asyncio.Protocol):
         if self._body_length > self.server.limits.max_body:
             self._refuse_body()
             return
+        if self._chunked:
+            self._reserve(len(part))
         self._body.append(part)
 
     def on_message_complete(self) -> None:
@@ -259,6 +283,9 @@ class Connection(asyncio.Protocol):
     def _request(self, head: Head, body: bytes, alone: bool = False) -> None:
         slot = Slot(self, head)
         self.owed.append(slot)
+        if self._reserved:
+            self._release()
+        self.server.held += head.weight
         if not head.keep_alive or self.draining:
             self._closing, self.flowing = True, False
         if len(self.owed) >= _PIPELINED:
@@ -300,6 +327,7 @@ class Connection(asyncio.Protocol):
         if self._closing:
             return
         self._closing, self.flowing, self._parsing = True, False, False
+        self._release()
         slot = Slot(self, UNREADABLE)
         self.owed.append(slot)
         slot.respond(status, error_body(message))

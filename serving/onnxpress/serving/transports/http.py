@@ -22,6 +22,8 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
 
     max_body: int = 64 * 1024 * 1024
     max_head: int = 32 * 1024
+    max_held: int = 1024 * 1024 * 1024
+    """of all bodies of 64 KiB and more that are being received, wait or run"""
     max_connections: int = 10_000
     idle_seconds: int = 75
     """an open connection without a request"""
@@ -41,6 +43,8 @@ class Server:
         self.connections: set[Connection] = set()
         self.heads: dict[bytes, Head] = {}
         self.seconds = 0
+        self.held = 0
+        """bytes of the bodies that count against max_held"""
         self.on_idle: Callable[[], None] | None = None
         """called when nothing is owed any more, while the server is draining"""
         self._timer: asyncio.TimerHandle | None = None

@@ -6,7 +6,7 @@ import asyncio
 import gc
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -28,6 +28,7 @@ async def run(
     poll_seconds: float = 0,
     model_control: bool = False,
     access_log: bool = False,
+    allow_origins: Collection[str] = (),
 ) -> int:
     """Serve until SIGTERM or SIGINT. `on_ready` gets the URL once every model is loaded.
 
@@ -36,13 +37,13 @@ async def run(
     number of connections left without an answer.
 
     `poll_seconds`: look for new versions so often; 0 for never. `model_control`: let callers load and unload models.
-    `access_log`: a line of JSON on stderr for every answer.
+    `access_log`: a line of JSON on stderr for every answer. `allow_origins`: of the pages that may ask from a browser.
 
     A `worker` accepts from the socket that its supervisor gave it, but only once it is ready, since others answer
     meanwhile; it leaves when the supervisor is gone.
     """
     loop = asyncio.get_running_loop()
-    server = Server(_logged(service) if access_log else service, limits)
+    server = Server(_front(service, allow_origins, access_log), limits)
     service.connections = lambda: len(server.connections)
     listener = None
     if worker is None:
@@ -103,10 +104,17 @@ async def run(
     return unanswered
 
 
-def _logged(service: Service) -> Front:
-    from onnxpress.serving.access_log import Logged
+def _front(service: Service, allow_origins: Collection[str], access_log: bool) -> Front:
+    front: Front = service
+    if allow_origins:
+        from onnxpress.serving.cors import Crossing
 
-    return Logged(service, sys.stderr.write)
+        front = Crossing(front, allow_origins)
+    if access_log:
+        from onnxpress.serving.access_log import Logged
+
+        front = Logged(front, sys.stderr.write)
+    return front
 
 
 async def _drain(server: Server, cut: asyncio.Event) -> int:

@@ -1,0 +1,81 @@
+"""A server as a process on CPU 0, watched from outside; the callers run on CPU 1."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.serving.publishing import publish
+
+ONNXPRESS = str(Path(sys.executable).parent / "onnxpress")
+
+
+@dataclass
+class Watched:
+    """The running server."""
+
+    process: subprocess.Popen[str]
+    port: int
+
+    @property
+    def memory(self) -> int:
+        """Resident bytes."""
+        pages = Path(f"/proc/{self.process.pid}/statm").read_text().split()[1]
+        return int(pages) * os.sysconf("SC_PAGE_SIZE")
+
+    @property
+    def descriptors(self) -> int:
+        """Open files and sockets."""
+        return len(os.listdir(f"/proc/{self.process.pid}/fd"))
+
+    @property
+    def alive(self) -> bool:
+        """Whether it runs and says that it is live."""
+        if self.process.poll() is not None:
+            return False
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/v2/health/live", timeout=20) as answer:
+            return bool(answer.status == 200)
+
+
+@contextlib.contextmanager
+def watched(model: str, *options: str) -> Iterator[Watched]:
+    """Serve one of the tests' models, published; this process goes to CPU 1 meanwhile, where there is one."""
+    before = os.sched_getaffinity(0)
+    first, *others = sorted(before)
+    with tempfile.TemporaryDirectory() as folder:
+        publish(Path(folder), model)
+        process = subprocess.Popen(
+            ["taskset", "-c", str(first), ONNXPRESS, "serve", folder, "--port", "0", *options],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+        )
+        try:
+            assert process.stdout is not None
+            url = process.stdout.readline().strip()
+            if not url:
+                raise SystemExit("the server did not start")
+            os.sched_setaffinity(0, others[:1] or [first])
+            yield Watched(process, int(url.rpartition(":")[2]))
+        finally:
+            os.sched_setaffinity(0, before)
+            process.terminate()
+            process.wait(timeout=60)
+            if process.stdout is not None:
+                process.stdout.close()
+
+
+def settled(server: Watched, descriptors: int, seconds: float = 10) -> int:
+    """Open descriptors once connections that end have ended, or after so many seconds."""
+    deadline = time.monotonic() + seconds
+    while server.descriptors > descriptors and time.monotonic() < deadline:
+        time.sleep(0.1)
+    return server.descriptors

@@ -96,7 +96,7 @@ class _Learner:
         return (rows.reshape(len(rows), -1).mean(dim=1) * weight[index]).mean()
 
     def validate(self) -> Array:
-        return _infer(self._model, self._validation[0])
+        return _infer(self._network, self._validation[0])  # every process alone: all have the same weights
 
     def weights(self) -> Arrays:
         return {name: value.detach().cpu().numpy().copy() for name, value in self._network.state_dict().items()}

@@ -13,6 +13,7 @@ import torch
 from onnxpress.core.errors import BadModel, NotEquivalent
 from onnxpress.core.tensors import TensorSpec
 from onnxpress.export.conversion import OPSET, converter_talk
+from onnxpress.export.from_torch_attention import SpelledOut
 from onnxpress.export.graph import rename_values
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ def export_dynamo(
         {axis: torch.export.Dim.DYNAMIC for axis, size in enumerate(spec.shape) if isinstance(size, str)}
         for spec in inputs
     )
-    with converter_talk() as talk:
+    with converter_talk() as talk, SpelledOut():
         try:
             exported = torch.onnx.export(
                 flat,
@@ -76,7 +77,7 @@ def export_torchscript(
     path = folder / "torchscript.onnx"
     axes = {spec.name: {a: size for a, size in enumerate(spec.shape) if isinstance(size, str)} for spec in inputs}
     own = str(Path(torch.__file__).parent / _CHECKS_SIZES_ONLY)
-    with converter_talk(), warnings.catch_warnings(record=True) as caught:
+    with converter_talk(), SpelledOut(), warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         try:
             torch.onnx.export(

@@ -15,7 +15,7 @@ one seen.
 _FAMILY = {
     "keras": (
         "keras.applications",
-        "Every model with fewer than 60 million parameters, `weights=None`, images of 96 x 96, logits as output; the "
+        "Every model with fewer than 60 million parameters, `weights=None`, images of 80 x 80, logits as output; the "
         "normalisations' weights and the layer scales drawn at random, as fresh ones do nothing.",
     ),
     "transformers": (

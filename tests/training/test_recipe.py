@@ -95,7 +95,11 @@ def test_files_are_taken_from_the_recipes_folder_and_those_of_settings_from_here
             "$.data.table: invalid enum value 'iirs'",
             "did you mean 'iris'? it may be: breast_cancer",
         ),
-        (["data.source=cvs"], "$.data.source: invalid value 'cvs'", "did you mean 'csv'? it may be: sklearn, csv"),
+        (
+            ["data.source=cvs"],
+            "$.data.source: invalid value 'cvs'",
+            "did you mean 'csv'? it may be: sklearn, palmerpenguins, csv, json",
+        ),
         (["model.family=encoder"], "$.model.family: invalid value 'encoder'", "'autoencoder'"),
         (["model.normal=0"], "$.model.normal: expected str, got int", 'needs quotes: "0"'),
         (["model.hidden=[0.5,-1]"], "$.model.hidden[1]: expected float > 0.0", None),

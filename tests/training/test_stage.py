@@ -63,7 +63,7 @@ def test_history_tells_every_epoch(framework: str, trained: Trained) -> None:
         json.loads((trained(framework) / f"{name}.json").read_text()) for name in ("history", "metrics")
     )
     assert len(history["training_loss"]) == len(history["validation_loss"]) == metrics["epochs"]
-    assert np.argmin(history["validation_loss"]) + 1 == metrics["best_epoch"]
+    assert np.argmin(history["validation_loss"]) + 1 == metrics["best_epoch"] == history["best_epoch"]
 
 
 def test_the_resolved_recipe_is_the_recipe(framework: str, trained: Trained, anomaly_recipe: Path) -> None:
@@ -157,10 +157,9 @@ def test_training_that_diverges_is_refused_and_leaves_no_run(
     anomaly_recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pytest.importorskip("torch")
-    from onnxpress.training.fitting import History
-    from onnxpress.training.pytorch import fit
+    from onnxpress.training import fitting
 
-    monkeypatch.setattr(fit, "fit", lambda network, job: History([1.0], [float("nan")]))
+    monkeypatch.setattr(fitting, "run", lambda *_: fitting.History([1.0], [None]))
     with pytest.raises(BadModel, match="training diverged"):
         stage.train(recipes.load(anomaly_recipe), output=tmp_path)
     assert list(tmp_path.iterdir()) == []

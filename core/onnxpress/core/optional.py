@@ -26,6 +26,9 @@ EXTRA_OF: dict[str, str] = {
     "sklearn": "sklearn",
     "matplotlib": "pytorch",
     "yaml": "pytorch",
+    "scipy": "pytorch",
+    "ijson": "pytorch",
+    "tensorboard": "pytorch",
 }
 
 
@@ -44,7 +47,7 @@ def missing(name: str, needed_by: str) -> MissingExtra:
     hint = f'pip install "onnxpress[{EXTRA_OF[package]}]"' if package in EXTRA_OF else f"pip install {package}"
     if package == "onnxruntime":
         hint = 'pip install "onnxpress[cpu]", or "onnxpress[cuda]" for an NVIDIA GPU (one of them, not both)'
-    elif package in {"onnx", "onnx_ir", "sklearn", "matplotlib", "yaml"}:
+    elif package in {"onnx", "onnx_ir", "sklearn", "matplotlib", "yaml", "scipy", "ijson", "tensorboard"}:
         hint = 'pip install "onnxpress[pytorch]" or "onnxpress[tensorflow]", whichever framework you use'
     return MissingExtra(f"{needed_by} needs the package {package}, which is not installed", hint=hint)
 

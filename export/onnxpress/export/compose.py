@@ -2,81 +2,18 @@
 
 from __future__ import annotations
 
-from functools import singledispatch
 from typing import TYPE_CHECKING
 
-import numpy as np
-
-from onnxpress.core.processing import MeanSquaredError, Processing, Scale, Step, Threshold, Unscale
+from onnxpress.core.processing import Processing, Step
 from onnxpress.core.tensors import TensorSpec
+from onnxpress.export.compose_steps import Fragment, write
 from onnxpress.export.graph import set_signature
 
 if TYPE_CHECKING:
     import onnx
 
-
-class Fragment:
-    """Nodes and constants that one step adds; constants are named after the step's output."""
-
-    def __init__(self, prefix: str) -> None:
-        self._prefix = prefix
-        self.nodes: list[onnx.NodeProto] = []
-        self.constants: list[onnx.TensorProto] = []
-
-    def constant(self, name: str, value: np.ndarray[tuple[int, ...], np.dtype[np.generic]]) -> str:
-        """Add an initializer; returns its name."""
-        import onnx
-
-        full = f"{self._prefix}/{name}"
-        self.constants.append(onnx.numpy_helper.from_array(value, full))
-        return full
-
-    def node(self, operator: str, inputs: list[str], output: str, **attributes: int) -> str:
-        """Add a node; `output` is taken as it is. Returns it."""
-        import onnx
-
-        node = onnx.helper.make_node(operator, inputs, [output], name=f"{self._prefix}/{operator}", **attributes)
-        node.metadata_props.append(onnx.StringStringEntryProto(key="onnxpress.layer", value=f"processing.{output}"))
-        self.nodes.append(node)
-        return output
-
-    def inner(self, name: str) -> str:
-        """A name for a tensor that only this step sees."""
-        return f"{self._prefix}/{name}"
-
-
-@singledispatch
-def write(step: Step, fragment: Fragment) -> None:
-    """Add the nodes of one step. Registered once for every kind of step."""
-    raise TypeError(f"no ONNX form is registered for the step {type(step).__name__}")
-
-
-@write.register
-def _(step: Scale, fragment: Fragment) -> None:
-    offset = fragment.constant("offset", np.asarray(step.offset, np.float32))
-    factor = fragment.constant("factor", np.asarray(step.factor, np.float32))
-    fragment.node("Mul", [fragment.node("Sub", [step.input, offset], fragment.inner("shifted")), factor], step.output)
-
-
-@write.register
-def _(step: Unscale, fragment: Fragment) -> None:
-    unit = fragment.constant("unit", np.asarray(step.unit, np.float32))
-    offset = fragment.constant("offset", np.asarray(step.offset, np.float32))
-    fragment.node("Add", [fragment.node("Mul", [step.input, unit], fragment.inner("spread")), offset], step.output)
-
-
-@write.register
-def _(step: MeanSquaredError, fragment: Fragment) -> None:
-    difference = fragment.node("Sub", [step.input, step.target], fragment.inner("difference"))
-    square = fragment.node("Mul", [difference, difference], fragment.inner("square"))
-    axes = fragment.constant("axes", np.asarray([-1], np.int64))
-    fragment.node("ReduceMean", [square, axes], step.output, keepdims=0)
-
-
-@write.register
-def _(step: Threshold, fragment: Fragment) -> None:
-    value = fragment.constant("value", np.asarray(step.value, np.float32))
-    fragment.node("Greater", [step.input, value], step.output)
+_OPSETS = {"ai.onnx.ml": 3, "com.microsoft": 1}
+"""of the operators beside ONNX's own that steps need"""
 
 
 def compose(
@@ -100,6 +37,10 @@ def compose(
         graph.node.extend(fragment.nodes)
     for fragment in (*before, *after):
         graph.initializer.extend(fragment.constants)
+    used = {node.domain for fragment in (*before, *after) for node in fragment.nodes}
+    used -= {opset.domain for opset in proto.opset_import}
+    for domain in sorted(used & _OPSETS.keys()):
+        proto.opset_import.append(onnx.helper.make_opsetid(domain, _OPSETS[domain]))
     for values, specs in ((graph.input, inputs), (graph.output, outputs)):
         del values[:]
         values.extend(onnx.ValueInfoProto(name=spec.name) for spec in specs)

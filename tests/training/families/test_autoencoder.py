@@ -9,10 +9,12 @@ from hypothesis import strategies as st
 
 from onnxpress.core.errors import BadData
 from onnxpress.core.processing import apply
-from onnxpress.training.data.sources import Bundled, Table
+from onnxpress.training.data.sources import Bundled
+from onnxpress.training.data.table import Table
 from onnxpress.training.families.autoencoder import Autoencoder
 from onnxpress.training.families.prepared import Outcome, Prepared
-from onnxpress.training.fitting import Array, Training
+from onnxpress.training.fitting import Array
+from onnxpress.training.settings import Training
 
 pytest.importorskip("sklearn")
 pytest.importorskip("matplotlib")
@@ -31,7 +33,7 @@ def shrunk(scaled: Array) -> Array:
 
 
 def finished(rows: Prepared) -> Outcome:
-    return SPEC.finish(rows, shrunk, title="test")
+    return SPEC.finish(rows, lambda x: shrunk(x["scaled"]), title="test")
 
 
 def test_the_layers_are_shares_of_the_width() -> None:
@@ -48,11 +50,11 @@ def test_the_parameter_count_is_that_of_dense_layers() -> None:
 def test_only_normal_rows_are_learnt_and_both_kinds_held_out() -> None:
     table = Bundled(table="breast_cancer").load()
     rows = prepared()
-    assert (len(rows.train.x), len(rows.validation.x), len(rows.target)) == (226, 41, 143)
-    benign = {row.tobytes() for row in table.x[table.labels == "benign"]}
+    assert (len(rows.train.y), len(rows.validation.y), len(rows.target)) == (226, 41, 143)
+    benign = {row.tobytes() for row in table.x[table.target == "benign"]}
     scaled = apply(rows.before, {"features": table.x})["scaled"]
     raw_of = {row.tobytes(): raw.tobytes() for row, raw in zip(scaled, table.x, strict=True)}
-    learnt = {raw_of[row.tobytes()] for part in (rows.train, rows.validation) for row in part.x}
+    learnt = {raw_of[row.tobytes()] for part in (rows.train, rows.validation) for row in part.x["scaled"]}
     held_out = [row.tobytes() for row in rows.held_out["features"]]
     assert learnt <= benign
     assert not learnt & set(held_out)
@@ -62,10 +64,10 @@ def test_only_normal_rows_are_learnt_and_both_kinds_held_out() -> None:
 
 def test_scaling_is_fitted_on_the_training_rows_alone() -> None:
     rows = prepared()
-    assert rows.train.x.dtype == np.float32
-    assert rows.train.x.min(axis=0) == pytest.approx(0, abs=1e-6)
-    assert rows.train.x.max(axis=0) == pytest.approx(1, abs=1e-6)
-    assert rows.validation.x.max() > 1
+    assert rows.train.y.dtype == np.float32
+    assert rows.train.y.min(axis=0) == pytest.approx(0, abs=1e-6)
+    assert rows.train.y.max(axis=0) == pytest.approx(1, abs=1e-6)
+    assert rows.validation.y.max() > 1
 
 
 def test_the_seed_decides_which_rows() -> None:
@@ -75,13 +77,13 @@ def test_the_seed_decides_which_rows() -> None:
 
 @pytest.mark.parametrize("labels", [["malignant", "other"], ["benign", "benign"]])
 def test_labels_without_both_kinds_are_refused(labels: list[str]) -> None:
-    table = Table(["a"], np.zeros((2, 1), np.float32), np.asarray(labels))
+    table = Table({"a": np.zeros(2, np.float32)}, np.asarray(labels))
     with pytest.raises(BadData, match=f"the rows are labelled {', '.join(sorted(set(labels)))}"):
         SPEC.prepare(table, Training())
 
 
 def test_too_few_rows_are_refused() -> None:
-    table = Table(["a"], np.zeros((3, 1), np.float32), np.asarray(["benign", "benign", "malignant"]))
+    table = Table({"a": np.zeros(3, np.float32)}, np.asarray(["benign", "benign", "malignant"]))
     with pytest.raises(BadData, match="cannot be divided"):
         SPEC.prepare(table, Training())
 
@@ -89,7 +91,7 @@ def test_too_few_rows_are_refused() -> None:
 def test_the_threshold_is_the_percentile_of_the_training_scores_exact_in_float32() -> None:
     rows = prepared()
     threshold = finished(rows).thresholds["is_anomaly"]
-    scores = ((shrunk(rows.train.x) - rows.train.x) ** 2).mean(axis=1)
+    scores = ((shrunk(rows.train.y) - rows.train.y) ** 2).mean(axis=1)
     assert threshold == float(np.float32(threshold))
     assert threshold == pytest.approx(np.percentile(scores, 95), rel=1e-6)
     assert (scores > threshold).mean() == pytest.approx(0.05, abs=1 / len(scores))
@@ -125,7 +127,7 @@ def test_the_outputs_are_what_the_steps_produce() -> None:
 
 def test_a_perfect_rebuild_comes_back_in_raw_units() -> None:
     rows = prepared()
-    outcome = SPEC.finish(rows, lambda scaled: scaled, title="test")
+    outcome = SPEC.finish(rows, lambda x: x["scaled"], title="test")
     tensors = apply(rows.before, rows.held_out)
     tensors = apply(outcome.after, tensors | {"decoded": tensors["scaled"]})
     assert tensors["reconstruction"] == pytest.approx(rows.held_out["features"], rel=1e-4, abs=1e-5)

@@ -9,16 +9,60 @@ import click
 
 
 @click.command()
-@click.argument("recipe", type=click.Path(path_type=Path))
+@click.argument("recipe", type=click.Path(path_type=Path), required=False)
 @click.option("--framework", type=click.Choice(["pytorch", "tensorflow"]), help="Instead of the recipe's.")
 @click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Change a field: training.epochs=5.")
 @click.option("--output", type=click.Path(path_type=Path, file_okay=False), default=Path("runs"), show_default=True)
-def train(recipe: Path, framework: str | None, settings: tuple[str, ...], output: Path) -> None:
+@click.option("--resume", type=click.Path(path_type=Path), help="Go on with a run that was killed, instead of RECIPE.")
+@click.option(
+    "--from", "run", type=click.Path(path_type=Path, exists=True, file_okay=False), help="Fine-tune this run's model."
+)
+@click.option(
+    "--feedback",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="CSV of rows with a column feedback: false_alarm or missed. With --from.",
+)
+@click.option(
+    "--only", multiple=True, default=("decoder",), show_default=True, help="The layers that learn from feedback."
+)
+@click.option(
+    "--allowed-drop", default=0.02, show_default=True, help="Of ROC AUC on the old held-out rows; more is refused."
+)
+def train(
+    recipe: Path | None,
+    framework: str | None,
+    settings: tuple[str, ...],
+    output: Path,
+    resume: Path | None,
+    run: Path | None,
+    feedback: Path | None,
+    only: tuple[str, ...],
+    allowed_drop: float,
+) -> None:
     """Train RECIPE (YAML or JSON) and write a run folder; prints the folder."""
+    from onnxpress.core.errors import UsageError
     from onnxpress.training import recipe as recipes
     from onnxpress.training import stage
 
-    click.echo(str(stage.train(recipes.load(recipe, settings=settings, framework=framework), output=output)))
+    if [recipe, resume, run].count(None) != 2:
+        raise UsageError("give one of a recipe, --resume RUN and --from RUN")
+    if (run is None) != (feedback is None):
+        raise UsageError("--from and --feedback belong together")
+    if recipe is None and (framework or settings):
+        raise UsageError("--framework and --set change a recipe; a run goes on as it began")
+    folder: Path | None
+    if recipe is not None:
+        folder = stage.train(recipes.load(recipe, settings=settings, framework=framework), output=output)
+    elif resume is not None:
+        folder = stage.go_on(resume, output=output)
+    else:
+        from onnxpress.training import feedback as feedbacks
+
+        assert run is not None
+        assert feedback is not None
+        folder = feedbacks.learn(run, feedback, only=only, output=output, allowed_drop=allowed_drop)
+    if folder is not None:
+        click.echo(str(folder))
 
 
 @click.command()

@@ -20,7 +20,8 @@ from onnxpress.core.dotted import load
 from onnxpress.core.errors import BadData, BadModel, NotEquivalent, UsageError
 from onnxpress.core.processing import apply
 from onnxpress.core.run import Framework, Run
-from onnxpress.training.fitting import Array, FrameworkFit
+from onnxpress.training.fitting import FrameworkFit
+from onnxpress.training.losses import Array
 from onnxpress.training.run_folder import run_folder
 from onnxpress.training.stage import framework_fit
 
@@ -67,7 +68,7 @@ def port(run_path: Path, *, to: Framework, output: Path) -> tuple[Path, float]:
         weights=framework_fit(to).WEIGHTS,
     )
     source_fit, target_fit = framework_fit(run.framework), framework_fit(to)
-    source, target = _network(run, run_path), load(ported.model)(**ported.settings)
+    source, target = network(run, run_path), load(ported.model)(**ported.settings)
     carry_over(_weights(run.framework).read(source), target, _weights(to))
     multiple = _difference(run, run_path, source_fit, source, target_fit, target)
     if not multiple <= LIMIT:
@@ -91,7 +92,7 @@ def port(run_path: Path, *, to: Framework, output: Path) -> tuple[Path, float]:
 def read_layers(run_path: Path) -> Layers:
     """The weights of a run, whichever its framework."""
     run = runs.read(run_path)
-    return _weights(run.framework).read(_network(run, run_path))
+    return _weights(run.framework).read(network(run, run_path))
 
 
 def carry_over(layers: Layers, target: Any, weights: FrameworkWeights) -> None:
@@ -109,10 +110,11 @@ def carry_over(layers: Layers, target: Any, weights: FrameworkWeights) -> None:
     weights.write(target, layers)
 
 
-def _network(run: Run, folder: Path) -> Any:
-    network = load(run.model)(**run.settings)
-    _weights(run.framework).load(network, folder / run.weights)
-    return network
+def network(run: Run, folder: Path) -> Any:
+    """The run's network with its weights."""
+    built = load(run.model)(**run.settings)
+    _weights(run.framework).load(built, folder / run.weights)
+    return built
 
 
 def _weights(framework: Framework) -> FrameworkWeights:
@@ -130,11 +132,13 @@ def _difference(
     """
     with np.load(folder / run.samples, allow_pickle=False) as archive:
         raw = {spec.name: archive[spec.name] for spec in run.inputs if spec.name in archive.files}
-    if len(raw) != len(run.inputs) or len(run.network_inputs) != 1:
+    if len(raw) != len(run.inputs):
         raise BadData(f"{run.samples} does not hold the run's inputs", where=str(folder), hint="train it again")
-    x = apply(run.processing.before, raw)[run.network_inputs[0].name]
+    tensors = apply(run.processing.before, raw)
+    x = {spec.name: tensors[spec.name] for spec in run.network_inputs}
     answer, other = source_fit.predict(source, x), target_fit.predict(target, x)
-    moved = source_fit.predict(source, np.nextafter(x, np.float32(np.inf))) if x.dtype.kind == "f" else answer
+    upwards = {name: np.nextafter(part, np.float32(np.inf)) for name, part in x.items() if part.dtype.kind == "f"}
+    moved = source_fit.predict(source, {**x, **upwards})
     epsilon = float(np.finfo(np.float32).eps)
     floor = max(float(np.abs(moved - answer).max()), epsilon * float(np.abs(answer).max()))
     return float(np.abs(other.astype(np.float64) - answer).max()) / floor

@@ -15,7 +15,7 @@ from onnxpress.core.optional import require
 from onnxpress.core.run import Framework
 from onnxpress.training.data.sources import Data
 from onnxpress.training.families import Family
-from onnxpress.training.fitting import Training
+from onnxpress.training.settings import Training
 from onnxpress.training.validation import wrong_recipe
 
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}")
@@ -50,6 +50,8 @@ def load(path: Path, *, settings: Sequence[str] = (), framework: str | None = No
     _make_path_absolute(document, Path.cwd())
     if framework is not None:
         document["framework"] = framework
+    if isinstance(document.get("model"), str):
+        document["model"] = {"family": "own", "build": document["model"]}
     try:
         return msgspec.convert(document, Recipe)
     except msgspec.ValidationError as error:

@@ -6,12 +6,16 @@ import contextlib
 import os
 import secrets
 import shutil
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from onnxpress.core.errors import UsageError
 from onnxpress.core.files import sync_file, sync_folder
+from onnxpress.training.checkpoint import FILE_NAME as CHECKPOINT
+
+_OWNER = "owner.pid"
 
 
 @dataclass
@@ -25,8 +29,10 @@ class RunFolder:
 
     def finish(self) -> Path:
         """Rename to `<output>/<name>`, or `<name>-2`, `-3`, … where that exists: a run is never overwritten."""
-        for path in self.folder.iterdir():
-            sync_file(path)
+        (self.folder / _OWNER).unlink(missing_ok=True)
+        for path in self.folder.rglob("*"):
+            if path.is_file():
+                sync_file(path)
         sync_folder(self.folder)
         number = 1
         while True:
@@ -46,19 +52,51 @@ class RunFolder:
 
 
 @contextlib.contextmanager
-def run_folder(output: Path, name: str) -> Iterator[RunFolder]:
-    """A hidden folder in `output` to write a run into; removed at the end unless it was finished.
+def run_folder(output: Path, name: str, *, resume: Path | None = None) -> Iterator[RunFolder]:
+    """A hidden folder in `output` to write a run into, or `resume`, what a killed run left.
 
+    Removed at the end unless it was finished, or was interrupted after its first checkpoint.
     Raises UsageError where `output` cannot be written, before any training.
     """
-    folder = output / f".{name}.{os.getpid()}-{secrets.token_hex(4)}"
+    folder = resume or output / f".{name}.{os.getpid()}-{secrets.token_hex(4)}"
     try:
-        folder.mkdir(parents=True)
+        folder.mkdir(parents=True, exist_ok=resume is not None)
+        (folder / _OWNER).write_text(str(os.getpid()))
     except OSError as error:
         raise UsageError(f"cannot make a folder here: {error.strerror}", where=str(output), hint="--output") from None
     draft = RunFolder(folder, output, name)
     try:
         yield draft
+    except KeyboardInterrupt:
+        if (folder / CHECKPOINT).exists():
+            print(f"go on with: onnxpress train --resume {folder}", file=sys.stderr, flush=True)
+            draft.finished = folder
+        raise
     finally:
         if draft.finished is None:
             shutil.rmtree(folder, ignore_errors=True)
+
+
+def unfinished(run: Path, output: Path) -> Path:
+    """The folder that a killed run left: `run` itself, or the newest one for a run of that name.
+
+    Raises UsageError where there is none with a checkpoint, or where its process still lives.
+    """
+    if (run / CHECKPOINT).exists():
+        found = [run]
+    else:
+        folder = run.parent if run.parent != Path() else output
+        drafts = [path for path in folder.glob(f".{run.name}.*") if (path / CHECKPOINT).exists()]
+        found = sorted(drafts, key=lambda path: (path / CHECKPOINT).stat().st_mtime)
+    if not found:
+        raise UsageError(
+            "there is no unfinished run with a checkpoint here",
+            where=str(run),
+            hint="a checkpoint is written every training.checkpoint_seconds",
+        )
+    owner = int((found[-1] / _OWNER).read_text())
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(owner, 0)
+        if owner != os.getpid():
+            raise UsageError(f"this run is still being written, by process {owner}", where=str(found[-1]))
+    return found[-1]

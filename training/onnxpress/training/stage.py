@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 import sys
 import time
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,71 +21,74 @@ from onnxpress.core.optional import is_installed, missing
 from onnxpress.core.processing import Processing
 from onnxpress.core.progress import Progress
 from onnxpress.core.run import Framework
-from onnxpress.training import plots
+from onnxpress.training import fitting, plots, tensorboard
+from onnxpress.training.checkpoint import Checkpoints
+from onnxpress.training.data.table import Table
 from onnxpress.training.families.prepared import Outcome, Prepared
 from onnxpress.training.fitting import Fit, FrameworkFit, History
 from onnxpress.training.recipe import Recipe
-from onnxpress.training.run_folder import run_folder
+from onnxpress.training.run_folder import RunFolder, run_folder, unfinished
 
 SAMPLES = "samples.npz"
+RECIPE = "recipe.json"
 _PACKAGES = {
     "pytorch": ("torch", "accelerate", "safetensors", "sklearn", "matplotlib"),
     "tensorflow": ("tensorflow", "keras", "sklearn", "matplotlib"),
 }
 
 
-def train(recipe: Recipe, *, output: Path) -> Path:
+@dataclass(frozen=True)
+class Fitted:
+    """A network that has learnt, and what was seen on the way."""
+
+    factory: str
+    network: Any
+    parameters: int
+    history: History
+    seconds: float
+    is_main: bool
+
+
+def train(recipe: Recipe, *, output: Path, resume: Path | None = None) -> Path | None:
     """Train `recipe` and write its run folder below `output`; returns the folder.
 
-    Raises BadData where the rows cannot be used, BadModel where training diverged, MissingExtra without the framework.
+    `resume` is what a killed run left: its checkpoint is gone on from. Returns None in all but the first of several
+    processes. Raises BadData where the rows cannot be used, BadModel where training diverged, MissingExtra without the
+    framework.
     """
     framework = framework_fit(recipe.framework)
-    prepared = recipe.model.prepare(recipe.data.load(), recipe.training)
-    model = f"onnxpress.training.{recipe.framework}.models.{prepared.network}:build"
-    framework.seed(recipe.training.seed)
-    network = load(model)(**prepared.settings)
-    parameters = framework.parameters(network)
-    if parameters != prepared.parameters:
-        raise BadModel(f"the network has {parameters} parameters, its spec {prepared.parameters}", where=model)
-    with run_folder(output, f"{recipe.name}-{recipe.framework}") as draft:
-        started = time.monotonic()
-        history = _fit(framework, network, prepared, recipe)
-        seconds = time.monotonic() - started
-        outcome = recipe.model.finish(prepared, lambda x: framework.predict(network, x), title=draft.name)
-        metrics = {
-            "parameters": parameters,
-            "epochs": len(history.training_loss),
-            "best_epoch": history.best_epoch,
-            "seconds": round(seconds, 2),
-            "train_rows": len(prepared.train.x),
-            "validation_rows": len(prepared.validation.x),
-            "held_out_rows": len(prepared.target),
-            **outcome.metrics,
-        }
-        framework.save(network, draft.folder / framework.WEIGHTS)
-        _write_evidence(draft.folder, recipe, prepared, history, outcome, metrics)
-        runs.write(
-            draft.folder,
-            runs.Run(
-                name=draft.name,
-                framework=recipe.framework,
-                model=model,
-                settings=prepared.settings,
-                weights=framework.WEIGHTS,
-                samples=SAMPLES,
-                network_inputs=prepared.network_inputs,
-                network_outputs=prepared.network_outputs,
-                inputs=prepared.inputs,
-                outputs=outcome.outputs,
-                processing=Processing(before=prepared.before, after=outcome.after),
-                thresholds=outcome.thresholds,
-                parameters=parameters,
-                seed=recipe.training.seed,
-            ),
-        )
+    table = recipe.data.load(recipe.model.reading())
+    prepared = recipe.model.prepare(table, recipe.training)
+    with run_folder(output, f"{recipe.name}-{recipe.framework}", resume=resume) as draft:
+        (draft.folder / RECIPE).write_bytes(_json(recipe))
+        checkpoints = Checkpoints(draft.folder, seconds=recipe.training.checkpoint_seconds)
+        with tensorboard.events(draft.folder if recipe.training.tensorboard else None) as log:
+            fitted = fit(framework, prepared, recipe, checkpoints=checkpoints, on_epoch=log)
+        if not fitted.is_main:
+            return None
+        predict = functools.partial(framework.predict, fitted.network)
+        outcome = recipe.model.finish(prepared, predict, title=f"{recipe.name}-{recipe.framework}")
+        metrics = _figures(fitted, prepared, outcome)
+        if recipe.training.folds:
+            metrics |= _folds(framework, table, recipe, draft)
+        framework.save(fitted.network, draft.folder / framework.WEIGHTS)
+        _write_evidence(draft, recipe, prepared, fitted.history, outcome, metrics)
+        _write_run(draft, recipe, prepared, outcome, fitted, framework)
+        checkpoints.remove()
         folder = draft.finish()
     print("  ".join(f"{name} {value:.4g}" for name, value in metrics.items()), file=sys.stderr, flush=True)
     return folder
+
+
+def go_on(run: Path, *, output: Path) -> Path | None:
+    """Train on from what a killed run left; `run` is that folder, or the name of the run that was to be.
+
+    Raises UsageError where there is none, or where it is still being written.
+    """
+    from onnxpress.training import recipe as recipes
+
+    folder = unfinished(run, output)
+    return train(recipes.load(folder / RECIPE), output=folder.parent, resume=folder)
 
 
 def framework_fit(framework: Framework) -> FrameworkFit:
@@ -95,30 +101,132 @@ def framework_fit(framework: Framework) -> FrameworkFit:
     return fit
 
 
-def _fit(framework: FrameworkFit, network: Any, prepared: Prepared, recipe: Recipe) -> History:
-    with Progress(f"training {recipe.name} in {recipe.framework}, epoch", recipe.training.epochs) as progress:
-        history = framework.fit(
-            network,
-            Fit(
-                train=prepared.train,
-                validation=prepared.validation,
-                training=recipe.training,
-                on_epoch=lambda loss, validation: progress.advance(f"loss {loss:.5f}, validation {validation:.5f}"),
-            ),
+def fit(
+    framework: FrameworkFit,
+    prepared: Prepared,
+    recipe: Recipe,
+    *,
+    checkpoints: Checkpoints | None = None,
+    on_epoch: Callable[[int, float, float], None] = lambda *_: None,
+    label: str = "training",
+) -> Fitted:
+    """Build the family's network and fit it to the prepared rows. Raises BadModel where it diverges."""
+    training = recipe.training
+    factory = prepared.network
+    if ":" not in factory:
+        factory = f"onnxpress.training.{recipe.framework}.models.{prepared.network}:build"
+    build = load(factory)
+    framework.seed(training)
+    network = framework.build(build, prepared.settings, training)
+    parameters = framework.parameters(network)
+    if prepared.parameters not in (None, parameters):
+        raise BadModel(f"the network has {parameters} parameters, its spec {prepared.parameters}", where=factory)
+    started = time.monotonic()
+    with Progress(f"{label} {recipe.name} in {recipe.framework}, epoch", training.epochs) as progress:
+        epoch = 0
+
+        def tell(loss: float, validation: float) -> None:
+            nonlocal epoch
+            epoch += 1
+            progress.advance(f"loss {loss:.5f}, validation {validation:.5f}")
+            on_epoch(epoch, loss, validation)
+
+        job = Fit(
+            train=prepared.train,
+            validation=prepared.validation,
+            training=training,
+            loss=prepared.loss,
+            frozen_encoder=prepared.frozen_encoder,
+            on_epoch=tell,
         )
+        learner = framework.learner(network, job)
+        is_main = framework.is_main()
+        if checkpoints is not None and not is_main:
+            checkpoints.read_only = True
+        history = fitting.run(learner, job, checkpoints)
     if history.diverged:
         raise BadModel("training diverged: no epoch had a finite validation loss", hint="lower training.learning_rate")
-    return history
+    network = framework.finished(network, build, prepared.settings)
+    return Fitted(factory, network, parameters, history, time.monotonic() - started, is_main)
+
+
+def _figures(fitted: Fitted, prepared: Prepared, outcome: Outcome) -> dict[str, float]:
+    return {
+        "parameters": fitted.parameters,
+        "epochs": len(fitted.history.training_loss),
+        "best_epoch": fitted.history.best_epoch,
+        "seconds": round(fitted.seconds, 2),
+        "train_rows": len(prepared.train.y),
+        "validation_rows": len(prepared.validation.y),
+        "held_out_rows": len(prepared.target),
+        **outcome.metrics,
+    }
+
+
+def _folds(framework: FrameworkFit, table: Table, recipe: Recipe, draft: RunFolder) -> dict[str, float]:
+    """Train once for every fold, each held out in turn; the mean and standard deviation of each metric."""
+    count = recipe.training.folds or 0
+    found: list[dict[str, float]] = []
+    for fold in range(count):
+        training = msgspec.structs.replace(recipe.training, fold=fold)
+        chosen = msgspec.structs.replace(recipe, training=training)
+        prepared = recipe.model.prepare(table, training)
+        fitted = fit(framework, prepared, chosen, label=f"fold {fold + 1} of {count},")
+        predict = functools.partial(framework.predict, fitted.network)
+        found.append(recipe.model.finish(prepared, predict, title="").metrics)
+    (draft.folder / "folds.json").write_bytes(_json(found))
+    names = [name for name in found[0] if all(name in figures for figures in found)]
+    means = {f"folds_{name}": float(np.mean([figures[name] for figures in found])) for name in names}
+    return means | {f"folds_{name}_sd": float(np.std([figures[name] for figures in found], ddof=1)) for name in names}
+
+
+def _write_run(
+    draft: RunFolder, recipe: Recipe, prepared: Prepared, outcome: Outcome, fitted: Fitted, framework: FrameworkFit
+) -> None:
+    runs.write(
+        draft.folder,
+        runs.Run(
+            name=draft.name,
+            framework=recipe.framework,
+            model=fitted.factory,
+            settings=prepared.settings,
+            weights=framework.WEIGHTS,
+            samples=SAMPLES,
+            network_inputs=prepared.network_inputs,
+            network_outputs=prepared.network_outputs,
+            inputs=prepared.inputs,
+            outputs=outcome.outputs,
+            processing=Processing(before=prepared.before, after=outcome.after),
+            labels=outcome.labels,
+            thresholds=outcome.thresholds,
+            parameters=fitted.parameters,
+            seed=recipe.training.seed,
+        ),
+    )
 
 
 def _write_evidence(
-    folder: Path, recipe: Recipe, prepared: Prepared, history: History, outcome: Outcome, metrics: dict[str, Any]
+    draft: RunFolder,
+    recipe: Recipe,
+    prepared: Prepared,
+    history: History,
+    outcome: Outcome,
+    metrics: dict[str, float],
 ) -> None:
-    for name, value in (("recipe", recipe), ("metrics", metrics), ("history", history)):
-        (folder / f"{name}.json").write_bytes(msgspec.json.format(msgspec.json.encode(value), indent=2) + b"\n")
-    samples: dict[str, Any] = {**prepared.held_out, "target": prepared.target}
-    np.savez_compressed(folder / SAMPLES, **samples)
+    for name, value in (("metrics", metrics), ("history", history)):
+        (draft.folder / f"{name}.json").write_bytes(_json(value))
+    samples = {name: _storable(column) for name, column in prepared.held_out.items()}
+    np.savez_compressed(draft.folder / SAMPLES, **samples, target=prepared.target)  # type: ignore[arg-type]
     title = f"{recipe.name}-{recipe.framework}"
-    figures = {"loss.png": plots.loss_curve(history, title=f"{title}: loss"), **outcome.plots}
-    for file_name, figure in figures.items():
-        figure.savefig(folder / file_name)
+    curve = plots.loss_curve(history, title=f"{title}: loss", loss=prepared.loss.replace("_", " "))
+    for file_name, figure in {"loss.png": curve, **outcome.plots}.items():
+        figure.savefig(draft.folder / file_name)
+
+
+def _storable(column: np.ndarray[Any, np.dtype[Any]]) -> np.ndarray[Any, np.dtype[Any]]:
+    """Strings as fixed-width text, which numpy stores without pickle."""
+    return column.astype(np.str_) if column.dtype == object else column
+
+
+def _json(value: Any) -> bytes:
+    return msgspec.json.format(msgspec.json.encode(value), indent=2) + b"\n"

@@ -8,17 +8,37 @@ import numpy as np
 
 from onnxpress.core.errors import BadData
 from onnxpress.core.optional import require
+from onnxpress.training.settings import Training
 
 Rows = np.ndarray[Any, np.dtype[np.int64]]
 """row numbers, ascending"""
+_Array = np.ndarray[Any, np.dtype[Any]]
 
 
-def stratified(classes: np.ndarray[Any, Any], share: float, *, seed: int) -> tuple[Rows, Rows]:
-    """Row numbers of (the rest, the share), every class of `classes` (rows,) divided in the same proportion.
+def parts(classes: _Array | None, training: Training, *, rows: int, groups: _Array | None = None) -> list[Rows]:
+    """Row numbers to train on, to validate on, and held out; every class in the same proportion in each.
 
-    Raises BadData when a class has too few rows to be in both parts.
+    `groups` (rows,) keep together what must not be divided. Where `training.fold` is set, that fold is held out.
+    Raises BadData naming a class that has too few rows to be in every part.
     """
-    return _divide(np.arange(len(classes)), share, seed=seed, stratify=classes)
+    units, kinds, members = _units(classes, groups, rows)
+    if kinds is not None:
+        _refuse_single(kinds)
+    seen, held_out = hold_out(units, kinds, training)
+    inner = None if kinds is None else kinds[seen]
+    train, validation = _divide(seen, training.validation_share, seed=training.seed, stratify=inner)
+    return [members(part) for part in (train, validation, held_out)]
+
+
+def hold_out(units: Rows, classes: _Array | None, training: Training) -> tuple[Rows, Rows]:
+    """`units` divided into (seen in training, held out): by share, or where `training.fold` is set, by fold."""
+    if training.fold is None:
+        return _divide(units, training.held_out_share, seed=training.seed, stratify=classes)
+    selection = require("sklearn.model_selection", needed_by="dividing the rows")
+    kind = selection.StratifiedKFold if classes is not None else selection.KFold
+    folds = kind(training.folds, shuffle=True, random_state=training.seed)
+    seen, held_out = list(folds.split(units, classes))[training.fold]
+    return np.sort(units[seen]), np.sort(units[held_out])
 
 
 def shuffled(rows: Rows, share: float, *, seed: int) -> tuple[Rows, Rows]:
@@ -26,7 +46,27 @@ def shuffled(rows: Rows, share: float, *, seed: int) -> tuple[Rows, Rows]:
     return _divide(rows, share, seed=seed, stratify=None)
 
 
-def _divide(rows: Rows, share: float, *, seed: int, stratify: np.ndarray[Any, Any] | None) -> tuple[Rows, Rows]:
+def _units(classes: _Array | None, groups: _Array | None, rows: int) -> tuple[Rows, _Array | None, Any]:
+    """What is divided (rows or groups), the class of each, and a function from units back to rows."""
+    if groups is None:
+        return np.arange(rows), classes, np.sort
+    _, first, group_of = np.unique(groups, return_index=True, return_inverse=True)
+    kinds = None if classes is None else classes[first]
+    return np.arange(len(first)), kinds, lambda units: np.flatnonzero(np.isin(group_of, units))
+
+
+def _refuse_single(kinds: _Array) -> None:
+    names, counts = np.unique(kinds, return_counts=True)
+    few = [f"{name!r} has {count}" for name, count in zip(names.tolist(), counts.tolist(), strict=True) if count < 3]
+    if few:
+        raise BadData(
+            f"a class needs at least 3 examples, one for each part: {', '.join(few[:5])}",
+            where="the target",
+            hint="give more of it, or leave it out",
+        )
+
+
+def _divide(rows: Rows, share: float, *, seed: int, stratify: _Array | None) -> tuple[Rows, Rows]:
     selection = require("sklearn.model_selection", needed_by="dividing the rows")
     try:
         rest, taken = selection.train_test_split(rows, test_size=share, random_state=seed, stratify=stratify)

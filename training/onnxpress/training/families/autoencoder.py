@@ -7,20 +7,22 @@ score = mean squared error of a row; anomaly = score above the 95th percentile o
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 import msgspec
 import numpy as np
 
-from onnxpress.core.errors import BadData
+from onnxpress.core.errors import BadData, UsageError
 from onnxpress.core.optional import require
 from onnxpress.core.processing import MeanSquaredError, Scale, Step, Threshold, apply
 from onnxpress.core.tensors import TensorSpec
 from onnxpress.training import plots
 from onnxpress.training.data import scaling, split
-from onnxpress.training.data.sources import Table
+from onnxpress.training.data.table import Reading, Table
 from onnxpress.training.families.prepared import Outcome, Predict, Prepared
-from onnxpress.training.fitting import Examples, Training
+from onnxpress.training.fitting import Examples
+from onnxpress.training.settings import Training
 
 _Share = Annotated[float, msgspec.Meta(gt=0, le=100)]
 
@@ -42,6 +44,10 @@ class Autoencoder(
     threshold_percentile: Annotated[float, msgspec.Meta(gt=0, lt=100)] = 95.0
     """of the training rows' scores"""
 
+    def reading(self) -> Reading:
+        """Every column a number, none missing."""
+        return Reading()
+
     def network(self, width: int) -> dict[str, Any]:
         """The settings of the network's factory in either framework, for `width` features."""
         return {
@@ -57,21 +63,21 @@ class Autoencoder(
 
     def prepare(self, table: Table, training: Training) -> Prepared:
         """Divide the rows, fit the scaling. Raises BadData where there are no normal rows, or only normal ones."""
-        known = sorted(set(table.labels.tolist()))
+        known = sorted(set(table.target.tolist()))
         if self.normal not in known or len(known) < 2:
             raise BadData(
                 f"the normal label is {self.normal!r}, the rows are labelled {', '.join(known)}",
                 where="model.normal",
                 hint="name one of at least two labels",
             )
-        is_anomaly = table.labels != self.normal
-        seen, held_out = split.stratified(is_anomaly, training.held_out_share, seed=training.seed)
+        is_anomaly, rows_x = table.target != self.normal, table.x
+        seen, held_out = split.hold_out(np.arange(len(is_anomaly)), is_anomaly, training)
         train, validation = split.shuffled(seen[~is_anomaly[seen]], training.validation_share, seed=training.seed)
-        scale = scaling.min_max(table.x[train], table.feature_names, raw="features", scaled="scaled")
+        scale = scaling.min_max(rows_x[train], table.feature_names, raw="features", scaled="scaled")
 
         def rebuild(rows: split.Rows) -> Examples:
-            scaled = scale.apply({"features": table.x[rows]}, "float32")
-            return Examples(scaled, scaled)
+            scaled = scale.apply({"features": rows_x[rows]}, "float32")
+            return Examples({"scaled": scaled}, scaled)
 
         width = len(table.feature_names)
         features, scaled, decoded = (
@@ -83,7 +89,7 @@ class Autoencoder(
             parameters=self.parameters(width),
             train=rebuild(train),
             validation=rebuild(validation),
-            held_out={"features": table.x[held_out]},
+            held_out={"features": rows_x[held_out]},
             target=is_anomaly[held_out].astype(np.int64),
             before=[scale],
             inputs=[features],
@@ -91,23 +97,42 @@ class Autoencoder(
             network_outputs=[decoded],
         )
 
-    def finish(self, prepared: Prepared, predict: Predict, *, title: str) -> Outcome:
-        """Set the threshold on the training rows, and measure on the held-out ones."""
-        metrics = require("sklearn.metrics", needed_by="measuring the held-out rows")
+    def layers(self, names: Sequence[str], *, width: int) -> tuple[str, ...]:
+        """The layers that `encoder`, `decoder` or their own names mean. Raises UsageError for one that is not there."""
+        sizes = self.network(width)["hidden"]
+        middle = sizes.index(min(sizes)) + 1
+        own = [f"hidden_{number}" for number in range(len(sizes))] + ["rebuilt"]
+        groups = {"encoder": own[:middle], "decoder": own[middle:]}
+        found: list[str] = []
+        for name in names:
+            if name not in groups and name not in own:
+                raise UsageError(
+                    f"there is no layer {name!r}", where="--only", hint=f"name encoder, decoder, {', '.join(own)}"
+                )
+            found += groups.get(name, [name])
+        return tuple(found)
+
+    def _after(self, prepared: Prepared, predict: Predict) -> list[Step]:
         error = MeanSquaredError(input="decoded", target="scaled", output="score")
         rows = prepared.train.x
-        train_scores = error.apply({"scaled": rows, "decoded": predict(rows)}, "float32")
+        train_scores = error.apply({**rows, "decoded": predict(rows)}, "float32")
         # Rounded to float32: the graph, the numpy form and the float64 truth must compare with the very same number.
         threshold = float(np.float32(np.percentile(train_scores, self.threshold_percentile)))
         (scale,) = prepared.before
         assert isinstance(scale, Scale)
-        after: list[Step] = [
+        return [
             error,
             Threshold(input="score", output="is_anomaly", value=threshold),
             scaling.inverse(scale, input="decoded", output="reconstruction"),
         ]
+
+    def finish(self, prepared: Prepared, predict: Predict, *, title: str, after: list[Step] | None = None) -> Outcome:
+        """Set the threshold on the training rows (or take the steps `after`), and measure on the held-out ones."""
+        metrics = require("sklearn.metrics", needed_by="measuring the held-out rows")
+        after = after or self._after(prepared, predict)
+        threshold = next(step.value for step in after if isinstance(step, Threshold))
         tensors = apply(prepared.before, prepared.held_out)
-        tensors = apply(after, tensors | {"decoded": predict(tensors["scaled"])})
+        tensors = apply(after, tensors | {"decoded": predict({"scaled": tensors["scaled"]})})
         truth, found, score = prepared.target.astype(bool), tensors["is_anomaly"], tensors["score"]
         roc_auc = float(metrics.roc_auc_score(truth, score))
         width = prepared.settings["width"]

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
-from onnxpress.core.processing import Step
+from onnxpress.core.processing import Step, Unscale
 from onnxpress.core.tensors import TensorSpec
-from onnxpress.training.fitting import Array, Examples
+from onnxpress.training.fitting import Examples, Inputs
+from onnxpress.training.losses import Array, Loss
 
-Predict = Callable[[Array], Array]
-"""the fitted network in inference mode: its input → its output, float32, rows first"""
+Predict = Callable[[Inputs], Array]
+"""the fitted network in inference mode: its inputs → its output, float32, rows first"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,22 +20,31 @@ class Prepared:
     """Rows and contract, before any framework is involved."""
 
     network: str
-    """the module below `<framework>.models` whose `build(**settings)` returns the network"""
+    """the module below `<framework>.models` whose `build(**settings)` returns the network, or a user's dotted path"""
     settings: dict[str, Any]
-    parameters: int
-    """how many the network must have, by the family's formula"""
+    parameters: int | None
+    """how many trained ones the network must have, by the family's formula; None for a user's own network"""
+    loss: Loss = "mean_squared_error"
     train: Examples
     validation: Examples
     held_out: dict[str, Array]
     """raw rows by the name of the public input, never seen in training"""
     target: Array
-    """(held-out rows,) int64: the truth about them"""
+    """(held-out rows,) int64 of classes, or float32 of values: the truth about them"""
+    groups: Array | None = None
+    """(held-out rows,) the event that each belongs to, where rows belong to events"""
+    classes: list[str] = field(default_factory=list)
+    """the labels in the order of their numbers"""
     before: list[Step]
-    """raw inputs → the network's input"""
+    """raw inputs → the network's inputs"""
     inputs: list[TensorSpec]
     """what callers send"""
     network_inputs: list[TensorSpec]
     network_outputs: list[TensorSpec]
+    unit: Unscale | None = None
+    """of a regression: how the network's output becomes a value in the target's unit"""
+    frozen_encoder: bool = False
+    """see fitting.Fit"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,7 +54,9 @@ class Outcome:
     after: list[Step]
     """the network's output → what callers receive"""
     outputs: list[TensorSpec]
-    thresholds: dict[str, float]
+    thresholds: dict[str, float] = field(default_factory=dict)
+    labels: dict[str, list[str]] = field(default_factory=dict)
+    """output name → the label of each class, in order"""
     metrics: dict[str, float]
     plots: dict[str, Any]
     """file name → matplotlib Figure"""

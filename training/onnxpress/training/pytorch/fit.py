@@ -1,77 +1,202 @@
-"""The fit loop in PyTorch: explicit, seeded, with early stopping; accelerate chooses device and precision."""
+"""A PyTorch network learning: one step for each batch; accelerate chooses device and precision, and joins processes."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from accelerate import Accelerator
+from accelerate.state import AcceleratorState
 from safetensors.torch import save as as_safetensors
 from torch import Tensor, nn
+from torch.nn import functional
 
 from onnxpress.core.files import write_atomically
-from onnxpress.training.fitting import Array, Fit, History
+from onnxpress.training.checkpoint import Arrays
+from onnxpress.training.fitting import Examples, Fit, Inputs
+from onnxpress.training.losses import Array
+from onnxpress.training.settings import Training
 
 WEIGHTS = "weights.safetensors"
-_INFERENCE_ROWS = 4096
+_INFERENCE_ROWS = 1024
+_PRECISION = {"float32": "no", "bfloat16": "bf16", "float16": "fp16"}
 
 
-def seed(seed: int) -> None:
+def seed(training: Training) -> None:
     """Seed torch on every device."""
-    torch.manual_seed(seed)
+    torch.manual_seed(training.seed)
+    torch.use_deterministic_algorithms(training.deterministic)
 
 
-def fit(network: nn.Module, job: Fit) -> History:
-    """Adam on the mean squared error; see Fit. The network ends on the CPU, in eval mode, with the best weights."""
-    training = job.training
-    accelerator = Accelerator()
-    model = accelerator.prepare(network)
-    optimizer = torch.optim.Adam(network.parameters(), lr=training.learning_rate, eps=1e-7)
-    if accelerator.scaler is not None:
+def build(factory: Callable[..., nn.Module], settings: Mapping[str, Any], training: Training) -> nn.Module:
+    """The network; accelerate casts as it runs."""
+    return factory(**settings)
+
+
+class _Learner:
+    """See fitting.Learner. Every process of a fit over several takes its share of each batch."""
+
+    def __init__(self, network: nn.Module, job: Fit) -> None:
+        training = job.training
+        AcceleratorState._reset_state()  # it would refuse another precision than the process's first
+        self._accelerator = Accelerator(mixed_precision=_PRECISION[training.precision])
+        self._seed, self._clip, self._loss = training.seed, training.clip_norm, job.loss
+        self._train, self._validation = (self._on_device(rows) for rows in (job.train, job.validation))
+        self._whole = network
+        if job.frozen_encoder:
+            network, self._train, self._validation = _behind_encoder(network, self._train, self._validation)
+        self._still = _freeze(network, job.only)
+        self._network = network
+        self._model = self._accelerator.prepare(network)
+        self._trained = [parameter for parameter in network.parameters() if parameter.requires_grad]
+        kind = torch.optim.AdamW if training.optimizer == "adamw" else torch.optim.Adam
+        self._plain: torch.optim.Optimizer = kind(
+            self._trained, lr=training.learning_rate, eps=1e-7, weight_decay=training.weight_decay
+        )
         # Only float16 needs accelerate's optimiser, which costs a small network a third more time a step.
-        optimizer = accelerator.prepare(optimizer)
-    x, y, x_validation, y_validation = (
-        torch.from_numpy(rows).to(accelerator.device) for rows in (*job.train, *job.validation)
-    )
-    loss_of = nn.MSELoss()
-    order = torch.Generator().manual_seed(training.seed)
-    history, best, best_loss, waited = History(), dict[str, Tensor](), float("inf"), 0
-    for _ in range(training.epochs):
-        model.train()
-        total = torch.zeros((), device=accelerator.device)
-        for rows in torch.randperm(len(x), generator=order).to(accelerator.device).split(training.batch_size):
-            optimizer.zero_grad()
-            loss = loss_of(model(x[rows]), y[rows])
-            accelerator.backward(loss)
-            optimizer.step()
-            total += loss.detach() * len(rows)
-        validation_loss = loss_of(_infer(model, x_validation), y_validation).item()
-        history.training_loss.append(total.item() / len(x))
-        history.validation_loss.append(validation_loss)
-        job.on_epoch(history.training_loss[-1], validation_loss)
-        if validation_loss < best_loss:
-            best_loss, waited = validation_loss, 0
-            best = {name: value.clone() for name, value in network.state_dict().items()}
-        else:
-            waited += 1
-            if waited >= training.patience:
-                break
-    if best:
-        network.load_state_dict(best)
-    network.cpu().eval()
-    return history
+        scaled = self._accelerator.scaler is not None
+        self._optimizer = self._accelerator.prepare(self._plain) if scaled else self._plain
+
+    def learn(self, rows: Sequence[Array], rates: Sequence[float], *, epoch: int) -> float:
+        torch.manual_seed(hash((self._seed, epoch)) % 2**63)
+        self._model.train()
+        for module in self._still:
+            module.eval()
+        device, count, me = (
+            self._accelerator.device,
+            self._accelerator.num_processes,
+            self._accelerator.process_index,
+        )
+        total, seen = torch.zeros((), device=device), 0
+        for batch, rate in zip(rows, rates, strict=True):
+            for group in self._plain.param_groups:
+                group["lr"] = rate
+            index = torch.from_numpy(batch[me::count] if count > 1 else batch).to(device)
+            self._optimizer.zero_grad()
+            loss = self._loss_of(index)
+            # Gradients are averaged over the processes; so weighted, the average is that of the whole batch.
+            self._accelerator.backward(loss * (len(index) * count / len(batch)) if count > 1 else loss)
+            if self._clip is not None:
+                self._accelerator.clip_grad_norm_(self._trained, self._clip)
+            self._optimizer.step()
+            total += loss.detach() * len(index)
+            seen += len(index)
+        if count > 1:
+            total, seen = self._accelerator.reduce(total), sum(map(len, rows))
+        return total.item() / seen
+
+    def _loss_of(self, index: Tensor) -> Tensor:
+        x, y, weight = self._train
+        answer, truth = self._model(*(_whole_numbers(part[index]) for part in x)), y[index]
+        if weight is None:
+            return _LOSSES[self._loss](answer.float(), truth)
+        rows = _LOSSES[self._loss](answer.float(), truth, reduction="none")
+        return (rows.reshape(len(rows), -1).mean(dim=1) * weight[index]).mean()
+
+    def validate(self) -> Array:
+        return _infer(self._model, self._validation[0])
+
+    def weights(self) -> Arrays:
+        return {name: value.detach().cpu().numpy().copy() for name, value in self._network.state_dict().items()}
+
+    def restore_weights(self, weights: Arrays) -> None:
+        self._network.load_state_dict({name: torch.from_numpy(value) for name, value in weights.items()})
+
+    def state(self) -> Arrays:
+        found = {f"network/{name}": value for name, value in self.weights().items()}
+        for number, moments in self._plain.state_dict()["state"].items():
+            for name, value in moments.items():
+                found[f"optimizer/{number}/{name}"] = value.detach().cpu().numpy().copy()
+        return found
+
+    def restore(self, state: Arrays) -> None:
+        self.restore_weights({n.removeprefix("network/"): v for n, v in state.items() if n.startswith("network/")})
+        described = self._plain.state_dict()
+        moments: dict[int, dict[str, Tensor]] = {}
+        for name, value in state.items():
+            part, _, rest = name.partition("/")
+            if part == "optimizer":
+                number, _, key = rest.partition("/")
+                moments.setdefault(int(number), {})[key] = torch.from_numpy(value)
+        self._plain.load_state_dict({**described, "state": moments})
+
+    def _on_device(self, rows: Examples) -> _OnDevice:
+        device = self._accelerator.device
+        x, y, weight = rows
+        return (
+            [torch.from_numpy(part).to(device) for part in x.values()],
+            torch.from_numpy(y).to(device),
+            None if weight is None else torch.from_numpy(weight).to(device),
+        )
 
 
-def _infer(model: nn.Module, x: Tensor) -> Tensor:
+_OnDevice = tuple[list[Tensor], Tensor, Tensor | None]
+_LOSSES: dict[str, Callable[..., Tensor]] = {
+    "mean_squared_error": functional.mse_loss,
+    "cross_entropy": functional.cross_entropy,
+    "binary_cross_entropy": functional.binary_cross_entropy_with_logits,
+}
+
+
+def learner(network: nn.Module, job: Fit) -> _Learner:
+    """The network made ready to learn from the job's rows."""
+    return _Learner(network, job)
+
+
+def finished(network: nn.Module, factory: Callable[..., nn.Module], settings: Mapping[str, Any]) -> nn.Module:
+    """The same weights in a network of its own, for accelerate has changed how the fitted one is called."""
+    plain = factory(**settings)
+    plain.load_state_dict(network.state_dict())
+    return plain.cpu().eval()
+
+
+def is_main() -> bool:
+    """Whether this is the first of the processes."""
+    return not torch.distributed.is_initialized() or torch.distributed.get_rank() == 0
+
+
+def _behind_encoder(
+    network: nn.Module, train: _OnDevice, validation: _OnDevice
+) -> tuple[nn.Module, _OnDevice, _OnDevice]:
+    """The head, and rows as the encoder answers them."""
+    encoder, head = network.get_submodule("encoder"), network.get_submodule("head")
+    device = train[1].device
+    parts = [([torch.from_numpy(_infer(encoder.to(device), x)).to(device)], y, w) for x, y, w in (train, validation)]
+    return head, parts[0], parts[1]
+
+
+def _freeze(network: nn.Module, only: tuple[str, ...] | None) -> list[nn.Module]:
+    """Let only the named layers learn; returns the modules that must stay in eval mode, as Keras keeps its own."""
+    if only is None:
+        return [
+            module
+            for module in network.modules()
+            if (own := list(module.parameters())) and not any(parameter.requires_grad for parameter in own)
+        ]
+    for name, parameter in network.named_parameters():
+        if not any(part in only for part in name.split(".")):
+            parameter.requires_grad_(False)
+    return [module for name, module in network.named_modules() if name and not set(name.split(".")) & set(only)]
+
+
+def _whole_numbers(x: Tensor) -> Tensor:
+    """Ids may be stored in fewer bytes than the embedding takes."""
+    return x if x.is_floating_point() else x.long()
+
+
+def _infer(model: nn.Module, x: Sequence[Tensor]) -> Array:
     model.eval()
     with torch.no_grad():
-        return torch.cat([model(rows) for rows in x.split(_INFERENCE_ROWS)])
+        parts = zip(*(part.split(_INFERENCE_ROWS) for part in x), strict=True)
+        return torch.cat([model(*map(_whole_numbers, rows)).float() for rows in parts]).cpu().numpy()
 
 
-def predict(network: nn.Module, x: Array) -> Array:
-    """Eval mode, no gradients; float32 in and out, on the CPU."""
-    return np.asarray(_infer(network, torch.from_numpy(x)))
+def predict(network: nn.Module, x: Inputs) -> Array:
+    """Eval mode, no gradients; on the CPU."""
+    return _infer(network, [torch.from_numpy(part) for part in x.values()])
 
 
 def save(network: nn.Module, path: Path) -> None:
@@ -82,4 +207,4 @@ def save(network: nn.Module, path: Path) -> None:
 
 def parameters(network: nn.Module) -> int:
     """The number of trained parameters."""
-    return sum(parameter.numel() for parameter in network.parameters() if parameter.requires_grad)
+    return sum(int(np.prod(p.shape)) for p in network.parameters() if p.requires_grad)

@@ -11,7 +11,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from onnxpress.core.errors import BadModel
-from onnxpress.training.fitting import Array
+from onnxpress.training.losses import Array
 
 _NORM = {"weight": "gamma", "bias": "beta", "running_mean": "moving_mean", "running_var": "moving_variance"}
 _ROLES: dict[type[nn.Module], dict[str, str]] = {
@@ -22,9 +22,19 @@ _ROLES: dict[type[nn.Module], dict[str, str]] = {
     nn.BatchNorm2d: _NORM,
     nn.LayerNorm: {"weight": "gamma", "bias": "beta"},
     nn.Embedding: {"weight": "embeddings"},
+    nn.LSTM: {
+        f"{part}_{torch_role}_l0{suffix}": f"{direction}{role}"
+        for suffix, direction in (("", "forward_"), ("_reverse", "backward_"))
+        for part, torch_role, role in (
+            ("weight", "ih", "kernel"),
+            ("weight", "hh", "recurrent_kernel"),
+            ("bias", "ih", "bias"),
+        )
+    },
 }
 """kind of layer → torch's name of a tensor → Keras's"""
-_UNTRAINED = {"num_batches_tracked"}
+_UNTRAINED = {"num_batches_tracked", "bias_hh_l0", "bias_hh_l0_reverse"}
+"""a count, and the LSTM's second bias, which is 0 in the families' networks; see layers.bidirectional_lstm"""
 
 
 def load(network: nn.Module, path: Path) -> None:
@@ -65,10 +75,10 @@ def _layers(network: nn.Module) -> dict[str, dict[str, Tensor]]:
 
 
 def _to_keras(role: str, tensor: Tensor) -> Array:
-    """Kernels: (units, inputs, *size) → (*size, inputs, units)."""
+    """Kernels: (units, inputs, *size) → (*size, inputs, units). The LSTM's gates have one order in both."""
     array: Array = tensor.detach().numpy()
-    return np.moveaxis(array, (0, 1), (-1, -2)) if role == "kernel" else array
+    return np.moveaxis(array, (0, 1), (-1, -2)) if role.endswith("kernel") else array
 
 
 def _from_keras(role: str, array: Array) -> Array:
-    return np.ascontiguousarray(np.moveaxis(array, (-1, -2), (0, 1)) if role == "kernel" else array)
+    return np.ascontiguousarray(np.moveaxis(array, (-1, -2), (0, 1)) if role.endswith("kernel") else array)

@@ -1,59 +1,181 @@
-"""The fit loop in Keras: its own, with its callbacks for early stopping and progress."""
+"""A Keras network learning: one traced step for each batch; mixed precision by Keras's policy."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
+import tensorflow as tf
 
-from onnxpress.training.fitting import Array, Fit, History
+from onnxpress.training.checkpoint import Arrays
+from onnxpress.training.fitting import Examples, Fit, Inputs
+from onnxpress.training.losses import Array
+from onnxpress.training.settings import Training
 
 WEIGHTS = "model.weights.h5"
-_INFERENCE_ROWS = 4096
+_INFERENCE_ROWS = 1024
 
 
-def seed(seed: int) -> None:
+def seed(training: Training) -> None:
     """Seed Python, numpy and TensorFlow."""
-    keras.utils.set_random_seed(seed)
+    keras.utils.set_random_seed(training.seed)
+    if training.deterministic:
+        tf.config.experimental.enable_op_determinism()
 
 
-class _Epochs(keras.callbacks.Callback):
-    """Collects every epoch's losses and hands them on."""
-
-    def __init__(self, job: Fit) -> None:
-        super().__init__()
-        self._job, self.history = job, History()
-
-    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        losses = logs or {}
-        self.history.training_loss.append(float(losses["loss"]))
-        self.history.validation_loss.append(float(losses["val_loss"]))
-        self._job.on_epoch(self.history.training_loss[-1], self.history.validation_loss[-1])
+def build(factory: Callable[..., keras.Model], settings: Mapping[str, Any], training: Training) -> keras.Model:
+    """The network, under Keras's mixed-precision policy where the recipe asks for it."""
+    if training.precision == "float32":
+        return factory(**settings)
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(f"mixed_{training.precision}")
+    try:
+        return factory(**settings)
+    finally:
+        keras.config.set_dtype_policy(before)
 
 
-def fit(network: keras.Model, job: Fit) -> History:
-    """Adam on the mean squared error; see Fit. The network ends with the best weights."""
-    training = job.training
-    epochs = _Epochs(job)
-    adam = keras.optimizers.Adam(training.learning_rate, epsilon=1e-7)
-    network.compile(optimizer=adam, loss="mean_squared_error")
-    network.fit(
-        *job.train,
-        validation_data=tuple(job.validation),
-        batch_size=training.batch_size,
-        epochs=training.epochs,
-        verbose=0,
-        callbacks=[epochs, keras.callbacks.EarlyStopping(patience=training.patience, restore_best_weights=True)],
-    )
-    return epochs.history
+class _Learner:
+    """See fitting.Learner."""
+
+    def __init__(self, network: keras.Model, job: Fit) -> None:
+        training = job.training
+        self._seed, self._loss = training.seed, job.loss
+        self._train, self._validation = _constants(job.train), _constants(job.validation)
+        if job.frozen_encoder:
+            encoder, network = network.get_layer("encoder"), network.get_layer("head")
+            self._train, self._validation = (
+                ([tf.constant(_infer(encoder, x))], y, weight) for x, y, weight in (self._train, self._validation)
+            )
+        if job.only is not None:
+            for layer in network.layers:
+                layer.trainable = layer.name in job.only
+        self._network, self._trained = network, network.trainable_variables
+        self._optimizer = _optimizer(training)
+        self._optimizer.build(self._trained)
+        self._dropouts = [
+            layer.seed_generator
+            for layer in network._flatten_layers()
+            if getattr(layer, "seed_generator", None) is not None
+        ]
+        self._rate = training.learning_rate
+        rows = tf.TensorSpec([None], tf.int64)
+        self._step = tf.function(self._one_step, input_signature=[rows])
+
+    def learn(self, rows: Sequence[Array], rates: Sequence[float], *, epoch: int) -> float:
+        for number, generator in enumerate(self._dropouts):
+            generator.state.assign([(self._seed + number) % 2**31, epoch])
+        total = tf.zeros(())
+        for batch, rate in zip(rows, rates, strict=True):
+            if rate != self._rate:
+                self._optimizer.learning_rate.assign(rate)
+                self._rate = rate
+            total += self._step(tf.convert_to_tensor(batch)) * len(batch)
+        return float(total) / sum(map(len, rows))
+
+    def _one_step(self, rows: Any) -> Any:
+        x, y, weight = self._train
+        with tf.GradientTape() as tape:
+            answer = _ask(self._network, [tf.gather(part, rows) for part in x], training=True)
+            of_rows = _LOSSES[self._loss](tf.gather(y, rows), tf.cast(answer, tf.float32))
+            loss = tf.reduce_mean(of_rows if weight is None else of_rows * tf.gather(weight, rows))
+            scaled = self._optimizer.scale_loss(loss)
+        self._optimizer.apply(tape.gradient(scaled, self._trained), self._trained)
+        return loss
+
+    def validate(self) -> Array:
+        return _infer(self._network, self._validation[0])
+
+    def weights(self) -> Arrays:
+        return {str(number): np.array(variable) for number, variable in enumerate(self._network.weights)}
+
+    def restore_weights(self, weights: Arrays) -> None:
+        for number, variable in enumerate(self._network.weights):
+            variable.assign(weights[str(number)])
+
+    def state(self) -> Arrays:
+        optimizer = {f"optimizer/{n}": np.array(variable) for n, variable in enumerate(self._optimizer.variables)}
+        return {f"network/{name}": value for name, value in self.weights().items()} | optimizer
+
+    def restore(self, state: Arrays) -> None:
+        self.restore_weights({n.removeprefix("network/"): v for n, v in state.items() if n.startswith("network/")})
+        for number, variable in enumerate(self._optimizer.variables):
+            variable.assign(state[f"optimizer/{number}"])
+        self._rate = float(self._optimizer.learning_rate)
 
 
-def predict(network: keras.Model, x: Array) -> Array:
-    """Inference mode; float32 in and out."""
-    parts = [x[start : start + _INFERENCE_ROWS] for start in range(0, len(x), _INFERENCE_ROWS)]
-    return np.concatenate([np.asarray(network(rows, training=False)) for rows in parts])
+def _mean_squared_error(y: Any, answer: Any) -> Any:
+    return tf.reduce_mean(tf.reshape((answer - y) ** 2, [tf.shape(y)[0], -1]), axis=1)
+
+
+def _cross_entropy(y: Any, logits: Any) -> Any:
+    return tf.nn.sparse_softmax_cross_entropy_with_logits(y, logits)
+
+
+def _binary_cross_entropy(y: Any, logits: Any) -> Any:
+    return tf.reduce_mean(tf.nn.sigmoid_cross_entropy_with_logits(y, logits), axis=1)
+
+
+_LOSSES: dict[str, Callable[[Any, Any], Any]] = {
+    "mean_squared_error": _mean_squared_error,
+    "cross_entropy": _cross_entropy,
+    "binary_cross_entropy": _binary_cross_entropy,
+}
+
+
+def learner(network: keras.Model, job: Fit) -> _Learner:
+    """The network made ready to learn from the job's rows."""
+    return _Learner(network, job)
+
+
+def _optimizer(training: Training) -> Any:
+    common = {"learning_rate": training.learning_rate, "epsilon": 1e-7, "global_clipnorm": training.clip_norm}
+    if training.optimizer == "adamw":
+        optimizer: Any = keras.optimizers.AdamW(weight_decay=training.weight_decay, **common)
+    else:
+        optimizer = keras.optimizers.Adam(**common)
+    return keras.optimizers.LossScaleOptimizer(optimizer) if training.precision == "float16" else optimizer
+
+
+def finished(network: keras.Model, factory: Callable[..., keras.Model], settings: Mapping[str, Any]) -> keras.Model:
+    """The network as it is, or built again in float32 with the same weights where its policy was a mixed one."""
+    if all(layer.compute_dtype == "float32" for layer in network._flatten_layers()):
+        return network
+    plain = factory(**settings)
+    plain.set_weights(network.get_weights())
+    return plain
+
+
+def is_main() -> bool:
+    """Whether this is the first of the processes."""
+    return True
+
+
+def _constants(rows: Examples) -> tuple[list[Any], Any, Any]:
+    x, y, weight = rows
+    return [tf.constant(part) for part in x.values()], tf.constant(y), None if weight is None else tf.constant(weight)
+
+
+def _ask(network: Any, x: Sequence[Any], *, training: bool) -> Any:
+    # Ids may be stored in fewer bytes than the embedding takes.
+    parts = [part if part.dtype.is_floating else tf.cast(part, tf.int64) for part in x]
+    return network(parts[0] if len(parts) == 1 else parts, training=training)
+
+
+def _infer(network: Any, x: Sequence[Any]) -> Array:
+    parts = [
+        np.asarray(_ask(network, [part[start : start + _INFERENCE_ROWS] for part in x], training=False), np.float32)
+        for start in range(0, len(x[0]), _INFERENCE_ROWS)
+    ]
+    return np.concatenate(parts)
+
+
+def predict(network: keras.Model, x: Inputs) -> Array:
+    """Inference mode."""
+    return _infer(network, [tf.constant(part) for part in x.values()])
 
 
 def save(network: keras.Model, path: Path) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from onnxpress.training.fitting import Array
+from onnxpress.training.losses import Array
 
 
 def load(network: keras.Model, path: Path) -> None:
@@ -19,7 +19,7 @@ def load(network: keras.Model, path: Path) -> None:
 def read(network: keras.Model) -> dict[str, dict[str, Array]]:
     """Layer name → role → array."""
     return {
-        layer.name: {variable.name: np.asarray(variable) for variable in _variables(layer)}
+        layer.name: {role: np.asarray(variable) for role, variable in _variables(layer).items()}
         for layer in network.layers
         if _variables(layer)
     }
@@ -28,10 +28,13 @@ def read(network: keras.Model) -> dict[str, dict[str, Array]]:
 def write(network: keras.Model, layers: Mapping[str, Mapping[str, Array]]) -> None:
     """Put weights of the same names, roles and shapes into `network`."""
     for layer in network.layers:
-        for variable in _variables(layer):
-            variable.assign(layers[layer.name][variable.name])
+        for role, variable in _variables(layer).items():
+            variable.assign(layers[layer.name][role])
 
 
-def _variables(layer: keras.Layer) -> list[keras.Variable]:
-    """The layer's weights without the states of its random generators, which are not the model's."""
-    return [variable for variable in layer.weights if not variable.name.startswith("seed_generator")]
+def _variables(layer: keras.Layer) -> dict[str, keras.Variable]:
+    """The layer's weights by role, without the states of its random generators, which are not the model's."""
+    if isinstance(layer, keras.layers.Bidirectional):
+        sides = {"forward_": layer.forward_layer, "backward_": layer.backward_layer}
+        return {side + role: found for side, part in sides.items() for role, found in _variables(part).items()}
+    return {variable.name: variable for variable in layer.weights if not variable.name.startswith("seed_generator")}

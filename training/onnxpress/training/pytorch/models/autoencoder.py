@@ -6,6 +6,8 @@ from collections import OrderedDict
 
 from torch import nn
 
+from onnxpress.training.pytorch.layers import dense
+
 
 def build(width: int, hidden: list[int], dropout: float) -> nn.Sequential:
     """A fresh network, scaled (batch, width) float32 → decoded (batch, width) float32 in (0, 1).
@@ -15,19 +17,11 @@ def build(width: int, hidden: list[int], dropout: float) -> nn.Sequential:
     layers: OrderedDict[str, nn.Module] = OrderedDict()
     inputs = width
     for number, units in enumerate(hidden):
-        layers[f"hidden_{number}"] = _dense(inputs, units)
+        layers[f"hidden_{number}"] = dense(inputs, units)
         layers[f"relu_{number}"] = nn.ReLU()
         if number in (0, len(hidden) - 1):
             layers[f"dropout_{number}"] = nn.Dropout(dropout)
         inputs = units
-    layers["rebuilt"] = _dense(inputs, width)
+    layers["rebuilt"] = dense(inputs, width)
     layers["decoded"] = nn.Sigmoid()
     return nn.Sequential(layers)
-
-
-def _dense(inputs: int, units: int) -> nn.Linear:
-    """Glorot uniform weights and zero biases, which Keras's Dense has by default and torch's Linear has not."""
-    layer = nn.Linear(inputs, units)
-    nn.init.xavier_uniform_(layer.weight)
-    nn.init.zeros_(layer.bias)
-    return layer

@@ -1,0 +1,167 @@
+"""Every family in both frameworks, end to end: trained, exported, ported; written as a table into docs/families.md.
+
+`python -m benchmarks.families --data FOLDER` looks for domains.csv and news.csv there (they may not be shipped); a
+recipe whose data is not there is left out and said so. Each step is a process of its own, so that peak memory is its.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from benchmarks import machine
+
+ROOT = Path(__file__).parent.parent
+PAGE = ROOT / "docs" / "families.md"
+RECORDS = Path(__file__).parent / "records"
+FRAMEWORKS = ("pytorch", "tensorflow")
+OTHER = {"pytorch": "tensorflow", "tensorflow": "pytorch"}
+LIMIT_S = 1800
+
+
+@dataclass(frozen=True)
+class Row:
+    """What one family did in one framework; times in seconds, memory in MB."""
+
+    recipe: str
+    family: str
+    framework: str
+    parameters: int
+    metric: str
+    value: float
+    epochs: int
+    seconds: float
+    peak_mb: float
+    multiple: float
+    port: float
+
+
+RECIPES = {
+    "anomaly": ("autoencoder", "roc_auc"),
+    "domains": ("cnn-lstm-attention", "macro_accuracy"),
+    "penguins": ("tabular", "accuracy"),
+    "news": ("document", "accuracy"),
+    "motion": ("cnn14", "accuracy"),
+}
+"""recipe → family and the held-out metric that is shown"""
+NEEDS_DATA = {"domains": "domains.csv", "news": "news.csv"}
+
+
+def main() -> None:
+    """Run what can be run, print the table, write the page and the record."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data", type=Path, help="folder with domains.csv and news.csv")
+    parser.add_argument("--only", nargs="*", choices=sorted(RECIPES), default=list(RECIPES))
+    chosen = parser.parse_args()
+    rows: list[Row] = []
+    left_out: list[str] = []
+    with tempfile.TemporaryDirectory() as folder:
+        for recipe in chosen.only:
+            settings = []
+            if recipe in NEEDS_DATA:
+                path = (chosen.data or Path()) / NEEDS_DATA[recipe]
+                if not path.is_file():
+                    left_out.append(f"{recipe}: {NEEDS_DATA[recipe]} is not here (--data)")
+                    continue
+                settings = ["--set", f"data.path={path.absolute()}"]
+            for framework in FRAMEWORKS:
+                print(f"{recipe} in {framework}", file=sys.stderr, flush=True)
+                rows.append(_row(recipe, framework, settings, Path(folder)))
+    text = _table(rows)
+    print(text)
+    for line in left_out:
+        print(f"left out: {line}", file=sys.stderr)
+    today = datetime.now(UTC).date().isoformat()
+    if list(chosen.only) == list(RECIPES) and not left_out:
+        record = {"date": today, "machine": machine.describe(), "rows": [asdict(row) for row in rows]}
+        (RECORDS / f"{today}-families.json").write_text(json.dumps(record, indent=2) + "\n")
+        PAGE.write_text(_page(text, today))
+        print(f"\n{PAGE.relative_to(ROOT)}")
+
+
+def _row(recipe: str, framework: str, settings: list[str], folder: Path) -> Row:
+    runs, models = folder / "runs", folder / "models"
+    train = ["train", str(ROOT / "recipes" / f"{recipe}.yaml"), "--framework", framework, *settings]
+    run, peak_mb = _onnxpress(*train, "--output", str(runs))
+    exported, _ = _onnxpress("export", run, "--repository", str(models), "--json")
+    ported, _ = _onnxpress("port", run, "--to", OTHER[framework], "--output", str(folder / "ported"))
+    metrics = json.loads((Path(run) / "metrics.json").read_text())
+    family, metric = RECIPES[recipe]
+    return Row(
+        recipe=recipe,
+        family=family,
+        framework=framework,
+        parameters=metrics["parameters"],
+        metric=metric,
+        value=metrics[metric],
+        epochs=metrics["epochs"],
+        seconds=metrics["seconds"],
+        peak_mb=peak_mb,
+        multiple=_multiple(json.loads(exported)),
+        port=json.loads((Path(ported) / "port.json").read_text())["multiple"],
+    )
+
+
+def _multiple(document: dict) -> float:
+    equivalence = document.get("equivalence") or document["manifest"]["equivalence"]
+    return float(equivalence["worst_multiple"])
+
+
+def _onnxpress(*arguments: str) -> tuple[str, float]:
+    """Run one command to its end; its standard output and its peak resident memory in MB."""
+    program = [sys.executable, "-c", "from onnxpress.core.cli import main; main()", *arguments]
+    with tempfile.TemporaryFile("w+") as output:
+        process = subprocess.Popen(program, stdout=output, cwd=ROOT)
+        deadline = time.monotonic() + LIMIT_S
+        while True:
+            pid, status, usage = os.wait4(process.pid, os.WNOHANG)
+            if pid:
+                break
+            if time.monotonic() > deadline:
+                process.kill()
+                os.wait4(process.pid, 0)
+                raise SystemExit(f"took more than {LIMIT_S} s: onnxpress {' '.join(arguments)}")
+            time.sleep(0.1)
+        process.returncode = os.waitstatus_to_exitcode(status)
+        if process.returncode:
+            raise SystemExit(f"exit code {process.returncode}: onnxpress {' '.join(arguments)}")
+        output.seek(0)
+        return output.read().strip(), usage.ru_maxrss / 1024
+
+
+def _table(rows: list[Row]) -> str:
+    lines = [
+        "| family | recipe | framework | parameters | held-out metric | epochs | seconds | peak memory | export "
+        "| port |",
+        "| --- | --- | --- | ---: | --- | ---: | ---: | ---: | ---: | ---: |",
+    ]
+    lines += [
+        f"| {row.family} | {row.recipe} | {row.framework} | {row.parameters:,} | {row.metric.replace('_', ' ')} "
+        f"{row.value:.3f} | {row.epochs} | {row.seconds:.1f} | {row.peak_mb:,.0f} MB | {row.multiple:.2f} | "
+        f"{row.port:.2f} |"
+        for row in rows
+    ]
+    return "\n".join(lines)
+
+
+def _page(table: str, today: str) -> str:
+    return (
+        "# The families, measured\n\n"
+        f"Written by `python -m benchmarks.families` on {today}; the record is in `benchmarks/records/`.\n\n"
+        f"{table}\n\n"
+        "`export` is the worst error of the exported graph, `port` that of the same weights in the other framework, "
+        "both in noise floors (see equivalence.md; 10 is the limit). Seconds are the fit's alone, on two cores; memory "
+        "is the whole command's. The domains and the news texts are not shipped with the project.\n"
+    )
+
+
+if __name__ == "__main__":
+    main()

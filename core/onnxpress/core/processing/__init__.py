@@ -1,0 +1,108 @@
+"""What turns raw inputs into the network's tensors, and its outputs into answers: a description and its numpy form.
+
+A description is a list of steps over named tensors. `training` fits it and uses the numpy form below, `export` writes
+the same steps into the ONNX graph (`onnxpress.export.compose`), and the two are compared on real raw rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import msgspec
+
+from onnxpress.core.processing.answers import (
+    Any,
+    BinaryLabel,
+    Isotonic,
+    Label,
+    Maximum,
+    Platt,
+    Sigmoid,
+    Softmax,
+    Temperature,
+    Threshold,
+    TopK,
+)
+from onnxpress.core.processing.columns import Concatenate, Lookup, OneHot, Squeeze, Stack
+from onnxpress.core.processing.forest import IsolationForest
+from onnxpress.core.processing.numeric import Impute, MeanSquaredError, Scale, Unscale
+from onnxpress.core.processing.signal import Magnitude, Spectrogram, Standardise
+from onnxpress.core.processing.tensors import Array, Tensors
+from onnxpress.core.processing.text import Characters
+
+Step = (
+    Scale
+    | Unscale
+    | Impute
+    | MeanSquaredError
+    | Stack
+    | Concatenate
+    | Lookup
+    | OneHot
+    | Squeeze
+    | Characters
+    | Magnitude
+    | Standardise
+    | Spectrogram
+    | Softmax
+    | Sigmoid
+    | Platt
+    | Temperature
+    | Isotonic
+    | Threshold
+    | Any
+    | Label
+    | BinaryLabel
+    | TopK
+    | Maximum
+    | IsolationForest
+)
+
+
+class Processing(msgspec.Struct, frozen=True, kw_only=True):
+    """The steps before the network (from the raw inputs) and after it (from any tensor seen so far)."""
+
+    before: list[Step] = []
+    after: list[Step] = []
+
+
+def apply(steps: Iterable[Step], tensors: Tensors, *, dtype: str = "float32") -> Tensors:
+    """Run `steps` in order; returns `tensors` and every step's output, computed in `dtype` (float32 or float64)."""
+    known = dict(tensors)
+    for step in steps:
+        known |= step.outputs(known, dtype)
+    return known
+
+
+__all__ = [
+    "Any",
+    "Array",
+    "BinaryLabel",
+    "Characters",
+    "Concatenate",
+    "Impute",
+    "IsolationForest",
+    "Isotonic",
+    "Label",
+    "Lookup",
+    "Magnitude",
+    "Maximum",
+    "MeanSquaredError",
+    "OneHot",
+    "Platt",
+    "Processing",
+    "Scale",
+    "Sigmoid",
+    "Softmax",
+    "Spectrogram",
+    "Squeeze",
+    "Stack",
+    "Standardise",
+    "Step",
+    "Temperature",
+    "Tensors",
+    "Threshold",
+    "TopK",
+    "Unscale",
+    "apply",
+]

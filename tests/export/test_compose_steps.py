@@ -1,0 +1,194 @@
+"""Every processing step says the same in numpy and in ONNX, at every batch size, and survives a trip through JSON."""
+
+from __future__ import annotations
+
+import typing
+from typing import Any
+
+import msgspec
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+onnx = pytest.importorskip("onnx")
+
+from onnxpress.core import processing  # noqa: E402
+from onnxpress.core.processing import Processing, Step, apply  # noqa: E402
+from onnxpress.core.processing.forest import Tree  # noqa: E402
+from onnxpress.core.tensors import TensorSpec  # noqa: E402
+from onnxpress.export.compose import compose  # noqa: E402
+from onnxpress.serving.engine import Engine  # noqa: E402
+
+Array = np.ndarray[Any, np.dtype[Any]]
+G = np.random.default_rng(0)
+REDUCING = (
+    processing.MeanSquaredError,
+    processing.Magnitude,
+    processing.Spectrogram,
+    processing.Isotonic,
+    processing.Label,
+    processing.Maximum,
+)
+"""ONNX Runtime 1.31 gives a reduction or product over an empty batch another shape than the standard says"""
+LABELS = ["a", "b", "c", "d"]
+FLOATS = TensorSpec(name="x", dtype="float32", shape=("batch", 4))
+COLUMN = TensorSpec(name="x", dtype="float32", shape=("batch",))
+TEXT = TensorSpec(name="x", dtype="string", shape=("batch",))
+IDS = TensorSpec(name="x", dtype="int64", shape=("batch",))
+FLAGS = TensorSpec(name="x", dtype="bool", shape=("batch",))
+WINDOWS = TensorSpec(name="x", dtype="float32", shape=("batch", 40, 3))
+TREE = Tree(feature=[0, -1, 2, -1, -1], cut=[0.5, 0, -0.25, 0, 0], left=[1, -1, 3, -1, -1], right=[2, -1, 4, -1, -1],
+            value=[0, 1.5, 0, 3.0, 2.25])  # fmt: skip
+OTHER = Tree(feature=[3, -1, -1], cut=[0.1, 0, 0], left=[1, -1, -1], right=[2, -1, -1], value=[0, 4.0, 1.0])
+
+CASES: list[tuple[TensorSpec, Step]] = [
+    (FLOATS, processing.Scale(input="x", output="y", offset=[1, 2, 3, 4], factor=[0.5, 1, 2, -1])),
+    (FLOATS, processing.Unscale(input="x", output="y", offset=[1, 2, 3, 4], unit=[0.5, 1, 2, -1])),
+    (FLOATS, processing.Impute(input="x", output="y", values=[9, 8, 7, 6])),
+    (FLOATS, processing.MeanSquaredError(input="x", target="x", output="y")),
+    (COLUMN, processing.Stack(inputs=["x", "x"], output="y")),
+    (IDS, processing.Stack(inputs=["x", "x", "x"], output="y")),
+    (FLOATS, processing.Concatenate(inputs=["x", "x"], output="y")),
+    (TensorSpec(name="x", dtype="float32", shape=("batch", 1)), processing.Squeeze(input="x", output="y")),
+    (TEXT, processing.Lookup(input="x", output="y", values=["café", "b", "Ω"])),
+    (IDS, processing.OneHot(input="x", output="y", size=3)),
+    (TEXT, processing.Characters(input="x", output="y", alphabet="abcé", length=5)),
+    (TEXT, processing.Characters(input="x", output="y", alphabet="abAB", length=1, fold_case=False)),
+    (WINDOWS, processing.Magnitude(input="x", output="y")),
+    (WINDOWS, processing.Standardise(input="x", output="y")),
+    (WINDOWS, processing.Spectrogram(input="x", output="y", window=16, hop=5)),
+    (FLOATS, processing.Softmax(input="x", output="y")),
+    (FLOATS, processing.Sigmoid(input="x", output="y")),
+    (FLOATS, processing.Platt(input="x", output="y", slope=1.5, intercept=-0.25)),
+    (FLOATS, processing.Temperature(input="x", output="y", temperature=1.7)),
+    (COLUMN, processing.Isotonic(input="x", output="y", x=[-1, 0, 0.5, 2], y=[0, 0.25, 0.25, 1])),
+    (COLUMN, processing.Isotonic(input="x", output="y", x=[0.5, 1.5], y=[0.25, 0.25])),
+    (FLOATS, processing.Threshold(input="x", output="y", value=0.25)),
+    (FLAGS, processing.Any(inputs=["x", "x"], output="y")),
+    (FLOATS, processing.Label(input="x", output="y", labels=LABELS)),
+    (FLAGS, processing.BinaryLabel(input="x", output="y", labels=["no", "yes"])),
+    (FLOATS, processing.TopK(input="x", output="y", labels=LABELS, k=2, scores="z")),
+    (FLOATS, processing.Maximum(input="x", output="y")),
+    (FLOATS, processing.IsolationForest(input="x", output="y", trees=[TREE, OTHER], rows=16)),
+]  # fmt: skip
+
+
+def draw(spec: TensorSpec, batch: int, generator: np.random.Generator = G) -> Array:
+    shape = tuple(batch if isinstance(size, str) else size for size in spec.shape)
+    if spec.dtype == "string":
+        words = ["", "café", "b", "Ω", "ABC", "aAbBcC", "日本", "x" * 40, "é"]
+        return np.array(generator.choice(np.array(words, object), shape), object)
+    if spec.dtype == "int64":
+        return generator.integers(-1, 5, shape)
+    if spec.dtype == "bool":
+        return generator.integers(0, 2, shape).astype(bool)
+    found = generator.standard_normal(shape).astype(np.float32) * 2
+    if spec is FLOATS and batch:
+        found[0, 1] = np.float32(0.25)
+    return found
+
+
+def graph(spec: TensorSpec, step: Step) -> Engine:
+    """The step behind a network that does nothing, as the export writes it."""
+    kinds = {"float32": onnx.TensorProto.FLOAT, "int64": onnx.TensorProto.INT64, "bool": onnx.TensorProto.BOOL,
+             "string": onnx.TensorProto.STRING}  # fmt: skip
+    known = apply([step], {"x": draw(spec, 3)})
+    names = [name for name in known if name != "x"]
+    outputs = [
+        TensorSpec(
+            name=name,
+            dtype="string" if known[name].dtype == object else str(known[name].dtype),
+            shape=("batch", *known[name].shape[1:]),
+        )
+        for name in names
+    ]
+    value = [onnx.helper.make_tensor_value_info(name, kinds[spec.dtype], None) for name in ("x", "same")]
+    node = onnx.helper.make_node("Identity", ["x"], ["same"])
+    network = onnx.helper.make_model(
+        onnx.helper.make_graph([node], "network", value[:1], value[1:]),
+        opset_imports=[onnx.helper.make_opsetid("", 18)],
+        ir_version=10,
+    )
+    proto = compose(network, Processing(after=[step]), [spec], outputs)
+    onnx.checker.check_model(proto)
+    return Engine.load(proto.SerializeToString(), self_test=False)
+
+
+def agree(found: Array, expected: Array, name: str) -> None:
+    assert found.shape == expected.shape, name
+    if expected.dtype == object or expected.dtype.kind in "biu":
+        assert found.tolist() == expected.tolist(), name
+    else:
+        np.testing.assert_allclose(found, expected, rtol=3e-6, atol=3e-6, err_msg=name)
+
+
+@pytest.mark.parametrize(
+    ("spec", "step"), CASES, ids=[f"{type(step).__name__}-{n}" for n, (_, step) in enumerate(CASES)]
+)
+def test_both_forms_say_the_same_at_every_batch_size(spec: TensorSpec, step: Step) -> None:
+    engine = graph(spec, step)
+    for batch in (1, 2, 7, 64) if isinstance(step, REDUCING) else (1, 2, 7, 64, 0):
+        x = draw(spec, batch)
+        if isinstance(step, processing.Impute):
+            x[::2, 1] = np.nan
+        found = engine.run({"x": x})
+        expected = apply([step], {"x": x})
+        del expected["x"]
+        assert found.keys() == expected.keys()
+        for name, array in expected.items():
+            agree(found[name], array, f"batch {batch}, {name}")
+
+
+@pytest.mark.parametrize(
+    ("spec", "step"), CASES, ids=[f"{type(step).__name__}-{n}" for n, (_, step) in enumerate(CASES)]
+)
+def test_float64_is_the_same_to_float32s_digits(spec: TensorSpec, step: Step) -> None:
+    x = draw(spec, 9)
+    narrow, wide = (apply([step], {"x": x}, dtype=dtype) for dtype in ("float32", "float64"))
+    for name in narrow.keys() - {"x"}:
+        if narrow[name].dtype.kind == "f" and not isinstance(step, processing.Squeeze | processing.TopK):
+            assert wide[name].dtype == np.float64, name
+        agree(narrow[name], wide[name], name)
+
+
+def test_every_kind_of_step_is_tried_and_survives_json() -> None:
+    assert {type(step) for _, step in CASES} == set(typing.get_args(Step))
+    every = Processing(after=[step for _, step in CASES])
+    assert msgspec.json.decode(msgspec.json.encode(every), type=Processing) == every
+
+
+@settings(max_examples=60)
+@given(texts=st.lists(st.text(st.characters(codec="utf-8", exclude_characters="\x00"), max_size=12), max_size=6))
+def test_any_text_is_read_alike(texts: list[str]) -> None:
+    step = CHARACTERS
+    x = np.array(texts, object)
+    expected = apply([step], {"x": x})["y"]
+    assert ENGINE.run({"x": x})["y"].tolist() == expected.tolist()
+    for row, text in zip(expected, texts, strict=True):
+        assert (row[: len(text)] > 0).all()
+        assert (row[len(text) :] == 0).all()
+
+
+CHARACTERS = processing.Characters(input="x", output="y", alphabet="abcdef.-é", length=9)
+ENGINE = graph(TEXT, CHARACTERS)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: processing.Lookup(input="x", output="y", values=[]), "values is empty"),
+        (lambda: processing.Lookup(input="x", output="y", values=["a", "a"]), "'a' twice"),
+        (lambda: processing.Characters(input="x", output="y", alphabet="aA", length=3), "has capitals"),
+        (lambda: processing.Characters(input="x", output="y", alphabet="aba", length=3), "'a' twice"),
+        (lambda: processing.Impute(input="x", output="y", values=[float("nan")]), "must be finite"),
+        (lambda: processing.Isotonic(input="x", output="y", x=[1, 1], y=[0, 1]), "must ascend"),
+        (lambda: processing.Isotonic(input="x", output="y", x=[1], y=[0]), "1 knots in x and 1 in y"),
+        (lambda: processing.Threshold(input="x", output="y", value=float("inf")), "not a finite number"),
+        (lambda: processing.TopK(input="x", output="y", labels=["a"], k=2, scores="z"), "the best 2 of 1"),
+        (lambda: processing.Platt(input="x", output="y", slope=float("inf"), intercept=0), "must be finite"),
+    ],
+)
+def test_a_description_that_means_nothing_is_refused(make: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        make()

@@ -1,0 +1,72 @@
+"""Checkpoints of a fit: everything needed to go on after a kill, as one file that appears whole or not at all."""
+
+from __future__ import annotations
+
+import io
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from onnxpress.core.errors import BadData
+from onnxpress.core.files import write_atomically
+
+Arrays = dict[str, np.ndarray[Any, np.dtype[Any]]]
+FILE_NAME = "checkpoint.npz"
+_PROGRESS = "progress.json"
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """`progress` is the loop's own state, `learner` and `best` are the learner's."""
+
+    progress: bytes
+    learner: Arrays
+    best: Arrays
+
+
+class Checkpoints:
+    """The checkpoint file in `folder`, written at most every `seconds`."""
+
+    def __init__(self, folder: Path, *, seconds: float) -> None:
+        self._path, self._seconds, self._written = folder / FILE_NAME, seconds, time.monotonic()
+        self.read_only = False
+        """in all but the first of several processes"""
+
+    def due(self) -> bool:
+        """Whether it is time for another."""
+        return not self.read_only and time.monotonic() - self._written >= self._seconds
+
+    def write(self, checkpoint: Checkpoint) -> None:
+        """Replace the last one."""
+        arrays: Arrays = {_PROGRESS: np.frombuffer(checkpoint.progress, np.uint8)}
+        arrays |= {f"learner/{name}": array for name, array in checkpoint.learner.items()}
+        arrays |= {f"best/{name}": array for name, array in checkpoint.best.items()}
+        buffer = io.BytesIO()
+        np.savez(buffer, **arrays)  # type: ignore[arg-type]  # numpy's stub takes the keywords for allow_pickle
+        write_atomically(self._path, buffer.getvalue())
+        self._written = time.monotonic()
+
+    def read(self) -> Checkpoint | None:
+        """The last one, or None before the first. Raises BadData for a file that is none."""
+        try:
+            with np.load(self._path, allow_pickle=False) as archive:
+                arrays = {name: archive[name] for name in archive.files}
+            parts: dict[str, Arrays] = {"learner": {}, "best": {}}
+            progress = arrays.pop(_PROGRESS).tobytes()
+            for name, array in arrays.items():
+                part, _, rest = name.partition("/")
+                parts[part][rest] = array
+            return Checkpoint(progress, parts["learner"], parts["best"])
+        except FileNotFoundError:
+            return None
+        except Exception as error:  # numpy raises many kinds for a foreign file
+            raise BadData(
+                f"cannot be read: {error}", where=str(self._path), hint="train again from the start"
+            ) from None
+
+    def remove(self) -> None:
+        """The fit is over."""
+        self._path.unlink(missing_ok=True)

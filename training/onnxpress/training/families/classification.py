@@ -1,0 +1,117 @@
+"""What the classifying families share: labels as numbers, weights of rows, and the verdict on held-out rows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from onnxpress.core.errors import BadData
+from onnxpress.core.processing import Label, Maximum, Softmax, Step, apply
+from onnxpress.core.tensors import TensorSpec
+from onnxpress.training import metrics, plots
+from onnxpress.training.data import split
+from onnxpress.training.data.table import Array, Table
+from onnxpress.training.families.prepared import Outcome, Predict, Prepared
+from onnxpress.training.fitting import Examples, Inputs
+from onnxpress.training.settings import Training
+
+
+def classes_of(table: Table, *, positive: str | None = None) -> list[str]:
+    """The labels in alphabetical order, or with `positive` last where there are two.
+
+    Raises BadData where there is one label only, or the positive one is not there.
+    """
+    known = sorted(set(table.target.tolist()))
+    if len(known) < 2:
+        raise BadData(f"every row is labelled {known[0]!r}", where="the target", hint="give rows of at least two")
+    if positive is None:
+        return known
+    if positive not in known or len(known) != 2:
+        raise BadData(
+            f"the positive label is {positive!r}, the rows are labelled {', '.join(known[:10])}",
+            where="model.positive",
+            hint="it names one of two labels",
+        )
+    return [label for label in known if label != positive] + [positive]
+
+
+def numbers_of(labels: Array, classes: list[str]) -> Array:
+    """(rows,) labels → (rows,) int64 of their places in `classes`."""
+    order = np.argsort(classes)
+    found: Array = order[np.searchsorted(np.asarray(classes)[order], labels)].astype(np.int64)
+    return found
+
+
+def row_weights(y: Array, classes: list[str], training: Training) -> Array | None:
+    """(rows,) float32 by class, or None where all count alike. Raises BadData for a weight of an unknown label."""
+    chosen = training.class_weights
+    if chosen is None:
+        return None
+    if isinstance(chosen, dict):
+        unknown = sorted(chosen.keys() - set(classes))
+        if unknown:
+            raise BadData(
+                f"there is no label {unknown[0]!r}", where="training.class_weights", hint=f"it may be: {classes}"
+            )
+        by_class = np.array([chosen.get(label, 1.0) for label in classes], np.float32)
+    else:
+        by_class = (len(y) / (len(classes) * np.maximum(1, np.bincount(y, minlength=len(classes))))).astype(np.float32)
+    weights: Array = by_class[y]
+    return weights
+
+
+def divide(table: Table, training: Training, *, classes: list[str]) -> tuple[Array, list[split.Rows]]:
+    """(rows,) class numbers, and the row numbers to train on, to validate on, and held out."""
+    y = numbers_of(table.target, classes)
+    return y, split.parts(table.target, training, rows=len(y), groups=table.groups)
+
+
+def examples(x: Inputs, y: Array, classes: list[str], training: Training) -> Examples:
+    """Rows for the cross-entropy, weighted as the recipe says."""
+    return Examples(x, y, row_weights(y, classes, training))
+
+
+def network_tensors(before: list[Step], raw: Mapping[str, Array], names: list[str]) -> Inputs:
+    """The network's inputs of raw rows."""
+    tensors = apply(before, dict(raw))
+    return {name: tensors[name] for name in names}
+
+
+def outcome(prepared: Prepared, predict: Predict, *, title: str) -> Outcome:
+    """Behind logits (batch, classes): `probabilities`, the `prediction` as a label, and its `confidence`."""
+    classes = prepared.classes
+    after: list[Step] = [
+        Softmax(input="logits", output="probabilities"),
+        Label(input="probabilities", output="prediction", labels=classes),
+        Maximum(input="probabilities", output="confidence"),
+    ]
+    x = network_tensors(prepared.before, prepared.held_out, [spec.name for spec in prepared.network_inputs])
+    probabilities = apply(after, {"logits": predict(x)})["probabilities"].astype(np.float64)
+    return Outcome(
+        after=after,
+        outputs=[
+            TensorSpec(name="probabilities", dtype="float32", shape=("batch", len(classes))),
+            TensorSpec(name="prediction", dtype="string", shape=("batch",)),
+            TensorSpec(name="confidence", dtype="float32", shape=("batch",)),
+        ],
+        labels={"probabilities": classes},
+        metrics=metrics.classification(prepared.target, probabilities),
+        plots=pictures(prepared.target, probabilities, classes, title=title),
+    )
+
+
+def pictures(truth: Array, probabilities: Array, classes: list[str], *, title: str) -> dict[str, object]:
+    """The confusion matrix and the reliability diagram of held-out rows."""
+    figures = metrics.classification(truth, probabilities)
+    found = probabilities.argmax(axis=1)
+    return {
+        "confusion.png": plots.confusion(
+            truth, found, classes, title=f"{title}: held-out rows, accuracy {figures['accuracy']:.3f}"
+        ),
+        "reliability.png": plots.reliability(
+            truth,
+            probabilities,
+            title=f"{title}: calibration error {figures['calibration_error']:.3f}",
+        ),
+    }

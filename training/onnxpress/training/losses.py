@@ -1,0 +1,41 @@
+"""The losses by name, and their numpy form, by which both frameworks' validation rows are measured alike."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import numpy as np
+
+Array = np.ndarray[Any, np.dtype[Any]]
+Loss = Literal["mean_squared_error", "cross_entropy", "binary_cross_entropy"]
+"""mean_squared_error: y of the output's shape. cross_entropy: logits (rows, classes), y (rows,) of classes.
+binary_cross_entropy: one logit (rows, 1), y (rows, 1) of 0.0 and 1.0."""
+
+
+def mean(loss: Loss, outputs: Array, y: Array, weight: Array | None = None) -> float:
+    """The loss over all rows, each counted by its `weight` (rows,), in float64."""
+    z = outputs.astype(np.float64)
+    if loss == "mean_squared_error":
+        rows = ((z - y) ** 2).reshape(len(z), -1).mean(axis=1)
+    elif loss == "cross_entropy":
+        rows = log_sum_exp(z) - np.take_along_axis(z, y.astype(np.int64)[:, None], axis=1)[:, 0]
+    else:  # log(1 + e^z) - y z, written so that neither sign overflows
+        rows = (np.maximum(z, 0) - z * y + np.log1p(np.exp(-np.abs(z)))).mean(axis=1)
+    return float(np.average(rows, weights=weight))
+
+
+def log_sum_exp(z: Array) -> Array:
+    """log Σ exp over the last axis, without overflow."""
+    top = z.max(axis=-1, keepdims=True)
+    result: Array = (top + np.log(np.exp(z - top).sum(axis=-1, keepdims=True)))[..., 0]
+    return result
+
+
+def probabilities(loss: Loss, outputs: Array) -> Array:
+    """Logits → (rows, classes) probabilities in float64; a single logit becomes the two classes 0 and 1."""
+    z = outputs.astype(np.float64)
+    if loss == "binary_cross_entropy":
+        positive = 1 / (1 + np.exp(-np.clip(z, -700, 700)))
+        return np.concatenate([1 - positive, positive], axis=-1)
+    result: Array = np.exp(z - log_sum_exp(z)[..., None])
+    return result

@@ -1,0 +1,105 @@
+"""What a model is worth on rows it has not seen: the same figures for both frameworks, from scikit-learn and scipy."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from onnxpress.core.errors import UsageError
+from onnxpress.core.optional import require
+from onnxpress.training import losses
+from onnxpress.training.losses import Array, Loss
+from onnxpress.training.settings import Selection
+
+LOWER_IS_BETTER = frozenset(
+    {"loss", "false_alarm_rate", "calibration_error", "mean_absolute_error", "root_mean_squared_error"}
+)
+_BINS = 15
+
+
+def classification(truth: Array, probabilities: Array) -> dict[str, float]:
+    """Figures of a classifier: `truth` (rows,) of class numbers, `probabilities` (rows, classes).
+
+    `macro_accuracy` is the mean of the classes' recalls. With two classes, `recall`, `precision` and
+    `false_alarm_rate` are of class 1, and ROC and PR AUC too; with more they are means of one class against the rest,
+    over the classes that the rows have.
+    """
+    sklearn = require("sklearn.metrics", needed_by="measuring the held-out rows")
+    found = probabilities.argmax(axis=1)
+    present = np.unique(truth)
+    figures = {
+        "accuracy": float((found == truth).mean()),
+        "macro_accuracy": float(np.mean([(found[truth == label] == label).mean() for label in present])),
+        "macro_f1": float(sklearn.f1_score(truth, found, average="macro", labels=present, zero_division=0)),
+        "calibration_error": calibration_error(truth, probabilities),
+    }
+    if len(present) > 1:
+        sides = [1] if probabilities.shape[1] == 2 else present.tolist()
+        figures["roc_auc"] = float(np.mean([sklearn.roc_auc_score(truth == s, probabilities[:, s]) for s in sides]))
+        figures["pr_auc"] = float(
+            np.mean([sklearn.average_precision_score(truth == s, probabilities[:, s]) for s in sides])
+        )
+    if probabilities.shape[1] == 2:
+        figures |= alarms(truth == 1, found == 1)
+    return figures
+
+
+def alarms(truth: Array, found: Array) -> dict[str, float]:
+    """Recall, precision and false-alarm rate of bool flags (rows,) against bool truths; 0 where nothing can be said."""
+    right = float((truth & found).sum())
+    return {
+        "recall": right / max(1, int(truth.sum())),
+        "precision": right / max(1, int(found.sum())),
+        "false_alarm_rate": float((found & ~truth).sum()) / max(1, int((~truth).sum())),
+    }
+
+
+def calibration_error(truth: Array, probabilities: Array) -> float:
+    """Expected calibration error (Guo et al. 2017): Σ share of bin × |accuracy - confidence| over 15 equal bins."""
+    confidence, right = probabilities.max(axis=1), probabilities.argmax(axis=1) == truth
+    bins = np.minimum((confidence * _BINS).astype(int), _BINS - 1)
+    error = 0.0
+    for number in np.unique(bins):
+        inside = bins == number
+        error += inside.mean() * abs(right[inside].mean() - confidence[inside].mean())
+    return float(error)
+
+
+def regression(truth: Array, found: Array) -> dict[str, float]:
+    """Figures of a regressor on (rows,) values in the target's unit."""
+    error = found.astype(np.float64) - truth
+    spread = ((truth - truth.mean()) ** 2).sum()
+    return {
+        "mean_absolute_error": float(np.abs(error).mean()),
+        "root_mean_squared_error": float(np.sqrt((error**2).mean())),
+        "r2": float(1 - (error**2).sum() / spread) if spread > 0 else 0.0,
+    }
+
+
+def quantiles(values: Array, at: tuple[float, ...] = (0.05, 0.5, 0.95)) -> dict[str, float]:
+    """Harrell-Davis quantiles (Biometrika 1982), steadier than order statistics where there are few values."""
+    mstats = require("scipy.stats.mstats", needed_by="Harrell-Davis quantiles")
+    return {f"q{100 * p:g}": float(v) for p, v in zip(at, mstats.hdquantiles(values, prob=list(at)), strict=True)}
+
+
+def of_outputs(loss: Loss, outputs: Array, y: Array) -> dict[str, float]:
+    """The figures by which an epoch can be selected."""
+    if loss == "mean_squared_error":
+        return regression(y.reshape(-1), outputs.reshape(-1))
+    truth = y.reshape(-1).astype(np.int64)
+    return classification(truth, losses.probabilities(loss, outputs))
+
+
+def rank(selection: Selection, figures: dict[str, float]) -> tuple[float, float]:
+    """How good an epoch is, the smaller the better: first by how far it misses the bounds, then by the metric.
+
+    Raises UsageError for a metric that there is not.
+    """
+    for name in (selection.metric, *selection.at_least, *selection.at_most):
+        if name not in figures:
+            raise UsageError(
+                f"there is no metric {name!r} here", where="training.select", hint=f"it may be: {', '.join(figures)}"
+            )
+    missed = sum(max(0.0, bound - figures[name]) for name, bound in selection.at_least.items())
+    missed += sum(max(0.0, figures[name] - bound) for name, bound in selection.at_most.items())
+    value = figures[selection.metric]
+    return missed, value if selection.metric in LOWER_IS_BETTER else -value

@@ -1,0 +1,86 @@
+"""How to fit: the recipe's `training`, the same words for both frameworks."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import msgspec
+
+_Count = Annotated[int, msgspec.Meta(ge=1)]
+_CountOrNone = Annotated[int, msgspec.Meta(ge=0)]
+_Share = Annotated[float, msgspec.Meta(gt=0, lt=1)]
+_Rate = Annotated[float, msgspec.Meta(gt=0, le=10)]
+_Positive = Annotated[float, msgspec.Meta(gt=0)]
+
+
+class Plateau(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Lower the learning rate when the validation loss no longer falls."""
+
+    patience: _Count = 5
+    """epochs without a lower validation loss before each lowering"""
+    factor: _Share = 0.5
+    minimum: Annotated[float, msgspec.Meta(ge=0)] = 0.0
+    """the rate is never lowered below this"""
+
+
+class Selection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Which epoch is the best: the best `metric` on the validation rows among those that keep the bounds.
+
+    Where no epoch keeps them, the one that misses them by least. The metrics are those of `metrics.of_outputs`.
+    """
+
+    metric: str = "loss"
+    at_least: dict[str, float] = {}
+    at_most: dict[str, float] = {}
+
+
+class Training(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How to fit. Adam's betas are 0.9 and 0.999, its epsilon 1e-7; AdamW decays every trained weight."""
+
+    epochs: _Count = 200
+    """at most; early stopping may end sooner"""
+    batch_size: _Count = 32
+    optimizer: Literal["adam", "adamw"] = "adam"
+    learning_rate: _Rate = 1e-3
+    weight_decay: Annotated[float, msgspec.Meta(ge=0, lt=1)] = 0.0
+    """of AdamW (Loshchilov and Hutter 2019): each step takes this share times the learning rate off every weight"""
+    clip_norm: _Positive | None = None
+    """gradients are scaled down to this norm, taken over all of them together"""
+    warm_up: _CountOrNone = 0
+    """epochs in which the learning rate rises from near zero, batch by batch"""
+    cool_down: _CountOrNone = 0
+    """last epochs, in which it falls to near zero"""
+    plateau: Plateau | None = None
+    patience: _Count = 20
+    """epochs without a better one before stopping; the best epoch's weights are kept"""
+    select: Selection = Selection()
+    class_weights: Literal["balanced"] | dict[str, float] | None = None
+    """weight of a row in the loss by its label; balanced: rows / (classes × rows of the class)"""
+    balanced_batches: bool = False
+    """every batch holds as many rows of each class; rows of small classes come several times an epoch"""
+    validation_share: _Share = 0.15
+    """share of the rows that are not held out"""
+    held_out_share: _Share = 0.25
+    """share of all rows, never seen in training; metrics are of these"""
+    folds: Annotated[int, msgspec.Meta(ge=2, le=100)] | None = None
+    """cross-validation: besides the run itself, train this many times with each part held out once"""
+    fold: _CountOrNone | None = None
+    """which of the folds is held out; set by the stage"""
+    precision: Literal["float32", "bfloat16", "float16"] = "float32"
+    """of the products in training; weights, inference and the export stay float32"""
+    deterministic: bool = False
+    """refuse operations that may differ from run to run on a GPU; on the CPU the same seed gives the same run anyway"""
+    checkpoint_seconds: Annotated[float, msgspec.Meta(ge=0)] = 30.0
+    """time between checkpoints, from which a killed run is resumed"""
+    tensorboard: bool = False
+    """write TensorBoard's event file into the run"""
+    seed: Annotated[int, msgspec.Meta(ge=0, lt=2**32)] = 0
+    """of the split, the initial weights, the order of the batches and dropout"""
+
+    def __post_init__(self) -> None:
+        if self.warm_up + self.cool_down > self.epochs:
+            raise ValueError(f"warm_up {self.warm_up} and cool_down {self.cool_down} exceed {self.epochs} epochs")
+        if self.weight_decay and self.optimizer == "adam":
+            raise ValueError("weight_decay is AdamW's: set optimizer to adamw")
+        if self.fold is not None and self.fold >= (self.folds or 0):
+            raise ValueError(f"fold {self.fold} is not one of {self.folds or 0} folds, counted from 0")

@@ -32,6 +32,7 @@ class Model:
     inputs: tuple[str, ...] = ()
     part: str = ""
     """the part to export, as a method that returns it"""
+    keeps_scale: bool = False
 
 
 def _text(class_name: str, sizes: dict[str, Any] = _SIZES, *, part: str = "", **settings: Any) -> Model:
@@ -143,7 +144,7 @@ MODELS: dict[str, Model] = {
     "convnext": _vision("ConvNextModel", _STAGES, layer_scale_init_value=0.5),
     "resnet": _vision("ResNetModel", _STAGES, embedding_size=8),
     "regnet": _vision("RegNetModel", _STAGES, embedding_size=8, groups_width=4),
-    "mobilenet_v2": _vision("MobileNetV2Model", {"image_size": 32, "depth_multiplier": 0.35}),
+    "mobilenet_v2": Model("MobileNetV2Model", {"image_size": 32, "depth_multiplier": 0.35}, keeps_scale=True),
     "segformer": _vision(
         "SegformerModel", {"hidden_sizes": [8, 16, 16, 24], "depths": [1, 1, 1, 1], "num_attention_heads": [1, 2, 2, 4]}
     ),
@@ -174,8 +175,19 @@ def build(name: str) -> tuple[Any, dict[str, Any]]:
     model = MODELS[name]
     kind = getattr(transformers, model.class_name)
     module = kind(kind.config_class(**model.settings)).eval()
+    if model.keeps_scale:
+        _keep_scale(module)
     whole = getattr(module, model.part)() if model.part else module
     return whole, _examples(model)
+
+
+def _keep_scale(module: Any) -> None:
+    """Fresh convolutions of this family shrink the signal by ten thousands; He's draw keeps it."""
+    import torch
+
+    for part in module.modules():
+        if isinstance(part, torch.nn.Conv2d):
+            torch.nn.init.kaiming_normal_(part.weight)
 
 
 def _examples(model: Model) -> dict[str, Any]:

@@ -11,7 +11,7 @@ pytest.importorskip("torch")
 pytest.importorskip("onnxscript")
 pytest.importorskip("yaml")
 
-from onnxpress.core.errors import UsageError
+from onnxpress.core.errors import OnnxpressError, UsageError
 from onnxpress.export import preprocessing, stage
 from onnxpress.export.source import resolve
 from onnxpress.serving.engine import Engine
@@ -88,17 +88,27 @@ def test_named_outputs_and_steps_behind_the_network_alone(folder: Path) -> None:
         ("before: [{step: sacle, input: a, output: b}]", "Invalid value 'sacle'"),
         ("befor: []", "unknown field `befor`"),
         (STEPS.replace("input: colour,", "input: color,"), "a step reads 'color'"),
-        (STEPS.replace("output: scaled", "output: small"), "the network takes scaled"),
-        (STEPS + "outputs: [probability]", "no step makes the output 'probability'"),
         (STEPS.replace('"sizes:float32[batch,2]"', '"weights:float32[batch,2]"'), "hold no rows of weights"),
     ],
 )
 def test_what_is_wrong_is_said(text: str, says: str, folder: Path) -> None:
     (folder / "steps.yaml").write_text(text)
     with pytest.raises(UsageError, match=says):
-        source = resolve("preprocessed_nets.py:build", samples=folder / "rows.npz", preprocess=folder / "steps.yaml")
-        prepared = stage.prepare(source)
-        stage.convert(prepared, folder / "empty")
+        resolve("preprocessed_nets.py:build", samples=folder / "rows.npz", preprocess=folder / "steps.yaml")
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        (STEPS.replace("output: scaled", "output: small"), "scaled"),
+        (STEPS + "outputs: [probability]", "no step makes the output 'probability'"),
+    ],
+)
+def test_steps_that_do_not_fit_the_network(text: str, says: str, folder: Path) -> None:
+    (folder / "steps.yaml").write_text(text)
+    source = resolve("preprocessed_nets.py:build", samples=folder / "rows.npz", preprocess=folder / "steps.yaml")
+    with pytest.raises(OnnxpressError, match=says):
+        stage.export(source, repository=folder / "models")
 
 
 def test_steps_before_the_network_need_raw_rows(folder: Path) -> None:

@@ -13,7 +13,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -30,7 +30,7 @@ from onnxpress.core.optional import require
 from onnxpress.core.processing import apply
 from onnxpress.core.tensors import TensorSpec
 from onnxpress.core.version_folder import MODEL_FILE, staging
-from onnxpress.export import child, external_data, graph, initializers, optimizers, sizes
+from onnxpress.export import child, external_data, graph, initializers, no_rows, optimizers, sizes
 from onnxpress.export.compose import compose
 from onnxpress.export.conversion import LARGE, Network
 from onnxpress.export.equivalence import page
@@ -183,7 +183,7 @@ def compare(
                 (f"{provider}, as served", settings),
             )
         }
-        found = measure(
+        return measure(
             prepared.reference,
             rungs,
             prepared.cases,
@@ -191,11 +191,11 @@ def compare(
             checks=[*checks, *notes],
             environment=environment(provider),
         )
-        empty = sizes.without_rows(prepared.reference, turns.loaded(settings), prepared.cases[0], prepared.inputs)
-        report = msgspec.structs.replace(found.report, checks=[*found.report.checks, empty])
-        return replace(found, report=report)
 
     settings = SessionSettings()
+    if isinstance(content, bytes):  # weights beside the graph would be loaded once more for it
+        first = prepared.cases[0]
+        checks.append(no_rows.ask(prepared.reference, content, settings, first, prepared.inputs, outputs, folder))
     found = measured(settings, [])
     plain, served = (rung.worst_multiple for rung in found.report.ladder)
     if not plain <= found.report.limit or served <= found.report.limit:

@@ -18,7 +18,7 @@ from onnxpress.core.tensors import TensorSpec
 from onnxpress.export.conversion import LARGE, Array, Precision, TruthUnavailable, refuse_other_truth
 from onnxpress.export.from_torch_exporters import TORCHSCRIPT_OPSET, export_dynamo, export_torchscript
 from onnxpress.export.from_torch_structure import Flat, Leaf, flatten, put_together, take_apart, tensors_of
-from onnxpress.export.from_torch_truth import widened
+from onnxpress.export.from_torch_truth import StaysWide, widened
 from onnxpress.export.source import Source
 
 if TYPE_CHECKING:
@@ -179,9 +179,12 @@ class TorchNetwork:
         if precision == "float64":
             tensors = [tensor.double() if tensor.is_floating_point() else tensor for tensor in tensors]
         args, kwargs = put_together(self._structure, tensors)
-        precisely = widened(module) if precision == "float64" and self._large else contextlib.nullcontext()
         try:
-            with torch.no_grad(), precisely:
+            with torch.no_grad(), contextlib.ExitStack() as precisely:
+                if precision == "float64":
+                    precisely.enter_context(StaysWide())
+                    if self._large:
+                        precisely.enter_context(widened(module))
                 flat = flatten(module(*args, **kwargs))
         except BadModel:
             raise

@@ -102,7 +102,7 @@ def export_torchscript(
     path = folder / "torchscript.onnx"
     axes = {spec.name: {a: size for a, size in enumerate(spec.shape) if isinstance(size, str)} for spec in inputs}
     own = str(Path(torch.__file__).parent / _CHECKS_SIZES_ONLY)
-    with converter_talk(log), SpelledOut(), warnings.catch_warnings(record=True) as caught:
+    with converter_talk(log), warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         try:
             torch.onnx.export(

@@ -35,7 +35,7 @@ def read_list(path: Path) -> list[Entry]:
     if isinstance(document, list):
         document = [{"source": item} if isinstance(item, str) else item for item in document]
     try:
-        entries = msgspec.convert(document, list[Entry])
+        entries = msgspec.convert(document, list[Entry], dec_hook=lambda kind, value: kind(value))
     except msgspec.ValidationError as error:
         raise UsageError(f"it is no list of sources: {error}", where=str(path)) from None
     if not entries:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -63,14 +63,55 @@ def _value(text: str) -> bytes:
 
 
 def model(
-    nodes: Sequence[bytes], inputs: Sequence[str], outputs: Sequence[str], constants: dict[str, Array] | None = None
+    nodes: Sequence[bytes],
+    inputs: Sequence[str],
+    outputs: Sequence[str],
+    constants: dict[str, Array] | None = None,
+    *,
+    opset: int = 18,
+    raw: bytes = b"",
 ) -> bytes:
-    """A ModelProto of opset 18, IR 10; `inputs` and `outputs` are tensor specifications as text."""
+    """A ModelProto of IR 10; `inputs` and `outputs` are tensor specifications as text, `raw` more of the graph."""
     graph = b"".join(_field(1, one) for one in nodes) + _field(2, "graph")
     graph += b"".join(_field(5, _tensor(name, value)) for name, value in (constants or {}).items())
     graph += b"".join(_field(11, _value(text)) for text in inputs)
-    graph += b"".join(_field(12, _value(text)) for text in outputs)
-    return _field(1, 10) + _field(7, graph) + _field(8, _field(1, "") + _field(2, 18))
+    graph += b"".join(_field(12, _value(text)) for text in outputs) + raw
+    return _field(1, 10) + _field(7, graph) + _field(8, _field(1, "") + _field(2, opset))
+
+
+def narrow(element: int) -> bytes:
+    """`y = x` by way of another element type (onnx.TensorProto.DataType): float32 (batch,) → float32 (batch,)."""
+    nodes = [node("Cast", ["x"], ["q"], to=element), node("Cast", ["q"], ["y"], to=1)]
+    return model(nodes, ["x:float32[batch]"], ["y:float32[batch]"], opset=21)
+
+
+def narrow_weights(element: int, content: bytes) -> bytes:
+    """`y = x @ dequantized w`, w of two values with a scale of 0.5: float32 (batch, 2) → (batch, 1)."""
+    w = _field(1, 2) + _field(1, 1) + _field(2, element) + _field(8, "w") + _field(9, content)
+    nodes = [node("DequantizeLinear", ["w", "s"], ["d"]), node("MatMul", ["x", "d"], ["y"])]
+    scale = {"s": np.array(0.5, np.float32)}
+    return model(nodes, ["x:float32[batch,2]"], ["y:float32[batch,1]"], scale, opset=21, raw=_field(5, w))
+
+
+def narrow_border(element: int) -> bytes:
+    """float32 (batch,) → another element type, which no request or answer can carry."""
+    kind = _field(1, _field(1, element) + _field(2, _field(1, _field(2, "batch"))))
+    raw = _field(12, _field(1, "y") + _field(2, kind))
+    return model([node("Cast", ["x"], ["y"], to=element)], ["x:float32[batch]"], [], opset=21, raw=raw)
+
+
+def sequence() -> bytes:
+    """float32 (batch,) → a sequence of it, twice."""
+    tensor = _field(1, _field(1, 1))
+    raw = _field(12, _field(1, "y") + _field(2, _field(4, _field(1, tensor))))
+    return model([node("SequenceConstruct", ["x", "x"], ["y"])], ["x:float32[batch]"], [], raw=raw)
+
+
+def optional() -> bytes:
+    """float32 (batch,) → the same as an optional."""
+    tensor = _field(1, _field(1, 1))
+    raw = _field(12, _field(1, "y") + _field(2, _field(9, _field(1, tensor))))
+    return model([node("Optional", ["x"], ["y"])], ["x:float32[batch]"], [], raw=raw)
 
 
 def identity(dtype: str, shape: str = "batch,length") -> bytes:
@@ -83,6 +124,28 @@ def affine(offset: float = 0.0) -> bytes:
     constants = {"w": np.ones((3, 2), np.float32), "b": np.full(2, offset, np.float32)}
     nodes = [node("MatMul", ["x", "w"], ["h"]), node("Add", ["h", "b"], ["y"])]
     return model(nodes, ["x:float32[batch,3]"], ["y:float32[batch,2]"], constants)
+
+
+def _outside(name: str, location: str) -> bytes:
+    """float32 (3, 2), its data in another file."""
+    entry = _field(1, "location") + _field(2, location)
+    return _field(1, 3) + _field(1, 2) + _field(2, 1) + _field(8, name) + _field(13, entry) + _field(14, 1)
+
+
+def external(location: str) -> bytes:
+    """`y = x @ w`, with the (3, 2) float32 values of w in the file `location`."""
+    graph = _field(1, node("MatMul", ["x", "w"], ["y"])) + _field(2, "graph") + _field(5, _outside("w", location))
+    graph += _field(11, _value("x:float32[batch,3]")) + _field(12, _value("y:float32[batch,2]"))
+    return _field(1, 10) + _field(7, graph) + _field(8, _field(1, "") + _field(2, 18))
+
+
+def in_attribute(location: str) -> bytes:
+    """A graph in a node's attribute, in which a constant's value lies in the file `location`."""
+    value = _field(1, "value") + _field(5, _outside("", location)) + _field(20, 4)
+    constant = _field(2, "w") + _field(4, "Constant") + _field(5, value)
+    inner = _field(1, "then_branch") + _field(6, _field(1, constant) + _field(2, "inner")) + _field(20, 5)
+    graph = _field(1, _field(1, "c") + _field(2, "y") + _field(4, "If") + _field(5, inner)) + _field(2, "graph")
+    return _field(1, 10) + _field(7, graph) + _field(8, _field(1, "") + _field(2, 18))
 
 
 def lookup() -> bytes:
@@ -121,6 +184,25 @@ def publish(
     cases: Sequence[golden.Golden] = (),
 ) -> Path:
     """The model as a version with a manifest, and golden samples where `cases` are given; returns its folder."""
+
+    def write(folder: Path) -> None:
+        (folder / MODEL_FILE).write_bytes(content)
+        if cases:
+            golden.write(folder / golden.FILE_NAME, cases)
+
+    return publish_folder(repository, name, write, inputs, outputs, batch_safe=batch_safe)
+
+
+def publish_folder(
+    repository: Path,
+    name: str,
+    write: Callable[[Path], None],
+    inputs: Sequence[str],
+    outputs: Sequence[str],
+    *,
+    batch_safe: bool = True,
+) -> Path:
+    """A version with a manifest and the files that `write` puts into its folder; returns the folder."""
     manifest = Manifest(
         name=name,
         created="2026-01-01T00:00:00Z",
@@ -133,9 +215,7 @@ def publish(
         source=Source(reference="by hand", framework="numpy", framework_version="2", converter="none"),
     )
     with staging(repository, name) as draft:
-        (draft.folder / MODEL_FILE).write_bytes(content)
-        if cases:
-            golden.write(draft.folder / golden.FILE_NAME, cases)
+        write(draft.folder)
         return draft.publish(manifest)[0]
 
 

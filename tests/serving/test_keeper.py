@@ -168,12 +168,33 @@ def test_no_request_fails_while_versions_change(server: Changing, tmp_path: Path
     assert server.offset() == 21
 
 
-def test_a_loop_of_looks_leaves_no_file_open(server: Changing, tmp_path: Path) -> None:
-    descriptors = Path("/proc/self/fd")
-    if not descriptors.exists():
-        pytest.skip("no /proc here to count open files in")
-    server.look()
-    before = len(list(descriptors.iterdir()))
-    for _ in range(200):
-        server.look()
-    assert len(list(descriptors.iterdir())) <= before + 1
+def test_thousands_of_looks_and_hundreds_of_swaps_leave_nothing_behind(server: Changing, tmp_path: Path) -> None:
+    if not Path("/proc/self/fd").exists():
+        pytest.skip("no /proc here to count open files and memory in")
+
+    def swap(times: int) -> None:
+        for number in range(times):
+            path = publish_affine(tmp_path, offset=number)
+            server.look()
+            assert server.offset() == number
+            for old in (tmp_path / "affine").iterdir():
+                if old != path:
+                    shutil.rmtree(old)
+
+    def left() -> tuple[int, int, int]:
+        resident = int(Path("/proc/self/statm").read_text().split()[1]) * 4096
+        return len(list(Path("/proc/self/fd").iterdir())), threading.active_count(), resident
+
+    async def looks(times: int) -> None:
+        for _ in range(times):
+            await server.keeper.look()
+
+    swap(40)
+    server.do(lambda: looks(500))
+    files, threads, resident = left()
+    swap(100)
+    server.do(lambda: looks(3000))
+    files_after, threads_after, resident_after = left()
+    assert files_after <= files + 1
+    assert threads_after <= threads + 1
+    assert resident_after - resident < 4 << 20

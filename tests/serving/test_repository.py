@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.serving.publishing import MODELS, publish
@@ -13,8 +14,8 @@ from onnxpress.serving.protocol.errors import Refusal
 from onnxpress.serving.repository import Repository
 
 
-def loaded(path: Path, **settings: bool) -> Repository:
-    repository = Repository(path, **settings)  # type: ignore[arg-type]
+def loaded(path: Path, **settings: Any) -> Repository:
+    repository = Repository(path, **settings)
     assert not repository.ready
     repository.load()
     return repository
@@ -31,7 +32,7 @@ def test_the_latest_version_of_each_model_or_all(tmp_path: Path) -> None:
         publish(tmp_path, name)
     repository = loaded(tmp_path)
     assert {name: list(versions) for name, versions in repository.models.items()} == {"table": [1], "tiny": [2]}
-    everything = loaded(tmp_path, all_versions=True)
+    everything = loaded(tmp_path, versions="all")
     assert sorted(everything.models["tiny"]) == [1, 2]
     assert everything.find("tiny", "1").version == 1
     assert everything.find("tiny", None).version == 2

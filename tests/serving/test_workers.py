@@ -131,6 +131,40 @@ def test_a_rolling_restart_fails_no_request(served: Served) -> None:
     assert callers.answered > 100
 
 
+def scraped(served: Served) -> dict[str, float]:
+    connection = http.client.HTTPConnection("127.0.0.1", served.port, timeout=10)
+    with contextlib.closing(connection):
+        connection.request("GET", "/metrics")
+        response = connection.getresponse()
+        assert response.status == 200
+        lines = response.read().decode().splitlines()
+    return {line.rpartition(" ")[0]: float(line.rpartition(" ")[2]) for line in lines if not line.startswith("#")}
+
+
+def test_any_worker_answers_metrics_for_all_and_what_was_reported_stays(served: Served) -> None:
+    counted = 'onnxpress_requests_total{model="tiny",version="1",outcome="answered"}'
+    for _ in range(40):
+        assert served.ask() == 200
+    found = [scraped(served) for _ in range(8)]
+    assert {one[counted] for one in found} == {40}
+    assert {one["onnxpress_workers"] for one in found} == {2}
+    assert found[0]['onnxpress_batch_requests_count{model="tiny",version="1"}'] == 40
+    one = int(Path(f"/proc/{served.workers()[0]}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    assert found[0]["process_resident_memory_bytes"] > 1.5 * one
+    before = served.workers()
+    os.kill(before[0], signal.SIGKILL)
+    served.wait_for(lambda: len(set(served.workers()) - {before[0]}) == 2)
+    served.wait_for(lambda: scraped(served)["onnxpress_workers"] == 2)
+    assert scraped(served)[counted] == 40
+    for _ in range(20):
+        assert served.ask() == 200
+    before = served.workers()
+    served.process.send_signal(signal.SIGHUP)  # workers that leave say what they counted to the end
+    served.wait_for(lambda: not set(before) & set(served.workers()) and len(served.workers()) == 2)
+    served.wait_for(lambda: scraped(served)["onnxpress_workers"] == 2)
+    assert {scraped(served)[counted] for _ in range(4)} == {60}
+
+
 def test_workers_end_when_their_supervisor_is_killed(repository: Path) -> None:
     server = Served(repository)
     workers = server.workers()

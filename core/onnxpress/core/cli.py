@@ -21,6 +21,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "verify": ("onnxpress.export.cli:verify", "Check a published version, or compare a model with its source."),
     "inspect": ("onnxpress.serving.cli.inspect:inspect", "Show a model's signature, contract and evidence."),
     "explain": ("onnxpress.serving.cli.explain:explain", "Show with which options a model is served, and why."),
+    "tune": ("onnxpress.serving.cli.tune:tune", "Measure threads, batches and optimisation levels; keep the best."),
     "serve": ("onnxpress.serving.cli.serve:serve", "Serve a model or a repository over HTTP."),
     "predict": ("onnxpress.serving.cli.predict:predict", "Ask a model, or a running server, for answers."),
     "doctor": ("onnxpress.serving.cli.doctor:doctor", "Show what is installed here and what is missing."),

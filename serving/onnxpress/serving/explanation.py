@@ -5,10 +5,12 @@ from __future__ import annotations
 import msgspec
 
 from onnxpress.serving.engine import Engine
-from onnxpress.serving.engine.engine import SPIN_MICROSECONDS
 from onnxpress.serving.engine.runtime import provider_options
-from onnxpress.serving.engine.threads import available_cpus
+from onnxpress.serving.engine.sessions import SPIN_MICROSECONDS
+from onnxpress.serving.profiles import Chosen
 from onnxpress.serving.protocol.requests import Reader
+
+_PLACED = "of the optimised graph, by the runtime's own account"
 
 
 class Choice(msgspec.Struct, frozen=True):
@@ -19,45 +21,41 @@ class Choice(msgspec.Struct, frozen=True):
     why: str
 
 
-def explain(engine: Engine, threads: int | None, max_rows: int) -> list[Choice]:
-    """What `serve` would choose for this model, given --threads and --max-batch."""
+def explain(engine: Engine, chosen: Chosen) -> list[Choice]:
+    """What `serve` would choose for this model."""
     manifest = engine.manifest
     measured = "it was measured so; the manifest says" if manifest else "ONNX Runtime's default; there is no manifest"
-    session = manifest.session if manifest else None
+    session = chosen.settings
     ((provider, settings),) = provider_options(engine.provider)
     found = [
         Choice("execution provider", provider, "--provider"),
+        Choice("nodes", ", ".join(f"{count} on {name}" for name, count in engine.placement().items()), _PLACED),
         *(Choice(f"  {name}", value, "so that answers are those of float32") for name, value in settings.items()),
-        Choice("graph optimization", session.optimization if session else "all", measured),
-        Choice("disabled optimizers", ", ".join(session.disabled_optimizers) if session else "", measured),
-        Choice("intra-op threads", *_threads(threads)),
+        Choice("profile", "in use" if chosen.tuned else "none in use", chosen.profile),
+        Choice("graph optimization", session.optimization, chosen.optimization_why),
+        Choice("disabled optimizers", ", ".join(session.disabled_optimizers), measured),
+        Choice("intra-op threads", str(chosen.threads), chosen.threads_why),
         Choice("inter-op threads", "1", "requests are run one batch after another, nodes in order"),
         Choice(
             "spinning", f"{SPIN_MICROSECONDS} µs", "ONNX Runtime's own default keeps most of the CPU busy when idle"
         ),
-        *(Choice(name, value, measured) for name, value in (session.config.items() if session else ())),
-        Choice("batching", *_batching(engine, max_rows)),
+        *(Choice(name, value, measured) for name, value in session.config.items()),
+        Choice("batching", *_batching(engine, chosen)),
         Choice("reading JSON", *_reading(engine)),
     ]
     return [choice for choice in found if choice.value] + [_self_test(engine)]
 
 
-def _threads(threads: int | None) -> tuple[str, str]:
-    if threads is not None:
-        return str(threads), "--threads"
-    return str(available_cpus()), "the CPUs that the cgroup and the affinity mask leave to this process"
-
-
-def _batching(engine: Engine, max_rows: int) -> tuple[str, str]:
+def _batching(engine: Engine, chosen: Chosen) -> tuple[str, str]:
     if engine.manifest is None:
         return "off", "whether a row's answer depends on its batch was never measured: there is no manifest"
     if not engine.manifest.batch_safe:
         return "off", "measured: a row's answer depends on the others in its batch"
     if not Reader(engine.inputs, engine.outputs).has_rows:
         return "off", "the inputs and outputs do not share one open first dimension"
-    if max_rows == 1:
-        return "off", "--max-batch 1"
-    return f"up to {max_rows} rows", "measured: a row's answer is the same alone and in a batch; --max-batch"
+    if chosen.max_rows == 1:
+        return "off", f"at most one row: {chosen.max_rows_why}"
+    return f"up to {chosen.max_rows} rows", f"a row's answer was measured the same in a batch; {chosen.max_rows_why}"
 
 
 def _reading(engine: Engine) -> tuple[str, str]:

@@ -8,16 +8,20 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from collections.abc import Mapping
+from time import perf_counter
 from typing import TYPE_CHECKING
 
-from onnxpress.core.errors import OnnxpressError
+from onnxpress.core.errors import CorruptVersion, OnnxpressError
 from onnxpress.serving.protocol.errors import Refusal
-from onnxpress.serving.repository import Found, Served, Signature
+from onnxpress.serving.repository import Found, FoundModel, Served, Signature
+from onnxpress.serving.selection import FILE_NAME, Selection
 
 if TYPE_CHECKING:
     from onnxpress.serving.service import Service
 
 _DRAIN_SECONDS = 0.02
+_GONE = FoundModel({}, Selection())
 
 
 class Keeper:
@@ -30,6 +34,8 @@ class Keeper:
         """what the last look found, loaded or not"""
         self._unloaded: set[str] = set()
         """models that callers asked away; polling does not bring them back"""
+        self._unusable: dict[str, str] = {}
+        """models whose own file was wrong at the last look, and how"""
         self._closing: set[asyncio.Task[None]] = set()
 
     async def watch(self, seconds: float) -> None:
@@ -47,12 +53,16 @@ class Keeper:
             found = await asyncio.to_thread(self._repository.look)
             for name in sorted(self._repository.models.keys() | found.keys()):
                 if name not in self._unloaded:
-                    await self._follow(name, found.get(name, {}), settled=False)
+                    await self._follow(name, found.get(name, _GONE), settled=False)
             self._seen = {
-                (name, version): one.signature for name, versions in found.items() for version, one in versions.items()
+                (name, version): one.signature
+                for name, model in found.items()
+                for version, one in model.versions.items()
             }
             self._repository.failed = {
-                key: reason for key, reason in self._repository.failed.items() if key[1] in found.get(key[0], {})
+                key: reason
+                for key, reason in self._repository.failed.items()
+                if key[1] in found.get(key[0], _GONE).versions
             }
 
     async def load(self, name: str) -> None:
@@ -62,10 +72,12 @@ class Keeper:
             if not found:
                 raise Refusal(400, f"there is no model {name!r} in the repository")
             self._unloaded.discard(name)
-            for version in found:
+            for version in found.versions:
                 self._repository.failed.pop((name, version), None)
             await self._follow(name, found, settled=True)
-            failed = [version for version in found if (name, version) in self._repository.failed]
+            if isinstance(found.selection, str):
+                raise Refusal(400, f"the file {FILE_NAME} of {name!r} cannot be used; the server's log says why")
+            failed = [version for version in found.versions if (name, version) in self._repository.failed]
             if failed:
                 raise Refusal(400, f"version {max(failed)} of {name!r} could not be loaded; the server's log says why")
 
@@ -75,22 +87,55 @@ class Keeper:
             if name not in self._repository.models:
                 raise Refusal(400, f"the model {name!r} is not loaded")
             self._unloaded.add(name)
-            self._put(name, {})
+            self._put(name, {}, {})
 
-    async def _follow(self, name: str, found: dict[int, Found], *, settled: bool) -> None:
+    def complete(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Finish what loading at once left undone, one version after another. Runs in a thread of its own."""
+        for one in self._repository.incomplete:
+            served, started = one.served, perf_counter()
+            name, version = served.name, served.version
+            try:
+                self._repository.complete(one)
+            except (CorruptVersion, OSError) as error:
+                reason = str(error)
+                loop.call_soon_threadsafe(self._withdraw, served, reason)
+            except OnnxpressError as error:
+                _say(f"{name} version {version} goes on from its file as it lies: {error}")
+            else:
+                _say(f"{name} version {version} is complete, {perf_counter() - started:.2f} s after it was ready")
+
+    def _withdraw(self, served: Served, reason: str) -> None:
+        """Serve this version no more; it is not what was published."""
+        name, version = served.name, served.version
+        versions = self._repository.models.get(name, {})
+        if versions.get(version) is not served:
+            return  # another took its place meanwhile
+        self._repository.failed[name, version] = reason
+        _say(f"NOT serving {name} version {version}: {reason}")
+        rest = {number: one for number, one in versions.items() if number != version}
+        self._put(name, rest, self._repository.labels.get(name, {}))
+
+    async def _follow(self, name: str, found: FoundModel, *, settled: bool) -> None:
         """Bring one model in step with what was found of it."""
+        if isinstance(found.selection, str):
+            if self._unusable.get(name) != found.selection:
+                _say(f"leaving {name} as it is: {found.selection}")
+            self._unusable[name] = found.selection
+            return
+        self._unusable.pop(name, None)
         have = self._repository.models.get(name, {})
         new: dict[int, Served] = {}
-        for version in sorted(found, reverse=True):
+        for version in sorted(found.versions, reverse=True):
+            if not found.selection.wants(version, len(new)):
+                continue
             served = have.get(version)
-            if served is None or served.signature != found[version].signature:
-                served = await self._try(name, version, found[version], settled) or served
+            if served is None or served.signature != found.versions[version].signature:
+                served = await self._try(name, version, found.versions[version], settled) or served
             if served is not None:
                 new[version] = served
-                if not self._repository.all_versions:
-                    break
-        if new != have and (new or not found):
-            self._put(name, new)
+        changed = new != have or found.selection.labels != self._repository.labels.get(name, {})
+        if changed and (new or not found.versions):
+            self._put(name, new, found.selection.labels)
 
     async def _try(self, name: str, version: int, found: Found, settled: bool) -> Served | None:
         """The version, loaded and self-tested; None where that fails or is too early. The reason is kept and said."""
@@ -108,12 +153,13 @@ class Keeper:
         self._repository.failed.pop(key, None)
         return served
 
-    def _put(self, name: str, versions: dict[int, Served]) -> None:
+    def _put(self, name: str, versions: dict[int, Served], labels: Mapping[str, int]) -> None:
         """Swap: requests from now on meet these versions; the old ones answer what they have, and go."""
         old = self._repository.models.get(name, {})
         self._repository.models = {**self._repository.models, name: versions}
+        self._repository.labels = {**self._repository.labels, name: labels}
         if not versions:
-            del self._repository.models[name]
+            del self._repository.models[name], self._repository.labels[name]
         self._service.forget()
         for version, served in old.items():
             if versions.get(version) is not served:
@@ -129,8 +175,10 @@ class Keeper:
 async def _close(served: Served) -> None:
     while served.batcher.busy:
         await asyncio.sleep(_DRAIN_SECONDS)
-    await asyncio.to_thread(served.batcher.close)
+    await asyncio.to_thread(served.close)
 
 
 def _say(message: str) -> None:
-    print(message, file=sys.stderr, flush=True)
+    # In one write: several processes share stderr, and print would let another come between the text and its end.
+    sys.stderr.write(f"{message}\n")
+    sys.stderr.flush()

@@ -1,12 +1,14 @@
-"""What the server has done, in Prometheus's text format, written when it is asked for."""
+"""What the server has done, in Prometheus's text format, counted in one process or summed over several."""
 
 from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
+
+import msgspec
 
 if TYPE_CHECKING:
     from onnxpress.serving.repository import Served
@@ -17,93 +19,171 @@ _BUCKETS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 _STARTED = time.time()
 
 
-def text(service: Service) -> bytes:
-    """Every metric."""
-    return "".join(_lines(service)).encode()
+class Family(msgspec.Struct):
+    """A metric with all its samples; `over` says how samples of several processes become one."""
+
+    name: str
+    kind: Literal["counter", "gauge", "histogram"]
+    meaning: str
+    over: Literal["sum", "min", "max"] = "sum"
+    samples: dict[str, float] = {}
+    """name and labels as they are written → value"""
+
+    def put(self, labels: Mapping[str, str], value: float, suffix: str = "") -> None:
+        """Add one sample."""
+        escaped = [
+            '{}="{}"'.format(key, text.replace("\\", r"\\").replace('"', r"\"").replace("\n", r"\n"))
+            for key, text in labels.items()
+        ]
+        shown = f"{{{','.join(escaped)}}}" if escaped else ""
+        self.samples[f"{self.name}{suffix}{shown}"] = float(value)
 
 
-def _lines(service: Service) -> Iterator[str]:
-    served = service.repository.all()
-    yield _head("onnxpress_ready", "gauge", "1 while requests are welcome.") + _line(
-        "onnxpress_ready", {}, service.ready
-    )
-    yield _head("onnxpress_connections", "gauge", "Open connections.")
-    yield _line("onnxpress_connections", {}, service.connections())
-    yield _head("onnxpress_answers_total", "counter", "HTTP answers other than 200, by status.")
+def text(families: Iterable[Family]) -> bytes:
+    """The families in Prometheus's text format."""
+    lines = []
+    for family in families:
+        if not family.samples:
+            continue
+        lines.append(f"# HELP {family.name} {family.meaning}\n# TYPE {family.name} {family.kind}\n")
+        lines += [f"{name} {value:.17g}\n" for name, value in family.samples.items()]
+    return "".join(lines).encode()
+
+
+def merged(processes: Sequence[Sequence[Family]]) -> list[Family]:
+    """One set of families for several processes, each sample by its family's rule."""
+    found: dict[str, Family] = {}
+    for families in processes:
+        for family in families:
+            whole = found.setdefault(family.name, msgspec.structs.replace(family, samples={}))
+            for name, value in family.samples.items():
+                known = whole.samples.get(name)
+                if known is None:
+                    whole.samples[name] = value
+                elif family.over == "sum":
+                    whole.samples[name] = known + value
+                else:
+                    whole.samples[name] = min(known, value) if family.over == "min" else max(known, value)
+    return list(found.values())
+
+
+def families(service: Service) -> list[Family]:
+    """Every metric of this process."""
+    return [*_server(service), *_models(service.repository.all()), *_process()]
+
+
+def _server(service: Service) -> Iterator[Family]:
+    # With several workers it is ready when all are; with one that starts again, the others' word is enough for callers.
+    ready = Family("onnxpress_ready", "gauge", "1 while requests are welcome.", "max", {})
+    ready.put({}, service.ready)
+    yield ready
+    workers = Family("onnxpress_workers", "gauge", "Processes that answer.", samples={})
+    workers.put({}, service.ready)
+    yield workers
+    connections = Family("onnxpress_connections", "gauge", "Open connections.", samples={})
+    connections.put({}, service.connections())
+    yield connections
+    answers = Family("onnxpress_answers_total", "counter", "HTTP answers other than 200, by status.", samples={})
     for status, count in sorted(service.errors.items()):
-        yield _line("onnxpress_answers_total", {"code": str(status)}, count)
-    yield _head(
+        answers.put({"code": str(status)}, count)
+    yield answers
+    failed = Family(
+        "onnxpress_failed_version", "gauge", "1 for a version that could not be loaded; the log says why.", "max", {}
+    )
+    for name, version in service.repository.failed:
+        failed.put({"model": name, "version": str(version)}, 1)
+    yield failed
+
+
+def _models(served: Sequence[Served]) -> list[Family]:
+    requests = Family(
         "onnxpress_requests_total",
         "counter",
         "Inference requests: answered, failed in the model, refused as not fitting, rejected by a full queue.",
+        samples={},
     )
+    waiting = Family("onnxpress_waiting", "gauge", "Requests in the queue now.", samples={})
+    runs = Family("onnxpress_runs_total", "counter", "Runs of the model.", samples={})
+    seconds = Family("onnxpress_run_seconds_total", "counter", "Seconds spent in runs of the model.", samples={})
+    batches = Family("onnxpress_batch_requests", "histogram", "Requests that shared a run.", samples={})
+    load = Family("onnxpress_load_seconds", "gauge", "How long loading and the self-test took.", "max", {})
+    verified = Family(
+        "onnxpress_verified", "gauge", "1 where the export was measured equivalent to its source.", "min", {}
+    )
+    multiple = Family(
+        "onnxpress_self_test_multiple", "gauge", "Worst error of the golden samples here, in noise floors.", "max", {}
+    )
+    replay = Family("onnxpress_self_test_seconds", "gauge", "How long replaying them took.", "max", {})
+    restarts = Family(
+        "onnxpress_model_restarts_total",
+        "counter",
+        "New starts of an isolated model's process.",
+        samples={},
+    )
+    up = Family("onnxpress_model_up", "gauge", "1 while an isolated model's process answers.", "min", {})
+    memory = Family("onnxpress_model_memory_bytes", "gauge", "Resident memory of an isolated model.", samples={})
     for one in served:
-        counts = one.batcher.counts
+        labels = {"model": one.name, "version": str(one.version)}
+        counts, engine = one.batcher.counts, one.engine
         for outcome in ("answered", "failed", "refused", "rejected"):
-            yield _line("onnxpress_requests_total", {**_of(one), "outcome": outcome}, getattr(counts, outcome))
-    yield _head("onnxpress_waiting", "gauge", "Requests in the queue now.")
-    yield from (_line("onnxpress_waiting", _of(one), one.batcher.waiting) for one in served)
-    yield _head("onnxpress_runs_total", "counter", "Runs of the model.")
-    yield from (_line("onnxpress_runs_total", _of(one), one.engine.runs) for one in served)
-    yield _head("onnxpress_run_seconds_total", "counter", "Seconds spent in runs of the model.")
-    yield from (_line("onnxpress_run_seconds_total", _of(one), one.engine.run_seconds) for one in served)
-    yield _head("onnxpress_batch_requests", "histogram", "Requests that shared a run.")
-    for one in served:
-        yield from _histogram("onnxpress_batch_requests", _of(one), one.batcher.counts.batches)
-    yield _head("onnxpress_load_seconds", "gauge", "How long loading and the self-test took.")
-    yield from (_line("onnxpress_load_seconds", _of(one), one.load_seconds) for one in served)
-    yield _head("onnxpress_verified", "gauge", "1 where the export was measured equivalent to its source.")
-    for one in served:
-        manifest = one.engine.manifest
-        yield _line("onnxpress_verified", _of(one), manifest is not None and manifest.equivalence.equivalent)
-    yield _head("onnxpress_self_test_multiple", "gauge", "Worst error of the golden samples here, in noise floors.")
-    for one in served:
-        if one.engine.self_test is not None:
-            yield _line("onnxpress_self_test_multiple", _of(one), one.engine.self_test.worst_multiple)
-    yield _head("onnxpress_failed_version", "gauge", "1 for a version that could not be loaded; the log says why.")
-    for name, version in service.repository.failed:
-        yield _line("onnxpress_failed_version", {"model": name, "version": str(version)}, 1)
-    yield from _process()
+            requests.put({**labels, "outcome": outcome}, getattr(counts, outcome))
+        waiting.put(labels, one.batcher.waiting)
+        runs.put(labels, engine.runs)
+        seconds.put(labels, engine.run_seconds)
+        _put_histogram(batches, labels, counts.batches)
+        load.put(labels, one.load_seconds)
+        verified.put(labels, engine.manifest is not None and engine.manifest.equivalence.equivalent)
+        if engine.self_test is not None:
+            multiple.put(labels, engine.self_test.worst_multiple)
+            replay.put(labels, engine.self_test.seconds)
+        if engine.restarts is not None:
+            restarts.put(labels, engine.restarts)
+            up.put(labels, not engine.down)
+            memory.put(labels, _resident(engine.process_id))
+    return [requests, waiting, runs, seconds, batches, load, verified, multiple, replay, restarts, up, memory]
 
 
-def _process() -> Iterator[str]:
-    yield _head("process_cpu_seconds_total", "counter", "User and system CPU seconds.")
-    yield _line("process_cpu_seconds_total", {}, time.process_time())
-    yield _head("process_start_time_seconds", "gauge", "When the server was started, in seconds of Unix time.")
-    yield _line("process_start_time_seconds", {}, _STARTED)
+def _resident(process_id: int | None) -> int:
+    """Bytes; 0 where that process is not there, or this system has no /proc."""
     try:
-        pages = int(Path("/proc/self/statm").read_text().split()[1])
+        return int(Path(f"/proc/{process_id}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except OSError:
+        return 0
+
+
+def _put_histogram(family: Family, labels: Mapping[str, str], counts: Mapping[int, int]) -> None:
+    for bound in _BUCKETS:
+        below = sum(count for size, count in counts.items() if size <= bound)
+        family.put({**labels, "le": str(bound)}, below, "_bucket")
+    total = sum(counts.values())
+    family.put({**labels, "le": "+Inf"}, total, "_bucket")
+    family.put(labels, sum(size * count for size, count in counts.items()), "_sum")
+    family.put(labels, total, "_count")
+
+
+def _process() -> Iterator[Family]:
+    cpu = Family("process_cpu_seconds_total", "counter", "User and system CPU seconds.", samples={})
+    cpu.put({}, time.process_time())
+    yield cpu
+    started = Family(
+        "process_start_time_seconds", "gauge", "When the server was started, in seconds of Unix time.", "min", {}
+    )
+    started.put({}, _STARTED)
+    yield started
+    try:
+        _, resident, shared, *_ = map(int, Path("/proc/self/statm").read_text().split())
         descriptors = len(os.listdir("/proc/self/fd"))
     except OSError:  # no /proc here: macOS, Windows
         return
-    yield _head("process_resident_memory_bytes", "gauge", "Resident memory.")
-    yield _line("process_resident_memory_bytes", {}, pages * os.sysconf("SC_PAGE_SIZE"))
-    yield _head("process_open_fds", "gauge", "Open file descriptors.")
-    yield _line("process_open_fds", {}, descriptors)
-
-
-def _of(served: Served) -> dict[str, str]:
-    return {"model": served.name, "version": str(served.version)}
-
-
-def _head(name: str, kind: str, meaning: str) -> str:
-    return f"# HELP {name} {meaning}\n# TYPE {name} {kind}\n"
-
-
-def _line(name: str, labels: Mapping[str, str], value: float) -> str:
-    escaped = [
-        '{}="{}"'.format(key, text.replace("\\", r"\\").replace('"', r"\"").replace("\n", r"\n"))
-        for key, text in labels.items()
-    ]
-    shown = f"{{{','.join(escaped)}}}" if escaped else ""
-    return f"{name}{shown} {float(value):.17g}\n"
-
-
-def _histogram(name: str, labels: Mapping[str, str], counts: Mapping[int, int]) -> Iterator[str]:
-    for bound in _BUCKETS:
-        below = sum(count for size, count in counts.items() if size <= bound)
-        yield _line(f"{name}_bucket", {**labels, "le": str(bound)}, below)
-    total = sum(counts.values())
-    yield _line(f"{name}_bucket", {**labels, "le": "+Inf"}, total)
-    yield _line(f"{name}_sum", labels, sum(size * count for size, count in counts.items()))
-    yield _line(f"{name}_count", labels, total)
+    page = os.sysconf("SC_PAGE_SIZE")
+    memory = Family("process_resident_memory_bytes", "gauge", "Resident memory.", samples={})
+    memory.put({}, resident * page)
+    yield memory
+    # What every worker maps of one file is resident in each and there once: the sum of the private part is the truth.
+    kinds = Family("onnxpress_memory_bytes", "gauge", "Resident memory, its own or mapped from files.", samples={})
+    kinds.put({"kind": "private"}, (resident - shared) * page)
+    kinds.put({"kind": "mapped"}, shared * page)
+    yield kinds
+    files = Family("process_open_fds", "gauge", "Open file descriptors.", samples={})
+    files.put({}, descriptors)
+    yield files

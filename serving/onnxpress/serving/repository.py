@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from time import perf_counter
+from typing import TYPE_CHECKING
 
 from onnxpress.core.errors import BadModel, OnnxpressError
 from onnxpress.core.manifest import FILE_NAME as MANIFEST
-from onnxpress.core.version_folder import MODEL_FILE, check_files, locate, read_manifest
+from onnxpress.core.version_folder import MODEL_FILE, Located, check_files, locate, read_manifest
+from onnxpress.serving import profiles, selection
 from onnxpress.serving.batcher import Batcher
-from onnxpress.serving.engine import Engine
+from onnxpress.serving.engine import Engine, external_data
 from onnxpress.serving.protocol.errors import Refusal
+from onnxpress.serving.selection import Selection
 
+if TYPE_CHECKING:
+    from onnxpress.serving import isolation
+
+_MUCH = 64 << 20
+"""bytes of external data whose digest and prepacking would hold up the first answer by more than a tenth of a second"""
 Signature = tuple[tuple[str, int, int], ...]
 """name, size and time of change of every file of a version: what tells whether it was changed"""
 
@@ -26,6 +37,14 @@ class Found:
     has_manifest: bool
 
 
+@dataclass(frozen=True)
+class FoundModel:
+    """A model's versions as they lie in the folder, and which of them are wanted, or why that cannot be told."""
+
+    versions: dict[int, Found]
+    selection: Selection | str
+
+
 class Served:
     """One loaded version: its engine and the queue in front of it."""
 
@@ -34,6 +53,23 @@ class Served:
     ) -> None:
         self.name, self.version, self.engine, self.batcher = name, version, engine, batcher
         self.load_seconds, self.signature = load_seconds, signature
+
+        self.closed = False
+
+    def close(self) -> None:
+        """End its thread and its process; a run under way is finished first."""
+        self.closed = True
+        self.batcher.close()
+        self.engine.close()
+
+
+@dataclass(frozen=True)
+class Incomplete:
+    """A version that answers from external data as it lies: its model file, and those whose digests were put off."""
+
+    served: Served
+    path: Path
+    later: list[str]
 
 
 class Repository:
@@ -45,81 +81,177 @@ class Repository:
         *,
         provider: str = "cpu",
         threads: int | None = None,
-        all_versions: bool = False,
+        share: int | None = None,
+        versions: str = "latest",
         require_equivalence: bool = False,
-        max_rows: int = 64,
+        prepack: bool = True,
+        isolate: isolation.Limits | None = None,
+        max_rows: int | None = None,
         max_waiting: int = 1024,
     ) -> None:
-        self._path, self._provider, self._threads = path, provider, threads
-        self.all_versions, self._require_equivalence = all_versions, require_equivalence
+        self._path, self._provider, self._threads, self._share = path, provider, threads, share
+        self._selection, self._require_equivalence = selection.policy(versions), require_equivalence
+        self._prepack, self._isolate = prepack, isolate
         self._max_rows, self._max_waiting = max_rows, max_waiting
         self.models: dict[str, dict[int, Served]] = {}
+        self.incomplete: list[Incomplete] = []
+        """versions that answer already, and have yet to be completed"""
+        self.labels: dict[str, Mapping[str, int]] = {}
+        """model → label → version"""
         self.failed: dict[tuple[str, int], str] = {}
         """(name, version) → why it is not served"""
         self.ready = False
 
     def load(self) -> None:
-        """Load the latest version of every model, or all versions; a model that cannot be loaded harms no other.
+        """Load the chosen versions of every model; a model that cannot be loaded harms no other.
 
         Where the latest version cannot be loaded the one before it is, so that a bad publication does not take a model
         away; `failed` says so. Raises BadModel when nothing at all can be served.
         """
-        for name, versions in locate(self._path).models.items():
-            for version in sorted(versions, reverse=True):
-                try:
-                    served = self.load_version(name, version, versions[version])
-                except (OnnxpressError, OSError, ValueError) as error:
-                    self.failed[name, version] = str(error)
-                    continue
-                self.models.setdefault(name, {})[version] = served
-                if not self.all_versions:
-                    break
+        located = locate(self._path)
+        if self._isolate is None:
+            for name in located.models:
+                self._load_model(located, name)
+        else:
+            # Beside one another: one that hangs must not keep the others from being loaded.
+            with ThreadPoolExecutor(len(located.models), thread_name_prefix="load") as threads:
+                list(threads.map(lambda name: self._load_model(located, name), located.models))
         if not self.models:
             reasons = "\n  ".join(f"{name} version {version}: {why}" for (name, version), why in self.failed.items())
             raise BadModel(f"no model could be loaded\n  {reasons}", where=str(self._path))
         self.ready = True
 
-    def look(self) -> dict[str, dict[int, Found]]:
-        """What lies in the folder now: model → version → files. Nothing where nothing is."""
+    def _load_model(self, located: Located, name: str) -> None:
+        versions = located.models[name]
         try:
-            models = locate(self._path).models
+            chosen = self._selected(located, name)
+        except BadModel as error:
+            self.failed[name, max(versions)] = str(error)
+            return
+        found: dict[int, Served] = {}
+        for version in sorted(versions, reverse=True):
+            if chosen.wants(version, len(found)):
+                try:
+                    found[version] = self.load_version(name, version, versions[version], at_once=True)
+                except (OnnxpressError, OSError, ValueError) as error:
+                    self.failed[name, version] = str(error)
+        if found:
+            self.models[name], self.labels[name] = found, chosen.labels
+
+    def look(self) -> dict[str, FoundModel]:
+        """What lies in the folder now. Nothing where nothing is."""
+        try:
+            located = locate(self._path)
         except OnnxpressError:
             return {}
-        found: dict[str, dict[int, Found]] = {}
-        for name, versions in models.items():
+        found: dict[str, FoundModel] = {}
+        for name, versions in located.models.items():
+            chosen: Selection | str
+            try:
+                chosen = self._selected(located, name)
+            except BadModel as error:
+                chosen = str(error)
+            model = FoundModel({}, chosen)
             for version, path in versions.items():
                 try:
                     one = Found(path, _signature(path), (path.parent / MANIFEST).is_file())
                 except OSError:
                     continue  # it went away meanwhile
-                found.setdefault(name, {})[version] = one
+                model.versions[version] = one
+            if model.versions:
+                found[name] = model
         return found
 
-    def load_version(self, name: str, version: int, path: Path) -> Served:
-        """Check, load and self-test one version. Raises BadModel or CorruptVersion saying why it cannot be served."""
+    def _selected(self, located: Located, name: str) -> Selection:
+        """Which versions of the model are wanted. Raises BadModel where its own file is wrong."""
+        if located.form in ("file", "version"):
+            return self._selection
+        any_version = next(iter(located.models[name].values()))
+        return selection.read(any_version.parent.parent, self._selection)
+
+    def load_version(self, name: str, version: int, path: Path, *, at_once: bool = False) -> Served:
+        """Check, load and self-test one version. Raises BadModel or CorruptVersion saying why it cannot be served.
+
+        With `at_once` much external data is used as it lies, and `incomplete` says that there is more to do.
+        """
         started, signature = perf_counter(), _signature(path)
+        later = self._later(path) if at_once else []
         # Before the runtime reads it: a file that is not the one that was published is not even parsed.
         manifest = read_manifest(path.parent)
         if manifest is not None:
-            check_files(path.parent, manifest)
+            check_files(path.parent, manifest, digests_later=later)
         if self._require_equivalence and not (manifest and manifest.equivalence.equivalent):
             raise BadModel(
                 "its equivalence was never measured, and --require-equivalence is set",
                 where=str(path),
                 hint="publish it with onnxpress export",
             )
-        engine = Engine.load(path, provider=self._provider, threads=self._threads)
-        batcher = Batcher(engine, name=name, version=version, max_rows=self._max_rows, max_waiting=self._max_waiting)
+        prepack = self._prepack and not later
+        engine, chosen = self._engine(path, prepack)
+        batcher = Batcher(engine, name=name, version=version, max_rows=chosen.max_rows, max_waiting=self._max_waiting)
+        if self._provider != "cpu" and batcher.batches:
+            from onnxpress.serving import samples
+
+            # Powers of two: not every size, which would take minutes, but no caller meets a cold device.
+            samples.warm_up(engine, path, [1 << power for power in range(chosen.max_rows.bit_length())])
         took = perf_counter() - started
-        return Served(name, version, engine, batcher, load_seconds=took, signature=signature)
+        served = Served(name, version, engine, batcher, load_seconds=took, signature=signature)
+        if later:
+            self.incomplete.append(Incomplete(served, path, later))
+        return served
+
+    def _later(self, path: Path) -> list[str]:
+        """The version's external data, where it is so much that nobody should wait for it."""
+        files = external_data.check(path) if self._provider == "cpu" else []
+        total = sum(file.stat().st_size for file in files)
+        return [file.relative_to(path.parent).as_posix() for file in files] if total >= _MUCH else []
+
+    def complete(self, one: Incomplete) -> None:
+        """What loading at once left undone: the digests, and the prepacked session. Takes seconds; runs in a thread.
+
+        Raises CorruptVersion where a file is not the one that was published, BadModel where the session cannot be had.
+        """
+        manifest = read_manifest(one.path.parent)
+        if manifest is not None:
+            check_files(one.path.parent, manifest)
+        if self._prepack:
+            engine, _ = self._engine(one.path, prepack=True)
+            one.served.engine.adopt(engine)
+            if one.served.closed:  # replaced meanwhile: nobody else will end what was just started
+                one.served.close()
+
+    def _engine(self, path: Path, prepack: bool) -> tuple[Engine, profiles.Chosen]:
+        chosen = profiles.choose(
+            path, provider=self._provider, threads=self._threads, share=self._share, max_rows=self._max_rows
+        )
+        kind, open_session = Engine, None
+        if self._isolate is not None:
+            from onnxpress.serving import isolation
+
+            kind, open_session = isolation.Isolated, partial(isolation.Session, limits=self._isolate)
+        engine = kind.load(
+            path,
+            provider=self._provider,
+            settings=chosen.settings,
+            threads=chosen.threads,
+            prepack=prepack,
+            open_session=open_session,
+        )
+        return engine, chosen
 
     def all(self) -> list[Served]:
         """Every version that is served."""
         return [served for _, versions in sorted(self.models.items()) for _, served in sorted(versions.items())]
 
     def find(self, name: str, version: str | None) -> Served:
-        """The model's latest loaded version, or the one named. Raises Refusal(404), or 503 for one that failed."""
+        """The model's latest loaded version, or the one of that number or label.
+
+        Raises Refusal(404), or 503 for one that failed.
+        """
         versions = self.models.get(name, {})
+        labels = self.labels.get(name, {})
+        if version is not None and version in labels:
+            version = str(labels[version])
         if version is None and versions:
             return versions[max(versions)]
         for number, served in versions.items():
@@ -138,11 +270,17 @@ class Repository:
         """End every model's thread; runs under way are finished first."""
         for versions in self.models.values():
             for served in versions.values():
-                served.batcher.close()
+                served.close()
 
 
 def _signature(model: Path) -> Signature:
     """Of every file beside a version's model.onnx, or of a lone .onnx file."""
     files = [path for path in model.parent.rglob("*") if path.is_file()] if model.name == MODEL_FILE else [model]
-    stats = [(path.relative_to(model.parent).as_posix(), path.stat()) for path in sorted(files)]
+    profile = profiles.path_of(model)
+    if profile.is_file():
+        files.append(profile)  # what a new one says is wanted at the next look
+    stats = [
+        (path.name if path == profile else path.relative_to(model.parent).as_posix(), path.stat())
+        for path in sorted(files)
+    ]
     return tuple((name, stat.st_size, stat.st_mtime_ns) for name, stat in stats)

@@ -16,6 +16,7 @@ from onnxpress.serving.routes.call import Call
 
 if TYPE_CHECKING:
     from onnxpress.serving.keeper import Keeper
+    from onnxpress.serving.peers import Peers
     from onnxpress.serving.tokens import Tokens
 
 _JSON_LENGTH = b"inference-header-content-length"
@@ -55,6 +56,8 @@ class Service:
         self.keeper: Keeper | None = None
         """who loads and unloads models for callers; nobody unless model control is on"""
         self.changes: set[asyncio.Task[None]] = set()
+        self.peers: Peers | None = None
+        """the other workers, where there are several"""
         self._max_body, self._compress_from = max_body, compress_from
         self._infer: dict[bytes, Served] = {}
 
@@ -100,6 +103,9 @@ class Service:
             self._infer[path + b"/infer"] = versions[max(versions)]
             for version, served in versions.items():
                 self._infer[b"%b/versions/%d/infer" % (path, version)] = served
+            for label, version in self.repository.labels.get(name, {}).items():
+                if version in versions:
+                    self._infer[b"%b/versions/%b/infer" % (path, label.encode())] = versions[version]
 
     def forget(self) -> None:
         """Drop the index: the repository holds other models now."""
@@ -115,14 +121,28 @@ class Service:
                 case ["v1", *rest]:
                     v1.route(self, call, rest)
                 case ["metrics"]:
-                    from onnxpress.serving import metrics
-
                     call.allow(b"GET")
-                    call.answer(metrics.text(self), headers=((b"content-type", metrics.CONTENT_TYPE),))
+                    self._metrics(call)
                 case _:
                     raise call.nothing_here("; the protocol's root is /v2")
         except Refusal as refusal:
             exchange.respond(refusal.status, refusal.body(), refusal.headers)
+
+    def _metrics(self, call: Call) -> None:
+        from onnxpress.serving import metrics
+
+        headers = ((b"content-type", metrics.CONTENT_TYPE),)
+        peers = self.peers
+        if peers is None:
+            call.answer(metrics.text(metrics.families(self)), headers=headers)
+            return
+
+        async def gather() -> None:
+            call.answer(metrics.text(await peers.families()), headers=headers)
+
+        task = asyncio.get_running_loop().create_task(gather())
+        self.changes.add(task)
+        task.add_done_callback(self.changes.discard)
 
 
 class Guarded(Service):

@@ -180,6 +180,8 @@ class _Supervisor:
         if not answers:
             return
         self._retries[child.place] = 0
+        if self._announced:
+            _say(f"worker {child.pid} answers, {time.monotonic() - child.started:.2f} s after it was started")
         old = self._current[child.place]
         if old is not None and old is not child:
             # The new worker accepts from the same socket already; the old one finishes what it has.
@@ -273,4 +275,6 @@ def _listen(host: str, port: int, count: int) -> list[socket.socket]:
 
 
 def _say(message: str) -> None:
-    print(message, file=sys.stderr, flush=True)
+    # In one write: several processes share stderr, and print would let another come between the text and its end.
+    sys.stderr.write(f"{message}\n")
+    sys.stderr.flush()

@@ -10,6 +10,7 @@ from pathlib import Path
 import msgspec
 import numpy as np
 import pytest
+from tests.serving import onnx_models
 from tests.serving.publishing import MODELS, publish
 
 from onnxpress.core import golden
@@ -17,7 +18,7 @@ from onnxpress.core.errors import BadData, BadModel, CorruptVersion, UsageError
 from onnxpress.core.manifest import SessionSettings
 from onnxpress.core.tensors import parse_spec
 from onnxpress.core.version_folder import read_manifest
-from onnxpress.serving.engine import Engine
+from onnxpress.serving.engine import Engine, runtime
 
 ROW = {"x": np.ones((1, 32), np.float32)}
 
@@ -110,6 +111,39 @@ def test_unusable_provider_is_an_error_not_a_silent_fall_to_the_cpu() -> None:
     assert "onnxpress[cuda]" in str(caught.value)
     with pytest.raises(UsageError, match="no provider 'tpu'"):
         Engine.load(MODELS / "tiny.onnx", provider="tpu")
+
+
+@pytest.mark.parametrize(("element", "expected"), [(17, 2.25), (19, 2.5), (22, 2.0), (16, 2.296875)])
+def test_narrow_types_inside_a_model_are_the_runtimes_business(element: int, expected: float) -> None:
+    """FP8 (E4M3FN, E5M2), INT4 and BF16."""
+    answer = Engine.load(onnx_models.narrow(element)).run({"x": np.array([2.3], np.float32)})["y"]
+    assert answer.tolist() == [expected]
+
+
+@pytest.mark.parametrize(("element", "content"), [(22, b"\xe3"), (17, b"\x44\xc0")])
+def test_narrow_weights_are_served(element: int, content: bytes) -> None:
+    answer = Engine.load(onnx_models.narrow_weights(element, content)).run({"x": np.ones((1, 2), np.float32)})["y"]
+    assert answer.tolist() == [[0.5]]  # (3 - 2) / 2
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (onnx_models.narrow_border(17), r"'y' is tensor\(float8e4m3fn\), for which the Open Inference Protocol has no"),
+        (onnx_models.narrow_border(22), r"'y' is tensor\(int4\), for which the Open Inference Protocol has no"),
+        (onnx_models.sequence(), r"'y' \(seq\(tensor\(float\)\)\) is a sequence of tensors"),
+        (onnx_models.optional(), r"'y' \(optional\(tensor\(float\)\)\) may be absent"),
+    ],
+)
+def test_what_the_protocol_cannot_carry_is_refused_at_load(content: bytes, reason: str) -> None:
+    with pytest.raises(BadModel, match=reason) as caught:
+        Engine.load(content)
+    assert caught.value.hint
+
+
+def test_a_provider_that_cannot_be_used_names_the_file_that_is_missing(tmp_path: Path) -> None:
+    (tmp_path / "libhalf.so").write_bytes(b"no library")
+    assert "libnodriver.so.1" in runtime._missing(tmp_path / "libhalf.so", "libnodriver.so.1")
 
 
 def test_telemetry_is_off_before_the_runtime_loads(tmp_path: Path) -> None:

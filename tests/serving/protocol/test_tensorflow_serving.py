@@ -24,7 +24,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     publish(folder, "mixed", mixed(), *MIXED)
     for dtype in ("bool", "int8", "string"):
         plain(folder, dtype, identity(dtype, "batch"))
-    with serving(folder, all_versions=True) as found:
+    with serving(folder, versions="all") as found:
         yield found
 
 

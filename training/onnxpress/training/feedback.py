@@ -179,7 +179,8 @@ def _threshold(prepared: Prepared, predict: Any, scores: Array, given: _Feedback
 
 
 def _with_threshold(step: Step, value: float) -> Step:
-    return msgspec.structs.replace(step, value=value) if isinstance(step, Threshold) else step
+    is_ours = isinstance(step, Threshold) and step.output == "is_anomaly"
+    return msgspec.structs.replace(step, value=value) if is_ours else step
 
 
 def _compare(before: Outcome, after: Outcome, scores: Array, given: _Feedback, threshold: float) -> Comparison:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -10,6 +11,15 @@ Array = np.ndarray[Any, np.dtype[Any]]
 Loss = Literal["mean_squared_error", "cross_entropy", "binary_cross_entropy"]
 """mean_squared_error: y of the output's shape. cross_entropy: logits (rows, classes), y (rows,) of classes.
 binary_cross_entropy: one logit (rows, 1), y (rows, 1) of 0.0 and 1.0."""
+
+
+_ELEMENTS, _FEWEST, _MOST = 8192, 16, 1024
+
+
+def rows_at_once(x: Sequence[Any]) -> int:
+    """How many rows of the inputs to answer in one run: many short ones, few long ones, so that memory stays small."""
+    longest = max(int(np.prod(part.shape[1:])) for part in x)
+    return min(_MOST, max(_FEWEST, _ELEMENTS // max(1, longest)))
 
 
 def mean(loss: Loss, outputs: Array, y: Array, weight: Array | None = None) -> float:

@@ -14,7 +14,7 @@ from onnxpress.core.errors import UsageError
 from onnxpress.core.optional import require
 from onnxpress.core.run import Framework
 from onnxpress.training.data.sources import Data
-from onnxpress.training.families import Family
+from onnxpress.training.families import Family, Own
 from onnxpress.training.settings import Training
 from onnxpress.training.validation import wrong_recipe
 
@@ -28,6 +28,7 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     name: str
     """the run's, and after `-pytorch` or `-tensorflow` the published model's"""
     framework: Framework = "pytorch"
+    """for a user's own model the default is the framework of what its factory returns"""
     model: Family
     data: Data
     training: Training = Training()
@@ -53,9 +54,12 @@ def load(path: Path, *, settings: Sequence[str] = (), framework: str | None = No
     if isinstance(document.get("model"), str):
         document["model"] = {"family": "own", "build": document["model"]}
     try:
-        return msgspec.convert(document, Recipe)
+        recipe = msgspec.convert(document, Recipe)
     except msgspec.ValidationError as error:
         raise wrong_recipe(error, document, Recipe, where=str(path)) from None
+    if isinstance(recipe.model, Own) and "framework" not in document:
+        return msgspec.structs.replace(recipe, framework=recipe.model.framework())
+    return recipe
 
 
 def _make_path_absolute(document: dict[str, Any], folder: Path) -> None:

@@ -11,19 +11,20 @@ import click
 @click.argument("model", type=click.Path(path_type=Path))
 @click.option("--provider", type=click.Choice(["cpu", "cuda"]), default="cpu", show_default=True)
 @click.option("--threads", type=click.IntRange(1), help="As for serve.")
-@click.option("--max-batch", type=click.IntRange(1), default=64, show_default=True, help="As for serve.")
+@click.option("--max-batch", type=click.IntRange(1), help="As for serve.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
-def explain(model: Path, provider: str, threads: int | None, max_batch: int, as_json: bool) -> None:
+def explain(model: Path, provider: str, threads: int | None, max_batch: int | None, as_json: bool) -> None:
     """Show with which options MODEL would be served, and why with these."""
     import msgspec
 
     from onnxpress.core.version_folder import locate_one
-    from onnxpress.serving import explanation
+    from onnxpress.serving import explanation, profiles
     from onnxpress.serving.engine import Engine
 
     name, version, path = locate_one(model)
-    engine = Engine.load(path, provider=provider, threads=threads)
-    choices = explanation.explain(engine, threads, max_batch)
+    chosen = profiles.choose(path, provider=provider, threads=threads, max_rows=max_batch)
+    engine = Engine.load(path, provider=provider, settings=chosen.settings, threads=chosen.threads)
+    choices = explanation.explain(engine, chosen)
     if as_json:
         document = {"name": name, "version": version, "choices": choices}
         click.echo(msgspec.json.format(msgspec.json.encode(document), indent=2))

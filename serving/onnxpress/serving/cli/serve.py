@@ -11,8 +11,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from onnxpress.serving.repository import Repository
+    from threading import Thread
 
+    from onnxpress.serving.isolation import Limits
+    from onnxpress.serving.peers import Peers
+    from onnxpress.serving.repository import Repository
+    from onnxpress.serving.service import Service
 
 _FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
 
@@ -24,12 +28,37 @@ _FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
 @click.option(
     "--provider", type=click.Choice(["cpu", "cuda"]), default="cpu", show_default=True, help="Where to run the models."
 )
-@click.option("--threads", type=click.IntRange(1), help="Per model; default: the cgroup's CPUs, shared by the workers.")
+@click.option(
+    "--threads",
+    type=click.IntRange(1),
+    help="Per model.  [default: the profile's, or a share of the CPUs]",
+)
 @click.option("--workers", type=click.IntRange(1), default=1, show_default=True, help="Processes on the one port.")
-@click.option("--all-versions", is_flag=True, help="Load every version, not only the latest of each model.")
+@click.option(
+    "--versions", default="latest", show_default=True, metavar="POLICY", help="latest, latest:N, all, or 1,3 by number."
+)
 @click.option("--require-equivalence", is_flag=True, help="Refuse models whose equivalence was never measured.")
+@click.option(
+    "--prepack/--no-prepack",
+    default=True,
+    show_default=True,
+    help="Without, external weights stay in their file, mapped once for all workers; batches are slower.",
+)
+@click.option("--isolate", is_flag=True, help="Run every model in a process of its own, started again when it ends.")
+@click.option(
+    "--run-limit",
+    type=click.FloatRange(0, min_open=True),
+    metavar="SECONDS",
+    help="With --isolate: a run that takes longer ends the model's process.  [default: 30]",
+)
+@click.option(
+    "--load-limit",
+    type=click.FloatRange(0, min_open=True),
+    metavar="SECONDS",
+    help="With --isolate: the same for loading.  [default: 60]",
+)
 @click.option("--max-body", type=click.IntRange(1), default=64 * 1024 * 1024, show_default=True, help="Bytes.")
-@click.option("--max-batch", type=click.IntRange(1), default=64, show_default=True, help="Rows run together.")
+@click.option("--max-batch", type=click.IntRange(1), help="Rows run together.  [default: the profile's, or 64]")
 @click.option("--max-waiting", type=click.IntRange(1), default=1024, show_default=True, help="Requests per model.")
 @click.option(
     "--poll", type=click.FloatRange(0), default=0.0, metavar="SECONDS", help="Look for new versions so often."
@@ -53,10 +82,14 @@ def serve(
     provider: str,
     threads: int | None,
     workers: int,
-    all_versions: bool,
+    versions: str,
     require_equivalence: bool,
+    prepack: bool,
+    isolate: bool,
+    run_limit: float | None,
+    load_limit: float | None,
     max_body: int,
-    max_batch: int,
+    max_batch: int | None,
     max_waiting: int,
     poll: float,
     model_control: bool,
@@ -74,21 +107,31 @@ def serve(
     restarts the workers one after another without refusing a request.
     """
     worker = None
+    if not isolate and (run_limit is not None or load_limit is not None):
+        raise click.UsageError("--run-limit and --load-limit need --isolate: what runs in this process cannot be ended")
     if workers > 1:
+        from shutil import rmtree
+        from tempfile import mkdtemp
+
         from onnxpress.serving.workers import supervise
 
         for option, given in (("--unix", unix), ("--model-control", model_control)):
             if given:  # one socket, and one set of models, for all workers to share
                 raise click.UsageError(f"{option} cannot be had with several --workers")
         scheme = "https:" if tls_certificate else "http:"
-        # Before numpy and onnxruntime are imported: what forks must be light, and without threads.
-        worker = supervise(
-            host=host,
-            port=port,
-            workers=workers,
-            grace=grace,
-            on_ready=lambda url: click.echo(url.replace("http:", scheme)),
-        )
+        shared = Path(mkdtemp(prefix="onnxpress-"))
+        try:
+            # Before numpy and onnxruntime are imported: what forks must be light, and without threads.
+            worker = supervise(
+                host=host,
+                port=port,
+                workers=workers,
+                grace=grace,
+                on_ready=lambda url: click.echo(url.replace("http:", scheme)),
+            )
+        finally:
+            if worker is None:  # the supervisor, at its end
+                rmtree(shared, ignore_errors=True)
     # numpy's BLAS runs nothing here; making its threads would cost 40 ms of the start.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     from onnxpress.serving.engine.threads import available_cpus
@@ -100,14 +143,21 @@ def serve(
     repository = Repository(
         path,
         provider=provider,
-        threads=threads or max(1, available_cpus() // workers),
-        all_versions=all_versions,
+        threads=threads,
+        share=max(1, available_cpus() // workers),
+        versions=versions,
         require_equivalence=require_equivalence,
+        prepack=prepack,
+        isolate=_isolation(run_limit, load_limit) if isolate else None,
         max_rows=max_batch,
         max_waiting=max_waiting,
     )
 
+    completing: list[Thread] = []
+
     def on_ready(url: str) -> None:
+        if repository.incomplete:
+            completing.append(_complete(service))
         if worker is None:
             click.echo(url)
         else:
@@ -132,13 +182,45 @@ def serve(
         access_log=access_log,
         worker=worker,
     )
+    if worker is not None:
+        from onnxpress.serving.peers import Peers
+
+        service.peers = Peers(shared, service)
+        main = _among(service.peers, main)
     unanswered = _run(main)
-    if unanswered or not repository.ready:
+    if unanswered or not repository.ready or any(thread.is_alive() for thread in completing):
         # A thread is still running or loading a model; it cannot be interrupted, and Python's exit would wait for it.
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(1 if unanswered else 0)
     repository.close()
+
+
+def _isolation(run_seconds: float | None, load_seconds: float | None) -> Limits:
+    from onnxpress.serving.isolation import Limits
+
+    default = Limits()
+    return Limits(run_seconds=run_seconds or default.run_seconds, load_seconds=load_seconds or default.load_seconds)
+
+
+def _complete(service: Service) -> Thread:
+    """Do the rest of the loading beside the answering; a thread that need not be waited for at the end."""
+    import asyncio
+    from threading import Thread
+
+    from onnxpress.serving.keeper import Keeper
+
+    thread = Thread(target=Keeper(service).complete, args=(asyncio.get_running_loop(),), daemon=True)
+    thread.start()
+    return thread
+
+
+async def _among(peers: Peers, main: Coroutine[Any, Any, int]) -> int:
+    await peers.start()
+    try:
+        return await main
+    finally:
+        peers.leave()
 
 
 def _run(main: Coroutine[Any, Any, int]) -> int:

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from time import perf_counter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import msgspec
 
-from onnxpress.core.errors import BadData, BadModel, CorruptVersion
+from onnxpress.core.errors import BadData, BadModel, CorruptVersion, OnnxpressError
 from onnxpress.core.manifest import Manifest, SessionSettings
 from onnxpress.core.tensors import TensorSpec
 from onnxpress.core.version_folder import read_manifest
-from onnxpress.serving.engine.runtime import onnxruntime, provider_options
+from onnxpress.serving.engine import external_data
+from onnxpress.serving.engine.sessions import OpenSession, numpy_session, plain, runtime_session
 from onnxpress.serving.engine.signature import agreed, declared
 
 if TYPE_CHECKING:
@@ -22,11 +22,9 @@ if TYPE_CHECKING:
 
     Array = np.ndarray[Any, np.dtype[Any]]
 
-_LEVELS = {"none": 0, "basic": 1, "extended": 2, "all": 99}
-SPIN_MICROSECONDS = "1000"
-"""ONNX Runtime's own default keeps 75-80 % of the CPUs busy at 50 requests a second; this 11 %, at the same latency"""
 _SMOOTHING = 0.2
-_MESSAGE_CHARACTERS = 500
+_LONG_SECONDS = 0.05
+"""a first run that takes so long is no matter of preparation; a second would only delay the start"""
 
 
 class SelfTest(msgspec.Struct, frozen=True, kw_only=True):
@@ -35,6 +33,7 @@ class SelfTest(msgspec.Struct, frozen=True, kw_only=True):
     cases: int
     worst_multiple: float
     limit: float
+    seconds: float
 
 
 class Engine:
@@ -49,17 +48,23 @@ class Engine:
     seconds_per_value: float | None = None
     """smoothed run time over the number of input values; None until the first timed run"""
 
-    def __init__(self, session: Any, manifest: Manifest | None, *, name: str, version: int, provider: str) -> None:
+    down: str = ""
+    """why it does not answer now; empty while it does"""
+    restarts: int | None = None
+    """how often the process that it runs in was started again; None where that is this one"""
+    process_id: int | None = None
+    """of that process"""
+
+    def __init__(
+        self, described: Any, session: Any, manifest: Manifest | None, *, name: str, version: int, provider: str
+    ) -> None:
+        """`described` has the runtime's get_inputs and get_outputs; `session` runs with numpy arrays."""
         self._session: Any = session
         self.name, self.version = name, version
         self.manifest, self.provider = manifest, provider
-        inputs, outputs = declared(session.get_inputs()), declared(session.get_outputs())
+        inputs, outputs = declared(described.get_inputs()), declared(described.get_outputs())
         self.inputs = agreed(inputs, manifest.inputs) if manifest else inputs
         self.outputs = agreed(outputs, manifest.outputs) if manifest else outputs
-        if any(spec.dtype == "bfloat16" for spec in (*inputs, *outputs)):
-            from onnxpress.serving.engine import bfloat16
-
-            self._session = bfloat16.Session(session, {spec.name for spec in inputs if spec.dtype == "bfloat16"})
         self.runs, self.run_seconds = 0, 0.0  # of run_all
         self.output_names = [spec.name for spec in self.outputs]
 
@@ -72,58 +77,46 @@ class Engine:
         settings: SessionSettings | None = None,
         threads: int | None = None,
         self_test: bool = True,
-    ) -> Engine:
+        prepack: bool = True,
+        open_session: OpenSession | None = None,
+    ) -> Self:
         """Load an `.onnx` file, or a serialized model.
 
         The manifest beside a file gives name, version and, unless they are given, the session settings; its golden
         samples are replayed unless `self_test` is off. `threads` defaults to the CPUs that this process may use.
+        Without `prepack`, weights are not copied into the layout that kernels like best: external data is used as it is
+        mapped from its file, so that loading takes milliseconds, and batches take up to twice as long.
+        `open_session` puts something else in the place of the runtime's session.
         Raises BadModel where the runtime refuses the model, the provider is not usable or the self-test fails,
         CorruptVersion where manifest or goldens cannot be read or contradict the model.
         """
-        if isinstance(model, bytes):
-            return cls._open(model, None, provider, settings or SessionSettings(), threads, name="model", version=1)
-        manifest = read_manifest(model.parent)
-        name, version = (manifest.name, manifest.version) if manifest else (model.stem, 1)
+        manifest = None if isinstance(model, bytes) else read_manifest(model.parent)
         settings = settings or (manifest.session if manifest else SessionSettings())
+        if isinstance(model, bytes):
+            session = runtime_session(model, provider, settings, threads, prepack)
+            return cls(session, numpy_session(session), None, name="model", version=1, provider=provider)
+        name, version = (manifest.name, manifest.version) if manifest else (model.stem, 1)
+        external_data.check(model)
         try:
-            engine = cls._open(str(model), manifest, provider, settings, threads, name=name, version=version)
+            session = (open_session or runtime_session)(str(model), provider, settings, threads, prepack)
+            engine = cls(
+                session,
+                numpy_session(session) if open_session is None else session,
+                manifest,
+                name=name,
+                version=version,
+                provider=provider,
+            )
         except BadModel as error:
             error.where = error.where or str(model)
             raise
         if self_test and manifest is not None:
-            engine._replay(model.parent, manifest)
+            try:
+                engine._replay(model.parent, manifest)
+            except OnnxpressError:
+                engine.close()
+                raise
         return engine
-
-    @classmethod
-    def _open(
-        cls,
-        model: str | bytes,
-        manifest: Manifest | None,
-        provider: str,
-        settings: SessionSettings,
-        threads: int | None,
-        *,
-        name: str,
-        version: int,
-    ) -> Engine:
-        runtime = onnxruntime()
-        providers = provider_options(provider)
-        options = _session_options(settings, provider, threads)
-        try:
-            # enable_fallback=0: by default the runtime's Python layer prints a line and goes on without the provider.
-            session = runtime.InferenceSession(
-                model,
-                options,
-                providers=providers,
-                disabled_optimizers=settings.disabled_optimizers,
-                enable_fallback=0,
-            )
-        except Exception as error:  # the runtime's exceptions share no base of their own
-            raise BadModel(f"ONNX Runtime cannot load it: {plain(error)}") from error
-        wanted = providers[0][0]
-        if wanted not in session.get_providers():
-            raise BadModel(f"ONNX Runtime loaded it without {wanted}; its libraries or the device are missing here")
-        return cls(session, manifest, name=name, version=version, provider=provider)
 
     def run(self, feeds: Mapping[str, Array], outputs: Sequence[str] | None = None) -> dict[str, Array]:
         """Output name → array, for all outputs or those named.
@@ -143,6 +136,8 @@ class Engine:
             raise BadData(f"the input {absent[0]} is missing", where=self.name)
         try:
             return dict(zip(names, self._session.run(names, dict(feeds)), strict=True))
+        except OnnxpressError:
+            raise
         except Exception as error:
             raise BadData(f"the model cannot answer this: {plain(error)}", where=self.name) from error
 
@@ -162,10 +157,26 @@ class Engine:
         self.seconds_per_value = seconds if known is None else known + (seconds - known) * _SMOOTHING
         return answers
 
+    def adopt(self, other: Engine) -> None:
+        """Run with another engine's session of the same model from now on; runs under way end in their own."""
+        self._session, self.self_test = other._session, other.self_test
+        self.seconds_per_value = other.seconds_per_value
+
+    def placement(self) -> dict[str, int]:
+        """Execution provider → how many nodes of the optimised graph it runs; empty where the session cannot tell."""
+        tell = getattr(self._session, "get_provider_graph_assignment_info", None)
+        found: dict[str, int] = {}
+        for part in tell() if tell is not None else ():
+            found[part.ep_name] = found.get(part.ep_name, 0) + len(part.get_nodes())
+        return found
+
     def expected_seconds(self, values: int) -> float:
         """How long a run over so many input values will take, as far as is known; infinite before the first run."""
         known = self.seconds_per_value
         return float("inf") if known is None else known * values
+
+    def close(self) -> None:
+        """Let go of what outlives the object; nothing, where the session is in this process."""
 
     def _replay(self, folder: Path, manifest: Manifest) -> None:
         from onnxpress.core import golden
@@ -175,6 +186,7 @@ class Engine:
             if golden.FILE_NAME in manifest.files:
                 raise CorruptVersion(f"{golden.FILE_NAME} is missing", where=str(folder), hint="export it again")
             return
+        started = perf_counter()
         cases = golden.read(path)
         worst, limit = 0.0, manifest.equivalence.limit
         for case in cases:
@@ -193,32 +205,11 @@ class Engine:
                     hint="the model file or the runtime is not what was measured; export it again with this runtime",
                 )
         if cases:
-            # The runtime prepares itself in the first run; this one, warm, tells the server how long a run takes.
             first = cases[0].inputs
-            self.run_all(first, sum(value.size for value in first.values()))
-        self.self_test = SelfTest(cases=len(cases), worst_multiple=worst, limit=limit)
-
-
-def _session_options(settings: SessionSettings, provider: str, threads: int | None) -> Any:
-    from onnxpress.serving.engine.threads import available_cpus
-
-    runtime = onnxruntime()
-    options = runtime.SessionOptions()
-    options.log_severity_level = 4  # what goes wrong is raised, and said once, by us
-    options.graph_optimization_level = runtime.GraphOptimizationLevel(_LEVELS[settings.optimization])
-    options.intra_op_num_threads = threads or available_cpus()
-    options.inter_op_num_threads = 1
-    options.add_session_config_entry("session.intra_op.spin_duration_us", SPIN_MICROSECONDS)
-    if provider != "cpu":
-        # What cannot run where it was asked to is an error, not a silent fall to the CPU.
-        options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
-    for key, value in settings.config.items():
-        options.add_session_config_entry(key, value)
-    return options
-
-
-def plain(error: Exception) -> str:
-    """The runtime's message in one line, without its error class, code and C++ source position."""
-    text = re.sub(r"^\[ONNXRuntimeError\] : \d+ : \w+ : ", "", str(error).strip())
-    text = re.sub(r"(/\S+\.(cc|h):\d+ )\S.*?(?=[A-Z][a-z]+ )", "", text)
-    return " ".join(text.split())[:_MESSAGE_CHARACTERS] or type(error).__name__
+            values = sum(value.size for value in first.values())
+            if len(cases) == 1 and perf_counter() - started > _LONG_SECONDS:
+                self.seconds_per_value = (perf_counter() - started) / max(values, 1)
+            else:
+                # The runtime prepares itself in the first run; this one, warm, tells the server how long a run takes.
+                self.run_all(first, values)
+        self.self_test = SelfTest(cases=len(cases), worst_multiple=worst, limit=limit, seconds=perf_counter() - started)

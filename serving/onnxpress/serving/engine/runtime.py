@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from functools import cache
+from pathlib import Path
 from types import ModuleType
 
 from onnxpress.core.errors import BadModel, UsageError
@@ -24,6 +25,28 @@ def onnxruntime() -> ModuleType:
             raise missing("onnxruntime", "running a model") from None
         raise
     return runtime
+
+
+def missing_for(provider: str) -> str:
+    """Why a provider that this onnxruntime has cannot be used here: the library or the device that is missing."""
+    folder = Path(str(onnxruntime().__file__)).parent / "capi"
+    return _missing(folder / f"libonnxruntime_providers_{provider}.so", "libcuda.so.1")
+
+
+def _missing(library: Path, driver: str) -> str:
+    import ctypes  # only the unlucky need it
+
+    for what in (driver, str(library)):
+        try:
+            loaded = ctypes.CDLL(what)
+        except OSError as error:
+            # The linker's words name the file: `libcudnn.so.9: cannot open shared object file`.
+            return f"{error}"
+        if what == driver:
+            code = loaded.cuInit(0)
+            if code != 0:
+                return f"the driver finds no usable device (cuInit answers {code})"
+    return "the provider's libraries are there and load; run with --debug for the runtime's own words"
 
 
 def provider_options(provider: str) -> list[tuple[str, dict[str, str]]]:

@@ -10,6 +10,14 @@ from onnxpress.core.errors import BadModel, CorruptVersion
 from onnxpress.core.tensors import TensorSpec
 
 _DTYPES = {"float": "float32", "double": "float64"}
+_NARROW = re.compile(r"float8|float4|u?int[24]$")
+_OTHERS = {
+    "seq": ("is a sequence of tensors", "put them into one tensor in the graph (ConcatFromSequence), or name each"),
+    "map": ("is a map", "from scikit-learn: convert with options={'zipmap': False}, which leaves plain columns"),
+    "optional": ("may be absent", "give the graph the tensor itself, with a size of zero where there is none"),
+    "sparse_tensor": ("is a sparse tensor", "make it dense in the graph"),
+}
+"""what the runtime calls a type → what it is, and what to do"""
 
 
 def declared(values: Iterable[Any]) -> tuple[TensorSpec, ...]:
@@ -20,9 +28,12 @@ def declared(values: Iterable[Any]) -> tuple[TensorSpec, ...]:
 def _spec(value: Any) -> TensorSpec:
     match = re.fullmatch(r"tensor\((\w+)\)", value.type)
     if match is None:
+        kind, hint = _OTHERS.get(value.type.partition("(")[0], ("is no tensor", "export it with tensors"))
+        raise BadModel(f"{value.name!r} ({value.type}) {kind}; requests and answers carry single tensors", hint=hint)
+    if _NARROW.match(match[1]):
         raise BadModel(
-            f"{value.name!r} is {value.type}; only tensors can be served",
-            hint="export it with tensor inputs and outputs",
+            f"{value.name!r} is {value.type}, for which the Open Inference Protocol has no datatype",
+            hint="cast it to float16 or int8 at the model's border; in weights and inside the graph it may stay",
         )
     # A size that the model leaves open and unnamed gets a name of its own: it binds nothing to another input.
     shape = tuple(

@@ -20,7 +20,7 @@ def route(service: Service, call: Call, parts: Sequence[str]) -> None:
     *before, last = parts[1:]
     last, _, verb = last.partition(":")
     parts, version = [*before, last], None
-    if len(parts) >= 3 and parts[1] == "versions":
+    if len(parts) >= 3 and parts[1] in ("versions", "labels"):
         parts, version = [parts[0], *parts[3:]], parts[2]
     if not service.repository.ready:
         raise Refusal(503, "the models are still being loaded")

@@ -56,8 +56,8 @@ def _model(service: Service, call: Call, name: str, rest: Sequence[str]) -> None
             call.answer(metadata.model(name, sorted(service.repository.models[name]), served.engine))
         case ["ready"]:
             call.allow(b"GET")
-            service.repository.find(name, version)
-            call.answer(_said("ready", service.ready), 200 if service.ready else 503)
+            ready = service.ready and not service.repository.find(name, version).engine.down
+            call.answer(_said("ready", ready), 200 if ready else 503)
         case ["config"]:
             call.allow(b"GET")
             call.answer(triton.config(service.repository.find(name, version)))

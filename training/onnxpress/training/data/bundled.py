@@ -46,14 +46,15 @@ class Penguins(
 
     def load(self, reading: Reading | None = None) -> Table:
         """Read it. Raises MissingExtra without the package."""
-        return CsvFile(path=str(package_folder("palmerpenguins") / "data" / "penguins.csv"), target=self.target).load(
-            reading
-        )
+        return CsvFile(
+            path=str(package_folder("palmerpenguins", needed_by="the table of penguins") / "data" / "penguins.csv"),
+            target=self.target,
+        ).load(reading)
 
 
-def package_folder(package: str) -> Path:
+def package_folder(package: str, *, needed_by: str) -> Path:
     """Where an installed package lies; it is not imported. Raises MissingExtra where it is not installed."""
     spec = importlib.util.find_spec(package)
     if spec is None or not spec.submodule_search_locations:
-        raise missing(package, "this data")
+        raise missing(package, needed_by)
     return Path(spec.submodule_search_locations[0])

@@ -40,7 +40,9 @@ class TimeSeries(
         """Read it. Raises BadData with file and line of the first fault."""
         paths = [Path(self.path)] if self.path else []
         if self.dataset:
-            folder = package_folder("sktime") / "datasets" / "data" / self.dataset
+            folder = (
+                package_folder("sktime", needed_by=f"the dataset {self.dataset}") / "datasets" / "data" / self.dataset
+            )
             paths = [folder / f"{self.dataset}_{part}.ts" for part in ("TRAIN", "TEST")]
         rows = [row for path in paths for row in _series(path)]
         if not rows:

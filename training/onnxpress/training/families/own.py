@@ -7,7 +7,10 @@ from typing import Any, Literal
 import msgspec
 import numpy as np
 
+from onnxpress.core.dotted import load
+from onnxpress.core.errors import UsageError
 from onnxpress.core.processing import Step
+from onnxpress.core.run import Framework
 from onnxpress.core.tensors import TensorSpec
 from onnxpress.training.data import scaling, split
 from onnxpress.training.data.table import Array, Reading, Table
@@ -30,6 +33,21 @@ class Own(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True,
     task: Literal["classify", "regress"] = "classify"
     scale: bool = True
     """columns of numbers to [0, 1] by the training rows, in the graph"""
+
+    def framework(self) -> Framework:
+        """The framework of what `build` returns, told by its class's ancestry. Raises UsageError for neither."""
+        network = load(self.build)(**self.settings)
+        for ancestor in type(network).__mro__:
+            package = ancestor.__module__.partition(".")[0]
+            if ancestor.__name__ == "Module" and package == "torch":
+                return "pytorch"
+            if ancestor.__name__ == "Model" and package == "keras":
+                return "tensorflow"
+        raise UsageError(
+            f"it returned {type(network).__name__}, which is no torch module or Keras model",
+            where=self.build,
+            hint="return the network that is to be trained",
+        )
 
     def reading(self) -> Reading:
         """Every column a number, none missing."""

@@ -43,6 +43,8 @@ class Prepared:
     network_outputs: list[TensorSpec]
     unit: Unscale | None = None
     """of a regression: how the network's output becomes a value in the target's unit"""
+    seed: int = 0
+    """the training's, for what is fitted behind the network"""
     frozen_encoder: bool = False
     """see fitting.Fit"""
 

@@ -17,11 +17,10 @@ from torch.nn import functional
 from onnxpress.core.files import write_atomically
 from onnxpress.training.checkpoint import Arrays
 from onnxpress.training.fitting import Examples, Fit, Inputs
-from onnxpress.training.losses import Array
+from onnxpress.training.losses import Array, rows_at_once
 from onnxpress.training.settings import Training
 
 WEIGHTS = "weights.safetensors"
-_INFERENCE_ROWS = 1024
 _PRECISION = {"float32": "no", "bfloat16": "bf16", "float16": "fp16"}
 
 
@@ -190,7 +189,7 @@ def _whole_numbers(x: Tensor) -> Tensor:
 def _infer(model: nn.Module, x: Sequence[Tensor]) -> Array:
     model.eval()
     with torch.no_grad():
-        parts = zip(*(part.split(_INFERENCE_ROWS) for part in x), strict=True)
+        parts = zip(*(part.split(rows_at_once(x)) for part in x), strict=True)
         return torch.cat([model(*map(_whole_numbers, rows)).float() for rows in parts]).cpu().numpy()
 
 

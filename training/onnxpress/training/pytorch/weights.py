@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -22,19 +23,12 @@ _ROLES: dict[type[nn.Module], dict[str, str]] = {
     nn.BatchNorm2d: _NORM,
     nn.LayerNorm: {"weight": "gamma", "bias": "beta"},
     nn.Embedding: {"weight": "embeddings"},
-    nn.LSTM: {
-        f"{part}_{torch_role}_l0{suffix}": f"{direction}{role}"
-        for suffix, direction in (("", "forward_"), ("_reverse", "backward_"))
-        for part, torch_role, role in (
-            ("weight", "ih", "kernel"),
-            ("weight", "hh", "recurrent_kernel"),
-            ("bias", "ih", "bias"),
-        )
-    },
 }
 """kind of layer → torch's name of a tensor → Keras's"""
-_UNTRAINED = {"num_batches_tracked", "bias_hh_l0", "bias_hh_l0_reverse"}
-"""a count, and the LSTM's second bias, which is 0 in the families' networks; see layers.bidirectional_lstm"""
+_UNTRAINED = {"num_batches_tracked"}
+_LSTM = {"weight_ih": "kernel", "weight_hh": "recurrent_kernel", "bias_ih": "bias", "bias_hh": "bias"}
+_Tensors = dict[str, list[Tensor]]
+"""role → the tensors that add up to it: one, but for the bias of an LSTM, of which torch has two"""
 
 
 def load(network: nn.Module, path: Path) -> None:
@@ -45,7 +39,10 @@ def load(network: nn.Module, path: Path) -> None:
 def read(network: nn.Module) -> dict[str, dict[str, Array]]:
     """Layer name → role → array. Raises BadModel for a kind of layer that has no known counterpart."""
     return {
-        name: {role: _to_keras(role, tensor) for role, tensor in tensors.items()}
+        name: {
+            role: functools.reduce(np.add, [_to_keras(role, tensor) for tensor in parts])
+            for role, parts in tensors.items()
+        }
         for name, tensors in _layers(network).items()
     }
 
@@ -54,28 +51,46 @@ def write(network: nn.Module, layers: Mapping[str, Mapping[str, Array]]) -> None
     """Put weights of the same names, roles and shapes into `network`."""
     with torch.no_grad():
         for name, tensors in _layers(network).items():
-            for role, tensor in tensors.items():
-                tensor.copy_(torch.from_numpy(_from_keras(role, layers[name][role])))
+            for role, (first, *others) in tensors.items():
+                first.copy_(torch.from_numpy(_from_keras(role, layers[name][role])))
+                for other in others:
+                    other.zero_()
 
 
-def _layers(network: nn.Module) -> dict[str, dict[str, Tensor]]:
-    found: dict[str, dict[str, Tensor]] = {}
+def _layers(network: nn.Module) -> dict[str, _Tensors]:
+    """The layers of the network and of its parts by the last part of their paths, which names them in Keras."""
+    found: dict[str, _Tensors] = {}
     for path, module in network.named_modules():
         own = {**dict(module.named_parameters(recurse=False)), **dict(module.named_buffers(recurse=False))}
         tensors = {name: tensor for name, tensor in own.items() if name not in _UNTRAINED}
         if not tensors:
             continue
-        if type(module) not in _ROLES:
-            raise BadModel(f"the layer {path!r} is a {type(module).__name__}, which cannot be ported yet")
         name = path.rpartition(".")[2]
         if name in found:
             raise BadModel(f"two layers are called {name!r}, so they cannot be told apart in Keras")
-        found[name] = {_ROLES[type(module)][key]: tensor for key, tensor in tensors.items()}
+        if type(module) is nn.LSTM:
+            found[name] = _of_lstm(path, module, tensors)
+        elif type(module) in _ROLES:
+            found[name] = {_ROLES[type(module)][key]: [tensor] for key, tensor in tensors.items()}
+        else:
+            raise BadModel(f"the layer {path!r} is a {type(module).__name__}, which cannot be ported yet")
+    return found
+
+
+def _of_lstm(path: str, module: nn.LSTM, tensors: Mapping[str, Tensor]) -> _Tensors:
+    """`kernel`, `recurrent_kernel` and `bias`, each with its direction before it where there are two."""
+    if module.num_layers > 1 or module.proj_size or not module.bias:
+        raise BadModel(f"the LSTM {path!r} has more than one layer, a projection or no biases: it cannot be ported yet")
+    found: _Tensors = {}
+    for key, tensor in tensors.items():
+        kind, _, direction = key.partition("_l0")
+        prefix = ("backward_" if direction else "forward_") if module.bidirectional else ""
+        found.setdefault(prefix + _LSTM[kind], []).append(tensor)
     return found
 
 
 def _to_keras(role: str, tensor: Tensor) -> Array:
-    """Kernels: (units, inputs, *size) → (*size, inputs, units). The LSTM's gates have one order in both."""
+    """Kernels: (units, inputs, *size) → (*size, inputs, units)."""
     array: Array = tensor.detach().numpy()
     return np.moveaxis(array, (0, 1), (-1, -2)) if role.endswith("kernel") else array
 

@@ -12,11 +12,10 @@ import tensorflow as tf
 
 from onnxpress.training.checkpoint import Arrays
 from onnxpress.training.fitting import Examples, Fit, Inputs
-from onnxpress.training.losses import Array
+from onnxpress.training.losses import Array, rows_at_once
 from onnxpress.training.settings import Training
 
 WEIGHTS = "model.weights.h5"
-_INFERENCE_ROWS = 1024
 
 
 def seed(training: Training) -> None:
@@ -166,9 +165,10 @@ def _ask(network: Any, x: Sequence[Any], *, training: bool) -> Any:
 
 
 def _infer(network: Any, x: Sequence[Any]) -> Array:
+    rows = rows_at_once(x)
     parts = [
-        np.asarray(_ask(network, [part[start : start + _INFERENCE_ROWS] for part in x], training=False), np.float32)
-        for start in range(0, len(x[0]), _INFERENCE_ROWS)
+        np.asarray(_ask(network, [part[start : start + rows] for part in x], training=False), np.float32)
+        for start in range(0, len(x[0]), rows)
     ]
     return np.concatenate(parts)
 

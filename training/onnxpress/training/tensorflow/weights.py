@@ -8,6 +8,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
+from onnxpress.core.errors import BadModel
 from onnxpress.training.losses import Array
 
 
@@ -19,22 +20,34 @@ def load(network: keras.Model, path: Path) -> None:
 def read(network: keras.Model) -> dict[str, dict[str, Array]]:
     """Layer name → role → array."""
     return {
-        layer.name: {role: np.asarray(variable) for role, variable in _variables(layer).items()}
-        for layer in network.layers
-        if _variables(layer)
+        name: {role: np.asarray(variable) for role, variable in variables.items()}
+        for name, variables in _layers(network).items()
     }
 
 
 def write(network: keras.Model, layers: Mapping[str, Mapping[str, Array]]) -> None:
     """Put weights of the same names, roles and shapes into `network`."""
+    for name, variables in _layers(network).items():
+        for role, variable in variables.items():
+            variable.assign(layers[name][role])
+
+
+def _layers(network: keras.Model) -> dict[str, dict[str, keras.Variable]]:
+    """The layers of the network and of its parts, which are models themselves."""
+    found: dict[str, dict[str, keras.Variable]] = {}
     for layer in network.layers:
-        for role, variable in _variables(layer).items():
-            variable.assign(layers[layer.name][role])
+        inner = _layers(layer) if isinstance(layer, keras.Model) else {layer.name: _variables(layer)}
+        for name, variables in inner.items():
+            if name in found:
+                raise BadModel(f"two layers are called {name!r}, so they cannot be told apart in PyTorch")
+            if variables:
+                found[name] = variables
+    return found
 
 
 def _variables(layer: keras.Layer) -> dict[str, keras.Variable]:
     """The layer's weights by role, without the states of its random generators, which are not the model's."""
     if isinstance(layer, keras.layers.Bidirectional):
-        sides = {"forward_": layer.forward_layer, "backward_": layer.backward_layer}
-        return {side + role: found for side, part in sides.items() for role, found in _variables(part).items()}
+        directions = {"forward": layer.forward_layer, "backward": layer.backward_layer}
+        return {f"{way}_{role}": v for way, half in directions.items() for role, v in _variables(half).items()}
     return {variable.name: variable for variable in layer.weights if not variable.name.startswith("seed_generator")}

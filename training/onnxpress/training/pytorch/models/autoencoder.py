@@ -6,7 +6,7 @@ from collections import OrderedDict
 
 from torch import nn
 
-from onnxpress.training.pytorch.layers import dense
+from onnxpress.training.pytorch.models.layers import dense
 
 
 def build(width: int, hidden: list[int], dropout: float) -> nn.Sequential:

@@ -1,51 +1,27 @@
-"""The CNN over windows of motion in PyTorch. Read beside the Keras one."""
+"""The 1-D CNN for windows of motion in PyTorch: valid convolutions, mean over time, dense. Read beside the Keras one.
+
+After Spahr et al., Epilepsia 2025, doi 10.1111/epi.18406.
+"""
 
 from __future__ import annotations
 
+from collections import OrderedDict
+
 from torch import Tensor, nn
 
-from onnxpress.training.pytorch.layers import batch_norm, convolution, dense
+from onnxpress.training.pytorch.models import layers
 
 
-class Cnn(nn.Module):
-    """Convolutions over time, their mean, dense layers; see families.Cnn14."""
+class Network(nn.Module):
+    """windows (batch, length, channels) float32 → logits (batch, classes) float32."""
 
-    def __init__(
-        self,
-        *,
-        channels: int,
-        filters: list[int],
-        kernel: int,
-        stride_every: int,
-        dense_units: list[int],
-        dropout: float,
-        classes: int,
-        epsilon: float,
-        momentum: float,
-    ) -> None:
+    def __init__(self, convolutions: nn.Sequential, head: nn.Sequential) -> None:
         super().__init__()
-        self.convolutions = nn.Sequential()
-        for number, count in enumerate(filters, 1):
-            stride = 2 if stride_every and number % stride_every == 0 else 1
-            self.convolutions.add_module(f"conv_{number}", convolution(channels, count, kernel, stride=stride))
-            self.convolutions.add_module(f"conv_norm_{number}", batch_norm(count, epsilon=epsilon, momentum=momentum))
-            self.convolutions.add_module(f"conv_relu_{number}", nn.ReLU())
-            channels = count
-        self.head = nn.Sequential()
-        for number, units in enumerate(dense_units, 1):
-            self.head.add_module(f"dense_{number}", dense(channels, units))
-            self.head.add_module(f"dense_norm_{number}", batch_norm(units, epsilon=epsilon, momentum=momentum))
-            self.head.add_module(f"dense_relu_{number}", nn.ReLU())
-            if number == 1:
-                self.head.add_module("dropout", nn.Dropout(dropout))
-            channels = units
-        self.head.add_module("logits", dense(channels, classes))
+        self.convolutions, self.head = convolutions, head
 
     def forward(self, windows: Tensor) -> Tensor:
-        """(batch, length, channels) float32 → logits (batch, classes)."""
-        over_time = self.convolutions(windows.transpose(1, 2))
-        result: Tensor = self.head(over_time.mean(dim=2))
-        return result
+        x = self.convolutions(windows.transpose(1, 2))
+        return self.head(x.mean(dim=2))
 
 
 def build(
@@ -60,16 +36,26 @@ def build(
     epsilon: float,
     momentum: float,
 ) -> nn.Module:
-    """A fresh network, windows (batch, length, channels) float32 → logits (batch, classes)."""
-    del length  # torch does not have to know
-    return Cnn(
-        channels=channels,
-        filters=filters,
-        kernel=kernel,
-        stride_every=stride_every,
-        dense_units=dense,
-        dropout=dropout,
-        classes=classes,
-        epsilon=epsilon,
-        momentum=momentum,
-    )
+    """A fresh network, windows (batch, length, channels) float32 → logits (batch, classes) float32.
+
+    Every `stride_every`-th convolution has stride 2 (0: none); batch norm and ReLU after each convolution and each of
+    the `dense` layers, `dropout` after the first of these. See families.Cnn14.
+    """
+    sizes = {"epsilon": epsilon, "momentum": momentum}
+    x, y = OrderedDict[str, nn.Module](), OrderedDict[str, nn.Module]()
+    inputs = channels
+    for number, units in enumerate(filters):
+        stride = 2 if stride_every and (number + 1) % stride_every == 0 else 1
+        x[f"convolution_{number}"] = layers.convolution(inputs, units, kernel, stride=stride)
+        x[f"convolution_norm_{number}"] = layers.batch_norm(units, **sizes)
+        x[f"convolution_relu_{number}"] = nn.ReLU()
+        inputs = units
+    for number, units in enumerate(dense):
+        y[f"dense_{number}"] = layers.dense(inputs, units)
+        y[f"dense_norm_{number}"] = layers.batch_norm(units, **sizes)
+        y[f"dense_relu_{number}"] = nn.ReLU()
+        if number == 0:
+            y["dropout"] = nn.Dropout(dropout)
+        inputs = units
+    y["logits"] = layers.dense(inputs, classes)
+    return Network(nn.Sequential(x), nn.Sequential(y))

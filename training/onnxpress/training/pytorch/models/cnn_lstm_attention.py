@@ -1,93 +1,74 @@
-"""The CNN-LSTM with attention in PyTorch. Read beside the Keras one."""
+"""The CNN-LSTM with attention in PyTorch, for feature vectors or characters. Read beside the Keras one."""
 
 from __future__ import annotations
 
+from collections import OrderedDict
+
+import torch
 from torch import Tensor, nn
 
-from onnxpress.training.pytorch.layers import Attention, batch_norm, bidirectional_lstm, convolution, dense, embedding
+from onnxpress.training.pytorch.models import layers
 
 
-class Sequence(nn.Module):
-    """What follows the embedding: convolutions, LSTM, attention, dense layers; see families.CnnLstmAttention."""
+class _Attention(nn.Module):
+    """(batch, time, features) → (batch, features): the mean over time, weighed by a learned score of each step.
 
-    def __init__(
-        self,
-        *,
-        channels: int,
-        convolutions: list[int],
-        kernel: int,
-        pool: int,
-        lstm: int,
-        attention: int,
-        dense_units: list[int],
-        dropout: float,
-        dense_dropouts: list[float],
-        classes: int,
-        epsilon: float,
-        momentum: float,
-    ) -> None:
+    Additive attention without a query: Bahdanau et al. 2015.
+    """
+
+    def __init__(self, features: int, units: int) -> None:
         super().__init__()
-        self.convolutions = nn.Sequential()
-        for number, filters in enumerate(convolutions):
-            self.convolutions.add_module(f"conv_{number}", convolution(channels, filters, kernel, same=True))
-            self.convolutions.add_module(f"conv_relu_{number}", nn.ReLU())
-            self.convolutions.add_module(f"conv_norm_{number}", batch_norm(filters, epsilon=epsilon, momentum=momentum))
-            self.convolutions.add_module(f"conv_dropout_{number}", nn.Dropout(dropout))
-            channels = filters
-        self.convolutions.add_module("pool", nn.MaxPool1d(pool))
-        self.lstm = bidirectional_lstm(channels, lstm)
-        self.attention = Attention(2 * lstm, attention) if attention else None
-        self.head = nn.Sequential()
-        inputs = 2 * lstm
-        for number, (units, rate) in enumerate(zip(dense_units, dense_dropouts, strict=True)):
-            self.head.add_module(f"dense_{number}", dense(inputs, units))
-            self.head.add_module(f"dense_relu_{number}", nn.ReLU())
-            self.head.add_module(f"dense_dropout_{number}", nn.Dropout(rate))
-            inputs = units
-        self.head.add_module("logits", dense(inputs, classes))
+        self.attention = layers.dense(features, units)
+        self.attention_score = layers.dense(units, 1, bias=False)
 
-    def forward(self, embedded: Tensor) -> Tensor:
-        """(batch, channels, time) → logits (batch, classes)."""
-        sequence, _ = self.lstm(self.convolutions(embedded).transpose(1, 2))
-        over_time = self.attention(sequence) if self.attention is not None else sequence.mean(dim=1)
-        result: Tensor = self.head(over_time)
-        return result
+    def forward(self, x: Tensor) -> Tensor:
+        scores = self.attention_score(torch.tanh(self.attention(x)))
+        return (torch.softmax(scores, dim=1) * x).sum(dim=1)
 
 
-class Vectors(nn.Module):
-    """Feature vectors, embedded by a dense layer whose units become a sequence of single channels."""
+class _Mean(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return x.mean(dim=1)
 
-    def __init__(self, width: int, units: int, dropout: float, epsilon: float, momentum: float, rest: Sequence) -> None:
+
+class _Trunk(nn.Module):
+    """(batch, channels, time) → logits (batch, classes)."""
+
+    def __init__(self, convolutions: nn.Module, lstm: nn.LSTM, pooled: nn.Module, head: nn.Module) -> None:
         super().__init__()
-        self.embedding = dense(width, units)
-        self.embedding_norm = batch_norm(units, epsilon=epsilon, momentum=momentum)
+        self.convolutions, self.lstm, self.pooled, self.head = convolutions, lstm, pooled, head
+
+    def forward(self, x: Tensor) -> Tensor:
+        x, _ = self.lstm(self.convolutions(x).transpose(1, 2))
+        return self.head(self.pooled(x))
+
+
+class _OfVectors(nn.Module):
+    """scaled (batch, width) float32 → logits; each embedded value is a step of one channel."""
+
+    def __init__(self, width: int, units: int, dropout: float, norm: nn.Module, trunk: nn.Module) -> None:
+        super().__init__()
+        self.embedding, self.embedding_norm = layers.dense(width, units), norm
         self.embedding_dropout = nn.Dropout(dropout)
-        self.rest = rest
+        self.trunk = trunk
 
     def forward(self, scaled: Tensor) -> Tensor:
-        """(batch, width) float32 → logits (batch, classes)."""
-        embedded = self.embedding_dropout(self.embedding_norm(self.embedding(scaled)))
-        result: Tensor = self.rest(embedded.unsqueeze(1))
-        return result
+        x = self.embedding_dropout(self.embedding_norm(self.embedding(scaled)))
+        return self.trunk(x.unsqueeze(1))
 
 
-class Characters(nn.Module):
-    """Strings as character ids, embedded."""
+class _OfCharacters(nn.Module):
+    """characters (batch, length) int64 → logits; each is a step of `units` channels."""
 
-    def __init__(
-        self, vocabulary: int, units: int, dropout: float, epsilon: float, momentum: float, rest: Sequence
-    ) -> None:
+    def __init__(self, vocabulary: int, units: int, dropout: float, norm: nn.Module, trunk: nn.Module) -> None:
         super().__init__()
-        self.embedding = embedding(vocabulary, units)
-        self.embedding_norm = batch_norm(units, epsilon=epsilon, momentum=momentum)
+        self.embedding, self.embedding_norm = layers.embedding(vocabulary, units), norm
         self.embedding_dropout = nn.Dropout(dropout)
-        self.rest = rest
+        self.trunk = trunk
 
     def forward(self, characters: Tensor) -> Tensor:
-        """(batch, length) int64 → logits (batch, classes)."""
-        embedded = self.embedding(characters).transpose(1, 2)
-        result: Tensor = self.rest(self.embedding_dropout(self.embedding_norm(embedded)))
-        return result
+        x = self.embedding(characters).transpose(1, 2)
+        return self.trunk(self.embedding_dropout(self.embedding_norm(x)))
 
 
 def build(
@@ -107,23 +88,33 @@ def build(
     epsilon: float,
     momentum: float,
 ) -> nn.Module:
-    """A fresh network: `scaled` (batch, width) float32 or `characters` (batch, length) int64 → (batch, classes)."""
-    del length  # torch does not have to know
-    rest = Sequence(
-        channels=1 if width else embedding,
-        convolutions=convolutions,
-        kernel=kernel,
-        pool=pool,
-        lstm=lstm,
-        attention=attention,
-        dense_units=dense,
-        dropout=dropout,
-        dense_dropouts=dense_dropouts,
-        classes=classes,
-        epsilon=epsilon,
-        momentum=momentum,
-    )
+    """A fresh network, scaled (batch, width) float32 or characters (batch, length) int64 → logits (batch, classes).
+
+    Characters where `width` is None: ids below `vocabulary`. `attention` 0 is the mean over time. See
+    families.CnnLstmAttention.
+    """
+    sizes = {"epsilon": epsilon, "momentum": momentum}
+    x, y = OrderedDict[str, nn.Module](), OrderedDict[str, nn.Module]()
+    inputs = 1 if width else embedding
+    for number, filters in enumerate(convolutions):
+        x[f"convolution_{number}"] = layers.convolution(inputs, filters, kernel, padding="same")
+        x[f"convolution_relu_{number}"] = nn.ReLU()
+        x[f"convolution_norm_{number}"] = layers.batch_norm(filters, **sizes)
+        x[f"convolution_dropout_{number}"] = nn.Dropout(dropout)
+        inputs = filters
+    x["pool"] = nn.MaxPool1d(pool)
+    recurrent = layers.bidirectional_lstm(inputs, lstm)
+    inputs = 2 * lstm
+    pooled = _Attention(inputs, attention) if attention else _Mean()
+    for number, (units, rate) in enumerate(zip(dense, dense_dropouts, strict=True)):
+        y[f"dense_{number}"] = layers.dense(inputs, units)
+        y[f"dense_relu_{number}"] = nn.ReLU()
+        y[f"dense_dropout_{number}"] = nn.Dropout(rate)
+        inputs = units
+    y["logits"] = layers.dense(inputs, classes)
+    trunk = _Trunk(nn.Sequential(x), recurrent, pooled, nn.Sequential(y))
+    norm = layers.batch_norm(embedding, **sizes)
     if width:
-        return Vectors(width, embedding, dropout, epsilon, momentum, rest)
+        return _OfVectors(width, embedding, dropout, norm, trunk)
     assert vocabulary is not None
-    return Characters(vocabulary, embedding, dropout, epsilon, momentum, rest)
+    return _OfCharacters(vocabulary, embedding, dropout, norm, trunk)

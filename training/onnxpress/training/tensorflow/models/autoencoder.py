@@ -5,6 +5,8 @@ from __future__ import annotations
 import keras
 from keras import layers
 
+from onnxpress.training.tensorflow.models.layers import dense
+
 
 def build(width: int, hidden: list[int], dropout: float) -> keras.Model:
     """A fresh network, scaled (batch, width) float32 → decoded (batch, width) float32 in (0, 1).
@@ -13,15 +15,10 @@ def build(width: int, hidden: list[int], dropout: float) -> keras.Model:
     """
     scaled = x = keras.Input((width,), name="scaled")
     for number, units in enumerate(hidden):
-        x = _dense(units, name=f"hidden_{number}")(x)
+        x = dense(units, name=f"hidden_{number}")(x)
         x = layers.ReLU(name=f"relu_{number}")(x)
         if number in (0, len(hidden) - 1):
             x = layers.Dropout(dropout, name=f"dropout_{number}")(x)
-    x = _dense(width, name="rebuilt")(x)
+    x = dense(width, name="rebuilt")(x)
     decoded = layers.Activation("sigmoid", name="decoded")(x)
     return keras.Model(scaled, decoded, name="autoencoder")
-
-
-def _dense(units: int, *, name: str) -> layers.Dense:
-    """Glorot uniform weights and zero biases; Keras's defaults, said because the PyTorch network must start alike."""
-    return layers.Dense(units, kernel_initializer="glorot_uniform", bias_initializer="zeros", name=name)

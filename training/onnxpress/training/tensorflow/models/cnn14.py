@@ -1,9 +1,14 @@
-"""The CNN over windows of motion in Keras. Read beside the PyTorch one."""
+"""The 1-D CNN for windows of motion in Keras: valid convolutions, mean over time, dense. Read beside the PyTorch one.
+
+After Spahr et al., Epilepsia 2025, doi 10.1111/epi.18406.
+"""
 
 from __future__ import annotations
 
 import keras
-from keras import layers
+from keras import layers as keras_layers
+
+from onnxpress.training.tensorflow.models import layers
 
 
 def build(
@@ -18,23 +23,24 @@ def build(
     epsilon: float,
     momentum: float,
 ) -> keras.Model:
-    """A fresh network, windows (batch, length, channels) float32 → logits (batch, classes). See families.Cnn14."""
+    """A fresh network, windows (batch, length, channels) float32 → logits (batch, classes) float32.
 
-    def norm(name: str) -> layers.BatchNormalization:
-        return layers.BatchNormalization(epsilon=epsilon, momentum=momentum, name=name)
-
+    Every `stride_every`-th convolution has stride 2 (0: none); batch norm and ReLU after each convolution and each of
+    the `dense` layers, `dropout` after the first of these. See families.Cnn14.
+    """
+    sizes = {"epsilon": epsilon, "momentum": momentum}
     windows = x = keras.Input((length, channels), name="windows")
-    for number, count in enumerate(filters, 1):
-        stride = 2 if stride_every and number % stride_every == 0 else 1
-        x = layers.Conv1D(count, kernel, strides=stride, padding="valid", name=f"conv_{number}")(x)
-        x = norm(f"conv_norm_{number}")(x)
-        x = layers.ReLU(name=f"conv_relu_{number}")(x)
-    x = layers.GlobalAveragePooling1D(name="mean_over_time")(x)
-    for number, units in enumerate(dense, 1):
-        x = layers.Dense(units, name=f"dense_{number}")(x)
-        x = norm(f"dense_norm_{number}")(x)
-        x = layers.ReLU(name=f"dense_relu_{number}")(x)
-        if number == 1:
-            x = layers.Dropout(dropout, name="dropout")(x)
-    logits = layers.Dense(classes, name="logits")(x)
+    for number, units in enumerate(filters):
+        stride = 2 if stride_every and (number + 1) % stride_every == 0 else 1
+        x = layers.convolution(units, kernel, stride=stride, name=f"convolution_{number}")(x)
+        x = layers.batch_norm(name=f"convolution_norm_{number}", **sizes)(x)
+        x = keras_layers.ReLU(name=f"convolution_relu_{number}")(x)
+    x = keras_layers.GlobalAveragePooling1D(name="mean")(x)
+    for number, units in enumerate(dense):
+        x = layers.dense(units, name=f"dense_{number}")(x)
+        x = layers.batch_norm(name=f"dense_norm_{number}", **sizes)(x)
+        x = keras_layers.ReLU(name=f"dense_relu_{number}")(x)
+        if number == 0:
+            x = keras_layers.Dropout(dropout, name="dropout")(x)
+    logits = layers.dense(classes, name="logits")(x)
     return keras.Model(windows, logits, name="cnn14")

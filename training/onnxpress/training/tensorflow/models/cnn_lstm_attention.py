@@ -1,9 +1,24 @@
-"""The CNN-LSTM with attention in Keras. Read beside the PyTorch one."""
+"""The CNN-LSTM with attention in Keras, for feature vectors or characters. Read beside the PyTorch one."""
 
 from __future__ import annotations
 
+from typing import Any
+
 import keras
-from keras import layers
+from keras import layers as keras_layers
+from keras import ops
+
+from onnxpress.training.tensorflow.models import layers
+
+
+def _attention(x: Any, units: int) -> Any:
+    """(batch, time, features) → (batch, features): the mean over time, weighed by a learned score of each step.
+
+    Additive attention without a query: Bahdanau et al. 2015.
+    """
+    scores = ops.tanh(layers.dense(units, name="attention")(x))
+    scores = layers.dense(1, bias=False, name="attention_score")(scores)
+    return ops.sum(ops.softmax(scores, axis=1) * x, axis=1)
 
 
 def build(
@@ -23,40 +38,34 @@ def build(
     epsilon: float,
     momentum: float,
 ) -> keras.Model:
-    """A fresh network: `scaled` (batch, width) float32 or `characters` (batch, length) int64 → logits (batch, classes).
+    """A fresh network, scaled (batch, width) float32 or characters (batch, length) int64 → logits (batch, classes).
 
-    See families.CnnLstmAttention.
+    Characters where `width` is None: ids below `vocabulary`. `attention` 0 is the mean over time. See
+    families.CnnLstmAttention.
     """
-
-    def norm(name: str) -> layers.BatchNormalization:
-        return layers.BatchNormalization(epsilon=epsilon, momentum=momentum, name=name)
-
+    sizes = {"epsilon": epsilon, "momentum": momentum}
     if width:
-        inputs = keras.Input((width,), name="scaled")
-        x = norm("embedding_norm")(layers.Dense(embedding, name="embedding")(inputs))
-        x = layers.Dropout(dropout, name="embedding_dropout")(x)
-        x = layers.Reshape((embedding, 1), name="single_channels")(x)
+        given = keras.Input((width,), name="scaled")
+        x = layers.dense(embedding, name="embedding")(given)
     else:
-        inputs = keras.Input((length,), dtype="int64", name="characters")
-        x = norm("embedding_norm")(layers.Embedding(vocabulary, embedding, name="embedding")(inputs))
-        x = layers.Dropout(dropout, name="embedding_dropout")(x)
+        assert vocabulary is not None
+        given = keras.Input((length,), dtype="int64", name="characters")
+        x = layers.embedding(vocabulary, embedding, name="embedding")(given)
+    x = layers.batch_norm(name="embedding_norm", **sizes)(x)
+    x = keras_layers.Dropout(dropout, name="embedding_dropout")(x)
+    if width:
+        x = keras_layers.Reshape((embedding, 1), name="sequence")(x)
     for number, filters in enumerate(convolutions):
-        x = layers.Conv1D(filters, kernel, padding="same", activation="relu", name=f"conv_{number}")(x)
-        x = norm(f"conv_norm_{number}")(x)
-        x = layers.Dropout(dropout, name=f"conv_dropout_{number}")(x)
-    x = layers.MaxPooling1D(pool, name="pool")(x)
-    x = layers.Bidirectional(layers.LSTM(lstm, return_sequences=True), name="lstm")(x)
-    x = _attended(x, attention) if attention else layers.GlobalAveragePooling1D(name="mean_over_time")(x)
+        x = layers.convolution(filters, kernel, padding="same", name=f"convolution_{number}")(x)
+        x = keras_layers.ReLU(name=f"convolution_relu_{number}")(x)
+        x = layers.batch_norm(name=f"convolution_norm_{number}", **sizes)(x)
+        x = keras_layers.Dropout(dropout, name=f"convolution_dropout_{number}")(x)
+    x = keras_layers.MaxPooling1D(pool, name="pool")(x)
+    x = layers.bidirectional_lstm(lstm, name="lstm")(x)
+    x = _attention(x, attention) if attention else keras_layers.GlobalAveragePooling1D(name="mean")(x)
     for number, (units, rate) in enumerate(zip(dense, dense_dropouts, strict=True)):
-        x = layers.Dense(units, activation="relu", name=f"dense_{number}")(x)
-        x = layers.Dropout(rate, name=f"dense_dropout_{number}")(x)
-    return keras.Model(inputs, layers.Dense(classes, name="logits")(x), name="cnn_lstm_attention")
-
-
-def _attended(sequence: keras.KerasTensor, units: int) -> keras.KerasTensor:
-    """Additive attention over time (Bahdanau et al. 2015): (batch, time, inputs) → (batch, inputs)."""
-    hidden = layers.Dense(units, activation="tanh", name="attention_hidden")(sequence)
-    scores = layers.Dense(1, use_bias=False, name="attention_score")(hidden)
-    shares = layers.Softmax(axis=1, name="attention_shares")(scores)
-    joined = layers.Dot(axes=1, name="attended")([shares, sequence])
-    return layers.Flatten(name="over_time")(joined)
+        x = layers.dense(units, name=f"dense_{number}")(x)
+        x = keras_layers.ReLU(name=f"dense_relu_{number}")(x)
+        x = keras_layers.Dropout(rate, name=f"dense_dropout_{number}")(x)
+    logits = layers.dense(classes, name="logits")(x)
+    return keras.Model(given, logits, name="cnn_lstm_attention")

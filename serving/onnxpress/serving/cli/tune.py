@@ -1,0 +1,121 @@
+"""The command `tune`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+_WIDTH = 13
+
+if TYPE_CHECKING:
+    from onnxpress.serving.tuning import Aim, Point, Refused
+
+
+@click.command()
+@click.argument("model", type=click.Path(path_type=Path))
+@click.option("--for", "aim", type=click.Choice(["throughput", "latency"]), default="throughput", show_default=True)
+@click.option("--provider", type=click.Choice(["cpu", "cuda"]), default="cpu", show_default=True)
+@click.option(
+    "--threads", "threads", type=click.IntRange(1), multiple=True, help="Try these only.  [default: 1, 2, 4 ...]"
+)
+@click.option("--max-batch", type=click.IntRange(1), default=64, show_default=True, help="The largest batch tried.")
+@click.option("--size", "sizes", multiple=True, metavar="NAME=SIZE", help="Size of a named dimension; else a sample's.")
+@click.option("--seconds", type=click.FloatRange(0, min_open=True), default=0.3, show_default=True, help="Per figure.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+def tune(
+    model: Path,
+    aim: Aim,
+    provider: str,
+    threads: tuple[int, ...],
+    max_batch: int,
+    sizes: tuple[str, ...],
+    seconds: float,
+    as_json: bool,
+) -> None:
+    """Measure MODEL with every number of threads, optimisation level and batch size, and keep the best.
+
+    The profile goes beside the version's folder; serve uses it wherever the machine and the runtime are the same.
+    """
+    from datetime import UTC, datetime
+
+    import msgspec
+
+    from onnxpress.core.files import write_atomically
+    from onnxpress.core.version_folder import locate_one, read_manifest
+    from onnxpress.serving import profiles, tuning
+    from onnxpress.serving.engine.threads import available_cpus
+
+    name, version, path = locate_one(model)
+    manifest = read_manifest(path.parent)
+    cpus = available_cpus()
+    # Without the proof that rows do not touch one another, the server runs no batches.
+    batches = [size for size in tuning.BATCHES if size <= max_batch] if manifest and manifest.batch_safe else [1]
+    points: list[Point] = []
+    refused: list[Refused] = []
+    tried = threads or (*(count for count in (1, 2, 4, 8, 16, 32, 64) if count < cpus), cpus)
+    measured = tuning.measure(
+        path,
+        provider=provider,
+        threads=tried,
+        levels=tuning.LEVELS,
+        batches=batches,
+        sizes=tuning.parse_sizes(sizes),
+        seconds=seconds,
+    )
+    for found in measured:
+        if isinstance(found, tuning.Refused):
+            refused.append(found)
+            click.echo(f"{found.threads} threads, {found.optimization}: refused: {found.why}", err=True)
+        else:
+            points += found
+            click.echo(f"{found[0].threads} threads, {found[0].optimization}: measured", err=True)
+    usual = manifest.session.optimization if manifest else "all"
+    chosen, alone = tuning.best(points, aim, usual)
+    profile = profiles.Profile(
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        model_sha256=profiles.digest(path, manifest),
+        onnxruntime=profiles.runtime_version(),
+        provider=provider,
+        cpus=cpus,
+        aim=aim,
+        threads=chosen.threads,
+        optimization=chosen.optimization,
+        max_batch=chosen.batch,
+        rows_per_second=chosen.rows_per_second,
+        latency_ms=1e3 * alone.seconds,
+    )
+    target = profiles.path_of(path)
+    write_atomically(target, msgspec.json.format(msgspec.json.encode(profile), indent=2) + b"\n")
+    if as_json:
+        document: dict[str, Any] = {
+            "name": name,
+            "version": version,
+            "points": points,
+            "refused": refused,
+            "best": profile,
+            "path": str(target),
+        }
+        click.echo(msgspec.json.format(msgspec.json.encode(document), indent=2))
+        return
+    _print(points, chosen)
+    click.echo(
+        f"best for {aim}: {chosen.threads} threads, {chosen.optimization}, batches up to {chosen.batch}: "
+        f"{chosen.rows_per_second:,.0f} rows/s, one row {1e3 * alone.seconds:.3g} ms\nwritten to {target}"
+    )
+
+
+def _print(points: list[Point], chosen: Point) -> None:
+    """A line for each pair of threads and level: milliseconds of a run with each batch. The chosen one has a star."""
+    batches = sorted({point.batch for point in points})
+    click.echo(f"{'threads':>7}  {'level':8}" + "".join(f"{f'batch {batch}':>{_WIDTH}}" for batch in batches))
+    pairs = list(dict.fromkeys((point.threads, point.optimization) for point in points))
+    for pair in pairs:
+        row = {point.batch: point for point in points if (point.threads, point.optimization) == pair}
+        cells = []
+        for batch in batches:
+            point = row.get(batch)
+            mark = "*" if point == chosen else ""
+            cells.append(f"{1e3 * point.seconds:.3g} ms{mark}" if point else "")
+        click.echo(f"{pair[0]:>7}  {pair[1]:8}" + "".join(f"{cell:>{_WIDTH}}" for cell in cells))

@@ -1,0 +1,169 @@
+"""The process that holds one model's session and nothing else, and how arrays come and go over its socket.
+
+Started by `onnxpress.serving.isolation`: python -P -m onnxpress.serving.model_process DESCRIPTOR JOB
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import struct
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from onnxpress.core.errors import OnnxpressError
+from onnxpress.core.manifest import SessionSettings
+from onnxpress.serving.engine.sessions import numpy_session, runtime_session
+
+Array = np.ndarray[Any, np.dtype[Any]]
+_SIZE = struct.Struct("<I")
+_PR_SET_PDEATHSIG = 1
+
+
+class Job(msgspec.Struct, frozen=True):
+    """What the process is started with."""
+
+    model: str
+    provider: str
+    settings: SessionSettings
+    threads: int | None
+    prepack: bool
+
+
+class Value(msgspec.Struct, frozen=True):
+    """An input or output as the runtime describes it."""
+
+    name: str
+    type: str
+    shape: list[int | str | None]
+
+
+class _Array(msgspec.Struct, frozen=True):
+    """An array whose bytes follow the message; strings stand in it."""
+
+    name: str
+    dtype: str
+    shape: list[int]
+    strings: list[str] | None = None
+
+
+class Message(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A question (names of outputs, inputs as arrays), its answer (outputs as arrays), or what came of loading."""
+
+    arrays: list[_Array] = []
+    names: list[str] = []
+    inputs: list[Value] = []
+    outputs: list[Value] = []
+    error: str | None = None
+
+
+def send(
+    connection: socket.socket,
+    message: Message,
+    arrays: Mapping[str, Array] | None = None,
+    deadline: float | None = None,
+) -> None:
+    """Write the message and its arrays. Raises TimeoutError past the deadline (time.monotonic), OSError."""
+    described: list[_Array] = []
+    buffers: list[memoryview] = []
+    for name, value in (arrays or {}).items():
+        if value.dtype == object:
+            described.append(_Array(name, "object", list(value.shape), value.ravel().tolist()))
+            continue
+        described.append(_Array(name, value.dtype.str, list(value.shape)))
+        if value.size:
+            buffers.append(np.asarray(value, order="C").reshape(-1).view(np.uint8).data)
+    head = msgspec.msgpack.encode(msgspec.structs.replace(message, arrays=described))
+    for part in (memoryview(_SIZE.pack(len(head)) + head), *buffers):
+        _let_wait_until(deadline, connection)
+        connection.sendall(part)
+
+
+def receive(connection: socket.socket, deadline: float | None = None) -> tuple[Message, list[Array]]:
+    """Read a message and its arrays. Raises TimeoutError past the deadline, EOFError at the end, OSError."""
+    (size,) = _SIZE.unpack(_exactly(connection, memoryview(bytearray(_SIZE.size)), deadline))
+    message = msgspec.msgpack.decode(_exactly(connection, memoryview(bytearray(size)), deadline), type=Message)
+    arrays: list[Array] = []
+    for one in message.arrays:
+        value: Array
+        if one.strings is not None:
+            value = np.empty(len(one.strings), object)
+            value[:] = one.strings
+            arrays.append(value.reshape(one.shape))
+            continue
+        value = np.empty(one.shape, one.dtype)
+        if value.size:
+            _exactly(connection, value.reshape(-1).view(np.uint8).data, deadline)
+        arrays.append(value)
+    return message, arrays
+
+
+def _exactly(connection: socket.socket, buffer: memoryview, deadline: float | None) -> memoryview:
+    """Fill the buffer."""
+    rest = buffer
+    while rest:
+        _let_wait_until(deadline, connection)
+        count = connection.recv_into(rest)
+        if not count:
+            raise EOFError
+        rest = rest[count:]
+    return buffer
+
+
+def _let_wait_until(deadline: float | None, connection: socket.socket) -> None:
+    if deadline is None:
+        return
+    left = deadline - time.monotonic()
+    if left <= 0:
+        raise TimeoutError
+    connection.settimeout(left)
+
+
+def _values(described: Sequence[Any]) -> list[Value]:
+    return [Value(one.name, one.type, list(one.shape)) for one in described]
+
+
+def _live(descriptor: int, job: Job) -> None:
+    """Load, say so, answer until the server is gone."""
+    connection = socket.socket(fileno=descriptor)
+    try:
+        raw = runtime_session(job.model, job.provider, job.settings, job.threads, job.prepack)
+    except OnnxpressError as error:
+        send(connection, Message(error=error.what))
+        return
+    session = numpy_session(raw)
+    send(connection, Message(inputs=_values(raw.get_inputs()), outputs=_values(raw.get_outputs())))
+    while True:
+        try:
+            message, arrays = receive(connection)
+        except EOFError:
+            return
+        feeds = {one.name: value for one, value in zip(message.arrays, arrays, strict=True)}
+        try:
+            answers = session.run(message.names, feeds)
+        except Exception as error:  # the runtime's exceptions share no base of their own
+            send(connection, Message(error=str(error)))
+        else:
+            send(connection, Message(), dict(zip(message.names, answers, strict=True)))
+
+
+def _end_with_the_server() -> None:
+    """A run that hangs would not notice that the other end of the socket is gone."""
+    if sys.platform == "linux":
+        import ctypes
+
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+if __name__ == "__main__":
+    _end_with_the_server()
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    with contextlib.suppress(ConnectionError):  # the server went first
+        _live(int(sys.argv[1]), msgspec.json.decode(sys.argv[2], type=Job))

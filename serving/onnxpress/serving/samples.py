@@ -1,0 +1,63 @@
+"""Inputs to run a model with when nobody asks: its golden samples, or made up from its signature."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from onnxpress.core.errors import BadData
+from onnxpress.core.tensors import FLOATS, TensorSpec
+from onnxpress.serving.engine import Engine
+from onnxpress.serving.protocol.datatypes import array_dtype
+
+Array = np.ndarray[Any, np.dtype[Any]]
+
+
+def has_rows(engine: Engine) -> bool:
+    """Whether every input and output begins with one dimension that varies and that all share."""
+    firsts = {spec.shape[0] if spec.shape else None for spec in (*engine.inputs, *engine.outputs)}
+    return len(firsts) == 1 and isinstance(next(iter(firsts)), str)
+
+
+def inputs(engine: Engine, model: Path, sizes: Mapping[str, int] | None = None) -> dict[str, Array]:
+    """A golden sample's inputs, or random floats, zeros and empty strings with `sizes` for named dimensions (else 1).
+
+    Raises CorruptVersion where the samples cannot be read.
+    """
+    from onnxpress.core import golden
+
+    path = model.parent / golden.FILE_NAME
+    if engine.manifest is not None and path.exists():
+        cases = golden.read(path)
+        if cases:
+            return cases[0].inputs
+    return {spec.name: _made_up(spec, sizes or {}) for spec in engine.inputs}
+
+
+def with_rows(feeds: Mapping[str, Array], rows: int) -> dict[str, Array]:
+    """The same inputs repeated, or cut, to so many rows. Raises BadData where there is none to repeat."""
+    if any(not len(value) for value in feeds.values()):
+        raise BadData("the golden sample has no rows")
+    return {name: np.resize(value, (rows, *value.shape[1:])) for name, value in feeds.items()}
+
+
+def warm_up(engine: Engine, model: Path, rows: Iterable[int]) -> None:
+    """Run with each number of rows once: a GPU searches for its kernels, for seconds, at the first sight of a shape.
+
+    Raises BadData where the model cannot answer.
+    """
+    feeds = inputs(engine, model)
+    for count in rows:
+        engine.run(with_rows(feeds, count))
+
+
+def _made_up(spec: TensorSpec, sizes: Mapping[str, int]) -> Array:
+    shape = [size if isinstance(size, int) else sizes.get(size, 1) for size in spec.shape]
+    if spec.dtype in FLOATS:
+        drawn: Array = np.random.default_rng(0).standard_normal(shape).astype(array_dtype(spec.dtype))
+        return drawn
+    # Zero is the one integer that every table and vocabulary has.
+    return np.full(shape, "", object) if spec.dtype == "string" else np.zeros(shape, array_dtype(spec.dtype))

@@ -1,0 +1,35 @@
+"""The reliability runs in their quick form: what they count as failed must be nothing."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+
+import pytest
+
+if sys.platform != "linux":
+    pytest.skip("the runs read /proc", allow_module_level=True)
+
+from benchmarks.reliability import runs
+
+pytestmark = pytest.mark.skipif(shutil.which("ps") is None, reason="needs ps")
+
+
+def test_reloads_fail_no_request_and_a_bad_version_never_answers() -> None:
+    found = runs.reloads(20)
+    assert (found["reloads"], found["bad_versions"]) == (18, 2)
+    assert found["failures"] == []
+    assert found["answers_of_bad_versions"] == 0
+
+
+def test_killed_workers_are_back_and_only_their_own_connections_fail() -> None:
+    found = runs.kills(3)
+    assert found["failures"] == []
+    assert found["back_max_s"] < 5 * (4 if (os.getloadavg()[0] > 4) else 1)
+
+
+def test_rolling_restarts_fail_no_request() -> None:
+    found = runs.restarts(2)
+    assert found["failures"] == []
+    assert found["answered"] > 100

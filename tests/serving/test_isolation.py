@@ -1,0 +1,216 @@
+"""A model in its own process: it answers like any other, and when it crashes or hangs only its own callers notice."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.serving.harness import WAIT, Reply, Running, ask, infer_body, running
+from tests.serving.onnx_models import affine, busy, identity, lookup, mixed, plain, publish_affine
+
+from onnxpress.core.errors import BadModel
+from onnxpress.serving import isolation
+from onnxpress.serving.isolation import Isolated, Limits
+from onnxpress.serving.keeper import Keeper
+from onnxpress.serving.repository import Repository
+from onnxpress.serving.service import Service
+
+ROW = infer_body([[1, 2, 3]])
+
+
+def wait_for(condition: Callable[[], Any], seconds: float = 15.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(0.01)
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[tuple[Running, Repository]]:
+    publish_affine(tmp_path)
+    publish_affine(tmp_path, "other")
+    plain(tmp_path, "busy", busy())
+    plain(tmp_path, "mixed", mixed())
+    plain(tmp_path, "lookup", lookup())
+    plain(tmp_path, "bf16", identity("bfloat16"))
+    repository = Repository(tmp_path, isolate=Limits(run_seconds=1.0))
+    with running(Service(repository)) as found:
+        yield found, repository
+
+
+def work(server: Running, n: int) -> Reply:
+    tensor = {"name": "n", "shape": [1], "datatype": "INT64", "data": [n]}
+    return ask(server.port, "POST", "/v2/models/busy/infer", json.dumps({"inputs": [tensor]}).encode())
+
+
+def infer(server: Running, model: str = "affine") -> Reply:
+    return ask(server.port, "POST", f"/v2/models/{model}/infer", ROW)
+
+
+def process_of(repository: Repository, model: str = "affine") -> int:
+    (served,) = repository.models[model].values()
+    assert isinstance(served.engine, Isolated)
+    assert served.engine.process_id is not None
+    return served.engine.process_id
+
+
+def test_it_answers_as_in_process_in_every_type_and_says_what_the_runtime_said(
+    server: tuple[Running, Repository], tmp_path: Path
+) -> None:
+    found, isolated = server
+    near = Repository(tmp_path)
+    near.load()
+    tensors = [
+        {"name": "a", "shape": [2, 2], "datatype": "FP32", "data": [1, 2, 3, 4]},
+        {"name": "b", "shape": [2, 2], "datatype": "FP32", "data": [1, 1, 1, 1]},
+        {"name": "s", "shape": [2], "datatype": "BYTES", "data": ["ä", ""]},
+    ]
+    answer = ask(found.port, "POST", "/v2/models/mixed/infer", json.dumps({"inputs": tensors}).encode()).json()
+    assert [one["data"] for one in answer["outputs"]] == [[2, 3, 4, 5], [1, 2, 3, 4], [1, 1, 1, 1], ["ä", ""]]
+    half = {"inputs": [{"name": "x", "shape": [1, 2], "datatype": "BF16", "data": [1.5, -2]}]}
+    answer = ask(found.port, "POST", "/v2/models/bf16/infer", json.dumps(half).encode()).json()
+    assert answer["outputs"][0]["data"] == [1.5, -2]
+    empty = {"inputs": [{"name": "x", "shape": [0, 2], "datatype": "BF16", "data": []}]}
+    answer = ask(found.port, "POST", "/v2/models/bf16/infer", json.dumps(empty).encode()).json()
+    assert answer["outputs"][0]["shape"] == [0, 2]
+    beyond = b'{"inputs":[{"name":"i","shape":[1],"datatype":"INT64","data":[99]}]}'
+    reply = ask(found.port, "POST", "/v2/models/lookup/infer", beyond)
+    assert (reply.status, "99" in reply.json()["error"]) == (400, True)
+    assert infer(found).json()["outputs"][0]["data"] == [6, 6]
+    tested = isolated.find("affine", None).engine.self_test
+    assert tested is not None
+    assert tested.cases == 1
+    near.close()
+
+
+def test_a_killed_process_is_back_and_nobody_else_notices(server: tuple[Running, Repository]) -> None:
+    found, repository = server
+    stop = threading.Event()
+    others: list[int] = []
+
+    def ask_on() -> None:
+        while not stop.is_set():
+            others.append(infer(found, "other").status)
+
+    asker = threading.Thread(target=ask_on)
+    asker.start()
+    for _ in range(3):
+        killed = process_of(repository)
+        os.kill(killed, signal.SIGKILL)
+        wait_for(lambda: repository.find("affine", None).engine.down)
+        reply = infer(found)
+        if reply.status != 200:
+            assert (reply.status, "signal 9" in reply.json()["error"]) == (503, True)
+            assert "retry-after" in reply.headers
+        wait_for(lambda: infer(found).status == 200)
+        assert process_of(repository) != killed
+    stop.set()
+    asker.join(20)
+    assert set(others) == {200}
+    metrics = ask(found.port, "GET", "/metrics").body
+    assert b'onnxpress_model_restarts_total{model="affine",version="1"} 3' in metrics
+    assert b'onnxpress_model_up{model="affine",version="1"} 1' in metrics
+
+
+def test_a_run_that_hangs_is_ended_and_others_are_answered_meanwhile(server: tuple[Running, Repository]) -> None:
+    found, _ = server
+    assert work(found, 10).status == 200
+    hung: list[Reply] = []
+    thread = threading.Thread(target=lambda: hung.append(work(found, 12_000)))
+    thread.start()
+    started = time.monotonic()
+    while thread.is_alive() and time.monotonic() - started < 10:
+        assert infer(found).status == 200
+    thread.join(20)
+    assert hung[0].status == 503
+    assert "did not answer within 1 s" in hung[0].json()["error"]
+    wait_for(lambda: work(found, 10).status == 200)
+
+
+def test_swaps_leave_no_process_behind(server: tuple[Running, Repository], tmp_path: Path) -> None:
+    found, repository = server
+    keeper = found.call(Keeper, found.server.service)
+    for number in range(1, 4):
+        old = process_of(repository)
+        publish_affine(tmp_path, offset=number)
+        asyncio.run_coroutine_threadsafe(keeper.look(), found.loop).result(WAIT)
+        assert process_of(repository) != old
+        wait_for(lambda old=old: not Path(f"/proc/{old}").exists())
+        assert infer(found).json()["outputs"][0]["data"] == [6 + number, 6 + number]
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_a_server_that_is_killed_takes_its_models_with_it(tmp_path: Path, workers: str) -> None:
+    publish_affine(tmp_path)
+    command = [str(Path(sys.executable).with_name("onnxpress")), "serve", str(tmp_path), "--isolate", "--port", "0"]
+    server = subprocess.Popen([*command, "--workers", workers], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert server.stdout is not None
+    assert server.stdout.readline().startswith(b"http")
+    below = children(server.pid)
+    models = below if workers == "1" else [model for worker in below for model in children(worker)]
+    assert len(models) == int(workers)
+    server.kill()
+    wait_for(lambda: not any(Path(f"/proc/{model}").exists() for model in models))
+    server.communicate(timeout=20)
+
+
+def children(pid: int) -> list[int]:
+    listed = subprocess.run(["ps", "-o", "pid=,args=", "--ppid", str(pid)], capture_output=True, text=True)
+    return [int(line.split()[0]) for line in listed.stdout.splitlines() if "onnxpress" in line]
+
+
+def test_a_model_that_is_down_is_not_ready(server: tuple[Running, Repository], monkeypatch: pytest.MonkeyPatch) -> None:
+    found, repository = server
+    monkeypatch.setattr(isolation, "_COMMAND", (sys.executable, "-c", "raise SystemExit(3)"))
+    assert ask(found.port, "GET", "/v2/models/affine/ready").status == 200
+    os.kill(process_of(repository), signal.SIGKILL)
+    wait_for(lambda: "exit code 3" in repository.find("affine", None).engine.down)
+    assert ask(found.port, "GET", "/v2/models/affine/ready").status == 503
+    assert ask(found.port, "GET", "/v2/models/other/ready").status == 200
+    assert "exit code 3" in infer(found).json()["error"]
+    monkeypatch.undo()
+    wait_for(lambda: infer(found).status == 200)
+
+
+@pytest.mark.parametrize(
+    ("program", "reason"),
+    [
+        ("import time; time.sleep(60)", "did not load the model within 1 s"),
+        ("import os; os.abort()", "signal 6 while loading"),
+    ],
+)
+def test_a_model_that_hangs_or_crashes_at_load_is_left_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, program: str, reason: str
+) -> None:
+    monkeypatch.setattr(isolation, "_COMMAND", (sys.executable, "-c", program))
+    with pytest.raises(BadModel, match=reason):
+        load(plain(tmp_path, "m", affine()) / "model.onnx", Limits(load_seconds=1.0))
+
+
+def test_a_file_that_is_no_model_is_refused_in_the_runtimes_words(tmp_path: Path) -> None:
+    with pytest.raises(BadModel, match="ONNX Runtime cannot load it"):
+        load(plain(tmp_path, "m", b"junk") / "model.onnx", Limits())
+
+
+def load(path: Path, limits: Limits) -> Isolated:
+    from functools import partial
+
+    return Isolated.load(path, threads=1, open_session=partial(isolation.Session, limits=limits))
+
+
+def test_its_process_ends_with_it(tmp_path: Path) -> None:
+    engine = load(plain(tmp_path, "m", affine()) / "model.onnx", Limits())
+    process = engine.process_id
+    assert Path(f"/proc/{process}").exists()
+    engine.close()
+    wait_for(lambda: not Path(f"/proc/{process}").exists())

@@ -133,7 +133,11 @@ def read(family: str) -> dict[str, dict[str, Any]]:
 
 def write_page() -> None:
     """docs/sweeps.md from all rows."""
-    (ROOT / "docs" / "sweeps.md").write_text(page.render({family: read(family) for family in PACKAGES}))
+    (ROOT / "docs" / "sweeps.md").write_text(
+        page.render(
+            {family: read(family) for family in PACKAGES}, {family: list(models(family)) for family in PACKAGES}
+        )
+    )
 
 
 if __name__ == "__main__":

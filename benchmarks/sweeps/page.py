@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 _HEAD = """# Sweeps: whole model families through `onnxpress export`
@@ -34,8 +34,8 @@ _FAMILY = {
 }
 
 
-def render(families: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> str:
-    """The page, as Markdown."""
+def render(families: Mapping[str, Mapping[str, Mapping[str, Any]]], wanted: Mapping[str, Sequence[str]]) -> str:
+    """The page, as Markdown: family → model → row, and family → the models that the sweep asks."""
     parts = [_HEAD]
     for family, rows in families.items():
         if not rows:
@@ -46,6 +46,9 @@ def render(families: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> str:
         versions = ", ".join(f"{name} {number}" for name, number in newest["versions"].items())
         parts.append(f"## {title}\n\n{about}\n\n{len(equal)} of {len(rows)} equal; {newest['date']}, {versions}.\n")
         parts.append("\n".join(_table(rows)) + "\n")
+        absent = [name for name in wanted[family] if name not in rows]
+        if absent:
+            parts.append(f"Not asked yet: {', '.join(absent)}.\n")
         others = [row for row in rows.values() if row["state"] != "equal"]
         if others:
             parts.append("### Not published\n")

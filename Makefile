@@ -13,6 +13,8 @@ FRAMEWORK ?= pytorch
 RECIPE ?= recipes/anomaly.yaml
 #: RUN          the run folder, or module:attribute, that export exports (default: the newest run)
 RUN ?= $(patsubst %/,%,$(dir $(firstword $(shell ls -t runs/*/run.json runs/*/*/run.json 2>/dev/null))))
+#: LIST         a YAML list of sources that export exports instead, see docs/exporting.md
+LIST ?=
 #: REPOSITORY   where export publishes and serve looks
 REPOSITORY ?= models
 #: MODEL        what verify checks
@@ -48,9 +50,13 @@ demo: $(ready)  ## train, export, measure, serve and ask, in both frameworks
 train: $(ready)  ## train RECIPE in FRAMEWORK; prints the run folder
 	@$(bin)/onnxpress train "$(RECIPE)" --framework "$(FRAMEWORK)" --output runs
 
-export: $(ready)  ## export RUN, measure it, publish it in REPOSITORY
+export: $(ready)  ## export RUN, or all of LIST; measure and publish in REPOSITORY
+ifneq ($(LIST),)
+	@$(bin)/onnxpress export --list "$(LIST)" --repository "$(REPOSITORY)"
+else
 	@[ -n "$(RUN)" ] || { echo "export: no finished run in runs/; make train, or name one: make export RUN=..." >&2; exit 2; }
 	@$(bin)/onnxpress export "$(RUN)" --repository "$(REPOSITORY)"
+endif
 
 verify: $(ready)  ## check the published version MODEL: its files, and its golden samples replayed
 	@$(bin)/onnxpress verify "$(MODEL)"

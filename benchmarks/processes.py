@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 
 
 def in_turn(contenders: Mapping[str, Callable[[], float]], rounds: int) -> dict[str, list[float]]:
@@ -21,12 +22,12 @@ def in_turn(contenders: Mapping[str, Callable[[], float]], rounds: int) -> dict[
     return seconds
 
 
-def process(command: Sequence[str]) -> Callable[[], float]:
-    """A contender: the wall time of one process, which must succeed."""
+def process(command: Sequence[str], *, folder: Path | None = None) -> Callable[[], float]:
+    """A contender: the wall time of one process, in `folder`, which must succeed."""
 
     def run() -> float:
         started = time.perf_counter()
-        subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        subprocess.run(command, check=True, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         return time.perf_counter() - started
 
     return run

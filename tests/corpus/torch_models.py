@@ -317,6 +317,36 @@ def bfloat16_weights():
 
 
 @exported()
+def float16_layer_inside():
+    """Its rounding is its own noise: the floor must be found in float64, past the casts."""
+    model = Forward(lambda self, x: self.narrow(x.half()).float() + x, narrow=nn.Linear(6, 6).half())
+    return given(nn.Sequential(nn.Linear(6, 6), model, nn.Linear(6, 2)), rows(6))
+
+
+@exported()
+def float16_weights_used_in_float32():
+    class Stored(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.weight = nn.Parameter(torch.randn(6, 3).half())
+
+        def forward(self, x):
+            return x @ self.weight.float()
+
+    return given(Stored(), rows(6))
+
+
+@exported()
+def normalisation_that_casts():
+    class Norm(nn.Module):
+        def forward(self, x):
+            wide = x.to(torch.float32)
+            return (wide * torch.rsqrt(wide.pow(2).mean(-1, keepdim=True) + 1e-6)).to(x.dtype)
+
+    return given(nn.Sequential(nn.Linear(6, 8), Norm(), nn.Linear(8, 2)), rows(6))
+
+
+@exported()
 def float64_module():
     return given(nn.Linear(4, 3).double(), rows(4).double())
 

@@ -8,7 +8,6 @@ import pickle
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,29 +38,38 @@ class Limits:
     memory: int | None = None
 
 
+class Request(msgspec.Struct, frozen=True, kw_only=True):
+    """What the child is to convert, and from how many bytes of weights on they are to lie beside the graph."""
+
+    origin: Origin
+    external_above: int
+
+
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     """What the child tells of a conversion that succeeded."""
 
     converter: str
     notes: list[str]
+    talk: list[str]
 
 
-def convert(network: Network, origin: Origin, limits: Limits) -> onnx.ModelProto:
+def convert(network: Network, origin: Origin, limits: Limits, folder: Path, external_above: int) -> onnx.ModelProto:
     """Have a child resolve `origin` again, take this network's weights, and convert; its notes are added to `network`.
 
-    Raises what the child's converter raised, or BadModel where the child crashed, was killed, or went over a limit.
+    The empty `folder` is where parent and child meet; large weights stay there as `external_data.FILE`. Raises what
+    the child's converter raised, or BadModel where the child crashed, was killed, or went over a limit.
     """
     import onnx
 
-    with tempfile.TemporaryDirectory(prefix="onnxpress-convert-") as name:
-        folder = Path(name)
-        (folder / REQUEST).write_bytes(msgspec.json.encode(origin))
-        network.write_state(folder / STATE)
-        _run(folder, origin.reference, limits)
-        outcome = msgspec.json.decode((folder / OUTCOME).read_bytes(), type=Outcome)
-        network.converter = outcome.converter
-        network.notes += [note for note in outcome.notes if note not in network.notes]
-        return onnx.load(str(folder / MODEL))
+    (folder / REQUEST).write_bytes(msgspec.json.encode(Request(origin=origin, external_above=external_above)))
+    network.write_state(folder / STATE)
+    _run(folder, origin.reference, limits)
+    (folder / STATE).unlink(missing_ok=True)
+    outcome = msgspec.json.decode((folder / OUTCOME).read_bytes(), type=Outcome)
+    network.converter = outcome.converter
+    network.notes += [note for note in outcome.notes if note not in network.notes]
+    network.talk += outcome.talk
+    return onnx.load(str(folder / MODEL), load_external_data=False)
 
 
 def _run(folder: Path, reference: str, limits: Limits) -> None:

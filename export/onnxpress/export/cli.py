@@ -9,7 +9,6 @@ import click
 
 if TYPE_CHECKING:
     from onnxpress.export.equivalence.report import Report
-    from onnxpress.export.source import Source
 
 _PROVIDER = click.option(
     "--provider", type=click.Choice(["cpu", "cuda"]), default="cpu", show_default=True, help="Where to run the model."
@@ -27,7 +26,14 @@ _TRUST = click.option("--trust-pickle", is_flag=True, help="Read a scikit-learn 
 
 
 @click.command()
-@click.argument("sources", nargs=-1, required=True, metavar="SOURCE...")
+@click.argument("sources", nargs=-1, metavar="SOURCE...")
+@click.option(
+    "--list",
+    "listed",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Export the sources that a YAML file lists.",
+)
 @click.option("--name", help="Name of the model; default: the run's, the file's or the attribute's.")
 @click.option(
     "--repository", type=click.Path(path_type=Path, file_okay=False), default=Path("models"), show_default=True
@@ -38,12 +44,20 @@ _TRUST = click.option("--trust-pickle", is_flag=True, help="Read a scikit-learn 
 @_TRUST
 @click.option("--against", metavar="SOURCE", help="For an .onnx file: the framework's model to compare it with.")
 @click.option(
+    "--preprocess", type=click.Path(path_type=Path), metavar="FILE", help="Steps to write around the network, as YAML."
+)
+@click.option("--opset", type=int, default=18, show_default=True, help="The ONNX opset to write, for an older runtime.")
+@click.option(
+    "--allow-operator", "allow_operators", multiple=True, metavar="DOMAIN:NAME", help="A custom operator. Repeatable."
+)
+@click.option(
     "--time-limit", type=float, default=1800.0, show_default=True, metavar="SECONDS", help="End a conversion then."
 )
 @click.option("--memory-limit", type=float, metavar="GIB", help="End a conversion then; default: 80 % of what is free.")
 @_JSON
 def export(
     sources: tuple[str, ...],
+    listed: Path | None,
     name: str | None,
     repository: Path,
     inputs: tuple[str, ...],
@@ -51,6 +65,9 @@ def export(
     provider: str,
     trust_pickle: bool,
     against: str | None,
+    preprocess: Path | None,
+    opset: int,
+    allow_operators: tuple[str, ...],
     time_limit: float,
     memory_limit: float | None,
     as_json: bool,
@@ -62,27 +79,57 @@ def export(
     .pt2, TorchScript .pt, .keras, .h5, a SavedModel folder, .onnx, a scikit-learn pickle. Prints the published folders;
     for several sources a table too, and the worst exit code.
     """
+    from onnxpress.core.tensors import parse_spec
     from onnxpress.export import several, stage
     from onnxpress.export.child import Limits
+    from onnxpress.export.source import resolve
 
+    if bool(sources) == (listed is not None):
+        raise click.UsageError("name one or more sources, or a --list of them")
     if len(sources) > 1 and name is not None:
         raise click.UsageError("--name names one model; there are several sources")
+    if listed is not None:
+        entries = several.read_list(listed)
+    else:
+        entries = [
+            several.Entry(
+                source=source,
+                name=name,
+                inputs=list(inputs),
+                samples=samples,
+                preprocess=preprocess,
+                against=against,
+                opset=opset,
+                allow_operators=list(allow_operators),
+            )
+            for source in sources
+        ]
     limits = Limits(seconds=time_limit, memory=None if memory_limit is None else int(memory_limit * 2**30))
 
-    def one(source: str) -> stage.Published:
-        resolved = _resolve(source, inputs, samples, provider, trust_pickle=trust_pickle, against=against)
-        published = stage.export(resolved, repository=repository, name=name, provider=provider, limits=limits)
+    def one(entry: several.Entry) -> stage.Published:
+        resolved = resolve(
+            entry.source,
+            inputs=[parse_spec(text) for text in entry.inputs],
+            samples=entry.samples,
+            hide_gpus=provider == "cpu",
+            trust_pickle=trust_pickle,
+            against=entry.against,
+            preprocess=entry.preprocess,
+            opset=entry.opset,
+            allowed_operators=entry.allow_operators,
+        )
+        published = stage.export(resolved, repository=repository, name=entry.name, provider=provider, limits=limits)
         click.echo(str(published.report), err=True)
         return published
 
     if len(sources) == 1:
-        published = one(sources[0])
+        published = one(entries[0])
         if as_json:
             _print_json(several.document(published))
         else:
             click.echo(str(published.folder))
         return
-    results = several.export_each(sources, one)
+    results = several.export_each(entries, one)
     if as_json:
         _print_json(results)
     else:
@@ -115,10 +162,18 @@ def verify(
 
     With --against, the whole measurement is made again between MODEL and SOURCE.
     """
+    from onnxpress.core.tensors import parse_spec
     from onnxpress.export import verification
+    from onnxpress.export.source import resolve
 
     if against is not None:
-        source = _resolve(against, inputs, samples, provider, trust_pickle=trust_pickle)
+        source = resolve(
+            against,
+            inputs=[parse_spec(text) for text in inputs],
+            samples=samples,
+            hide_gpus=provider == "cpu",
+            trust_pickle=trust_pickle,
+        )
         report: Report = verification.against_source(model, source, provider)
         if as_json:
             _print_json(report)
@@ -132,28 +187,6 @@ def verify(
         _print_json(replay)
     else:
         click.echo(str(replay))
-
-
-def _resolve(
-    source: str,
-    inputs: tuple[str, ...],
-    samples: Path | None,
-    provider: str,
-    *,
-    trust_pickle: bool,
-    against: str | None = None,
-) -> Source:
-    from onnxpress.core.tensors import parse_spec
-    from onnxpress.export.source import resolve
-
-    return resolve(
-        source,
-        inputs=[parse_spec(text) for text in inputs],
-        samples=samples,
-        hide_gpus=provider == "cpu",
-        trust_pickle=trust_pickle,
-        against=against,
-    )
 
 
 def _print_json(value: object) -> None:

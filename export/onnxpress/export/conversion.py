@@ -22,8 +22,12 @@ Array = np.ndarray[Any, np.dtype[Any]]
 Precision = Literal["float32", "float64"]
 
 OPSET = 18
-"""tf2onnx goes no further, and every runtime in use loads it."""
+"""what is written unless another is asked for: tf2onnx goes no further, and every runtime in use loads it"""
+OPSETS = range(18, 23)
+"""torch's exporter and our own steps start at 18; from 23 on an IR version is needed that few runtimes load"""
 MAX_IR_VERSION = 10
+LARGE = 1 << 30
+"""bytes of weights from which they are kept beside the graph, and handled one layer at a time where that is possible"""
 
 _SAME_ANSWER = 0.05
 """of the output's scale: more than float16 rounding explains in any network seen, less than a lost state changes"""
@@ -67,6 +71,8 @@ class Network(Answering, Protocol):
     output_names: list[str]
     notes: list[str]
     """what was put right on the way, for the report"""
+    talk: list[str]
+    """what the converter printed and logged, line by line"""
 
     def random_layer(self, feeds: dict[str, Array]) -> str:
         """The first layer whose output differs between two runs on the same input; the network itself if unknown."""
@@ -74,8 +80,11 @@ class Network(Answering, Protocol):
     def examples(self, batch: int) -> dict[str, Array] | None:
         """The author's example inputs with `batch` rows, or None if there are none."""
 
-    def convert(self) -> onnx.ModelProto:
-        """The ONNX form, with this network's input and output names. Raises BadModel with the converter's reason."""
+    def convert(self, folder: Path) -> onnx.ModelProto:
+        """The ONNX form, with this network's input and output names. Raises BadModel with the converter's reason.
+
+        Weights too large for one message may be written into `folder` as `external_data.FILE`.
+        """
 
     def write_state(self, path: Path) -> None:
         """Write the weights, if a second resolving of the same words might give others."""
@@ -85,12 +94,17 @@ class Network(Answering, Protocol):
 
 
 @contextlib.contextmanager
-def converter_talk() -> Iterator[Talk]:
-    """Collect a converter's prints, log records and warnings, to be shown when it fails."""
-    with warnings.catch_warnings(record=True) as caught, captured() as talk, _logging_to(sys.stderr):
-        warnings.simplefilter("always")
-        yield talk
-    talk.lines += [f"{warning.category.__name__}: {warning.message}" for warning in caught]
+def converter_talk(log: list[str]) -> Iterator[Talk]:
+    """Collect a converter's prints, log records and warnings: to be shown when it fails, and in `log` in any case."""
+    talk = Talk()
+    try:
+        with warnings.catch_warnings(record=True) as caught, captured() as said, _logging_to(sys.stderr):
+            warnings.simplefilter("always")
+            yield talk
+    finally:
+        talk.lines += said.lines
+        talk.lines += [f"{warning.category.__name__}: {warning.message}" for warning in caught]
+        log += talk.lines
 
 
 @contextlib.contextmanager

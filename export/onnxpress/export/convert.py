@@ -13,9 +13,10 @@ from pathlib import Path
 import msgspec
 
 from onnxpress.core.errors import BadModel, OnnxpressError
-from onnxpress.export.child import FAILURE, MODEL, OUTCOME, REQUEST, STATE, Outcome
+from onnxpress.export import external_data
+from onnxpress.export.child import FAILURE, MODEL, OUTCOME, REQUEST, STATE, Outcome, Request
 from onnxpress.export.networks import wrap
-from onnxpress.export.source import Origin, resolve_again
+from onnxpress.export.source import resolve_again
 
 
 def main(folder: Path) -> int:
@@ -26,18 +27,19 @@ def main(folder: Path) -> int:
     if hasattr(signal, "SIGUSR1"):
         faulthandler.register(signal.SIGUSR1, stderr)
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    request = msgspec.json.decode((folder / REQUEST).read_bytes(), type=Origin)
+    request = msgspec.json.decode((folder / REQUEST).read_bytes(), type=Request)
     try:
-        network = wrap(resolve_again(request))
+        network = wrap(resolve_again(request.origin))
         if (folder / STATE).exists():
             network.read_state(folder / STATE)
-        proto = network.convert()
+        proto = network.convert(folder)
+        external_data.put_beside(proto, folder, above=request.external_above)
         (folder / MODEL).write_bytes(proto.SerializeToString(deterministic=True))
     except OnnxpressError as error:
         return _fail(folder, error)
     except Exception as error:
         return _fail(folder, BadModel(f"the converter failed: {type(error).__name__}: {error}"))
-    outcome = Outcome(converter=network.converter, notes=network.notes)
+    outcome = Outcome(converter=network.converter, notes=network.notes, talk=network.talk)
     (folder / OUTCOME).write_bytes(msgspec.json.encode(outcome))
     return 0
 

@@ -13,7 +13,7 @@ import tensorflow as tf
 from onnxpress.core.errors import BadModel, NotEquivalent, UsageError
 from onnxpress.core.tensors import TensorSpec
 from onnxpress.export.conversion import Array, Precision, TruthUnavailable, refuse_other_truth
-from onnxpress.export.from_tensorflow_graph import convert
+from onnxpress.export.from_tensorflow_graph import convert, refuse_opset
 from onnxpress.export.source import Source
 
 if TYPE_CHECKING:
@@ -46,6 +46,8 @@ class KerasNetwork:
         self.framework_version = tf.__version__
         self.converter = f"tf2onnx {tf2onnx.__version__}"
         self.notes: list[str] = []
+        self.talk: list[str] = []
+        refuse_opset(source)
         self._given = source.example_inputs if source.example_inputs is not None else (source.samples or None)
         self._double: Any = None
         self._double_checked = False
@@ -170,13 +172,14 @@ class KerasNetwork:
                 return f"{layer.name} ({type(layer).__name__})"
         return f"the model {self._model.name}"
 
-    def convert(self) -> onnx.ModelProto:
+    def convert(self, folder: Path) -> onnx.ModelProto:
         """Trace the model with training=False and hand the function to tf2onnx."""
         return convert(
             lambda tensors: flatten(self._call(self._model, tensors)),
             self.inputs,
             self.output_names,
             owner=self._model,
+            log=self.talk,
         )
 
     def write_state(self, path: Path) -> None:

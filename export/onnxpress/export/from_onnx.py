@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import onnx
 
-from onnxpress.core.errors import BadData, BadModel, NotEquivalent
+from onnxpress.core.errors import BadData, BadModel, NotEquivalent, UsageError
 from onnxpress.core.manifest import SessionSettings
 from onnxpress.core.tensors import TensorSpec
 from onnxpress.export import graph
-from onnxpress.export.conversion import Array, Network, Precision, TruthUnavailable
+from onnxpress.export.conversion import OPSET, Array, Network, Precision, TruthUnavailable
 from onnxpress.export.source import Source
 from onnxpress.serving.engine import Engine
 
@@ -25,6 +25,12 @@ class OnnxNetwork:
 
     def __init__(self, source: Source) -> None:
         self._proto: onnx.ModelProto = source.network
+        if source.opset != OPSET:
+            raise UsageError(
+                "an .onnx file keeps the opset that it was made with",
+                where=source.reference,
+                hint="convert it with onnx.version_converter, or leave --opset out",
+            )
         try:
             onnx.checker.check_model(self._proto)
         except onnx.checker.ValidationError as error:
@@ -33,12 +39,14 @@ class OnnxNetwork:
         self.framework_version = producer or "unknown producer"
         self.converter = "none (the file as it came)"
         self.notes: list[str] = []
+        self.talk: list[str] = []
         initializers = {value.name for value in self._proto.graph.initializer}
         declared = [value for value in self._proto.graph.input if value.name not in initializers]
         self.inputs = source.network_inputs or _specs(declared)
         self.output_names = [value.name for value in self._proto.graph.output]
         self._samples = source.samples
         self._refuse_fixed(source)
+        graph.refuse_unservable(self._proto, source.allowed_operators)
         content = self._proto.SerializeToString(deterministic=True)
         self._engine = Engine.load(content, settings=SessionSettings(optimization="none"), self_test=False)
 
@@ -69,7 +77,7 @@ class OnnxNetwork:
         """A file holds none."""
         return None
 
-    def convert(self) -> onnx.ModelProto:
+    def convert(self, folder: Path) -> onnx.ModelProto:
         """The same graph; initializers that double as inputs are inputs no more, as callers do not send weights."""
         proto = onnx.ModelProto()
         proto.CopyFrom(self._proto)
@@ -93,7 +101,7 @@ class ComparedNetwork:
     def __init__(self, file: OnnxNetwork, framework: Network) -> None:
         self._file, self._framework = file, framework
         self.framework_version, self.converter = framework.framework_version, file.converter
-        self.notes = framework.notes
+        self.notes, self.talk = framework.notes, framework.talk
         self.inputs, self.output_names = file.inputs, file.output_names
         self._names = _pair("inputs", [s.name for s in file.inputs], [s.name for s in framework.inputs])
         self._answers = _pair("outputs", file.output_names, framework.output_names)
@@ -112,9 +120,9 @@ class ComparedNetwork:
         given = self._framework.examples(batch)
         return None if given is None else {name: given[other] for name, other in self._names.items()}
 
-    def convert(self) -> onnx.ModelProto:
+    def convert(self, folder: Path) -> onnx.ModelProto:
         """The file."""
-        return self._file.convert()
+        return self._file.convert(folder)
 
     def write_state(self, path: Path) -> None:
         """Nothing: the file is what is converted."""

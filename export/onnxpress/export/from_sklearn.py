@@ -17,7 +17,7 @@ from sklearn.compose import ColumnTransformer
 from onnxpress.core.errors import BadModel, UsageError
 from onnxpress.core.optional import require
 from onnxpress.core.tensors import Domain, TensorSpec
-from onnxpress.export.conversion import OPSET, Array, Precision, TruthUnavailable, converter_talk
+from onnxpress.export.conversion import Array, Precision, TruthUnavailable, converter_talk
 from onnxpress.export.graph import drop_unused, rename_values
 from onnxpress.export.source import Source
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     import onnx
 
 # skl2onnx writes IsolationForest for the older form of the tree operators only.
-_TARGET = {"": OPSET, "ai.onnx.ml": 3}
+_TREES = {"ai.onnx.ml": 3}
 
 
 class SklearnNetwork:
@@ -38,6 +38,8 @@ class SklearnNetwork:
         self.framework_version = sklearn.__version__
         self.converter = f"skl2onnx {skl2onnx.__version__}"
         self.notes: list[str] = []
+        self.talk: list[str] = []
+        self._opset = source.opset
         _refuse_known_wrong(self._estimator, source.reference)
         self._columns = self._column_names()
         self._examples = self._named_examples(source)
@@ -147,7 +149,7 @@ class SklearnNetwork:
         rows = np.resize(np.arange(len(next(iter(self._examples.values())))), batch)
         return {name: array[rows] for name, array in self._examples.items()}
 
-    def convert(self) -> onnx.ModelProto:
+    def convert(self, folder: Path) -> onnx.ModelProto:
         """With skl2onnx: no ZipMap, float32 and string inputs."""
         import skl2onnx
         from skl2onnx.common.data_types import FloatTensorType, Int64TensorType, StringTensorType
@@ -155,10 +157,10 @@ class SklearnNetwork:
         kinds = {"string": StringTensorType, "int64": Int64TensorType}
         types = [(spec.name, kinds.get(spec.dtype, FloatTensorType)([None, *spec.shape[1:]])) for spec in self.inputs]
         options = {id(self._estimator): {"zipmap": False}} if "probabilities" in self.output_names else None
-        with converter_talk() as talk, _plain_attributes():
+        with converter_talk(self.talk) as talk, _plain_attributes():
             try:
                 proto = skl2onnx.convert_sklearn(
-                    self._estimator, initial_types=types, target_opset=_TARGET, options=options
+                    self._estimator, initial_types=types, target_opset={"": self._opset, **_TREES}, options=options
                 )
             except Exception as error:
                 first = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)

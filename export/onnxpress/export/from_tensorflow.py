@@ -13,7 +13,7 @@ from onnxpress.core.errors import BadModel, NotEquivalent, UsageError
 from onnxpress.core.tensors import TensorSpec
 from onnxpress.export.conversion import Array, Precision, TruthUnavailable
 from onnxpress.export.from_keras import blank, flatten, spec_of, tensor
-from onnxpress.export.from_tensorflow_graph import convert
+from onnxpress.export.from_tensorflow_graph import convert, refuse_opset
 from onnxpress.export.source import Source
 
 if TYPE_CHECKING:
@@ -31,6 +31,8 @@ class FunctionNetwork:
         self.framework_version = tf.__version__
         self.converter = f"tf2onnx {tf2onnx.__version__}"
         self.notes: list[str] = []
+        self.talk: list[str] = []
+        refuse_opset(source)
         self._source = source.network  # keeps a SavedModel's variables alive
         self._function, declared = _signature(source)
         self._given = source.example_inputs
@@ -87,9 +89,9 @@ class FunctionNetwork:
         arrays = {name: np.asarray(value) for name, value in given.items()}
         return {name: np.resize(array, (batch, *array.shape[1:])) for name, array in arrays.items()}
 
-    def convert(self) -> onnx.ModelProto:
+    def convert(self, folder: Path) -> onnx.ModelProto:
         """With tf2onnx."""
-        return convert(self._call, self.inputs, self.output_names, owner=self._source)
+        return convert(self._call, self.inputs, self.output_names, owner=self._source, log=self.talk)
 
     def write_state(self, path: Path) -> None:
         """Nothing: a SavedModel holds its variables; a tf.function's are not reachable from it."""

@@ -9,18 +9,34 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import tensorflow as tf
 
-from onnxpress.core.errors import BadModel
+from onnxpress.core.errors import BadModel, UsageError
 from onnxpress.core.tensors import TensorSpec
 from onnxpress.export.conversion import OPSET, converter_talk
 from onnxpress.export.from_tensorflow_operators import register
 from onnxpress.export.graph import rename_values
+from onnxpress.export.source import Source
 
 if TYPE_CHECKING:
     import onnx
 
 
+def refuse_opset(source: Source) -> None:
+    """Raise UsageError where the source asks for an opset that tf2onnx does not write."""
+    if source.opset != OPSET:
+        raise UsageError(
+            f"tf2onnx writes opset {OPSET} at most; {source.opset} was asked for",
+            where=source.reference,
+            hint="leave --opset out",
+        )
+
+
 def convert(
-    call: Callable[[list[Any]], dict[str, Any]], inputs: Sequence[TensorSpec], outputs: list[str], *, owner: Any
+    call: Callable[[list[Any]], dict[str, Any]],
+    inputs: Sequence[TensorSpec],
+    outputs: list[str],
+    *,
+    owner: Any,
+    log: list[str],
 ) -> onnx.ModelProto:
     """Trace `call` (tensors in the order of `inputs` → name → tensor), every named dimension unknown; convert it.
 
@@ -43,7 +59,7 @@ def convert(
 
     register()
     function = tf.function(forward, input_signature=signature, autograph=False)
-    with converter_talk() as talk:
+    with converter_talk(log) as talk:
         try:
             with _inner_functions_inlined():
                 traced = function.get_concrete_function()

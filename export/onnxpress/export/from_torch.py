@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import inspect
 import tempfile
@@ -14,9 +15,10 @@ import torch
 
 from onnxpress.core.errors import BadModel, UsageError
 from onnxpress.core.tensors import TensorSpec
-from onnxpress.export.conversion import Array, Precision, TruthUnavailable, refuse_other_truth
-from onnxpress.export.from_torch_exporters import export_dynamo, export_torchscript
+from onnxpress.export.conversion import LARGE, Array, Precision, TruthUnavailable, refuse_other_truth
+from onnxpress.export.from_torch_exporters import TORCHSCRIPT_OPSET, export_dynamo, export_torchscript
 from onnxpress.export.from_torch_structure import Flat, Leaf, flatten, put_together, take_apart, tensors_of
+from onnxpress.export.from_torch_truth import StaysWide, widened
 from onnxpress.export.source import Source
 
 if TYPE_CHECKING:
@@ -42,6 +44,8 @@ class TorchNetwork:
         self.framework_version = str(torch.__version__)
         self.converter = f"torch.onnx dynamo {torch.__version__}"
         self.notes: list[str] = []
+        self.talk: list[str] = []
+        self._opset = source.opset
         self._module = self._copy(source)
         self._double: torch.nn.Module | None = None
         self._double_checked = False
@@ -55,9 +59,11 @@ class TorchNetwork:
 
     def _copy(self, source: Source) -> Any:
         original: torch.nn.Module = getattr(source.network, "_orig_mod", source.network)  # torch.compile's wrapper
+        self._large = sum(value.nbytes for value in original.parameters()) > LARGE
         training = [name or type(original).__name__ for name, module in original.named_modules() if module.training]
         try:
-            module = copy.deepcopy(original).eval().cpu()
+            # A large module that was built from its name, for this export, is nobody else's: no second one in memory.
+            module = (original if self._large and source.origin else copy.deepcopy(original)).eval().cpu()
         except Exception as error:
             raise BadModel(
                 f"the module cannot be copied: {error}",
@@ -174,7 +180,11 @@ class TorchNetwork:
             tensors = [tensor.double() if tensor.is_floating_point() else tensor for tensor in tensors]
         args, kwargs = put_together(self._structure, tensors)
         try:
-            with torch.no_grad():
+            with torch.no_grad(), contextlib.ExitStack() as precisely:
+                if precision == "float64":
+                    precisely.enter_context(StaysWide())
+                    if self._large:
+                        precisely.enter_context(widened(module))
                 flat = flatten(module(*args, **kwargs))
         except BadModel:
             raise
@@ -201,6 +211,8 @@ class TorchNetwork:
         return found
 
     def _in_double(self) -> torch.nn.Module:
+        if self._large:
+            return self._module  # widened layer by layer while it runs
         if self._double is None:
             try:
                 self._double = copy.deepcopy(self._module).double()
@@ -229,7 +241,7 @@ class TorchNetwork:
                 return f"{name} ({type(self._module.get_submodule(name)).__name__})"
         return f"the forward method of {type(self._module).__name__}"
 
-    def convert(self) -> onnx.ModelProto:
+    def convert(self, folder: Path) -> onnx.ModelProto:
         """With torch.export; where that cannot and nothing would be fixed by tracing, with the TorchScript exporter."""
         tensors = self._tensors(self._trace_feeds())
         specs = {spec.name: spec for spec in self.inputs}
@@ -237,11 +249,27 @@ class TorchNetwork:
         try:
             if isinstance(self._module, torch.jit.ScriptModule):
                 raise BadModel("TorchScript is a legacy format that torch.export does not take")
-            return export_dynamo(self._flat(), tensors, inputs, self.output_names)
+            return export_dynamo(
+                self._flat(),
+                tensors,
+                inputs,
+                self.output_names,
+                opset=self._opset,
+                log=self.talk,
+                beside=folder if self._large else None,
+            )
         except BadModel as refusal:
             try:
-                with tempfile.TemporaryDirectory() as folder:
-                    proto = export_torchscript(self._flat(), tensors, inputs, self.output_names, Path(folder))
+                with tempfile.TemporaryDirectory() as own:
+                    proto = export_torchscript(
+                        self._flat(),
+                        tensors,
+                        inputs,
+                        self.output_names,
+                        opset=min(self._opset, TORCHSCRIPT_OPSET),
+                        log=self.talk,
+                        folder=Path(own),
+                    )
             except BadModel as second:
                 raise BadModel(refusal.what, hint=second.what) from refusal
             self.converter = f"torch.onnx TorchScript {torch.__version__}"
@@ -249,18 +277,20 @@ class TorchNetwork:
             return proto
 
     def _flat(self) -> Any:
-        # A copy: the exporters swap parameters for fake tensors while they trace, and a failure leaves them in.
+        # A copy: the exporters swap parameters for fake tensors while they trace, and a failure leaves them in. Of the
+        # structure only: the tensors themselves are read.
         if isinstance(self._module, torch.jit.ScriptModule):
             return copy.deepcopy(self._module)  # a script module inside a traced one is not found by the tracer
-        return Flat(copy.deepcopy(self._module), self._structure, self.output_names).eval()
+        shared = {id(value): value for value in self._state().values()}
+        return Flat(copy.deepcopy(self._module, shared), self._structure, self.output_names).eval()
 
     def write_state(self, path: Path) -> None:
         """Parameters and buffers, also those that a state dict leaves out."""
-        torch.save(self._state(), path)
+        torch.save({name: value.detach() for name, value in self._state().items()}, path)
 
     def read_state(self, path: Path) -> None:
         """Take the values of `write_state`. Raises BadModel where the module has other parameters or shapes."""
-        given, own = torch.load(path, weights_only=True), self._state()
+        given, own = torch.load(path, weights_only=True, mmap=True), self._state()
         other = [name for name in {*given, *own} if name not in own or name not in given]
         other += [name for name in given.keys() & own.keys() if given[name].shape != own[name].shape]
         if other:
@@ -273,8 +303,7 @@ class TorchNetwork:
                 value.copy_(given[name])
 
     def _state(self) -> dict[str, torch.Tensor]:
-        parameters = {name: value.detach() for name, value in self._module.named_parameters()}
-        return parameters | dict(self._module.named_buffers())
+        return dict(self._module.named_parameters()) | dict(self._module.named_buffers())
 
 
 def _argument_names(module: torch.nn.Module) -> list[str]:

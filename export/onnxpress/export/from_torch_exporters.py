@@ -12,12 +12,16 @@ import torch
 
 from onnxpress.core.errors import BadModel, NotEquivalent
 from onnxpress.core.tensors import TensorSpec
-from onnxpress.export.conversion import OPSET, converter_talk
+from onnxpress.core.version_folder import MODEL_FILE
+from onnxpress.export.conversion import converter_talk
+from onnxpress.export.from_torch_attention import SpelledOut
 from onnxpress.export.graph import rename_values
 
 if TYPE_CHECKING:
     import onnx
 
+TORCHSCRIPT_OPSET = 20
+"""as far as the older exporter goes"""
 _SCOPES = "pkg.torch.onnx.name_scopes"
 _WRAPPER = "module."
 _BAKES = (
@@ -31,24 +35,32 @@ _CHECKS_SIZES_ONLY = str(Path("nn", "modules", "rnn.py"))
 
 
 def export_dynamo(
-    flat: Any, tensors: Sequence[Any], inputs: Sequence[TensorSpec], outputs: list[str]
+    flat: Any,
+    tensors: Sequence[Any],
+    inputs: Sequence[TensorSpec],
+    outputs: list[str],
+    *,
+    opset: int,
+    log: list[str],
+    beside: Path | None = None,
 ) -> onnx.ModelProto:
     """torch.onnx.export(dynamo=True) of a `Flat` module, or of an ExportedProgram, with every named dimension dynamic.
 
-    Raises NotEquivalent where a dimension is fixed in forward, BadModel with torch's reason otherwise.
+    With `beside` the weights are written into that folder and only referred to. Raises NotEquivalent where a dimension
+    is fixed in forward, BadModel with torch's reason otherwise.
     """
     program = isinstance(flat, torch.export.ExportedProgram)
     dynamic = tuple(
         {axis: torch.export.Dim.DYNAMIC for axis, size in enumerate(spec.shape) if isinstance(size, str)}
         for spec in inputs
     )
-    with converter_talk() as talk:
+    with converter_talk(log) as talk, SpelledOut():
         try:
             exported = torch.onnx.export(
                 flat,
                 () if program else tuple(tensors),
                 dynamo=True,
-                opset_version=OPSET,
+                opset_version=opset,
                 dynamic_shapes=None if program else {"tensors": dynamic},
                 input_names=[spec.name for spec in inputs],
                 output_names=outputs,
@@ -59,12 +71,26 @@ def export_dynamo(
             raise _explain(error, inputs) from error
     if exported is None:
         raise BadModel("torch.onnx.export returned nothing", hint=talk.tail() or None)
-    proto: onnx.ModelProto = exported.model_proto
+    proto: onnx.ModelProto
+    if beside is None:
+        proto = exported.model_proto
+    else:
+        import onnx
+
+        exported.save(beside / MODEL_FILE, external_data=True)
+        proto = onnx.load(str(beside / MODEL_FILE), load_external_data=False)
     return proto if program else _unwrapped(proto)
 
 
 def export_torchscript(
-    flat: Any, tensors: Sequence[Any], inputs: Sequence[TensorSpec], outputs: list[str], folder: Path
+    flat: Any,
+    tensors: Sequence[Any],
+    inputs: Sequence[TensorSpec],
+    outputs: list[str],
+    *,
+    opset: int,
+    log: list[str],
+    folder: Path,
 ) -> onnx.ModelProto:
     """torch.onnx.export(dynamo=False). Raises BadModel where tracing took a value of the example as a constant.
 
@@ -76,7 +102,7 @@ def export_torchscript(
     path = folder / "torchscript.onnx"
     axes = {spec.name: {a: size for a, size in enumerate(spec.shape) if isinstance(size, str)} for spec in inputs}
     own = str(Path(torch.__file__).parent / _CHECKS_SIZES_ONLY)
-    with converter_talk(), warnings.catch_warnings(record=True) as caught:
+    with converter_talk(log), warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         try:
             torch.onnx.export(
@@ -84,7 +110,7 @@ def export_torchscript(
                 tuple(tensors),
                 str(path),
                 dynamo=False,
-                opset_version=OPSET,
+                opset_version=opset,
                 dynamic_axes=axes,
                 input_names=[spec.name for spec in inputs],
                 output_names=outputs,

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import copy
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 
 from onnxpress.core.errors import BadModel, NotEquivalent
-from onnxpress.export.conversion import TruthUnavailable
+from onnxpress.export.conversion import LARGE, TruthUnavailable
 from onnxpress.export.from_torch import TorchNetwork
 from onnxpress.export.from_torch_exporters import export_dynamo
 from onnxpress.export.source import Source
@@ -33,6 +34,7 @@ class ProgramNetwork(TorchNetwork):
         super().__init__(source)
 
     def _copy(self, source: Source) -> Any:
+        self._large = sum(value.nbytes for value in source.network.state_dict.values()) > LARGE
         return copy.deepcopy(source.network).module()
 
     def _called_with(self, given: Any, source: Source) -> tuple[list[Any], dict[str, Any]]:
@@ -73,6 +75,14 @@ class ProgramNetwork(TorchNetwork):
         # The graph holds dtypes as constants (casts, full, arange), so that a float64 run is not the same program.
         raise TruthUnavailable("an exported program has its dtypes fixed")
 
-    def convert(self) -> onnx.ModelProto:
+    def convert(self, folder: Path) -> onnx.ModelProto:
         """torch.onnx.export of the program as it is."""
-        return export_dynamo(self._program, (), self._in_order(), self.output_names)
+        return export_dynamo(
+            self._program,
+            (),
+            self._in_order(),
+            self.output_names,
+            opset=self._opset,
+            log=self.talk,
+            beside=folder if self._large else None,
+        )

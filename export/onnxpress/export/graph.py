@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from onnxpress.core.errors import BadModel, NotEquivalent
@@ -14,6 +14,19 @@ if TYPE_CHECKING:
     import onnx
 
 _RANDOM = {"Bernoulli", "Multinomial", "RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike"}
+_STANDARD = {"", "ai.onnx", "ai.onnx.ml", "com.microsoft"}
+"""the domains of ONNX itself and of every build of ONNX Runtime"""
+_SOURCES = {
+    "ai.onnx.contrib": "the package onnxruntime-extensions",
+    "ai.onnx.training": "ONNX Runtime's training builds",
+    "ai.onnx.preview.training": "ONNX Runtime's training builds",
+    "com.microsoft.": "ONNX Runtime's own optimiser: such a file fits one kind of machine only",
+    "org.pytorch.": "a torch operation that has no ONNX form",
+    "pkg.onnxscript.": "onnxscript, as a function whose body is missing",
+    "ai.onnx.converters.tensorflow": "tf2onnx, for an operation of TensorFlow's that it has no form for",
+    "trt.plugins": "TensorRT",
+    "mmdeploy": "mmdeploy",
+}
 _LAYER = "onnxpress.layer"
 _SCOPES = "pkg.torch.onnx.name_scopes"
 
@@ -65,8 +78,11 @@ def _used(graph: onnx.GraphProto) -> set[str]:
     return {name for node in nodes(graph) for name in node.input} | {value.name for value in graph.output}
 
 
-def refuse_unservable(proto: onnx.ModelProto) -> None:
-    """Raise where the graph is random, in training mode, or uses operators that stock ONNX Runtime lacks."""
+def refuse_unservable(proto: onnx.ModelProto, allowed: Collection[str] = ()) -> None:
+    """Raise where the graph is random, in training mode, or uses custom operators.
+
+    `allowed` names custom operators that may be used, as `domain:Name`; the runtime must know them.
+    """
     for node in nodes(proto.graph):
         label = f"{node.op_type} node {node.name or node.output[0]!r}"
         if node.op_type in _RANDOM:
@@ -74,15 +90,28 @@ def refuse_unservable(proto: onnx.ModelProto) -> None:
         training = any(attribute.name == "training_mode" and attribute.i for attribute in node.attribute)
         if training:
             raise NotEquivalent(f"the graph is in training mode: {label}", hint="export in eval mode, training=False")
-    standard = {"", "ai.onnx", "ai.onnx.ml", "com.microsoft"}
     local = {(function.domain, function.name) for function in proto.functions}
+    bodies = [node for function in proto.functions for node in function.node]
     foreign: dict[str, set[str]] = {}
-    for node in nodes(proto.graph):
-        if node.domain not in standard and (node.domain, node.op_type) not in local:
-            foreign.setdefault(f"{node.domain}::{node.op_type}", set()).add(_layer_of(node) or node.name)
+    for node in (*nodes(proto.graph), *bodies):
+        name = f"{node.domain}:{node.op_type}"
+        if node.domain not in _STANDARD and (node.domain, node.op_type) not in local and name not in allowed:
+            foreign.setdefault(name, set()).add(_layer_of(node) or node.name or node.output[0])
     if foreign:
-        listed = "; ".join(f"{name} (in {', '.join(sorted(found)[:3])})" for name, found in sorted(foreign.items()))
-        raise BadModel(f"the graph needs custom operators: {listed}", hint="express them in standard operators")
+        listed = "; ".join(
+            f"{name} (in {', '.join(sorted(found)[:3])}{_origin(name)})" for name, found in sorted(foreign.items())
+        )
+        raise BadModel(
+            f"the graph needs custom operators: {listed}",
+            hint="express them in standard operators; or, where the runtime that serves it knows them, allow them by "
+            + " ".join(f"--allow-operator {name}" for name in sorted(foreign)),
+        )
+
+
+def _origin(operator: str) -> str:
+    """Where the operators of a known foreign domain come from."""
+    domain = operator.rpartition(":")[0]
+    return next((f"; from {source}" for start, source in _SOURCES.items() if domain.startswith(start)), "")
 
 
 def fixed_dimensions(proto: onnx.ModelProto, inputs: list[TensorSpec]) -> list[str]:
@@ -167,15 +196,16 @@ def infer_outputs(
     names: list[str],
     inputs: list[TensorSpec],
     observe: Callable[[dict[str, int]], dict[str, tuple[str, tuple[int, ...]]]],
+    usual: Mapping[str, int],
 ) -> list[TensorSpec]:
     """The outputs' dtypes and dimensions, told by running at several sizes rather than by the converter's word.
 
-    `observe` maps sizes of the named dimensions to each output's (dtype, shape). An axis that follows one named
+    `observe` maps sizes of the named dimensions to each output's (dtype, shape); `usual` holds the sizes seen in the
+    author's examples, near which every model answers. An axis that follows one named
     dimension takes its name; one that varies otherwise is called `<output>_<axis>`.
     """
     dimension_names = sorted({name for spec in inputs for name in spec.named_dimensions})
-    # Sizes that differ from one another in every run, so that an axis can follow only one of them.
-    sizes = [{name: 2 + step + 3 * place for place, name in enumerate(dimension_names)} for step in (0, 1, 5)]
+    sizes = [_sizes(dimension_names, usual, run) for run in range(3)]
     seen = [observe(size) for size in sizes]
     specs = []
     for name in names:
@@ -190,3 +220,17 @@ def infer_outputs(
                 shape.append(observed[0] if len(set(observed)) == 1 else f"{name}_{axis}")
         specs.append(TensorSpec(name=name, dtype=dtype, shape=tuple(shape)))
     return specs
+
+
+def _sizes(names: list[str], usual: Mapping[str, int], run: int) -> dict[str, int]:
+    """Sizes that differ from one another in every run, so that an axis can follow only one of them."""
+    sizes: dict[str, int] = {}
+    for place, name in enumerate(names):
+        if name in usual:
+            size = (usual[name], usual[name] + 1, 2 * usual[name] + 1)[run]
+        else:
+            size = 2 + 3 * place + (0, 1, 5)[run]
+        while size in sizes.values():
+            size += 1
+        sizes[name] = size
+    return sizes

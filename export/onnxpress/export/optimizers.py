@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -34,7 +35,7 @@ NAMES = (
 )  # fmt: skip
 
 
-def guilty(content: bytes, cases: Sequence[Case], provider: str, measured: Measurement) -> list[str]:
+def guilty(content: bytes | Path, cases: Sequence[Case], provider: str, measured: Measurement) -> list[str]:
     """The fewest optimisers without which the served rung agrees with the unoptimised one; empty if none helps."""
     worst = max(measured.report.cases, key=lambda figure: max(figure.multiples.values(), default=0.0)).name
     feeds = next(case.feeds for case in cases if case.name == worst)
@@ -64,7 +65,7 @@ def guilty(content: bytes, cases: Sequence[Case], provider: str, measured: Measu
 
 
 def _answer(
-    content: bytes, provider: str, settings: SessionSettings, feeds: dict[str, Array]
+    content: bytes | Path, provider: str, settings: SessionSettings, feeds: dict[str, Array]
 ) -> dict[str, Array] | None:
     try:
         return Engine.load(content, provider=provider, settings=settings, self_test=False).run(feeds)

@@ -1,16 +1,54 @@
-"""Several sources in one call: each on its own, then a table and the worst exit code."""
+"""Several sources in one call, or in a list: each on its own, then a table and the worst exit code."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from onnxpress.core.errors import OnnxpressError
+from onnxpress.core.errors import OnnxpressError, UsageError
+from onnxpress.export import documents
+from onnxpress.export.conversion import OPSET
 from onnxpress.export.equivalence.report import Report, multiple
 from onnxpress.export.stage import Published
+
+
+class Entry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One source and how it is exported, as the command's options say. Files are taken from the list's folder."""
+
+    source: str
+    name: str | None = None
+    inputs: list[str] = []
+    samples: Path | None = None
+    preprocess: Path | None = None
+    against: str | None = None
+    opset: int = OPSET
+    allow_operators: list[str] = []
+
+
+def read_list(path: Path) -> list[Entry]:
+    """A YAML or JSON list of entries, or of sources alone. Raises UsageError with the place of what is wrong."""
+    document = documents.read(path)
+    if isinstance(document, list):
+        document = [{"source": item} if isinstance(item, str) else item for item in document]
+    try:
+        entries = msgspec.convert(document, list[Entry], dec_hook=lambda kind, value: kind(value))
+    except msgspec.ValidationError as error:
+        raise UsageError(f"it is no list of sources: {error}", where=str(path)) from None
+    if not entries:
+        raise UsageError("the list is empty", where=str(path))
+    folder = path.parent
+    return [
+        msgspec.structs.replace(
+            entry,
+            samples=entry.samples and folder / entry.samples,
+            preprocess=entry.preprocess and folder / entry.preprocess,
+        )
+        for entry in entries
+    ]
 
 
 class Result(msgspec.Struct, frozen=True, kw_only=True):
@@ -23,13 +61,14 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     error: str | None = None
 
 
-def export_each(sources: Sequence[str], export: Callable[[str], Published]) -> list[Result]:
+def export_each(entries: Sequence[Entry], export: Callable[[Entry], Published]) -> list[Result]:
     """Export one after the other; a failure is told on stderr and harms no other source."""
     results = []
-    for number, source in enumerate(sources, 1):
-        print(f"[{number}/{len(sources)}] {source}", file=sys.stderr, flush=True)
+    for number, entry in enumerate(entries, 1):
+        source = entry.source
+        print(f"[{number}/{len(entries)}] {source}", file=sys.stderr, flush=True)
         try:
-            published = export(source)
+            published = export(entry)
         except OnnxpressError as error:
             results.append(Result(source=source, exit_code=error.exit_code, error=str(error)))
         except Exception as error:  # the user's own code can raise anything; the other sources are still wanted

@@ -18,7 +18,8 @@ from onnxpress.core import run as runs
 from onnxpress.core.errors import BadData, BadModel, UsageError
 from onnxpress.core.processing import Processing
 from onnxpress.core.tensors import TensorSpec
-from onnxpress.export import model_files
+from onnxpress.export import model_files, preprocessing
+from onnxpress.export.conversion import OPSET, OPSETS
 
 Array = np.ndarray[Any, np.dtype[Any]]
 Framework = Literal["pytorch", "tensorflow", "sklearn", "onnx"]
@@ -35,6 +36,9 @@ class Origin(msgspec.Struct, frozen=True, kw_only=True):
     hide_gpus: bool = True
     trust_pickle: bool = False
     against: str | None = None
+    preprocess: str | None = None
+    opset: int = OPSET
+    allowed_operators: list[str] = []
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,6 +64,11 @@ class Source:
     thresholds: dict[str, float] = field(default_factory=dict)
     parameters: int | None = None
     seed: int | None = None
+    opset: int = OPSET
+    allowed_operators: list[str] = field(default_factory=list)
+    """custom operators that the graph may use, as `domain:Name`"""
+    answers: list[str] | None = None
+    """which tensors of the pipeline are answered, where `processing` came without its outputs' specifications"""
     against: Source | None = None
     """for an .onnx file: the framework's model that it is said to come from"""
     origin: Origin | None = None
@@ -75,6 +84,9 @@ def resolve_again(origin: Origin) -> Source:
         hide_gpus=origin.hide_gpus,
         trust_pickle=origin.trust_pickle,
         against=origin.against,
+        preprocess=Path(origin.preprocess) if origin.preprocess else None,
+        opset=origin.opset,
+        allowed_operators=origin.allowed_operators,
     )
 
 
@@ -86,13 +98,16 @@ def resolve(
     hide_gpus: bool = True,
     trust_pickle: bool = False,
     against: str | None = None,
+    preprocess: Path | None = None,
+    opset: int = OPSET,
+    allowed_operators: Sequence[str] = (),
 ) -> Source:
     """A run folder, a model file, or `module:attr` naming a model, a class or a factory → Source.
 
     `inputs` (from --input) and `samples` (from --samples) add to, and override, what the source itself tells.
     `hide_gpus` is off only where the equivalence is to be measured on a GPU in this process.
-    `against` names the framework's model that an .onnx file is compared with. Raises UsageError or BadData, saying
-    what was looked for.
+    `against` names the framework's model that an .onnx file is compared with; `preprocess` a file that describes steps
+    around the network, see preprocessing.py. Raises UsageError or BadData, saying what was looked for.
     """
     # Both must stand before the user's module imports TensorFlow: its C++ log writes to stderr from the first import
     # on, and with a GPU in sight Keras traces CudnnRNNV3, which has no ONNX form.
@@ -106,7 +121,12 @@ def resolve(
         hide_gpus=hide_gpus,
         trust_pickle=trust_pickle,
         against=against,
+        preprocess=str(preprocess) if preprocess else None,
+        opset=opset,
+        allowed_operators=list(allowed_operators),
     )
+    if opset not in OPSETS:
+        raise UsageError(f"opset {opset} is not one of {OPSETS.start} to {OPSETS.stop - 1}", where=reference)
     path = Path(reference)
     if against is not None and path.suffix != ".onnx":
         raise UsageError("--against compares an .onnx file with its source", where=reference)
@@ -118,7 +138,9 @@ def resolve(
             return replace(source, against=compared)
         return source
     if path.is_dir():
-        return replace(_from_run(path, reference), origin=origin)
+        if preprocess is not None:
+            raise UsageError("a run has its own steps around the network; --preprocess is for other sources")
+        return replace(_from_run(path, reference), origin=origin, opset=opset)
     if ":" not in reference:
         raise UsageError(
             "neither a run folder, a model file nor a dotted path",
@@ -133,7 +155,7 @@ def read_samples(path: Path) -> dict[str, Array]:
     """Read an `.npz` of sample inputs without pickle: input name → array with the rows on its first axis."""
     try:
         with np.load(path, allow_pickle=False) as archive:
-            loaded = {name: archive[name] for name in archive.files}
+            loaded = {name: _with_strings(archive[name]) for name in archive.files}
     except FileNotFoundError:
         raise UsageError("no such file", where=str(path)) from None
     except Exception as error:  # numpy raises many kinds for a torn or foreign file
@@ -144,6 +166,11 @@ def read_samples(path: Path) -> dict[str, Array]:
     if len(set(rows.values())) > 1:
         raise BadData(f"the inputs have different numbers of rows: {rows}", where=str(path))
     return loaded
+
+
+def _with_strings(array: Array) -> Array:
+    """Fixed-width text as the strings of any length that every other part works with."""
+    return array.astype(object) if array.dtype.kind == "U" else array
 
 
 def _from_run(folder: Path, reference: str) -> Source:
@@ -215,7 +242,7 @@ def _from_object(found: Any, name: str, origin: Origin, samples: dict[str, Array
     framework = framework_of(found)
     if framework is None:
         raise BadModel(f"it holds {type(found).__name__}, which is no model", where=origin.reference)
-    return Source(
+    source = Source(
         reference=origin.reference,
         name=name,
         framework=framework,
@@ -223,8 +250,11 @@ def _from_object(found: Any, name: str, origin: Origin, samples: dict[str, Array
         example_inputs=examples,
         network_inputs=list(origin.inputs) or None,
         samples=samples,
+        opset=origin.opset,
+        allowed_operators=origin.allowed_operators,
         origin=origin,
     )
+    return source if origin.preprocess is None else preprocessing.around(source, Path(origin.preprocess))
 
 
 def _seed() -> None:

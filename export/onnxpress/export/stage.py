@@ -7,9 +7,12 @@ from __future__ import annotations
 
 import contextlib
 import platform
+import re
+import shutil
 import sys
+import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
@@ -20,15 +23,16 @@ import msgspec
 import numpy as np
 
 from onnxpress.core import golden as goldens
-from onnxpress.core.errors import BadData, BadModel, NotEquivalent
+from onnxpress.core.errors import BadData, BadModel, NotEquivalent, UsageError
 from onnxpress.core.manifest import EquivalenceSummary, Manifest, SessionSettings
 from onnxpress.core.manifest import Source as ManifestSource
 from onnxpress.core.optional import require
+from onnxpress.core.processing import apply
 from onnxpress.core.tensors import TensorSpec
 from onnxpress.core.version_folder import MODEL_FILE, staging
-from onnxpress.export import child, graph, optimizers
+from onnxpress.export import child, external_data, graph, initializers, no_rows, optimizers, sizes
 from onnxpress.export.compose import compose
-from onnxpress.export.conversion import Network
+from onnxpress.export.conversion import LARGE, Network
 from onnxpress.export.equivalence import page
 from onnxpress.export.equivalence import report as reports
 from onnxpress.export.equivalence.inputs import Case, cases, generate
@@ -44,6 +48,8 @@ if TYPE_CHECKING:
     import onnx
 
 Array = np.ndarray[Any, np.dtype[Any]]
+CONVERSION_LOG = "conversion.txt"
+"""what the converter said, in the version folder where it said anything"""
 _VERSIONS = ("onnxpress", "onnx", "onnxruntime", "onnxruntime-gpu", "torch", "tensorflow", "keras", "tf2onnx", "numpy")
 
 
@@ -76,26 +82,29 @@ def export(
     name: str | None = None,
     provider: str = "cpu",
     limits: child.Limits | None = None,
+    external_above: int = LARGE,
 ) -> Published:
     """Convert, measure and publish `source` as the next version of model `name` in `repository`.
 
-    Raises NotEquivalent when the export cannot be shown to say the same, BadModel when it cannot be converted;
-    nothing is published then.
+    More than `external_above` bytes of weights are written beside the graph. Raises NotEquivalent when the export
+    cannot be shown to say the same, BadModel when it cannot be converted; nothing is published then.
     """
     with _step("asking the original"):
         prepared = prepare(source)
-    with _step(f"converting ({prepared.network.converter})"):
-        proto, outputs = convert(prepared, limits)
-    with _step("measuring equivalence"):
-        measured, settings = compare(prepared, proto, outputs, provider=provider)
-    if not measured.report.equivalent:
-        raise NotEquivalent(
-            f"the export is refused, nothing was published\n{measured.report}",
-            where=source.reference,
-            hint="the export differs from the original by more than rounding explains",
-        )
-    with _step("publishing"):
-        return _publish(prepared, proto, outputs, measured, settings, repository, name or source.name)
+    with tempfile.TemporaryDirectory(prefix="onnxpress-convert-") as temporary:
+        folder = Path(temporary)
+        with _step(f"converting ({prepared.network.converter})"):
+            proto, outputs = convert(prepared, folder, limits, external_above=external_above)
+        with _step("measuring equivalence"):
+            measured, settings = compare(prepared, proto, outputs, folder, provider=provider)
+        if not measured.report.equivalent:
+            raise NotEquivalent(
+                f"the export is refused, nothing was published\n{measured.report}",
+                where=source.reference,
+                hint="the export differs from the original by more than rounding explains",
+            )
+        with _step("publishing"):
+            return _publish(prepared, proto, outputs, measured, settings, folder, repository, name or source.name)
 
 
 def prepare(source: Source) -> Prepared:
@@ -105,21 +114,29 @@ def prepare(source: Source) -> Prepared:
     samples = source.samples or network.examples(8) or {}
     reference = Reference(network, source.processing, inputs)
     chosen = cases(inputs, samples)
+    _refuse_unfed(source, network, chosen[0])
+    chosen, left_out = sizes.accepted(reference, chosen, inputs)
     checks = [Check(name="inference mode", passed=True, detail=note) for note in network.notes]
-    checks.append(repeatable(reference, network, chosen))
+    checks += [repeatable(reference, network, chosen), *left_out]
     return Prepared(source, network, reference, inputs, samples, chosen, checks)
 
 
-def convert(prepared: Prepared, limits: child.Limits | None = None) -> tuple[onnx.ModelProto, list[TensorSpec]]:
-    """The composed, tidied and checked graph, and the specs of its outputs with their named dimensions."""
+def convert(
+    prepared: Prepared, folder: Path, limits: child.Limits | None = None, *, external_above: int = LARGE
+) -> tuple[onnx.ModelProto, list[TensorSpec]]:
+    """The composed, tidied and checked graph, and the specs of its outputs with their named dimensions.
+
+    In `folder`, which must be empty, large weights are left as `external_data.FILE`.
+    """
     require("onnx", needed_by="exporting")
     import onnx
 
     source, network = prepared.source, prepared.network
     if source.origin is not None:
-        proto = child.convert(network, source.origin, limits or child.Limits())
+        proto = child.convert(network, source.origin, limits or child.Limits(), folder, external_above)
     else:  # an object handed over from Python: no other process can resolve it again
-        proto = network.convert()
+        proto = network.convert(folder)
+        external_data.put_beside(proto, folder, above=external_above)
     problems = graph.fixed_dimensions(proto, network.inputs)
     if problems:
         raise NotEquivalent(
@@ -128,37 +145,39 @@ def convert(prepared: Prepared, limits: child.Limits | None = None) -> tuple[onn
             hint="the model works at the size it was traced with only; take sizes from the input's shape in forward",
         )
     graph.set_signature(proto.graph.input, network.inputs)
-    graph.refuse_unservable(proto)
+    graph.refuse_unservable(proto, source.allowed_operators)
     if source.processing.before or source.processing.after:
-        assert source.outputs is not None, "a processing description comes with its outputs"
-        outputs = source.outputs
+        outputs = source.outputs or _described_outputs(prepared)
         proto = compose(proto, source.processing, prepared.inputs, outputs)
     else:
-        outputs = source.outputs or _observed_outputs(proto, prepared)
+        outputs = source.outputs or _observed_outputs(proto, prepared, folder)
         graph.set_signature(proto.graph.output, outputs)
     graph.tidy(proto, metadata=_metadata(source, prepared.inputs, outputs))
+    if not external_data.is_beside(proto):
+        proto = initializers.deduplicated(proto)
     try:
-        onnx.checker.check_model(proto)
+        external_data.check(proto, folder)
     except onnx.checker.ValidationError as error:
         raise BadModel(f"the converted graph is invalid: {error}", where=source.reference) from error
     return proto, outputs
 
 
 def compare(
-    prepared: Prepared, proto: onnx.ModelProto, outputs: list[TensorSpec], *, provider: str = "cpu"
+    prepared: Prepared, proto: onnx.ModelProto, outputs: list[TensorSpec], folder: Path, *, provider: str = "cpu"
 ) -> tuple[Measurement, SessionSettings]:
     """Measure the graph on every rung, with the engine that will serve it; also gives the settings to serve it with.
 
     Where only the optimised graph is wrong, the runtime's guilty optimisers are found and switched off.
     """
-    content = proto.SerializeToString(deterministic=True)
+    content = external_data.loadable(proto, folder)
     known = {check.detail for check in prepared.checks}
     checks = [*prepared.checks, Check(name="dimensions", passed=True, detail="every named dimension varies")]
     checks += [Check(name="conversion", passed=True, detail=n) for n in prepared.network.notes if n not in known]
 
     def measured(settings: SessionSettings, notes: list[Check]) -> Measurement:
+        turns = Turns(content, provider)
         rungs = {
-            label: Rung(Engine.load(content, provider=provider, settings=chosen, self_test=False))
+            label: turns.rung(chosen)
             for label, chosen in (
                 (f"{provider}, optimisations off", SessionSettings(optimization="none")),
                 (f"{provider}, as served", settings),
@@ -174,6 +193,9 @@ def compare(
         )
 
     settings = SessionSettings()
+    if isinstance(content, bytes):  # weights beside the graph would be loaded once more for it
+        first = prepared.cases[0]
+        checks.append(no_rows.ask(prepared.reference, content, settings, first, prepared.inputs, outputs, folder))
     found = measured(settings, [])
     plain, served = (rung.worst_multiple for rung in found.report.ladder)
     if not plain <= found.report.limit or served <= found.report.limit:
@@ -202,16 +224,38 @@ def installed_versions() -> dict[str, str]:
     return found
 
 
+class Turns:
+    """Engines of one graph under several settings, of which one at a time is loaded: large weights fit once."""
+
+    def __init__(self, content: bytes | Path, provider: str) -> None:
+        self._content, self._provider = content, provider
+        self._settings: SessionSettings | None = None
+        self._engine: Engine | None = None
+
+    def loaded(self, settings: SessionSettings) -> Engine:
+        """The engine with these settings; another one is let go of first."""
+        if self._engine is None or self._settings is not settings:
+            self._engine = None
+            self._engine = Engine.load(self._content, provider=self._provider, settings=settings, self_test=False)
+            self._settings = settings
+        return self._engine
+
+    def rung(self, settings: SessionSettings) -> Rung:
+        """A rung that loads its engine when it is asked."""
+        return Rung(lambda: self.loaded(settings))
+
+
 class Rung:
     """An engine to be compared; a run that fails where the original answers is a difference, not a crash."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Callable[[], Engine]) -> None:
         self._engine = engine
 
     def run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
         """The engine's answer; raises NotEquivalent, with the shapes, where it has none."""
+        engine = self._engine()
         try:
-            return self._engine.run(feeds)
+            return engine.run(feeds)
         except (BadData, BadModel) as error:
             shapes = {name: list(value.shape) for name, value in feeds.items()}
             raise NotEquivalent(
@@ -220,19 +264,66 @@ class Rung:
             ) from error
 
 
-def _observed_outputs(proto: onnx.ModelProto, prepared: Prepared) -> list[TensorSpec]:
-    content = proto.SerializeToString(deterministic=True)
-    rung = Rung(Engine.load(content, settings=SessionSettings(), self_test=False))
+def _refuse_unfed(source: Source, network: Network, case: Case) -> None:
+    """Raise UsageError where the described steps do not make what the network takes."""
+    if not source.processing.before:
+        return
+    tensors = apply(source.processing.before, case.feeds)
+    absent = [spec.name for spec in network.inputs if spec.name not in tensors]
+    if absent:
+        raise UsageError(
+            f"the network takes {', '.join(absent)}; the steps before it make {', '.join(tensors)}",
+            where=source.reference,
+            hint="name the last step's output after the network's input",
+        )
+
+
+def _described_outputs(prepared: Prepared) -> list[TensorSpec]:
+    """The specs of what the described pipeline answers, observed on the original itself."""
+    source, reference, generator = prepared.source, prepared.reference, np.random.default_rng(0)
+    feeds = prepared.cases[0].feeds
+    known = reference.run(feeds)
+    before = apply(source.processing.before, feeds).keys() | set(prepared.network.output_names)
+    made = [name for name in known if name not in before]
+    names = source.answers or made or prepared.network.output_names
+    absent = [name for name in names if name not in known]
+    if absent:
+        raise UsageError(f"no step makes the output {absent[0]!r}; there is {', '.join(known)}", where=source.reference)
+
+    def observe(sizes: dict[str, int]) -> dict[str, tuple[str, tuple[int, ...]]]:
+        return _seen(reference.run(generate(prepared.inputs, prepared.samples, sizes, generator)))
+
+    return graph.infer_outputs(names, prepared.inputs, observe, _usual(prepared))
+
+
+def _observed_outputs(proto: onnx.ModelProto, prepared: Prepared, folder: Path) -> list[TensorSpec]:
+    rung = Turns(external_data.loadable(proto, folder), "cpu").rung(SessionSettings())
     generator = np.random.default_rng(0)
 
     def observe(sizes: dict[str, int]) -> dict[str, tuple[str, tuple[int, ...]]]:
-        answers = rung.run(generate(prepared.inputs, prepared.samples, sizes, generator))
-        return {
-            name: ("string" if value.dtype == object else str(value.dtype), value.shape)
-            for name, value in answers.items()
-        }
+        return _seen(rung.run(generate(prepared.inputs, prepared.samples, sizes, generator)))
 
-    return graph.infer_outputs(prepared.network.output_names, prepared.inputs, observe)
+    return graph.infer_outputs(prepared.network.output_names, prepared.inputs, observe, _usual(prepared))
+
+
+def _seen(answers: Mapping[str, Array]) -> dict[str, tuple[str, tuple[int, ...]]]:
+    return {
+        name: ("string" if value.dtype.kind in "UO" else str(value.dtype), value.shape)
+        for name, value in answers.items()
+    }
+
+
+def _usual(prepared: Prepared) -> dict[str, int]:
+    """The sizes of the named dimensions in the author's rows."""
+    found = {
+        name: size
+        for spec in prepared.inputs
+        if spec.name in prepared.samples
+        for name, size in zip(spec.shape, prepared.samples[spec.name].shape, strict=True)
+        if isinstance(name, str)
+    }
+    found.pop("batch", None)
+    return found
 
 
 def _metadata(source: Source, inputs: list[TensorSpec], outputs: list[TensorSpec]) -> dict[str, str]:
@@ -247,12 +338,17 @@ def _publish(
     outputs: list[TensorSpec],
     measured: Measurement,
     settings: SessionSettings,
+    folder: Path,
     repository: Path,
     name: str,
 ) -> Published:
     source, network, report = prepared.source, prepared.network, measured.report
     with staging(repository, name) as draft:
         (draft.folder / MODEL_FILE).write_bytes(proto.SerializeToString(deterministic=True))
+        if external_data.is_beside(proto):
+            shutil.move(folder / external_data.FILE, draft.folder / external_data.FILE)
+        if network.talk:
+            (draft.folder / CONVERSION_LOG).write_text("\n".join(map(_without_folders, network.talk)) + "\n")
         (draft.folder / reports.FILE_NAME).write_bytes(reports.encode(report))
         (draft.folder / page.FILE_NAME).write_text(page.render(report, name=name, source=source.reference))
         goldens.write(draft.folder / goldens.FILE_NAME, measured.goldens)
@@ -285,6 +381,11 @@ def _publish(
         )
         folder, manifest = draft.publish(manifest)
     return Published(folder, manifest, report)
+
+
+def _without_folders(line: str) -> str:
+    """The line with files named without the folders of this machine."""
+    return re.sub(r"(?:(?<![\w.])|\b[A-Za-z]:)[/\\](?:[^\s/\\:'\"]+[/\\])+", "", line)
 
 
 @contextlib.contextmanager

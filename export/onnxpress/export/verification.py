@@ -68,7 +68,7 @@ def against_source(model: Path, source: Source, provider: str) -> Report:
             f"{', '.join(sorted(names))}",
             where=str(path),
         )
-    rungs = {f"{provider}, as served": stage.Rung(engine)}
+    rungs = {f"{provider}, as served": stage.Rung(lambda: engine)}
     found = measure(
         prepared.reference,
         rungs,

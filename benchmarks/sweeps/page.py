@@ -1,0 +1,93 @@
+"""docs/sweeps.md: what became of every model of a sweep."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+_HEAD = """# Sweeps: whole model families through `onnxpress export`
+
+Written by `python -m benchmarks.sweeps keras` and `python -m benchmarks.sweeps transformers`; do not edit. Each model
+is exported by a process of its own. *equal* means published: no output of any case, at batch 1, 2, 3, 7 and 64 and at
+every size of its other named dimensions, lies further from the original than 10 noise floors; the figure is the worst
+one seen.
+"""
+_KNOWN = {
+    "MobileNet": "A false alarm of ours: with the drawn weights its logits hardly depend on the image, so that every "
+    "row of a channel shows the same rounding, which is then taken for the channel's noise floor. The largest error is "
+    "one unit in the last place of the largest logit.",
+    "mobilenet_v2": "A false alarm of ours: the pooled channels are almost all clipped to zero, so that few rows show "
+    "a channel's noise; the same values before the pooling lie within 3.1 floors.",
+}
+"""models whose refusal was looked into"""
+_FAMILY = {
+    "keras": (
+        "keras.applications",
+        "Every model with fewer than 60 million parameters, `weights=None`, images of 80 x 80, logits as output; the "
+        "normalisations' weights and the layer scales drawn at random, as fresh ones do nothing.",
+    ),
+    "transformers": (
+        "transformers",
+        "Tiny random configurations. Texts are dynamic in batch and sequence and come with an attention mask of any "
+        "zeros and ones, speech is dynamic in batch and time, images in batch.",
+    ),
+}
+
+
+def render(families: Mapping[str, Mapping[str, Mapping[str, Any]]], wanted: Mapping[str, Sequence[str]]) -> str:
+    """The page, as Markdown: family → model → row, and family → the models that the sweep asks."""
+    parts = [_HEAD]
+    for family, rows in families.items():
+        if not rows:
+            continue
+        title, about = _FAMILY[family]
+        equal = [row for row in rows.values() if row["state"] == "equal"]
+        newest = max(rows.values(), key=lambda row: str(row["date"]))
+        versions = ", ".join(f"{name} {number}" for name, number in newest["versions"].items())
+        parts.append(f"## {title}\n\n{about}\n\n{len(equal)} of {len(rows)} equal; {newest['date']}, {versions}.\n")
+        parts.append("\n".join(_table(rows)) + "\n")
+        absent = [name for name in wanted[family] if name not in rows]
+        if absent:
+            parts.append(f"Not asked yet: {', '.join(absent)}.\n")
+        others = [row for row in rows.values() if row["state"] != "equal"]
+        if others:
+            parts.append("### Not published\n")
+            parts += [
+                f"- `{row['model']}`: {' '.join(filter(None, (_sentence(row['reason']), _KNOWN.get(row['model']))))}"
+                for row in others
+            ]
+            parts.append("")
+    return "\n".join(parts).rstrip() + "\n"
+
+
+def _table(rows: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    lines = [
+        "| model | state | worst, in floors | floor | remarks | seconds |",
+        "| --- | --- | ---: | --- | --- | ---: |",
+    ]
+    for row in rows.values():
+        worst = "" if row["worst"] is None else f"{row['worst']:.2g}"
+        lines.append(
+            f"| {row['model']} | {row['state']} | {worst} | {row['floor']} | {'; '.join(_remarks(row))} "
+            f"| {row['seconds']:.0f} |"
+        )
+    return lines
+
+
+def _remarks(row: Mapping[str, Any]) -> list[str]:
+    found = []
+    if row["switched_off"]:
+        found.append(f"the runtime's {', '.join(row['switched_off'])} switched off")
+    if row.get("batch_safe") is False:
+        found.append("rows are not answered alone as in a batch")
+    if "TorchScript" in row.get("converter", ""):
+        found.append("by the TorchScript exporter")
+    return found
+
+
+def _sentence(reason: str) -> str:
+    """One paragraph, without our own `error:` and the reference, which the line begins with already."""
+    text = " ".join(line.strip() for line in reason.splitlines() if line.strip()).replace("|", "\\|")
+    text = text.removeprefix("error: ").replace("the export is refused, nothing was published ", "")
+    text = text.partition(" hint: the export differs")[0]
+    return text.split(": ", 1)[1] if text.startswith("benchmarks.sweeps.") and ": " in text else text

@@ -1,0 +1,51 @@
+"""Weights beside the graph, as ONNX external data: from 1 GiB on, long before the 2 GiB that one message may hold."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from onnxpress.core.version_folder import MODEL_FILE
+
+if TYPE_CHECKING:
+    import onnx
+
+FILE = f"{MODEL_FILE}.data"
+_SMALL = 1024  # bytes of a tensor that stays in the graph: shapes and axes, which a reader of the graph wants to see
+
+
+def put_beside(proto: onnx.ModelProto, folder: Path, *, above: int) -> None:
+    """Move the weights into `folder`/FILE where they are more than `above` bytes and not there yet."""
+    import onnx
+    from onnx.external_data_helper import convert_model_to_external_data, write_external_data_tensors
+
+    if is_beside(proto) or sum(len(value.raw_data) for value in proto.graph.initializer) <= above:
+        return
+    convert_model_to_external_data(proto, location=FILE, size_threshold=_SMALL)
+    moved = write_external_data_tensors(proto, str(folder))
+    assert isinstance(moved, onnx.ModelProto)
+
+
+def is_beside(proto: onnx.ModelProto) -> bool:
+    """Whether any weight is only referred to."""
+    import onnx
+
+    return any(value.data_location == onnx.TensorProto.EXTERNAL for value in proto.graph.initializer)
+
+
+def loadable(proto: onnx.ModelProto, folder: Path) -> bytes | Path:
+    """What the engine can load: the graph itself, or its file in `folder` beside the weights."""
+    content = proto.SerializeToString(deterministic=True)
+    if not is_beside(proto):
+        return content
+    path = folder / MODEL_FILE
+    path.write_bytes(content)
+    return path
+
+
+def check(proto: onnx.ModelProto, folder: Path) -> None:
+    """onnx.checker on the graph; with weights beside it by its file, as the checker looks for them from there."""
+    import onnx
+
+    found = loadable(proto, folder)
+    onnx.checker.check_model(proto if isinstance(found, bytes) else str(found))

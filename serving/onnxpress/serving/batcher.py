@@ -112,7 +112,7 @@ class Batcher:
             exchange.respond(503, error_body(f"the queue is full: {len(waiting)} requests are waiting; try again"))
             return
         try:
-            inputs = self._reader.read(body) if read is None else read(self._reader, body)
+            inputs = self._reader.read(body, alone) if read is None else read(self._reader, body)
         except Refusal as refusal:
             self.counts.refused += 1
             exchange.respond(refusal.status, refusal.body())

@@ -137,7 +137,7 @@ class Reader:
         self._frames: dict[tuple[bytes, bytes], _Frame] = {}
         self._usual = self._one_pass()
 
-    def _one_pass(self) -> Callable[[bytes], Inputs | None] | None:
+    def _one_pass(self) -> Callable[[bytes, bool], Inputs | None] | None:
         """The reading of the usual model's usual request; None where the model has another form."""
         if not self.has_rows or len(self._specs) != 1:
             return None
@@ -169,7 +169,7 @@ class Reader:
                 frames.clear()
             frames[before, behind] = _Frame(shapes, rows, len(data), tails)
 
-        def read(body: bytes) -> Inputs | None:
+        def read(body: bytes, alone: bool) -> Inputs | None:
             try:
                 request = decode(body)
             except _NOT_JSON:
@@ -184,7 +184,7 @@ class Reader:
             if rows < 0 or rows * width != size:
                 return None
             if request.outputs is None:
-                if request.id is None and size:
+                if request.id is None and size and not alone:
                     learn(body, [shape], rows, data)
                 return Inputs([data], [shape], rows, size, tails, request.id, None)
             if any(output.parameters is not None for output in request.outputs):
@@ -193,9 +193,12 @@ class Reader:
 
         return read
 
-    def read(self, body: bytes) -> Inputs:
-        """Read a request. Raises Refusal(400) saying which field of which tensor is wrong, and how it should be."""
-        if self._usual is not None:
+    def read(self, body: bytes, alone: bool = False) -> Inputs:
+        """Read a request. Raises Refusal(400) saying which field of which tensor is wrong, and how it should be.
+
+        One that is `alone` is decoded now: there is no other to be decoded with.
+        """
+        if self._usual is not None and not alone:
             start, stop = _numbers(body)
             if start <= _LONGEST_FRAME and len(body) - stop <= _LONGEST_FRAME:
                 frame = self._frames.get((body[:start], body[stop:]))
@@ -203,7 +206,8 @@ class Reader:
                     text = body[start:stop]
                     if text.count(b",") + 1 == frame.size:
                         return Inputs([text], frame.shapes, frame.rows, frame.size, frame.tails, None, None)
-            inputs = self._usual(body)
+        if self._usual is not None:
+            inputs = self._usual(body, alone)
             if inputs is not None:
                 return inputs
         return self._read_any(body, None)

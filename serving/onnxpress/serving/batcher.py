@@ -1,7 +1,8 @@
 """One turn of the event loop, one batch.
 
 Requests that were parsed in one turn of the loop are run together by a callback put at the turn's end: nobody waits for
-a timer, and a lone request runs at once. A model whose runs are long runs in a thread (ONNX Runtime releases the GIL);
+a timer, and a lone request runs at once. While several come in every turn, the next turn's are taken along: reading
+them is due anyway, and the fixed cost of a run is shared by more. The first turn without any begins the run. A model whose runs are long runs in a thread (ONNX Runtime releases the GIL);
 what arrives meanwhile is the next batch. Before it runs, those are dropped that nobody waits for any more: the caller
 has gone, or the time that the request gave itself is over.
 """
@@ -96,6 +97,7 @@ class Batcher:
         self.counts = Counts()
         self._waiting: list[Waiting] = []
         self._scheduled = False
+        self._seen = 0  # requests that waited when the turn before looked
         self._waited = False  # something in the queue has been there since before this turn, or may expire in it
         self._context = strict()
         self._thread: ThreadPoolExecutor | None = None
@@ -149,6 +151,12 @@ class Batcher:
 
     def _turn(self) -> None:
         """Run everything that waits, batch after batch, until one has to go to the thread."""
+        count = len(self._waiting)
+        if self.batches and 1 < count < self.max_rows and count > self._seen:
+            self._seen = count
+            asyncio.get_running_loop().call_soon(self._turn, context=self._context)
+            return
+        self._seen = 0
         batches, spent = self.counts.batches, 0.0
         while self._waiting:
             if spent > _TURN_SECONDS:

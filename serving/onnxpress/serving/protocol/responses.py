@@ -117,6 +117,8 @@ def _rows(answer: Array, dtype: str) -> list[bytes]:
     rows = answer.tolist()
     if dtype == "string":  # a text may hold brackets
         return [_encode(row)[1:-1] for row in rows]
+    if not rows:
+        return []
     # One call for the whole batch costs half of one call a row.
     return _encode(rows)[2:-2].split(b"],[")
 

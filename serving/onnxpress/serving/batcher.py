@@ -2,9 +2,11 @@
 
 Requests that were parsed in one turn of the loop are run together by a callback put at the turn's end: nobody waits for
 a timer, and a lone request runs at once. While several come in every turn, the next turn's are taken along: reading
-them is due anyway, and the fixed cost of a run is shared by more. The first turn without any begins the run. A model whose runs are long runs in a thread (ONNX Runtime releases the GIL);
-what arrives meanwhile is the next batch. Before it runs, those are dropped that nobody waits for any more: the caller
-has gone, or the time that the request gave itself is over.
+them is due anyway, and the fixed cost of a run is shared by more. The first turn without any begins the run.
+
+A model whose runs are long runs in a thread (ONNX Runtime releases the GIL); what arrives meanwhile is the next batch.
+Before it runs, those are dropped that nobody waits for any more: the caller has gone, or the time that the request gave
+itself is over.
 """
 
 from __future__ import annotations

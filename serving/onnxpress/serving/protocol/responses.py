@@ -45,7 +45,7 @@ class Writer:
         if inputs.form is not None:
             return inputs.form.write(self, inputs, answers)
         shapes = tuple([answer.shape for answer in answers])
-        return self._body(inputs, shapes, [_encode(answer.ravel().tolist())[1:-1] for answer in answers])
+        return self._body(inputs, shapes, tuple([_encode(answer.ravel().tolist())[1:-1] for answer in answers]))
 
     def together(self, batch: Sequence[Inputs], answers: Sequence[Array]) -> Iterator[bytes]:
         """One response body per request, in order. Raises ValueError where the outputs have not the batch's rows."""
@@ -61,14 +61,17 @@ class Writer:
             for answer, tail, spec in zip(answers, tails, self.outputs, strict=True)
         ]
         one_row = tuple([(1, *tail) for tail in tails])
+        usual, texts = self._plain(one_row), list(zip(*columns, strict=True))
         start = 0
         for inputs in batch:
             count = inputs.rows
-            if count == 1:
-                yield self._body(inputs, one_row, [rows[start] for rows in columns])
+            if count == 1 and inputs.id is None and inputs.outputs is None:
+                yield usual % texts[start]
+            elif count == 1:
+                yield self._body(inputs, one_row, texts[start])
             else:
                 shapes = tuple([(count, *tail) for tail in tails])
-                yield self._body(inputs, shapes, [_joined(rows[start : start + count]) for rows in columns])
+                yield self._body(inputs, shapes, tuple([_joined(rows[start : start + count]) for rows in columns]))
             start += count
 
     def _formed(self, batch: Sequence[Inputs], answers: Sequence[Array]) -> Iterator[bytes]:
@@ -87,18 +90,22 @@ class Writer:
         """One output's JSON but for its data."""
         return self._heads[number] % () + _encode(shape)
 
-    def _body(self, inputs: Inputs, shapes: tuple[Shape, ...], texts: list[bytes]) -> bytes:
+    def _body(self, inputs: Inputs, shapes: tuple[Shape, ...], texts: tuple[bytes, ...]) -> bytes:
         """`texts` are the flat values of each output of the model, without the brackets."""
         if inputs.id is None and inputs.outputs is None:
-            template = self._templates.get(shapes)
-            if template is None:
-                template = self._template(shapes, range(len(shapes)), b"")
-                if len(self._templates) < _KEPT:
-                    self._templates[shapes] = template
-            return template % tuple(texts)
+            return self._plain(shapes) % texts
         chosen = range(len(shapes)) if inputs.outputs is None else inputs.outputs
         told = b"" if inputs.id is None else b'"id":%b,' % _literal(inputs.id)
         return self._template(shapes, chosen, told) % tuple([texts[number] for number in chosen])
+
+    def _plain(self, shapes: tuple[Shape, ...]) -> bytes:
+        """The template of a response with every output and no id."""
+        template = self._templates.get(shapes)
+        if template is None:
+            template = self._template(shapes, range(len(shapes)), b"")
+            if len(self._templates) < _KEPT:
+                self._templates[shapes] = template
+        return template
 
     def _template(self, shapes: tuple[Shape, ...], chosen: Sequence[int], told: bytes) -> bytes:
         outputs = [b'%b%b,"data":[%%b]}' % (self._heads[number], _encode(shapes[number])) for number in chosen]
@@ -110,6 +117,8 @@ def _rows(answer: Array, dtype: str) -> list[bytes]:
     rows = answer.tolist()
     if dtype == "string":  # a text may hold brackets
         return [_encode(row)[1:-1] for row in rows]
+    if not rows:
+        return []
     # One call for the whole batch costs half of one call a row.
     return _encode(rows)[2:-2].split(b"],[")
 

@@ -33,16 +33,18 @@ def run(command: Sequence[str], *, folder: Path, seconds: float, gib: float) -> 
         started = time.monotonic()
         process = psutil.Popen(command, cwd=folder, stdin=subprocess.DEVNULL, stdout=out, stderr=err)
         peak, broken = 0, ""
-        while process.poll() is None and not broken:
-            with contextlib.suppress(psutil.TimeoutExpired):
-                process.wait(_POLL_SECONDS)
-            peak = max(peak, _resident(process))
-            if time.monotonic() - started > seconds:
-                broken = f"not finished in {seconds:g} s"
-            elif peak > gib * 2**30:
-                broken = f"over {gib:g} GiB of memory"
-        if broken:
-            _end(process)
+        try:
+            while process.poll() is None and not broken:
+                with contextlib.suppress(psutil.TimeoutExpired):
+                    process.wait(_POLL_SECONDS)
+                peak = max(peak, _resident(process))
+                if time.monotonic() - started > seconds:
+                    broken = f"not finished in {seconds:g} s"
+                elif peak > gib * 2**30:
+                    broken = f"over {gib:g} GiB of memory"
+        finally:
+            if process.poll() is None:  # over a limit, or Ctrl-C
+                _end(process)
         taken = time.monotonic() - started
         texts = []
         for file in (out, err):

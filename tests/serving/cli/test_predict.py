@@ -148,6 +148,8 @@ def url(tmp_path: Path) -> Iterator[str]:
                 answered = self.respond
 
                 class Exchange:
+                    gone = False
+
                     def respond(self, status: int, body: bytes, headers: Headers = ()) -> None:
                         answered(status, body)
                         done.set()

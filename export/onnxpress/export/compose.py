@@ -107,6 +107,14 @@ def compose(
     return proto
 
 
+def constants_of(processing: Processing) -> dict[str, np.ndarray[tuple[int, ...], np.dtype[np.generic]]]:
+    """What `compose` writes as initializers: name → array."""
+    import onnx
+
+    fragments = _fragments([*processing.before, *processing.after])
+    return {v.name: onnx.numpy_helper.to_array(v) for fragment in fragments for v in fragment.constants}
+
+
 def _fragments(steps: list[Step]) -> list[Fragment]:
     fragments = []
     for step in steps:

@@ -77,6 +77,9 @@ class Network(Answering, Protocol):
     def convert(self) -> onnx.ModelProto:
         """The ONNX form, with this network's input and output names. Raises BadModel with the converter's reason."""
 
+    def parameters(self) -> dict[str, Array]:
+        """The framework's own weights and buffers by name, to be found again in the graph; empty if it has none."""
+
     def write_state(self, path: Path) -> None:
         """Write the weights, if a second resolving of the same words might give others."""
 

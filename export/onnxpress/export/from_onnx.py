@@ -80,6 +80,10 @@ class OnnxNetwork:
         graph.set_signature(proto.graph.input, self.inputs)
         return proto
 
+    def parameters(self) -> dict[str, Array]:
+        """None: the file is its own original."""
+        return {}
+
     def write_state(self, path: Path) -> None:
         """Nothing: the file holds its weights."""
 
@@ -115,6 +119,10 @@ class ComparedNetwork:
     def convert(self) -> onnx.ModelProto:
         """The file."""
         return self._file.convert()
+
+    def parameters(self) -> dict[str, Array]:
+        """The framework's."""
+        return self._framework.parameters()
 
     def write_state(self, path: Path) -> None:
         """Nothing: the file is what is converted."""

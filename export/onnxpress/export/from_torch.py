@@ -254,6 +254,11 @@ class TorchNetwork:
             return copy.deepcopy(self._module)  # a script module inside a traced one is not found by the tracer
         return Flat(copy.deepcopy(self._module), self._structure, self.output_names).eval()
 
+    def parameters(self) -> dict[str, Array]:
+        """Parameters and buffers, as they are exported."""
+        values = {name: value.detach().cpu() for name, value in self._state().items()}
+        return {name: value.numpy() for name, value in values.items() if value.dtype != torch.bfloat16}
+
     def write_state(self, path: Path) -> None:
         """Parameters and buffers, also those that a state dict leaves out."""
         torch.save(self._state(), path)

@@ -171,6 +171,8 @@ def compare(
             outputs,
             checks=[*checks, *notes],
             environment=environment(provider),
+            graph=proto,
+            parameters=prepared.network.parameters(),
         )
 
     settings = SessionSettings()

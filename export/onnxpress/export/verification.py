@@ -7,6 +7,7 @@ from pathlib import Path
 import msgspec
 
 from onnxpress.core.errors import BadModel, NotEquivalent
+from onnxpress.core.optional import require
 from onnxpress.core.version_folder import check_files, locate_one, read_manifest
 from onnxpress.export import stage
 from onnxpress.export.equivalence.measure import measure
@@ -58,6 +59,9 @@ def replay(model: Path, provider: str) -> Replay:
 
 def against_source(model: Path, source: Source, provider: str) -> Report:
     """The whole measurement between a model file and a source; raises NotEquivalent where they cannot be compared."""
+    require("onnx", needed_by="comparing a model with its source")
+    import onnx
+
     _, _, path = locate_one(model)
     prepared = stage.prepare(source)
     engine = Engine.load(path, provider=provider, self_test=False)
@@ -76,5 +80,7 @@ def against_source(model: Path, source: Source, provider: str) -> Report:
         engine.outputs,
         checks=prepared.checks,
         environment=stage.environment(provider),
+        graph=onnx.load(path),
+        parameters=prepared.network.parameters(),
     )
     return found.report

@@ -4,8 +4,8 @@ An export is allowed the noise of float32 arithmetic, and a small fault hides in
 framework and the graph compute the same thing to fifteen digits, so what is left between them is what the graph says
 otherwise: a wrong constant, a wrong axis, a wrong weight, down to a fraction of the noise floor.
 
-The operators are those of ONNX's own reference implementation, mended and sped up in `numpy_operators`. Nodes run one by
-one; initializers are widened where they are used and let go again, so a large model is never held in float64.
+The operators are those of the reference implementation of ONNX, mended and sped up in `numpy_operators`. Nodes run one
+by one; initializers are widened where they are used and let go again, so a large model is never held in float64.
 """
 
 from __future__ import annotations

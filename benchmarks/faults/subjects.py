@@ -25,7 +25,6 @@ BUILD = Path(__file__).parent.parent.parent / "build" / "faults"
 
 # Corpus models with something to plant in: weights, axes, norms, recurrent gates, casts, tables, labels.
 TORCH = [
-]
     "gelu_in_both_forms",
     "norms_over_layers_groups_and_instances",
     "convolutions_grouped_dilated_and_transposed",
@@ -45,7 +44,6 @@ TORCH = [
     "reshape_by_size",
 ]
 KERAS = [
-]
     "gelu_becomes_erfc",
     "normalization_whose_constants_leak",
     "grouped_convolution",
@@ -58,7 +56,6 @@ KERAS = [
     "lstm_behind_a_mask",
 ]
 SKLEARN = [
-]
     "logistic_regression",
     "forest_with_string_labels",
     "gradient_boosting",

@@ -36,7 +36,7 @@ class Counted:
     def __init__(self, name: str, *, batch_safe: bool = True, seconds: float = 0.0, fails: bool = False) -> None:
         self._engine = Engine.load((MODELS / f"{name}.onnx").read_bytes())
         self.inputs, self.outputs, self.name = self._engine.inputs, self._engine.outputs, name
-        self.manifest = type("Measured", (), {"batch_safe": batch_safe})()
+        self.manifest = type("Measured", (), {"batch_safe": batch_safe, "no_rows": False})()
         self.runs: list[int] = []
         self._seconds, self._fails = seconds, fails
 
@@ -265,3 +265,12 @@ def test_what_makes_no_array_does_not_keep_the_rest_from_sharing_a_run() -> None
     assert engine.runs == [4]
     assert data(answers[3]) == [None] * 8
     assert data(answers[4]) == data(answers[0])
+
+
+def test_no_rows_are_refused_where_they_were_not_measured() -> None:
+    """ONNX Runtime ends the process on a recurrent layer's batch of 0: no caller may do that to a server."""
+    engine = Counted("tiny")
+    own = batcher(engine)
+    (answer,) = ask(own, [features(0, 0)])
+    assert (answer.status, engine.runs, own.counts.refused) == (400, [], 1)
+    assert "no rows" in answer.body["error"]

@@ -155,6 +155,8 @@ from onnxpress.serving.cli import serve
 service = Service(Repository(Path({str(models)!r})))
 service.repository.load()
 class Exchange:
+    gone = False
+
     def respond(self, status, body, headers=()):
         assert status == 200, body
         done.set()

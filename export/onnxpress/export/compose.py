@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from onnxpress.core.processing import Processing, Step
 from onnxpress.core.tensors import TensorSpec
 from onnxpress.export.compose_steps import Fragment, write
@@ -46,6 +48,14 @@ def compose(
         values.extend(onnx.ValueInfoProto(name=spec.name) for spec in specs)
         set_signature(values, specs)
     return proto
+
+
+def constants_of(processing: Processing) -> dict[str, np.ndarray[tuple[int, ...], np.dtype[np.generic]]]:
+    """What `compose` writes as initializers: name → array."""
+    import onnx
+
+    fragments = _fragments([*processing.before, *processing.after])
+    return {v.name: onnx.numpy_helper.to_array(v) for fragment in fragments for v in fragment.constants}
 
 
 def _fragments(steps: list[Step]) -> list[Fragment]:

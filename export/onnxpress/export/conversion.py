@@ -86,6 +86,9 @@ class Network(Answering, Protocol):
         Weights too large for one message may be written into `folder` as `external_data.FILE`.
         """
 
+    def parameters(self) -> dict[str, Array]:
+        """The framework's own weights and buffers by name, to be found again in the graph; empty if it has none."""
+
     def write_state(self, path: Path) -> None:
         """Write the weights, if a second resolving of the same words might give others."""
 

@@ -182,6 +182,10 @@ class KerasNetwork:
             log=self.talk,
         )
 
+    def parameters(self) -> dict[str, Array]:
+        """The weights by their path: layer and weight."""
+        return {weight.path: np.asarray(weight) for weight in self._model.weights}
+
     def write_state(self, path: Path) -> None:
         """The weights in the model's order."""
         with path.open("wb") as file:

@@ -88,6 +88,10 @@ class OnnxNetwork:
         graph.set_signature(proto.graph.input, self.inputs)
         return proto
 
+    def parameters(self) -> dict[str, Array]:
+        """None: the file is its own original."""
+        return {}
+
     def write_state(self, path: Path) -> None:
         """Nothing: the file holds its weights."""
 
@@ -123,6 +127,10 @@ class ComparedNetwork:
     def convert(self, folder: Path) -> onnx.ModelProto:
         """The file."""
         return self._file.convert(folder)
+
+    def parameters(self) -> dict[str, Array]:
+        """The framework's."""
+        return self._framework.parameters()
 
     def write_state(self, path: Path) -> None:
         """Nothing: the file is what is converted."""

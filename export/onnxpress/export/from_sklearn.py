@@ -179,6 +179,10 @@ class SklearnNetwork:
         drop_unused(proto.graph)
         return proto
 
+    def parameters(self) -> dict[str, Array]:
+        """None: an estimator's float64 attributes have no fixed names, and no exact form in a float32 graph."""
+        return {}
+
     def write_state(self, path: Path) -> None:
         """The fitted estimator: a factory that fits may fit otherwise the next time."""
         path.write_bytes(pickle.dumps(self._estimator))

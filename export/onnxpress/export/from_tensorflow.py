@@ -93,6 +93,10 @@ class FunctionNetwork:
         """With tf2onnx."""
         return convert(self._call, self.inputs, self.output_names, owner=self._source, log=self.talk)
 
+    def parameters(self) -> dict[str, Array]:
+        """None: a traced function does not tell them."""
+        return {}
+
     def write_state(self, path: Path) -> None:
         """Nothing: a SavedModel holds its variables; a tf.function's are not reachable from it."""
 

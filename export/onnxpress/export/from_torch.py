@@ -284,6 +284,11 @@ class TorchNetwork:
         shared = {id(value): value for value in self._state().values()}
         return Flat(copy.deepcopy(self._module, shared), self._structure, self.output_names).eval()
 
+    def parameters(self) -> dict[str, Array]:
+        """Parameters and buffers, as they are exported."""
+        values = {name: value.detach().cpu() for name, value in self._state().items()}
+        return {name: value.numpy() for name, value in values.items() if value.dtype != torch.bfloat16}
+
     def write_state(self, path: Path) -> None:
         """Parameters and buffers, also those that a state dict leaves out."""
         torch.save({name: value.detach() for name, value in self._state().items()}, path)

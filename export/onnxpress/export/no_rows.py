@@ -25,6 +25,8 @@ from onnxpress.serving.engine import Engine
 
 _MODEL, _SETTINGS, _QUESTION = "no_rows.onnx", "no_rows.json", "no_rows.npz"
 _SECONDS = 120
+ANSWERED = "answered"
+"""the detail of the check where all is well"""
 
 
 def ask(
@@ -78,7 +80,7 @@ def main(folder: Path) -> str:
         for name, value in case.outputs.items()
         if found[name].shape != value.shape
     ]
-    return "; ".join(other) or "answered"
+    return "; ".join(other) or ANSWERED
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
@@ -23,7 +23,7 @@ import msgspec
 import numpy as np
 
 from onnxpress.core import golden as goldens
-from onnxpress.core.errors import BadData, BadModel, NotEquivalent, UsageError
+from onnxpress.core.errors import BadModel, NotEquivalent, UsageError
 from onnxpress.core.manifest import EquivalenceSummary, Manifest, SessionSettings
 from onnxpress.core.manifest import Source as ManifestSource
 from onnxpress.core.optional import require
@@ -41,8 +41,8 @@ from onnxpress.export.equivalence.preflight import repeatable
 from onnxpress.export.equivalence.reference import Reference
 from onnxpress.export.equivalence.report import Check, Report
 from onnxpress.export.networks import wrap
+from onnxpress.export.rungs import Turns
 from onnxpress.export.source import Source
-from onnxpress.serving.engine import Engine
 
 if TYPE_CHECKING:
     import onnx
@@ -190,6 +190,8 @@ def compare(
             outputs,
             checks=[*checks, *notes],
             environment=environment(provider),
+            graph=proto if isinstance(content, bytes) else None,
+            parameters=prepared.network.parameters(),
         )
 
     settings = SessionSettings()
@@ -222,46 +224,6 @@ def installed_versions() -> dict[str, str]:
         with contextlib.suppress(PackageNotFoundError):
             found[package] = version(package)
     return found
-
-
-class Turns:
-    """Engines of one graph under several settings, of which one at a time is loaded: large weights fit once."""
-
-    def __init__(self, content: bytes | Path, provider: str) -> None:
-        self._content, self._provider = content, provider
-        self._settings: SessionSettings | None = None
-        self._engine: Engine | None = None
-
-    def loaded(self, settings: SessionSettings) -> Engine:
-        """The engine with these settings; another one is let go of first."""
-        if self._engine is None or self._settings is not settings:
-            self._engine = None
-            self._engine = Engine.load(self._content, provider=self._provider, settings=settings, self_test=False)
-            self._settings = settings
-        return self._engine
-
-    def rung(self, settings: SessionSettings) -> Rung:
-        """A rung that loads its engine when it is asked."""
-        return Rung(lambda: self.loaded(settings))
-
-
-class Rung:
-    """An engine to be compared; a run that fails where the original answers is a difference, not a crash."""
-
-    def __init__(self, engine: Callable[[], Engine]) -> None:
-        self._engine = engine
-
-    def run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
-        """The engine's answer; raises NotEquivalent, with the shapes, where it has none."""
-        engine = self._engine()
-        try:
-            return engine.run(feeds)
-        except (BadData, BadModel) as error:
-            shapes = {name: list(value.shape) for name, value in feeds.items()}
-            raise NotEquivalent(
-                f"the export fails where the original answers, on inputs of shape {shapes}: {error.what}",
-                hint="a size or type was fixed by the conversion",
-            ) from error
 
 
 def _refuse_unfed(source: Source, network: Network, case: Case) -> None:
@@ -360,6 +322,7 @@ def _publish(
             labels=source.labels,
             thresholds=source.thresholds,
             batch_safe=report.batch_safe,
+            no_rows=any(check.name == "no rows" and check.detail == no_rows.ANSWERED for check in report.checks),
             opset=next(opset.version for opset in proto.opset_import if opset.domain in ("", "ai.onnx")),
             ir_version=proto.ir_version,
             session=settings,

@@ -7,10 +7,12 @@ from pathlib import Path
 import msgspec
 
 from onnxpress.core.errors import BadModel, NotEquivalent
+from onnxpress.core.optional import require
 from onnxpress.core.version_folder import check_files, locate_one, read_manifest
 from onnxpress.export import stage
 from onnxpress.export.equivalence.measure import measure
 from onnxpress.export.equivalence.report import Report, multiple
+from onnxpress.export.rungs import Rung
 from onnxpress.export.source import Source
 from onnxpress.serving.engine import Engine
 
@@ -58,6 +60,9 @@ def replay(model: Path, provider: str) -> Replay:
 
 def against_source(model: Path, source: Source, provider: str) -> Report:
     """The whole measurement between a model file and a source; raises NotEquivalent where they cannot be compared."""
+    require("onnx", needed_by="comparing a model with its source")
+    import onnx
+
     _, _, path = locate_one(model)
     prepared = stage.prepare(source)
     engine = Engine.load(path, provider=provider, self_test=False)
@@ -68,7 +73,7 @@ def against_source(model: Path, source: Source, provider: str) -> Report:
             f"{', '.join(sorted(names))}",
             where=str(path),
         )
-    rungs = {f"{provider}, as served": stage.Rung(lambda: engine)}
+    rungs = {f"{provider}, as served": Rung(lambda: engine)}
     found = measure(
         prepared.reference,
         rungs,
@@ -76,5 +81,7 @@ def against_source(model: Path, source: Source, provider: str) -> Report:
         engine.outputs,
         checks=prepared.checks,
         environment=stage.environment(provider),
+        graph=onnx.load(path),
+        parameters=prepared.network.parameters(),
     )
     return found.report

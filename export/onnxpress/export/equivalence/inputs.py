@@ -27,14 +27,14 @@ class Case:
     feeds: dict[str, Array]
 
 
-def cases(specs: Sequence[TensorSpec], samples: Mapping[str, Array]) -> list[Case]:
-    """The cases of one measurement, the same for the same specs and samples.
+def cases(specs: Sequence[TensorSpec], samples: Mapping[str, Array], seed: int = _SEED) -> list[Case]:
+    """The cases of one measurement, the same for the same specs, samples and seed.
 
     Real rows at every batch size when there are samples; generated rows at every batch size, within the samples' range
     or the declared domain; zeros, large and tiny values; every other named dimension small and large.
     """
     _check(specs, samples)
-    generator = np.random.default_rng(_SEED)
+    generator = np.random.default_rng(seed)
     found: list[Case] = []
     if samples:
         for batch in BATCHES:

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
 from onnxpress.core.golden import Golden, worst_multiple
 from onnxpress.core.tensors import TensorSpec
+from onnxpress.export.equivalence import initializers, meaning
 from onnxpress.export.equivalence.inputs import Case
 from onnxpress.export.equivalence.noise_floor import golden_cases
+from onnxpress.export.equivalence.numpy_graph import NotEvaluated
 from onnxpress.export.equivalence.reference import Reference
 from onnxpress.export.equivalence.report import CaseFigure, Check, OutputFigure, Report, Rung
+
+if TYPE_CHECKING:
+    import onnx
 
 Array = np.ndarray[Any, np.dtype[Any]]
 LIMIT = 10.0
@@ -46,21 +52,35 @@ def measure(
     checks: Sequence[Check] = (),
     environment: Mapping[str, str] | None = None,
     limit: float = LIMIT,
+    graph: onnx.ModelProto | None = None,
+    parameters: Mapping[str, Array] | None = None,
 ) -> Measurement:
     """Compare every rung with the reference on every case; the last rung is what will be served.
+
+    With `graph`, what the rungs run is also held against the reference in float64, and its constants against
+    `parameters`: two checks that see faults which hide in float32's noise, or which no drawn input shows.
 
     The verdict holds when every check passed and no output of any rung is further than `limit` noise floors from the
     reference. Batching is judged on the served rung alone.
     """
-    goldens, method = golden_cases(reference, cases, outputs, limit)
+    goldens, method, truths = golden_cases(reference, cases, outputs, limit)
+    checks, not_measured = list(checks), list[str]()
+    means_the_same = False
+    if graph is None:
+        not_measured.append("the graph in float64, and its constants against the framework's parameters")
+    else:
+        found, not_measured = initializers.check(graph, parameters or {}, reference.processing)
+        said = meaning.compare(graph, cases, goldens, truths)
+        checks += [*found, *([said.check] if said.check else [])]
+        not_measured += [said.why_not] if said.why_not else []
+        means_the_same = said.check is not None and said.check.passed
     served_name = list(rungs)[-1]
-    ladder, served_answers = [], []
-    for name, candidate in rungs.items():
-        answers = [candidate.run(case.feeds) for case in cases]
-        multiples = [worst_multiple(golden, answer) for golden, answer in zip(goldens, answers, strict=True)]
-        ladder.append(Rung(name=name, worst_multiple=max(max(m.values()) for m in multiples)))
-        if name == served_name:
-            served_answers, served_multiples = answers, multiples
+    ladder, served_answers, served_multiples = _climb(rungs, cases, goldens)
+    if graph is not None and means_the_same and limit < max(rung.worst_multiple for rung in ladder) < math.inf:
+        with contextlib.suppress(NotEvaluated):
+            goldens = meaning.widened(graph, cases, goldens)
+            ladder, served_answers, served_multiples = _climb(rungs, cases, goldens)
+            checks.append(Check(name="rounding", passed=True, detail="floors include the graph's own float32 rounding"))
     figures = [
         CaseFigure(name=case.name, batch=case.batch, multiples=found)
         for case, found in zip(cases, served_multiples, strict=True)
@@ -78,11 +98,24 @@ def measure(
             outputs=[_figure(spec, cases, goldens, served_answers, served_multiples) for spec in outputs],
             cases=figures,
             ladder=ladder,
-            checks=list(checks),
+            checks=checks,
+            not_measured=not_measured,
             environment=dict(environment or {}),
         ),
         goldens=choose_goldens(cases, goldens, served_multiples),
     )
+
+
+def _climb(
+    rungs: Mapping[str, Runnable], cases: Sequence[Case], goldens: Sequence[Golden]
+) -> tuple[list[Rung], list[dict[str, Array]], list[dict[str, float]]]:
+    """Every rung's worst multiple, and the last rung's answers and multiples case by case."""
+    ladder = []
+    for name, candidate in rungs.items():
+        answers = [candidate.run(case.feeds) for case in cases]
+        multiples = [worst_multiple(golden, answer) for golden, answer in zip(goldens, answers, strict=True)]
+        ladder.append(Rung(name=name, worst_multiple=max(max(m.values()) for m in multiples)))
+    return ladder, answers, multiples
 
 
 def rows_alone(

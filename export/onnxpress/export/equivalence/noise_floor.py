@@ -30,8 +30,8 @@ _ROWS_PER_CHANNEL = 32
 
 def golden_cases(
     reference: Reference, cases: Sequence[Case], outputs: Sequence[TensorSpec], limit: float
-) -> tuple[list[Golden], Method]:
-    """The reference's answer and noise floor for every case, and how the floor was found.
+) -> tuple[list[Golden], Method, list[dict[str, Array]]]:
+    """The reference's answer and noise floor for every case, how the floor was found, and the float64 answers if so.
 
     For a non-float output the floor marks near-ties with 1: elements that the truth decides otherwise than the
     reference, or whose score lies within `limit` floors of its threshold.
@@ -65,7 +65,7 @@ def golden_cases(
         Golden(case.feeds, {n: answer[n] for n in names}, {n: floor[n] for n in names})
         for case, answer, floor in zip(cases, answers, floors, strict=True)
     ]
-    return goldens, method
+    return goldens, method, truths if method == "float64" else []
 
 
 def pool(references: Sequence[Array], truths: Sequence[Array]) -> list[Array]:

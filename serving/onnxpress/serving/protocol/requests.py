@@ -21,16 +21,22 @@ from typing import Any, Generic, Protocol, TypeVar
 import msgspec
 import numpy as np
 
-from onnxpress.core.tensors import FLOATS, TensorSpec
+from onnxpress.core.tensors import TensorSpec
 from onnxpress.serving.protocol import binary
+from onnxpress.serving.protocol.data import (
+    NOT_JSON,
+    check_shape,
+    flat_carefully,
+    shown,
+    timeout_of,
+    unnested,
+    value_type,
+)
 from onnxpress.serving.protocol.datatypes import DATATYPE_OF, array_dtype
 from onnxpress.serving.protocol.errors import Headers, Refusal
 
 Array = np.ndarray[Any, np.dtype[Any]]
 T = TypeVar("T")
-_NOT_JSON = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, ValueError)
-"""what msgspec raises on bytes that are not JSON, not UTF-8, nested too deep, or hold an integer of 5,000 digits"""
-_SHOWN = 80
 _KEPT_FRAMES = 256
 _LONGEST_FRAME = 1024
 """bytes before the numbers, and bytes behind them"""
@@ -38,9 +44,6 @@ _MANY = 64
 """floats from which on the way through MessagePack is quicker than numpy's own from a list: 5 ns against 14 for each"""
 _BIG_ENDIAN = np.dtype(">f8")
 _pack = msgspec.msgpack.Encoder().encode
-_NUMERALS = b"0123456789+-.eE \t\r\n"
-_MOST_EMPTY = 1 << 20
-"""an empty tensor may claim any size beside its zero, and a model that reduces over the zero would fill it"""
 
 
 # gc=False: a request holds no cycles, and the collector need not walk what lives for one turn of the loop.
@@ -129,7 +132,7 @@ class Reader:
         self._specs = tuple(inputs)
         self._outputs = {spec.name: number for number, spec in enumerate(outputs)}
         self._dtypes = [(spec.name, np.dtype(array_dtype(spec.dtype))) for spec in inputs]
-        self._lists = [msgspec.json.Decoder(list[_value_type(spec.dtype)]).decode for spec in inputs]  # type: ignore[misc]
+        self._lists = [msgspec.json.Decoder(list[value_type(spec.dtype)]).decode for spec in inputs]  # type: ignore[misc]
         self._any = msgspec.json.Decoder(_AnyRequest).decode
         # Rows can be put together only where every tensor's first axis is the one dimension that all share.
         firsts = {spec.shape[0] if spec.shape else None for spec in (*inputs, *outputs)}
@@ -145,7 +148,7 @@ class Reader:
         tail = [size for size in spec.shape[1:] if isinstance(size, int) and size]
         if len(tail) != len(spec.shape) - 1:
             return None
-        request_of: Any = _Request[list[_value_type(spec.dtype)]]  # type: ignore[misc]
+        request_of: Any = _Request[list[value_type(spec.dtype)]]  # type: ignore[misc]
         decode = msgspec.json.Decoder(request_of).decode
         name, datatype, width, tails = spec.name, DATATYPE_OF[spec.dtype], math.prod(tail), (tuple(tail),)
         selected, frames, values_of = self._selected, self._frames, self._lists[0]
@@ -163,7 +166,7 @@ class Reader:
             try:
                 if values_of(b"[%b]" % body[start:stop]) != data or decode(before + behind).inputs[0].data:
                     return
-            except _NOT_JSON:
+            except NOT_JSON:
                 return
             if len(frames) >= _KEPT_FRAMES:
                 frames.clear()
@@ -172,7 +175,7 @@ class Reader:
         def read(body: bytes, alone: bool) -> Inputs | None:
             try:
                 request = decode(body)
-            except _NOT_JSON:
+            except NOT_JSON:
                 return None
             if len(request.inputs) != 1 or request.parameters is not None:
                 return None
@@ -232,7 +235,7 @@ class Reader:
             request = self._any(text)
         except msgspec.ValidationError as error:
             raise Refusal(400, f"the request is not an inference request: {error}") from None
-        except _NOT_JSON as error:
+        except NOT_JSON as error:
             raise Refusal(400, f"the request is not JSON: {error}") from None
         given = self._by_name(request.inputs)
         cuts = {} if behind is None else binary.cut([(one.name, one.parameters) for one in request.inputs], behind)
@@ -255,7 +258,7 @@ class Reader:
         if selected is not None:
             wanted = [(number, output.parameters) for number, output in zip(selected, asked, strict=True)]
         inputs = self.inputs(values, shapes, request.id, selected, binary.form(request.parameters, wanted))
-        inputs.timeout = _timeout(request.parameters)
+        inputs.timeout = timeout_of(request.parameters)
         return inputs
 
     def inputs(
@@ -293,12 +296,12 @@ class Reader:
         for tensor in tensors:
             spec = specs.get(tensor.name)
             if spec is None:
-                raise Refusal(400, f"there is no input {_shown(tensor.name)}; the model takes: {', '.join(specs)}")
+                raise Refusal(400, f"there is no input {shown(tensor.name)}; the model takes: {', '.join(specs)}")
             if tensor.name in given:
                 raise Refusal(400, f"the input {spec.name!r} is given twice")
             wanted = DATATYPE_OF[spec.dtype]
             if tensor.datatype != wanted:
-                datatype = _shown(tensor.datatype)
+                datatype = shown(tensor.datatype)
                 raise Refusal(400, f"the input {spec.name!r} has datatype {datatype}; it must be {wanted}")
             given[tensor.name] = tensor
         for spec in self._specs:
@@ -313,7 +316,7 @@ class Reader:
             number = self._outputs.get(output.name)
             if number is None:
                 known = ", ".join(self._outputs)
-                raise Refusal(400, f"there is no output {_shown(output.name)}; the model answers: {known}")
+                raise Refusal(400, f"there is no output {shown(output.name)}; the model answers: {known}")
             if number in numbers:  # a short request must not ask for an endless answer
                 raise Refusal(400, f"the output {output.name!r} is asked for twice")
             numbers.append(number)
@@ -326,11 +329,11 @@ class Reader:
         spec = self._specs[number]
         try:
             flat = self._lists[number](tensor.data)
-        except _NOT_JSON:
+        except NOT_JSON:
             try:
-                flat = self._lists[number](_unnested(spec, tensor.data, tensor.shape))
-            except _NOT_JSON:
-                flat = _flat_carefully(spec, tensor.data, tensor.shape)
+                flat = self._lists[number](unnested(spec, tensor.data, tensor.shape))
+            except NOT_JSON:
+                flat = flat_carefully(spec, tensor.data, tensor.shape)
         if len(flat) != count:
             name, shape = tensor.name, tensor.shape
             raise Refusal(400, f"the input {name!r} has {len(flat)} values; its shape {shape} wants {count}")
@@ -360,7 +363,7 @@ class Reader:
         try:
             # Each text has its number of commas, so if all of it together is a list of numbers, each is its part of it.
             return self._lists[number](b"[%b]" % b",".join(parts))
-        except (TypeError, *_NOT_JSON):  # lists among them, or nulls, or no numbers
+        except (TypeError, *NOT_JSON):  # lists among them, or nulls, or no numbers
             values = [self._values(number, part) if type(part) is bytes else part for part in parts]
             return list(chain.from_iterable(values))
 
@@ -369,8 +372,8 @@ class Reader:
         text = b"[%b]" % text
         try:
             return self._lists[number](text)
-        except _NOT_JSON:
-            return _flat_carefully(self._specs[number], msgspec.Raw(text), [text.count(b",") + 1])
+        except NOT_JSON:
+            return flat_carefully(self._specs[number], msgspec.Raw(text), [text.count(b",") + 1])
 
     def _array(self, number: int, flat: Any) -> Array:
         name, dtype = self._dtypes[number]
@@ -387,14 +390,6 @@ class Reader:
             raise Refusal(400, f"the data of {name!r} do not fit {datatype}: {error}") from None
 
 
-def _timeout(parameters: dict[str, Any] | None) -> float | None:
-    """Seconds, from the `timeout` in microseconds that Triton's clients send; None where it is absent or 0."""
-    timeout = (parameters or {}).get("timeout", 0)
-    if isinstance(timeout, bool) or not isinstance(timeout, int) or not 0 <= timeout < 1 << 64:
-        raise Refusal(400, f"the parameter timeout must be a number of microseconds, not {_shown(timeout)}")
-    return timeout / 1e6 or None
-
-
 def _numbers(body: bytes) -> tuple[int, int]:
     """Where the first list behind `"data"` begins and ends, if it holds nothing but numbers."""
     start = body.find(b"[", body.find(b'"data"')) + 1
@@ -409,98 +404,3 @@ def strict() -> Context:
     context = copy_context()
     context.run(np.seterr, over="raise")
     return context
-
-
-def _value_type(dtype: str) -> type:
-    if dtype in FLOATS:
-        return float
-    return {"string": str, "bool": bool}.get(dtype, int)
-
-
-def check_shape(spec: TensorSpec, shape: list[int], sizes: dict[str, int]) -> None:
-    """Refuse a shape that is not as the spec says, or gives a named dimension another size than `sizes` has for it."""
-    if len(shape) != len(spec.shape):
-        raise Refusal(
-            400, f"the input {spec.name!r} has shape {_shown(shape)}; it must have {len(spec.shape)} axes: {spec}"
-        )
-    for axis, (size, wanted) in enumerate(zip(shape, spec.shape, strict=True)):
-        if size < 0:
-            raise Refusal(400, f"the input {spec.name!r} has shape {shape}: a size cannot be negative")
-        expected = sizes.setdefault(wanted, size) if isinstance(wanted, str) else wanted
-        if size != expected:
-            reason = f"{wanted!r} is {expected} elsewhere" if isinstance(wanted, str) else f"it must be {wanted}"
-            raise Refusal(400, f"the input {spec.name!r} has shape {shape}: axis {axis} is {size}, but {reason}")
-    if 0 in shape and max(shape) > _MOST_EMPTY:
-        raise Refusal(400, f"the input {spec.name!r} is empty and has shape {shape}; {_MOST_EMPTY} is the most")
-
-
-def _unnested(spec: TensorSpec, text: msgspec.Raw, shape: list[int]) -> bytes:
-    """Nested numbers as a flat list, both JSON. Raises ValueError where brackets and commas are not as the shape says.
-
-    What JSON has between them, and whether it is numbers, remains to be seen.
-    """
-    if spec.dtype in ("string", "bool") or len(shape) < 2 or not math.prod(shape):
-        raise ValueError("only numbers are told from brackets and commas without looking at them")
-    nested = bytes(text)
-    skeleton = b"," * (shape[-1] - 1)
-    for size in reversed(shape[:-1]):
-        skeleton = b",".join([b"[%b]" % skeleton] * size)
-    if nested.translate(None, _NUMERALS) != b"[%b]" % skeleton:
-        raise ValueError("the brackets and commas are not as the shape says")
-    return b"[%b]" % nested.translate(None, b"[]")
-
-
-def _flat_carefully(spec: TensorSpec, text: msgspec.Raw, shape: list[int]) -> list[Any]:
-    """Data that are no flat list of the declared kind: nested as the shape says, null for NaN, 0 and 1 for BOOL."""
-    try:
-        data = msgspec.json.decode(text)
-    except _NOT_JSON as error:
-        raise Refusal(400, f"the data of {spec.name!r} are not JSON: {error}") from None
-    if not isinstance(data, list):
-        raise Refusal(400, f"the data of {spec.name!r} must be an array, not {_shown(data)}")
-    flat = _flatten(spec, data, shape)
-    fits = _check(spec.dtype)
-    for value in flat:
-        if not fits(value):
-            raise Refusal(400, f"the data of {spec.name!r} hold {_shown(value)}, which is no {DATATYPE_OF[spec.dtype]}")
-    if spec.dtype in FLOATS:
-        try:
-            return [None if value is None else float(value) for value in flat]
-        except OverflowError as error:
-            raise Refusal(400, f"the data of {spec.name!r} do not fit {DATATYPE_OF[spec.dtype]}: {error}") from None
-    return flat
-
-
-def _flatten(spec: TensorSpec, data: list[Any], shape: list[int]) -> list[Any]:
-    if not any(isinstance(item, list) for item in data):
-        return data
-    flat = data
-    for axis, size in enumerate(shape):
-        if axis:
-            if not all(isinstance(item, list) for item in flat):
-                break
-            if any(len(item) != size for item in flat):
-                break
-            flat = list(chain.from_iterable(flat))
-        elif len(flat) != size:
-            break
-    else:
-        if not any(isinstance(item, list) for item in flat):
-            return flat
-    raise Refusal(400, f"the nested data of {spec.name!r} do not have the shape {shape}")
-
-
-def _check(dtype: str) -> Callable[[Any], bool]:
-    if dtype in FLOATS:
-        return lambda value: value is None or (isinstance(value, int | float) and not isinstance(value, bool))
-    if dtype == "string":
-        return lambda value: isinstance(value, str)
-    if dtype == "bool":
-        return lambda value: isinstance(value, bool) or (isinstance(value, int) and value in (0, 1))
-    return lambda value: isinstance(value, int) and not isinstance(value, bool)
-
-
-def _shown(value: object) -> str:
-    """A caller's value in an error message, cut to a length that cannot fill a log."""
-    text = msgspec.json.encode(value).decode()
-    return text if len(text) <= _SHOWN else text[:_SHOWN] + "…"

@@ -16,9 +16,10 @@ import numpy as np
 
 from onnxpress.core.tensors import FLOATS, TensorSpec
 from onnxpress.serving.engine import Engine
+from onnxpress.serving.protocol.data import check_shape
 from onnxpress.serving.protocol.datatypes import array_dtype
 from onnxpress.serving.protocol.errors import Headers, Refusal
-from onnxpress.serving.protocol.requests import Inputs, Reader, check_shape
+from onnxpress.serving.protocol.requests import Inputs, Reader
 
 if TYPE_CHECKING:
     from onnxpress.serving.protocol.responses import Writer

@@ -1,0 +1,155 @@
+"""What a planted fault really does, and what each checker says of it."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import onnx
+
+from benchmarks.faults.subjects import Subject
+from onnxpress.core.golden import Golden, worst_multiple
+from onnxpress.core.manifest import SessionSettings
+from onnxpress.core.tensors import FLOATS
+from onnxpress.export.equivalence.inputs import Case, cases, generate
+from onnxpress.export.equivalence.measure import LIMIT, measure
+from onnxpress.export.equivalence.noise_floor import golden_cases
+from onnxpress.serving.engine import Engine
+
+Array = np.ndarray[Any, np.dtype[Any]]
+_SEARCH_SEEDS = (11, 12, 13, 14)
+"""of the inputs that the truth is searched on; the checkers draw from another"""
+
+
+@dataclass
+class Search:
+    """A sound graph's own answers on many inputs, with the noise floor of each: what faults are held against."""
+
+    cases: list[Case]
+    goldens: list[Golden]
+
+
+def loaded(proto: onnx.ModelProto, optimization: str = "all") -> Engine:
+    """The graph in the serving engine. Raises what the engine raises for a graph that cannot be loaded."""
+    return Engine.load(
+        proto.SerializeToString(),
+        settings=SessionSettings(optimization=optimization),  # type: ignore[arg-type]
+        self_test=False,
+    )
+
+
+def search(subject: Subject) -> Search:
+    """Inputs of four seeds with the sound graph's answers, its optimisations off."""
+    prepared = subject.prepared
+    sound = loaded(subject.proto, "none")
+    found, goldens = [], []
+    for seed in _SEARCH_SEEDS:
+        for case in cases(prepared.inputs, prepared.samples, seed):
+            with contextlib.suppress(Exception):  # sizes that the original itself refuses
+                (golden,), _, _ = golden_cases(prepared.reference, [case], subject.outputs, LIMIT)
+                goldens.append(Golden(golden.inputs, sound.run(case.feeds), golden.floors))
+                found.append(case)
+    return Search(found, goldens)
+
+
+def truth(sought: Search, faulty: onnx.ModelProto) -> float:
+    """The worst change of any output on any input, in noise floors; NaN where the graph does not load.
+
+    A run that fails, and an answer of another shape, are infinitely far.
+    """
+    try:
+        engine = loaded(faulty, "none")
+    except Exception:
+        return math.nan
+    worst = 0.0
+    for case, golden in zip(sought.cases, sought.goldens, strict=True):
+        try:
+            worst = max(worst, *worst_multiple(golden, engine.run(case.feeds)).values())
+        except Exception:
+            return math.inf
+    return worst
+
+
+def ours(subject: Subject, proto: onnx.ModelProto) -> bool:
+    """Whether the export stage's measurement refuses the graph."""
+    prepared = subject.prepared
+    try:
+        rungs = {"off": loaded(proto, "none"), "as served": loaded(proto)}
+        found = measure(
+            prepared.reference,
+            rungs,
+            prepared.cases,
+            subject.outputs,
+            graph=proto,
+            parameters=prepared.network.parameters(),
+        )
+    except Exception:
+        return True  # it does not run: the stage refuses it too
+    return not found.report.equivalent
+
+
+def others(subject: Subject) -> dict[str, Callable[[onnx.ModelProto], bool]]:
+    """The rules of others on one random input: checker → whether it refuses a graph.
+
+    torch.onnx.export(verify=True), 2.13: an absolute difference of 5e-3 or a relative one of 1e-1. Polygraphy's
+    CompareFunc.simple: an element with an absolute and a relative difference above 1e-5, on values in [0, 1).
+    """
+    prepared = subject.prepared
+    generator = np.random.default_rng(5)
+    drawn = generate(prepared.inputs, prepared.samples, {"batch": 3}, generator)
+    unit = dict(drawn)
+    for spec in prepared.inputs:
+        if spec.dtype in FLOATS:
+            unit[spec.name] = generator.random(drawn[spec.name].shape).astype(spec.dtype)
+    return {
+        "torch verify=True": lambda proto: _differs(subject, proto, drawn, _torch),
+        "np.allclose 1e-3": lambda proto: _differs(subject, proto, drawn, lambda a, b: not _close(a, b, 1e-3)),
+        "np.allclose 1e-5": lambda proto: _differs(subject, proto, drawn, lambda a, b: not _close(a, b, 1e-5)),
+        "Polygraphy": lambda proto: _differs(subject, proto, unit, _polygraphy),
+    }
+
+
+def _differs(
+    subject: Subject, proto: onnx.ModelProto, feeds: dict[str, Array], differs: Callable[[Array, Array], bool]
+) -> bool:
+    expected = subject.prepared.reference.run(feeds)
+    try:
+        found = loaded(proto).run(feeds)
+    except Exception:
+        return True
+    for spec in subject.outputs:
+        value, other = expected[spec.name], found[spec.name]
+        if other.shape != value.shape:
+            return True
+        if value.dtype.kind not in "fc":
+            if value.tolist() != other.tolist():
+                return True
+        elif differs(other.astype(np.float64), value.astype(np.float64)):
+            return True
+    return False
+
+
+def _close(found: Array, expected: Array, tolerance: float) -> bool:
+    return bool(np.allclose(found, expected, rtol=tolerance, atol=tolerance, equal_nan=True))
+
+
+def _torch(found: Array, expected: Array) -> bool:
+    difference = np.abs(found - expected)
+    return bool((difference >= 5e-3).any() or (difference / (np.abs(expected) + 1e-7) >= 1e-1).any())
+
+
+def _polygraphy(found: Array, expected: Array) -> bool:
+    difference = np.abs(found - expected)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return bool(((difference > 1e-5) & (difference / np.abs(expected) > 1e-5)).any())
+
+
+def quietly(function: Callable[[], Any]) -> Any:
+    """The result, without what is said on stderr meanwhile."""
+    with contextlib.redirect_stderr(io.StringIO()):
+        return function()

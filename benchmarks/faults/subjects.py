@@ -1,0 +1,168 @@
+"""The sound exports that faults are planted in: families and corpus models, converted once by the project itself."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import io
+import json
+import pickle
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+
+from onnxpress.core.tensors import TensorSpec, parse_spec
+from onnxpress.export import stage
+from onnxpress.export.conversion import Precision
+from onnxpress.export.equivalence.reference import Reference
+from onnxpress.export.source import Framework, Source
+
+BUILD = Path(__file__).parent.parent.parent / "build" / "faults"
+
+# Corpus models with something to plant in: weights, axes, norms, recurrent gates, casts, tables, labels.
+TORCH = [
+    "gelu_in_both_forms",
+    "norms_over_layers_groups_and_instances",
+    "convolutions_grouped_dilated_and_transposed",
+    "zero_padding_before_max_pooling",
+    "adaptive_pooling",
+    "tied_embedding",
+    "lstm_stacked_and_bidirectional",
+    "gru_stacked_and_bidirectional",
+    "plain_rnn",
+    "lstm_with_its_states",
+    "attention_with_a_padding_mask",
+    "transformer_layer_over_any_length",
+    "causal_attention_over_any_length",
+    "gather_and_scatter",
+    "sort_topk_and_cumsum",
+    "uint8_image",
+    "reshape_by_size",
+]
+KERAS = [
+    "gelu_becomes_erfc",
+    "normalization_whose_constants_leak",
+    "grouped_convolution",
+    "string_lookup",
+    "batch_norm_and_dropout",
+    "separable_and_transposed_convolutions",
+    "mixed_float16",
+    "gru_over_any_length",
+    "attention",
+    "lstm_behind_a_mask",
+]
+SKLEARN = [
+    "logistic_regression",
+    "forest_with_string_labels",
+    "gradient_boosting",
+    "perceptron",
+    "string_and_numeric_columns",
+    "isolation_forest_with_scores",
+]
+Build = Callable[[], tuple[Any, dict[str, Any]]]
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A sound export: what the stage prepared, its graph, and its outputs."""
+
+    name: str
+    prepared: stage.Prepared
+    proto: onnx.ModelProto
+    outputs: list[TensorSpec]
+
+
+class Remembering(Reference):
+    """A reference that answers the same feeds from memory: the framework is the slow part, and never changes."""
+
+    def __init__(self, reference: Reference) -> None:
+        super().__init__(reference.network, reference.processing, reference.inputs)
+        self._known: dict[tuple[str, str], dict[str, Any]] = {}
+
+    def run(self, feeds: dict[str, Any], precision: Precision = "float32") -> dict[str, Any]:
+        """As Reference.run."""
+        content = hashlib.sha256(pickle.dumps(sorted(feeds.items()))).hexdigest()
+        if (content, precision) not in self._known:
+            self._known[content, precision] = super().run(feeds, precision)
+        return self._known[content, precision]
+
+
+def names(*, everything: bool = False) -> list[str]:
+    """The subjects' names; `everything` adds the corpus models that only serve to look for false alarms."""
+    return [name for name, _, chosen in _all() if chosen or everything]
+
+
+def subject(name: str, seed: int) -> Subject:
+    """Build the model with weights drawn from `seed`; convert it, or take the conversion of an earlier run."""
+    build, framework = next((build, framework) for (other, (build, framework), _) in _all() if other == name)
+    _seed(framework, seed)
+    network, known = build()
+    if framework == "pytorch":
+        from benchmarks.faults.torch_families import unsettle
+
+        network = unsettle(network)
+    elif framework == "tensorflow":
+        from benchmarks.faults import keras_families
+
+        network = keras_families.unsettle(network)
+    source = Source(reference=name, name="m", framework=framework, network=network, **known)
+    with contextlib.redirect_stderr(io.StringIO()):
+        prepared = stage.prepare(source)
+        prepared = replace(prepared, reference=Remembering(prepared.reference))
+        path = BUILD / "graphs" / f"{name.replace(' ', '-')}-{seed}.onnx"
+        described = path.with_suffix(".json")
+        if described.exists():
+            proto = onnx.load(path)
+            outputs = [parse_spec(text) for text in json.loads(described.read_text())]
+        else:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            proto, outputs = stage.convert(prepared, path.parent)
+            onnx.save(proto, path)
+            described.write_text(json.dumps([str(spec) for spec in outputs]))
+    return Subject(name, prepared, proto, outputs)
+
+
+def _seed(framework: Framework, seed: int) -> None:
+    np.random.seed(seed)
+    if framework == "pytorch":
+        import torch
+
+        torch.manual_seed(seed)
+    elif framework == "tensorflow":
+        import keras
+
+        keras.utils.clear_session()  # names of layers are counted, and the kept graph has the first ones
+
+        keras.utils.set_random_seed(seed)
+
+
+def _all() -> Iterator[tuple[str, tuple[Build, Framework], bool]]:
+    from tests.corpus import keras_models, sklearn_models, torch_models
+
+    from benchmarks.faults import keras_families, torch_families
+
+    for name, build in torch_families.FAMILIES.items():
+        yield name, (build, "pytorch"), True
+    yield "cumsum over 10,000", (_long_cumsum, "pytorch"), False
+    for name, build in keras_families.FAMILIES.items():
+        yield name, (build, "tensorflow"), True
+    corpora: list[tuple[str, Framework, Any, list[str]]] = [
+        ("torch", "pytorch", torch_models.corpus, TORCH),
+        ("Keras", "tensorflow", keras_models.corpus, KERAS),
+        ("sklearn", "sklearn", sklearn_models.corpus, SKLEARN),
+    ]
+    for label, framework, corpus, chosen in corpora:
+        for entry in corpus.entries:
+            if entry.refused is None:
+                yield f"{label} {entry.name}", (entry.build, framework), entry.name in chosen
+
+
+def _long_cumsum() -> tuple[Any, dict[str, Any]]:
+    """torch sums it in float64, the runtime in float32: a sound export that a plain floor refuses at 34 times."""
+    from tests.corpus.torch_models import Forward
+
+    return Forward(lambda _, x: x.cumsum(-1)), {"network_inputs": [parse_spec("x:float32[batch,10000]")]}

@@ -1,0 +1,233 @@
+"""Faults in what a graph holds: weights, biases, constants, tables, labels, thresholds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import onnx
+
+from benchmarks.faults.planting import (
+    Edit,
+    attribute,
+    change,
+    change_input,
+    constant,
+    floats,
+    label,
+    numbered,
+    plants,
+    set_attribute,
+)
+
+Array = np.ndarray[Any, np.dtype[Any]]
+Sites = Iterator[tuple[str, Edit]]
+Random = np.random.Generator
+
+
+def _one_element(array: Array, place: int, factor: float) -> Array:
+    array.reshape(-1)[place] *= factor
+    return array
+
+
+def _scaled_weights(model: onnx.ModelProto, rng: Random, factor: float) -> Sites:
+    for name, array in floats(model, 2):
+        places = np.flatnonzero(array)
+        if len(places):
+            place = int(rng.choice(places))
+            yield f"{name}[{place}]", change(name, lambda a, p=place: _one_element(a, p, factor))
+
+
+@plants("one weight changed by 1e-3 relative")
+def weight(model: onnx.ModelProto, rng: Random) -> Sites:
+    """As a bad cast or a torn download would."""
+    yield from _scaled_weights(model, rng, 1.001)
+
+
+@plants("one weight changed by 1e-5 relative")
+def weight_slightly(model: onnx.ModelProto, rng: Random) -> Sites:
+    """As a weight that went through text with five digits."""
+    yield from _scaled_weights(model, rng, 1.00001)
+
+
+@plants("one weight changed by 1e-6 relative")
+def weight_hardly(model: onnx.ModelProto, rng: Random) -> Sites:
+    """Some ten units in the last place."""
+    yield from _scaled_weights(model, rng, 1.000001)
+
+
+@plants("two channels swapped")
+def channels(model: onnx.ModelProto, rng: Random) -> Sites:
+    """Rows or columns of a weight."""
+    for name, array in floats(model, 4):
+        axes = [axis for axis, size in enumerate(array.shape) if size > 1]
+        if array.ndim < 2 or not axes:
+            continue
+        axis = int(rng.choice(axes))
+        a, b = map(int, rng.choice(array.shape[axis], 2, replace=False))
+        order = np.arange(array.shape[axis])
+        order[[a, b]] = order[[b, a]]
+        yield f"{name} axis {axis}", change(name, lambda v, o=order, x=axis: np.take(v, o, x))
+
+
+@plants("transposed weight")
+def transposed(model: onnx.ModelProto, rng: Random) -> Sites:
+    """Two axes of the same size, told by no shape check."""
+    for name, array in floats(model, 4):
+        pairs = [(a, b) for a in range(array.ndim) for b in range(a) if array.shape[a] == array.shape[b] > 1]
+        if pairs:
+            a, b = pairs[int(rng.integers(len(pairs)))]
+            yield name, change(name, lambda v, a=a, b=b: np.swapaxes(v, a, b))
+
+
+@plants("bias dropped")
+def bias(model: onnx.ModelProto, rng: Random) -> Sites:
+    """Zero in its place."""
+    for place, node in numbered(model):
+        index = {"Gemm": 2, "Conv": 2, "ConvTranspose": 2, "LSTM": 3, "GRU": 3, "RNN": 3}.get(node.op_type)
+        for at in [index] if index is not None else ([0, 1] if node.op_type == "Add" else []):
+            if at < len(node.input) and node.input[at]:
+                value = constant(model, node.input[at])
+                if value is not None and value.dtype.kind == "f" and np.squeeze(value).ndim >= 1 and value.any():
+                    yield label(place, node), change_input(place, at, np.zeros_like)
+
+
+@plants("LSTM or GRU gate order")
+def gates(model: onnx.ModelProto, rng: Random) -> Sites:
+    """PyTorch's or Keras's order of gates left in ONNX's place."""
+    for place, node in numbered(model, "LSTM", "GRU"):
+        count = 4 if node.op_type == "LSTM" else 3
+        order = [0, 2, 3, 1] if count == 4 else [1, 0, 2]
+        for at in (1, 2, 3):
+            if constant(model, node.input[at]) is None:
+                continue
+
+            def shuffled(value: Array, count: int = count, order: list[int] = order) -> Array:
+                halves = np.split(value, 2, axis=1) if value.ndim == 2 else [value]
+                done = [np.concatenate([np.split(h, count, axis=1)[g] for g in order], axis=1) for h in halves]
+                return np.concatenate(done, axis=1)
+
+            yield f"{label(place, node)} input {at}", change_input(place, at, shuffled)
+
+
+@plants("LeakyReLU slope")
+def slope(model: onnx.ModelProto, rng: Random) -> Sites:
+    """Another default, or an f-string's rounding."""
+    for place, node in numbered(model, "LeakyRelu"):
+        alpha = attribute(node, "alpha")
+        alpha = 0.01 if alpha is None else alpha
+        for factor in (2.0, 1.001, 1.000002):
+            yield f"{label(place, node)} x{factor}", set_attribute(place, "alpha", float(alpha * factor))
+
+
+@plants("activation alpha")
+def alpha(model: onnx.ModelProto, rng: Random) -> Sites:
+    """Elu's and its kin's, and the factors of a Gemm."""
+    for place, node in numbered(model, "Elu", "Celu", "Selu", "HardSigmoid", "ThresholdedRelu", "Gemm"):
+        value = attribute(node, "alpha")
+        value = {"HardSigmoid": 0.2, "Selu": 1.6732632}.get(node.op_type, 1.0) if value is None else value
+        factors = (1.00001,) if node.op_type == "Gemm" else (1.5, 1.001, 1.00001)
+        for factor in factors:
+            yield f"{label(place, node)} x{factor}", set_attribute(place, "alpha", float(value * factor))
+
+
+@plants("wrong epsilon in batch or layer norm")
+def epsilon(model: onnx.ModelProto, rng: Random) -> Sites:
+    """1e-3 for 1e-5 is Keras's default in PyTorch's place."""
+    for place, node in numbered(model, "BatchNormalization", "LayerNormalization", "InstanceNormalization"):
+        value = attribute(node, "epsilon") or 1e-5
+        for other in (value * 100 if value < 1e-4 else value / 100, value * 1.2):
+            yield f"{label(place, node)} {other:.3g}", set_attribute(place, "epsilon", float(other))
+    for place, node in numbered(model, "Add"):
+        for at in (0, 1):
+            held = constant(model, node.input[at])
+            if (
+                held is not None
+                and held.dtype.kind == "f"
+                and held.size == 1
+                and 0 < abs(float(held.ravel()[0])) < 2e-3
+            ):
+                for factor in (100.0, 1.2):
+                    yield f"{label(place, node)} x{factor}", change_input(place, at, lambda v, f=factor: v * f)
+
+
+@plants("wrong scaler constant")
+def scaler(model: onnx.ModelProto, rng: Random) -> Sites:
+    """A factor or an offset of pre-processing, or a scalar of the network."""
+    for place, node in numbered(model, "Mul", "Div", "Sub"):
+        for at in (0, 1):
+            held = constant(model, node.input[at])
+            if held is not None and held.dtype.kind == "f" and held.any():
+                where = int(rng.choice(np.flatnonzero(held)))
+                for factor in (1.01, 1.00001, 1.0000015):
+                    edit = change_input(place, at, lambda v, w=where, f=factor: _one_element(v, w, f))
+                    yield f"{label(place, node)} x{factor}", edit
+    for place, node in numbered(model, "Scaler"):
+        for name in ("offset", "scale"):
+            values = list(attribute(node, name) or [])
+            if values:
+                values[0] = values[0] * 1.01 or 0.01
+                yield f"{label(place, node)} {name}", set_attribute(place, name, values)
+
+
+@plants("threshold off by one ulp")
+def threshold(model: onnx.ModelProto, rng: Random) -> Sites:
+    """Of a comparison, or of a node of a tree."""
+    for place, node in numbered(model, "Greater", "GreaterOrEqual", "Less", "LessOrEqual"):
+        for at in (0, 1):
+            held = constant(model, node.input[at])
+            if held is not None and held.dtype.kind == "f":
+                edit = change_input(place, at, lambda v: np.nextafter(v, np.float32(np.inf)))
+                yield label(place, node), edit
+    for place, node in numbered(model, "TreeEnsembleClassifier", "TreeEnsembleRegressor"):
+        values = np.asarray(attribute(node, "nodes_values"), np.float32)
+        inner = np.flatnonzero(values)
+        if len(inner):
+            at = int(rng.choice(inner))
+            values[at] = np.nextafter(values[at], np.float32(np.inf))
+            yield f"{label(place, node)} node {at}", set_attribute(place, "nodes_values", values.tolist())
+
+
+@plants("a tree's leaf or split changed")
+def tree(model: onnx.ModelProto, rng: Random) -> Sites:
+    """By 1e-3 relative."""
+    for place, node in numbered(model, "TreeEnsembleClassifier", "TreeEnsembleRegressor"):
+        for name in ("nodes_values", "class_weights", "target_weights"):
+            values = list(attribute(node, name) or [])
+            places = np.flatnonzero(values)
+            if len(places):
+                at = int(rng.choice(places))
+                values[at] *= 1.001
+                yield f"{label(place, node)} {name}[{at}]", set_attribute(place, name, values)
+
+
+@plants("wrong label order")
+def labels(model: onnx.ModelProto, rng: Random) -> Sites:
+    """Two labels, categories or outputs exchanged."""
+    wanted = ("classlabels_strings", "classlabels_int64s", "classlabels_ints", "values_strings", "values_int64s")
+    for place, node in numbered(model):
+        for name in (*wanted, "cats_strings"):
+            values = list(attribute(node, name) or [])
+            if len(values) > 1:
+                a, b = map(int, rng.choice(len(values), 2, replace=False))
+                values[a], values[b] = values[b], values[a]
+                yield f"{label(place, node)} {name}", set_attribute(place, name, values)
+    last = [(place, node) for place, node in numbered(model, "Gemm") if len(node.input) > 2][-1:]
+    for place, node in last:
+        axis = 0 if attribute(node, "transB") else 1
+        held, offset = constant(model, node.input[1]), constant(model, node.input[2])
+        if held is None or offset is None or held.shape[axis] < 2:
+            continue
+
+        def both(copy: onnx.ModelProto, place: int = place, axis: int = axis) -> None:
+            change_input(place, 1, lambda v: _rolled(v, axis))(copy)
+            change_input(place, 2, lambda v: _rolled(v, -1))(copy)
+
+        yield f"{label(place, node)} outputs", both
+
+
+def _rolled(value: Array, axis: int) -> Array:
+    order = np.arange(value.shape[axis])
+    order[:2] = 1, 0
+    return np.take(value, order, axis)

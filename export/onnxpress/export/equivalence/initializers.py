@@ -1,0 +1,190 @@
+"""The graph's constants against the framework's parameters, value by value: what no input may happen to show.
+
+Converters transpose weights, reorder and join a recurrent layer's gates, and fold a batch norm into its neighbour. So a
+parameter is looked for under its own name, then in any initializer: in any order of its axes, then as a set of values.
+One that is mostly there, with a few values changed, is a fault. One that is not there at all was folded into others; it
+is counted as not compared, and left to the other comparisons.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from itertools import permutations
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from onnxpress.core.processing import Processing
+from onnxpress.export.equivalence.report import Check
+
+if TYPE_CHECKING:
+    import onnx
+
+Array = np.ndarray[Any, np.dtype[Any]]
+_DISTINCT = 4
+"""Fewer different values than this are found in other tensors by chance."""
+_MOSTLY = 0.5
+_FOLDED = 1e-5
+"""Relative: what float32 leaves of a factor that is common to a channel."""
+_MAX_SORTED = 50_000_000
+"""Elements; a larger initializer is compared in its own layout only."""
+
+
+@dataclass
+class Compared:
+    """Parameters found unchanged, found changed (with what changed), and not found."""
+
+    same: list[str] = field(default_factory=list)
+    changed: dict[str, str] = field(default_factory=dict)
+    absent: list[str] = field(default_factory=list)
+
+
+def check(
+    graph: onnx.ModelProto, parameters: Mapping[str, Array], processing: Processing
+) -> tuple[list[Check], list[str]]:
+    """The checks to report, and what could not be compared."""
+    compared = compare(graph, parameters)
+    compared.changed |= processing_constants(graph, processing)
+    total = len(compared.same) + len(compared.changed) + len(compared.absent)
+    if not total:
+        return [], []
+    shown = "; ".join(f"{name}: {what}" for name, what in list(compared.changed.items())[:3])
+    detail = shown or f"{len(compared.same)} of {total} parameters are in the graph, bit by bit"
+    left = [f"parameters folded into others: {', '.join(sorted(compared.absent)[:5])}"] if compared.absent else []
+    return [Check(name="parameters", passed=not compared.changed, detail=detail)], left
+
+
+def compare(graph: onnx.ModelProto, parameters: Mapping[str, Array]) -> Compared:
+    """Look for every parameter among the graph's constants. `parameters`: name → array of any float dtype."""
+    constants = dict(_constants(graph))
+    by_size: dict[int, list[str]] = {}
+    for name, value in constants.items():
+        by_size.setdefault(value.size, []).append(name)
+    found = Compared()
+    sets: dict[str, Array] = {}
+    for name, parameter in parameters.items():
+        if parameter.dtype.kind != "f" or not _telling(parameter).size:
+            continue  # zeros and ones are in every graph, and often folded away
+        own = constants.get(name, constants.get(f"network/{name}"))  # the prefix is that of a composed graph
+        alike = [own] if own is not None else [constants[other] for other in by_size.get(parameter.size, [])]
+        if any(_same_layout(parameter, constant) for constant in alike):
+            found.same.append(name)
+        elif own is not None and own.shape == parameter.shape:
+            _judge_folded(name, parameter.astype(own.dtype, copy=False), own, found)
+        else:
+            _as_sets(name, parameter, constants, sets, found)
+    return found
+
+
+def processing_constants(graph: onnx.ModelProto, processing: Processing) -> dict[str, str]:
+    """The constants of the pre- and post-processing that differ from their description, by name."""
+    from onnxpress.export.compose import constants_of
+
+    own = {value.name: value for value in graph.graph.initializer}
+    from onnx import numpy_helper
+
+    changed = {}
+    for name, expected in constants_of(processing).items():
+        if name in own:
+            value = numpy_helper.to_array(own[name])
+            if value.shape != expected.shape or not np.array_equal(value, expected):
+                changed[name] = _difference(expected, value) if value.shape == expected.shape else "another shape"
+    return changed
+
+
+def _constants(proto: onnx.ModelProto) -> Iterator[tuple[str, Array]]:
+    from onnx import TensorProto, numpy_helper
+
+    from onnxpress.export.graph import nodes
+
+    kinds = {TensorProto.FLOAT, TensorProto.DOUBLE, TensorProto.FLOAT16, TensorProto.BFLOAT16}
+    for value in proto.graph.initializer:
+        if value.data_type in kinds:
+            yield value.name, numpy_helper.to_array(value)
+    for node in nodes(proto.graph):
+        for attribute in node.attribute:
+            if attribute.HasField("t") and attribute.t.data_type in kinds:
+                yield node.output[0], numpy_helper.to_array(attribute.t)
+
+
+def _same_layout(parameter: Array, constant: Array) -> bool:
+    """Equal in some order of the axes, once those of size one are dropped."""
+    if parameter.size != constant.size:
+        return False
+    a, b = np.squeeze(parameter).astype(constant.dtype, copy=False), np.squeeze(constant)
+    if a.ndim > 5:
+        return bool(np.array_equal(a.ravel(), b.ravel()))
+    if any(
+        a.transpose(order).shape == b.shape and np.array_equal(a.transpose(order), b, equal_nan=True)
+        for order in permutations(range(a.ndim))
+    ):
+        return True
+    return any(
+        np.array_equal(a.transpose(order).ravel(), b.ravel(), equal_nan=True) for order in permutations(range(a.ndim))
+    )
+
+
+def _judge_folded(name: str, parameter: Array, own: Array, found: Compared) -> None:
+    """Under its own name but not the same: a few values changed, or a batch norm folded in as a factor per channel."""
+    if np.mean(parameter == own) >= _MOSTLY:
+        found.changed[name] = _difference(parameter, own)
+        return
+    for axis in range(parameter.ndim if parameter.ndim > 1 else 0):
+        with np.errstate(all="ignore"):
+            ratio = own / parameter
+            others = tuple(a for a in range(ratio.ndim) if a != axis)
+            off = ~(np.abs(ratio / np.nanmedian(ratio, axis=others, keepdims=True) - 1) < _FOLDED)
+        off &= np.isfinite(ratio)
+        if not off.any():
+            found.same.append(name)
+            return
+        if off.mean() <= 1 - _MOSTLY:
+            place = tuple(int(index) for index in np.argwhere(off)[0])
+            found.changed[name] = f"{int(off.sum())} values are not scaled as their channel is, such as {list(place)}"
+            return
+    found.absent.append(name)
+
+
+def _as_sets(
+    name: str, parameter: Array, constants: Mapping[str, Array], sets: dict[str, Array], found: Compared
+) -> None:
+    """Where the layout is another: which constant holds the parameter's values, all of them or most."""
+    best, where = 0.0, ""
+    missing = np.zeros(0)
+    for other, constant in constants.items():
+        if constant.size * 2 < parameter.size or constant.size > _MAX_SORTED:
+            continue
+        values = _telling(parameter.astype(constant.dtype, copy=False))
+        if len(np.unique(values)) < _DISTINCT:
+            continue
+        if other not in sets:
+            sets[other] = np.unique(constant)
+        probe = values[:: max(1, len(values) // 64)]
+        if np.isin(probe, sets[other], assume_unique=False).mean() <= best / 2:
+            continue
+        present = np.isin(values, sets[other])
+        if present.mean() > best:
+            best, where, missing = float(present.mean()), other, values[~present]
+    if best == 1.0:
+        found.same.append(name)
+    elif best > _MOSTLY:
+        lost = f"{len(missing)} of {parameter.size} values"
+        found.changed[name] = f"{lost} are not in {where!r}, such as {missing[0]:.9g}"
+    else:
+        found.absent.append(name)
+
+
+def _telling(values: Array) -> Array:
+    flat = values.ravel()
+    kept: Array = flat[(flat != 0) & (np.abs(flat) != 1)]
+    return kept
+
+
+def _difference(expected: Array, found: Array) -> str:
+    different = np.argwhere(~((expected == found) | (np.isnan(expected) & np.isnan(found))))
+    if not len(different):
+        return "another dtype"
+    place = tuple(int(index) for index in different[0])
+    shown = f"{list(place)}: {expected[place]:.9g} is {found[place]:.9g}"
+    return f"{len(different)} of {expected.size} values differ, such as {shown}"

@@ -1,0 +1,125 @@
+"""The data of one tensor in a request, and its parameters: its shape checked, nested lists made flat, what is wrong said exactly."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from itertools import chain
+from typing import Any
+
+import msgspec
+
+from onnxpress.core.tensors import FLOATS, TensorSpec
+from onnxpress.serving.protocol.datatypes import DATATYPE_OF
+from onnxpress.serving.protocol.errors import Refusal
+
+NOT_JSON = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, ValueError)
+"""what msgspec raises on bytes that are not JSON, not UTF-8, nested too deep, or hold an integer of 5,000 digits"""
+_SHOWN = 80
+_NUMERALS = b"0123456789+-.eE \t\r\n"
+_MOST_EMPTY = 1 << 20
+"""an empty tensor may claim any size beside its zero, and a model that reduces over the zero would fill it"""
+
+
+def check_shape(spec: TensorSpec, shape: list[int], sizes: dict[str, int]) -> None:
+    """Refuse a shape that is not as the spec says, or gives a named dimension another size than `sizes` has for it."""
+    if len(shape) != len(spec.shape):
+        raise Refusal(
+            400, f"the input {spec.name!r} has shape {shown(shape)}; it must have {len(spec.shape)} axes: {spec}"
+        )
+    for axis, (size, wanted) in enumerate(zip(shape, spec.shape, strict=True)):
+        if size < 0:
+            raise Refusal(400, f"the input {spec.name!r} has shape {shape}: a size cannot be negative")
+        expected = sizes.setdefault(wanted, size) if isinstance(wanted, str) else wanted
+        if size != expected:
+            reason = f"{wanted!r} is {expected} elsewhere" if isinstance(wanted, str) else f"it must be {wanted}"
+            raise Refusal(400, f"the input {spec.name!r} has shape {shape}: axis {axis} is {size}, but {reason}")
+    if 0 in shape and max(shape) > _MOST_EMPTY:
+        raise Refusal(400, f"the input {spec.name!r} is empty and has shape {shape}; {_MOST_EMPTY} is the most")
+
+
+def unnested(spec: TensorSpec, text: msgspec.Raw, shape: list[int]) -> bytes:
+    """Nested numbers as a flat list, both JSON. Raises ValueError where brackets and commas are not as the shape says.
+
+    What JSON has between them, and whether it is numbers, remains to be seen.
+    """
+    if spec.dtype in ("string", "bool") or len(shape) < 2 or not math.prod(shape):
+        raise ValueError("only numbers are told from brackets and commas without looking at them")
+    nested = bytes(text)
+    skeleton = b"," * (shape[-1] - 1)
+    for size in reversed(shape[:-1]):
+        skeleton = b",".join([b"[%b]" % skeleton] * size)
+    if nested.translate(None, _NUMERALS) != b"[%b]" % skeleton:
+        raise ValueError("the brackets and commas are not as the shape says")
+    return b"[%b]" % nested.translate(None, b"[]")
+
+
+def flat_carefully(spec: TensorSpec, text: msgspec.Raw, shape: list[int]) -> list[Any]:
+    """Data that are no flat list of the declared kind: nested as the shape says, null for NaN, 0 and 1 for BOOL."""
+    try:
+        data = msgspec.json.decode(text)
+    except NOT_JSON as error:
+        raise Refusal(400, f"the data of {spec.name!r} are not JSON: {error}") from None
+    if not isinstance(data, list):
+        raise Refusal(400, f"the data of {spec.name!r} must be an array, not {shown(data)}")
+    flat = _flatten(spec, data, shape)
+    fits = _check(spec.dtype)
+    for value in flat:
+        if not fits(value):
+            raise Refusal(400, f"the data of {spec.name!r} hold {shown(value)}, which is no {DATATYPE_OF[spec.dtype]}")
+    if spec.dtype in FLOATS:
+        try:
+            return [None if value is None else float(value) for value in flat]
+        except OverflowError as error:
+            raise Refusal(400, f"the data of {spec.name!r} do not fit {DATATYPE_OF[spec.dtype]}: {error}") from None
+    return flat
+
+
+def _flatten(spec: TensorSpec, data: list[Any], shape: list[int]) -> list[Any]:
+    if not any(isinstance(item, list) for item in data):
+        return data
+    flat = data
+    for axis, size in enumerate(shape):
+        if axis:
+            if not all(isinstance(item, list) for item in flat):
+                break
+            if any(len(item) != size for item in flat):
+                break
+            flat = list(chain.from_iterable(flat))
+        elif len(flat) != size:
+            break
+    else:
+        if not any(isinstance(item, list) for item in flat):
+            return flat
+    raise Refusal(400, f"the nested data of {spec.name!r} do not have the shape {shape}")
+
+
+def _check(dtype: str) -> Callable[[Any], bool]:
+    if dtype in FLOATS:
+        return lambda value: value is None or (isinstance(value, int | float) and not isinstance(value, bool))
+    if dtype == "string":
+        return lambda value: isinstance(value, str)
+    if dtype == "bool":
+        return lambda value: isinstance(value, bool) or (isinstance(value, int) and value in (0, 1))
+    return lambda value: isinstance(value, int) and not isinstance(value, bool)
+
+
+def shown(value: object) -> str:
+    """A caller's value in an error message, cut to a length that cannot fill a log."""
+    text = msgspec.json.encode(value).decode()
+    return text if len(text) <= _SHOWN else text[:_SHOWN] + "…"
+
+
+def timeout_of(parameters: dict[str, Any] | None) -> float | None:
+    """Seconds, from the `timeout` in microseconds that Triton's clients send; None where it is absent or 0."""
+    timeout = (parameters or {}).get("timeout", 0)
+    if isinstance(timeout, bool) or not isinstance(timeout, int) or not 0 <= timeout < 1 << 64:
+        raise Refusal(400, f"the parameter timeout must be a number of microseconds, not {shown(timeout)}")
+    return timeout / 1e6 or None
+
+
+def value_type(dtype: str) -> type:
+    """The Python type that a value of the dtype has in JSON."""
+    if dtype in FLOATS:
+        return float
+    return {"string": str, "bool": bool}.get(dtype, int)

@@ -21,8 +21,9 @@ from typing import Protocol
 
 from onnxpress.serving.engine import Engine, plain
 from onnxpress.serving.protocol.errors import Headers, Refusal, error_body
-from onnxpress.serving.protocol.requests import Form, Inputs, Reader, strict
+from onnxpress.serving.protocol.requests import Form, Inputs, Reader
 from onnxpress.serving.protocol.responses import Writer
+from onnxpress.serving.protocol.strictness import strict
 
 _INLINE_SECONDS = 0.002
 """runs expected to be shorter stay on the loop's thread: handing one over costs some 0.1 ms, and nobody waits longer"""

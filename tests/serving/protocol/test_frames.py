@@ -12,7 +12,8 @@ from benchmarks.load.fuzz import mutated
 
 from onnxpress.core.tensors import TensorSpec
 from onnxpress.serving.protocol.errors import Refusal
-from onnxpress.serving.protocol.requests import Reader, strict
+from onnxpress.serving.protocol.requests import Reader
+from onnxpress.serving.protocol.strictness import strict
 
 X = TensorSpec(name="x", dtype="float32", shape=("batch", 3))
 Y = TensorSpec(name="y", dtype="float32", shape=("batch", 1))

@@ -10,7 +10,8 @@ import pytest
 
 from onnxpress.core.tensors import parse_spec
 from onnxpress.serving.protocol.errors import Refusal
-from onnxpress.serving.protocol.requests import Reader, strict
+from onnxpress.serving.protocol.requests import Reader
+from onnxpress.serving.protocol.strictness import strict
 
 X = "x:float32[batch,2]"
 Y = "y:float32[batch]"

@@ -15,8 +15,9 @@ from hypothesis.extra import numpy as arrays
 from onnxpress.core.tensors import parse_spec
 from onnxpress.serving.protocol.datatypes import DATATYPE_OF
 from onnxpress.serving.protocol.errors import Refusal
-from onnxpress.serving.protocol.requests import Inputs, Reader, strict
+from onnxpress.serving.protocol.requests import Inputs, Reader
 from onnxpress.serving.protocol.responses import Writer
+from onnxpress.serving.protocol.strictness import strict
 
 NUMBERS = [dtype for dtype in DATATYPE_OF if dtype not in {"string", "bfloat16"}]
 

@@ -1,4 +1,4 @@
-"""The data of one tensor in a request, and its parameters: its shape checked, nested lists made flat, what is wrong said exactly."""
+"""The data of one tensor in a request: its shape checked, nested lists made flat, what is wrong said exactly."""
 
 from __future__ import annotations
 

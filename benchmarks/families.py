@@ -40,7 +40,8 @@ class Row:
     epochs: int
     seconds: float
     peak_mb: float
-    multiple: float
+    multiple: float | None
+    """None: the export was refused"""
     port: float
 
 
@@ -91,7 +92,7 @@ def _row(recipe: str, framework: str, settings: list[str], folder: Path) -> Row:
     runs, models = folder / "runs", folder / "models"
     train = ["train", str(ROOT / "recipes" / f"{recipe}.yaml"), "--framework", framework, *settings]
     run, peak_mb = _onnxpress(*train, "--output", str(runs))
-    exported, _ = _onnxpress("export", run, "--repository", str(models), "--json")
+    exported, _ = _onnxpress("export", run, "--repository", str(models), "--json", refusable=True)
     ported, _ = _onnxpress("port", run, "--to", OTHER[framework], "--output", str(folder / "ported"))
     metrics = json.loads((Path(run) / "metrics.json").read_text())
     family, metric = RECIPES[recipe]
@@ -105,7 +106,7 @@ def _row(recipe: str, framework: str, settings: list[str], folder: Path) -> Row:
         epochs=metrics["epochs"],
         seconds=metrics["seconds"],
         peak_mb=peak_mb,
-        multiple=_multiple(json.loads(exported)),
+        multiple=_multiple(json.loads(exported)) if exported else None,
         port=json.loads((Path(ported) / "port.json").read_text())["multiple"],
     )
 
@@ -115,8 +116,8 @@ def _multiple(document: dict) -> float:
     return float(equivalence["worst_multiple"])
 
 
-def _onnxpress(*arguments: str) -> tuple[str, float]:
-    """Run one command to its end; its standard output and its peak resident memory in MB."""
+def _onnxpress(*arguments: str, refusable: bool = False) -> tuple[str, float]:
+    """Run one command to its end; its standard output (none where it may refuse, and does) and peak memory in MB."""
     program = [sys.executable, "-c", "from onnxpress.core.cli import main; main()", *arguments]
     with tempfile.TemporaryFile("w+") as output:
         process = subprocess.Popen(program, stdout=output, cwd=ROOT)
@@ -131,6 +132,8 @@ def _onnxpress(*arguments: str) -> tuple[str, float]:
                 raise SystemExit(f"took more than {LIMIT_S} s: onnxpress {' '.join(arguments)}")
             time.sleep(0.1)
         process.returncode = os.waitstatus_to_exitcode(status)
+        if process.returncode == 1 and refusable:
+            return "", usage.ru_maxrss / 1024
         if process.returncode:
             raise SystemExit(f"exit code {process.returncode}: onnxpress {' '.join(arguments)}")
         output.seek(0)
@@ -145,8 +148,8 @@ def _table(rows: list[Row]) -> str:
     ]
     lines += [
         f"| {row.family} | {row.recipe} | {row.framework} | {row.parameters:,} | {row.metric.replace('_', ' ')} "
-        f"{row.value:.3f} | {row.epochs} | {row.seconds:.1f} | {row.peak_mb:,.0f} MB | {row.multiple:.2f} | "
-        f"{row.port:.2f} |"
+        f"{row.value:.3f} | {row.epochs} | {row.seconds:.1f} | {row.peak_mb:,.0f} MB | "
+        f"{'refused' if row.multiple is None else f'{row.multiple:.2f}'} | {row.port:.2f} |"
         for row in rows
     ]
     return "\n".join(lines)

@@ -341,7 +341,7 @@ class Reader:
     def feeds(self, batch: Sequence[Inputs]) -> dict[str, Array]:
         """The arrays of one run: the rows of every request one after the other. Raises Refusal where a value is off.
 
-        Numbers beyond the dtype's range are refused where numpy's error state raises on overflow; see `strictness.strict`.
+        Numbers beyond the dtype's range are refused where numpy raises on overflow; see `strictness.strict`.
         """
         feeds = {}
         first = batch[0]

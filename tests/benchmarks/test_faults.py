@@ -1,0 +1,33 @@
+"""A small form of `python -m benchmarks.faults`: planted faults are refused, the sound graph is not."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("torch")
+pytest.importorskip("onnxscript")
+
+from benchmarks.faults import __main__ as faults
+from benchmarks.faults import subjects
+
+pytestmark = pytest.mark.torch
+
+
+def test_planted_faults_are_refused_and_the_sound_graph_is_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("tensorflow")  # the list of subjects names Keras models too
+    pytest.importorskip("sklearn")
+    monkeypatch.setattr(subjects, "BUILD", tmp_path)
+    lines = faults.quietly(lambda: faults._judge("torch autoencoder", 0, 30))
+    sound, *found = lines
+    assert sound["kind"] == "sound"
+    assert not sound["caught"]["onnxpress"]
+    strong = [line for line in found if line.get("change", 0) > faults.STRONG]
+    assert len(strong) >= 15
+    missed = [(line["kind"], line["place"], line["change"]) for line in strong if not line["caught"]["onnxpress"]]
+    assert missed == []
+    others = [sum(line["caught"][name] for line in strong) for name in sound["caught"] if name != "onnxpress"]
+    assert max(others) < len(strong), "what others check on one input misses some of them"
+    page = faults._page(lines)
+    assert "| onnxpress | 100.0 %" in page

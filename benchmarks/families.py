@@ -40,8 +40,8 @@ class Row:
     epochs: int
     seconds: float
     peak_mb: float
-    multiple: float | None
-    """None: the export was refused"""
+    export: str
+    """its multiple of the noise floor; or refused, or killed for want of memory"""
     port: float
 
 
@@ -49,8 +49,8 @@ RECIPES = {
     "anomaly": ("autoencoder", "roc_auc"),
     "domains": ("cnn-lstm-attention", "macro_accuracy"),
     "penguins": ("tabular", "accuracy"),
-    "news": ("document", "accuracy"),
     "motion": ("cnn14", "accuracy"),
+    "news": ("document", "accuracy"),
 }
 """recipe → family and the held-out metric that is shown"""
 NEEDS_DATA = {"domains": "domains.csv", "news": "news.csv"}
@@ -76,16 +76,17 @@ def main() -> None:
             for framework in FRAMEWORKS:
                 print(f"{recipe} in {framework}", file=sys.stderr, flush=True)
                 rows.append(_row(recipe, framework, settings, Path(folder)))
-    text = _table(rows)
-    print(text)
-    for line in left_out:
-        print(f"left out: {line}", file=sys.stderr)
+                _write(rows, left_out)  # after each: a long run may be stopped
+    print(_table(rows))
+
+
+def _write(rows: list[Row], left_out: list[str]) -> None:
     today = datetime.now(UTC).date().isoformat()
-    if list(chosen.only) == list(RECIPES) and not left_out:
-        record = {"date": today, "machine": machine.describe(), "rows": [asdict(row) for row in rows]}
-        (RECORDS / f"{today}-families.json").write_text(json.dumps(record, indent=2) + "\n")
-        PAGE.write_text(_page(text, today))
-        print(f"\n{PAGE.relative_to(ROOT)}")
+    record = {"date": today, "machine": machine.describe(), "rows": [asdict(row) for row in rows]}
+    (RECORDS / f"{today}-families.json").write_text(json.dumps(record, indent=2) + "\n")
+    asked = {(row.recipe, row.framework) for row in rows}
+    missing = [f"{r} in {f}" for r in RECIPES for f in FRAMEWORKS if (r, f) not in asked]
+    PAGE.write_text(_page(_table(rows), today, [*left_out, *([f"not run: {', '.join(missing)}"] if missing else [])]))
 
 
 def _row(recipe: str, framework: str, settings: list[str], folder: Path) -> Row:
@@ -106,7 +107,7 @@ def _row(recipe: str, framework: str, settings: list[str], folder: Path) -> Row:
         epochs=metrics["epochs"],
         seconds=metrics["seconds"],
         peak_mb=peak_mb,
-        multiple=_multiple(json.loads(exported)) if exported else None,
+        export=f"{_multiple(json.loads(exported)):.2f}" if exported.startswith("{") else exported,
         port=json.loads((Path(ported) / "port.json").read_text())["multiple"],
     )
 
@@ -117,7 +118,7 @@ def _multiple(document: dict) -> float:
 
 
 def _onnxpress(*arguments: str, refusable: bool = False) -> tuple[str, float]:
-    """Run one command to its end; its standard output (none where it may refuse, and does) and peak memory in MB."""
+    """Run one command to its end; its standard output (`refused` or `killed` where it may be) and peak memory in MB."""
     program = [sys.executable, "-c", "from onnxpress.core.cli import main; main()", *arguments]
     with tempfile.TemporaryFile("w+") as output:
         process = subprocess.Popen(program, stdout=output, cwd=ROOT)
@@ -132,8 +133,8 @@ def _onnxpress(*arguments: str, refusable: bool = False) -> tuple[str, float]:
                 raise SystemExit(f"took more than {LIMIT_S} s: onnxpress {' '.join(arguments)}")
             time.sleep(0.1)
         process.returncode = os.waitstatus_to_exitcode(status)
-        if process.returncode == 1 and refusable:
-            return "", usage.ru_maxrss / 1024
+        if process.returncode in (1, -9) and refusable:
+            return "killed" if process.returncode == -9 else "refused", usage.ru_maxrss / 1024
         if process.returncode:
             raise SystemExit(f"exit code {process.returncode}: onnxpress {' '.join(arguments)}")
         output.seek(0)
@@ -149,13 +150,13 @@ def _table(rows: list[Row]) -> str:
     lines += [
         f"| {row.family} | {row.recipe} | {row.framework} | {row.parameters:,} | {row.metric.replace('_', ' ')} "
         f"{row.value:.3f} | {row.epochs} | {row.seconds:.1f} | {row.peak_mb:,.0f} MB | "
-        f"{'refused' if row.multiple is None else f'{row.multiple:.2f}'} | {row.port:.2f} |"
+        f"{row.export} | {row.port:.2f} |"
         for row in rows
     ]
     return "\n".join(lines)
 
 
-def _page(table: str, today: str) -> str:
+def _page(table: str, today: str, left_out: list[str]) -> str:
     return (
         "# The families, measured\n\n"
         f"Written by `python -m benchmarks.families` on {today}; the record is in `benchmarks/records/`.\n\n"
@@ -163,6 +164,7 @@ def _page(table: str, today: str) -> str:
         "`export` is the worst error of the exported graph, `port` that of the same weights in the other framework, "
         "both in noise floors (see equivalence.md; 10 is the limit). Seconds are the fit's alone, on two cores; memory "
         "is the whole command's. The domains and the news texts are not shipped with the project.\n"
+        + "".join(f"\n- {line}\n" for line in left_out)
     )
 
 

@@ -96,6 +96,15 @@ def _judge(name: str, seed: int, most: int) -> list[dict[str, Any]]:
 
 
 def _page(found: list[dict[str, Any]]) -> str:
+    # Where the runtime's own optimiser changes a sound graph's answers grossly, refusing everything is right; the
+    # export stage finds that optimiser and switches it off, which is not what is measured here.
+    runtime = {
+        (line["subject"], line["seed"])
+        for line in found
+        if line["kind"] == "sound" and line["caught"]["onnxpress"] and line["caught"]["np.allclose 1e-3"]
+    }
+    left_out = sorted({subject for subject, _ in runtime})
+    found = [line for line in found if (line["subject"], line["seed"]) not in runtime]
     sound = [line for line in found if line["kind"] == "sound"]
     broken = [line for line in found if line["kind"] == "broken"]
     faults = [line for line in found if "change" in line]
@@ -147,8 +156,13 @@ def _page(found: list[dict[str, Any]]) -> str:
     alarms = [line for line in sound if line["caught"]["onnxpress"]]
     lines += ["", "## False alarms", ""]
     lines += [f"- {line['subject']}, seed {line['seed']}" for line in alarms] or ["None."]
-    if broken:
+    if broken or left_out:
         lines += ["", "## Left out", "", *(f"- {b['subject']}, seed {b['seed']}: {b['why']}" for b in broken)]
+        lines += [
+            f"- {name}: an optimiser of the runtime changes the sound graph's answers, so refusing it is right; "
+            "the export stage serves it with that optimiser off"
+            for name in left_out
+        ]
     return "\n".join(lines) + "\n"
 
 

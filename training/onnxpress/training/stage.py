@@ -16,7 +16,7 @@ import numpy as np
 
 from onnxpress.core import run as runs
 from onnxpress.core.dotted import load
-from onnxpress.core.errors import BadModel
+from onnxpress.core.errors import BadModel, UsageError
 from onnxpress.core.optional import is_installed, missing
 from onnxpress.core.processing import Processing
 from onnxpress.core.progress import Progress
@@ -28,6 +28,7 @@ from onnxpress.training.families.prepared import Outcome, Prepared
 from onnxpress.training.fitting import Fit, FrameworkFit, History
 from onnxpress.training.recipe import Recipe
 from onnxpress.training.run_folder import RunFolder, refuse_if_written, run_folder, unfinished
+from onnxpress.training.settings import Training
 
 SAMPLES = "samples.npz"
 RECIPE = "recipe.json"
@@ -115,8 +116,12 @@ def fit(
     on_epoch: Callable[[int, float, float], None] = lambda *_: None,
     label: str = "training",
 ) -> Fitted:
-    """Build the family's network and fit it to the prepared rows. Raises BadModel where it diverges."""
+    """Build the family's network and fit it to the prepared rows. Raises BadModel where it diverges.
+
+    Raises UsageError for class weights or balanced batches where there are no classes.
+    """
     training = recipe.training
+    _refuse_classes_of_values(prepared, training)
     factory = prepared.network
     if ":" not in factory:
         factory = f"onnxpress.training.{recipe.framework}.models.{prepared.network}:build"
@@ -149,6 +154,14 @@ def fit(
         raise BadModel("training diverged: no epoch had a finite validation loss", hint="lower training.learning_rate")
     network = framework.finished(network, build, prepared.settings)
     return Fitted(factory, network, parameters, history, time.monotonic() - started)
+
+
+def _refuse_classes_of_values(prepared: Prepared, training: Training) -> None:
+    asked = {"class_weights": training.class_weights is not None, "balanced_batches": training.balanced_batches}
+    for name in [name for name, given in asked.items() if given and prepared.loss == "mean_squared_error"]:
+        raise UsageError(
+            "this model learns values, not classes", where=f"training.{name}", hint="leave it out of the recipe"
+        )
 
 
 def _figures(fitted: Fitted, prepared: Prepared, outcome: Outcome) -> dict[str, float]:
@@ -228,14 +241,14 @@ def _write_evidence(
     outcome: Outcome,
     metrics: dict[str, float],
 ) -> None:
-    for name, value in (("metrics", metrics), ("history", history)):
-        (draft.folder / f"{name}.json").write_bytes(_json(value))
+    for file_name, value in {"metrics.json": metrics, "history.json": history, **outcome.tables}.items():
+        (draft.folder / file_name).write_bytes(_json(value))
     samples = {name: _storable(column) for name, column in prepared.held_out.items()}
     np.savez_compressed(draft.folder / SAMPLES, **samples, target=prepared.target)  # type: ignore[arg-type]
     title = f"{recipe.name}-{recipe.framework}"
     curve = plots.loss_curve(history, title=f"{title}: loss", loss=prepared.loss.replace("_", " "))
-    for file_name, figure in {"loss.png": curve, **outcome.plots}.items():
-        figure.savefig(draft.folder / file_name)
+    for picture, figure in {"loss.png": curve, **outcome.plots}.items():
+        figure.savefig(draft.folder / picture)
 
 
 def _storable(column: np.ndarray[Any, np.dtype[Any]]) -> np.ndarray[Any, np.dtype[Any]]:

@@ -16,7 +16,9 @@ import torch
 from onnxpress.core.errors import BadModel, UsageError
 from onnxpress.core.tensors import TensorSpec
 from onnxpress.export.conversion import LARGE, Array, Precision, TruthUnavailable, refuse_other_truth
+from onnxpress.export.equivalence.recording import See
 from onnxpress.export.from_torch_exporters import TORCHSCRIPT_OPSET, export_dynamo, export_torchscript
+from onnxpress.export.from_torch_layers import watching
 from onnxpress.export.from_torch_structure import Flat, Leaf, flatten, put_together, take_apart, tensors_of
 from onnxpress.export.from_torch_truth import StaysWide, widened
 from onnxpress.export.source import Source
@@ -219,6 +221,17 @@ class TorchNetwork:
             except Exception as error:
                 raise TruthUnavailable(f"no float64 copy: {error}") from error
         return self._double
+
+    def watch(self, feeds: dict[str, Array], precision: Precision, see: See) -> None:
+        """What every module and function computes; see Layered."""
+        if precision == "float64" and not self._double_checked:
+            self.run(feeds, precision)  # the check runs the network itself
+        with watching(self._module if precision == "float32" else self._in_double(), see):
+            self.run(feeds, precision)
+
+    def layer_names(self) -> frozenset[str]:
+        """The paths of the modules."""
+        return frozenset(name for name, _ in self._module.named_modules())
 
     def random_layer(self, feeds: dict[str, Array]) -> str:
         """The innermost module whose output changed first between two runs on the same input."""

@@ -46,8 +46,8 @@ def compare(
     try:
         evaluated = NumpyGraph(graph)
         for case, golden, truth in zip(cases, goldens, truths, strict=True):
-            answers = {name: _plain(value) for name, value in evaluated.run(case.feeds).items()}
-            expected = {name: _plain(truth[name]) for name in golden.outputs}
+            answers = {name: plain(value) for name, value in evaluated.run(case.feeds).items()}
+            expected = {name: plain(truth[name]) for name in golden.outputs}
             found = worst_multiple(Golden(golden.inputs, expected, golden.floors), answers)
             name = max(found, key=lambda key: found[key])
             if found[name] > worst or not where:
@@ -79,7 +79,7 @@ def widened(graph: onnx.ModelProto, cases: Sequence[Case], goldens: Sequence[Gol
     return [Golden(golden.inputs, golden.outputs, own) for golden, own in zip(goldens, floors, strict=True)]
 
 
-def _plain(value: Array) -> Array:
+def plain(value: Array) -> Array:
     """Floats of any width as float64, strings of any form as objects: dtypes are the runtime's to answer for."""
     if value.dtype.kind in "US":
         return value.astype(object)

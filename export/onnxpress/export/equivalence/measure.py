@@ -13,11 +13,12 @@ import numpy as np
 from onnxpress.core.golden import Golden, worst_multiple
 from onnxpress.core.tensors import TensorSpec
 from onnxpress.export.equivalence import initializers, meaning
+from onnxpress.export.equivalence.figures import figure
 from onnxpress.export.equivalence.inputs import Case
 from onnxpress.export.equivalence.noise_floor import golden_cases
 from onnxpress.export.equivalence.numpy_graph import NotEvaluated
 from onnxpress.export.equivalence.reference import Reference
-from onnxpress.export.equivalence.report import CaseFigure, Check, OutputFigure, Report, Rung
+from onnxpress.export.equivalence.report import CaseFigure, Check, Report, Rung
 
 if TYPE_CHECKING:
     import onnx
@@ -95,7 +96,7 @@ def measure(
             floor=method,
             batch_safe=batch <= limit,
             batch_multiple=batch,
-            outputs=[_figure(spec, cases, goldens, served_answers, served_multiples) for spec in outputs],
+            outputs=[figure(spec, cases, goldens, served_answers, served_multiples, limit) for spec in outputs],
             cases=figures,
             ladder=ladder,
             checks=checks,
@@ -160,35 +161,3 @@ def choose_goldens(
 
 def _size(golden: Golden) -> int:
     return sum(value.nbytes for part in (golden.inputs, golden.outputs, golden.floors) for value in part.values())
-
-
-def _figure(
-    spec: TensorSpec,
-    cases: Sequence[Case],
-    goldens: Sequence[Golden],
-    answers: Sequence[dict[str, Array]],
-    multiples: Sequence[Mapping[str, float]],
-) -> OutputFigure:
-    number = max(range(len(cases)), key=lambda index: multiples[index][spec.name])
-    expected, floor = goldens[number].outputs[spec.name], goldens[number].floors[spec.name]
-    answer = answers[number].get(spec.name)
-    largest, at_floor, near = math.inf, 0.0, 0
-    if spec.dtype.startswith(("float", "bfloat")):
-        if answer is not None and answer.shape == expected.shape and expected.size:
-            with np.errstate(invalid="ignore"):
-                error = np.nan_to_num(np.abs(answer.astype(np.float64) - expected.astype(np.float64)), nan=0.0)
-            place = np.unravel_index(int(np.argmax(error / floor)), error.shape)
-            largest, at_floor = float(error[place]), float(floor[place])
-    else:
-        near = int(sum(golden.floors[spec.name].sum() for golden in goldens))
-        if answer is not None and answer.shape == expected.shape:
-            largest = float(np.count_nonzero(answer != expected))
-    return OutputFigure(
-        name=spec.name,
-        dtype=spec.dtype,
-        worst_multiple=multiples[number][spec.name],
-        worst_case=cases[number].name,
-        largest_error=largest,
-        floor=at_floor,
-        near_ties=near,
-    )

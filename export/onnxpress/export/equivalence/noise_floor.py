@@ -17,7 +17,7 @@ import numpy as np
 
 from onnxpress.core.errors import NotEquivalent
 from onnxpress.core.golden import Golden
-from onnxpress.core.processing import Threshold
+from onnxpress.core.processing import Label, Threshold, TopK
 from onnxpress.core.tensors import TensorSpec
 from onnxpress.export.conversion import TruthUnavailable
 from onnxpress.export.equivalence.inputs import Case
@@ -38,14 +38,14 @@ def golden_cases(
     """
     answers = [reference.run(case.feeds) for case in cases]
     try:
-        truths = [reference.run(_widened(case.feeds), "float64") for case in cases]
+        truths = [reference.run(widened(case.feeds), "float64") for case in cases]
         method: Method = "float64"
     except TruthUnavailable:
         truths = [reference.run(_moved(case.feeds), "float32") for case in cases]
         method = "ulp"
-    thresholds = {step.output: step for step in reference.processing.after if isinstance(step, Threshold)}
+    deciding = {step.output: step for step in reference.processing.after if isinstance(step, Threshold | Label | TopK)}
     names = {spec.name for spec in outputs}
-    wanted = names | {step.input for name, step in thresholds.items() if name in names}
+    wanted = names | {step.input for name, step in deciding.items() if name in names}
     for name in sorted(wanted):
         if name not in answers[0]:
             raise NotEquivalent(f"the reference does not produce the output {name!r}; it has {', '.join(answers[0])}")
@@ -57,15 +57,36 @@ def golden_cases(
             for number, floor in zip(members, pooled, strict=True):
                 floors[number][name] = floor
     for number in range(len(cases)):
-        for name, step in thresholds.items():
+        for name, step in deciding.items():
             if name in names:
-                distance = np.abs(answers[number][step.input].astype(np.float64) - step.value)
-                floors[number][name] = np.maximum(floors[number][name], distance <= limit * floors[number][step.input])
+                ties = near_ties(step, answers[number][step.input], limit * floors[number][step.input])
+                floors[number][name] = np.maximum(floors[number][name], ties)
     goldens = [
         Golden(case.feeds, {n: answer[n] for n in names}, {n: floor[n] for n in names})
         for case, answer, floor in zip(cases, answers, floors, strict=True)
     ]
     return goldens, method, truths if method == "float64" else []
+
+
+def near_ties(step: Threshold | Label | TopK, scores: Array, noise: Array) -> Array:
+    """Where `noise` around the scores could decide otherwise: bool, of the decision's shape.
+
+    A label is a tie where another score comes as near to the highest as their noise together; the k-th of the best
+    where a neighbour in the order does.
+    """
+    values = scores.astype(np.float64)
+    if isinstance(step, Threshold):
+        result: Array = np.abs(values - step.value) <= noise
+        return result
+    order = np.argsort(-values, axis=-1, kind="stable")
+    ranked = np.take_along_axis(values, order, axis=-1)
+    around = np.take_along_axis(np.broadcast_to(noise, values.shape), order, axis=-1)
+    with np.errstate(invalid="ignore"):
+        close = -np.diff(ranked, axis=-1) <= around[..., :-1] + around[..., 1:]
+    best = step.k if isinstance(step, TopK) else 1
+    edge = np.zeros((*close.shape[:-1], 1), bool)
+    tied = (np.concatenate([edge, close], axis=-1) | np.concatenate([close, edge], axis=-1))[..., :best]
+    return tied if isinstance(step, TopK) else tied[..., 0]
 
 
 def pool(references: Sequence[Array], truths: Sequence[Array]) -> list[Array]:
@@ -96,7 +117,8 @@ def _finite(values: Array) -> Array:
     return np.nan_to_num(values.astype(np.float64), nan=0.0, posinf=0.0, neginf=0.0)
 
 
-def _widened(feeds: Mapping[str, Array]) -> dict[str, Array]:
+def widened(feeds: Mapping[str, Array]) -> dict[str, Array]:
+    """The feeds with their floats in float64."""
     return {name: value.astype(np.float64) if value.dtype.kind == "f" else value for name, value in feeds.items()}
 
 

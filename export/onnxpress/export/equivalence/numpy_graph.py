@@ -10,7 +10,7 @@ by one; initializers are widened where they are used and let go again, so a larg
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import onnx
 
 Array = np.ndarray[Any, np.dtype[Any]]
+See = Callable[[int, "onnx.NodeProto", str, Any], None]
 _LARGE = 4096
 """Elements; smaller initializers are decoded once and kept."""
 
@@ -47,11 +48,15 @@ class NumpyGraph:
             self._evaluator = ReferenceEvaluator(skeleton, new_ops=OPERATORS)
         except Exception as error:
             raise NotEvaluated(_reason(error)) from error
+        self._nodes = proto.graph.node
         self._outputs = [value.name for value in proto.graph.output]
         self._last = _last_uses(skeleton.graph, self._outputs)
 
-    def run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
-        """Output name → array; floats in `dtype`, unless the graph says float16 or float64. Raises NotEvaluated."""
+    def run(self, feeds: Mapping[str, Array], see: See | None = None) -> dict[str, Array]:
+        """Output name → array; floats in `dtype`, unless the graph says float16 or float64. Raises NotEvaluated.
+
+        `see` is shown every tensor once it is computed: the node's place, the node, the tensor's name and value.
+        """
         results: dict[str, Any] = {"": None} | {name: self._wide(value) for name, value in feeds.items()}
         for place, node in enumerate(self._evaluator.rt_nodes_):
             inputs = [self._value(name, results) for name in node.input]
@@ -64,7 +69,10 @@ class NumpyGraph:
                     answers = node.run(*inputs, **context)
             except Exception as error:
                 raise NotEvaluated(f"{node.op_type}: {_reason(error)}") from error
-            results |= {name: self._wide(value) for name, value in zip(node.output, answers, strict=False)}
+            made = {name: self._wide(value) for name, value in zip(node.output, answers, strict=False)}
+            results |= made
+            for name, value in made.items() if see is not None else ():
+                see(place, self._nodes[place], name, value)  # type: ignore[misc]
             for name in self._last.get(place, ()):
                 results.pop(name, None)
         return {name: np.asarray(self._value(name, results)) for name in self._outputs}

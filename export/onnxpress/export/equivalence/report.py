@@ -6,7 +6,8 @@ import math
 
 import msgspec
 
-FORMAT = 1
+FORMAT = 2
+"""2: `distribution`, `decisions` and `explanation` were added"""
 FILE_NAME = "equivalence.json"
 
 
@@ -16,6 +17,25 @@ class Check(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     passed: bool
     detail: str = ""
+
+
+EDGES = (0.01, 0.1, 0.3, 1.0, 3.0, 10.0, 100.0, 1000.0)
+"""noise floors: the bounds of `OutputFigure.distribution`"""
+
+
+class Decisions(msgspec.Struct, frozen=True, kw_only=True):
+    """Decisions over all cases: which class is highest, where the last axis is one of classes; else the value itself.
+
+    A flip is a decision that the export takes otherwise; it is a near-tie where the reference's own noise, times the
+    accepted multiple, could have taken it otherwise too.
+    """
+
+    kind: str
+    """`top-1` or `value`"""
+    count: int
+    flips: int
+    near_ties: int
+    """of the flips"""
 
 
 class OutputFigure(msgspec.Struct, frozen=True, kw_only=True):
@@ -31,6 +51,10 @@ class OutputFigure(msgspec.Struct, frozen=True, kw_only=True):
     """the noise floor where the largest error was seen"""
     near_ties: int = 0
     """non-float outputs: elements that may be decided either way, because they lie within the noise of a threshold"""
+    distribution: list[int] = []
+    """elements of all cases by their multiple: below 0.01, below each further one of `EDGES`, and from the last on"""
+    decisions: Decisions | None = None
+    """what a caller would decide from the output; None where there is nothing to decide"""
 
 
 class CaseFigure(msgspec.Struct, frozen=True, kw_only=True):
@@ -46,6 +70,33 @@ class Rung(msgspec.Struct, frozen=True, kw_only=True):
 
     name: str
     worst_multiple: float
+
+
+class Point(msgspec.Struct, frozen=True, kw_only=True):
+    """One tensor along the graph: how far it is from what its layer computes, in that layer's own noise floors."""
+
+    node: int
+    operator: str
+    layer: str
+    multiple: float
+
+
+class Explanation(msgspec.Struct, frozen=True, kw_only=True):
+    """Where graph and original part. `layer` is None where no layer could be named; `detail` says what is known."""
+
+    case: str
+    layer: str | None = None
+    kind: str = ""
+    operation: str = ""
+    source: str = ""
+    nodes: list[str] = []
+    """of the layer, as far as they lie behind what is still right; `operator name`"""
+    multiple: float = 0.0
+    """of the layer's own noise floor, at the tensor of its that came nearest"""
+    parameters: dict[str, str] = {}
+    """the layer's parameters that differ in the graph, and how"""
+    detail: str
+    curve: list[Point] = []
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True):
@@ -65,6 +116,8 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     ladder: list[Rung]
     checks: list[Check]
     not_measured: list[str] = []
+    explanation: Explanation | None = None
+    """only of a refused export: the layer where it leaves the original"""
     environment: dict[str, str] = {}
 
     def __str__(self) -> str:
@@ -76,6 +129,8 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
             for figure in self.outputs
         ]
         lines += [f"  failed: {check.name}: {check.detail}" for check in self.checks if not check.passed]
+        if self.explanation is not None:
+            lines.append(f"  {self.explanation.detail} (seen on {self.explanation.case})")
         return "\n".join(lines)
 
 

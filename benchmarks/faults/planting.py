@@ -9,7 +9,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, numpy_helper
 
-from onnxpress.export.equivalence.bisection import layers_of
+from onnxpress.export.equivalence.walk import layers_of
 from onnxpress.export.graph import nodes
 
 Array = np.ndarray[Any, np.dtype[Any]]

@@ -14,11 +14,11 @@ from onnxpress.core.golden import Golden
 from onnxpress.export.conversion import TruthUnavailable
 from onnxpress.export.equivalence import initializers
 from onnxpress.export.equivalence.bisection import explain
-from onnxpress.export.equivalence.meaning import plain
+from onnxpress.export.equivalence.meaning import plain, thinned_curve
 from onnxpress.export.equivalence.noise_floor import golden_cases, widened
 from onnxpress.export.equivalence.numpy_graph import NotEvaluated
 from onnxpress.export.equivalence.recording import Layered, record
-from onnxpress.export.equivalence.report import Explanation, Report
+from onnxpress.export.equivalence.report import Explanation, Point, Report
 
 if TYPE_CHECKING:
     import onnx
@@ -34,20 +34,21 @@ _TRIES = 3
 def explained(prepared: Prepared, graph: onnx.ModelProto, outputs: Sequence[TensorSpec], report: Report) -> Report:
     """The report with its explanation; never raises, as there is a refusal to be told in any case."""
     found: Explanation | None = None
+    curve = report.curve
     for case in _telling(prepared.cases, report):
         try:
-            found = _explain(prepared, graph, outputs, case, report.limit)
+            found, curve = _explain(prepared, graph, outputs, case, report.limit)
         except (NotEvaluated, OnnxpressError, TruthUnavailable) as error:
             what = error.what if isinstance(error, OnnxpressError) else str(error)
             return msgspec.structs.replace(report, explanation=Explanation(case=case.name, detail=f"no layer: {what}"))
         if found.layer is not None:
             break
-    return msgspec.structs.replace(report, explanation=found)
+    return msgspec.structs.replace(report, explanation=found, curve=thinned_curve(curve))
 
 
 def _explain(
     prepared: Prepared, graph: onnx.ModelProto, outputs: Sequence[TensorSpec], case: Case, limit: float
-) -> Explanation:
+) -> tuple[Explanation, list[Point]]:
     reference, network = prepared.reference, prepared.network
     (golden,), method, _ = golden_cases(reference, [case], outputs, limit)
     truth = reference.run(widened(case.feeds), "float64") if method == "float64" else reference.run(case.feeds)

@@ -18,7 +18,7 @@ from onnxpress.export.equivalence.inputs import Case
 from onnxpress.export.equivalence.noise_floor import golden_cases
 from onnxpress.export.equivalence.numpy_graph import NotEvaluated
 from onnxpress.export.equivalence.reference import Reference
-from onnxpress.export.equivalence.report import CaseFigure, Check, Report, Rung
+from onnxpress.export.equivalence.report import CaseFigure, Check, Point, Report, Rung
 
 if TYPE_CHECKING:
     import onnx
@@ -66,14 +66,19 @@ def measure(
     """
     goldens, method, truths = golden_cases(reference, cases, outputs, limit)
     checks, not_measured = list(checks), list[str]()
+    curve: list[Point] = []
     means_the_same = False
     if graph is None:
         not_measured.append("the graph in float64, and its constants against the framework's parameters")
     else:
         found, not_measured = initializers.check(graph, parameters or {}, reference.processing)
-        said = meaning.compare(graph, cases, goldens, truths)
+        walks, no_layers = meaning.walks(graph, reference, cases, truths)
+        said = meaning.compare(graph, cases, goldens, truths, walks)
         checks += [*found, *([said.check] if said.check else [])]
-        not_measured += [said.why_not] if said.why_not else []
+        not_measured += [said.why_not] if said.why_not else ([no_layers] if no_layers else [])
+        if said.check is not None:
+            layers, curve = meaning.layers(walks)
+            checks += layers
         means_the_same = said.check is not None and said.check.passed
     served_name = list(rungs)[-1]
     ladder, served_answers, served_multiples = _climb(rungs, cases, goldens)
@@ -100,6 +105,7 @@ def measure(
             cases=figures,
             ladder=ladder,
             checks=checks,
+            curve=curve,
             not_measured=not_measured,
             environment=dict(environment or {}),
         ),

@@ -47,7 +47,7 @@ class NumpyGraph:
         try:
             self._evaluator = ReferenceEvaluator(skeleton, new_ops=OPERATORS)
         except Exception as error:
-            raise NotEvaluated(_reason(error)) from error
+            raise NotEvaluated(reason(error)) from error
         self._nodes = proto.graph.node
         self._outputs = [value.name for value in proto.graph.output]
         self._last = _last_uses(skeleton.graph, self._outputs)
@@ -68,7 +68,7 @@ class NumpyGraph:
                 with np.errstate(all="ignore"):
                     answers = node.run(*inputs, **context)
             except Exception as error:
-                raise NotEvaluated(f"{node.op_type}: {_reason(error)}") from error
+                raise NotEvaluated(f"{node.op_type}: {reason(error)}") from error
             made = {name: self._wide(value) for name, value in zip(node.output, answers, strict=False)}
             results |= made
             for name, value in made.items() if see is not None else ():
@@ -102,7 +102,8 @@ class NumpyGraph:
         return value
 
 
-def _reason(error: Exception) -> str:
+def reason(error: Exception) -> str:
+    """An exception in one line."""
     lines = str(error).strip().splitlines()
     return f"{type(error).__name__}: {lines[0][:200]}" if lines else type(error).__name__
 

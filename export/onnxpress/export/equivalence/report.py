@@ -7,7 +7,7 @@ import math
 import msgspec
 
 FORMAT = 2
-"""2: `distribution`, `decisions` and `explanation` were added"""
+"""2: `distribution`, `decisions`, `curve` and `explanation` were added"""
 FILE_NAME = "equivalence.json"
 
 
@@ -96,7 +96,6 @@ class Explanation(msgspec.Struct, frozen=True, kw_only=True):
     parameters: dict[str, str] = {}
     """the layer's parameters that differ in the graph, and how"""
     detail: str
-    curve: list[Point] = []
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True):
@@ -116,6 +115,8 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     ladder: list[Rung]
     checks: list[Check]
     not_measured: list[str] = []
+    curve: list[Point] = []
+    """the divergence along the graph, in float64 on one case; of a large graph the worst of neighbouring nodes"""
     explanation: Explanation | None = None
     """only of a refused export: the layer where it leaves the original"""
     environment: dict[str, str] = {}

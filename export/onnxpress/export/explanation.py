@@ -14,7 +14,8 @@ from onnxpress.core.golden import Golden
 from onnxpress.export.conversion import TruthUnavailable
 from onnxpress.export.equivalence import initializers
 from onnxpress.export.equivalence.bisection import explain
-from onnxpress.export.equivalence.meaning import plain, thinned_curve
+from onnxpress.export.equivalence.layers import thinned_curve
+from onnxpress.export.equivalence.meaning import plain
 from onnxpress.export.equivalence.noise_floor import golden_cases, widened
 from onnxpress.export.equivalence.numpy_graph import NotEvaluated
 from onnxpress.export.equivalence.recording import Layered, record

@@ -9,12 +9,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from onnxpress.core.golden import Golden, worst_multiple
-from onnxpress.export.equivalence.inputs import Case
+from onnxpress.export.equivalence.inputs import LARGE_MODEL, Case
 from onnxpress.export.equivalence.noise_floor import pool
-from onnxpress.export.equivalence.numpy_graph import NotEvaluated, NumpyGraph, reason
-from onnxpress.export.equivalence.recording import Layered, record
-from onnxpress.export.equivalence.reference import Reference
-from onnxpress.export.equivalence.report import Check, Point, multiple
+from onnxpress.export.equivalence.numpy_graph import NotEvaluated, NumpyGraph
+from onnxpress.export.equivalence.report import Check, multiple
 from onnxpress.export.equivalence.walk import Walk
 
 if TYPE_CHECKING:
@@ -32,13 +30,8 @@ DEEP_LIMIT = 5.0
 
 A trained network of fourteen convolutions, each with its batch norm folded into float32 constants, lies at 2.5.
 """
-_FEW = 3
+FEW = 3
 """rows of the cases that are looked into layer by layer"""
-_MOST_POINTS = 400
-LAYER_LIMIT = 1.2
-"""Accepted distance that one layer adds in float64, in its own float32 noise floors: see ADR 0002."""
-HALF_LIMIT = 10.0
-"""The same in a graph that itself rounds to half precision, which no float64 takes away."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +59,8 @@ def compare(
     worst, where = 0.0, ""
     try:
         evaluated = NumpyGraph(graph)
-        for number, (case, golden, truth) in enumerate(zip(cases, goldens, truths, strict=True)):
+        for number in _computed(graph, cases):
+            case, golden, truth = cases[number], goldens[number], truths[number]
             walk = (walks or {}).get(number)
             answers = evaluated.run(case.feeds, walk.see if walk else None)
             answers = {name: plain(value) for name, value in answers.items()}
@@ -82,47 +76,13 @@ def compare(
     return Meaning(worst, Check(name="meaning", passed=worst <= limit, detail=detail))
 
 
-def walks(
-    graph: onnx.ModelProto, reference: Reference, cases: Sequence[Case], truths: Sequence[Mapping[str, Array]]
-) -> tuple[dict[int, Walk], str]:
-    """For a case of real rows and one of generated ones: the framework's layers on it. Else why there are none."""
-    if not isinstance(reference.network, Layered):
-        return {}, "the layers one by one: this kind of source does not show what its layers compute"
-    if not truths:
-        return {}, "the layers one by one: they cannot be computed in float64"
-    found: dict[int, Walk] = {}
-    for kind in ("samples", "generated"):
-        number = next((n for n, case in enumerate(cases) if case.kind == kind and case.batch == _FEW), None)
-        if number is None:
-            continue
-        try:
-            records = record(reference.network, reference.network_feeds(cases[number].feeds))
-        except Exception as error:  # any code of the author's, watched as it runs
-            return {}, f"the layers one by one: {reason(error)}"
-        found[number] = Walk(graph, records, truths[number])
-    return found, ""
-
-
-def layers(walks: Mapping[int, Walk]) -> tuple[list[Check], list[Point]]:
-    """Whether some layer adds more than rounding, once the graph was walked; and the divergence along the graph."""
-    if not walks:
-        return [], []
-    limits = [HALF_LIMIT if walk.narrow else LAYER_LIMIT for walk in walks.values()]
-    found = [(*walk.drift(limit), walk) for walk, limit in zip(walks.values(), limits, strict=True)]
-    worst, first, walk = max(found, key=lambda one: one[0])
-    detail = f"{walk.compared} tensors of layers are in the graph; in float64 none adds more than {multiple(worst)} of "
-    detail += "its own noise floors"
-    if first is not None:
-        one = walk.records[first]
-        detail = f"{one.layer or 'the model itself'} adds {multiple(worst)} of its own noise floors"
-    return [Check(name="layers", passed=first is None, detail=detail)], thinned_curve(walk.curve())
-
-
-def thinned_curve(curve: Sequence[Point]) -> list[Point]:
-    """At most 400 points: of neighbouring ones the worst."""
-    size = -(-len(curve) // _MOST_POINTS) or 1
-    buckets = [curve[start : start + size] for start in range(0, len(curve), size)]
-    return [max(bucket, key=lambda point: point.multiple) for bucket in buckets]
+def _computed(graph: onnx.ModelProto, cases: Sequence[Case]) -> list[int]:
+    """The numbers of the cases to compute in numpy: all; of a large model a small and a large batch of each kind."""
+    numbers = list(range(len(cases)))
+    if sum(int(np.prod(value.dims)) for value in graph.graph.initializer) <= LARGE_MODEL:
+        return numbers
+    largest = max(case.batch for case in cases)
+    return [number for number in numbers if cases[number].batch in (FEW, largest)] or numbers
 
 
 def widened(graph: onnx.ModelProto, cases: Sequence[Case], goldens: Sequence[Golden]) -> list[Golden]:

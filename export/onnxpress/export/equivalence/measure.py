@@ -12,13 +12,14 @@ import numpy as np
 
 from onnxpress.core.golden import Golden, worst_multiple
 from onnxpress.core.tensors import TensorSpec
-from onnxpress.export.equivalence import initializers, meaning
+from onnxpress.export.equivalence import meaning
 from onnxpress.export.equivalence.figures import figure
 from onnxpress.export.equivalence.inputs import Case
+from onnxpress.export.equivalence.layers import Looked, look
 from onnxpress.export.equivalence.noise_floor import golden_cases
 from onnxpress.export.equivalence.numpy_graph import NotEvaluated
 from onnxpress.export.equivalence.reference import Reference
-from onnxpress.export.equivalence.report import CaseFigure, Check, Point, Report, Rung
+from onnxpress.export.equivalence.report import CaseFigure, Check, Report, Rung
 
 if TYPE_CHECKING:
     import onnx
@@ -59,30 +60,20 @@ def measure(
     """Compare every rung with the reference on every case; the last rung is what will be served.
 
     With `graph`, what the rungs run is also held against the reference in float64, and its constants against
-    `parameters`: two checks that see faults which hide in float32's noise, or which no drawn input shows.
+    `parameters`: checks that see faults which hide in float32's noise, or which no drawn input shows.
 
     The verdict holds when every check passed and no output of any rung is further than `limit` noise floors from the
     reference. Batching is judged on the served rung alone.
     """
     goldens, method, truths = golden_cases(reference, cases, outputs, limit)
-    checks, not_measured = list(checks), list[str]()
-    curve: list[Point] = []
-    means_the_same = False
     if graph is None:
-        not_measured.append("the graph in float64, and its constants against the framework's parameters")
+        looked = Looked(not_measured=["the graph in float64, and its constants against the framework's parameters"])
     else:
-        found, not_measured = initializers.check(graph, parameters or {}, reference.processing)
-        walks, no_layers = meaning.walks(graph, reference, cases, truths)
-        said = meaning.compare(graph, cases, goldens, truths, walks)
-        checks += [*found, *([said.check] if said.check else [])]
-        not_measured += [said.why_not] if said.why_not else ([no_layers] if no_layers else [])
-        if said.check is not None:
-            layers, curve = meaning.layers(walks)
-            checks += layers
-        means_the_same = said.check is not None and said.check.passed
+        looked = look(graph, reference, cases, goldens, truths, parameters or {})
+    checks = [*checks, *looked.checks]
     served_name = list(rungs)[-1]
     ladder, served_answers, served_multiples = _climb(rungs, cases, goldens)
-    if graph is not None and means_the_same and limit < max(rung.worst_multiple for rung in ladder) < math.inf:
+    if graph is not None and looked.means_the_same and limit < max(rung.worst_multiple for rung in ladder) < math.inf:
         with contextlib.suppress(NotEvaluated):
             goldens = meaning.widened(graph, cases, goldens)
             ladder, served_answers, served_multiples = _climb(rungs, cases, goldens)
@@ -105,8 +96,8 @@ def measure(
             cases=figures,
             ladder=ladder,
             checks=checks,
-            curve=curve,
-            not_measured=not_measured,
+            curve=looked.curve,
+            not_measured=looked.not_measured,
             environment=dict(environment or {}),
         ),
         goldens=choose_goldens(cases, goldens, served_multiples),

@@ -20,6 +20,7 @@ from onnxpress.export.equivalence.noise_floor import widened
 Array = np.ndarray[Any, np.dtype[Any]]
 _MOST_ELEMENTS = 1 << 15
 _MOST_RECORDS = 4096
+_CASTS = {"double", "float", "half", "bfloat16", "to", "type"}
 _NUMBER = "_onnxpress_record"
 _EPSILON = float(np.finfo(np.float32).eps)
 _TINY = float(np.finfo(np.float32).smallest_subnormal)
@@ -97,18 +98,21 @@ def record(network: Layered, feeds: dict[str, Array]) -> list[Record]:
     def keep(seen: Seen) -> None:
         if len(records) >= _MOST_RECORDS or seen.value.dtype.kind != "f":
             return
-        numbers = (getattr(tensor, _NUMBER, None) for tensor in seen.inputs)
-        inputs = tuple(dict.fromkeys(number for number in numbers if number is not None))
-        value = thinned(seen.value.astype(np.float64))
+        marks = (getattr(tensor, _NUMBER, (None, 0)) for tensor in seen.inputs)
+        inputs = tuple(dict.fromkeys(number for owner, number in marks if owner is records))
+        if seen.operation in _CASTS and not inputs:
+            return  # of a weight
+        value = thinned(seen.value).astype(np.float64)  # a copy: a view would keep the whole
         places[_key(seen, first)] = len(records)
         size = seen.value.size
         records.append(Record(seen.layer, seen.kind, seen.operation, seen.source, size, value, inputs))
         with contextlib.suppress(AttributeError):
-            setattr(seen.tensor, _NUMBER, len(records) - 1)
+            # Of this recording: a tensor may outlive it, such as a weight that a cast gave back as it was.
+            setattr(seen.tensor, _NUMBER, (records, len(records) - 1))
 
     def compare(seen: Seen) -> None:
         number = places.get(_key(seen, second))
-        narrow = thinned(seen.value.astype(np.float64)) if number is not None else seen.value
+        narrow = thinned(seen.value).astype(np.float64) if number is not None else seen.value
         if number is not None and records[number].value.shape == narrow.shape:
             difference = np.abs(np.nan_to_num(narrow) - np.nan_to_num(records[number].value))
             records[number].noise = float(difference.max(initial=0.0))

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.faults import structure, values  # noqa: F401 - they register the planters
-from benchmarks.faults.judge import named, others, ours, quietly, refused, search, truth
+from benchmarks.faults.judge import has_layers, named, others, ours, quietly, refused, search, truth
 from benchmarks.faults.planting import PLANTERS, planted, planted_in
 from benchmarks.faults.subjects import BUILD, names, subject
 
@@ -91,7 +91,7 @@ def _judge(name: str, seed: int, most: int) -> list[dict[str, Any]]:
         if change > 0:
             report = ours(sound, faulty)
             line["caught"] = {"onnxpress": refused(report)}
-            if refused(report) and change > WEAK and report is not None:
+            if refused(report) and change > WEAK and report is not None and has_layers(sound):
                 line["layer"] = named(sound, faulty, report)
                 line["in"] = sorted(planted_in(sound.proto, faulty))
             line["caught"] |= {checker: refuses(faulty) for checker, refuses in checkers.items()}
@@ -143,8 +143,9 @@ def _page(found: list[dict[str, Any]]) -> str:
         f"Counted apart: {silent} edits that changed no output on any input tried (equivalent mutants, or beyond what "
         f"was tried), and {len(unloadable)} that made a graph that cannot be planted in or does not load.",
         "",
-        f"The explanation names the layer of the fault in {_share(right)} of {len(looked)} refused graphs that run. A "
-        "layer is right when the changed node, or a node that uses the changed constant, came from it.",
+        f"The explanation names the layer of the fault in {_share(right)} of {len(looked)} refused graphs that run and "
+        "whose source has layers. A layer is right when the changed node, or a node that uses the changed constant, "
+        "came from it.",
         "",
         "## By kind",
         "",

@@ -19,6 +19,7 @@ from onnxpress.core.tensors import FLOATS
 from onnxpress.export.equivalence.inputs import Case, cases, generate
 from onnxpress.export.equivalence.measure import LIMIT, measure
 from onnxpress.export.equivalence.noise_floor import golden_cases
+from onnxpress.export.equivalence.recording import Layered
 from onnxpress.export.equivalence.report import Report
 from onnxpress.export.explanation import explained
 from onnxpress.serving.engine import Engine
@@ -98,6 +99,11 @@ def ours(subject: Subject, proto: onnx.ModelProto) -> Report | None:
 def refused(report: Report | None) -> bool:
     """Whether nothing would be published."""
     return report is None or not report.equivalent
+
+
+def has_layers(subject: Subject) -> bool:
+    """Whether the source shows what its layers compute; a scikit-learn estimator does not."""
+    return isinstance(subject.prepared.network, Layered)
 
 
 def named(subject: Subject, proto: onnx.ModelProto, report: Report | None) -> str | None:

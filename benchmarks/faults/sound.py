@@ -64,7 +64,9 @@ def _figures(name: str, seed: int) -> dict[str, Any]:
         "floor": report.floor,
         "equivalent": report.equivalent,
         "failed": [check.name for check in report.checks if not check.passed],
-        "checks": {check.name: check.detail for check in report.checks if check.name in ("meaning", "rounding", "layers")},
+        "checks": {
+            check.name: check.detail for check in report.checks if check.name in ("meaning", "rounding", "layers")
+        },
     }
 
 

@@ -64,8 +64,9 @@ def _telling(cases: list[Case], report: Report) -> list[Case]:
     """The cases to look into: first those that are refused, the smallest of them first; then the worst of each kind."""
     worst = {figure.name: max(figure.multiples.values(), default=0.0) for figure in report.cases}
 
-    def size(case: Case) -> int:
-        return sum(int(np.prod(value.shape)) for value in case.feeds.values())
+    def size(case: Case) -> tuple[bool, int]:
+        # A lone row last: over an axis of one element much is the same by chance.
+        return case.batch == 1, sum(int(np.prod(value.shape)) for value in case.feeds.values())
 
     failing = sorted((case for case in cases if not worst.get(case.name, math.inf) <= report.limit), key=size)
     others = sorted((case for case in cases if case not in failing), key=lambda case: -worst.get(case.name, 0.0))

@@ -36,12 +36,10 @@ from onnxpress.export.conversion import LARGE, Network
 from onnxpress.export.equivalence import page
 from onnxpress.export.equivalence import report as reports
 from onnxpress.export.equivalence.inputs import (
-    LARGE_BATCH,
-    LARGE_BATCH_OF_A_LARGE_MODEL,
-    LARGE_MODEL,
     Case,
     cases,
     generate,
+    largest_batch,
 )
 from onnxpress.export.equivalence.measure import Measurement, measure
 from onnxpress.export.equivalence.preflight import repeatable
@@ -131,8 +129,8 @@ def prepare(source: Source) -> Prepared:
     inputs = source.inputs or network.inputs
     samples = source.samples or network.examples(8) or {}
     reference = Reference(network, source.processing, inputs)
-    large = sum(value.size for value in network.parameters().values()) > LARGE_MODEL
-    chosen = cases(inputs, samples, largest=LARGE_BATCH_OF_A_LARGE_MODEL if large else LARGE_BATCH)
+    parameters = sum(value.size for value in network.parameters().values())
+    chosen = cases(inputs, samples, largest=largest_batch(parameters, network.inputs, network.examples(1) or {}))
     _refuse_unfed(source, network, chosen[0])
     chosen, left_out = sizes.accepted(reference, chosen, inputs)
     checks = [Check(name="inference mode", passed=True, detail=note) for note in network.notes]

@@ -76,6 +76,7 @@ def explain(
         operation=record.operation if record else "",
         source=(record.source if record else "") or next((line for line in lines if line), ""),
         nodes=[_name(graph.graph.node[place]) for place in (at or suspects)[:_SHOWN]],
+        folded=_folded(walk, record) if record else [],
         multiple=walk.far(number) if number is not None else math.inf,
         parameters={name: how for name, how in parameters.items() if _owner(name, walk) == layer},
         detail="",
@@ -92,11 +93,27 @@ def _layer(walk: Walk, suspects: Sequence[int], recorded: str | None) -> str | N
     return known[0] if known else None
 
 
+def _folded(walk: Walk, record: Record) -> list[str]:
+    """The layers without a node that this tensor was computed from, as far as theirs are not in the graph either."""
+    found: dict[str, None] = {}
+    waiting = list(record.inputs)
+    tags = set(walk.tags)
+    while waiting:
+        number = waiting.pop()
+        one = walk.records[number]
+        if walk.far(number) > MEANING_LIMIT and one.layer not in tags:
+            found[one.layer] = None
+            waiting += one.inputs
+    return list(found)
+
+
 def _owner(parameter: str, walk: Walk) -> str | None:
     """The layer that a parameter belongs to: `encoder.2.weight` → encoder.2, `model/dense_1/kernel` → dense_1."""
     separator = "/" if "/" in parameter else "."
     parts = parameter.split(separator)[:-1]
     tags = set(walk.tags)
+    if f"{STEPS}{parts[0] if parts else ''}" in tags:
+        return f"{STEPS}{parts[0]}"
     for end in range(len(parts), 0, -1):
         if (joined := separator.join(parts[:end])) in tags:
             return joined
@@ -120,8 +137,9 @@ def _told(found: Explanation) -> str:
     operation = f", at {found.operation}" if found.operation else ""
     source = f", {found.source}" if found.source else ""
     far = f", {found.multiple:,.0f} of its own noise floors away" if math.isfinite(found.multiple) else ""
+    folded = f" with {', '.join(found.folded)} folded into it" if found.folded else ""
     changed = "".join(f"; its parameter {name}: {how}" for name, how in list(found.parameters.items())[:2])
     nodes = f"; node {', '.join(found.nodes[:3])}" if found.nodes else ""
     if found.layer is None:
         return "no layer could be named: the original does not show what its layers compute"
-    return f"first differs at {layer}{kind}{operation}{source}{far}{changed}{nodes}"
+    return f"first differs at {layer}{kind}{folded}{operation}{source}{far}{changed}{nodes}"

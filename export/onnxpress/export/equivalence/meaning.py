@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from onnxpress.core.golden import Golden, worst_multiple
-from onnxpress.export.equivalence.inputs import LARGE_MODEL, Case
+from onnxpress.export.equivalence.inputs import LARGE_BATCH, Case
 from onnxpress.export.equivalence.noise_floor import pool
 from onnxpress.export.equivalence.numpy_graph import NotEvaluated, NumpyGraph
 from onnxpress.export.equivalence.report import Check, multiple
@@ -59,7 +59,7 @@ def compare(
     worst, where = 0.0, ""
     try:
         evaluated = NumpyGraph(graph)
-        for number in _computed(graph, cases):
+        for number in _computed(cases):
             case, golden, truth = cases[number], goldens[number], truths[number]
             walk = (walks or {}).get(number)
             answers = evaluated.run(case.feeds, walk.see if walk else None)
@@ -76,12 +76,12 @@ def compare(
     return Meaning(worst, Check(name="meaning", passed=worst <= limit, detail=detail))
 
 
-def _computed(graph: onnx.ModelProto, cases: Sequence[Case]) -> list[int]:
-    """The numbers of the cases to compute in numpy: all; of a large model a small and a large batch of each kind."""
+def _computed(cases: Sequence[Case]) -> list[int]:
+    """The numbers of the cases to compute in numpy: all; of a heavy model a small and a large batch of each kind."""
     numbers = list(range(len(cases)))
-    if sum(int(np.prod(value.dims)) for value in graph.graph.initializer) <= LARGE_MODEL:
-        return numbers
     largest = max(case.batch for case in cases)
+    if largest == LARGE_BATCH:
+        return numbers
     return [number for number in numbers if cases[number].batch in (FEW, largest)] or numbers
 
 

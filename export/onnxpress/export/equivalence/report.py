@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Annotated
 
 import msgspec
 
@@ -19,6 +20,8 @@ class Check(msgspec.Struct, frozen=True, kw_only=True):
     detail: str = ""
 
 
+Multiple = Annotated[float, msgspec.Meta(extra_json_schema={"type": ["number", "null"]})]
+"""of a noise floor; in JSON null stands for infinity"""
 EDGES = (0.01, 0.1, 0.3, 1.0, 3.0, 10.0, 100.0, 1000.0)
 """noise floors: the bounds of `OutputFigure.distribution`"""
 
@@ -43,9 +46,9 @@ class OutputFigure(msgspec.Struct, frozen=True, kw_only=True):
 
     name: str
     dtype: str
-    worst_multiple: float
+    worst_multiple: Multiple
     worst_case: str
-    largest_error: float
+    largest_error: Multiple
     """in the output's own units; for a non-float output the number of elements that differ"""
     floor: float
     """the noise floor where the largest error was seen"""
@@ -62,14 +65,14 @@ class CaseFigure(msgspec.Struct, frozen=True, kw_only=True):
 
     name: str
     batch: int
-    multiples: dict[str, float]
+    multiples: dict[str, Multiple]
 
 
 class Rung(msgspec.Struct, frozen=True, kw_only=True):
     """One rung of the ladder from the framework to what is served, and the worst multiple on it."""
 
     name: str
-    worst_multiple: float
+    worst_multiple: Multiple
 
 
 class Point(msgspec.Struct, frozen=True, kw_only=True):
@@ -78,7 +81,7 @@ class Point(msgspec.Struct, frozen=True, kw_only=True):
     node: int
     operator: str
     layer: str
-    multiple: float
+    multiple: Multiple
 
 
 class Explanation(msgspec.Struct, frozen=True, kw_only=True):
@@ -91,7 +94,9 @@ class Explanation(msgspec.Struct, frozen=True, kw_only=True):
     source: str = ""
     nodes: list[str] = []
     """of the layer, as far as they lie behind what is still right; `operator name`"""
-    multiple: float = 0.0
+    folded: list[str] = []
+    """layers that have no node of their own, as the converter folded them into this one"""
+    multiple: Multiple = 0.0
     """of the layer's own noise floor, at the tensor of its that came nearest"""
     parameters: dict[str, str] = {}
     """the layer's parameters that differ in the graph, and how"""
@@ -103,12 +108,12 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
 
     format: int = FORMAT
     equivalent: bool
-    worst_multiple: float
+    worst_multiple: Multiple
     limit: float
     floor: str
     """`float64`: distance from the float64 truth; `ulp`: movement under one-ulp input changes"""
     batch_safe: bool
-    batch_multiple: float
+    batch_multiple: Multiple
     """rows alone against the same rows in a batch, worst multiple"""
     outputs: list[OutputFigure]
     cases: list[CaseFigure]
@@ -140,6 +145,11 @@ def multiple(value: float) -> str:
     return (
         f"{value:.2g}" if math.isfinite(value) and value < 100 else (f"{value:,.0f}" if math.isfinite(value) else "inf")
     )
+
+
+def schema() -> bytes:
+    """The JSON Schema of `equivalence.json`."""
+    return msgspec.json.format(msgspec.json.encode(msgspec.json.schema(Report)), indent=2) + b"\n"
 
 
 def encode(report: Report) -> bytes:

@@ -20,6 +20,11 @@ SAME = 2.0
 STEPS = "processing."
 """before the name of a pre- or post-processing step, which stands for a layer"""
 _COMPARABLE = 100.0
+_MOVES = {
+    "Identity", "Cast", "Reshape", "Transpose", "Squeeze", "Unsqueeze", "Flatten", "Expand", "Dropout", "Slice",
+    "Concat", "Split", "Gather", "Pad", "Tile", "CastLike",
+}  # fmt: skip
+"""operators that hand on values as they are"""
 _HALF = 2
 """bytes of a float16 or bfloat16"""
 
@@ -38,6 +43,7 @@ class Walk:
         self._given = {value.name for value in graph.graph.input}
         self._far: dict[str, float] = {}
         self._good: set[str] = set()
+        self._claimed: set[int] = set()
         self._tolerance = SAME
         self.compared = 0
         self.nearest: dict[int, tuple[float, int]] = {}
@@ -54,6 +60,7 @@ class Walk:
             value = value.astype(np.float64)
         same = distance(value, self._steps[name]) if name in self._steps else math.inf
         norm = None
+        moves, claimed = node.op_type in _MOVES, list[int]()
         for number in self._by_size.get(value.size, ()):
             one = self.records[number]
             own = one.layer == self.tags[place]
@@ -64,9 +71,12 @@ class Walk:
             far = distance(value, one)
             if far < self.nearest.get(number, (math.inf, 0))[0] and (own or far <= SAME):
                 self.nearest[number] = far, place
-            if far <= SAME and one.telling:
+            if far <= SAME and one.telling and (moves or number not in self._claimed):
+                claimed.append(number)
                 same = min(same, far)
         self._far[name] = same
+        if not moves:  # the same values a second time, from arithmetic, are another tensor's by chance
+            self._claimed.update(claimed)
 
     def drift(self, least: float) -> tuple[float, int | None]:
         """How many of its own floors a layer's tensor is further off than what it was computed from, at most; and the
@@ -94,13 +104,14 @@ class Walk:
 
     def curve(self, wrong_from: int | None = None) -> list[Point]:
         """The records along the graph; those that were fused away are left out, up to the one that goes wrong."""
-        points = []
+        points: list[Point] = []
         for number, (far, place) in sorted(self.nearest.items(), key=lambda item: item[1][1]):
             lost = far > _COMPARABLE and (wrong_from is None or number < wrong_from)
             if not lost and math.isfinite(far):
                 node = self._nodes[place]
                 layer = self.records[number].layer
-                points.append(Point(node=place, operator=node.op_type, layer=layer, multiple=far))
+                if not points or (points[-1].node, points[-1].multiple) != (place, far):
+                    points.append(Point(node=place, operator=node.op_type, layer=layer, multiple=far))
         return points
 
     def judge(self, worst: float) -> None:

@@ -61,3 +61,12 @@ def test_a_decision_is_a_near_tie_exactly_where_noise_can_change_it(scores: np.n
         assert ties[row, place] == close
     first = near_ties(Label(input="s", output="label", labels=labels), scores, np.full(scores.shape, noise))
     assert np.array_equal(first, np.asarray(ranked[:, 0] - ranked[:, 1] <= 2 * noise))
+
+
+def test_a_channel_that_hardly_varies_takes_the_noise_of_the_output() -> None:
+    random = np.random.default_rng(0)
+    truth = np.stack([random.standard_normal(64), np.full(64, 0.1)], axis=1)
+    reference = truth.astype(np.float32)
+    reference[:, 0] += np.float32(1e-5)
+    (floor,) = pool([reference], [truth])
+    assert floor[0, 1] == floor[0, 0] > 0.9e-5

@@ -4,8 +4,9 @@ The truth is the same network in float64. Where that cannot run, the floor is ho
 inputs move by one unit in the last place: an exporter may not be asked for more than the input's own precision.
 
 A floor is pooled over all cases of one kind, per channel (last axis) when there are enough values for a channel to
-show its own noise, and over the whole output otherwise. It is never less than the dtype's epsilon times the pool's
-scale: a reference that happens to be exact does not make the smallest rounding of the export an error.
+show its own noise, and over the whole output otherwise, as in a channel that hardly varies. It is never less than the
+dtype's epsilon times the pool's scale: a reference that happens to be exact does not make the smallest rounding of the
+export an error.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from onnxpress.export.equivalence.reference import Reference
 Array = np.ndarray[Any, np.dtype[Any]]
 Method = Literal["float64", "ulp"]
 _ROWS_PER_CHANNEL = 32
+_MOST_ROWS = 512
 
 
 def golden_cases(
@@ -102,8 +104,21 @@ def pool(references: Sequence[Array], truths: Sequence[Array]) -> list[Array]:
     whole = float(np.max(scale, initial=0.0))
     # A channel that is all zeros has no scale of its own; the output's then stands in.
     floor = np.maximum(noise, epsilon * np.where(scale == 0, whole, scale))
+    if by_channel:
+        floor = np.where(_telling(references), floor, np.maximum(floor, np.max(noise, initial=0.0)))
     floor = np.maximum(floor, np.finfo(np.float32).smallest_subnormal)
     return [np.broadcast_to(floor, r.shape) if by_channel else np.full(r.shape, floor) for r in references]
+
+
+def _telling(references: Sequence[Array]) -> Array:
+    """Which channels take enough different values to show their own noise.
+
+    One that hardly varies shows the same rounding in every row, and one that is clipped to zero shows none.
+    """
+    rows = np.concatenate([r.reshape(-1, r.shape[-1])[:_MOST_ROWS] for r in references])[:_MOST_ROWS]
+    values = np.sort(rows, axis=0)
+    result: Array = 1 + np.count_nonzero(np.diff(values, axis=0), axis=0) >= _ROWS_PER_CHANNEL // 2
+    return result
 
 
 def _largest(arrays: Iterable[Array], by_channel: bool) -> Array:

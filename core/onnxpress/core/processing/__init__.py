@@ -25,10 +25,11 @@ from onnxpress.core.processing.answers import (
 )
 from onnxpress.core.processing.columns import Concatenate, Lookup, OneHot, Squeeze, Stack
 from onnxpress.core.processing.forest import IsolationForest
+from onnxpress.core.processing.image import Image
 from onnxpress.core.processing.numeric import Impute, MeanSquaredError, Scale, Unscale
 from onnxpress.core.processing.signal import Magnitude, Spectrogram, Standardise
 from onnxpress.core.processing.tensors import Array, Tensors
-from onnxpress.core.processing.text import Characters
+from onnxpress.core.processing.text import Characters, Words
 
 Step = (
     Scale
@@ -41,6 +42,8 @@ Step = (
     | OneHot
     | Squeeze
     | Characters
+    | Words
+    | Image
     | Magnitude
     | Standardise
     | Spectrogram
@@ -80,6 +83,7 @@ __all__ = [
     "BinaryLabel",
     "Characters",
     "Concatenate",
+    "Image",
     "Impute",
     "IsolationForest",
     "Isotonic",
@@ -104,5 +108,6 @@ __all__ = [
     "Threshold",
     "TopK",
     "Unscale",
+    "Words",
     "apply",
 ]

@@ -42,6 +42,11 @@ def draw(spec: TensorSpec, batch: int, generator: np.random.Generator = G) -> Ar
 
 
 def graph(spec: TensorSpec, step: Step) -> Engine:
+    """The runtime with `proto`."""
+    return Engine.load(proto(spec, step).SerializeToString(), self_test=False)
+
+
+def proto(spec: TensorSpec, step: Step) -> onnx.ModelProto:
     """The step behind a network that does nothing, as the export writes it."""
     kinds = {"float32": onnx.TensorProto.FLOAT, "int64": onnx.TensorProto.INT64, "bool": onnx.TensorProto.BOOL,
              "string": onnx.TensorProto.STRING, "uint8": onnx.TensorProto.UINT8}  # fmt: skip
@@ -62,6 +67,6 @@ def graph(spec: TensorSpec, step: Step) -> Engine:
         opset_imports=[onnx.helper.make_opsetid("", 18)],
         ir_version=10,
     )
-    proto = compose(network, Processing(after=[step]), [spec], outputs)
-    onnx.checker.check_model(proto)
-    return Engine.load(proto.SerializeToString(), self_test=False)
+    composed = compose(network, Processing(after=[step]), [spec], outputs)
+    onnx.checker.check_model(composed)
+    return composed

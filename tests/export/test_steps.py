@@ -119,6 +119,31 @@ def test_float64_is_the_same_to_float32s_digits(spec: TensorSpec, step: Step) ->
         agree(narrow[name], wide[name], name)
 
 
+@pytest.mark.parametrize(
+    ("spec", "step"), CASES, ids=[f"{type(step).__name__}-{n}" for n, (_, step) in enumerate(CASES)]
+)
+def test_a_step_knows_what_it_reads_and_makes(spec: TensorSpec, step: Step) -> None:
+    class Watched(dict[str, Array]):
+        def __getitem__(self, name: str) -> Array:
+            read.add(name)
+            return super().__getitem__(name)
+
+    read: set[str] = set()
+    made = step.outputs(Watched(x=draw(spec, 3)), "float32")
+    assert read == set(step.reads)
+    assert list(made) == step.makes
+
+
+def test_raw_inputs_are_what_no_step_before_makes() -> None:
+    steps: list[Step] = [
+        processing.Words(input="text", output="ids", mask="mask", vocabulary=["a"], length=1),
+        processing.Stack(inputs=["age", "size"], output="columns"),
+        processing.Concatenate(inputs=["columns", "mask", "ids"], output="all"),
+        processing.Squeeze(input="text", output="again"),
+    ]
+    assert processing.raw_inputs(steps) == ["text", "age", "size"]
+
+
 def test_every_kind_of_step_is_tried_and_survives_json() -> None:
     assert {type(step) for _, step in CASES} == set(typing.get_args(Step))
     every = Processing(after=[step for _, step in CASES])

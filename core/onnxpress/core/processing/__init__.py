@@ -77,6 +77,16 @@ def apply(steps: Iterable[Step], tensors: Tensors, *, dtype: str = "float32") ->
     return known
 
 
+def raw_inputs(steps: Iterable[Step]) -> list[str]:
+    """What the steps read that no step before them makes, in order."""
+    made: set[str] = set()
+    read: dict[str, None] = {}
+    for step in steps:
+        read |= dict.fromkeys(name for name in step.reads if name not in made)
+        made.update(step.makes)
+    return list(read)
+
+
 __all__ = [
     "Any",
     "Array",
@@ -110,4 +120,5 @@ __all__ = [
     "Unscale",
     "Words",
     "apply",
+    "raw_inputs",
 ]

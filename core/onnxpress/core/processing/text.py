@@ -91,6 +91,11 @@ class Words(Step, frozen=True, kw_only=True, tag="words"):
         return {word: number for number, word in numbered if number not in (self.padding, self.unknown)}
 
     @property
+    def makes(self) -> list[str]:
+        """The ids and, where it is named, their mask."""
+        return [self.output, self.mask] if self.mask else [self.output]
+
+    @property
     def word(self) -> str:
         """A regular expression of one word, the same to Python's `re` and to RE2, which ONNX Runtime uses."""
         return f"[^{re.escape(self.separators)}]+"

@@ -9,7 +9,7 @@ import numpy as np
 
 from onnxpress.core.dotted import load
 from onnxpress.core.errors import BadData, UsageError
-from onnxpress.core.processing import Characters, Impute, Lookup, Step, Words, apply
+from onnxpress.core.processing import Characters, Impute, Lookup, Step, Words, apply, raw_inputs
 from onnxpress.core.run import Framework
 from onnxpress.core.tensors import Domain, TensorSpec
 from onnxpress.training.data import scaling, split
@@ -63,7 +63,7 @@ class Own(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True,
         target: Literal["number", "label"] = "number" if self.task == "regress" else "label"
         if not self.before:
             return Reading(target=target)
-        read = self._columns_read()
+        read = raw_inputs(self.before)
         strings = {step.input for step in self.before if isinstance(step, Characters | Lookup | Words)}
         return Reading(
             numbers=tuple(name for name in read if name not in strings),
@@ -72,19 +72,9 @@ class Own(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True,
             target=target,
         )
 
-    def _columns_read(self) -> list[str]:
-        """What the steps read that no step before them makes."""
-        made: set[str] = set()
-        read: dict[str, None] = {}
-        for step in self.before:
-            names = [*getattr(step, "inputs", ()), getattr(step, "input", None), getattr(step, "target", None)]
-            read |= dict.fromkeys(name for name in names if name is not None and name not in made)
-            made |= {name for field in ("output", "mask", "scores") if (name := getattr(step, field, None))}
-        return list(read)
-
     def _described(self, table: Table) -> tuple[dict[str, Array], list[Step], list[str]]:
         """Raw columns, steps, and the names of the network's inputs. Raises BadData where they do not fit."""
-        read = self._columns_read()
+        read = raw_inputs(self.before)
         absent = [name for name in read if name not in table.columns]
         if absent:
             raise BadData(
@@ -97,7 +87,7 @@ class Own(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True,
             first = apply(self.before, {name: column[:1] for name, column in raw.items()})
         except (ValueError, TypeError, IndexError) as error:
             raise BadData(f"the steps fail on the first row: {error}", where="model.before") from error
-        names = self.inputs or list(self.before[-1].outputs(first, "float32"))
+        names = self.inputs or self.before[-1].makes
         unmade = [name for name in names if name not in first]
         if unmade:
             raise BadData(f"no step makes {unmade[0]!r}", where="model.inputs", hint=f"there is: {', '.join(first)}")

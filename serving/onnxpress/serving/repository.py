@@ -180,6 +180,8 @@ class Repository:
         manifest = read_manifest(path.parent)
         if manifest is not None:
             check_files(path.parent, manifest, digests_later=later)
+        if manifest is not None and not manifest.equivalence.equivalent:
+            raise BadModel("its export was refused: it does not say what its original says", where=str(path))
         if self._require_equivalence and not (manifest and manifest.equivalence.equivalent):
             raise BadModel(
                 "its equivalence was never measured, and --require-equivalence is set",

@@ -4,8 +4,9 @@ An export is allowed the noise of float32 arithmetic, and a small fault hides in
 framework and the graph compute the same thing to fifteen digits, so what is left between them is what the graph says
 otherwise: a wrong constant, a wrong axis, a wrong weight, down to a fraction of the noise floor.
 
-The operators are those of the reference implementation of ONNX, mended and sped up in `numpy_operators`. Nodes run one
-by one; initializers are widened where they are used and let go again, so a large model is never held in float64.
+The operators are those of the reference implementation of ONNX, mended and sped up in `numpy_operators` and
+`numpy_text_operators`. Nodes run one by one; initializers are widened where they are used and let go again, so a large
+model is never held in float64.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ class NumpyGraph:
     def __init__(self, proto: onnx.ModelProto, dtype: type[np.floating[Any]] = np.float64) -> None:
         from onnx.reference import ReferenceEvaluator
 
-        from onnxpress.export.equivalence.numpy_operators import OPERATORS
+        from onnxpress.export.equivalence import numpy_operators, numpy_text_operators
 
         self._dtype = dtype
         self._initializers = {value.name: value for value in proto.graph.initializer}
@@ -45,7 +46,9 @@ class NumpyGraph:
                 _widen_nodes(graph.node)
         self._captured = _captured(skeleton.graph)
         try:
-            self._evaluator = ReferenceEvaluator(skeleton, new_ops=OPERATORS)
+            self._evaluator = ReferenceEvaluator(
+                skeleton, new_ops=[*numpy_operators.OPERATORS, *numpy_text_operators.OPERATORS]
+            )
         except Exception as error:
             raise NotEvaluated(reason(error)) from error
         self._nodes = proto.graph.node

@@ -20,7 +20,7 @@ Array = np.ndarray[Any, np.dtype[Any]]
 Span = tuple[int, int]
 Read = Callable[[bytes, int, int, int], "Array | None"]
 
-LONG = 8 * 1024
+LONG = 16 * 1024
 """bytes of a list from which cutting it out is quicker than reading it where it stands"""
 _BLOCK = 32 * 1024
 _KEY = b'"data"'

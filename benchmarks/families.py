@@ -81,9 +81,16 @@ def main() -> None:
 
 
 def _write(rows: list[Row], left_out: list[str]) -> None:
+    """Rows of the same day's record that were not asked for this time stay."""
     today = datetime.now(UTC).date().isoformat()
-    record = {"date": today, "machine": machine.describe(), "rows": [asdict(row) for row in rows]}
-    (RECORDS / f"{today}-families.json").write_text(json.dumps(record, indent=2) + "\n")
+    path = RECORDS / f"{today}-families.json"
+    new = {(row.recipe, row.framework): row for row in rows}
+    old = [Row(**row) for row in json.loads(path.read_text())["rows"]] if path.exists() else []
+    known = {(row.recipe, row.framework): row for row in old} | new
+    rows = [known[recipe, framework] for recipe in RECIPES for framework in FRAMEWORKS if (recipe, framework) in known]
+    path.write_text(
+        json.dumps({"date": today, "machine": machine.describe(), "rows": [asdict(r) for r in rows]}, indent=2) + "\n"
+    )
     asked = {(row.recipe, row.framework) for row in rows}
     missing = [f"{r} in {f}" for r in RECIPES for f in FRAMEWORKS if (r, f) not in asked]
     PAGE.write_text(_page(_table(rows), today, [*left_out, *([f"not run: {', '.join(missing)}"] if missing else [])]))

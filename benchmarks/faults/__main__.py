@@ -19,8 +19,8 @@ from typing import Any
 import numpy as np
 
 from benchmarks.faults import structure, values  # noqa: F401 - they register the planters
-from benchmarks.faults.judge import others, ours, quietly, search, truth
-from benchmarks.faults.planting import PLANTERS, planted
+from benchmarks.faults.judge import has_layers, named, others, ours, quietly, refused, search, truth
+from benchmarks.faults.planting import PLANTERS, planted, planted_in
 from benchmarks.faults.subjects import BUILD, names, subject
 
 ROOT = Path(__file__).parent.parent.parent
@@ -65,7 +65,7 @@ def _judge(name: str, seed: int, most: int) -> list[dict[str, Any]]:
             "subject": name,
             "seed": seed,
             "kind": "sound",
-            "caught": {"onnxpress": ours(sound, sound.proto)}
+            "caught": {"onnxpress": refused(ours(sound, sound.proto))}
             | {checker: refuses(sound.proto) for checker, refuses in checkers.items()},
         }
     ]
@@ -89,7 +89,11 @@ def _judge(name: str, seed: int, most: int) -> list[dict[str, Any]]:
             continue
         line["change"] = min(change, 1e300)
         if change > 0:
-            line["caught"] = {"onnxpress": ours(sound, faulty)}
+            report = ours(sound, faulty)
+            line["caught"] = {"onnxpress": refused(report)}
+            if refused(report) and change > WEAK and report is not None and has_layers(sound):
+                line["layer"] = named(sound, faulty, report)
+                line["in"] = sorted(planted_in(sound.proto, faulty))
             line["caught"] |= {checker: refuses(faulty) for checker, refuses in checkers.items()}
         lines.append(line)
     return lines
@@ -131,11 +135,17 @@ def _page(found: list[dict[str, Any]]) -> str:
         shares = [_share([f["caught"][checker] for f in group]) for group in groups.values()]
         alarms = sum(line["caught"][checker] for line in sound)
         lines.append(f"| {checker} | {' | '.join(shares)} | {alarms} |")
+    looked = [f for f in faults if "in" in f]
+    right = [f["layer"] in f["in"] for f in looked]
     silent = sum(f["change"] == 0 for f in faults)
     lines += [
         "",
         f"Counted apart: {silent} edits that changed no output on any input tried (equivalent mutants, or beyond what "
         f"was tried), and {len(unloadable)} that made a graph that cannot be planted in or does not load.",
+        "",
+        f"The explanation names the layer of the fault in {_share(right)} of {len(looked)} refused graphs that run and "
+        "whose source has layers. A layer is right when the changed node, or a node that uses the changed constant, "
+        "came from it.",
         "",
         "## By kind",
         "",
@@ -153,6 +163,13 @@ def _page(found: list[dict[str, Any]]) -> str:
     lines += [
         f"- {f['kind']}: {f['place']} in {f['subject']}, seed {f['seed']} ({f['change']:.3g} floors)" for f in missed
     ] or ["Nothing."]
+    lines += ["", "## Another layer named", ""]
+    lines += [
+        f"- {f['kind']}: {f['place']} in {f['subject']}, seed {f['seed']}: in {' or '.join(map(repr, f['in']))}, "
+        f"named {f['layer']!r}"
+        for f, good in zip(looked, right, strict=True)
+        if not good
+    ] or ["None."]
     alarms = [line for line in sound if line["caught"]["onnxpress"]]
     lines += ["", "## False alarms", ""]
     lines += [f"- {line['subject']}, seed {line['seed']}" for line in alarms] or ["None."]

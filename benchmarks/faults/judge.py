@@ -19,6 +19,9 @@ from onnxpress.core.tensors import FLOATS
 from onnxpress.export.equivalence.inputs import Case, cases, generate
 from onnxpress.export.equivalence.measure import LIMIT, measure
 from onnxpress.export.equivalence.noise_floor import golden_cases
+from onnxpress.export.equivalence.recording import Layered
+from onnxpress.export.equivalence.report import Report
+from onnxpress.export.explanation import explained
 from onnxpress.serving.engine import Engine
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -75,8 +78,8 @@ def truth(sought: Search, faulty: onnx.ModelProto) -> float:
     return worst
 
 
-def ours(subject: Subject, proto: onnx.ModelProto) -> bool:
-    """Whether the export stage's measurement refuses the graph."""
+def ours(subject: Subject, proto: onnx.ModelProto) -> Report | None:
+    """The export stage's measurement of the graph; None where it cannot be run, which the stage refuses too."""
     prepared = subject.prepared
     try:
         rungs = {"off": loaded(proto, "none"), "as served": loaded(proto)}
@@ -89,8 +92,26 @@ def ours(subject: Subject, proto: onnx.ModelProto) -> bool:
             parameters=prepared.network.parameters(),
         )
     except Exception:
-        return True  # it does not run: the stage refuses it too
-    return not found.report.equivalent
+        return None
+    return found.report
+
+
+def refused(report: Report | None) -> bool:
+    """Whether nothing would be published."""
+    return report is None or not report.equivalent
+
+
+def has_layers(subject: Subject) -> bool:
+    """Whether the source shows what its layers compute; a scikit-learn estimator does not."""
+    return isinstance(subject.prepared.network, Layered)
+
+
+def named(subject: Subject, proto: onnx.ModelProto, report: Report | None) -> str | None:
+    """The layer that the explanation of a refusal names; None where it names none."""
+    if report is None:
+        return None
+    found = explained(subject.prepared, proto, subject.outputs, report).explanation
+    return None if found is None else found.layer
 
 
 def others(subject: Subject) -> dict[str, Callable[[onnx.ModelProto], bool]]:

@@ -9,6 +9,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, numpy_helper
 
+from onnxpress.export.equivalence.walk import layers_of
 from onnxpress.export.graph import nodes
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -33,6 +34,21 @@ def planted(model: onnx.ModelProto, edit: Edit) -> onnx.ModelProto:
     copy.CopyFrom(model)
     edit(copy)
     return copy
+
+
+def planted_in(sound: onnx.ModelProto, faulty: onnx.ModelProto) -> set[str]:
+    """The layers of a fault: of nodes that changed or use a changed constant, and that of the constant's own name."""
+    sound_layers, faulty_layers = layers_of(sound), layers_of(faulty)
+    before = {value.name: value.SerializeToString() for value in sound.graph.initializer}
+    changed = {v.name for v in faulty.graph.initializer if before.get(v.name) != v.SerializeToString()}
+    known = {node.output[0]: (node, layer) for node, layer in zip(sound.graph.node, sound_layers, strict=True)}
+    found = set()
+    for node, layer in zip(faulty.graph.node, faulty_layers, strict=True):
+        old = known.get(node.output[0])
+        if old is None or old[0].SerializeToString() != node.SerializeToString() or changed & set(node.input):
+            found |= {layer} | ({old[1]} if old else set())
+    names = [name.removeprefix("network/") for name in changed]
+    return found | {name.rpartition(".")[0] for name in names if "." in name and "/" not in name}
 
 
 def floats(model: onnx.ModelProto, least: int = 1) -> Iterator[tuple[str, Array]]:

@@ -63,7 +63,10 @@ def _figures(name: str, seed: int) -> dict[str, Any]:
         "multiple": report.worst_multiple,
         "floor": report.floor,
         "equivalent": report.equivalent,
-        "checks": {check.name: check.detail for check in report.checks if check.name in ("meaning", "rounding")},
+        "failed": [check.name for check in report.checks if not check.passed],
+        "checks": {
+            check.name: check.detail for check in report.checks if check.name in ("meaning", "rounding", "layers")
+        },
     }
 
 

@@ -127,7 +127,11 @@ def subject(name: str, seed: int) -> Subject:
 
 
 def _seed(framework: Framework, seed: int) -> None:
+    from tests.corpus import keras_models, sklearn_models
+
     np.random.seed(seed)
+    for corpus in (keras_models, sklearn_models):  # they draw as they are built: the same whatever was built before
+        corpus.rng.bit_generator.state = np.random.default_rng(seed).bit_generator.state
     if framework == "pytorch":
         import torch
 

@@ -31,3 +31,6 @@ def test_planted_faults_are_refused_and_the_sound_graph_is_not(tmp_path: Path, m
     assert max(others) < len(strong), "what others check on one input misses some of them"
     page = faults._page(lines)
     assert "| onnxpress | 100.0 %" in page
+    looked = [line for line in found if "in" in line]
+    named = [line for line in looked if line["layer"] in line["in"]]
+    assert len(named) >= 0.9 * len(looked) > 10, [line for line in looked if line not in named]

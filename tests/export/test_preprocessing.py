@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -12,6 +14,7 @@ pytest.importorskip("onnxscript")
 pytest.importorskip("yaml")
 
 from onnxpress.core.errors import OnnxpressError, UsageError
+from onnxpress.core.processing import Step, raw_inputs
 from onnxpress.export import preprocessing, stage
 from onnxpress.export.source import resolve
 from onnxpress.serving.engine import Engine
@@ -115,3 +118,20 @@ def test_steps_before_the_network_need_raw_rows(folder: Path) -> None:
     with pytest.raises(UsageError, match=r"(?s)real raw rows.*--samples"):
         resolve("preprocessed_nets.py:build", preprocess=folder / "steps.yaml")
     assert preprocessing.read(folder / "steps.yaml").outputs == []
+
+
+DOCS = Path(__file__).parents[2] / "docs" / "exporting.md"
+
+
+@pytest.mark.parametrize("block", re.findall(r"```yaml\n(inputs:.*?)```", DOCS.read_text("utf-8"), re.DOTALL))
+def test_the_descriptions_in_the_docs_can_be_read(block: str, tmp_path: Path) -> None:
+    (tmp_path / "steps.yaml").write_text(block, encoding="utf-8")
+    described = preprocessing.read(tmp_path / "steps.yaml")
+    names = [text.partition(":")[0] for text in described.inputs]
+    assert set(raw_inputs(described.before)) == set(names)
+
+
+def test_the_docs_name_every_step() -> None:
+    first_cells = [line.split("|")[1] for line in DOCS.read_text("utf-8").splitlines() if line.startswith("| `")]
+    named = {name for cell in first_cells for name in re.findall("`([a-z_]+)`", cell)}
+    assert {kind.__struct_config__.tag for kind in get_args(Step)} <= named

@@ -81,17 +81,22 @@ def worst_multiple(case: Golden, answers: dict[str, Array]) -> dict[str, float]:
 
 
 def _multiple(expected: Array, answer: Array | None, floor: Array | None) -> float:
+    found = multiples(expected, answer, floor)
+    return float("inf") if found is None else float(found.max(initial=0.0))
+
+
+def multiples(expected: Array, answer: Array | None, floor: Array | None) -> Array | None:
+    """As `worst_multiple`, for every element of one output; None where dtype or shape differ."""
     if answer is None or answer.shape != expected.shape or answer.dtype != expected.dtype:
-        return float("inf")
-    if expected.size == 0:
-        return 0.0
+        return None
     if expected.dtype.kind not in "fV":
         differs = np.asarray(answer != expected)
-        return float("inf") if bool((differs if floor is None else differs & (floor == 0)).any()) else 0.0
+        return np.where(differs if floor is None else differs & (floor == 0), np.inf, 0.0)
     reference, value = expected.astype(np.float64), answer.astype(np.float64)
     same = (reference == value) | (np.isnan(reference) & np.isnan(value))
     with np.errstate(invalid="ignore", divide="ignore"):
         error = np.where(same, 0.0, np.abs(value - reference))
         unit = np.zeros_like(error) if floor is None else floor
-        multiples = np.where(same, 0.0, error / unit)
-    return float(np.where(np.isnan(multiples), np.inf, multiples).max())
+        found = np.where(same, 0.0, error / unit)
+    result: Array = np.where(np.isnan(found), np.inf, found)
+    return result

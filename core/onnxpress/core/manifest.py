@@ -36,7 +36,8 @@ class EquivalenceSummary(msgspec.Struct, frozen=True, kw_only=True):
     """The verdict of `equivalence.json`: the worst error of any output, in noise floors, against the accepted limit."""
 
     equivalent: bool
-    worst_multiple: float
+    worst_multiple: float | None
+    """null for infinity, which only a refused export has"""
     limit: float
     floor: str
 

@@ -143,7 +143,13 @@ def export(
 
 @click.command()
 @click.argument("model", type=click.Path(path_type=Path))
-@click.option("--against", metavar="SOURCE", help="Measure against this source, as `export` takes it.")
+@click.option(
+    "--against",
+    multiple=True,
+    metavar="SOURCE",
+    help="Measure against this source, as `export` takes it. Repeated: the same model elsewhere, as a rung each.",
+)
+@click.option("--explain", is_flag=True, help="With --against: name the layer where the model leaves its source.")
 @_INPUT
 @_SAMPLES
 @_PROVIDER
@@ -151,7 +157,8 @@ def export(
 @_JSON
 def verify(
     model: Path,
-    against: str | None,
+    against: tuple[str, ...],
+    explain: bool,
     inputs: tuple[str, ...],
     samples: Path | None,
     provider: str,
@@ -166,15 +173,20 @@ def verify(
     from onnxpress.export import verification
     from onnxpress.export.source import resolve
 
-    if against is not None:
-        source = resolve(
-            against,
-            inputs=[parse_spec(text) for text in inputs],
-            samples=samples,
-            hide_gpus=provider == "cpu",
-            trust_pickle=trust_pickle,
-        )
-        report: Report = verification.against_source(model, source, provider)
+    if explain and not against:
+        raise click.UsageError("--explain compares with a source: name it with --against")
+    if against:
+        source, *others = [
+            resolve(
+                reference,
+                inputs=[parse_spec(text) for text in inputs],
+                samples=samples,
+                hide_gpus=provider == "cpu",
+                trust_pickle=trust_pickle,
+            )
+            for reference in against
+        ]
+        report: Report = verification.against_source(model, source, provider, others=others, explain=explain)
         if as_json:
             _print_json(report)
         else:

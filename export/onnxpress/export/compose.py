@@ -8,8 +8,8 @@ import numpy as np
 
 from onnxpress.core.processing import Processing, Step
 from onnxpress.core.tensors import TensorSpec
-from onnxpress.export.compose_steps import Fragment, write
 from onnxpress.export.graph import set_signature
+from onnxpress.export.steps import Fragment, write
 
 if TYPE_CHECKING:
     import onnx

@@ -12,7 +12,9 @@ import tensorflow as tf
 
 from onnxpress.core.errors import BadModel, NotEquivalent, UsageError
 from onnxpress.core.tensors import TensorSpec
+from onnxpress.export import from_keras_layers
 from onnxpress.export.conversion import Array, Precision, TruthUnavailable, refuse_other_truth
+from onnxpress.export.equivalence.recording import See
 from onnxpress.export.from_tensorflow_graph import convert, refuse_opset
 from onnxpress.export.source import Source
 
@@ -157,6 +159,17 @@ class KerasNetwork:
                 raise TruthUnavailable(f"no float64 twin: {error}") from error
             self._double = twin
         return self._double
+
+    def watch(self, feeds: dict[str, Array], precision: Precision, see: See) -> None:
+        """What every layer and operation computes; see Layered."""
+        if precision == "float64" and not self._double_checked:
+            self.run(feeds, precision)  # the check runs the network itself
+        with from_keras_layers.watching(self._model if precision == "float32" else self._in_double(), see):
+            self.run(feeds, precision)
+
+    def layer_names(self) -> frozenset[str]:
+        """The names of the layers."""
+        return from_keras_layers.names(self._model)
 
     def random_layer(self, feeds: dict[str, Array]) -> str:
         """The first layer of a functional model whose output differs between two runs; else the model's name."""

@@ -13,6 +13,7 @@ from onnxpress.core.manifest import SessionSettings
 from onnxpress.core.tensors import TensorSpec
 from onnxpress.export import graph
 from onnxpress.export.conversion import OPSET, Array, Network, Precision, TruthUnavailable
+from onnxpress.export.equivalence.recording import Layered, See
 from onnxpress.export.source import Source
 from onnxpress.serving.engine import Engine
 
@@ -137,6 +138,22 @@ class ComparedNetwork:
 
     def read_state(self, path: Path) -> None:
         """Never written."""
+
+
+class LayeredComparison(ComparedNetwork):
+    """The same, where the framework shows what its layers compute."""
+
+    def __init__(self, file: OnnxNetwork, framework: Network, layered: Layered) -> None:
+        super().__init__(file, framework)
+        self._layered = layered
+
+    def watch(self, feeds: dict[str, Array], precision: Precision, see: See) -> None:
+        """As the framework's network; see Layered."""
+        self._layered.watch({self._names[name]: value for name, value in feeds.items()}, precision, see)
+
+    def layer_names(self) -> frozenset[str]:
+        """As the framework's network."""
+        return self._layered.layer_names()
 
 
 def _pair(what: str, ours: list[str], theirs: list[str]) -> dict[str, str]:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 # skl2onnx writes IsolationForest for the older form of the tree operators only.
 _TREES = {"ai.onnx.ml": 3}
+_FITTED = ("coef_", "intercept_", "coefs_", "intercepts_", "mean_", "components_", "cluster_centers_", "theta_")
 
 
 class SklearnNetwork:
@@ -180,8 +181,8 @@ class SklearnNetwork:
         return proto
 
     def parameters(self) -> dict[str, Array]:
-        """None: an estimator's float64 attributes have no fixed names, and no exact form in a float32 graph."""
-        return {}
+        """The fitted arrays that converters write as they are, of every step; trees have none."""
+        return dict(_fitted("", self._estimator))
 
     def write_state(self, path: Path) -> None:
         """The fitted estimator: a factory that fits may fit otherwise the next time."""
@@ -278,3 +279,14 @@ def _as(answer: Any, precision: Precision) -> Array:
     if array.dtype.kind in "OUS":
         return array.astype(object)
     return array.astype(np.int64)
+
+
+def _fitted(name: str, estimator: Any) -> Iterator[tuple[str, Array]]:
+    """`step.coef_` → array, for an estimator and those inside it."""
+    for step, inner in [*getattr(estimator, "steps", []), *(t[:2] for t in getattr(estimator, "transformers_", []))]:
+        yield from _fitted(f"{name}{step}.", inner)
+    for attribute in _FITTED:
+        value = getattr(estimator, attribute, None)
+        for place, array in enumerate(value if isinstance(value, list) else [value]):
+            if isinstance(array, np.ndarray) and array.dtype.kind == "f":
+                yield f"{name}{attribute}{place if isinstance(value, list) else ''}", array

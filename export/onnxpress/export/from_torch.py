@@ -16,7 +16,9 @@ import torch
 from onnxpress.core.errors import BadModel, UsageError
 from onnxpress.core.tensors import TensorSpec
 from onnxpress.export.conversion import LARGE, Array, Precision, TruthUnavailable, refuse_other_truth
+from onnxpress.export.equivalence.recording import See
 from onnxpress.export.from_torch_exporters import TORCHSCRIPT_OPSET, export_dynamo, export_torchscript
+from onnxpress.export.from_torch_layers import watching
 from onnxpress.export.from_torch_structure import Flat, Leaf, flatten, put_together, take_apart, tensors_of
 from onnxpress.export.from_torch_truth import StaysWide, widened
 from onnxpress.export.source import Source
@@ -24,6 +26,8 @@ from onnxpress.export.source import Source
 if TYPE_CHECKING:
     import onnx
 
+_ONE_COPY = 1 << 28
+"""bytes of weights from which no second copy of them is held, in float32 or in float64"""
 _EXAMPLE_BATCH = 3  # torch.export specialises sizes 0 and 1, and 2 is a common size of something else
 
 
@@ -59,11 +63,12 @@ class TorchNetwork:
 
     def _copy(self, source: Source) -> Any:
         original: torch.nn.Module = getattr(source.network, "_orig_mod", source.network)  # torch.compile's wrapper
-        self._large = sum(value.nbytes for value in original.parameters()) > LARGE
+        size = sum(value.nbytes for value in original.parameters())
+        self._large, self._one_copy = size > LARGE, size > _ONE_COPY
         training = [name or type(original).__name__ for name, module in original.named_modules() if module.training]
         try:
             # A large module that was built from its name, for this export, is nobody else's: no second one in memory.
-            module = (original if self._large and source.origin else copy.deepcopy(original)).eval().cpu()
+            module = (original if self._one_copy and source.origin else copy.deepcopy(original)).eval().cpu()
         except Exception as error:
             raise BadModel(
                 f"the module cannot be copied: {error}",
@@ -171,10 +176,10 @@ class TorchNetwork:
 
     def run(self, feeds: dict[str, Array], precision: Precision) -> dict[str, Array]:
         """Name → array for each output, flattened; see Network.run."""
-        module = self._module if precision == "float32" else self._in_double()
         if precision == "float64" and not self._double_checked:
             self._double_checked = True
-            refuse_other_truth(self.run(feeds, "float32"), self.run(feeds, "float64"))
+            refuse_other_truth(self.run(feeds, "float32"), self._first_truth(feeds))
+        module = self._module if precision == "float32" else self._in_double()
         tensors = self._tensors(feeds)
         if precision == "float64":
             tensors = [tensor.double() if tensor.is_floating_point() else tensor for tensor in tensors]
@@ -183,7 +188,7 @@ class TorchNetwork:
             with torch.no_grad(), contextlib.ExitStack() as precisely:
                 if precision == "float64":
                     precisely.enter_context(StaysWide())
-                    if self._large:
+                    if self._one_copy:
                         precisely.enter_context(widened(module))
                 flat = flatten(module(*args, **kwargs))
         except BadModel:
@@ -210,8 +215,18 @@ class TorchNetwork:
             found.append(tensor.to(getattr(torch, dtypes[name])) if tensor.is_floating_point() else tensor)
         return found
 
+    def _first_truth(self, feeds: dict[str, Array]) -> dict[str, Array]:
+        """In float64; by a second copy of the weights where a layer reads another's and they are not too many."""
+        try:
+            return self.run(feeds, "float64")
+        except TruthUnavailable:
+            if not self._one_copy or self._large:
+                raise
+            self._one_copy = False
+            return self.run(feeds, "float64")
+
     def _in_double(self) -> torch.nn.Module:
-        if self._large:
+        if self._one_copy:
             return self._module  # widened layer by layer while it runs
         if self._double is None:
             try:
@@ -219,6 +234,17 @@ class TorchNetwork:
             except Exception as error:
                 raise TruthUnavailable(f"no float64 copy: {error}") from error
         return self._double
+
+    def watch(self, feeds: dict[str, Array], precision: Precision, see: See) -> None:
+        """What every module and function computes; see Layered."""
+        if precision == "float64" and not self._double_checked:
+            self.run(feeds, precision)  # the check runs the network itself
+        with watching(self._module if precision == "float32" else self._in_double(), see):
+            self.run(feeds, precision)
+
+    def layer_names(self) -> frozenset[str]:
+        """The paths of the modules."""
+        return frozenset(name for name, _ in self._module.named_modules())
 
     def random_layer(self, feeds: dict[str, Array]) -> str:
         """The innermost module whose output changed first between two runs on the same input."""

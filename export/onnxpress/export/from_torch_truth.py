@@ -10,6 +10,8 @@ import torch
 from torch.overrides import TorchFunctionMode
 
 _NARROW = {torch.float16, torch.bfloat16, torch.float32}
+_READERS = (torch.nn.MultiheadAttention, torch.nn.TransformerEncoderLayer)
+"""torch's layers whose forward reads the weights of layers inside them"""
 _CASTS = {torch.Tensor.half, torch.Tensor.bfloat16, torch.Tensor.float}
 
 
@@ -39,12 +41,14 @@ def _wide(value: Any) -> Any:
 def widened(module: torch.nn.Module) -> Iterator[None]:
     """Within, every layer computes with its own float weights and buffers in float64; afterwards they are as before.
 
-    A layer that reads another layer's weights finds them narrow and fails, as mixed dtypes do in torch.
+    A layer that reads another layer's weights finds them narrow and fails, as mixed dtypes do in torch; torch's own
+    that do are widened with all that is in them.
     """
     held: list[list[tuple[torch.Tensor, torch.Tensor]]] = []
 
     def widen(layer: torch.nn.Module, _: Any) -> None:
-        own = [*layer.parameters(recurse=False), *layer.buffers(recurse=False)]
+        deep = isinstance(layer, _READERS)
+        own = [*layer.parameters(recurse=deep), *layer.buffers(recurse=deep)]
         narrow = [value for value in own if value.is_floating_point() and value.dtype != torch.float64]
         held.append([(value, value.data) for value in narrow])
         for value in narrow:

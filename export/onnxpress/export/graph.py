@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping
+from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
 from onnxpress.core.errors import BadModel, NotEquivalent
@@ -27,8 +28,12 @@ _SOURCES = {
     "trt.plugins": "TensorRT",
     "mmdeploy": "mmdeploy",
 }
-_LAYER = "onnxpress.layer"
+LAYER = "onnxpress.layer"
+"""a node's metadata: the author's name of the layer it came from"""
+SOURCE = "onnxpress.source"
+"""a node's metadata: file and line in the author's code"""
 _SCOPES = "pkg.torch.onnx.name_scopes"
+_STACK = "pkg.torch.onnx.stack_trace"
 
 
 def rename_values(graph: onnx.GraphProto, renames: dict[str, str]) -> None:
@@ -151,16 +156,20 @@ def element_type(dtype: str) -> int:
     return int(getattr(onnx.TensorProto, names.get(dtype, dtype.upper())))
 
 
-def tidy(proto: onnx.ModelProto, *, metadata: dict[str, str]) -> None:
-    """Strip what is local to this machine and stale, keep each node's layer name, and set the model's own metadata."""
+def tidy(proto: onnx.ModelProto, *, metadata: dict[str, str], layers: Collection[str] = ()) -> None:
+    """Strip what is local to this machine and stale, keep each node's layer and line, and set the model's own metadata.
+
+    `layers` are the names of the framework's layers, where it has a list of them.
+    """
     import onnx
 
     for node in nodes(proto.graph):
-        layer = _layer_of(node)
+        notes = {LAYER: _layer_of(node, layers), SOURCE: _source_of(node)}
         del node.metadata_props[:]
         node.doc_string = ""
-        if layer:
-            node.metadata_props.append(onnx.StringStringEntryProto(key=_LAYER, value=layer))
+        for key, text in notes.items():
+            if text is not None:
+                node.metadata_props.append(onnx.StringStringEntryProto(key=key, value=text))
     graph = proto.graph
     del graph.value_info[:]  # the runtime infers it again; converters leave stale dimension names in it
     del graph.metadata_props[:]
@@ -179,17 +188,46 @@ def tidy(proto: onnx.ModelProto, *, metadata: dict[str, str]) -> None:
     proto.opset_import.extend(kept)
 
 
-def _layer_of(node: onnx.NodeProto) -> str:
-    """The author's name of the layer that a node came from: torch's module path, Keras's layer name."""
+def note_of(node: onnx.NodeProto, key: str) -> str:
+    """What the node's metadata say under `key`; empty where they say nothing."""
+    return next((str(entry.value) for entry in node.metadata_props if entry.key == key), "")
+
+
+def _layer_of(node: onnx.NodeProto, layers: Collection[str] = ()) -> str | None:
+    """The author's name of the layer that a node came from: torch's module path, Keras's layer name.
+
+    Empty for the model's own code, None where nothing tells.
+    """
     for entry in node.metadata_props:
-        if entry.key == _LAYER:
+        if entry.key == LAYER:
             return str(entry.value)
-        if entry.key == _SCOPES:
-            scopes = re.findall(r"'([^']*)'", entry.value)
-            return scopes[-2] if len(scopes) > 1 else ""
+    if scopes := re.findall(r"'([^']*)'", note_of(node, _SCOPES)):
+        # The last is the node itself; a scope that is no module is torch's own bookkeeping.
+        return next((scope for scope in reversed(scopes[:-1]) if scope in layers or not layers), None)
+    *parts, _ = node.name.split("/")
+    if parts[:2] == ["", "module"]:  # torch's older exporter: /module/layers/layers.0/norm/Mul
+        path = ""
+        for part in parts[2:]:
+            path = part if part.startswith(f"{path}.") or not path else f"{path}.{part}"
+        return path
     # tf2onnx names a node after the traced scope: functional_1/dense_3_1/MatMul, the trailing _1 being the trace's own
-    parts = node.name.split("/")
-    return re.sub(r"_\d+$", "", parts[-2]) if len(parts) > 2 else ""
+    names = [(part, re.sub(r"_\d+$", "", part)) for part in parts]
+    for part, stripped in reversed(names):
+        if stripped in layers or part in layers:
+            return stripped if stripped in layers else part
+    return names[-1][1] if len(names) > 1 else None
+
+
+def _source_of(node: onnx.NodeProto) -> str | None:
+    """`nets.py:12`: the innermost line of the author's own code in the exporter's stack trace, without its folder."""
+    if known := note_of(node, SOURCE):
+        return known
+    found = re.findall(r'File "([^"]+)", line (\d+)', note_of(node, _STACK))
+    own = [(file, line) for file, line in found if not re.search(r"(^|[/\\])(torch|onnxpress)[/\\]", file)]
+    if not own:
+        return None
+    file, line = own[-1]
+    return f"{PurePath(file).name}:{line}"
 
 
 def infer_outputs(

@@ -22,10 +22,16 @@ def wrap(source: Source) -> Network:
         return SklearnNetwork(source)
     if source.framework == "onnx":
         require("onnx", needed_by="publishing an .onnx file")
-        from onnxpress.export.from_onnx import ComparedNetwork, OnnxNetwork
+        from onnxpress.export.equivalence.recording import Layered
+        from onnxpress.export.from_onnx import ComparedNetwork, LayeredComparison, OnnxNetwork
 
         file = OnnxNetwork(source)
-        return file if source.against is None else ComparedNetwork(file, wrap(source.against))
+        if source.against is None:
+            return file
+        framework = wrap(source.against)
+        if isinstance(framework, Layered):
+            return LayeredComparison(file, framework, framework)
+        return ComparedNetwork(file, framework)
     require("tf2onnx", needed_by="exporting a Keras or TensorFlow model")
     import keras
 

@@ -13,7 +13,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -30,16 +30,23 @@ from onnxpress.core.optional import require
 from onnxpress.core.processing import apply
 from onnxpress.core.tensors import TensorSpec
 from onnxpress.core.version_folder import MODEL_FILE, staging
-from onnxpress.export import child, external_data, graph, initializers, no_rows, optimizers, sizes
+from onnxpress.export import child, external_data, graph, initializers, no_rows, optimizers, refused, sizes
 from onnxpress.export.compose import compose
 from onnxpress.export.conversion import LARGE, Network
 from onnxpress.export.equivalence import page
 from onnxpress.export.equivalence import report as reports
-from onnxpress.export.equivalence.inputs import Case, cases, generate
+from onnxpress.export.equivalence.inputs import (
+    Case,
+    cases,
+    generate,
+    largest_batch,
+)
 from onnxpress.export.equivalence.measure import Measurement, measure
 from onnxpress.export.equivalence.preflight import repeatable
+from onnxpress.export.equivalence.recording import Layered
 from onnxpress.export.equivalence.reference import Reference
 from onnxpress.export.equivalence.report import Check, Report
+from onnxpress.export.explanation import explained
 from onnxpress.export.networks import wrap
 from onnxpress.export.rungs import Turns
 from onnxpress.export.source import Source
@@ -97,14 +104,23 @@ def export(
             proto, outputs = convert(prepared, folder, limits, external_above=external_above)
         with _step("measuring equivalence"):
             measured, settings = compare(prepared, proto, outputs, folder, provider=provider)
+        called = name or source.name
         if not measured.report.equivalent:
+            with _step("looking for the layer"):
+                report = explained(prepared, proto, outputs, measured.report)
+            measured = replace(measured, report=report)
+            kept = refused.keep(
+                lambda place: _publish(prepared, proto, outputs, measured, settings, folder, place, called).folder,
+                repository,
+                called,
+            )
             raise NotEquivalent(
-                f"the export is refused, nothing was published\n{measured.report}",
+                f"the export is refused, nothing was published\n{report}",
                 where=source.reference,
-                hint="the export differs from the original by more than rounding explains",
+                hint=f"the export differs from the original by more than rounding explains; {kept}",
             )
         with _step("publishing"):
-            return _publish(prepared, proto, outputs, measured, settings, folder, repository, name or source.name)
+            return _publish(prepared, proto, outputs, measured, settings, folder, repository, called)
 
 
 def prepare(source: Source) -> Prepared:
@@ -113,7 +129,8 @@ def prepare(source: Source) -> Prepared:
     inputs = source.inputs or network.inputs
     samples = source.samples or network.examples(8) or {}
     reference = Reference(network, source.processing, inputs)
-    chosen = cases(inputs, samples)
+    parameters = sum(value.size for value in network.parameters().values())
+    chosen = cases(inputs, samples, largest=largest_batch(parameters, network.inputs, network.examples(1) or {}))
     _refuse_unfed(source, network, chosen[0])
     chosen, left_out = sizes.accepted(reference, chosen, inputs)
     checks = [Check(name="inference mode", passed=True, detail=note) for note in network.notes]
@@ -152,7 +169,8 @@ def convert(
     else:
         outputs = source.outputs or _observed_outputs(proto, prepared, folder)
         graph.set_signature(proto.graph.output, outputs)
-    graph.tidy(proto, metadata=_metadata(source, prepared.inputs, outputs))
+    layers = network.layer_names() if isinstance(network, Layered) else ()
+    graph.tidy(proto, metadata=_metadata(source, prepared.inputs, outputs), layers=layers)
     if not external_data.is_beside(proto):
         proto = initializers.deduplicated(proto)
     try:

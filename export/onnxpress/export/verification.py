@@ -2,19 +2,40 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import msgspec
+import numpy as np
 
 from onnxpress.core.errors import BadModel, NotEquivalent
 from onnxpress.core.optional import require
 from onnxpress.core.version_folder import check_files, locate_one, read_manifest
 from onnxpress.export import stage
-from onnxpress.export.equivalence.measure import measure
+from onnxpress.export.equivalence import page
+from onnxpress.export.equivalence import report as reports
+from onnxpress.export.equivalence.measure import Runnable, measure
+from onnxpress.export.equivalence.reference import Reference
 from onnxpress.export.equivalence.report import Report, multiple
+from onnxpress.export.explanation import explained
+from onnxpress.export.networks import wrap
 from onnxpress.export.rungs import Rung
 from onnxpress.export.source import Source
 from onnxpress.serving.engine import Engine
+
+Array = np.ndarray[Any, np.dtype[Any]]
+
+
+class _Told(msgspec.Struct, frozen=True):
+    detail: str
+
+
+class _Refusal(msgspec.Struct, frozen=True):
+    """What is told of a report that refused."""
+
+    checks: list[reports.Check] = []
+    explanation: _Told | None = None
 
 
 class Replay(msgspec.Struct, frozen=True, kw_only=True):
@@ -45,6 +66,8 @@ def replay(model: Path, provider: str) -> Replay:
             hint="compare it with its source: onnxpress verify MODEL --against SOURCE",
         )
     check_files(path.parent, manifest)
+    if not manifest.equivalence.equivalent:
+        raise _refused_again(path, provider)
     engine = Engine.load(path, provider=provider)
     if engine.self_test is None:
         raise BadModel("the version has no golden samples", where=str(path.parent), hint="export it again")
@@ -58,8 +81,31 @@ def replay(model: Path, provider: str) -> Replay:
     )
 
 
-def against_source(model: Path, source: Source, provider: str) -> Report:
-    """The whole measurement between a model file and a source; raises NotEquivalent where they cannot be compared."""
+def _refused_again(path: Path, provider: str) -> NotEquivalent:
+    """The refusal of an export that was kept as evidence: what was measured then, and what its samples show here."""
+    report = msgspec.json.decode((path.parent / reports.FILE_NAME).read_bytes(), type=_Refusal)
+    try:
+        Engine.load(path, provider=provider)
+        here = "its samples are within the limit here; what failed is not seen in the outputs"
+    except BadModel as error:
+        here = error.what
+    failed = [f"{check.name}: {check.detail}" for check in report.checks if not check.passed]
+    explained = [report.explanation.detail] if report.explanation is not None else []
+    return NotEquivalent(
+        "\n  ".join(["this export was refused", *failed, *explained, here]),
+        where=str(path.parent),
+        hint=f"look at {path.parent / page.FILE_NAME}",
+    )
+
+
+def against_source(
+    model: Path, source: Source, provider: str, *, others: Sequence[Source] = (), explain: bool = False
+) -> Report:
+    """The whole measurement between a model file and a source; raises NotEquivalent where they cannot be compared.
+
+    `others` are the same model elsewhere, such as a run that was ported to the other framework: each becomes a rung.
+    With `explain`, a report that refuses names the layer.
+    """
     require("onnx", needed_by="comparing a model with its source")
     import onnx
 
@@ -73,7 +119,9 @@ def against_source(model: Path, source: Source, provider: str) -> Report:
             f"{', '.join(sorted(names))}",
             where=str(path),
         )
-    rungs = {f"{provider}, as served": Rung(lambda: engine)}
+    rungs: dict[str, Runnable] = {f"{one.framework}, {one.reference}": _Other(one, prepared) for one in others}
+    rungs[f"{provider}, as served"] = Rung(lambda: engine)
+    graph = onnx.load(path)
     found = measure(
         prepared.reference,
         rungs,
@@ -81,7 +129,27 @@ def against_source(model: Path, source: Source, provider: str) -> Report:
         engine.outputs,
         checks=prepared.checks,
         environment=stage.environment(provider),
-        graph=onnx.load(path),
+        graph=graph,
         parameters=prepared.network.parameters(),
     )
+    if explain and not found.report.equivalent:
+        return explained(prepared, graph, engine.outputs, found.report)
     return found.report
+
+
+class _Other:
+    """The same model in another framework, or another run of it, as a rung of the ladder."""
+
+    def __init__(self, source: Source, prepared: stage.Prepared) -> None:
+        network = wrap(source)
+        inputs = source.inputs or network.inputs
+        if {spec.name for spec in inputs} != {spec.name for spec in prepared.inputs}:
+            raise NotEquivalent(
+                f"it takes {', '.join(spec.name for spec in inputs)}; the first source takes "
+                f"{', '.join(spec.name for spec in prepared.inputs)}",
+                where=source.reference,
+            )
+        self._reference = Reference(network, source.processing, inputs)
+
+    def run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
+        return self._reference.run(dict(feeds))

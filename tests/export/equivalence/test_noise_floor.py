@@ -7,7 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from onnxpress.export.equivalence.noise_floor import pool
+from onnxpress.core.processing import Label, TopK
+from onnxpress.export.equivalence.noise_floor import near_ties, pool
 
 EPSILON = float(np.finfo(np.float32).eps)
 
@@ -46,3 +47,26 @@ def test_not_finite_values_do_not_reach_the_floor() -> None:
 def test_decisions_that_the_truth_takes_otherwise_are_near_ties() -> None:
     (floor,) = pool([np.array([True, False, True])], [np.array([True, True, True])])
     assert floor.tolist() == [0.0, 1.0, 0.0]
+
+
+@given(hnp.arrays(np.float64, (5, 6), elements=st.integers(0, 8)), st.integers(1, 6), st.sampled_from([0.0, 0.3, 0.5]))
+def test_a_decision_is_a_near_tie_exactly_where_noise_can_change_it(scores: np.ndarray, k: int, noise: float) -> None:
+    labels = list("abcdef")
+    step = TopK(input="s", output="best", labels=labels, k=k, scores="top")
+    ties = near_ties(step, scores, np.full(scores.shape, noise))
+    ranked = -np.sort(-scores, axis=-1)
+    for row, place in np.ndindex(ties.shape):
+        neighbours = [other for other in (place - 1, place + 1) if 0 <= other < 6]
+        close = any(abs(ranked[row, place] - ranked[row, other]) <= 2 * noise for other in neighbours)
+        assert ties[row, place] == close
+    first = near_ties(Label(input="s", output="label", labels=labels), scores, np.full(scores.shape, noise))
+    assert np.array_equal(first, np.asarray(ranked[:, 0] - ranked[:, 1] <= 2 * noise))
+
+
+def test_a_channel_that_hardly_varies_takes_the_noise_of_the_output() -> None:
+    random = np.random.default_rng(0)
+    truth = np.stack([random.standard_normal(64), np.full(64, 0.1)], axis=1)
+    reference = truth.astype(np.float32)
+    reference[:, 0] += np.float32(1e-5)
+    (floor,) = pool([reference], [truth])
+    assert floor[0, 1] == floor[0, 0] > 0.9e-5

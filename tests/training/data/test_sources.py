@@ -222,6 +222,9 @@ def test_values_to_predict_are_numbers() -> None:
     [
         ({"vectors": np.zeros((2, 3))}, "holds vectors"),
         ({"vectors": np.zeros((2, 3)), "labels": np.array(["a"])}, r"shape \(2, 3\) with labels of shape \(1,\)"),
+        ({"images": np.zeros((2, 3), np.uint8), "labels": np.array(["a", "b"])}, r"images of shape \(2, 3\)"),
+        ({"images": np.zeros((1, 2, 2, 3)), "labels": np.array(["a"])}, "images of float64"),
+        ({"images": np.zeros(1), "vectors": np.zeros(1), "labels": np.array(["a"])}, "holds images, vectors, labels"),
         ({"vectors": np.full((1, 2), np.nan), "labels": np.array(["a"])}, "row 0 of vectors is not finite"),
     ],
 )

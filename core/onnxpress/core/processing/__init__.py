@@ -25,10 +25,11 @@ from onnxpress.core.processing.answers import (
 )
 from onnxpress.core.processing.columns import Concatenate, Lookup, OneHot, Squeeze, Stack
 from onnxpress.core.processing.forest import IsolationForest
+from onnxpress.core.processing.image import Image
 from onnxpress.core.processing.numeric import Impute, MeanSquaredError, Scale, Unscale
 from onnxpress.core.processing.signal import Magnitude, Spectrogram, Standardise
 from onnxpress.core.processing.tensors import Array, Tensors
-from onnxpress.core.processing.text import Characters
+from onnxpress.core.processing.text import Characters, Words
 
 Step = (
     Scale
@@ -41,6 +42,8 @@ Step = (
     | OneHot
     | Squeeze
     | Characters
+    | Words
+    | Image
     | Magnitude
     | Standardise
     | Spectrogram
@@ -74,12 +77,23 @@ def apply(steps: Iterable[Step], tensors: Tensors, *, dtype: str = "float32") ->
     return known
 
 
+def raw_inputs(steps: Iterable[Step]) -> list[str]:
+    """What the steps read that no step before them makes, in order."""
+    made: set[str] = set()
+    read: dict[str, None] = {}
+    for step in steps:
+        read |= dict.fromkeys(name for name in step.reads if name not in made)
+        made.update(step.makes)
+    return list(read)
+
+
 __all__ = [
     "Any",
     "Array",
     "BinaryLabel",
     "Characters",
     "Concatenate",
+    "Image",
     "Impute",
     "IsolationForest",
     "Isotonic",
@@ -104,5 +118,7 @@ __all__ = [
     "Threshold",
     "TopK",
     "Unscale",
+    "Words",
     "apply",
+    "raw_inputs",
 ]

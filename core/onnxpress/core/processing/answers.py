@@ -197,6 +197,11 @@ class TopK(Step, frozen=True, kw_only=True, tag="top_k"):
         if self.k > len(self.labels):
             raise ValueError(f"the best {self.k} of {len(self.labels)} labels")
 
+    @property
+    def makes(self) -> list[str]:
+        """The labels and their scores."""
+        return [self.output, self.scores]
+
     def outputs(self, tensors: Tensors, dtype: str) -> Tensors:
         """(batch, labels) → (batch, k) strings and (batch, k) in `dtype`."""
         import numpy as np

@@ -22,6 +22,17 @@ class Step(msgspec.Struct, frozen=True, kw_only=True, tag_field="step"):
 
     output: str
 
+    @property
+    def reads(self) -> list[str]:
+        """The tensors that the step takes; every step names them in a field called so."""
+        single = [getattr(self, field, None) for field in ("input", "target")]
+        return [*getattr(self, "inputs", ()), *(name for name in single if name is not None)]
+
+    @property
+    def makes(self) -> list[str]:
+        """The tensors that the step adds."""
+        return [self.output]
+
     def apply(self, tensors: Tensors, dtype: str) -> Array:
         """The output, computed in `dtype` (float32 or float64)."""
         raise NotImplementedError

@@ -25,8 +25,10 @@ Array = np.ndarray[Any, np.dtype[Any]]
 _DISTINCT = 4
 """Fewer different values than this are found in other tensors by chance."""
 _MOSTLY = 0.5
-_FOLDED = 1e-5
-"""Relative: what float32 leaves of a factor that is common to a channel."""
+_NEARLY = 2e-3
+"""Relative: nearer than that two small constants of different meaning were never seen."""
+_FOLDED = 4e-7
+"""Relative: what float32 leaves of a factor that is common to a channel, three roundings."""
 _MAX_SORTED = 50_000_000
 """Elements; a larger initializer is compared in its own layout only."""
 
@@ -106,6 +108,8 @@ def _constants(proto: onnx.ModelProto) -> Iterator[tuple[str, Array]]:
         for attribute in node.attribute:
             if attribute.HasField("t") and attribute.t.data_type in kinds:
                 yield node.output[0], numpy_helper.to_array(attribute.t)
+            if attribute.floats:
+                yield f"{node.output[0]}.{attribute.name}", np.array(attribute.floats, np.float32)
 
 
 def _same_layout(parameter: Array, constant: Array) -> bool:
@@ -132,7 +136,7 @@ def _judge_folded(name: str, parameter: Array, own: Array, found: Compared) -> N
         return
     for axis in range(parameter.ndim if parameter.ndim > 1 else 0):
         with np.errstate(all="ignore"):
-            ratio = own / parameter
+            ratio = own.astype(np.float64) / parameter
             others = tuple(a for a in range(ratio.ndim) if a != axis)
             off = ~(np.abs(ratio / np.nanmedian(ratio, axis=others, keepdims=True) - 1) < _FOLDED)
         off &= np.isfinite(ratio)
@@ -150,6 +154,9 @@ def _as_sets(
     name: str, parameter: Array, constants: Mapping[str, Array], sets: dict[str, Array], found: Compared
 ) -> None:
     """Where the layout is another: which constant holds the parameter's values, all of them or most."""
+    if len(np.unique(_telling(parameter))) < _DISTINCT:
+        _judge_small(name, parameter, constants, found)
+        return
     best, where = 0.0, ""
     missing = np.zeros(0)
     for other, constant in constants.items():
@@ -173,6 +180,18 @@ def _as_sets(
         found.changed[name] = f"{lost} are not in {where!r}, such as {missing[0]:.9g}"
     else:
         found.absent.append(name)
+
+
+def _judge_small(name: str, parameter: Array, constants: Mapping[str, Array], found: Compared) -> None:
+    """Too few values to be found by chance alone: changed where a constant of that size is nearly the same."""
+    values = parameter.ravel()
+    for other, constant in constants.items():
+        near = constant.ravel()
+        if near.size == values.size and np.abs(near - values).max() <= _NEARLY * np.abs(values).max():
+            held = near.astype(parameter.dtype)
+            found.changed[name] = f"{_difference(values.astype(constant.dtype), held)} in {other!r}"
+            return
+    found.absent.append(name)
 
 
 def _telling(values: Array) -> Array:

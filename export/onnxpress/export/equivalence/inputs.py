@@ -12,7 +12,14 @@ from onnxpress.core.errors import BadData, UsageError
 from onnxpress.core.tensors import FLOATS, TensorSpec
 
 Array = np.ndarray[Any, np.dtype[Any]]
-BATCHES = (1, 2, 3, 7, 64)
+BATCHES = (1, 2, 3, 7)
+LARGE_MODEL = 25_000_000
+"""parameters"""
+_MANY_PRODUCTS = 1_000_000_000
+LARGE_BATCH = 64
+"""the largest batch that is measured"""
+LARGE_BATCH_OF_A_LARGE_MODEL = 16
+"""in its place where a row takes so long that 64 of them, in float64 too, would take minutes"""
 _SEED = 20_240_229
 _SEQUENCE = 8  # the size of a named dimension of which nobody gave an example
 
@@ -27,8 +34,10 @@ class Case:
     feeds: dict[str, Array]
 
 
-def cases(specs: Sequence[TensorSpec], samples: Mapping[str, Array], seed: int = _SEED) -> list[Case]:
-    """The cases of one measurement, the same for the same specs, samples and seed.
+def cases(
+    specs: Sequence[TensorSpec], samples: Mapping[str, Array], seed: int = _SEED, *, largest: int = LARGE_BATCH
+) -> list[Case]:
+    """The cases of one measurement, the same for the same specs, samples and seed; no batch above `largest`.
 
     Real rows at every batch size when there are samples; generated rows at every batch size, within the samples' range
     or the declared domain; zeros, large and tiny values; every other named dimension small and large.
@@ -37,10 +46,10 @@ def cases(specs: Sequence[TensorSpec], samples: Mapping[str, Array], seed: int =
     generator = np.random.default_rng(seed)
     found: list[Case] = []
     if samples:
-        for batch in BATCHES:
+        for batch in (*BATCHES, largest):
             feeds = _pick(specs, samples, batch, generator)
             found.append(Case("samples", f"samples, batch {batch}", batch, feeds))
-    for batch in BATCHES:
+    for batch in (*BATCHES, largest):
         feeds = generate(specs, samples, {"batch": batch}, generator)
         found.append(Case("generated", f"generated, batch {batch}", batch, feeds))
     for kind, scale in (("zeros", 0.0), ("large", 1e3), ("tiny", 1e-6)):
@@ -57,6 +66,18 @@ def cases(specs: Sequence[TensorSpec], samples: Mapping[str, Array], seed: int =
             feeds = generate(specs, samples, {"batch": 2, name: size}, generator)
             found.append(Case(f"{name} {size}", f"{name} {size}, batch 2", 2, feeds))
     return found
+
+
+def largest_batch(parameters: int, specs: Sequence[TensorSpec], samples: Mapping[str, Array]) -> int:
+    """64, or 16 for a network of many parameters, or of fewer that are used anew for each of many tokens."""
+    sizes = _example_sizes(specs, samples)
+    tokens = 1
+    for spec in specs:
+        if spec.dtype.startswith(("int", "uint")):
+            shape = [sizes.get(size, _SEQUENCE) if isinstance(size, str) else size for size in spec.shape[1:]]
+            tokens = max(tokens, int(np.prod(shape)))
+    heavy = parameters > LARGE_MODEL or parameters * tokens > _MANY_PRODUCTS
+    return LARGE_BATCH_OF_A_LARGE_MODEL if heavy else LARGE_BATCH
 
 
 def generate(

@@ -12,12 +12,14 @@ import numpy as np
 
 from onnxpress.core.golden import Golden, worst_multiple
 from onnxpress.core.tensors import TensorSpec
-from onnxpress.export.equivalence import initializers, meaning
+from onnxpress.export.equivalence import meaning
+from onnxpress.export.equivalence.figures import figure
 from onnxpress.export.equivalence.inputs import Case
+from onnxpress.export.equivalence.layers import Looked, look
 from onnxpress.export.equivalence.noise_floor import golden_cases
 from onnxpress.export.equivalence.numpy_graph import NotEvaluated
 from onnxpress.export.equivalence.reference import Reference
-from onnxpress.export.equivalence.report import CaseFigure, Check, OutputFigure, Report, Rung
+from onnxpress.export.equivalence.report import CaseFigure, Check, Report, Rung
 
 if TYPE_CHECKING:
     import onnx
@@ -58,25 +60,20 @@ def measure(
     """Compare every rung with the reference on every case; the last rung is what will be served.
 
     With `graph`, what the rungs run is also held against the reference in float64, and its constants against
-    `parameters`: two checks that see faults which hide in float32's noise, or which no drawn input shows.
+    `parameters`: checks that see faults which hide in float32's noise, or which no drawn input shows.
 
     The verdict holds when every check passed and no output of any rung is further than `limit` noise floors from the
     reference. Batching is judged on the served rung alone.
     """
     goldens, method, truths = golden_cases(reference, cases, outputs, limit)
-    checks, not_measured = list(checks), list[str]()
-    means_the_same = False
     if graph is None:
-        not_measured.append("the graph in float64, and its constants against the framework's parameters")
+        looked = Looked(not_measured=["the graph in float64, and its constants against the framework's parameters"])
     else:
-        found, not_measured = initializers.check(graph, parameters or {}, reference.processing)
-        said = meaning.compare(graph, cases, goldens, truths)
-        checks += [*found, *([said.check] if said.check else [])]
-        not_measured += [said.why_not] if said.why_not else []
-        means_the_same = said.check is not None and said.check.passed
+        looked = look(graph, reference, cases, goldens, truths, parameters or {})
+    checks = [*checks, *looked.checks]
     served_name = list(rungs)[-1]
     ladder, served_answers, served_multiples = _climb(rungs, cases, goldens)
-    if graph is not None and means_the_same and limit < max(rung.worst_multiple for rung in ladder) < math.inf:
+    if graph is not None and looked.means_the_same and limit < max(rung.worst_multiple for rung in ladder) < math.inf:
         with contextlib.suppress(NotEvaluated):
             goldens = meaning.widened(graph, cases, goldens)
             ladder, served_answers, served_multiples = _climb(rungs, cases, goldens)
@@ -95,11 +92,12 @@ def measure(
             floor=method,
             batch_safe=batch <= limit,
             batch_multiple=batch,
-            outputs=[_figure(spec, cases, goldens, served_answers, served_multiples) for spec in outputs],
+            outputs=[figure(spec, cases, goldens, served_answers, served_multiples, limit) for spec in outputs],
             cases=figures,
             ladder=ladder,
             checks=checks,
-            not_measured=not_measured,
+            curve=looked.curve,
+            not_measured=looked.not_measured,
             environment=dict(environment or {}),
         ),
         goldens=choose_goldens(cases, goldens, served_multiples),
@@ -160,35 +158,3 @@ def choose_goldens(
 
 def _size(golden: Golden) -> int:
     return sum(value.nbytes for part in (golden.inputs, golden.outputs, golden.floors) for value in part.values())
-
-
-def _figure(
-    spec: TensorSpec,
-    cases: Sequence[Case],
-    goldens: Sequence[Golden],
-    answers: Sequence[dict[str, Array]],
-    multiples: Sequence[Mapping[str, float]],
-) -> OutputFigure:
-    number = max(range(len(cases)), key=lambda index: multiples[index][spec.name])
-    expected, floor = goldens[number].outputs[spec.name], goldens[number].floors[spec.name]
-    answer = answers[number].get(spec.name)
-    largest, at_floor, near = math.inf, 0.0, 0
-    if spec.dtype.startswith(("float", "bfloat")):
-        if answer is not None and answer.shape == expected.shape and expected.size:
-            with np.errstate(invalid="ignore"):
-                error = np.nan_to_num(np.abs(answer.astype(np.float64) - expected.astype(np.float64)), nan=0.0)
-            place = np.unravel_index(int(np.argmax(error / floor)), error.shape)
-            largest, at_floor = float(error[place]), float(floor[place])
-    else:
-        near = int(sum(golden.floors[spec.name].sum() for golden in goldens))
-        if answer is not None and answer.shape == expected.shape:
-            largest = float(np.count_nonzero(answer != expected))
-    return OutputFigure(
-        name=spec.name,
-        dtype=spec.dtype,
-        worst_multiple=multiples[number][spec.name],
-        worst_case=cases[number].name,
-        largest_error=largest,
-        floor=at_floor,
-        near_ties=near,
-    )

@@ -4,8 +4,9 @@ The truth is the same network in float64. Where that cannot run, the floor is ho
 inputs move by one unit in the last place: an exporter may not be asked for more than the input's own precision.
 
 A floor is pooled over all cases of one kind, per channel (last axis) when there are enough values for a channel to
-show its own noise, and over the whole output otherwise. It is never less than the dtype's epsilon times the pool's
-scale: a reference that happens to be exact does not make the smallest rounding of the export an error.
+show its own noise, and over the whole output otherwise, as in a channel that hardly varies. It is never less than the
+dtype's epsilon times the pool's scale: a reference that happens to be exact does not make the smallest rounding of the
+export an error.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import numpy as np
 
 from onnxpress.core.errors import NotEquivalent
 from onnxpress.core.golden import Golden
-from onnxpress.core.processing import Threshold
+from onnxpress.core.processing import Label, Threshold, TopK
 from onnxpress.core.tensors import TensorSpec
 from onnxpress.export.conversion import TruthUnavailable
 from onnxpress.export.equivalence.inputs import Case
@@ -26,6 +27,7 @@ from onnxpress.export.equivalence.reference import Reference
 Array = np.ndarray[Any, np.dtype[Any]]
 Method = Literal["float64", "ulp"]
 _ROWS_PER_CHANNEL = 32
+_MOST_ROWS = 512
 
 
 def golden_cases(
@@ -38,14 +40,14 @@ def golden_cases(
     """
     answers = [reference.run(case.feeds) for case in cases]
     try:
-        truths = [reference.run(_widened(case.feeds), "float64") for case in cases]
+        truths = [reference.run(widened(case.feeds), "float64") for case in cases]
         method: Method = "float64"
     except TruthUnavailable:
         truths = [reference.run(_moved(case.feeds), "float32") for case in cases]
         method = "ulp"
-    thresholds = {step.output: step for step in reference.processing.after if isinstance(step, Threshold)}
+    deciding = {step.output: step for step in reference.processing.after if isinstance(step, Threshold | Label | TopK)}
     names = {spec.name for spec in outputs}
-    wanted = names | {step.input for name, step in thresholds.items() if name in names}
+    wanted = names | {step.input for name, step in deciding.items() if name in names}
     for name in sorted(wanted):
         if name not in answers[0]:
             raise NotEquivalent(f"the reference does not produce the output {name!r}; it has {', '.join(answers[0])}")
@@ -57,15 +59,36 @@ def golden_cases(
             for number, floor in zip(members, pooled, strict=True):
                 floors[number][name] = floor
     for number in range(len(cases)):
-        for name, step in thresholds.items():
+        for name, step in deciding.items():
             if name in names:
-                distance = np.abs(answers[number][step.input].astype(np.float64) - step.value)
-                floors[number][name] = np.maximum(floors[number][name], distance <= limit * floors[number][step.input])
+                ties = near_ties(step, answers[number][step.input], limit * floors[number][step.input])
+                floors[number][name] = np.maximum(floors[number][name], ties)
     goldens = [
         Golden(case.feeds, {n: answer[n] for n in names}, {n: floor[n] for n in names})
         for case, answer, floor in zip(cases, answers, floors, strict=True)
     ]
     return goldens, method, truths if method == "float64" else []
+
+
+def near_ties(step: Threshold | Label | TopK, scores: Array, noise: Array) -> Array:
+    """Where `noise` around the scores could decide otherwise: bool, of the decision's shape.
+
+    A label is a tie where another score comes as near to the highest as their noise together; the k-th of the best
+    where a neighbour in the order does.
+    """
+    values = scores.astype(np.float64)
+    if isinstance(step, Threshold):
+        result: Array = np.abs(values - step.value) <= noise
+        return result
+    order = np.argsort(-values, axis=-1, kind="stable")
+    ranked = np.take_along_axis(values, order, axis=-1)
+    around = np.take_along_axis(np.broadcast_to(noise, values.shape), order, axis=-1)
+    with np.errstate(invalid="ignore"):
+        close = -np.diff(ranked, axis=-1) <= around[..., :-1] + around[..., 1:]
+    best = step.k if isinstance(step, TopK) else 1
+    edge = np.zeros((*close.shape[:-1], 1), bool)
+    tied = (np.concatenate([edge, close], axis=-1) | np.concatenate([close, edge], axis=-1))[..., :best]
+    return tied if isinstance(step, TopK) else tied[..., 0]
 
 
 def pool(references: Sequence[Array], truths: Sequence[Array]) -> list[Array]:
@@ -81,8 +104,21 @@ def pool(references: Sequence[Array], truths: Sequence[Array]) -> list[Array]:
     whole = float(np.max(scale, initial=0.0))
     # A channel that is all zeros has no scale of its own; the output's then stands in.
     floor = np.maximum(noise, epsilon * np.where(scale == 0, whole, scale))
+    if by_channel:
+        floor = np.where(_telling(references), floor, np.maximum(floor, np.max(noise, initial=0.0)))
     floor = np.maximum(floor, np.finfo(np.float32).smallest_subnormal)
     return [np.broadcast_to(floor, r.shape) if by_channel else np.full(r.shape, floor) for r in references]
+
+
+def _telling(references: Sequence[Array]) -> Array:
+    """Which channels take enough different values to show their own noise.
+
+    One that hardly varies shows the same rounding in every row, and one that is clipped to zero shows none.
+    """
+    rows = np.concatenate([r.reshape(-1, r.shape[-1])[:_MOST_ROWS] for r in references])[:_MOST_ROWS]
+    values = np.sort(rows, axis=0)
+    result: Array = 1 + np.count_nonzero(np.diff(values, axis=0), axis=0) >= _ROWS_PER_CHANNEL // 2
+    return result
 
 
 def _largest(arrays: Iterable[Array], by_channel: bool) -> Array:
@@ -96,7 +132,8 @@ def _finite(values: Array) -> Array:
     return np.nan_to_num(values.astype(np.float64), nan=0.0, posinf=0.0, neginf=0.0)
 
 
-def _widened(feeds: Mapping[str, Array]) -> dict[str, Array]:
+def widened(feeds: Mapping[str, Array]) -> dict[str, Array]:
+    """The feeds with their floats in float64."""
     return {name: value.astype(np.float64) if value.dtype.kind == "f" else value for name, value in feeds.items()}
 
 

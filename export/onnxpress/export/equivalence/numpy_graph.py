@@ -4,13 +4,14 @@ An export is allowed the noise of float32 arithmetic, and a small fault hides in
 framework and the graph compute the same thing to fifteen digits, so what is left between them is what the graph says
 otherwise: a wrong constant, a wrong axis, a wrong weight, down to a fraction of the noise floor.
 
-The operators are those of the reference implementation of ONNX, mended and sped up in `numpy_operators`. Nodes run one
-by one; initializers are widened where they are used and let go again, so a large model is never held in float64.
+The operators are those of the reference implementation of ONNX, mended and sped up in `numpy_operators` and
+`numpy_text_operators`. Nodes run one by one; initializers are widened where they are used and let go again, so a large
+model is never held in float64.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     import onnx
 
 Array = np.ndarray[Any, np.dtype[Any]]
+See = Callable[[int, "onnx.NodeProto", str, Any], None]
 _LARGE = 4096
 """Elements; smaller initializers are decoded once and kept."""
 
@@ -33,7 +35,7 @@ class NumpyGraph:
     def __init__(self, proto: onnx.ModelProto, dtype: type[np.floating[Any]] = np.float64) -> None:
         from onnx.reference import ReferenceEvaluator
 
-        from onnxpress.export.equivalence.numpy_operators import OPERATORS
+        from onnxpress.export.equivalence import numpy_operators, numpy_text_operators
 
         self._dtype = dtype
         self._initializers = {value.name: value for value in proto.graph.initializer}
@@ -44,14 +46,20 @@ class NumpyGraph:
                 _widen_nodes(graph.node)
         self._captured = _captured(skeleton.graph)
         try:
-            self._evaluator = ReferenceEvaluator(skeleton, new_ops=OPERATORS)
+            self._evaluator = ReferenceEvaluator(
+                skeleton, new_ops=[*numpy_operators.OPERATORS, *numpy_text_operators.OPERATORS]
+            )
         except Exception as error:
-            raise NotEvaluated(_reason(error)) from error
+            raise NotEvaluated(reason(error)) from error
+        self._nodes = proto.graph.node
         self._outputs = [value.name for value in proto.graph.output]
         self._last = _last_uses(skeleton.graph, self._outputs)
 
-    def run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
-        """Output name → array; floats in `dtype`, unless the graph says float16 or float64. Raises NotEvaluated."""
+    def run(self, feeds: Mapping[str, Array], see: See | None = None) -> dict[str, Array]:
+        """Output name → array; floats in `dtype`, unless the graph says float16 or float64. Raises NotEvaluated.
+
+        `see` is shown every tensor once it is computed: the node's place, the node, the tensor's name and value.
+        """
         results: dict[str, Any] = {"": None} | {name: self._wide(value) for name, value in feeds.items()}
         for place, node in enumerate(self._evaluator.rt_nodes_):
             inputs = [self._value(name, results) for name in node.input]
@@ -63,8 +71,11 @@ class NumpyGraph:
                 with np.errstate(all="ignore"):
                     answers = node.run(*inputs, **context)
             except Exception as error:
-                raise NotEvaluated(f"{node.op_type}: {_reason(error)}") from error
-            results |= {name: self._wide(value) for name, value in zip(node.output, answers, strict=False)}
+                raise NotEvaluated(f"{node.op_type}: {reason(error)}") from error
+            made = {name: self._wide(value) for name, value in zip(node.output, answers, strict=False)}
+            results |= made
+            for name, value in made.items() if see is not None else ():
+                see(place, self._nodes[place], name, value)  # type: ignore[misc]
             for name in self._last.get(place, ()):
                 results.pop(name, None)
         return {name: np.asarray(self._value(name, results)) for name in self._outputs}
@@ -94,7 +105,8 @@ class NumpyGraph:
         return value
 
 
-def _reason(error: Exception) -> str:
+def reason(error: Exception) -> str:
+    """An exception in one line."""
     lines = str(error).strip().splitlines()
     return f"{type(error).__name__}: {lines[0][:200]}" if lines else type(error).__name__
 

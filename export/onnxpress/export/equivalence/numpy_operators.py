@@ -1,8 +1,8 @@
 """Operators of the numpy evaluation where ONNX's reference implementation is slow, wrong or absent.
 
-onnx 1.23: its Conv goes through every index in Python, its LSTM and GRU know neither lengths nor other activations,
-its Loop joins the scan outputs along an axis of the values instead of stacking them, CategoryMapper is missing. The
-formulas are those of the operators' specifications.
+onnx 1.23: its Conv goes through every index in Python, its Erf through every element, its LSTM and GRU know neither
+lengths nor other activations, its Loop joins the scan outputs along an axis of the values instead of stacking them,
+CategoryMapper is missing. The formulas are those of the operators' specifications.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ from typing import Any
 import numpy as np
 from onnx.reference.op_run import OpRun
 from onnx.reference.ops.op_loop import Loop as ReferenceLoop
+
+from onnxpress.export.equivalence.error_function import erf
 
 Array = np.ndarray[Any, np.dtype[Any]]
 Step = Callable[[Array, tuple[Array, ...]], tuple[Array, ...]]
@@ -234,6 +236,13 @@ class Loop(ReferenceLoop):
         return (*state, *(np.stack(rows) for rows in scans))
 
 
+class Erf(OpRun):
+    """The error function."""
+
+    def _run(self, x: Array) -> tuple[Array]:
+        return (np.asarray(erf(x), x.dtype),)
+
+
 class CategoryMapper(OpRun):
     """Strings to integers and back."""
 
@@ -253,4 +262,4 @@ class CategoryMapper(OpRun):
         return (np.array([table.get(value, default) for value in X.ravel().tolist()], dtype).reshape(X.shape),)
 
 
-OPERATORS = [Conv, LSTM, GRU, RNN, Loop, CategoryMapper]
+OPERATORS = [Conv, LSTM, GRU, RNN, Loop, Erf, CategoryMapper]

@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable
 from html import escape
 
+from onnxpress.export.equivalence.page_pictures import curve, distribution
 from onnxpress.export.equivalence.report import CaseFigure, OutputFigure, Report, multiple
 
 FILE_NAME = "equivalence.html"
@@ -33,6 +34,9 @@ th { font-weight: 600; color: var(--soft); } td code, th code, .number { white-s
 .heat td { padding: .2rem .5rem; } .heat .cell { text-align: right; font-variant-numeric: tabular-nums;
   border-radius: .2rem; }
 ul { padding-left: 1.1rem; }
+svg.curve { width: 100%; min-width: 32rem; height: auto; } svg text { font: 10px system-ui, sans-serif;
+  fill: var(--soft); } svg line { stroke: var(--line); } svg line.one { stroke: var(--soft); stroke-dasharray: 4 3; }
+svg .under { fill: var(--bar); } svg .over { fill: var(--bad); } svg.bars { max-width: 100%; height: auto; }
 """
 
 
@@ -50,8 +54,10 @@ def render(report: Report, *, name: str, source: str) -> str:
             f'<p class="soft">exported from <code>{escape(source)}</code></p>',
             *_verdict(report, verdict),
             *_outputs(report),
+            *_distributions(report),
             *_cases(report),
             *_ladder(report),
+            *_along(report),
             *_checks(report),
             *_environment(report, name, source),
             "</body></html>",
@@ -71,6 +77,12 @@ def _verdict(report: Report, verdict: str) -> Iterable[str]:
         else "A row's answer depends on the rows beside it, or has no row of its own, so the server will not batch."
     )
     yield f"<p>{batch}</p>"
+    if report.explanation is not None:
+        yield f"<p>It {escape(report.explanation.detail)}.</p>"
+        yield f'<p class="soft">Seen on: {escape(report.explanation.case)}.</p>'
+    for check in report.checks:
+        if not check.passed:
+            yield f'<p class="bad">Failed: {escape(check.name)}: {escape(check.detail)}.</p>'
     for missing in report.not_measured:
         yield f'<p class="bad">Not measured: {escape(missing)}</p>'
     yield "</div>"
@@ -92,6 +104,34 @@ def _outputs(report: Report) -> Iterable[str]:
         yield f"<td>{escape(figure.worst_case)}</td></tr>"
     yield "</table></div>"
     yield f'<p class="soft">A full bar is the accepted limit, {report.limit:g} noise floors.</p>'
+
+
+def _distributions(report: Report) -> Iterable[str]:
+    yield '<h2>How far every element is</h2><div class="scroll"><table><tr><th>output</th>'
+    yield "<th>elements by noise floors, all cases</th><th>decisions</th></tr>"
+    for figure in report.outputs:
+        drawn = "".join(distribution(figure.distribution)) if figure.distribution else ""
+        yield f"<tr><td><code>{escape(figure.name)}</code></td><td>{drawn}</td><td>{_decided(figure)}</td></tr>"
+    yield "</table></div>"
+    yield '<p class="soft">The height of a bar follows the logarithm of the count. A flip is a decision that the '
+    yield "export takes otherwise; a near-tie is one that the original's own rounding could take otherwise too.</p>"
+
+
+def _decided(figure: OutputFigure) -> str:
+    found = figure.decisions
+    if found is None:
+        return '<span class="soft">none to take</span>'
+    real = found.flips - found.near_ties
+    state = f'<span class="{"bad" if real else "good"}">{real:,} flips</span>'
+    what = "highest class" if found.kind == "top-1" else "value"
+    return f"{state}, {found.near_ties:,} near-ties in {found.count:,} <span class=soft>({what})</span>"
+
+
+def _along(report: Report) -> Iterable[str]:
+    if report.curve:
+        yield "<h2>Along the graph</h2><p class='soft'>Every tensor that a layer of the original is known to compute, "
+        yield "in float64, against that layer's own noise floor; the dashed line is one floor.</p>"
+        yield f'<div class="scroll">{"".join(curve(report.curve))}</div>'
 
 
 def _error_cells(figure: OutputFigure) -> str:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+from typing import Annotated
 
 import msgspec
 
-FORMAT = 1
+FORMAT = 2
+"""2: `distribution`, `decisions`, `curve` and `explanation` were added"""
 FILE_NAME = "equivalence.json"
 
 
@@ -18,19 +20,44 @@ class Check(msgspec.Struct, frozen=True, kw_only=True):
     detail: str = ""
 
 
+Multiple = Annotated[float, msgspec.Meta(extra_json_schema={"type": ["number", "null"]})]
+"""of a noise floor; in JSON null stands for infinity"""
+EDGES = (0.01, 0.1, 0.3, 1.0, 3.0, 10.0, 100.0, 1000.0)
+"""noise floors: the bounds of `OutputFigure.distribution`"""
+
+
+class Decisions(msgspec.Struct, frozen=True, kw_only=True):
+    """Decisions over all cases: which class is highest, where the last axis is one of classes; else the value itself.
+
+    A flip is a decision that the export takes otherwise; it is a near-tie where the reference's own noise, times the
+    accepted multiple, could have taken it otherwise too.
+    """
+
+    kind: str
+    """`top-1` or `value`"""
+    count: int
+    flips: int
+    near_ties: int
+    """of the flips"""
+
+
 class OutputFigure(msgspec.Struct, frozen=True, kw_only=True):
     """One output over all cases. A multiple is |ONNX - reference| in noise floors; null stands for infinity."""
 
     name: str
     dtype: str
-    worst_multiple: float
+    worst_multiple: Multiple
     worst_case: str
-    largest_error: float
+    largest_error: Multiple
     """in the output's own units; for a non-float output the number of elements that differ"""
     floor: float
     """the noise floor where the largest error was seen"""
     near_ties: int = 0
     """non-float outputs: elements that may be decided either way, because they lie within the noise of a threshold"""
+    distribution: list[int] = []
+    """elements of all cases by their multiple: below 0.01, below each further one of `EDGES`, and from the last on"""
+    decisions: Decisions | None = None
+    """what a caller would decide from the output; None where there is nothing to decide"""
 
 
 class CaseFigure(msgspec.Struct, frozen=True, kw_only=True):
@@ -38,14 +65,42 @@ class CaseFigure(msgspec.Struct, frozen=True, kw_only=True):
 
     name: str
     batch: int
-    multiples: dict[str, float]
+    multiples: dict[str, Multiple]
 
 
 class Rung(msgspec.Struct, frozen=True, kw_only=True):
     """One rung of the ladder from the framework to what is served, and the worst multiple on it."""
 
     name: str
-    worst_multiple: float
+    worst_multiple: Multiple
+
+
+class Point(msgspec.Struct, frozen=True, kw_only=True):
+    """One tensor along the graph: how far it is from what its layer computes, in that layer's own noise floors."""
+
+    node: int
+    operator: str
+    layer: str
+    multiple: Multiple
+
+
+class Explanation(msgspec.Struct, frozen=True, kw_only=True):
+    """Where graph and original part. `layer` is None where no layer could be named; `detail` says what is known."""
+
+    case: str
+    layer: str | None = None
+    kind: str = ""
+    operation: str = ""
+    source: str = ""
+    nodes: list[str] = []
+    """of the layer, as far as they lie behind what is still right; `operator name`"""
+    folded: list[str] = []
+    """layers that have no node of their own, as the converter folded them into this one"""
+    multiple: Multiple = 0.0
+    """of the layer's own noise floor, at the tensor of its that came nearest"""
+    parameters: dict[str, str] = {}
+    """the layer's parameters that differ in the graph, and how"""
+    detail: str
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True):
@@ -53,18 +108,22 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
 
     format: int = FORMAT
     equivalent: bool
-    worst_multiple: float
+    worst_multiple: Multiple
     limit: float
     floor: str
     """`float64`: distance from the float64 truth; `ulp`: movement under one-ulp input changes"""
     batch_safe: bool
-    batch_multiple: float
+    batch_multiple: Multiple
     """rows alone against the same rows in a batch, worst multiple"""
     outputs: list[OutputFigure]
     cases: list[CaseFigure]
     ladder: list[Rung]
     checks: list[Check]
     not_measured: list[str] = []
+    curve: list[Point] = []
+    """the divergence along the graph, in float64 on one case; of a large graph the worst of neighbouring nodes"""
+    explanation: Explanation | None = None
+    """only of a refused export: the layer where it leaves the original"""
     environment: dict[str, str] = {}
 
     def __str__(self) -> str:
@@ -76,6 +135,8 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
             for figure in self.outputs
         ]
         lines += [f"  failed: {check.name}: {check.detail}" for check in self.checks if not check.passed]
+        if self.explanation is not None:
+            lines.append(f"  {self.explanation.detail} (seen on {self.explanation.case})")
         return "\n".join(lines)
 
 
@@ -84,6 +145,11 @@ def multiple(value: float) -> str:
     return (
         f"{value:.2g}" if math.isfinite(value) and value < 100 else (f"{value:,.0f}" if math.isfinite(value) else "inf")
     )
+
+
+def schema() -> bytes:
+    """The JSON Schema of `equivalence.json`."""
+    return msgspec.json.format(msgspec.json.encode(msgspec.json.schema(Report)), indent=2) + b"\n"
 
 
 def encode(report: Report) -> bytes:

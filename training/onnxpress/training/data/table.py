@@ -18,7 +18,7 @@ _LARGEST = float(np.finfo(np.float32).max)
 
 @dataclass(frozen=True)
 class Table:
-    """Rows with a target each. Columns are float32 (rows,) or (rows, …), or str objects (rows,)."""
+    """Rows with a target each. Columns are float32 (rows,) or (rows, …), str objects (rows,), or uint8 images."""
 
     columns: dict[str, Array]
     target: Array

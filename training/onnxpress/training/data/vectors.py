@@ -1,4 +1,4 @@
-"""Precomputed vectors with a label each, from an `.npz` file."""
+"""Precomputed vectors, or images, with a label each, from an `.npz` file."""
 
 from __future__ import annotations
 
@@ -12,7 +12,10 @@ from onnxpress.training.data.table import Reading, Table
 
 
 class Vectors(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="npz", tag_field="source"):
-    """`vectors` (rows, width) of floats and `labels` (rows,) of text, as `numpy.savez` writes them."""
+    """As `numpy.savez` writes them: `labels` (rows,) of text, and one of two.
+
+    `vectors` (rows, width) of floats, or `images` (rows, height, width, channels) of uint8.
+    """
 
     path: str
 
@@ -26,18 +29,27 @@ class Vectors(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
             raise BadData("no such file", where=str(path)) from None
         except Exception as error:  # numpy raises many kinds for a torn or foreign file
             raise BadData(f"cannot be read as .npz: {error}", where=str(path)) from None
-        if {"vectors", "labels"} - found.keys():
+        name = "images" if "images" in found else "vectors"
+        if {name, "labels"} - found.keys() or {"images", "vectors"} <= found.keys():
             raise BadData(
-                f"holds {', '.join(found) or 'nothing'}", where=str(path), hint="give the arrays vectors and labels"
-            )
-        vectors, labels = found["vectors"].astype(np.float32), found["labels"].astype(np.str_)
-        if vectors.ndim != 2 or labels.shape != vectors.shape[:1] or not len(labels):
-            raise BadData(
-                f"vectors of shape {vectors.shape} with labels of shape {labels.shape}",
+                f"holds {', '.join(found) or 'nothing'}",
                 where=str(path),
-                hint="(rows, width) and (rows,)",
+                hint="give the arrays vectors and labels, or images and labels",
             )
+        rows, labels = found[name], found["labels"].astype(np.str_)
+        shape, axes = ("(rows, width)", 2) if name == "vectors" else ("(rows, height, width, channels)", 4)
+        if rows.ndim != axes or labels.shape != rows.shape[:1] or not len(labels):
+            raise BadData(
+                f"{name} of shape {rows.shape} with labels of shape {labels.shape}",
+                where=str(path),
+                hint=f"{shape} and (rows,)",
+            )
+        if name == "images":
+            if rows.dtype != np.uint8 or not rows.size:
+                raise BadData(f"images of {rows.dtype}, shape {rows.shape}", where=str(path), hint="uint8, 0 to 255")
+            return Table({name: rows}, labels)
+        vectors = rows.astype(np.float32)
         bad = np.flatnonzero(~np.isfinite(vectors).all(axis=1))
         if bad.size:
             raise BadData(f"row {bad[0]} of vectors is not finite", where=str(path))
-        return Table({"vectors": vectors}, labels)
+        return Table({name: vectors}, labels)

@@ -8,24 +8,25 @@ import msgspec
 import numpy as np
 
 from onnxpress.core.dotted import load
-from onnxpress.core.errors import UsageError
-from onnxpress.core.processing import Step
+from onnxpress.core.errors import BadData, UsageError
+from onnxpress.core.processing import Characters, Impute, Lookup, Step, Words, apply, raw_inputs
 from onnxpress.core.run import Framework
-from onnxpress.core.tensors import TensorSpec
+from onnxpress.core.tensors import Domain, TensorSpec
 from onnxpress.training.data import scaling, split
 from onnxpress.training.data.table import Array, Reading, Table
 from onnxpress.training.families import classification
 from onnxpress.training.families import tabular_answers as answers
 from onnxpress.training.families.prepared import Outcome, Predict, Prepared
-from onnxpress.training.fitting import Examples
+from onnxpress.training.fitting import Examples, Inputs
 from onnxpress.training.settings import Training
 
 
 class Own(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="family", tag="own"):
     """`build` is called with `settings` and returns a torch module or a Keras model.
 
-    The network takes one float32 tensor, (batch, columns) or what the source has (windows, vectors), and answers
-    logits (batch, classes), or (batch, 1) of a value. In a recipe `model: my_pkg.nets:build` is short for it.
+    The network takes one float32 tensor, (batch, columns) or what the source has (windows, vectors), or what the steps
+    in `before` make; it answers logits (batch, classes), or (batch, 1) of a value. In a recipe
+    `model: my_pkg.nets:build` is short for it.
     """
 
     build: str
@@ -33,6 +34,14 @@ class Own(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True,
     task: Literal["classify", "regress"] = "classify"
     scale: bool = True
     """columns of numbers to [0, 1] by the training rows, in the graph"""
+    before: list[Step] = []
+    """in place of `scale`: steps from the source's columns, by their names, to the network's inputs"""
+    inputs: list[str] = []
+    """the tensors that the network takes, in the order of its arguments; default: what the last of `before` makes"""
+
+    def __post_init__(self) -> None:
+        if self.inputs and not self.before:
+            raise ValueError("inputs names what the steps in before make; there are none")
 
     def framework(self) -> Framework:
         """The framework of what `build` returns, told by its class's ancestry. Raises UsageError for neither."""
@@ -50,8 +59,56 @@ class Own(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True,
         )
 
     def reading(self) -> Reading:
-        """Every column a number, none missing."""
-        return Reading(target="number" if self.task == "regress" else "label")
+        """Every column a number, none missing; or the columns that the steps read, strings where they look them up."""
+        target: Literal["number", "label"] = "number" if self.task == "regress" else "label"
+        if not self.before:
+            return Reading(target=target)
+        read = raw_inputs(self.before)
+        strings = {step.input for step in self.before if isinstance(step, Characters | Lookup | Words)}
+        return Reading(
+            numbers=tuple(name for name in read if name not in strings),
+            texts=tuple(name for name in read if name in strings),
+            missing=any(isinstance(step, Impute) for step in self.before),
+            target=target,
+        )
+
+    def _described(self, table: Table) -> tuple[dict[str, Array], list[Step], list[str]]:
+        """Raw columns, steps, and the names of the network's inputs. Raises BadData where they do not fit."""
+        read = raw_inputs(self.before)
+        absent = [name for name in read if name not in table.columns]
+        if absent:
+            raise BadData(
+                f"a step reads {absent[0]!r}, which no step before it makes",
+                where="model.before",
+                hint=f"the source has: {', '.join(table.columns)}",
+            )
+        raw = {name: table.columns[name] for name in read}
+        try:
+            first = apply(self.before, {name: column[:1] for name, column in raw.items()})
+        except (ValueError, TypeError, IndexError) as error:
+            raise BadData(f"the steps fail on the first row: {error}", where="model.before") from error
+        names = self.inputs or self.before[-1].makes
+        unmade = [name for name in names if name not in first]
+        if unmade:
+            raise BadData(f"no step makes {unmade[0]!r}", where="model.inputs", hint=f"there is: {', '.join(first)}")
+        return raw, self.before, names
+
+    def _scaled(self, table: Table, train: Array) -> tuple[dict[str, Array], list[Step], list[str]]:
+        """The same for the one tensor of the source, scaled or as it is."""
+        wide = [name for name, column in table.columns.items() if column.ndim > 1]
+        if not wide:
+            raw = table.x
+            if not self.scale:
+                return {"features": raw}, [], ["features"]
+            step = scaling.min_max(raw[train], table.feature_names, raw="features", scaled="scaled")
+            return {"features": raw}, [step], ["scaled"]
+        if table.columns[wide[0]].dtype != np.float32:
+            raise BadData(
+                f"{wide[0]} are {table.columns[wide[0]].dtype}",
+                where="model.before",
+                hint="turn them into the network's tensor by a step, for example {step: image, input: images, ...}",
+            )
+        return {wide[0]: table.columns[wide[0]]}, [], [wide[0]]
 
     def prepare(self, table: Table, training: Training) -> Prepared:
         """Divide the rows and fit the scaling. Raises BadData for rows that do not fit."""
@@ -60,22 +117,19 @@ class Own(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True,
         y = table.target.astype(np.float32) if regress else classification.numbers_of(table.target, classes)
         kinds = None if regress else table.target
         train, validation, held_out = split.parts(kinds, training, rows=len(y), groups=table.groups)
-        wide = [name for name, column in table.columns.items() if column.ndim > 1]
-        public = wide[0] if wide else "features"
-        raw = table.columns[public] if wide else table.x
-        before: list[Step] = []
-        if self.scale and not wide:
-            before = [scaling.min_max(raw[train], table.feature_names, raw="features", scaled="scaled")]
-        inner = "scaled" if before else public
+        raw, before, names = self._described(table) if self.before else self._scaled(table, train)
         unit = answers.unit(y[train]) if regress else None
 
+        def tensors(part: Array) -> Inputs:
+            return classification.network_tensors(before, {name: column[part] for name, column in raw.items()}, names)
+
         def rows(part: Array) -> Examples:
-            x = classification.network_tensors(before, {public: raw[part]}, [inner])
+            x = tensors(part)
             if unit is not None:
                 return Examples(x, ((y[part] - unit.offset[0]) / unit.unit[0]).astype(np.float32)[:, None])
             return classification.examples(x, y[part], classes, training)
 
-        shape = ("batch", *raw.shape[1:])
+        first = tensors(train[:1])
         return Prepared(
             network=self.build,
             settings=self.settings,
@@ -83,13 +137,13 @@ class Own(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True,
             loss="mean_squared_error" if regress else "cross_entropy",
             train=rows(train),
             validation=rows(validation),
-            held_out={public: raw[held_out]},
+            held_out={name: column[held_out] for name, column in raw.items()},
             target=y[held_out],
             groups=None if table.groups is None else table.groups[held_out],
             classes=classes,
             before=before,
-            inputs=[TensorSpec(name=public, dtype="float32", shape=shape)],
-            network_inputs=[TensorSpec(name=inner, dtype="float32", shape=shape)],
+            inputs=[_spec(name, column[train[:64]]) for name, column in raw.items()],
+            network_inputs=[_spec(name, column) for name, column in first.items()],
             network_outputs=[
                 TensorSpec(
                     name="scaled_value" if regress else "logits",
@@ -107,3 +161,12 @@ class Own(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True,
         names = [spec.name for spec in prepared.network_inputs]
         outputs = predict(classification.network_tensors(prepared.before, prepared.held_out, names))
         return answers.value(prepared, outputs, title=title)
+
+
+def _spec(name: str, rows: Array) -> TensorSpec:
+    """Of an input with such rows; the heights and widths of raw images may vary, strings are drawn from these."""
+    if rows.dtype == object:
+        return TensorSpec(name=name, dtype="string", shape=("batch",), domain=Domain(values=sorted(set(rows.tolist()))))
+    if rows.dtype == np.uint8:
+        return TensorSpec(name=name, dtype="uint8", shape=("batch", f"{name}_height", f"{name}_width", rows.shape[3]))
+    return TensorSpec(name=name, dtype=str(rows.dtype), shape=("batch", *rows.shape[1:]))

@@ -8,20 +8,27 @@ from typing import Any
 import msgspec
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
-onnx = pytest.importorskip("onnx")
+pytest.importorskip("onnx")
 
-from onnxpress.core import processing  # noqa: E402
-from onnxpress.core.processing import Processing, Step, apply  # noqa: E402
-from onnxpress.core.processing.forest import Tree  # noqa: E402
-from onnxpress.core.tensors import TensorSpec  # noqa: E402
-from onnxpress.export.compose import compose  # noqa: E402
-from onnxpress.serving.engine import Engine  # noqa: E402
+from tests.export.step_graph import (
+    COLUMN,
+    FLAGS,
+    FLOATS,
+    IDS,
+    IMAGES,
+    TEXT,
+    WINDOWS,
+    Array,
+    draw,
+    graph,
+)
 
-Array = np.ndarray[Any, np.dtype[Any]]
-G = np.random.default_rng(0)
+from onnxpress.core import processing
+from onnxpress.core.processing import Processing, Step, apply
+from onnxpress.core.processing.forest import Tree
+from onnxpress.core.tensors import TensorSpec
+
 REDUCING = (
     processing.MeanSquaredError,
     processing.Magnitude,
@@ -32,12 +39,6 @@ REDUCING = (
 )
 """ONNX Runtime 1.31 gives a reduction or product over an empty batch another shape than the standard says"""
 LABELS = ["a", "b", "c", "d"]
-FLOATS = TensorSpec(name="x", dtype="float32", shape=("batch", 4))
-COLUMN = TensorSpec(name="x", dtype="float32", shape=("batch",))
-TEXT = TensorSpec(name="x", dtype="string", shape=("batch",))
-IDS = TensorSpec(name="x", dtype="int64", shape=("batch",))
-FLAGS = TensorSpec(name="x", dtype="bool", shape=("batch",))
-WINDOWS = TensorSpec(name="x", dtype="float32", shape=("batch", 40, 3))
 TREE = Tree(feature=[0, -1, 2, -1, -1], cut=[0.5, 0, -0.25, 0, 0], left=[1, -1, 3, -1, -1], right=[2, -1, 4, -1, -1],
             value=[0, 1.5, 0, 3.0, 2.25])  # fmt: skip
 OTHER = Tree(feature=[3, -1, -1], cut=[0.1, 0, 0], left=[1, -1, -1], right=[2, -1, -1], value=[0, 4.0, 1.0])
@@ -55,6 +56,13 @@ CASES: list[tuple[TensorSpec, Step]] = [
     (IDS, processing.OneHot(input="x", output="y", size=3)),
     (TEXT, processing.Characters(input="x", output="y", alphabet="abcé", length=5)),
     (TEXT, processing.Characters(input="x", output="y", alphabet="abAB", length=1, fold_case=False)),
+    (TEXT, processing.Words(input="x", output="y", vocabulary=["b", "café", "abc"], length=3)),
+    (TEXT, processing.Words(input="x", output="y", vocabulary=["<pad>", "<UNK>", "b", "aAbBcC"], length=2, first=0,
+                            fold_case=False, mask="z")),
+    (TEXT, processing.Words(input="x", output="y/ids", vocabulary=["b", "ü"], length=1, separators="é", padding=9,
+                            unknown=9, first=4, mask="y/mask")),
+    (IMAGES, processing.Image(input="x", output="y", height=7, width=5, channels="last")),
+    (IMAGES, processing.Image(input="x", output="y", height=12, width=30, mean=(0.5, 0.4, 0.3), std=(0.2, 0.5, 1))),
     (WINDOWS, processing.Magnitude(input="x", output="y")),
     (WINDOWS, processing.Standardise(input="x", output="y")),
     (WINDOWS, processing.Spectrogram(input="x", output="y", window=16, hop=5)),
@@ -72,47 +80,6 @@ CASES: list[tuple[TensorSpec, Step]] = [
     (FLOATS, processing.Maximum(input="x", output="y")),
     (FLOATS, processing.IsolationForest(input="x", output="y", trees=[TREE, OTHER], rows=16)),
 ]  # fmt: skip
-
-
-def draw(spec: TensorSpec, batch: int, generator: np.random.Generator = G) -> Array:
-    shape = tuple(batch if isinstance(size, str) else size for size in spec.shape)
-    if spec.dtype == "string":
-        words = ["", "café", "b", "Ω", "ABC", "aAbBcC", "日本", "x" * 40, "é"]
-        return np.array(generator.choice(np.array(words, object), shape), object)
-    if spec.dtype == "int64":
-        return generator.integers(-1, 5, shape)
-    if spec.dtype == "bool":
-        return generator.integers(0, 2, shape).astype(bool)
-    found = generator.standard_normal(shape).astype(np.float32) * 2
-    if spec is FLOATS and batch:
-        found[0, 1] = np.float32(0.25)
-    return found
-
-
-def graph(spec: TensorSpec, step: Step) -> Engine:
-    """The step behind a network that does nothing, as the export writes it."""
-    kinds = {"float32": onnx.TensorProto.FLOAT, "int64": onnx.TensorProto.INT64, "bool": onnx.TensorProto.BOOL,
-             "string": onnx.TensorProto.STRING}  # fmt: skip
-    known = apply([step], {"x": draw(spec, 3)})
-    names = [name for name in known if name != "x"]
-    outputs = [
-        TensorSpec(
-            name=name,
-            dtype="string" if known[name].dtype == object else str(known[name].dtype),
-            shape=("batch", *known[name].shape[1:]),
-        )
-        for name in names
-    ]
-    value = [onnx.helper.make_tensor_value_info(name, kinds[spec.dtype], None) for name in ("x", "same")]
-    node = onnx.helper.make_node("Identity", ["x"], ["same"])
-    network = onnx.helper.make_model(
-        onnx.helper.make_graph([node], "network", value[:1], value[1:]),
-        opset_imports=[onnx.helper.make_opsetid("", 18)],
-        ir_version=10,
-    )
-    proto = compose(network, Processing(after=[step]), [spec], outputs)
-    onnx.checker.check_model(proto)
-    return Engine.load(proto.SerializeToString(), self_test=False)
 
 
 def agree(found: Array, expected: Array, name: str) -> None:
@@ -152,26 +119,35 @@ def test_float64_is_the_same_to_float32s_digits(spec: TensorSpec, step: Step) ->
         agree(narrow[name], wide[name], name)
 
 
+@pytest.mark.parametrize(
+    ("spec", "step"), CASES, ids=[f"{type(step).__name__}-{n}" for n, (_, step) in enumerate(CASES)]
+)
+def test_a_step_knows_what_it_reads_and_makes(spec: TensorSpec, step: Step) -> None:
+    class Watched(dict[str, Array]):
+        def __getitem__(self, name: str) -> Array:
+            read.add(name)
+            return super().__getitem__(name)
+
+    read: set[str] = set()
+    made = step.outputs(Watched(x=draw(spec, 3)), "float32")
+    assert read == set(step.reads)
+    assert list(made) == step.makes
+
+
+def test_raw_inputs_are_what_no_step_before_makes() -> None:
+    steps: list[Step] = [
+        processing.Words(input="text", output="ids", mask="mask", vocabulary=["a"], length=1),
+        processing.Stack(inputs=["age", "size"], output="columns"),
+        processing.Concatenate(inputs=["columns", "mask", "ids"], output="all"),
+        processing.Squeeze(input="text", output="again"),
+    ]
+    assert processing.raw_inputs(steps) == ["text", "age", "size"]
+
+
 def test_every_kind_of_step_is_tried_and_survives_json() -> None:
     assert {type(step) for _, step in CASES} == set(typing.get_args(Step))
     every = Processing(after=[step for _, step in CASES])
     assert msgspec.json.decode(msgspec.json.encode(every), type=Processing) == every
-
-
-@settings(max_examples=60)
-@given(texts=st.lists(st.text(st.characters(codec="utf-8", exclude_characters="\x00"), max_size=12), max_size=6))
-def test_any_text_is_read_alike(texts: list[str]) -> None:
-    step = CHARACTERS
-    x = np.array(texts, object)
-    expected = apply([step], {"x": x})["y"]
-    assert ENGINE.run({"x": x})["y"].tolist() == expected.tolist()
-    for row, text in zip(expected, texts, strict=True):
-        assert (row[: len(text)] > 0).all()
-        assert (row[len(text) :] == 0).all()
-
-
-CHARACTERS = processing.Characters(input="x", output="y", alphabet="abcdef.-é", length=9)
-ENGINE = graph(TEXT, CHARACTERS)
 
 
 @pytest.mark.parametrize(
@@ -181,6 +157,15 @@ ENGINE = graph(TEXT, CHARACTERS)
         (lambda: processing.Lookup(input="x", output="y", values=["a", "a"]), "'a' twice"),
         (lambda: processing.Characters(input="x", output="y", alphabet="aA", length=3), "has capitals"),
         (lambda: processing.Characters(input="x", output="y", alphabet="aba", length=3), "'a' twice"),
+        (lambda: processing.Words(input="x", output="y", vocabulary=["a", "a"], length=3), "'a' twice"),
+        (lambda: processing.Words(input="x", output="y", vocabulary=["a", ""], length=3), "'': it is empty"),
+        (lambda: processing.Words(input="x", output="y", vocabulary=["New York"], length=3), "has a separator in it"),
+        (lambda: processing.Words(input="x", output="y", vocabulary=["Rome"], length=3), "its capitals"),
+        (lambda: processing.Words(input="x", output="y", vocabulary=["a"], length=3, mask="y"), "both named 'y'"),
+        (lambda: processing.Words(input="x", output="y", vocabulary=["a"], length=3, separators=""), "is empty"),
+        (lambda: processing.Image(input="x", output="y", height=1, width=1, std=(1, 1)), "3 channels in mean and 2"),
+        (lambda: processing.Image(input="x", output="y", height=1, width=1, std=(1, 0, 1)), "must be above 0"),
+        (lambda: processing.Image(input="x", output="y", height=1, width=1, mean=(1, 0, float("nan"))), "finite"),
         (lambda: processing.Impute(input="x", output="y", values=[float("nan")]), "must be finite"),
         (lambda: processing.Isotonic(input="x", output="y", x=[1, 1], y=[0, 1]), "must ascend"),
         (lambda: processing.Isotonic(input="x", output="y", x=[1], y=[0]), "1 knots in x and 1 in y"),

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from onnxpress.core.cli import main
 from onnxpress.core.errors import UsageError
 from onnxpress.training import port, stage
 from onnxpress.training.run_folder import refuse_if_written
@@ -24,7 +25,9 @@ SETTINGS = [
 ]  # fmt: skip
 
 
-def test_a_killed_run_goes_on_to_the_same_result(framework: str, anomaly_recipe: Path, tmp_path: Path) -> None:
+def test_a_killed_run_goes_on_to_the_same_result(
+    framework: str, anomaly_recipe: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     chosen = [str(anomaly_recipe), "--framework", framework, *SETTINGS]
     killed, whole = tmp_path / "killed", tmp_path / "whole"
     process = subprocess.Popen([*COMMAND, *chosen, "--output", str(killed)], stderr=subprocess.DEVNULL)
@@ -37,11 +40,10 @@ def test_a_killed_run_goes_on_to_the_same_result(framework: str, anomaly_recipe:
     process.wait(30)
     assert [path for path in killed.iterdir() if not path.name.startswith(".")] == [], "nothing that looks finished"
     for output, arguments in ((killed, ["--resume", str(killed / f"anomaly-{framework}")]), (whole, chosen)):
-        done = subprocess.run(
-            [*COMMAND, *arguments, "--output", str(output)], capture_output=True, text=True, timeout=200
-        )
-        assert done.returncode == 0, done.stderr
-        assert done.stdout.strip() == str(output / f"anomaly-{framework}")
+        with pytest.raises(SystemExit) as ended:
+            main(["train", *arguments, "--output", str(output)])
+        assert ended.value.code == 0
+        assert capsys.readouterr().out.strip() == str(output / f"anomaly-{framework}")
     assert [path.name for path in killed.iterdir()] == [f"anomaly-{framework}"], "the unfinished folder became the run"
     assert not (killed / f"anomaly-{framework}" / "checkpoint.npz").exists()
     layers = [port.read_layers(output / f"anomaly-{framework}") for output in (killed, whole)]

@@ -26,46 +26,49 @@ EPOCHS = {"strings": 8, "vectors": 8, "two classes": 8, "three classes": 8}
 """where a figure is asked for; the others show that they can be fitted, exported and ported"""
 FEW = 3
 OTHER = {"pytorch": "tensorflow", "tensorflow": "pytorch"}
-G = np.random.default_rng(0)
 
 
 def words(folder: Path) -> dict[str, Any]:
     """Names of two kinds that a few characters tell apart."""
+    g = np.random.default_rng(0)
     lines = ["name,kind"]
     for _ in range(60):
-        lines.append("".join(G.choice(list("aeiou"), 6)) + ".com,soft")
-        lines.append("".join(G.choice(list("xkzqw7"), 9)) + ".Net,hard")
+        lines.append("".join(g.choice(list("aeiou"), 6)) + ".com,soft")
+        lines.append("".join(g.choice(list("xkzqw7"), 9)) + ".Net,hard")
     (folder / "words.csv").write_text("\n".join(lines))
     return {"source": "csv", "path": str(folder / "words.csv"), "target": "kind"}
 
 
 def columns(folder: Path) -> dict[str, Any]:
     """Numbers and words, some of them missing; `kind` has two labels, `grade` three, `price` is a value."""
+    g = np.random.default_rng(0)
     lines = ["size,age,town,colour,kind,grade,price"]
     for _ in range(150):
-        size, town = G.normal(), str(G.choice(["Bern", "Rom", "Ulm", ""]))
+        size, town = g.normal(), str(g.choice(["Bern", "Rom", "Ulm", ""]))
         kind = "big" if size + (town == "Rom") > 0.3 else "small"
         grade = ["low", "mid", "top"][int(np.digitize(size, [-0.5, 0.5]))]
-        shown = "" if G.random() < 0.1 else f"{size:.4f}"
-        lines.append(f"{shown},{G.integers(1, 99)},{town},{G.choice(['red', 'blue'])},{kind},{grade},{3 * size:.3f}")
+        shown = "" if g.random() < 0.1 else f"{size:.4f}"
+        lines.append(f"{shown},{g.integers(1, 99)},{town},{g.choice(['red', 'blue'])},{kind},{grade},{3 * size:.3f}")
     (folder / "columns.csv").write_text("\n".join(lines))
     return {"source": "csv", "path": str(folder / "columns.csv"), "target": "kind"}
 
 
 def series(folder: Path) -> dict[str, Any]:
     """Windows of 130 samples, slow or quick waves."""
+    g = np.random.default_rng(0)
     lines = ["@data"]
     for number in range(60):
-        wave = np.sin(np.arange(130) * (0.1 if number % 2 else 0.4) + G.random()) + 0.1 * G.normal(size=130)
+        wave = np.sin(np.arange(130) * (0.1 if number % 2 else 0.4) + g.random()) + 0.1 * g.normal(size=130)
         lines.append(",".join(f"{value:.4f}" for value in wave) + (":slow" if number % 2 else ":quick"))
     (folder / "waves.ts").write_text("\n".join(lines))
     return {"source": "time_series", "path": str(folder / "waves.ts")}
 
 
 def vectors(folder: Path) -> dict[str, Any]:
-    centres = G.normal(size=(3, 24))
+    g = np.random.default_rng(0)
+    centres = g.normal(size=(3, 24))
     labels = np.arange(120) % 3
-    np.savez(folder / "v.npz", vectors=centres[labels] + 0.3 * G.normal(size=(120, 24)), labels=labels.astype(str))
+    np.savez(folder / "v.npz", vectors=centres[labels] + 0.3 * g.normal(size=(120, 24)), labels=labels.astype(str))
     return {"source": "npz", "path": str(folder / "v.npz")}
 
 
@@ -238,11 +241,11 @@ OWN = {
 def test_a_users_own_model_trains_from_a_recipe_that_names_it(
     framework: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (tmp_path / f"own_{framework}.py").write_text(OWN[framework])
+    (tmp_path / f"factory_{framework}.py").write_text(OWN[framework])
     monkeypatch.syspath_prepend(tmp_path)
     path = tmp_path / "own.yaml"
     path.write_text(
-        f"name: own\nmodel: own_{framework}:build\ndata: {{source: sklearn, table: wine}}\n"
+        f"name: own\nmodel: factory_{framework}:build\ndata: {{source: sklearn, table: wine}}\n"
         "training: {epochs: 60, learning_rate: 0.02}\n"
     )
     chosen = recipes.load(path)
@@ -250,7 +253,7 @@ def test_a_users_own_model_trains_from_a_recipe_that_names_it(
     folder = stage.train(chosen, output=tmp_path / "runs")
     assert folder is not None
     assert json.loads((folder / "metrics.json").read_text())["accuracy"] > 0.85
-    assert runs.read(folder).model == f"own_{framework}:build"
+    assert runs.read(folder).model == f"factory_{framework}:build"
 
 
 def test_a_factory_of_something_else_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -27,6 +27,7 @@ from onnxpress.training.tensorflow import fit as keras_fit
 from onnxpress.training.tensorflow import weights as keras_weights
 
 pytestmark = [pytest.mark.torch, pytest.mark.tensorflow]
+torch.set_num_threads(1)  # as in conftest: the networks are small
 each_network = pytest.mark.parametrize("case", [pytest.param(case, id=name) for name, case in CASES.items()])
 
 

@@ -15,7 +15,7 @@ import pytest
 
 from onnxpress.core.errors import UsageError
 from onnxpress.training import port, stage
-from onnxpress.training.run_folder import unfinished
+from onnxpress.training.run_folder import refuse_if_written
 
 COMMAND = [sys.executable, "-c", "from onnxpress.core.cli import main; main()", "train"]
 SETTINGS = [
@@ -63,32 +63,4 @@ def test_a_run_that_still_lives_is_left_alone(tmp_path: Path) -> None:
     (folder / "checkpoint.npz").write_bytes(b"")
     (folder / "owner.pid").write_text(str(os.getppid()))
     with pytest.raises(UsageError, match="still being written"):
-        unfinished(tmp_path / "run", tmp_path)
-
-
-@pytest.mark.torch
-def test_two_processes_fit_as_one_does(anomaly_recipe: Path, tmp_path: Path) -> None:
-    """torchrun's environment, two processes on the CPU: gradients of half a batch each are those of the whole."""
-    pytest.importorskip("torch")
-    chosen = [
-        str(anomaly_recipe), "--set", "training.epochs=3", "--set", "model.dropout=0", "--framework", "pytorch",
-    ]  # fmt: skip
-    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    program = tmp_path / "program.py"
-    program.write_text("from onnxpress.core.cli import main\nmain()\n")
-    environment = os.environ | {"ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(
-        [*launch, str(program), "train", *chosen, "--output", str(tmp_path / "two")],
-        capture_output=True, text=True, timeout=200, env=environment,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.strip() == str(tmp_path / "two" / "anomaly-pytorch"), "one process writes and says so"
-    assert [path.name for path in (tmp_path / "two").iterdir()] == ["anomaly-pytorch"]
-    done = subprocess.run(
-        [*COMMAND, *chosen, "--output", str(tmp_path / "one")], capture_output=True, text=True, timeout=100
-    )
-    assert done.returncode == 0, done.stderr
-    histories = [
-        json.loads((tmp_path / name / "anomaly-pytorch" / "history.json").read_text()) for name in ("one", "two")
-    ]
-    np.testing.assert_allclose(histories[0]["validation_loss"], histories[1]["validation_loss"], rtol=1e-4)
+        refuse_if_written(folder)

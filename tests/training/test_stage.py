@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from onnxpress.core import run as runs
-from onnxpress.core.errors import BadData, BadModel, MissingExtra
+from onnxpress.core.errors import BadData, BadModel, MissingExtra, UsageError
 from onnxpress.training import recipe as recipes
 from onnxpress.training import stage
 
@@ -138,6 +138,18 @@ def test_rows_of_a_csv_file_train_too(tmp_path: Path) -> None:
     metrics = json.loads((folder / "metrics.json").read_text())
     assert metrics["roc_auc"] == 1.0
     assert [str(spec) for spec in runs.read(folder).inputs] == ["features:float32[batch,3]"]
+
+
+@pytest.mark.torch
+@pytest.mark.parametrize("setting", ["class_weights=balanced", "balanced_batches=true"])
+def test_classes_are_neither_weighed_nor_balanced_where_there_are_none(
+    setting: str, anomaly_recipe: Path, tmp_path: Path
+) -> None:
+    pytest.importorskip("torch")
+    loaded = recipes.load(anomaly_recipe, framework="pytorch", settings=[f"training.{setting}"])
+    with pytest.raises(UsageError, match="learns values, not classes"):
+        stage.train(loaded, output=tmp_path)
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.torch

@@ -6,7 +6,8 @@ OnnxpressError            exit 1
 ├── BadData               exit 1   data that cannot be used: missing column, wrong shape, torn file
 ├── BadModel              exit 1   a model or published version that cannot be loaded or converted
 │   └── CorruptVersion    exit 1   a version folder whose files are not what its manifest says
-└── NotEquivalent         exit 1   the export does not say the same as its source; nothing was published
+├── NotEquivalent         exit 1   the export does not say the same as its source; nothing was published
+└── ProcessLost           exit 1   another of the processes that fit together is gone; the checkpoint stays
 """
 
 from __future__ import annotations
@@ -58,3 +59,7 @@ class CorruptVersion(BadModel):
 
 class NotEquivalent(OnnxpressError):
     """The export does not say the same as its source, or cannot be shown to; nothing was published."""
+
+
+class ProcessLost(OnnxpressError):
+    """Another of the processes that fit together is gone, and none can go on without it; the checkpoint stays."""

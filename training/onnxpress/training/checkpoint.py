@@ -28,16 +28,16 @@ class Checkpoint:
 
 
 class Checkpoints:
-    """The checkpoint file in `folder`, written at most every `seconds`."""
+    """The checkpoint file in `folder`, written at most every `seconds`; never by a reader, which others than the first
+    of several processes are."""
 
-    def __init__(self, folder: Path, *, seconds: float) -> None:
+    def __init__(self, folder: Path, *, seconds: float, read_only: bool = False) -> None:
         self._path, self._seconds, self._written = folder / FILE_NAME, seconds, time.monotonic()
-        self.read_only = False
-        """in all but the first of several processes"""
+        self._read_only = read_only
 
     def due(self) -> bool:
         """Whether it is time for another."""
-        return not self.read_only and time.monotonic() - self._written >= self._seconds
+        return not self._read_only and time.monotonic() - self._written >= self._seconds
 
     def write(self, checkpoint: Checkpoint) -> None:
         """Replace the last one."""

@@ -74,6 +74,7 @@ class Learner(Protocol):
         """One step for each batch of row numbers at its learning rate; the mean loss over the rows.
 
         Dropout is seeded from the training's seed and `epoch`, so that a resumed fit goes on as if never stopped.
+        Of several processes each takes its share of every batch; all end with the same weights and statistics.
         """
 
     def validate(self) -> Array:
@@ -111,7 +112,10 @@ class FrameworkFit(Protocol):
         """The fitted network in float32 on the CPU, in inference mode."""
 
     def is_main(self) -> bool:
-        """Whether this process is the one that writes; False in the others of a fit over several."""
+        """Whether this process is the one that writes; False in the others of a fit over several.
+
+        Raises UsageError where the environment's description of them cannot be used.
+        """
 
     def predict(self, network: Any, x: Inputs) -> Array:
         """The outputs, inference mode, rows first."""

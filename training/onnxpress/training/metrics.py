@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from onnxpress.core.errors import UsageError
@@ -51,6 +53,13 @@ def alarms(truth: Array, found: Array) -> dict[str, float]:
         "precision": right / max(1, int(found.sum())),
         "false_alarm_rate": float((found & ~truth).sum()) / max(1, int((~truth).sum())),
     }
+
+
+def confusion(truth: Array, found: Array, *, classes: int) -> np.ndarray[Any, np.dtype[np.int64]]:
+    """(classes, classes) int64 of rows by true class (down) and predicted class (across)."""
+    matrix = np.zeros((classes, classes), np.int64)
+    np.add.at(matrix, (truth, found), 1)
+    return matrix
 
 
 def calibration_error(truth: Array, probabilities: Array) -> float:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from onnxpress.core.optional import require
+from onnxpress.training import metrics
 from onnxpress.training.fitting import History
 from onnxpress.training.losses import Array
 
@@ -70,8 +71,7 @@ def _axes(title: str) -> tuple[Any, Any]:
 def confusion(truth: Array, found: Array, classes: list[str], *, title: str) -> Any:
     """Rows by true label (down) and predicted label (across), shaded by the share of the true label; a Figure."""
     count = len(classes)
-    matrix = np.zeros((count, count), int)
-    np.add.at(matrix, (truth, found), 1)
+    matrix = metrics.confusion(truth, found, classes=count)
     share = matrix / np.maximum(1, matrix.sum(axis=1, keepdims=True))
     figure, axes = _axes(title)
     axes.grid(visible=False)

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from onnxpress.core.errors import UsageError
+from onnxpress.core.errors import ProcessLost, UsageError
 from onnxpress.core.files import sync_file, sync_folder
 from onnxpress.training.checkpoint import FILE_NAME as CHECKPOINT
 
@@ -55,7 +55,8 @@ class RunFolder:
 def run_folder(output: Path, name: str, *, resume: Path | None = None) -> Iterator[RunFolder]:
     """A hidden folder in `output` to write a run into, or `resume`, what a killed run left.
 
-    Removed at the end unless it was finished, or was interrupted after its first checkpoint.
+    Removed at the end unless it was finished, or was interrupted, or left by another process, after its first
+    checkpoint.
     Raises UsageError where `output` cannot be written, before any training.
     """
     folder = resume or output / f".{name}.{os.getpid()}-{secrets.token_hex(4)}"
@@ -67,7 +68,7 @@ def run_folder(output: Path, name: str, *, resume: Path | None = None) -> Iterat
     draft = RunFolder(folder, output, name)
     try:
         yield draft
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, ProcessLost):
         if (folder / CHECKPOINT).exists():
             print(f"go on with: onnxpress train --resume {folder}", file=sys.stderr, flush=True)
             draft.finished = folder
@@ -80,7 +81,7 @@ def run_folder(output: Path, name: str, *, resume: Path | None = None) -> Iterat
 def unfinished(run: Path, output: Path) -> Path:
     """The folder that a killed run left: `run` itself, or the newest one for a run of that name.
 
-    Raises UsageError where there is none with a checkpoint, or where its process still lives.
+    Raises UsageError where there is none with a checkpoint.
     """
     if (run / CHECKPOINT).exists():
         found = [run]
@@ -94,9 +95,13 @@ def unfinished(run: Path, output: Path) -> Path:
             where=str(run),
             hint="a checkpoint is written every training.checkpoint_seconds",
         )
-    owner = int((found[-1] / _OWNER).read_text())
+    return found[-1]
+
+
+def refuse_if_written(folder: Path) -> None:
+    """Raises UsageError where the process that writes into the unfinished `folder` still lives."""
+    owner = int((folder / _OWNER).read_text())
     with contextlib.suppress(ProcessLookupError):
         os.kill(owner, 0)
         if owner != os.getpid():
-            raise UsageError(f"this run is still being written, by process {owner}", where=str(found[-1]))
-    return found[-1]
+            raise UsageError(f"this run is still being written, by process {owner}", where=str(folder))

@@ -16,7 +16,7 @@ import numpy as np
 
 from onnxpress.core import run as runs
 from onnxpress.core.dotted import load
-from onnxpress.core.errors import BadModel
+from onnxpress.core.errors import BadModel, UsageError
 from onnxpress.core.optional import is_installed, missing
 from onnxpress.core.processing import Processing
 from onnxpress.core.progress import Progress
@@ -27,7 +27,8 @@ from onnxpress.training.data.table import Table
 from onnxpress.training.families.prepared import Outcome, Prepared
 from onnxpress.training.fitting import Fit, FrameworkFit, History
 from onnxpress.training.recipe import Recipe
-from onnxpress.training.run_folder import RunFolder, run_folder, unfinished
+from onnxpress.training.run_folder import RunFolder, refuse_if_written, run_folder, unfinished
+from onnxpress.training.settings import Training
 
 SAMPLES = "samples.npz"
 RECIPE = "recipe.json"
@@ -46,7 +47,6 @@ class Fitted:
     parameters: int
     history: History
     seconds: float
-    is_main: bool
 
 
 def train(recipe: Recipe, *, output: Path, resume: Path | None = None) -> Path | None:
@@ -59,18 +59,21 @@ def train(recipe: Recipe, *, output: Path, resume: Path | None = None) -> Path |
     framework = framework_fit(recipe.framework)
     table = recipe.data.load(recipe.model.reading())
     prepared = recipe.model.prepare(table, recipe.training)
+    if not framework.is_main():
+        _take_part(framework, table, prepared, recipe, resume)
+        return None
     with run_folder(output, f"{recipe.name}-{recipe.framework}", resume=resume) as draft:
         (draft.folder / RECIPE).write_bytes(_json(recipe))
         checkpoints = Checkpoints(draft.folder, seconds=recipe.training.checkpoint_seconds)
         with tensorboard.events(draft.folder if recipe.training.tensorboard else None) as log:
             fitted = fit(framework, prepared, recipe, checkpoints=checkpoints, on_epoch=log)
-        if not fitted.is_main:
-            return None
         predict = functools.partial(framework.predict, fitted.network)
         outcome = recipe.model.finish(prepared, predict, title=f"{recipe.name}-{recipe.framework}")
         metrics = _figures(fitted, prepared, outcome)
         if recipe.training.folds:
-            metrics |= _folds(framework, table, recipe, draft)
+            folds = _folds(framework, table, recipe)
+            (draft.folder / "folds.json").write_bytes(_json(folds))
+            metrics |= _over_folds(folds)
         framework.save(fitted.network, draft.folder / framework.WEIGHTS)
         _write_evidence(draft, recipe, prepared, fitted.history, outcome, metrics)
         _write_run(draft, recipe, prepared, outcome, fitted, framework)
@@ -88,7 +91,10 @@ def go_on(run: Path, *, output: Path) -> Path | None:
     from onnxpress.training import recipe as recipes
 
     folder = unfinished(run, output)
-    return train(recipes.load(folder / RECIPE), output=folder.parent, resume=folder)
+    recipe = recipes.load(folder / RECIPE)
+    if framework_fit(recipe.framework).is_main():  # the others may find that it has begun already
+        refuse_if_written(folder)
+    return train(recipe, output=folder.parent, resume=folder)
 
 
 def framework_fit(framework: Framework) -> FrameworkFit:
@@ -110,8 +116,12 @@ def fit(
     on_epoch: Callable[[int, float, float], None] = lambda *_: None,
     label: str = "training",
 ) -> Fitted:
-    """Build the family's network and fit it to the prepared rows. Raises BadModel where it diverges."""
+    """Build the family's network and fit it to the prepared rows. Raises BadModel where it diverges.
+
+    Raises UsageError for class weights or balanced batches where there are no classes.
+    """
     training = recipe.training
+    _refuse_classes_of_values(prepared, training)
     factory = prepared.network
     if ":" not in factory:
         factory = f"onnxpress.training.{recipe.framework}.models.{prepared.network}:build"
@@ -139,15 +149,19 @@ def fit(
             frozen_encoder=prepared.frozen_encoder,
             on_epoch=tell,
         )
-        learner = framework.learner(network, job)
-        is_main = framework.is_main()
-        if checkpoints is not None and not is_main:
-            checkpoints.read_only = True
-        history = fitting.run(learner, job, checkpoints)
+        history = fitting.run(framework.learner(network, job), job, checkpoints)
     if history.diverged:
         raise BadModel("training diverged: no epoch had a finite validation loss", hint="lower training.learning_rate")
     network = framework.finished(network, build, prepared.settings)
-    return Fitted(factory, network, parameters, history, time.monotonic() - started, is_main)
+    return Fitted(factory, network, parameters, history, time.monotonic() - started)
+
+
+def _refuse_classes_of_values(prepared: Prepared, training: Training) -> None:
+    asked = {"class_weights": training.class_weights is not None, "balanced_batches": training.balanced_batches}
+    for name in [name for name, given in asked.items() if given and prepared.loss == "mean_squared_error"]:
+        raise UsageError(
+            "this model learns values, not classes", where=f"training.{name}", hint="leave it out of the recipe"
+        )
 
 
 def _figures(fitted: Fitted, prepared: Prepared, outcome: Outcome) -> dict[str, float]:
@@ -163,8 +177,18 @@ def _figures(fitted: Fitted, prepared: Prepared, outcome: Outcome) -> dict[str, 
     }
 
 
-def _folds(framework: FrameworkFit, table: Table, recipe: Recipe, draft: RunFolder) -> dict[str, float]:
-    """Train once for every fold, each held out in turn; the mean and standard deviation of each metric."""
+def _take_part(framework: FrameworkFit, table: Table, prepared: Prepared, recipe: Recipe, resume: Path | None) -> None:
+    """Fit what the first process fits, and write nothing: it cannot take a step without the others."""
+    checkpoints = None
+    if resume is not None:
+        checkpoints = Checkpoints(resume, seconds=recipe.training.checkpoint_seconds, read_only=True)
+    fit(framework, prepared, recipe, checkpoints=checkpoints)
+    if recipe.training.folds:
+        _folds(framework, table, recipe)
+
+
+def _folds(framework: FrameworkFit, table: Table, recipe: Recipe) -> list[dict[str, float]]:
+    """Train once for every fold, each held out in turn; the metrics of each."""
     count = recipe.training.folds or 0
     found: list[dict[str, float]] = []
     for fold in range(count):
@@ -174,7 +198,11 @@ def _folds(framework: FrameworkFit, table: Table, recipe: Recipe, draft: RunFold
         fitted = fit(framework, prepared, chosen, label=f"fold {fold + 1} of {count},")
         predict = functools.partial(framework.predict, fitted.network)
         found.append(recipe.model.finish(prepared, predict, title="").metrics)
-    (draft.folder / "folds.json").write_bytes(_json(found))
+    return found
+
+
+def _over_folds(found: list[dict[str, float]]) -> dict[str, float]:
+    """The mean and standard deviation of each metric."""
     names = [name for name in found[0] if all(name in figures for figures in found)]
     means = {f"folds_{name}": float(np.mean([figures[name] for figures in found])) for name in names}
     return means | {f"folds_{name}_sd": float(np.std([figures[name] for figures in found], ddof=1)) for name in names}
@@ -213,14 +241,14 @@ def _write_evidence(
     outcome: Outcome,
     metrics: dict[str, float],
 ) -> None:
-    for name, value in (("metrics", metrics), ("history", history)):
-        (draft.folder / f"{name}.json").write_bytes(_json(value))
+    for file_name, value in {"metrics.json": metrics, "history.json": history, **outcome.tables}.items():
+        (draft.folder / file_name).write_bytes(_json(value))
     samples = {name: _storable(column) for name, column in prepared.held_out.items()}
     np.savez_compressed(draft.folder / SAMPLES, **samples, target=prepared.target)  # type: ignore[arg-type]
     title = f"{recipe.name}-{recipe.framework}"
     curve = plots.loss_curve(history, title=f"{title}: loss", loss=prepared.loss.replace("_", " "))
-    for file_name, figure in {"loss.png": curve, **outcome.plots}.items():
-        figure.savefig(draft.folder / file_name)
+    for picture, figure in {"loss.png": curve, **outcome.plots}.items():
+        figure.savefig(draft.folder / picture)
 
 
 def _storable(column: np.ndarray[Any, np.dtype[Any]]) -> np.ndarray[Any, np.dtype[Any]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
@@ -98,7 +99,14 @@ def outcome(prepared: Prepared, predict: Predict, *, title: str) -> Outcome:
         labels={"probabilities": classes},
         metrics=metrics.classification(prepared.target, probabilities),
         plots=pictures(prepared.target, probabilities, classes, title=title),
+        tables=tables(prepared.target, probabilities, classes),
     )
+
+
+def tables(truth: Array, probabilities: Array, classes: list[str]) -> dict[str, Any]:
+    """The confusion matrix of held-out rows in numbers: a row for each true label, a column for each predicted one."""
+    counts = metrics.confusion(truth, probabilities.argmax(axis=1), classes=len(classes))
+    return {"confusion.json": {"labels": classes, "counts": counts.tolist()}}
 
 
 def pictures(truth: Array, probabilities: Array, classes: list[str], *, title: str) -> dict[str, object]:

@@ -62,3 +62,5 @@ class Outcome:
     metrics: dict[str, float]
     plots: dict[str, Any]
     """file name → matplotlib Figure"""
+    tables: dict[str, Any] = field(default_factory=dict)
+    """file name → what it holds, as JSON"""

@@ -77,6 +77,7 @@ def binary(
         outputs=[_spec("logit"), _spec("probability"), _spec("probability_calibrated"), _spec("prediction", "string")],
         metrics=_classified(prepared.target, plain, calibrated),
         plots=classification.pictures(prepared.target, plain, prepared.classes, title=title),
+        tables=classification.tables(prepared.target, plain, prepared.classes),
     )
 
 
@@ -103,6 +104,7 @@ def several(prepared: Prepared, seen: Array, outputs: Array, *, title: str) -> O
         labels=dict.fromkeys(("logit", "probability", "probability_calibrated"), prepared.classes),
         metrics=_classified(prepared.target, plain, calibrated),
         plots=classification.pictures(prepared.target, plain, prepared.classes, title=title),
+        tables=classification.tables(prepared.target, plain, prepared.classes),
     )
 
 

@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 import torch
-from accelerate import Accelerator
+from accelerate import Accelerator, PartialState
 from accelerate.state import AcceleratorState
+from accelerate.utils import parse_flag_from_env
 from safetensors.torch import save as as_safetensors
 from torch import Tensor, nn
 from torch.nn import functional
@@ -18,6 +19,7 @@ from onnxpress.core.files import write_atomically
 from onnxpress.training.checkpoint import Arrays
 from onnxpress.training.fitting import Examples, Fit, Inputs
 from onnxpress.training.losses import Array, rows_at_once
+from onnxpress.training.pytorch import batch_norm
 from onnxpress.training.settings import Training
 
 WEIGHTS = "weights.safetensors"
@@ -42,6 +44,8 @@ class _Learner:
         training = job.training
         AcceleratorState._reset_state()  # it would refuse another precision than the process's first
         self._accelerator = Accelerator(mixed_precision=_PRECISION[training.precision])
+        if self._accelerator.num_processes > 1:
+            batch_norm.over_processes(network)
         self._seed, self._clip, self._loss = training.seed, training.clip_norm, job.loss
         self._train, self._validation = (self._on_device(rows) for rows in (job.train, job.validation))
         self._whole = network
@@ -60,7 +64,6 @@ class _Learner:
         self._optimizer = self._accelerator.prepare(self._plain) if scaled else self._plain
 
     def learn(self, rows: Sequence[Array], rates: Sequence[float], *, epoch: int) -> float:
-        torch.manual_seed(hash((self._seed, epoch)) % 2**63)
         self._model.train()
         for module in self._still:
             module.eval()
@@ -69,31 +72,35 @@ class _Learner:
             self._accelerator.num_processes,
             self._accelerator.process_index,
         )
-        total, seen = torch.zeros((), device=device), 0
+        torch.manual_seed(hash((self._seed, epoch * count + me)) % 2**63)  # each process drops others
+        total = torch.zeros((), device=device)
         for batch, rate in zip(rows, rates, strict=True):
             for group in self._plain.param_groups:
                 group["lr"] = rate
             index = torch.from_numpy(batch[me::count] if count > 1 else batch).to(device)
+            # Gradients are averaged over the processes; so divided, the average is that of the whole batch.
+            share = len(batch) / count
             self._optimizer.zero_grad()
-            loss = self._loss_of(index)
-            # Gradients are averaged over the processes; so weighted, the average is that of the whole batch.
-            self._accelerator.backward(loss * (len(index) * count / len(batch)) if count > 1 else loss)
+            loss = self._loss_of(index, share if count > 1 else None)
+            self._accelerator.backward(loss)
             if self._clip is not None:
                 self._accelerator.clip_grad_norm_(self._trained, self._clip)
             self._optimizer.step()
-            total += loss.detach() * len(index)
-            seen += len(index)
+            total += loss.detach() * share
         if count > 1:
-            total, seen = self._accelerator.reduce(total), sum(map(len, rows))
-        return total.item() / seen
+            total = self._accelerator.reduce(total)
+        return total.item() / sum(map(len, rows))
 
-    def _loss_of(self, index: Tensor) -> Tensor:
+    def _loss_of(self, index: Tensor, share: float | None) -> Tensor:
+        """The mean loss of the rows; with `share` their sum divided by that, for a process may have none of a batch."""
         x, y, weight = self._train
         answer, truth = self._model(*(_whole_numbers(part[index]) for part in x)), y[index]
-        if weight is None:
+        if weight is None and share is None:
             return _LOSSES[self._loss](answer.float(), truth)
         rows = _LOSSES[self._loss](answer.float(), truth, reduction="none")
-        return (rows.reshape(len(rows), -1).mean(dim=1) * weight[index]).mean()
+        rows = rows if rows.dim() == 1 else rows.flatten(1).mean(dim=1)
+        rows = rows if weight is None else rows * weight[index]
+        return rows.mean() if share is None else rows.sum() / share
 
     def validate(self) -> Array:
         return _infer(self._network, self._validation[0])  # every process alone: all have the same weights
@@ -154,7 +161,10 @@ def finished(network: nn.Module, factory: Callable[..., nn.Module], settings: Ma
 
 def is_main() -> bool:
     """Whether this is the first of the processes."""
-    return not torch.distributed.is_initialized() or torch.distributed.get_rank() == 0
+    # Without an accelerator, accelerate would take processes that torchrun started for strangers to each other.
+    cpu = not torch.accelerator.is_available() or parse_flag_from_env("ACCELERATE_USE_CPU")
+    is_first: bool = PartialState(cpu=cpu).is_main_process
+    return is_first
 
 
 def _behind_encoder(

@@ -1,4 +1,4 @@
-"""A Keras network learning: one traced step for each batch; mixed precision by Keras's policy."""
+"""A Keras network learning: one traced step for each batch; mixed precision by policy, processes by tf.distribute."""
 
 from __future__ import annotations
 
@@ -10,16 +10,19 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from onnxpress.core.errors import ProcessLost
 from onnxpress.training.checkpoint import Arrays
 from onnxpress.training.fitting import Examples, Fit, Inputs
 from onnxpress.training.losses import Array, rows_at_once
 from onnxpress.training.settings import Training
+from onnxpress.training.tensorflow import processes
 
 WEIGHTS = "model.weights.h5"
 
 
 def seed(training: Training) -> None:
-    """Seed Python, numpy and TensorFlow."""
+    """Seed Python, numpy and TensorFlow; joins the other processes first, which TensorFlow does only at its start."""
+    processes.strategy()
     keras.utils.set_random_seed(training.seed)
     if training.deterministic:
         tf.config.experimental.enable_op_determinism()
@@ -38,10 +41,18 @@ def build(factory: Callable[..., keras.Model], settings: Mapping[str, Any], trai
 
 
 class _Learner:
-    """See fitting.Learner."""
+    """See fitting.Learner.
+
+    Every process has variables of its own, the same in all: from one seed, changed by the same summed gradients.
+    """
 
     def __init__(self, network: keras.Model, job: Fit) -> None:
         training = job.training
+        self._strategy, self._place = processes.strategy(), processes.place()
+        if self._strategy is not None:
+            for layer in network._flatten_layers():
+                if isinstance(layer, keras.layers.BatchNormalization):
+                    layer.synchronized = True
         self._seed, self._loss = training.seed, job.loss
         self._train, self._validation = _constants(job.train), _constants(job.validation)
         if job.frozen_encoder:
@@ -63,27 +74,59 @@ class _Learner:
         self._rate = training.learning_rate
         rows = tf.TensorSpec([None], tf.int64)
         self._step = tf.function(self._one_step, input_signature=[rows])
+        share = [rows, tf.TensorSpec([], tf.float32)]
+        self._step_together = tf.function(self._one_step_together, input_signature=share)
 
     def learn(self, rows: Sequence[Array], rates: Sequence[float], *, epoch: int) -> float:
         for number, generator in enumerate(self._dropouts):
-            generator.state.assign([(self._seed + number) % 2**31, epoch])
+            # Each process drops others.
+            generator.state.assign([(self._seed + number) % 2**31, epoch * self._place.count + self._place.number])
         total = tf.zeros(())
         for batch, rate in zip(rows, rates, strict=True):
             if rate != self._rate:
                 self._optimizer.learning_rate.assign(rate)
                 self._rate = rate
-            total += self._step(tf.convert_to_tensor(batch)) * len(batch)
+            step = self._step if self._strategy is None else self._share
+            total += step(tf.convert_to_tensor(batch)) * len(batch)
         return float(total) / sum(map(len, rows))
 
+    def _share(self, batch: Any) -> Any:
+        """A step on this process's rows of the batch; the loss of all of them."""
+        mine = batch[self._place.number :: self._place.count]
+        try:
+            return self._step_together(mine, tf.cast(len(batch), tf.float32))
+        except _LOST as error:
+            raise ProcessLost(
+                f"another of the {self._place.count} processes is gone: {error.message.splitlines()[-1]}",
+                where="TF_CONFIG",
+                hint="start all of them again with --resume",
+            ) from None
+
     def _one_step(self, rows: Any) -> Any:
+        loss, gradients = self._gradients(rows, None)
+        self._optimizer.apply(gradients, self._trained)
+        return loss
+
+    def _one_step_together(self, rows: Any, whole: Any) -> Any:
+        def added_up(rows: Any, whole: Any) -> Any:
+            loss, gradients = self._gradients(rows, whole)
+            return processes.summed([loss, *gradients])
+
+        loss, *gradients = self._strategy.run(added_up, (rows, whole))  # type: ignore[union-attr]
+        # Clipped and applied after they are added up, by every process alike.
+        self._optimizer.apply(gradients, self._trained)
+        return loss
+
+    def _gradients(self, rows: Any, whole: Any) -> tuple[Any, list[Any]]:
+        """The rows' mean loss, or with `whole` their sum divided by that, for a process may have none of a batch."""
         x, y, weight = self._train
         with tf.GradientTape() as tape:
             answer = _ask(self._network, [tf.gather(part, rows) for part in x], training=True)
             of_rows = _LOSSES[self._loss](tf.gather(y, rows), tf.cast(answer, tf.float32))
-            loss = tf.reduce_mean(of_rows if weight is None else of_rows * tf.gather(weight, rows))
+            weighted = of_rows if weight is None else of_rows * tf.gather(weight, rows)
+            loss = tf.reduce_mean(weighted) if whole is None else tf.reduce_sum(weighted) / whole
             scaled = self._optimizer.scale_loss(loss)
-        self._optimizer.apply(tape.gradient(scaled, self._trained), self._trained)
-        return loss
+        return loss, tape.gradient(scaled, self._trained)
 
     def validate(self) -> Array:
         return _infer(self._network, self._validation[0])
@@ -104,6 +147,9 @@ class _Learner:
         for number, variable in enumerate(self._optimizer.variables):
             variable.assign(state[f"optimizer/{number}"])
         self._rate = float(self._optimizer.learning_rate)
+
+
+_LOST = (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.CancelledError, tf.errors.DeadlineExceededError)
 
 
 def _mean_squared_error(y: Any, answer: Any) -> Any:
@@ -150,7 +196,7 @@ def finished(network: keras.Model, factory: Callable[..., keras.Model], settings
 
 def is_main() -> bool:
     """Whether this is the first of the processes."""
-    return True
+    return processes.place().number == 0
 
 
 def _constants(rows: Examples) -> tuple[list[Any], Any, Any]:

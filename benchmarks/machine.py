@@ -18,6 +18,7 @@ PACKAGES = (
     "uvloop",
     "httptools",
     "msgspec",
+    "pysimdjson",
 )
 
 

@@ -215,6 +215,25 @@ def test_who_has_gone_and_what_is_too_late_is_not_run() -> None:
     assert (own.counts.expired, own.counts.cancelled) == (1, 1)
 
 
+def test_the_shorter_of_two_timeouts_counts() -> None:
+    engine = Counted("table", seconds=1.0)
+    own = batcher(engine)
+
+    async def main() -> list[int]:
+        asked = [Asked() for _ in range(4)]
+        own.submit(row(0), asked[0])
+        await asyncio.sleep(0)
+        own.submit(row(1), asked[1], seconds=1e-6)
+        own.submit(with_timeout(row(2), 1), asked[2], seconds=60)
+        own.submit(with_timeout(row(3), 60_000_000), asked[3], seconds=60)
+        while not all(exchange.status for exchange in asked):
+            await asyncio.sleep(0.001)
+        return [exchange.status for exchange in asked]
+
+    assert asyncio.run(asyncio.wait_for(main(), 10)) == [200, 504, 504, 200]
+    own.close()
+
+
 def test_a_timeout_of_nothing_is_none() -> None:
     assert data(ask(batcher(Counted("table")), [with_timeout(row(1), 0)])[0]) == [10]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -26,6 +27,8 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
 
 
 class Asked:
+    gone = False
+
     def respond(self, status: int, body: bytes, headers: Headers = ()) -> None:
         self.status, self.body, self.headers = status, json.loads(body), dict(headers)
 
@@ -59,6 +62,34 @@ def test_model_metadata(service: Service, path: str) -> None:
     assert body["outputs"] == [{"name": "y", "datatype": "FP32", "shape": [-1, 8]}]
     assert body["parameters"]["verified"] is True
     assert body["parameters"]["self_test_multiple"] <= 1
+
+
+def test_metadata_says_where_the_nodes_run(service: Service) -> None:
+    nodes: dict[str, int] = ask(service, "/v2/models/tiny").body["parameters"]["nodes"]
+    assert list(nodes) == ["CPUExecutionProvider"]
+    assert nodes["CPUExecutionProvider"] >= 1
+
+
+DEADLINE = b"x-envoy-expected-rq-timeout-ms"
+
+
+@pytest.mark.parametrize("target", [b"/v2/models/tiny/infer", b"/v2/models/t%69ny/infer", b"/v1/models/tiny:predict"])
+@pytest.mark.parametrize(("milliseconds", "status"), [(b"60000", 200), (b"0", 504), (b"-1", 400), (b"soon", 400)])
+def test_the_deadline_of_a_proxy(service: Service, target: bytes, milliseconds: bytes, status: int) -> None:
+    assert DEADLINE in service.headers_read
+    tensor = {"name": "x", "shape": [1, 32], "datatype": "FP32", "data": [0.5] * 32}
+    body = json.dumps({"instances": [tensor["data"]]} if b"v1" in target else {"inputs": [tensor]}).encode()
+
+    async def main() -> list[int]:
+        asked = [Asked() for _ in range(2)]
+        for one in asked:
+            one.status = 0
+            service.submit_with({DEADLINE: milliseconds}, b"POST", target, body, one)
+        while not all(one.status for one in asked):
+            await asyncio.sleep(0.001)
+        return [one.status for one in asked]
+
+    assert asyncio.run(asyncio.wait_for(main(), 10)) == [status, status]
 
 
 @pytest.mark.parametrize(

@@ -108,10 +108,17 @@ class Batcher:
         self._context = strict()
         self._thread: ThreadPoolExecutor | None = None
 
-    def submit(self, body: bytes, exchange: Exchange, alone: bool = False, read: Read | None = None) -> None:
+    def submit(
+        self,
+        body: bytes,
+        exchange: Exchange,
+        alone: bool = False,
+        read: Read | None = None,
+        seconds: float | None = None,
+    ) -> None:
         """Decode a request and run it at the end of this turn, or now if it is `alone`. Refusals go out at once.
 
-        It is V2 JSON unless `read` knows better.
+        It is V2 JSON unless `read` knows better. It is not run once `seconds` are over, or what it says itself.
         """
         waiting = self._waiting
         # Before decoding: a full queue must cost nothing.
@@ -131,6 +138,8 @@ class Batcher:
             return
         if inputs.form is not None:
             exchange = _Formed(exchange, inputs.form)
+        if seconds is not None:
+            inputs.timeout = seconds if inputs.timeout is None else min(seconds, inputs.timeout)
         if inputs.timeout is not None:
             inputs.timeout += monotonic()
             self._waited = True

@@ -46,11 +46,18 @@ class Session:
     """Stands for the runtime's session in the server; `run` may be called from several threads, one at a time runs."""
 
     def __init__(
-        self, model: str, provider: str, settings: SessionSettings, threads: int | None, prepack: bool, limits: Limits
+        self,
+        model: str,
+        provider: str,
+        settings: SessionSettings,
+        threads: int | None,
+        prepack: bool,
+        custom_ops: Sequence[str],
+        limits: Limits,
     ) -> None:
         """Start the process and wait until the model is loaded. Raises BadModel where it is not, or too slowly."""
         self._model, self._limits = model, limits
-        self._job = msgspec.json.encode(Job(model, provider, settings, threads, prepack)).decode()
+        self._job = msgspec.json.encode(Job(model, provider, settings, threads, prepack, list(custom_ops))).decode()
         self._lock = threading.Lock()
         self._socket: socket.socket | None = None
         self._process: subprocess.Popen[bytes] | None = None

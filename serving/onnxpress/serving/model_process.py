@@ -35,6 +35,7 @@ class Job(msgspec.Struct, frozen=True):
     settings: SessionSettings
     threads: int | None
     prepack: bool
+    custom_ops: list[str]
 
 
 class Value(msgspec.Struct, frozen=True):
@@ -134,7 +135,7 @@ def _live(descriptor: int, job: Job) -> None:
     """Load, say so, answer until the server is gone."""
     connection = socket.socket(fileno=descriptor)
     try:
-        raw = runtime_session(job.model, job.provider, job.settings, job.threads, job.prepack)
+        raw = runtime_session(job.model, job.provider, job.settings, job.threads, job.prepack, job.custom_ops)
     except OnnxpressError as error:
         send(connection, Message(error=error.what))
         return

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -86,12 +86,14 @@ class Repository:
         require_equivalence: bool = False,
         prepack: bool = True,
         isolate: isolation.Limits | None = None,
+        custom_ops: Sequence[Path] = (),
         max_rows: int | None = None,
         max_waiting: int = 1024,
     ) -> None:
         self._path, self._provider, self._threads, self._share = path, provider, threads, share
         self._selection, self._require_equivalence = selection.policy(versions), require_equivalence
         self._prepack, self._isolate = prepack, isolate
+        self._custom_ops = [str(library) for library in custom_ops]
         self._max_rows, self._max_waiting = max_rows, max_waiting
         self.models: dict[str, dict[int, Served]] = {}
         self.incomplete: list[Incomplete] = []
@@ -238,6 +240,8 @@ class Repository:
             threads=chosen.threads,
             prepack=prepack,
             open_session=open_session,
+            # Only what was named at the start: neither a manifest nor a caller can load a library.
+            custom_ops=self._custom_ops,
         )
         return engine, chosen
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 from urllib.parse import unquote_to_bytes
 
 from onnxpress.serving.batcher import Exchange, Read
+from onnxpress.serving.protocol.data import deadline_of
 from onnxpress.serving.protocol.errors import Refusal
 from onnxpress.serving.repository import Repository, Served
 from onnxpress.serving.routes import v1, v2
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 _JSON_LENGTH = b"inference-header-content-length"
 _ENCODING, _ACCEPTED, _AUTHORIZATION = b"content-encoding", b"accept-encoding", b"authorization"
+_DEADLINE = b"x-envoy-expected-rq-timeout-ms"
 
 
 class Front(Protocol):
@@ -52,7 +54,8 @@ class Service:
         self.errors: Counter[int] = Counter()
         self.connections: Callable[[], int] = lambda: 0
         """how many are open; the transport knows"""
-        self.headers_read = frozenset({_ENCODING, _JSON_LENGTH} | ({_ACCEPTED} if compress_from is not None else set()))
+        packs = {_ACCEPTED} if compress_from is not None else set()
+        self.headers_read = frozenset({_ENCODING, _JSON_LENGTH, _DEADLINE} | packs)
         self.keeper: Keeper | None = None
         """who loads and unloads models for callers; nobody unless model control is on"""
         self.changes: set[asyncio.Task[None]] = set()
@@ -79,6 +82,7 @@ class Service:
 
                 body = unpack(headers[_ENCODING], body, self._max_body)
             read = _binary(headers[_JSON_LENGTH]) if _JSON_LENGTH in headers else None
+            seconds = deadline_of(headers[_DEADLINE]) if _DEADLINE in headers else None
         except Refusal as refusal:
             exchange.respond(refusal.status, refusal.body(), refusal.headers)
             return
@@ -87,7 +91,11 @@ class Service:
 
             if accepts_gzip(headers[_ACCEPTED]):
                 exchange = Packed(exchange, self._compress_from)
-        self._route(method, target, body, exchange, read)
+        served = self._infer.get(target)
+        if served is not None and method == b"POST":
+            served.batcher.submit(body, exchange, read=read, seconds=seconds)
+        else:
+            self._route(method, target, body, exchange, read, seconds)
 
     @property
     def ready(self) -> bool:
@@ -111,9 +119,17 @@ class Service:
         """Drop the index: the repository holds other models now."""
         self._infer = {}
 
-    def _route(self, method: bytes, target: bytes, body: bytes, exchange: Exchange, read: Read | None = None) -> None:
+    def _route(
+        self,
+        method: bytes,
+        target: bytes,
+        body: bytes,
+        exchange: Exchange,
+        read: Read | None = None,
+        seconds: float | None = None,
+    ) -> None:
         path = unquote_to_bytes(_origin_form(target).partition(b"?")[0]).decode("utf-8", "replace")
-        call = Call(method, path, body, exchange, read)
+        call = Call(method, path, body, exchange, read, seconds)
         try:
             match path.strip("/").split("/"):
                 case ["v2", *rest]:

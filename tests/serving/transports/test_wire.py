@@ -14,6 +14,7 @@ import pytest
 from tests.serving.harness import WAIT, Client, Running, ask, infer_body, request, serving
 from tests.serving.onnx_models import identity, plain, publish_affine
 
+from onnxpress.serving.transports.answers import HEAVY
 from onnxpress.serving.transports.http import Limits
 
 TARGET = "/v2/models/affine/infer"
@@ -387,3 +388,20 @@ def test_chunks_count_as_they_come(models: Path) -> None:
             client.send(head + b"%x\r\n%b\r\n0\r\n\r\n" % (len(ROW), ROW))
             assert client.reply().status == 200
         assert found.call(lambda: found.server.held) == 0
+
+
+def test_large_bodies_in_pieces_behind_new_and_known_heads(models: Path) -> None:
+    rows = [[value / 7, 1.0, -2.5] for value in range(5_000)]
+    bodies = [infer_body(rows), infer_body(rows[1:]), infer_body(rows)]
+    requests = [request("POST", TARGET, body) for body in bodies]
+    assert min(map(len, bodies)) > HEAVY
+    with serving(models) as running, Client(running.port) as client:
+        wanted = [ask(running.port, "POST", TARGET, infer_body(rows[start:])).json() for start in (0, 1, 0)]
+        for data, answer in zip(requests, wanted, strict=True):
+            for start in range(0, len(data), 50_000):
+                client.send(data[start : start + 50_000])
+                time.sleep(0.002)
+            assert client.reply().json() == answer
+        client.send(b"".join(requests))
+        assert [client.reply().json() for _ in requests] == wanted
+        assert running.server.held == 0

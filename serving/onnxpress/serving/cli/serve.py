@@ -57,6 +57,13 @@ _FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
     metavar="SECONDS",
     help="With --isolate: the same for loading.  [default: 60]",
 )
+@click.option(
+    "--custom-ops",
+    type=_FILE,
+    multiple=True,
+    metavar="LIBRARY",
+    help="Let the models use the operators of this shared library.",
+)
 @click.option("--max-body", type=click.IntRange(1), default=64 * 1024 * 1024, show_default=True, help="Bytes.")
 @click.option(
     "--max-held", type=click.IntRange(1), default=1 << 30, show_default=True, help="Bytes of all large bodies."
@@ -96,6 +103,7 @@ def serve(
     isolate: bool,
     run_limit: float | None,
     load_limit: float | None,
+    custom_ops: tuple[Path, ...],
     max_body: int,
     max_held: int,
     max_head: int,
@@ -163,6 +171,7 @@ def serve(
         require_equivalence=require_equivalence,
         prepack=prepack,
         isolate=_isolation(run_limit, load_limit) if isolate else None,
+        custom_ops=[library.resolve() for library in custom_ops],
         max_rows=max_batch,
         max_waiting=max_waiting,
     )

@@ -33,6 +33,10 @@ class Session:
     def __init__(self, session: Any, inputs: Collection[str]) -> None:
         self._session, self._inputs = session, inputs
 
+    def get_provider_graph_assignment_info(self) -> Any:
+        """Like InferenceSession.get_provider_graph_assignment_info."""
+        return self._session.get_provider_graph_assignment_info()
+
     def run(self, names: Sequence[str], feeds: Mapping[str, Array]) -> list[Array]:
         """Like InferenceSession.run."""
         make = onnxruntime().OrtValue

@@ -14,7 +14,7 @@ from onnxpress.core.manifest import Manifest, SessionSettings
 from onnxpress.core.tensors import TensorSpec
 from onnxpress.core.version_folder import read_manifest
 from onnxpress.serving.engine import external_data
-from onnxpress.serving.engine.sessions import OpenSession, numpy_session, plain, runtime_session
+from onnxpress.serving.engine.sessions import OpenSession, numpy_session, placement, plain, runtime_session
 from onnxpress.serving.engine.signature import agreed, declared
 
 if TYPE_CHECKING:
@@ -79,6 +79,7 @@ class Engine:
         self_test: bool = True,
         prepack: bool = True,
         open_session: OpenSession | None = None,
+        custom_ops: Sequence[str] = (),
     ) -> Self:
         """Load an `.onnx` file, or a serialized model.
 
@@ -86,7 +87,8 @@ class Engine:
         samples are replayed unless `self_test` is off. `threads` defaults to the CPUs that this process may use.
         Without `prepack`, weights are not copied into the layout that kernels like best: external data is used as it is
         mapped from its file, so that loading takes milliseconds, and batches take up to twice as long.
-        `open_session` puts something else in the place of the runtime's session.
+        `open_session` puts something else in the place of the runtime's session. `custom_ops` are shared libraries
+        whose operators the model may use.
         Raises BadModel where the runtime refuses the model, the provider is not usable or the self-test fails,
         CorruptVersion where manifest or goldens cannot be read or contradict the model.
         """
@@ -98,7 +100,7 @@ class Engine:
         name, version = (manifest.name, manifest.version) if manifest else (model.stem, 1)
         external_data.check(model)
         try:
-            session = (open_session or runtime_session)(str(model), provider, settings, threads, prepack)
+            session = (open_session or runtime_session)(str(model), provider, settings, threads, prepack, custom_ops)
             engine = cls(
                 session,
                 numpy_session(session) if open_session is None else session,
@@ -164,11 +166,7 @@ class Engine:
 
     def placement(self) -> dict[str, int]:
         """Execution provider → how many nodes of the optimised graph it runs; empty where the session cannot tell."""
-        tell = getattr(self._session, "get_provider_graph_assignment_info", None)
-        found: dict[str, int] = {}
-        for part in tell() if tell is not None else ():
-            found[part.ep_name] = found.get(part.ep_name, 0) + len(part.get_nodes())
-        return found
+        return placement(self._session)
 
     def expected_seconds(self, values: int) -> float:
         """How long a run over so many input values will take, as far as is known; infinite before the first run."""

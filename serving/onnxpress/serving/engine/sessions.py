@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from onnxpress.core.errors import BadModel
 from onnxpress.core.manifest import SessionSettings
 from onnxpress.serving.engine.runtime import missing_for, onnxruntime, provider_options
 
-OpenSession = Callable[[str, str, SessionSettings, int | None, bool], Any]
-"""model file, provider, settings, threads, whether to prepack → what stands for the runtime's session"""
+OpenSession = Callable[[str, str, SessionSettings, int | None, bool, Sequence[str]], Any]
+"""model file, provider, settings, threads, whether to prepack, libraries of custom operators → the runtime's session,
+or what stands for it"""
 SPIN_MICROSECONDS = "1000"
 """ONNX Runtime's own default keeps 75-80 % of the CPUs busy at 50 requests a second; this 11 %, at the same latency"""
 _LEVELS = {"none": 0, "basic": 1, "extended": 2, "all": 99}
@@ -19,12 +20,29 @@ _MESSAGE_CHARACTERS = 500
 
 
 def runtime_session(
-    model: str | bytes, provider: str, settings: SessionSettings, threads: int | None, prepack: bool
+    model: str | bytes,
+    provider: str,
+    settings: SessionSettings,
+    threads: int | None,
+    prepack: bool,
+    custom_ops: Sequence[str] = (),
 ) -> Any:
-    """ONNX Runtime's own session. Raises BadModel where the runtime refuses the model or has not the provider."""
+    """ONNX Runtime's own session, with the operators of these libraries besides its own.
+
+    Raises BadModel where the runtime refuses the model or a library, or has not the provider.
+    """
     runtime = onnxruntime()
     providers = provider_options(provider)
     options = _options(settings, provider, threads)
+    for library in custom_ops:
+        try:
+            options.register_custom_ops_library(library)
+        except Exception as error:
+            raise BadModel(
+                f"the custom operators cannot be loaded: {plain(error)}",
+                where=library,
+                hint="it must be a shared library for this machine that exports RegisterCustomOps",
+            ) from error
     if not prepack:
         options.add_session_config_entry("session.disable_prepacking", "1")
     try:
@@ -33,11 +51,22 @@ def runtime_session(
             model, options, providers=providers, disabled_optimizers=settings.disabled_optimizers, enable_fallback=0
         )
     except Exception as error:  # the runtime's exceptions share no base of their own
-        raise BadModel(f"ONNX Runtime cannot load it: {plain(error)}") from error
+        unknown = "is not a registered function/op" in str(error)
+        hint = "serve --custom-ops LIBRARY adds operators that are not ONNX Runtime's own" if unknown else None
+        raise BadModel(f"ONNX Runtime cannot load it: {plain(error)}", hint=hint) from error
     wanted = providers[0][0]
     if wanted not in session.get_providers():
         raise BadModel(f"ONNX Runtime loaded it without {wanted}: {missing_for(provider)}")
     return session
+
+
+def placement(session: Any) -> dict[str, int]:
+    """Execution provider → how many nodes of the optimised graph it runs; empty where the session cannot tell."""
+    tell = getattr(session, "get_provider_graph_assignment_info", None)
+    found: dict[str, int] = {}
+    for part in tell() if tell is not None else ():
+        found[part.ep_name] = found.get(part.ep_name, 0) + len(part.get_nodes())
+    return found
 
 
 def numpy_session(session: Any) -> Any:

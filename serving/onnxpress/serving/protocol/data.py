@@ -118,6 +118,14 @@ def timeout_of(parameters: dict[str, Any] | None) -> float | None:
     return timeout / 1e6 or None
 
 
+def deadline_of(header: bytes) -> float:
+    """Seconds, from a header in milliseconds: how long whoever passed the request on will wait for its answer."""
+    text = header.strip()
+    if not text.isdigit() or len(text) > 18:
+        raise Refusal(400, "X-Envoy-Expected-Rq-Timeout-Ms must be a number of milliseconds")
+    return int(text) / 1e3
+
+
 def value_type(dtype: str) -> type:
     """The Python type that a value of the dtype has in JSON."""
     if dtype in FLOATS:

@@ -6,6 +6,8 @@ Every other goes through the general reading, which also accepts nested data and
 Clients repeat themselves: all but the numbers is the same bytes again and again. Such a frame is kept, and a request
 in it is only cut: the numbers of all requests of a run are decoded in one go, when the run begins.
 
+Long lists of numbers go past all this to simdjson, where it is installed; see `numbers`.
+
 NaN and the infinities have no JSON form: null is read as NaN in a float tensor, and a number beyond the dtype's range
 is refused.
 """
@@ -13,7 +15,8 @@ is refused.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
 from itertools import chain
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -21,7 +24,7 @@ import msgspec
 import numpy as np
 
 from onnxpress.core.tensors import TensorSpec
-from onnxpress.serving.protocol import binary
+from onnxpress.serving.protocol import binary, numbers
 from onnxpress.serving.protocol.data import (
     NOT_JSON,
     check_shape,
@@ -200,6 +203,10 @@ class Reader:
 
         One that is `alone` is decoded now: there is no other to be decoded with.
         """
+        if len(body) >= numbers.LONG:
+            inputs = self._read_long(body)
+            if inputs is not None:
+                return inputs
         if self._usual is not None and not alone:
             start, stop = _numbers(body)
             if start <= _LONGEST_FRAME and len(body) - stop <= _LONGEST_FRAME:
@@ -229,6 +236,59 @@ class Reader:
         form = binary.Binary(range(len(self._outputs)))
         return self.inputs([values], [shape], None, None, form)
 
+    def _read_long(self, body: bytes) -> Inputs | None:
+        """Read a request with long lists of numbers; None where there are none, or nothing quicker for them."""
+        if not any(self._long):
+            return None
+        found = numbers.cut(body)
+        if found is None:
+            return None
+        rest, lists = found
+        # Whatever is wrong is found, and said, by reading the body as it came.
+        try:
+            request = self._any(rest)
+        except NOT_JSON:
+            return None
+        arrays = {}
+        for tensor in request.inputs:
+            mark = bytes(tensor.data)
+            if mark in lists:
+                array = self._long_array(tensor, body, *lists.pop(mark))
+                if array is None:
+                    return None
+                arrays[mark] = array
+        if lists:
+            return None  # a list that is nobody's data
+        return self._inputs_of(request, None, arrays)
+
+    def _long_array(self, tensor: _AnyTensor, body: bytes, start: int, stop: int) -> Array | None:
+        """The values of the list in body[start:stop], flat; None where it is not plain numbers as the tensor says."""
+        for number, (name, _) in enumerate(self._dtypes):
+            read = self._long[number]
+            if name == tensor.name and read is not None:
+                break
+        else:
+            return None
+        count = math.prod(tensor.shape)
+        if not 0 < count < stop - start:
+            return None
+        if body.find(b"[", start + 1, stop) < 0:
+            return read(body, start + 1, stop - 1, count)
+        try:
+            flat = unnested(self._specs[number], msgspec.Raw(body[start:stop]), tensor.shape)
+        except ValueError:
+            return None
+        return read(flat, 1, len(flat) - 1, count)
+
+    @cached_property
+    def _long(self) -> list[numbers.Read | None]:
+        return [numbers.reading(dtype) for _, dtype in self._dtypes]
+
+    @property
+    def reads_long(self) -> bool:
+        """Whether long lists of numbers are read by simdjson."""
+        return any(self._long)
+
     def _read_any(self, text: bytes | memoryview, behind: memoryview | None) -> Inputs:
         try:
             request = self._any(text)
@@ -236,6 +296,10 @@ class Reader:
             raise Refusal(400, f"the request is not an inference request: {error}") from None
         except NOT_JSON as error:
             raise Refusal(400, f"the request is not JSON: {error}") from None
+        return self._inputs_of(request, behind, {})
+
+    def _inputs_of(self, request: _AnyRequest, behind: memoryview | None, arrays: Mapping[bytes, Array]) -> Inputs:
+        """The request's inputs, of which some are bytes `behind` it, and some `arrays` in whose place a mark stands."""
         given = self._by_name(request.inputs)
         cuts = {} if behind is None else binary.cut([(one.name, one.parameters) for one in request.inputs], behind)
         values: list[Any] = []
@@ -247,10 +311,12 @@ class Reader:
             if spec.name in cuts:
                 values.append(binary.from_bytes(spec, count, cuts[spec.name]))
             else:
-                values.append(self._flat(number, tensor, count))
+                array = arrays.get(bytes(tensor.data)) if arrays else None
+                values.append(self._flat(number, tensor, count) if array is None else array)
             shapes.append(tensor.shape)
-        if cuts:
-            values = [self._array(number, flat) for number, flat in enumerate(values)]
+        if cuts or arrays:
+            with np.errstate(over="raise"):  # see strictness: this is not in the context of the runs
+                values = [self._array(number, flat) for number, flat in enumerate(values)]
         asked = request.outputs or []
         selected = self._selected(asked)
         wanted: list[tuple[int, dict[str, Any] | None]] = [(number, None) for number in range(len(self._outputs))]

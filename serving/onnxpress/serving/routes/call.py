@@ -12,13 +12,17 @@ _SHOWN = 200
 
 @dataclass(frozen=True)
 class Call:
-    """Method, decoded path and body, where the answer goes, and how the body is read if it is not V2 JSON."""
+    """Method, decoded path and body, where the answer goes, and how the body is read if it is not V2 JSON.
+
+    `seconds`: how long an answer is of use to the caller, as far as the headers say.
+    """
 
     method: bytes
     path: str
     body: bytes
     exchange: Exchange
     read: Read | None = None
+    seconds: float | None = None
 
     def allow(self, *methods: bytes) -> None:
         """Refuse every other method; HEAD is allowed where GET is."""

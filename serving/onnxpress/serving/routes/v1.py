@@ -28,7 +28,7 @@ def route(service: Service, call: Call, parts: Sequence[str]) -> None:
         case [name], "predict":
             call.allow(b"POST")
             served = service.repository.find(name, version)
-            served.batcher.submit(call.body, call.exchange, read=tensorflow_serving.read)
+            served.batcher.submit(call.body, call.exchange, read=tensorflow_serving.read, seconds=call.seconds)
         case [name], "":
             call.allow(b"GET")
             found = service.repository.find(name, version)

@@ -68,7 +68,9 @@ def _model(service: Service, call: Call, name: str, rest: Sequence[str]) -> None
             call.answer(triton.statistics(every))
         case ["infer"]:
             call.allow(b"POST")
-            service.repository.find(name, version).batcher.submit(call.body, call.exchange, read=call.read)
+            service.repository.find(name, version).batcher.submit(
+                call.body, call.exchange, read=call.read, seconds=call.seconds
+            )
             service.learn()
         case _:
             raise call.nothing_here()

@@ -1,0 +1,100 @@
+"""Libraries of custom operators: loaded where they were named at the start, with a clear word where they cannot be.
+
+ONNX Runtime's wheels bring no C headers, so the library compiled here registers no operator: it only tells, by a file,
+that it was loaded and asked.
+"""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+from tests.serving.harness import ask, infer_body, running
+from tests.serving.onnx_models import model, node, plain, publish_affine
+
+from onnxpress.core.errors import BadModel
+from onnxpress.serving import isolation
+from onnxpress.serving.cli.serve import serve
+from onnxpress.serving.repository import Repository
+from onnxpress.serving.service import Service
+
+needs_gcc = pytest.mark.skipif(shutil.which("gcc") is None, reason="gcc compiles the library")
+REGISTERS = """
+#include <stdio.h>
+void *RegisterCustomOps(void *options, const void *api) {
+    (void)options, (void)api;
+    FILE *told = fopen("%s", "a");
+    if (told) { fputs("registered\\n", told); fclose(told); }
+    return 0;
+}
+"""
+
+
+def library(folder: Path, code: str) -> Path:
+    """The code as a shared library."""
+    source, compiled = folder / "operators.c", folder / "operators.so"
+    source.write_text(code)
+    subprocess.run(["gcc", "-shared", "-fPIC", "-o", str(compiled), str(source)], check=True, timeout=60)
+    return compiled
+
+
+@needs_gcc
+@pytest.mark.parametrize("isolate", [None, isolation.Limits()])
+def test_a_library_that_is_named_is_asked_for_its_operators(tmp_path: Path, isolate: isolation.Limits | None) -> None:
+    publish_affine(tmp_path / "models")
+    told = tmp_path / "told"
+    operators = library(tmp_path, REGISTERS % told)
+    repository = Repository(tmp_path / "models", custom_ops=[operators], isolate=isolate)
+    with running(Service(repository)) as server:
+        assert ask(server.port, "POST", "/v2/models/affine/infer", infer_body([[1, 2, 3]])).status == 200
+    assert told.read_text().splitlines() == ["registered"]
+
+
+@needs_gcc
+def test_a_library_beside_a_model_is_not_loaded(tmp_path: Path) -> None:
+    publish_affine(tmp_path / "models")
+    told = tmp_path / "told"
+    library(tmp_path / "models" / "affine", REGISTERS % told)
+    with running(Service(Repository(tmp_path / "models"))) as server:
+        assert ask(server.port, "POST", "/v2/models/affine/infer", infer_body([[1, 2, 3]])).status == 200
+    assert not told.exists()
+
+
+@pytest.mark.parametrize("isolate", [None, isolation.Limits()])
+@pytest.mark.parametrize("content", [b"no library", b"", b"\x7fELF" + bytes(200)])
+def test_a_file_that_is_no_library(tmp_path: Path, content: bytes, isolate: isolation.Limits | None) -> None:
+    publish_affine(tmp_path / "models")
+    wrong = tmp_path / "wrong.so"
+    wrong.write_bytes(content)
+    with pytest.raises(BadModel, match="custom operators cannot be loaded: Failed to load library") as caught:
+        Repository(tmp_path / "models", custom_ops=[wrong], isolate=isolate).load()
+    assert str(wrong) in str(caught.value)
+
+
+@needs_gcc
+def test_a_library_without_operators(tmp_path: Path) -> None:
+    publish_affine(tmp_path / "models")
+    other = library(tmp_path, "int nothing(void) { return 1; }")
+    with pytest.raises(BadModel, match="undefined symbol: RegisterCustomOps"):
+        Repository(tmp_path / "models", custom_ops=[other]).load()
+
+
+def test_a_missing_library_is_said_before_anything_is_loaded(tmp_path: Path) -> None:
+    publish_affine(tmp_path)
+    found = CliRunner().invoke(serve, [str(tmp_path), "--custom-ops", str(tmp_path / "absent.so")])
+    assert found.exit_code == 2
+    assert "absent.so" in found.output
+    assert "does not exist" in found.output
+
+
+def test_a_model_with_unknown_operators_says_what_would_help(tmp_path: Path) -> None:
+    domain = b"com.example"
+    operator = node("Mystery", ["x"], ["y"]) + b"\x3a%c%b" % (len(domain), domain)  # NodeProto.domain
+    content = model([operator], ["x:float32[n]"], ["y:float32[n]"])
+    imported = b"\x0a%c%b\x10\x01" % (len(domain), domain)
+    plain(tmp_path, "unknown", content + b"\x42%c%b" % (len(imported), imported))  # ModelProto.opset_import
+    with pytest.raises(BadModel, match="--custom-ops LIBRARY"):
+        Repository(tmp_path).load()

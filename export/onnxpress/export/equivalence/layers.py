@@ -48,12 +48,13 @@ def look(
     cases: Sequence[Case],
     goldens: Sequence[Golden],
     truths: Sequence[Mapping[str, Array]],
+    narrow: Sequence[Mapping[str, float]],
     parameters: Mapping[str, Array],
 ) -> Looked:
-    """Constants, the whole graph and its layers, as far as each can be compared."""
+    """Constants, the whole graph and its layers, as far as each can be compared; `narrow` as in meaning.compare."""
     found = Looked(*initializers.check(graph, parameters, reference.processing))
     walks, no_layers = _walks(graph, reference, cases, truths)
-    said = meaning.compare(graph, cases, goldens, truths, walks)
+    said = meaning.compare(graph, cases, goldens, truths, narrow, walks)
     if said.check is None:
         found.not_measured.append(said.why_not)
         return found
@@ -65,6 +66,8 @@ def look(
         found.not_measured.clear()  # parameters that were folded into others were measured as the layers' answers
     else:
         found.not_measured.append(no_layers)
+    if said.why_not:
+        found.not_measured.append(said.why_not)
     return found
 
 

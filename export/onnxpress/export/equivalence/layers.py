@@ -85,7 +85,9 @@ def _walks(
         if number is None:
             continue
         try:
-            records = record(reference.network, reference.network_feeds(cases[number].feeds))
+            feeds = cases[number].feeds
+            wide = reference.network_feeds(feeds, "float64")
+            records = record(reference.network, reference.network_feeds(feeds), wide)
         except Exception as error:  # any code of the author's, watched as it runs
             return {}, f"the layers one by one: {reason(error)}"
         found[number] = Walk(graph, records, truths[number])

@@ -19,6 +19,7 @@ from msgspec import convert
 from tests.serving.harness import running
 
 from onnxpress.core.cli import root
+from onnxpress.core.errors import NotEquivalent
 from onnxpress.core.processing import Processing, apply
 from onnxpress.export import documents
 from onnxpress.serving.client import Remote
@@ -49,9 +50,16 @@ class Small(nn.Module):
     def __init__(self):
         super().__init__()
         self.body = nn.Sequential(nn.Conv2d(3, 6, 3, stride=2), nn.BatchNorm2d(6), nn.ReLU(), nn.Conv2d(6, 4, 3))
+        self.body[1].running_mean.uniform_(-1, 1)
+        self.body[1].running_var.uniform_(0.5, 2)
 
     def forward(self, pixels):
         return self.body(pixels).mean((2, 3))
+
+class Untrained(Small):
+    def __init__(self):
+        super().__init__()
+        self.body[1].reset_running_stats()
 """
 STEPS = {
     "Sentiment": """
@@ -77,6 +85,7 @@ outputs: [probabilities, best, best_probabilities]
 """,
 }
 TEXTS = ["A good film.", "bad,  bad film!", "", "???", "Très bon", "not good not bad not good not", "猫 film"]
+STEPS["Untrained"] = STEPS["Small"]
 
 
 @pytest.fixture
@@ -86,7 +95,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (tmp_path / f"{name}.yaml").write_text(text, encoding="utf-8")
     generator = np.random.default_rng(0)
     np.savez(tmp_path / "Sentiment.npz", text=np.array(TEXTS))
-    np.savez(tmp_path / "Small.npz", image=generator.integers(0, 256, (5, 33, 41, 3)).astype(np.uint8))
+    for name in ("Small", "Untrained"):
+        np.savez(tmp_path / f"{name}.npz", image=generator.integers(0, 256, (5, 33, 41, 3)).astype(np.uint8))
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)
     return tmp_path
@@ -150,3 +160,12 @@ def test_images_of_any_size_are_answered(folder: Path) -> None:
             found = ask(raw)
             assert found["best"].shape == (shape[0], 2)
             agree(found, by_torch("Small", raw))
+
+
+@pytest.mark.xfail(
+    raises=NotEquivalent,
+    reason="an untrained batch norm multiplies by 0.999995; folded into the convolution before it, that comes within "
+    "two floors of the convolution alone, which the check of the layers takes it for, and judges by 1.2 floors",
+)
+def test_an_untrained_batch_norm_behind_an_image(folder: Path) -> None:
+    export("Untrained")

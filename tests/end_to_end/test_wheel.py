@@ -44,7 +44,8 @@ def test_its_metadata_names_the_command_the_licence_and_the_extras(wheel: zipfil
     assert metadata["Requires-Python"] == ">=3.11"
     assert metadata["License-Expression"] == "Apache-2.0"
     assert f"{info}/licenses/LICENSE" in wheel.namelist()
-    assert set(metadata.get_all("Provides-Extra", [])) == {"cpu", "cuda", "pytorch", "tensorflow", "sklearn", "dev"}
+    extras = {"cpu", "cuda", "simd", "pytorch", "tensorflow", "sklearn", "dev"}
+    assert set(metadata.get_all("Provides-Extra", [])) == extras
     assert b"onnxpress = onnxpress.core.cli:main" in wheel.read(f"{info}/entry_points.txt")
 
 

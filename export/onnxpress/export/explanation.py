@@ -54,7 +54,8 @@ def _explain(
     (golden,), method, _ = golden_cases(reference, [case], outputs, limit)
     truth = reference.run(widened(case.feeds), "float64") if method == "float64" else reference.run(case.feeds)
     expected = Golden(golden.inputs, {name: plain(truth[name]) for name in golden.outputs}, golden.floors)
-    records = record(network, reference.network_feeds(case.feeds)) if isinstance(network, Layered) else []
+    narrow, wide = reference.network_feeds(case.feeds), reference.network_feeds(case.feeds, "float64")
+    records = record(network, narrow, wide) if isinstance(network, Layered) else []
     changed = initializers.compare(graph, network.parameters()).changed
     changed |= initializers.processing_constants(graph, reference.processing)
     return explain(graph, case.name, case.feeds, expected, records, truth, changed)

@@ -35,6 +35,7 @@ class ProgramNetwork(TorchNetwork):
 
     def _copy(self, source: Source) -> Any:
         self._large = sum(value.nbytes for value in source.network.state_dict.values()) > LARGE
+        self._one_copy = False
         return copy.deepcopy(source.network).module()
 
     def _called_with(self, given: Any, source: Source) -> tuple[list[Any], dict[str, Any]]:

@@ -98,3 +98,14 @@ def test_an_operator_that_is_not_known_is_told() -> None:
     node = helper.make_node("NoSuchThing", ["x"], ["y"])
     with pytest.raises(NotEvaluated, match="NoSuchThing"):
         NumpyGraph(graph([node], ["batch"], ["y"])).run({"x": np.ones(1, np.float32)})
+
+
+@settings(max_examples=40)
+@given(st.integers(0, 2), st.lists(st.integers(1, 4), min_size=3, max_size=3), st.integers(1, 6))
+def test_gather_elements(axis: int, shape: list[int], size: int) -> None:
+    data = RANDOM.standard_normal([length + 1 for length in shape]).astype(np.float32)
+    picked = list(shape)
+    picked[axis] = size
+    indices = RANDOM.integers(-data.shape[axis], data.shape[axis], picked)
+    node = helper.make_node("GatherElements", ["x", "i"], ["y"], axis=axis)
+    agree(graph([node], list(data.shape), ["y"], i=indices), data)

@@ -64,3 +64,10 @@ def test_records_know_their_noise_and_what_they_were_computed_from() -> None:
     assert np.array_equal(first.value, [2.0, 6.0])
     np.testing.assert_allclose(first.noise, 6e-4, rtol=1e-3)
     assert first.floor == first.noise
+
+
+def test_the_truth_comes_from_inputs_that_were_processed_in_float64() -> None:
+    third = np.array([1, 2]) / 3
+    first, second = record(Doubling(), {"x": third.astype(np.float32)}, {"x": third})
+    assert np.array_equal(first.value, 2 * third)
+    assert np.array_equal(second.value, 4 * third)

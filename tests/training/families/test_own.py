@@ -56,7 +56,7 @@ WORDS = """
 name: own
 model:
   family: own
-  build: own_{framework}:Mean
+  build: own_steps_{framework}:Mean
   before:
     - {{step: words, input: review, output: ids, mask: mask, vocabulary: [good, fine, bad, awful, film, a], length: 5}}
 data: {{source: csv, path: reviews.csv, target: kind}}
@@ -66,7 +66,7 @@ IMAGES = """
 name: own
 model:
   family: own
-  build: own_{framework}:images
+  build: own_steps_{framework}:images
   before:
     - {{step: image, input: images, output: pixels, height: 8, width: 8,
        mean: [0.5, 0.5, 0.5], std: [0.2, 0.2, 0.2]}}
@@ -80,7 +80,7 @@ ONE_CHANNEL = ', "mean": [0.5], "std": [1]'
 
 @pytest.fixture
 def folder(tmp_path: Path, framework: str, monkeypatch: pytest.MonkeyPatch) -> Path:
-    (tmp_path / f"own_{framework}.py").write_text(NETS[framework])
+    (tmp_path / f"own_steps_{framework}.py").write_text(NETS[framework])
     (tmp_path / "words.yaml").write_text(WORDS.format(framework=framework))
     (tmp_path / "images.yaml").write_text(IMAGES.format(framework=framework))
     lines = ["number,review,kind"]

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 Array = np.ndarray[Any, np.dtype[Any]]
 _MOST_POINTS = 400
-LAYER_LIMIT = 1.2
+LAYER_LIMIT = 1.5
 """Accepted distance that one layer adds in float64, in its own float32 noise floors: see ADR 0002."""
 HALF_LIMIT = 10.0
 """The same in a graph that itself rounds to half precision, which no float64 takes away."""
@@ -48,12 +48,13 @@ def look(
     cases: Sequence[Case],
     goldens: Sequence[Golden],
     truths: Sequence[Mapping[str, Array]],
+    narrow: Sequence[Mapping[str, float]],
     parameters: Mapping[str, Array],
 ) -> Looked:
-    """Constants, the whole graph and its layers, as far as each can be compared."""
+    """Constants, the whole graph and its layers, as far as each can be compared; `narrow` as in meaning.compare."""
     found = Looked(*initializers.check(graph, parameters, reference.processing))
     walks, no_layers = _walks(graph, reference, cases, truths)
-    said = meaning.compare(graph, cases, goldens, truths, walks)
+    said = meaning.compare(graph, cases, goldens, truths, narrow, walks)
     if said.check is None:
         found.not_measured.append(said.why_not)
         return found
@@ -65,6 +66,8 @@ def look(
         found.not_measured.clear()  # parameters that were folded into others were measured as the layers' answers
     else:
         found.not_measured.append(no_layers)
+    if said.why_not:
+        found.not_measured.append(said.why_not)
     return found
 
 
@@ -82,7 +85,9 @@ def _walks(
         if number is None:
             continue
         try:
-            records = record(reference.network, reference.network_feeds(cases[number].feeds))
+            feeds = cases[number].feeds
+            wide = reference.network_feeds(feeds, "float64")
+            records = record(reference.network, reference.network_feeds(feeds), wide)
         except Exception as error:  # any code of the author's, watched as it runs
             return {}, f"the layers one by one: {reason(error)}"
         found[number] = Walk(graph, records, truths[number])

@@ -66,17 +66,17 @@ def measure(
     reference. Batching is judged on the served rung alone.
     """
     goldens, method, truths = golden_cases(reference, cases, outputs, limit)
+    served_name = list(rungs)[-1]
+    ladder, served_answers, served_multiples, nearest = _climb(rungs, cases, goldens)
     if graph is None:
         looked = Looked(not_measured=["the graph in float64, and its constants against the framework's parameters"])
     else:
-        looked = look(graph, reference, cases, goldens, truths, parameters or {})
+        looked = look(graph, reference, cases, goldens, truths, nearest, parameters or {})
     checks = [*checks, *looked.checks]
-    served_name = list(rungs)[-1]
-    ladder, served_answers, served_multiples = _climb(rungs, cases, goldens)
     if graph is not None and looked.means_the_same and limit < max(rung.worst_multiple for rung in ladder) < math.inf:
         with contextlib.suppress(NotEvaluated):
             goldens = meaning.widened(graph, cases, goldens)
-            ladder, served_answers, served_multiples = _climb(rungs, cases, goldens)
+            ladder, served_answers, served_multiples, _ = _climb(rungs, cases, goldens)
             checks.append(Check(name="rounding", passed=True, detail="floors include the graph's own float32 rounding"))
     figures = [
         CaseFigure(name=case.name, batch=case.batch, multiples=found)
@@ -106,14 +106,17 @@ def measure(
 
 def _climb(
     rungs: Mapping[str, Runnable], cases: Sequence[Case], goldens: Sequence[Golden]
-) -> tuple[list[Rung], list[dict[str, Array]], list[dict[str, float]]]:
-    """Every rung's worst multiple, and the last rung's answers and multiples case by case."""
+) -> tuple[list[Rung], list[dict[str, Array]], list[dict[str, float]], list[dict[str, float]]]:
+    """Every rung's worst multiple; the last rung's answers and multiples case by case; each case's of the best rung."""
     ladder = []
+    nearest: list[dict[str, float]] = []
     for name, candidate in rungs.items():
         answers = [candidate.run(case.feeds) for case in cases]
         multiples = [worst_multiple(golden, answer) for golden, answer in zip(goldens, answers, strict=True)]
         ladder.append(Rung(name=name, worst_multiple=max(max(m.values()) for m in multiples)))
-    return ladder, answers, multiples
+        before = nearest or multiples
+        nearest = [{key: min(a[key], b[key]) for key in a} for a, b in zip(before, multiples, strict=True)]
+    return ladder, answers, multiples, nearest
 
 
 def rows_alone(

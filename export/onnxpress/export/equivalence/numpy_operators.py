@@ -1,8 +1,8 @@
 """Operators of the numpy evaluation where ONNX's reference implementation is slow, wrong or absent.
 
 onnx 1.23: its Conv goes through every index in Python, its Erf through every element, its LSTM and GRU know neither
-lengths nor other activations, its Loop joins the scan outputs along an axis of the values instead of stacking them,
-CategoryMapper is missing. The formulas are those of the operators' specifications.
+lengths nor other activations, its Loop joins the scan outputs along an axis of the values instead of stacking them, its
+GatherElements fails on most shapes, CategoryMapper is missing. The formulas are those of the operators' specifications.
 """
 
 from __future__ import annotations
@@ -243,6 +243,15 @@ class Erf(OpRun):
         return (np.asarray(erf(x), x.dtype),)
 
 
+class GatherElements(OpRun):
+    """One element of the data for each index; other axes of the data may be longer than the indices'."""
+
+    def _run(self, data: Array, indices: Array, axis: int | None = None) -> tuple[Array]:
+        along = (axis or 0) % data.ndim
+        corner = tuple(slice(None) if n == along else slice(size) for n, size in enumerate(indices.shape))
+        return (np.take_along_axis(data[corner], indices, along),)
+
+
 class CategoryMapper(OpRun):
     """Strings to integers and back."""
 
@@ -262,4 +271,4 @@ class CategoryMapper(OpRun):
         return (np.array([table.get(value, default) for value in X.ravel().tolist()], dtype).reshape(X.shape),)
 
 
-OPERATORS = [Conv, LSTM, GRU, RNN, Loop, Erf, CategoryMapper]
+OPERATORS = [Conv, LSTM, GRU, RNN, Loop, Erf, GatherElements, CategoryMapper]

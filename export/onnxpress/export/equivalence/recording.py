@@ -90,8 +90,12 @@ class Record:
         return self.value.size >= 2 and float(np.ptp(np.nan_to_num(self.value))) > 0
 
 
-def record(network: Layered, feeds: dict[str, Array]) -> list[Record]:
-    """The network's tensors on these inputs, in the order of computation; the last of them come from its outputs."""
+def record(network: Layered, feeds: dict[str, Array], wide: dict[str, Array] | None = None) -> list[Record]:
+    """The network's tensors on these inputs, in the order of computation; the last of them come from its outputs.
+
+    `wide` are the inputs as the steps before the network give them in float64: widened float32 would carry the rounding
+    of those steps into every layer, where the graph in float64 has none. Default: `feeds`, widened.
+    """
     records: list[Record] = []
     places: dict[tuple[object, ...], int] = {}
 
@@ -119,7 +123,7 @@ def record(network: Layered, feeds: dict[str, Array]) -> list[Record]:
 
     first, second = Counter[tuple[object, ...]](), Counter[tuple[object, ...]]()
     try:
-        network.watch(widened(feeds), "float64", keep)
+        network.watch(widened(feeds if wide is None else wide), "float64", keep)
         network.watch(feeds, "float32", compare)
     except TruthUnavailable:
         records.clear()

@@ -26,7 +26,7 @@ class Reference:
         tensors |= self.network.run(network_feeds, precision)
         return apply(self.processing.after, tensors, dtype=precision)
 
-    def network_feeds(self, feeds: dict[str, Array]) -> dict[str, Array]:
-        """What the network itself receives for these raw inputs."""
-        tensors = apply(self.processing.before, feeds)
+    def network_feeds(self, feeds: dict[str, Array], precision: Precision = "float32") -> dict[str, Array]:
+        """What the network itself receives for these raw inputs, processed in `precision`."""
+        tensors = apply(self.processing.before, feeds, dtype=precision)
         return {spec.name: tensors[spec.name] for spec in self.network.inputs}

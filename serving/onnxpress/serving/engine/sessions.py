@@ -11,8 +11,8 @@ from onnxpress.core.manifest import SessionSettings
 from onnxpress.serving.engine.runtime import missing_for, onnxruntime, provider_options
 
 OpenSession = Callable[[str, str, SessionSettings, int | None, bool, Sequence[str]], Any]
-"""model file, provider, settings, threads, whether to prepack, libraries of custom operators → the runtime's session,
-or what stands for it"""
+"""model file, provider, settings, threads, whether to prepack, libraries of custom operators → what stands for the
+runtime's session"""
 SPIN_MICROSECONDS = "1000"
 """ONNX Runtime's own default keeps 75-80 % of the CPUs busy at 50 requests a second; this 11 %, at the same latency"""
 _LEVELS = {"none": 0, "basic": 1, "extended": 2, "all": 99}

@@ -10,11 +10,18 @@ is wrong is left to the careful reading, which knows the rules and says what is 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
 from functools import cache
 from typing import Any
 
+import msgspec
 import numpy as np
+
+from onnxpress.core.tensors import TensorSpec
+from onnxpress.serving.protocol.data import NOT_JSON, unnested
+from onnxpress.serving.protocol.datatypes import array_dtype
+from onnxpress.serving.protocol.wire import AnyRequest, AnyTensor
 
 Array = np.ndarray[Any, np.dtype[Any]]
 Span = tuple[int, int]
@@ -26,6 +33,7 @@ _BLOCK = 32 * 1024
 _KEY = b'"data"'
 _BLANKS = b" \t\r\n"
 _MARK = b'"@%d"'
+_decode = msgspec.json.Decoder(AnyRequest).decode
 
 
 @cache
@@ -39,7 +47,56 @@ def parser_type() -> Callable[[], Any] | None:
     return parser
 
 
-def cut(body: bytes) -> tuple[bytes, dict[bytes, Span]] | None:
+class Lists:
+    """Reads the requests to one model that have long lists."""
+
+    def __init__(self, specs: Sequence[TensorSpec]) -> None:
+        self._inputs = {spec.name: (spec, _reading(np.dtype(array_dtype(spec.dtype)))) for spec in specs}
+
+    def __bool__(self) -> bool:
+        """Whether there is anything quicker for any input."""
+        return any(read is not None for _, read in self._inputs.values())
+
+    def read(self, body: bytes) -> tuple[AnyRequest, dict[bytes, Array]] | None:
+        """The request with a mark for the data of each long list, and mark → its values, flat.
+
+        None where there are no such lists, and where anything is wrong: that is found, and said, by reading the body as
+        it came.
+        """
+        found = _cut(body) if self else None
+        if found is None:
+            return None
+        rest, lists = found
+        try:
+            request = _decode(rest)
+        except NOT_JSON:
+            return None
+        arrays = {}
+        for tensor in request.inputs:
+            mark = bytes(tensor.data)
+            if mark in lists:
+                array = self._array(tensor, body, *lists.pop(mark))
+                if array is None:
+                    return None
+                arrays[mark] = array
+        return None if lists else (request, arrays)  # a list that is nobody's data is wrong
+
+    def _array(self, tensor: AnyTensor, body: bytes, start: int, stop: int) -> Array | None:
+        """The values of the list in body[start:stop], flat; None where it is not plain numbers as the tensor says."""
+        spec, read = self._inputs.get(tensor.name, (None, None))
+        count = math.prod(tensor.shape)
+        if spec is None or read is None or not 0 < count < stop - start:
+            return None
+        if body.find(b"[", start + 1, stop) < 0:
+            return read(body, start + 1, stop - 1, count)
+        try:
+            flat = unnested(spec, msgspec.Raw(body[start:stop]), tensor.shape)
+        except ValueError:
+            return None
+        return read(flat, 1, len(flat) - 1, count)
+
+
+def _cut(body: bytes) -> tuple[bytes, dict[bytes, Span]] | None:
     """The body with a mark for each long list of its `data`, and where in it the list of each mark stands.
 
     None where there are none, or where it cannot be told without reading that they are what they seem.
@@ -82,7 +139,7 @@ def _opening(body: bytes, at: int) -> int | None:
     return body.index(b"[", at)
 
 
-def reading(dtype: np.dtype[Any]) -> Read | None:
+def _reading(dtype: np.dtype[Any]) -> Read | None:
     """How long lists of this dtype are read: (text, start, stop, count) to a flat array, or None where it cannot be.
 
     The numbers of text[start:stop] stand between commas, without brackets. Floats are those of float64, rounded to the

@@ -18,7 +18,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from itertools import chain
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Protocol
 
 import msgspec
 import numpy as np
@@ -36,9 +36,9 @@ from onnxpress.serving.protocol.data import (
 )
 from onnxpress.serving.protocol.datatypes import DATATYPE_OF, array_dtype
 from onnxpress.serving.protocol.errors import Headers, Refusal
+from onnxpress.serving.protocol.wire import AnyRequest, AnyTensor, Output, Request
 
 Array = np.ndarray[Any, np.dtype[Any]]
-T = TypeVar("T")
 _KEPT_FRAMES = 256
 _LONGEST_FRAME = 1024
 """bytes before the numbers, and bytes behind them"""
@@ -46,41 +46,6 @@ _MANY = 64
 """floats from which on the way through MessagePack is quicker than numpy's own from a list: 5 ns against 14 for each"""
 _BIG_ENDIAN = np.dtype(">f8")
 _pack = msgspec.msgpack.Encoder().encode
-
-
-# gc=False: a request holds no cycles, and the collector need not walk what lives for one turn of the loop.
-class _Tensor(msgspec.Struct, Generic[T], gc=False):
-    name: str
-    shape: list[int]
-    datatype: str
-    data: T
-
-
-class _Output(msgspec.Struct, gc=False):
-    name: str
-    parameters: dict[str, Any] | None = None
-
-
-class _Request(msgspec.Struct, Generic[T], gc=False):
-    inputs: list[_Tensor[T]]
-    id: str | None = None
-    outputs: list[_Output] | None = None
-    parameters: dict[str, Any] | None = None
-
-
-class _AnyTensor(msgspec.Struct, gc=False):
-    name: str
-    shape: list[int]
-    datatype: str
-    data: msgspec.Raw = msgspec.Raw()
-    parameters: dict[str, Any] | None = None
-
-
-class _AnyRequest(msgspec.Struct, gc=False):
-    inputs: list[_AnyTensor]
-    id: str | None = None
-    outputs: list[_Output] | None = None
-    parameters: dict[str, Any] | None = None
 
 
 class Form(Protocol):
@@ -135,7 +100,7 @@ class Reader:
         self._outputs = {spec.name: number for number, spec in enumerate(outputs)}
         self._dtypes = [(spec.name, np.dtype(array_dtype(spec.dtype))) for spec in inputs]
         self._lists = [msgspec.json.Decoder(list[value_type(spec.dtype)]).decode for spec in inputs]  # type: ignore[misc]
-        self._any = msgspec.json.Decoder(_AnyRequest).decode
+        self._any = msgspec.json.Decoder(AnyRequest).decode
         # Rows can be put together only where every tensor's first axis is the one dimension that all share.
         firsts = {spec.shape[0] if spec.shape else None for spec in (*inputs, *outputs)}
         self.has_rows = len(firsts) == 1 and isinstance(next(iter(firsts)), str)
@@ -150,7 +115,7 @@ class Reader:
         tail = [size for size in spec.shape[1:] if isinstance(size, int) and size]
         if len(tail) != len(spec.shape) - 1:
             return None
-        request_of: Any = _Request[list[value_type(spec.dtype)]]  # type: ignore[misc]
+        request_of: Any = Request[list[value_type(spec.dtype)]]  # type: ignore[misc]
         decode = msgspec.json.Decoder(request_of).decode
         name, datatype, width, tails = spec.name, DATATYPE_OF[spec.dtype], math.prod(tail), (tuple(tail),)
         selected, frames, values_of = self._selected, self._frames, self._lists[0]
@@ -204,9 +169,9 @@ class Reader:
         One that is `alone` is decoded now: there is no other to be decoded with.
         """
         if len(body) >= numbers.LONG:
-            inputs = self._read_long(body)
-            if inputs is not None:
-                return inputs
+            found = self._long.read(body)
+            if found is not None:
+                return self._inputs_of(found[0], None, found[1])
         if self._usual is not None and not alone:
             start, stop = _numbers(body)
             if start <= _LONGEST_FRAME and len(body) - stop <= _LONGEST_FRAME:
@@ -236,58 +201,14 @@ class Reader:
         form = binary.Binary(range(len(self._outputs)))
         return self.inputs([values], [shape], None, None, form)
 
-    def _read_long(self, body: bytes) -> Inputs | None:
-        """Read a request with long lists of numbers; None where there are none, or nothing quicker for them."""
-        if not any(self._long):
-            return None
-        found = numbers.cut(body)
-        if found is None:
-            return None
-        rest, lists = found
-        # Whatever is wrong is found, and said, by reading the body as it came.
-        try:
-            request = self._any(rest)
-        except NOT_JSON:
-            return None
-        arrays = {}
-        for tensor in request.inputs:
-            mark = bytes(tensor.data)
-            if mark in lists:
-                array = self._long_array(tensor, body, *lists.pop(mark))
-                if array is None:
-                    return None
-                arrays[mark] = array
-        if lists:
-            return None  # a list that is nobody's data
-        return self._inputs_of(request, None, arrays)
-
-    def _long_array(self, tensor: _AnyTensor, body: bytes, start: int, stop: int) -> Array | None:
-        """The values of the list in body[start:stop], flat; None where it is not plain numbers as the tensor says."""
-        for number, (name, _) in enumerate(self._dtypes):
-            read = self._long[number]
-            if name == tensor.name and read is not None:
-                break
-        else:
-            return None
-        count = math.prod(tensor.shape)
-        if not 0 < count < stop - start:
-            return None
-        if body.find(b"[", start + 1, stop) < 0:
-            return read(body, start + 1, stop - 1, count)
-        try:
-            flat = unnested(self._specs[number], msgspec.Raw(body[start:stop]), tensor.shape)
-        except ValueError:
-            return None
-        return read(flat, 1, len(flat) - 1, count)
-
     @cached_property
-    def _long(self) -> list[numbers.Read | None]:
-        return [numbers.reading(dtype) for _, dtype in self._dtypes]
+    def _long(self) -> numbers.Lists:
+        return numbers.Lists(self._specs)
 
     @property
     def reads_long(self) -> bool:
         """Whether long lists of numbers are read by simdjson."""
-        return any(self._long)
+        return bool(self._long)
 
     def _read_any(self, text: bytes | memoryview, behind: memoryview | None) -> Inputs:
         try:
@@ -298,7 +219,7 @@ class Reader:
             raise Refusal(400, f"the request is not JSON: {error}") from None
         return self._inputs_of(request, behind, {})
 
-    def _inputs_of(self, request: _AnyRequest, behind: memoryview | None, arrays: Mapping[bytes, Array]) -> Inputs:
+    def _inputs_of(self, request: AnyRequest, behind: memoryview | None, arrays: Mapping[bytes, Array]) -> Inputs:
         """The request's inputs, of which some are bytes `behind` it, and some `arrays` in whose place a mark stands."""
         given = self._by_name(request.inputs)
         cuts = {} if behind is None else binary.cut([(one.name, one.parameters) for one in request.inputs], behind)
@@ -354,10 +275,10 @@ class Reader:
         """The model's inputs, in order."""
         return self._specs
 
-    def _by_name(self, tensors: Sequence[_AnyTensor]) -> dict[str, _AnyTensor]:
+    def _by_name(self, tensors: Sequence[AnyTensor]) -> dict[str, AnyTensor]:
         """The tensors given: each input once, with its datatype, and no other."""
         specs = {spec.name: spec for spec in self._specs}
-        given: dict[str, _AnyTensor] = {}
+        given: dict[str, AnyTensor] = {}
         for tensor in tensors:
             spec = specs.get(tensor.name)
             if spec is None:
@@ -374,7 +295,7 @@ class Reader:
                 raise Refusal(400, f"the input {spec.name!r} is missing; the model takes {spec}")
         return given
 
-    def _selected(self, outputs: Sequence[_Output]) -> list[int] | None:
+    def _selected(self, outputs: Sequence[Output]) -> list[int] | None:
         """The numbers of the outputs asked for; None for all of them, which is also what an empty list means."""
         numbers = []
         for output in outputs:
@@ -387,7 +308,7 @@ class Reader:
             numbers.append(number)
         return numbers or None
 
-    def _flat(self, number: int, tensor: _AnyTensor, count: int) -> list[Any]:
+    def _flat(self, number: int, tensor: AnyTensor, count: int) -> list[Any]:
         """The values of one tensor: flat data in one typed pass, anything else carefully."""
         if not memoryview(tensor.data).nbytes:
             raise Refusal(400, f"the input {tensor.name!r} has no data, neither as JSON nor as binary_data_size")

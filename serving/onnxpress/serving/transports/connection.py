@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
 import httptools
 
 from onnxpress.serving.protocol.errors import error_body
 from onnxpress.serving.transports.answers import HEAVY, UNREADABLE, Head, Slot
+from onnxpress.serving.transports.body import Body
 
 if TYPE_CHECKING:
     from onnxpress.serving.transports.http import Server
@@ -24,8 +24,6 @@ _KEPT_HEADS = 512
 _KEPT_HEAD_BYTES = 2048
 _PIPELINED = 64
 """answers owed on one connection before reading from it pauses"""
-_SIZED = 4 << 20
-"""bytes of a body up to which its room is taken at once, before it is sent: at most so much for each connection"""
 
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
@@ -38,9 +36,9 @@ class Connection(asyncio.Protocol):
     """
 
     __slots__ = (
-        "_body", "_body_length", "_bounded", "_chunked", "_closing", "_expects", "_head", "_head_bytes", "_headers",
+        "_body", "_bounded", "_chunked", "_closing", "_expects", "_head", "_head_bytes", "_headers",
         "_hosts", "_length", "_lingering", "_opening", "_parser", "_parsing", "_pipeline_full", "_received",
-        "_reserved", "_target", "_whole", "_write_full",
+        "_reserved", "_target", "_write_full",
         "draining", "flowing", "owed", "server", "since", "transport",
     )  # fmt: skip
 
@@ -53,9 +51,7 @@ class Connection(asyncio.Protocol):
         self._parser: Any = None
         self._parsing = False  # the parser is in the middle of a request
         self._head: Head | None = None  # of a recognised request whose body is not complete yet
-        self._body: list[bytes] = []
-        self._whole: BytesIO | None = None  # instead of `_body`, with its final size
-        self._body_length = 0
+        self._body = Body()
         self._closing = False  # nothing more is read: an error was answered, or the last request has come
         self._lingering = False  # the refusal is sent, and the client gets time to read it
         self._pipeline_full = self._write_full = False  # reasons for not reading
@@ -109,8 +105,9 @@ class Connection(asyncio.Protocol):
             if stop > len(data):
                 self._head = head
                 self._reserve(head.weight)
-                self._expect(head.length)
-                self._add(data[start:])
+                if not self._closing:
+                    self._body.expect(head.length)
+                    self._body.add(data[start:])
                 return
             self._request(head, data[start:stop])
             data = data[stop:]
@@ -127,39 +124,13 @@ class Connection(asyncio.Protocol):
 
     def _more_body(self, head: Head, data: bytes) -> bytes:
         """Add to the body of a recognised request; returns what lies behind it."""
-        missing = head.length - self._body_length
-        self._add(data[:missing])
-        if self._body_length < head.length:
+        missing = head.length - self._body.length
+        self._body.add(data[:missing])
+        if self._body.length < head.length:
             return b""
         self._head = None
-        self._request(head, self._taken())
+        self._request(head, self._body.take())
         return data[missing:]
-
-    def _expect(self, length: int) -> None:
-        """Make ready for a body of that length; of a large one the whole room is taken now.
-
-        Half the memory for a moment is what matters: beyond a threshold malloc gives it back to the system after every
-        request, and the page faults were a third of the time of a request of a megabyte.
-        """
-        self._body, self._whole, self._body_length = [], None, 0
-        if HEAVY <= length <= _SIZED and not self._closing:
-            self._whole = BytesIO()
-            self._whole.seek(length - 1)
-            self._whole.write(b"\0")
-            self._whole.seek(0)
-
-    def _add(self, part: bytes) -> None:
-        self._body_length += len(part)
-        if self._whole is None:
-            self._body.append(part)
-        else:
-            self._whole.write(part)
-
-    def _taken(self) -> bytes:
-        """The body, which is complete; nothing is kept of it. One whose room was taken is not copied again."""
-        body = b"".join(self._body) if self._whole is None else self._whole.getvalue()
-        self._body, self._whole = [], None
-        return body
 
     def _parse(self, data: bytes) -> None:
         if self._parser is None:
@@ -215,7 +186,7 @@ class Connection(asyncio.Protocol):
         head = Head(parser.get_method(), self._target, self._length, parser.should_keep_alive(), self._headers)
         if head.length:
             self._head = head
-            self._expect(head.length)
+            self._body.expect(head.length)
         else:
             self._request(head, b"")
         self.data_received(rest)
@@ -223,7 +194,7 @@ class Connection(asyncio.Protocol):
     def _begin(self) -> None:
         self._parsing, self.since = True, self.server.seconds
         self._target = b""
-        self._expect(0)
+        self._body.clear()
         self._chunked = self._expects = False
         self._hosts = self._length = 0
         self._headers: dict[bytes, bytes] | None = None
@@ -276,7 +247,8 @@ class Connection(asyncio.Protocol):
             self._refuse(400, f"a request must have one Host header; this one has {self._hosts}")
             return
         self._reserve(self._length if self._length >= HEAVY else 0)
-        self._expect(0 if self._chunked else self._length)
+        if not (self._chunked or self._closing):
+            self._body.expect(self._length)
         if (
             self._expects and not self._closing and not self.owed
         ):  # else it would be taken for the answer to an earlier request
@@ -285,12 +257,12 @@ class Connection(asyncio.Protocol):
     def on_body(self, part: bytes) -> None:
         if self._closing:
             return
-        if self._body_length + len(part) > self.server.limits.max_body:
+        if self._body.length + len(part) > self.server.limits.max_body:
             self._refuse_body()
             return
         if self._chunked:
             self._reserve(len(part))
-        self._add(part)
+        self._body.add(part)
 
     def on_message_complete(self) -> None:
         parser = self._parser
@@ -299,8 +271,8 @@ class Connection(asyncio.Protocol):
         self._parsing = False
         # HTTP/1.0 clients that keep connections open want it confirmed; closing is as right, and simpler.
         keep_alive = parser.should_keep_alive() and parser.get_http_version() == "1.1"
-        head = Head(parser.get_method(), self._target, self._body_length, keep_alive, self._headers)
-        self._request(head, self._taken())
+        head = Head(parser.get_method(), self._target, self._body.length, keep_alive, self._headers)
+        self._request(head, self._body.take())
 
     def _keep(self) -> None:
         """Remember the head of a plain request whose head came in one piece, and nothing else before or behind it.
@@ -310,11 +282,11 @@ class Connection(asyncio.Protocol):
         end = len(self._opening)
         heads = self.server.heads
         plain = not (self._chunked or self._expects) and 0 < end <= _KEPT_HEAD_BYTES
-        if plain and end + self._body_length == self._received:
+        if plain and end + self._body.length == self._received:
             if len(heads) >= _KEPT_HEADS:
                 heads.clear()
             method = self._parser.get_method()
-            heads[self._opening] = Head(method, self._target, self._body_length, True, self._headers)
+            heads[self._opening] = Head(method, self._target, self._body.length, True, self._headers)
 
     def _request(self, head: Head, body: bytes, alone: bool = False) -> None:
         slot = Slot(self, head)
@@ -363,7 +335,7 @@ class Connection(asyncio.Protocol):
         if self._closing:
             return
         self._closing, self.flowing, self._parsing = True, False, False
-        self._body, self._whole = [], None
+        self._body.clear()
         self._release()
         slot = Slot(self, UNREADABLE)
         self.owed.append(slot)

@@ -1,0 +1,54 @@
+"""Inference requests as they stand in JSON, in the protocol's own words."""
+
+from __future__ import annotations
+
+from typing import Any, Generic, TypeVar
+
+import msgspec
+
+T = TypeVar("T")
+
+
+# gc=False: a request holds no cycles, and the collector need not walk what lives for one turn of the loop.
+class Tensor(msgspec.Struct, Generic[T], gc=False):
+    """An input whose data are of a known type."""
+
+    name: str
+    shape: list[int]
+    datatype: str
+    data: T
+
+
+class Output(msgspec.Struct, gc=False):
+    """An output that is asked for."""
+
+    name: str
+    parameters: dict[str, Any] | None = None
+
+
+class Request(msgspec.Struct, Generic[T], gc=False):
+    """A request whose inputs all have data of a known type."""
+
+    inputs: list[Tensor[T]]
+    id: str | None = None
+    outputs: list[Output] | None = None
+    parameters: dict[str, Any] | None = None
+
+
+class AnyTensor(msgspec.Struct, gc=False):
+    """An input whose data, where they are JSON, are still text."""
+
+    name: str
+    shape: list[int]
+    datatype: str
+    data: msgspec.Raw = msgspec.Raw()
+    parameters: dict[str, Any] | None = None
+
+
+class AnyRequest(msgspec.Struct, gc=False):
+    """A request to any model."""
+
+    inputs: list[AnyTensor]
+    id: str | None = None
+    outputs: list[Output] | None = None
+    parameters: dict[str, Any] | None = None

@@ -107,6 +107,8 @@ def record(network: Layered, feeds: dict[str, Array], wide: dict[str, Array] | N
         if seen.operation in _CASTS and not inputs:
             return  # of a weight
         value = thinned(seen.value).astype(np.float64)  # a copy: a view would keep the whole
+        if records and np.array_equal(value, records[-1].value, equal_nan=True):
+            inputs = (len(records) - 1,)  # a container gives what its last layer gave
         places[_key(seen, first)] = len(records)
         size = seen.value.size
         records.append(Record(seen.layer, seen.kind, seen.operation, seen.source, size, value, inputs))

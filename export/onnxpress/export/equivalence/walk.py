@@ -48,6 +48,8 @@ class Walk:
         self.compared = 0
         self.nearest: dict[int, tuple[float, int]] = {}
         """record → how far the graph's nearest tensor is, and the place of its node"""
+        self._own: dict[int, float] = {}
+        """the same, of tensors from the record's own layer alone"""
         self.narrow = False
         """whether the graph itself rounds to half precision"""
 
@@ -71,6 +73,8 @@ class Walk:
             far = distance(value, one)
             if far < self.nearest.get(number, (math.inf, 0))[0] and (own or far <= SAME):
                 self.nearest[number] = far, place
+            if own:
+                self._own[number] = min(far, self._own.get(number, math.inf))
             if far <= SAME and one.telling and (moves or number not in self._claimed):
                 claimed.append(number)
                 same = min(same, far)
@@ -82,12 +86,13 @@ class Walk:
         """How many of its own floors a layer's tensor is further off than what it was computed from, at most; and the
         first record where that is more than `least`.
 
-        A tensor further than 100 floors from its record is none of the layer's: the converter fused it away.
+        Tensors of the layer's own nodes alone: another's may come near by chance. One further than 100 floors from its
+        record is not the layer's either: the converter fused that away.
         """
         worst, first = 0.0, None
         carried: list[float] = []
         for number, one in enumerate(self.records):
-            far = self.far(number)
+            far = self._own.get(number, math.inf)
             before = max((carried[other] for other in one.inputs), default=0.0)
             comparable = far <= _COMPARABLE and one.telling
             carried.append(far if comparable else before)

@@ -12,14 +12,6 @@ is exported by a process of its own. *equal* means published: no output of any c
 every size of its other named dimensions, lies further from the original than 10 noise floors; the figure is the worst
 one seen.
 """
-_KNOWN = {
-    "MobileNet": "A false alarm of ours: with the drawn weights its logits hardly depend on the image, so that every "
-    "row of a channel shows the same rounding, which is then taken for the channel's noise floor. The largest error is "
-    "one unit in the last place of the largest logit.",
-    "mobilenet_v2": "A false alarm of ours: the pooled channels are almost all clipped to zero, so that few rows show "
-    "a channel's noise; the same values before the pooling lie within 3.1 floors.",
-}
-"""models whose refusal was looked into"""
 _FAMILY = {
     "keras": (
         "keras.applications",
@@ -52,10 +44,7 @@ def render(families: Mapping[str, Mapping[str, Mapping[str, Any]]], wanted: Mapp
         others = [row for row in rows.values() if row["state"] != "equal"]
         if others:
             parts.append("### Not published\n")
-            parts += [
-                f"- `{row['model']}`: {' '.join(filter(None, (_sentence(row['reason']), _KNOWN.get(row['model']))))}"
-                for row in others
-            ]
+            parts += [f"- `{row['model']}`: {_sentence(row['reason'])}" for row in others]
             parts.append("")
     return "\n".join(parts).rstrip() + "\n"
 

@@ -11,7 +11,7 @@ import json
 import statistics
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -56,7 +56,7 @@ def _compare(framework: str, bare: Callable, rows: np.ndarray) -> dict[str, floa
     bare_epoch = bare(build(**SETTINGS), train, validation)
     started = time.perf_counter()
 
-    def on_epoch(loss: float, validation_loss: float) -> None:
+    def on_epoch(loss: float, figures: Mapping[str, float]) -> None:
         nonlocal started
         ours.append(time.perf_counter() - started)
         before = time.perf_counter()

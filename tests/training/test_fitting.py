@@ -47,7 +47,7 @@ def fitted(
         train=rows(X[:32]),
         validation=validation or rows(X[32:]),
         training=training,
-        on_epoch=lambda loss, validation_loss: seen.append((loss, validation_loss)),
+        on_epoch=lambda loss, figures: seen.append((loss, figures["loss"])),
     )
     history = fitting.run(half(framework).learner(network, job), job, checkpoints)
     return half(framework).finished(network, build, SETTINGS | settings), history, seen

@@ -47,3 +47,25 @@ def test_no_bar_stands_on_both_sides_of_the_threshold() -> None:
     (axes,) = figure.axes
     edges = {patch.get_x() for patch in axes.patches}
     assert min(abs(edge - 1.5) for edge in edges) < 1e-9
+
+
+def test_the_curves_end_in_their_corners_and_name_the_areas(tmp_path: Path) -> None:
+    truth, scores = np.array([False, False, True, True]), np.array([0.1, 0.4, 0.35, 0.8])
+    nobody = np.zeros(4, bool)
+    figure = plots.curves({"malign": (truth, scores), "never seen": (nobody, scores)}, title="a run")
+    roc, precision_recall = figure.axes
+    curve = roc.lines[0]
+    assert (curve.get_xdata()[[0, -1]].tolist(), curve.get_ydata()[[0, -1]].tolist()) == ([0, 1], [0, 1])
+    # Three of the four pairs are in the right order; precision is 1 up to recall 1/2, and 2/3 beyond.
+    labels = [text.get_text() for text in precision_recall.get_legend().get_texts()]
+    assert labels == ["malign: 0.750, 0.833"]
+    figure.savefig(tmp_path / "curves.png")
+
+
+def test_many_classes_are_curves_without_names(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    sides = {f"class {number}": (rng.random(50) > 0.5, rng.random(50)) for number in range(20)}
+    figure = plots.curves(sides, title="a run")
+    assert len(figure.axes[0].lines) == 21  # and the diagonal
+    assert figure.axes[1].get_legend() is None
+    figure.savefig(tmp_path / "curves.png")

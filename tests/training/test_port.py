@@ -72,6 +72,13 @@ def test_the_same_framework_is_wrong_usage(trained: Path, tmp_path: Path) -> Non
         porting.port(trained, to=runs.read(trained).framework, output=tmp_path)
 
 
+def test_several_processes_are_refused(trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(UsageError, match="2 processes were started, and carrying weights over is for one"):
+        porting.port(trained, to=OTHER[runs.read(trained).framework], output=tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
 def test_networks_that_do_not_match_are_told_apart_by_layer(tmp_path: Path) -> None:
     from onnxpress.training.pytorch import weights as torch_weights
     from onnxpress.training.pytorch.models import autoencoder

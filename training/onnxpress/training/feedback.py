@@ -71,6 +71,7 @@ def learn(run_path: Path, feedback: Path, *, only: Sequence[str], output: Path, 
     if not isinstance(family, Autoencoder):
         raise UsageError("feedback is for the autoencoder", where=str(run_path), hint="train with the new rows instead")
     framework = stage.framework_fit(run.framework)
+    stage.refuse_several(framework, "learning from feedback")
     table = recipe.data.load(family.reading())
     prepared = family.prepare(table, recipe.training)
     if prepared.before != run.processing.before:

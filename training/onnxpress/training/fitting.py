@@ -44,8 +44,8 @@ class Fit:
     """the layers that learn; None: all that the network lets learn"""
     frozen_encoder: bool = False
     """the network's part `encoder` stays as it is, so its answers are computed once and only `head` is fitted"""
-    on_epoch: Callable[[float, float], None]
-    """called after each epoch with the training and the validation loss"""
+    on_epoch: Callable[[float, Mapping[str, float]], None]
+    """called after each epoch with the training loss, and the figures of the validation rows; `loss` is one of them"""
 
 
 class History(msgspec.Struct):
@@ -117,6 +117,9 @@ class FrameworkFit(Protocol):
         Raises UsageError where the environment's description of them cannot be used.
         """
 
+    def process_count(self) -> int:
+        """How many processes were started to fit together."""
+
     def predict(self, network: Any, x: Inputs) -> Array:
         """The outputs, inference mode, rows first."""
 
@@ -177,7 +180,7 @@ def run(learner: Learner, job: Fit, checkpoints: Checkpoints | None = None) -> H
         else:
             at.waited += 1
         _watch_plateau(at, validation_loss, training)
-        job.on_epoch(loss, validation_loss)
+        job.on_epoch(loss, figures)
         if checkpoints is not None and checkpoints.due():
             checkpoints.write(Checkpoint(msgspec.json.encode(at), learner.state(), best))
     if best:

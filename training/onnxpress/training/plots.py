@@ -1,7 +1,8 @@
-"""The run's pictures: the loss by epoch, and the held-out scores on both sides of the threshold."""
+"""The run's pictures: the loss by epoch, and what the held-out rows say about the fitted network."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,9 @@ from onnxpress.training.fitting import History
 from onnxpress.training.losses import Array
 
 _BLUE, _RED, _LINE = "#2a78b5", "#d1495b", "#444444"  # told apart by readers who do not see red and green
+_COLORS = (_BLUE, _RED, "#e0a100", "#3d8f5f", "#8757a8", "#7f5539", "#3bb2c4", _LINE)
 _LABEL, _NUMBERED = 24, 12  # longest label that is shown whole; most classes whose counts fit into the matrix
+_NAMED = 8  # most curves that are told apart by colour and named
 
 
 def loss_curve(history: History, *, title: str, loss: str) -> Any:
@@ -55,19 +58,6 @@ def _edges(positive: Array, threshold: float) -> Array:
     return edges
 
 
-def _axes(title: str) -> tuple[Any, Any]:
-    # Figure itself, not pyplot: no display, no global state, nothing to close.
-    figure = require("matplotlib.figure", needed_by="drawing a run").Figure(
-        figsize=(7, 4.2), dpi=120, layout="constrained"
-    )
-    axes = figure.subplots()
-    axes.set_title(title, loc="left", fontsize=11)
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.grid(alpha=0.25, which="both")
-    axes.set_axisbelow(True)
-    return figure, axes
-
-
 def confusion(truth: Array, found: Array, classes: list[str], *, title: str) -> Any:
     """Rows by true label (down) and predicted label (across), shaded by the share of the true label; a Figure."""
     count = len(classes)
@@ -76,7 +66,7 @@ def confusion(truth: Array, found: Array, classes: list[str], *, title: str) -> 
     figure, axes = _axes(title)
     axes.grid(visible=False)
     axes.imshow(share, cmap="Blues", vmin=0, vmax=1)
-    names = [name if len(name) <= _LABEL else name[: _LABEL - 1] + "…" for name in classes]
+    names = [_shortened(name) for name in classes]
     axes.set_xticks(range(count), names, rotation=45 if count > 3 else 0, ha="right" if count > 3 else "center")
     axes.set_yticks(range(count), names)
     axes.set(xlabel="predicted", ylabel="true")
@@ -116,3 +106,62 @@ def predicted_values(truth: Array, found: Array, *, title: str) -> Any:
     axes.set(xlabel="true value", ylabel="predicted value")
     axes.legend(frameon=False)
     return figure
+
+
+def curves(sides: Mapping[str, tuple[Array, Array]], *, title: str) -> Any:
+    """ROC and precision-recall curves side by side; a Figure.
+
+    `sides`: name → bool truths (rows,) and scores (rows,), the higher the surer. A name whose rows are all of one kind
+    has no curve.
+    """
+    sklearn = require("sklearn.metrics", needed_by="measuring the held-out rows")
+    figure = _figure(width=10)
+    roc, precision_recall = figure.subplots(1, 2)
+    named = len(sides) <= _NAMED
+    for number, (name, (truth, scores)) in enumerate(sides.items()):
+        if truth.all() or not truth.any():
+            continue
+        color, width = (_COLORS[number], 1.6) if named else (_BLUE, 0.7)
+        false_alarms, found, _ = sklearn.roc_curve(truth, scores)
+        roc.plot(false_alarms, found, color=color, linewidth=width)
+        precision, recall, _ = sklearn.precision_recall_curve(truth, scores)
+        label = f"{_shortened(name)}: {sklearn.roc_auc_score(truth, scores):.3f}, "
+        label += f"{sklearn.average_precision_score(truth, scores):.3f}"
+        # Between two thresholds precision does not go in a straight line.
+        precision_recall.plot(recall, precision, color=color, linewidth=width, drawstyle="steps-post", label=label)
+    roc.plot([0, 1], [0, 1], color=_LINE, linestyle=":")
+    for axes, what in (
+        (roc, title),
+        (precision_recall, "" if named else f"{len(sides)} labels, each against the rest"),
+    ):
+        _dress(axes, what)
+        axes.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))
+    roc.set(xlabel="false-alarm rate", ylabel="recall")
+    precision_recall.set(xlabel="recall", ylabel="precision")
+    if named:
+        precision_recall.legend(frameon=False, loc="lower left", title="area: ROC, precision-recall", fontsize=9)
+    return figure
+
+
+def _axes(title: str) -> tuple[Any, Any]:
+    figure = _figure()
+    axes = figure.subplots()
+    _dress(axes, title)
+    return figure, axes
+
+
+def _figure(width: float = 7) -> Any:
+    # Figure itself, not pyplot: no display, no global state, nothing to close.
+    matplotlib = require("matplotlib.figure", needed_by="drawing a run")
+    return matplotlib.Figure(figsize=(width, 4.2), dpi=120, layout="constrained")
+
+
+def _dress(axes: Any, title: str) -> None:
+    axes.set_title(title, loc="left", fontsize=11)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.grid(alpha=0.25, which="both")
+    axes.set_axisbelow(True)
+
+
+def _shortened(name: str) -> str:
+    return name if len(name) <= _LABEL else name[: _LABEL - 1] + "…"

@@ -23,7 +23,7 @@ from onnxpress.core.run import Framework, Run
 from onnxpress.training.fitting import FrameworkFit
 from onnxpress.training.losses import Array
 from onnxpress.training.run_folder import run_folder
-from onnxpress.training.stage import framework_fit
+from onnxpress.training.stage import framework_fit, refuse_several
 
 Layers = dict[str, dict[str, Array]]
 """layer name → role → array"""
@@ -68,6 +68,8 @@ def port(run_path: Path, *, to: Framework, output: Path) -> tuple[Path, float]:
         weights=framework_fit(to).WEIGHTS,
     )
     source_fit, target_fit = framework_fit(run.framework), framework_fit(to)
+    for half in (source_fit, target_fit):
+        refuse_several(half, "carrying weights over")
     source, target = network(run, run_path), load(ported.model)(**ported.settings)
     carry_over(_weights(run.framework).read(source), target, _weights(to))
     multiple = _difference(run, run_path, source_fit, source, target_fit, target)

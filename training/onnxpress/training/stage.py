@@ -6,7 +6,7 @@ import functools
 import importlib
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -107,13 +107,22 @@ def framework_fit(framework: Framework) -> FrameworkFit:
     return fit
 
 
+def refuse_several(framework: FrameworkFit, what: str) -> None:
+    """Raises UsageError in one of several processes, for `what` is the work of one."""
+    count = framework.process_count()
+    if count > 1:
+        raise UsageError(
+            f"{count} processes were started, and {what} is for one", hint="start it without torchrun or TF_CONFIG"
+        )
+
+
 def fit(
     framework: FrameworkFit,
     prepared: Prepared,
     recipe: Recipe,
     *,
     checkpoints: Checkpoints | None = None,
-    on_epoch: Callable[[int, float, float], None] = lambda *_: None,
+    on_epoch: tensorboard.OnEpoch = lambda *_: None,
     label: str = "training",
 ) -> Fitted:
     """Build the family's network and fit it to the prepared rows. Raises BadModel where it diverges.
@@ -135,11 +144,11 @@ def fit(
     with Progress(f"{label} {recipe.name} in {recipe.framework}, epoch", training.epochs) as progress:
         epoch = 0
 
-        def tell(loss: float, validation: float) -> None:
+        def tell(loss: float, figures: Mapping[str, float]) -> None:
             nonlocal epoch
             epoch += 1
-            progress.advance(f"loss {loss:.5f}, validation {validation:.5f}")
-            on_epoch(epoch, loss, validation)
+            progress.advance(f"loss {loss:.5f}, validation {figures['loss']:.5f}")
+            on_epoch(epoch, loss, figures)
 
         job = Fit(
             train=prepared.train,

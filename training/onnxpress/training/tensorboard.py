@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from onnxpress.core.optional import require
 
-OnEpoch = Callable[[int, float, float], None]
-"""epoch from 1, training loss, validation loss"""
+OnEpoch = Callable[[int, float, Mapping[str, float]], None]
+"""epoch from 1, training loss, figures of the validation rows"""
 
 
 @contextlib.contextmanager
 def events(folder: Path | None) -> Iterator[OnEpoch]:
-    """A function that writes an epoch's losses into `folder`/tensorboard; nothing is written for None."""
+    """A function that writes an epoch's figures into `folder`/tensorboard; nothing is written for None.
+
+    The losses are `loss/training` and `loss/validation`; a recipe that selects by a metric also gets `validation/…`.
+    """
     if folder is None:
         yield lambda *_: None
         return
@@ -24,11 +27,10 @@ def events(folder: Path | None) -> Iterator[OnEpoch]:
     summaries = require("tensorboard.compat.proto.summary_pb2", needed_by="writing TensorBoard's event file")
     writer = files.EventFileWriter(str(folder / "tensorboard"))
 
-    def write(epoch: int, loss: float, validation: float) -> None:
-        values = [
-            summaries.Summary.Value(tag=tag, simple_value=value)
-            for tag, value in (("loss/training", loss), ("loss/validation", validation))
-        ]
+    def write(epoch: int, loss: float, figures: Mapping[str, float]) -> None:
+        tags = {"loss/training": loss, "loss/validation": figures["loss"]}
+        tags |= {f"validation/{name}": value for name, value in figures.items() if name != "loss"}
+        values = [summaries.Summary.Value(tag=tag, simple_value=value) for tag, value in tags.items()]
         summary = summaries.Summary(value=values)
         writer.add_event(protos.Event(wall_time=time.time(), step=epoch, summary=summary))
 

@@ -184,7 +184,15 @@ class Autoencoder(
             plots={
                 "scores.png": plots.score_histogram(
                     score, truth, threshold, title=f"{title}: held-out rows, ROC AUC {roc_auc:.3f}"
-                )
+                ),
+                "curves.png": plots.curves(
+                    {
+                        name: (truth, tensors[scores])
+                        for name, scores in {"autoencoder": "score", "isolation forest": "isolation_score"}.items()
+                        if scores in tensors
+                    },
+                    title=f"{title}: held-out rows",
+                ),
             },
         )
 

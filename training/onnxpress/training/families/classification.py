@@ -110,9 +110,11 @@ def tables(truth: Array, probabilities: Array, classes: list[str]) -> dict[str, 
 
 
 def pictures(truth: Array, probabilities: Array, classes: list[str], *, title: str) -> dict[str, object]:
-    """The confusion matrix and the reliability diagram of held-out rows."""
+    """The confusion matrix, the reliability diagram, and the ROC and precision-recall curves of held-out rows."""
     figures = metrics.classification(truth, probabilities)
     found = probabilities.argmax(axis=1)
+    numbers = [1] if len(classes) == 2 else range(len(classes))
+    sides = {classes[number]: (truth == number, probabilities[:, number]) for number in numbers}
     return {
         "confusion.png": plots.confusion(
             truth, found, classes, title=f"{title}: held-out rows, accuracy {figures['accuracy']:.3f}"
@@ -122,4 +124,5 @@ def pictures(truth: Array, probabilities: Array, classes: list[str], *, title: s
             probabilities,
             title=f"{title}: calibration error {figures['calibration_error']:.3f}",
         ),
+        "curves.png": plots.curves(sides, title=f"{title}: held-out rows"),
     }

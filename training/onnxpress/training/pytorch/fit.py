@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -165,6 +166,11 @@ def is_main() -> bool:
     cpu = not torch.accelerator.is_available() or parse_flag_from_env("ACCELERATE_USE_CPU")
     is_first: bool = PartialState(cpu=cpu).is_main_process
     return is_first
+
+
+def process_count() -> int:
+    """How many torchrun or accelerate started."""
+    return int(os.environ.get("WORLD_SIZE") or 1)
 
 
 def _behind_encoder(

@@ -199,6 +199,11 @@ def is_main() -> bool:
     return processes.place().number == 0
 
 
+def process_count() -> int:
+    """How many the cluster has."""
+    return processes.place().count
+
+
 def _constants(rows: Examples) -> tuple[list[Any], Any, Any]:
     x, y, weight = rows
     return [tf.constant(part) for part in x.values()], tf.constant(y), None if weight is None else tf.constant(weight)

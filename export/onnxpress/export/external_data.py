@@ -12,6 +12,9 @@ if TYPE_CHECKING:
 
 FILE = f"{MODEL_FILE}.data"
 _SMALL = 1024  # bytes of a tensor that stays in the graph: shapes and axes, which a reader of the graph wants to see
+_LARGE = (
+    64 << 20
+)  # bytes of a graph that is kept in a file while it is measured: memory is the weights several times over
 
 
 def put_beside(proto: onnx.ModelProto, folder: Path, *, above: int) -> None:
@@ -34,9 +37,9 @@ def is_beside(proto: onnx.ModelProto) -> bool:
 
 
 def loadable(proto: onnx.ModelProto, folder: Path) -> bytes | Path:
-    """What the engine can load: the graph itself, or its file in `folder` beside the weights."""
+    """What the engine can load: the graph itself, or its file in `folder` where it is large, or the weights are."""
     content = proto.SerializeToString(deterministic=True)
-    if not is_beside(proto):
+    if len(content) < _LARGE and not is_beside(proto):
         return content
     path = folder / MODEL_FILE
     path.write_bytes(content)
@@ -47,5 +50,4 @@ def check(proto: onnx.ModelProto, folder: Path) -> None:
     """onnx.checker on the graph; with weights beside it by its file, as the checker looks for them from there."""
     import onnx
 
-    found = loadable(proto, folder)
-    onnx.checker.check_model(proto if isinstance(found, bytes) else str(found))
+    onnx.checker.check_model(str(loadable(proto, folder)) if is_beside(proto) else proto)

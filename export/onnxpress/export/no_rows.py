@@ -31,7 +31,7 @@ ANSWERED = "answered"
 
 def ask(
     reference: Reference,
-    content: bytes,
+    content: bytes | Path,
     settings: SessionSettings,
     case: Case,
     inputs: list[TensorSpec],
@@ -47,10 +47,12 @@ def ask(
         expected = reference.run(feeds)
     except (OnnxpressError, ArithmeticError, LookupError, TypeError, ValueError):
         return _told("the original does not answer it")
-    (folder / _MODEL).write_bytes(content)
+    model = content if isinstance(content, Path) else folder / _MODEL
+    if isinstance(content, bytes):
+        model.write_bytes(content)
     (folder / _SETTINGS).write_bytes(msgspec.json.encode(settings))
     golden.write(folder / _QUESTION, [Golden(feeds, {spec.name: expected[spec.name] for spec in outputs})])
-    command = [sys.executable, "-P", "-m", "onnxpress.export.no_rows", str(folder)]
+    command = [sys.executable, "-P", "-m", "onnxpress.export.no_rows", str(folder), str(model)]
     try:
         ended = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=_SECONDS)
     except subprocess.TimeoutExpired:
@@ -67,12 +69,12 @@ def _told(detail: str) -> Check:
     return Check(name="no rows", passed=True, detail=detail)
 
 
-def main(folder: Path) -> str:
+def main(folder: Path, model: Path) -> str:
     """Answer the question that `ask` left in `folder`."""
     case = golden.read(folder / _QUESTION)[0]
     settings = msgspec.json.decode((folder / _SETTINGS).read_bytes(), type=SessionSettings)
     try:
-        found = Engine.load(folder / _MODEL, settings=settings, self_test=False).run(case.inputs)
+        found = Engine.load(model, settings=settings, self_test=False).run(case.inputs)
     except BadData as error:
         return f"the export does not answer it, though the original does: {error.what}"
     other = [
@@ -84,4 +86,4 @@ def main(folder: Path) -> str:
 
 
 if __name__ == "__main__":
-    print(main(Path(sys.argv[1])))
+    print(main(Path(sys.argv[1]), Path(sys.argv[2])))

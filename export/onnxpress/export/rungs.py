@@ -10,6 +10,7 @@ import numpy as np
 
 from onnxpress.core.errors import BadData, BadModel, NotEquivalent
 from onnxpress.core.manifest import SessionSettings
+from onnxpress.export import memory
 from onnxpress.serving.engine import Engine
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -26,10 +27,16 @@ class Turns:
     def loaded(self, settings: SessionSettings) -> Engine:
         """The engine with these settings; another one is let go of first."""
         if self._engine is None or self._settings is not settings:
-            self._engine = None
+            self.release()
             self._engine = Engine.load(self._content, provider=self._provider, settings=settings, self_test=False)
             self._settings = settings
         return self._engine
+
+    def release(self) -> None:
+        """Let go of the engine; the next question loads it again."""
+        if self._engine is not None:
+            self._engine = None
+            memory.give_back()
 
     def rung(self, settings: SessionSettings) -> Rung:
         """A rung that loads its engine when it is asked."""

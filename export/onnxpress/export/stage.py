@@ -30,7 +30,7 @@ from onnxpress.core.optional import require
 from onnxpress.core.processing import apply
 from onnxpress.core.tensors import TensorSpec
 from onnxpress.core.version_folder import MODEL_FILE, staging
-from onnxpress.export import child, external_data, graph, initializers, no_rows, optimizers, refused, sizes
+from onnxpress.export import child, external_data, graph, initializers, memory, no_rows, optimizers, refused, sizes
 from onnxpress.export.compose import compose
 from onnxpress.export.conversion import LARGE, Network
 from onnxpress.export.equivalence import page
@@ -177,6 +177,7 @@ def convert(
         external_data.check(proto, folder)
     except onnx.checker.ValidationError as error:
         raise BadModel(f"the converted graph is invalid: {error}", where=source.reference) from error
+    memory.give_back()
     return proto, outputs
 
 
@@ -188,6 +189,7 @@ def compare(
     Where only the optimised graph is wrong, the runtime's guilty optimisers are found and switched off.
     """
     content = external_data.loadable(proto, folder)
+    whole = not external_data.is_beside(proto)  # else the weights would be loaded once more to look at them
     known = {check.detail for check in prepared.checks}
     checks = [*prepared.checks, Check(name="dimensions", passed=True, detail="every named dimension varies")]
     checks += [Check(name="conversion", passed=True, detail=n) for n in prepared.network.notes if n not in known]
@@ -208,12 +210,13 @@ def compare(
             outputs,
             checks=[*checks, *notes],
             environment=environment(provider),
-            graph=proto if isinstance(content, bytes) else None,
+            graph=proto if whole else None,
             parameters=prepared.network.parameters(),
+            release=turns.release,
         )
 
     settings = SessionSettings()
-    if isinstance(content, bytes):  # weights beside the graph would be loaded once more for it
+    if whole:
         first = prepared.cases[0]
         checks.append(no_rows.ask(prepared.reference, content, settings, first, prepared.inputs, outputs, folder))
     found = measured(settings, [])

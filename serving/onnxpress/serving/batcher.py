@@ -96,9 +96,13 @@ class Batcher:
         measured = engine.manifest is not None and engine.manifest.batch_safe
         self.batches = measured and self._reader.has_rows and max_rows > 1
         """whether requests are run together"""
-        # ONNX Runtime 1.31 aborts the process on a recurrent layer's batch of no rows: an exported model answers one
-        # where that was measured. Of a plain file nothing is known; --isolate keeps such a one from the others.
-        self._refuses_no_rows = self._reader.has_rows and engine.manifest is not None and not engine.manifest.no_rows
+        # Some operators kill the process when a tensor of no values reaches them. Of an exported model a batch of no
+        # rows was measured; all else that is empty is refused where the graph has such an operator.
+        fatal, answers_no_rows = engine.fatal_when_empty, engine.manifest is not None and engine.manifest.no_rows
+        self._fatal = ", ".join(fatal)
+        self._refuses_no_rows = self._reader.has_rows and not answers_no_rows and bool(engine.manifest or fatal)
+        self._axes = slice(1, None) if self._reader.has_rows else slice(None)
+        """those besides the rows"""
         self.max_rows, self._max_waiting = max_rows, max_waiting
         self.counts = Counts()
         self._waiting: list[Waiting] = []
@@ -135,6 +139,10 @@ class Batcher:
         if inputs.rows == 0 and self._refuses_no_rows:
             self.counts.refused += 1
             exchange.respond(400, error_body("a batch of no rows; this model was not shown to answer one"))
+            return
+        if self._fatal and any(0 in shape[self._axes] for shape in inputs.shapes):
+            self.counts.refused += 1
+            exchange.respond(400, error_body(f"a tensor of no values; the runtime would die of it in {self._fatal}"))
             return
         if inputs.form is not None:
             exchange = _Formed(exchange, inputs.form)

@@ -32,11 +32,21 @@ _FAR = (
 )
 # fmt: on
 _ONE_OVER_ROOT_PI = 0.56418958354775628695
+_BLOCK = 1 << 15  # values at a time: a dozen arrays of them fit into the processor's cache
 
 
 def erf(x: Array) -> Array:
     """2/√π ∫₀ˣ exp(-t²) dt, float64 of the shape of `x`; NaN stays NaN."""
-    value = np.asarray(x, np.float64)
+    values = np.asarray(x, np.float64)
+    flat = values.reshape(-1)
+    result = np.empty_like(flat)
+    for start in range(0, flat.size, _BLOCK):
+        part = slice(start, start + _BLOCK)
+        result[part] = _of_block(flat[part])
+    return result.reshape(values.shape)
+
+
+def _of_block(value: Array) -> Array:
     size = np.abs(value)
     result = np.where(np.isnan(value), np.nan, np.sign(value))  # from 6 on it is 1 in float64
     near, middle, far = size <= 0.46875, (size > 0.46875) & (size <= 4), (size > 4) & (size < 6)

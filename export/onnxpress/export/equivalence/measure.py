@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -56,11 +56,14 @@ def measure(
     limit: float = LIMIT,
     graph: onnx.ModelProto | None = None,
     parameters: Mapping[str, Array] | None = None,
+    release: Callable[[], None] = lambda: None,
 ) -> Measurement:
     """Compare every rung with the reference on every case; the last rung is what will be served.
 
     With `graph`, what the rungs run is also held against the reference in float64, and its constants against
     `parameters`: checks that see faults which hide in float32's noise, or which no drawn input shows.
+
+    `release` is called when the rungs have answered: computing the graph in float64 takes memory that they may hold.
 
     The verdict holds when every check passed and no output of any rung is further than `limit` noise floors from the
     reference. Batching is judged on the served rung alone.
@@ -68,6 +71,8 @@ def measure(
     goldens, method, truths = golden_cases(reference, cases, outputs, limit)
     served_name = list(rungs)[-1]
     ladder, served_answers, served_multiples, nearest = _climb(rungs, cases, goldens)
+    alone = answers_alone(rungs[served_name], cases, outputs)
+    release()
     if graph is None:
         looked = Looked(not_measured=["the graph in float64, and its constants against the framework's parameters"])
     else:
@@ -82,7 +87,7 @@ def measure(
         CaseFigure(name=case.name, batch=case.batch, multiples=found)
         for case, found in zip(cases, served_multiples, strict=True)
     ]
-    batch = rows_alone(rungs[served_name], cases, goldens, served_answers, outputs)
+    batch = math.inf if alone is None else rows_alone(alone, goldens, served_answers)
     worst = max(rung.worst_multiple for rung in ladder)
     return Measurement(
         report=Report(
@@ -119,31 +124,42 @@ def _climb(
     return ladder, answers, multiples, nearest
 
 
-def rows_alone(
-    candidate: Runnable,
-    cases: Sequence[Case],
-    goldens: Sequence[Golden],
-    answers: Sequence[dict[str, Array]],
-    outputs: Sequence[TensorSpec],
-) -> float:
-    """The worst multiple between a row's answer alone and in a batch; inf where an output has no row for each row."""
+def answers_alone(
+    candidate: Runnable, cases: Sequence[Case], outputs: Sequence[TensorSpec]
+) -> dict[int, dict[str, Array]] | None:
+    """Case number → the answers to its rows, each asked alone, put together; cases of 2 to 7 rows.
+
+    None where rows cannot be told apart: an output, or an input, that has none for each row of the batch.
+    """
     if any(not spec.shape or spec.shape[0] != "batch" for spec in outputs):
-        return math.inf
-    worst = 0.0
-    for case, golden, answer in zip(cases, goldens, answers, strict=True):
+        return None
+    found = {}
+    for number, case in enumerate(cases):
         if not 1 < case.batch <= 7:
             continue
         if any(value.ndim == 0 or value.shape[0] != case.batch for value in case.feeds.values()):
-            return math.inf
-        if any(name not in answer for name in golden.outputs):
-            return math.inf
+            return None
         rows = [
             candidate.run({name: value[row : row + 1] for name, value in case.feeds.items()})
             for row in range(case.batch)
         ]
-        alone = {name: np.concatenate([row[name] for row in rows]) for name in golden.outputs}
+        found[number] = {name: np.concatenate([row[name] for row in rows]) for name in rows[0]}
+    return found
+
+
+def rows_alone(
+    alone: Mapping[int, Mapping[str, Array]],
+    goldens: Sequence[Golden],
+    answers: Sequence[dict[str, Array]],
+) -> float:
+    """The worst multiple between rows asked `alone` and in their batch; inf where an answer lacks an output."""
+    worst = 0.0
+    for number, rows in alone.items():
+        golden, answer = goldens[number], answers[number]
+        if any(name not in answer for name in golden.outputs):
+            return math.inf
         together = Golden(golden.inputs, {name: answer[name] for name in golden.outputs}, golden.floors)
-        worst = max(worst, *worst_multiple(together, alone).values())
+        worst = max(worst, *worst_multiple(together, {name: rows[name] for name in golden.outputs}).values())
     return worst
 
 

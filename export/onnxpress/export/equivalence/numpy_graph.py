@@ -62,7 +62,9 @@ class NumpyGraph:
         """
         results: dict[str, Any] = {"": None} | {name: self._wide(value) for name, value in feeds.items()}
         for place, node in enumerate(self._evaluator.rt_nodes_):
-            inputs = [self._value(name, results) for name in node.input]
+            # What a look-up takes out of a large table is widened, not the table.
+            whole = node.op_type == "Gather"
+            inputs = [self._value(name, results, as_it_is=whole) for name in node.input]
             context = {}
             if node.need_context():
                 captured = {name: self._value(name, results) for name in self._captured if self._known(name, results)}
@@ -83,7 +85,7 @@ class NumpyGraph:
     def _known(self, name: str, results: Mapping[str, Any]) -> bool:
         return name in results or name in self._initializers
 
-    def _value(self, name: str, results: Mapping[str, Any]) -> Any:
+    def _value(self, name: str, results: Mapping[str, Any], *, as_it_is: bool = False) -> Any:
         if name in results:
             return results[name]
         if name in self._kept:
@@ -92,7 +94,10 @@ class NumpyGraph:
 
         if name not in self._initializers:
             raise NotEvaluated(f"nothing produces {name!r}")
-        value = self._wide(numpy_helper.to_array(self._initializers[name]))
+        value = numpy_helper.to_array(self._initializers[name])
+        if as_it_is and value.size > _LARGE:
+            return value
+        value = self._wide(value)
         if value.size <= _LARGE:
             self._kept[name] = value
         return value

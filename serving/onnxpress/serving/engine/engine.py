@@ -13,7 +13,7 @@ from onnxpress.core.errors import BadData, BadModel, CorruptVersion, OnnxpressEr
 from onnxpress.core.manifest import Manifest, SessionSettings
 from onnxpress.core.tensors import TensorSpec
 from onnxpress.core.version_folder import read_manifest
-from onnxpress.serving.engine import external_data
+from onnxpress.serving.engine import external_data, fatal
 from onnxpress.serving.engine.sessions import OpenSession, numpy_session, placement, plain, runtime_session
 from onnxpress.serving.engine.signature import agreed, declared
 
@@ -47,6 +47,9 @@ class Engine:
     self_test: SelfTest | None = None
     seconds_per_value: float | None = None
     """smoothed run time over the number of input values; None until the first timed run"""
+
+    fatal_when_empty: tuple[str, ...] = ()
+    """operators in the graph that a tensor of no values must not reach; see `fatal`"""
 
     down: str = ""
     """why it does not answer now; empty while it does"""
@@ -96,9 +99,12 @@ class Engine:
         settings = settings or (manifest.session if manifest else SessionSettings())
         if isinstance(model, bytes):
             session = runtime_session(model, provider, settings, threads, prepack)
-            return cls(session, numpy_session(session), None, name="model", version=1, provider=provider)
+            engine = cls(session, numpy_session(session), None, name="model", version=1, provider=provider)
+            engine.fatal_when_empty = fatal.when_empty(model)
+            return engine
         name, version = (manifest.name, manifest.version) if manifest else (model.stem, 1)
         external_data.check(model)
+        dangers = fatal.when_empty(model)  # before there are two of it in memory
         try:
             session = (open_session or runtime_session)(str(model), provider, settings, threads, prepack, custom_ops)
             engine = cls(
@@ -112,6 +118,7 @@ class Engine:
         except BadModel as error:
             error.where = error.where or str(model)
             raise
+        engine.fatal_when_empty = dangers
         if self_test and manifest is not None:
             try:
                 engine._replay(model.parent, manifest)

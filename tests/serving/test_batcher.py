@@ -37,6 +37,7 @@ class Counted:
         self._engine = Engine.load((MODELS / f"{name}.onnx").read_bytes())
         self.inputs, self.outputs, self.name = self._engine.inputs, self._engine.outputs, name
         self.manifest = type("Measured", (), {"batch_safe": batch_safe, "no_rows": False})()
+        self.fatal_when_empty: tuple[str, ...] = ()
         self.runs: list[int] = []
         self._seconds, self._fails = seconds, fails
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import http.client
+import json
 import os
 import signal
 import subprocess
@@ -131,13 +132,17 @@ def test_a_rolling_restart_fails_no_request(served: Served) -> None:
     assert callers.answered > 100
 
 
-def scraped(served: Served) -> dict[str, float]:
+def got(served: Served, path: str) -> str:
     connection = http.client.HTTPConnection("127.0.0.1", served.port, timeout=10)
     with contextlib.closing(connection):
-        connection.request("GET", "/metrics")
+        connection.request("GET", path)
         response = connection.getresponse()
         assert response.status == 200
-        lines = response.read().decode().splitlines()
+        return response.read().decode()
+
+
+def scraped(served: Served) -> dict[str, float]:
+    lines = got(served, "/metrics").splitlines()
     return {line.rpartition(" ")[0]: float(line.rpartition(" ")[2]) for line in lines if not line.startswith("#")}
 
 
@@ -148,6 +153,9 @@ def test_any_worker_answers_metrics_for_all_and_what_was_reported_stays(served: 
     found = [scraped(served) for _ in range(8)]
     assert {one[counted] for one in found} == {40}
     assert {one["onnxpress_workers"] for one in found} == {2}
+    for path in ["/v2/models/stats", "/v2/models/tiny/stats"] * 4:
+        (statistics,) = json.loads(got(served, path))["model_stats"]
+        assert statistics["inference_count"] == statistics["inference_stats"]["success"]["count"] == 40
     assert found[0]['onnxpress_batch_requests_count{model="tiny",version="1"}'] == 40
     one = int(Path(f"/proc/{served.workers()[0]}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
     assert found[0]["process_resident_memory_bytes"] > 1.5 * one

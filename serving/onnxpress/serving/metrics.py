@@ -31,12 +31,20 @@ class Family(msgspec.Struct):
 
     def put(self, labels: Mapping[str, str], value: float, suffix: str = "") -> None:
         """Add one sample."""
-        escaped = [
-            '{}="{}"'.format(key, text.replace("\\", r"\\").replace('"', r"\"").replace("\n", r"\n"))
-            for key, text in labels.items()
-        ]
-        shown = f"{{{','.join(escaped)}}}" if escaped else ""
-        self.samples[f"{self.name}{suffix}{shown}"] = float(value)
+        self.samples[_sample(self.name + suffix, labels)] = float(value)
+
+    def get(self, labels: Mapping[str, str]) -> float:
+        """One sample; 0 where there is none."""
+        return self.samples.get(_sample(self.name, labels), 0.0)
+
+
+def _sample(name: str, labels: Mapping[str, str]) -> str:
+    """Name and labels as they are written."""
+    escaped = [
+        '{}="{}"'.format(key, text.replace("\\", r"\\").replace('"', r"\"").replace("\n", r"\n"))
+        for key, text in labels.items()
+    ]
+    return f"{name}{{{','.join(escaped)}}}" if escaped else name
 
 
 def text(families: Iterable[Family]) -> bytes:

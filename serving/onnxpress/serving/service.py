@@ -17,6 +17,7 @@ from onnxpress.serving.routes.call import Call
 
 if TYPE_CHECKING:
     from onnxpress.serving.keeper import Keeper
+    from onnxpress.serving.metrics import Family
     from onnxpress.serving.peers import Peers
     from onnxpress.serving.tokens import Tokens
 
@@ -148,13 +149,19 @@ class Service:
         from onnxpress.serving import metrics
 
         headers = ((b"content-type", metrics.CONTENT_TYPE),)
+        self.with_metrics(lambda families: call.answer(metrics.text(families), headers=headers))
+
+    def with_metrics(self, then: Callable[[list[Family]], None]) -> None:
+        """Call `then` with the metrics: now, or once the other workers have told theirs."""
+        from onnxpress.serving import metrics
+
         peers = self.peers
         if peers is None:
-            call.answer(metrics.text(metrics.families(self)), headers=headers)
+            then(metrics.families(self))
             return
 
         async def gather() -> None:
-            call.answer(metrics.text(await peers.families()), headers=headers)
+            then(await peers.families())
 
         task = asyncio.get_running_loop().create_task(gather())
         self.changes.add(task)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -12,6 +12,7 @@ from onnxpress.serving.protocol.datatypes import DATATYPE_OF
 from onnxpress.serving.protocol.errors import Refusal
 
 if TYPE_CHECKING:
+    from onnxpress.serving.metrics import Family
     from onnxpress.serving.repository import Repository, Served
 
 
@@ -47,30 +48,35 @@ def _tensor(spec: TensorSpec, batched: bool) -> dict[str, Any]:
     }
 
 
-def statistics(models: Iterable[Served]) -> bytes:
-    """What each version has done. Requests are not timed one by one, so success is timed by the runs.
+def statistics(models: Iterable[Served], families: Iterable[Family]) -> bytes:
+    """What each version has done, by the metrics of all workers. Success is timed by the runs, not by the request.
 
     The waiting time (`queue`) and the reading and writing (`compute_input`, `compute_output`) are not measured: 0.
     """
-    return msgspec.json.encode({"model_stats": [_statistics(served) for served in models]})
+    known = {family.name: family for family in families}
+    return msgspec.json.encode({"model_stats": [_statistics(served, known) for served in models]})
 
 
-def _statistics(served: Served) -> dict[str, Any]:
-    counts, engine = served.batcher.counts, served.engine
-    nanoseconds = int(engine.run_seconds * 1e9)
+def _statistics(served: Served, known: Mapping[str, Family]) -> dict[str, Any]:
+    labels = {"model": served.name, "version": str(served.version)}
+    requests = known["onnxpress_requests_total"]
+    answered, failed, refused, rejected = (
+        int(requests.get({**labels, "outcome": outcome})) for outcome in ("answered", "failed", "refused", "rejected")
+    )
+    runs = int(known["onnxpress_runs_total"].get(labels))
+    nanoseconds = int(known["onnxpress_run_seconds_total"].get(labels) * 1e9)
     nothing = {"count": 0, "ns": 0}
-    answered = counts.answered
     return {
         "name": served.name,
         "version": str(served.version),
         "inference_count": answered,
-        "execution_count": engine.runs,
+        "execution_count": runs,
         "inference_stats": {
             "success": {"count": answered, "ns": nanoseconds},
-            "fail": {"count": counts.failed + counts.refused + counts.rejected, "ns": 0},
+            "fail": {"count": failed + refused + rejected, "ns": 0},
             "queue": nothing,
             "compute_input": nothing,
-            "compute_infer": {"count": engine.runs, "ns": nanoseconds},
+            "compute_infer": {"count": runs, "ns": nanoseconds},
             "compute_output": nothing,
             "cache_hit": nothing,
             "cache_miss": nothing,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -13,6 +13,7 @@ from onnxpress.serving.protocol.errors import Refusal, error_body
 from onnxpress.serving.routes.call import Call
 
 if TYPE_CHECKING:
+    from onnxpress.serving.repository import Served
     from onnxpress.serving.service import Service
 
 
@@ -30,7 +31,7 @@ def route(service: Service, call: Call, parts: Sequence[str]) -> None:
             call.answer(_said("ready", service.ready), 200 if service.ready else 503)
         case ["models", "stats"]:
             call.allow(b"GET")
-            call.answer(triton.statistics(service.repository.all()))
+            _statistics(service, call, service.repository.all())
         case ["models", name, *rest]:
             _model(service, call, name, rest)
         case ["repository", "index"]:
@@ -65,7 +66,7 @@ def _model(service: Service, call: Call, name: str, rest: Sequence[str]) -> None
             call.allow(b"GET")
             found = service.repository.find(name, version)
             every = service.repository.models[name].values() if version is None else [found]
-            call.answer(triton.statistics(every))
+            _statistics(service, call, every)
         case ["infer"]:
             call.allow(b"POST")
             service.repository.find(name, version).batcher.submit(
@@ -74,6 +75,11 @@ def _model(service: Service, call: Call, name: str, rest: Sequence[str]) -> None
             service.learn()
         case _:
             raise call.nothing_here()
+
+
+def _statistics(service: Service, call: Call, served: Iterable[Served]) -> None:
+    every = list(served)
+    service.with_metrics(lambda families: call.answer(triton.statistics(every, families)))
 
 
 def _change(service: Service, call: Call, name: str, verb: str) -> None:

@@ -10,6 +10,9 @@ from typing import Any
 import msgspec
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tests.serving.onnx_models import model, node
 from tests.serving.publishing import MODELS
 
 from onnxpress.serving.batcher import Batcher
@@ -285,6 +288,54 @@ def test_what_makes_no_array_does_not_keep_the_rest_from_sharing_a_run() -> None
     assert engine.runs == [4]
     assert data(answers[3]) == [None] * 8
     assert data(answers[4]) == data(answers[0])
+
+
+@pytest.mark.parametrize(
+    "text", [b"", b" ", b"[]", b"null null", b"[1.5]", b"1.5]", b'"1.5"', b"1e999", b"\xff", b"{}"]
+)
+def test_whatever_stands_for_the_one_number_the_others_are_answered(text: bytes) -> None:
+    """A model of one value a row: blanks have as many commas as one number has."""
+    engine = Counted("tiny")
+    engine._engine = Engine.load(model([node("Relu", ["x"], ["y"])], ["x:float32[batch,1]"], ["y:float32[batch,1]"]))
+    engine.inputs, engine.outputs = engine._engine.inputs, engine._engine.outputs
+    own = batcher(engine)
+
+    def question(number: bytes) -> bytes:
+        return b'{"inputs":[{"name":"x","shape":[1,1],"datatype":"FP32","data":[%b]}]}' % number
+
+    ask(own, [question(b"1.5")])
+    (lone,) = ask(batcher(engine), [question(text)])
+    for bodies in ([b"2.5", text, b"3.5"], [text, b"2.5"], [text, text], [text]):
+        answers = ask(own, [question(number) for number in bodies])
+        for number, answer in zip(bodies, answers, strict=True):
+            if number == text:
+                assert answer.status == lone.status, (bodies, answer.body)
+            else:
+                assert (answer.status, data(answer)) == (200, [float(number)])
+    assert not own.busy
+
+
+@settings(max_examples=300, deadline=None)
+@given(texts=st.lists(st.text('0123456789.,-eE[] "{}:nul\\', max_size=16).map(str.encode), min_size=1, max_size=4))
+def test_what_is_answered_together_is_what_would_be_answered_alone(texts: list[bytes]) -> None:
+    engine = Counted("tiny")
+    engine._engine = Engine.load(model([node("Relu", ["x"], ["y"])], ["x:float32[batch,2]"], ["y:float32[batch,2]"]))
+    engine.inputs, engine.outputs = engine._engine.inputs, engine._engine.outputs
+
+    def question(text: bytes) -> bytes:
+        return b'{"inputs":[{"name":"x","shape":[1,2],"datatype":"FP32","data":[%b]}]}' % text
+
+    bodies = [question(text) for text in texts]
+    own = batcher(engine)
+    usual = question(b"1,2")
+    ask(own, [usual])  # now the frame is known
+    *together, last = ask(own, [*bodies, usual])
+    assert (last.status, data(last)) == (200, [1, 2])
+    for body, answer in zip(bodies, together, strict=True):
+        (alone,) = ask(batcher(engine), [body])
+        assert answer.status == alone.status, (body, answer.body, alone.body)
+        assert answer.status != 200 or data(answer) == data(alone)
+    assert not own.busy
 
 
 def test_no_rows_are_refused_where_they_were_not_measured() -> None:

@@ -184,6 +184,14 @@ class Batcher:
             asyncio.get_running_loop().call_soon(self._turn, context=self._context)
             return
         self._seen = 0
+        try:
+            self._run_waiting()
+        except BaseException:
+            # A fault of ours costs its batch, never the model: without this nothing would be run again.
+            self._scheduled = False
+            raise
+
+    def _run_waiting(self) -> None:
         batches, spent = self.counts.batches, 0.0
         while self._waiting:
             if spent > _TURN_SECONDS:
@@ -276,17 +284,8 @@ class Batcher:
             requests = [inputs for inputs, _ in batch]
             try:
                 feeds = self._reader.feeds(requests)
-            except Refusal:
-                fitting = []
-                for item in batch:
-                    try:
-                        self._reader.feeds([item[0]])
-                    except Refusal as refusal:
-                        self.counts.failed += 1
-                        yield item[1], refusal.status, refusal.body()
-                    else:
-                        fitting.append(item)
-                yield from self._answers(fitting)
+            except Exception:
+                yield from self._apart(batch)
                 return
             done = 0
             try:
@@ -298,6 +297,22 @@ class Batcher:
                 batch = batch[done:]
             else:
                 return
+        for inputs, exchange in batch:
+            yield exchange, *self._answer(inputs)
+
+    def _apart(self, batch: list[Waiting]) -> Iterator[Answer]:
+        """The answers of requests that make no arrays together: those that make none alone are told so."""
+        fitting = []
+        for item in batch:
+            try:
+                self._reader.feeds([item[0]])
+            except Exception:
+                yield item[1], *self._answer(item[0])
+            else:
+                fitting.append(item)
+        if len(fitting) < len(batch):
+            yield from self._answers(fitting)
+            return
         for inputs, exchange in batch:
             yield exchange, *self._answer(inputs)
 

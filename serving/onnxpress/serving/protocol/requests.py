@@ -81,8 +81,10 @@ class Inputs(msgspec.Struct, gc=False):
 
 
 class _Frame(msgspec.Struct, gc=False):
-    """What the bytes around a request's numbers say."""
+    """The bytes before and behind a request's numbers, and what they say."""
 
+    before: bytes
+    behind: bytes
     shapes: list[list[int]]
     rows: int
     size: int
@@ -105,6 +107,8 @@ class Reader:
         firsts = {spec.shape[0] if spec.shape else None for spec in (*inputs, *outputs)}
         self.has_rows = len(firsts) == 1 and isinstance(next(iter(firsts)), str)
         self._frames: dict[tuple[bytes, bytes], _Frame] = {}
+        self._frame: _Frame | None = None
+        """the one that was last of use"""
         self._usual = self._one_pass()
 
     def _one_pass(self) -> Callable[[bytes, bool], Inputs | None] | None:
@@ -137,7 +141,7 @@ class Reader:
                 return
             if len(frames) >= _KEPT_FRAMES:
                 frames.clear()
-            frames[before, behind] = _Frame(shapes, rows, len(data), tails)
+            frames[before, behind] = _Frame(before, behind, shapes, rows, len(data), tails)
 
         def read(body: bytes, alone: bool) -> Inputs | None:
             try:
@@ -173,18 +177,33 @@ class Reader:
             if found is not None:
                 return self._inputs_of(found[0], None, found[1])
         if self._usual is not None and not alone:
-            start, stop = _numbers(body)
-            if start <= _LONGEST_FRAME and len(body) - stop <= _LONGEST_FRAME:
-                frame = self._frames.get((body[:start], body[stop:]))
-                if frame is not None:
-                    text = body[start:stop]
-                    if text.count(b",") + 1 == frame.size:
-                        return Inputs([text], frame.shapes, frame.rows, frame.size, frame.tails, None, None)
+            inputs = self._cut(body)
+            if inputs is not None:
+                return inputs
         if self._usual is not None:
             inputs = self._usual(body, alone)
             if inputs is not None:
                 return inputs
         return self._read_any(body, None)
+
+    def _cut(self, body: bytes) -> Inputs | None:
+        """A request in a known frame, its numbers as text; None for any other."""
+        frame = self._frame
+        if frame is not None and body.startswith(frame.before) and body.endswith(frame.behind):
+            text = body[len(frame.before) : len(body) - len(frame.behind)]
+            if text.find(b"]") < 0 and text.count(b",") + 1 == frame.size:
+                return Inputs([text], frame.shapes, frame.rows, frame.size, frame.tails, None, None)
+        start, stop = _numbers(body)
+        if start > _LONGEST_FRAME or len(body) - stop > _LONGEST_FRAME:
+            return None
+        frame = self._frames.get((body[:start], body[stop:]))
+        if frame is None:
+            return None
+        self._frame = frame
+        text = body[start:stop]
+        if text.count(b",") + 1 != frame.size:
+            return None
+        return Inputs([text], frame.shapes, frame.rows, frame.size, frame.tails, None, None)
 
     def read_binary(self, body: bytes, json_length: int) -> Inputs:
         """Read a request whose first `json_length` bytes are JSON, with tensors as bytes behind it.
@@ -354,12 +373,17 @@ class Reader:
             return list(chain.from_iterable(values))
 
     def _values(self, number: int, text: bytes) -> list[Any]:
-        """The values of one request that was only cut."""
-        text = b"[%b]" % text
+        """The values of one request that was only cut. Raises Refusal where they are not as many as its commas say."""
+        count, text = text.count(b",") + 1, b"[%b]" % text
         try:
-            return self._lists[number](text)
+            values: list[Any] = self._lists[number](text)
         except NOT_JSON:
-            return flat_carefully(self._specs[number], msgspec.Raw(text), [text.count(b",") + 1])
+            values = flat_carefully(self._specs[number], msgspec.Raw(text), [count])
+        if len(values) != count:  # blanks are no value, and have no comma either
+            raise Refusal(
+                400, f"the input {self._dtypes[number][0]!r} has {len(values)} values; its shape wants {count}"
+            )
+        return values
 
     def _array(self, number: int, flat: Any) -> Array:
         name, dtype = self._dtypes[number]

@@ -2,7 +2,8 @@
 
 Requests that were parsed in one turn of the loop are run together by a callback put at the turn's end: nobody waits for
 a timer, and a lone request runs at once. While several come in every turn, the next turn's are taken along: reading
-them is due anyway, and the fixed cost of a run is shared by more. The first turn without any begins the run.
+them is due anyway, and the fixed cost of a run is shared by more. The first turn without any begins the run, and so
+does one with as many requests as there are connections: nobody is left to ask.
 
 A model whose runs are long runs in a thread (ONNX Runtime releases the GIL); what arrives meanwhile is the next batch.
 Before it runs, those are dropped that nobody waits for any more: the caller has gone, or the time that the request gave
@@ -105,6 +106,8 @@ class Batcher:
         """those besides the rows"""
         self.max_rows, self._max_waiting = max_rows, max_waiting
         self.counts = Counts()
+        self.callers: Callable[[], int] = lambda: 0
+        """how many connections are open, as far as the transport tells; 0 where it does not"""
         self._waiting: list[Waiting] = []
         self._scheduled = False
         self._seen = 0  # requests that waited when the turn before looked
@@ -179,7 +182,7 @@ class Batcher:
     def _turn(self) -> None:
         """Run everything that waits, batch after batch, until one has to go to the thread."""
         count = len(self._waiting)
-        if self.batches and 1 < count < self.max_rows and count > self._seen:
+        if self.batches and 1 < count < self.max_rows and count > self._seen and count != self.callers():
             self._seen = count
             asyncio.get_running_loop().call_soon(self._turn, context=self._context)
             return

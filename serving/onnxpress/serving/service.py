@@ -111,6 +111,7 @@ class Service:
             path = f"/v2/models/{name}".encode()
             self._infer[path + b"/infer"] = versions[max(versions)]
             for version, served in versions.items():
+                served.batcher.callers = self.connections
                 self._infer[b"%b/versions/%d/infer" % (path, version)] = served
             for label, version in self.repository.labels.get(name, {}).items():
                 if version in versions:

@@ -31,7 +31,7 @@ class Head:
     against what all requests together may hold, else 0.
     """
 
-    __slots__ = ("headers", "keep_alive", "length", "method", "plain", "target", "weight")
+    __slots__ = ("headers", "keep_alive", "length", "method", "plain", "target", "usual", "weight")
 
     def __init__(
         self, method: bytes, target: bytes, length: int, keep_alive: bool, headers: dict[bytes, bytes] | None = None
@@ -40,6 +40,7 @@ class Head:
         self.headers = headers
         self.weight = length if length >= HEAVY else 0
         self.plain = keep_alive and method != b"HEAD"
+        self.usual = self.plain and not self.weight
 
 
 UNREADABLE = Head(b"", b"", 0, keep_alive=False)
@@ -62,6 +63,12 @@ class Slot(msgspec.Struct, gc=False, eq=False):
         """Write the answer now if it is this request's turn, else keep it until it is."""
         connection, head = self.connection, self.head
         owed = connection.owed
+        if status == 200 and len(owed) == 1 and connection.flowing and head.usual and not headers:
+            # The one answer owed is this one: what is no longer owed is of a connection that flows no more.
+            owed.clear()
+            connection.since = connection.server.seconds
+            connection.transport.write(_OK_JSON % (len(body), body))
+            return
         if head.weight:
             connection.server.held -= head.weight
         if status == 200 and head.plain and not headers and not connection.draining:
@@ -71,16 +78,9 @@ class Slot(msgspec.Struct, gc=False, eq=False):
                 connection.server.service.errors[status] += 1
             last = not head.keep_alive or (connection.draining and bool(owed) and owed[-1] is self)
             answer = _answer(status, body, headers, head, last)
+        self.answer = answer
         if owed and owed[0] is self:
-            if len(owed) == 1 and head.plain and connection.flowing:
-                owed.clear()
-                connection.since = connection.server.seconds
-                connection.transport.write(answer)
-            else:
-                self.answer = answer
-                connection.flush()
-        else:
-            self.answer = answer
+            connection.flush()
 
 
 def complete(headers: Headers, status: int, length: int) -> list[tuple[bytes, bytes]]:

@@ -10,6 +10,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
+import click
 import pytest
 from click.testing import CliRunner
 from tests.serving.harness import ask, infer_body, running
@@ -17,7 +18,10 @@ from tests.serving.onnx_models import model, node, plain, publish_affine
 
 from onnxpress.core.errors import BadModel
 from onnxpress.serving import isolation
+from onnxpress.serving.cli.explain import explain
+from onnxpress.serving.cli.predict import predict
 from onnxpress.serving.cli.serve import serve
+from onnxpress.serving.cli.tune import tune
 from onnxpress.serving.repository import Repository
 from onnxpress.serving.service import Service
 
@@ -51,6 +55,27 @@ def test_a_library_that_is_named_is_asked_for_its_operators(tmp_path: Path, isol
     with running(Service(repository)) as server:
         assert ask(server.port, "POST", "/v2/models/affine/infer", infer_body([[1, 2, 3]])).status == 200
     assert told.read_text().splitlines() == ["registered"]
+
+
+@needs_gcc
+@pytest.mark.parametrize(
+    ("command", "arguments"),
+    [
+        (explain, []),
+        (tune, ["--seconds", "0.001", "--threads", "1", "--max-batch", "1"]),
+        (predict, ["question.json"]),
+    ],
+)
+def test_every_command_that_loads_a_model_takes_it(
+    command: click.Command, arguments: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    version = publish_affine(tmp_path / "models")
+    Path("question.json").write_bytes(infer_body([[1, 2, 3]]))
+    operators = library(tmp_path, REGISTERS % (tmp_path / "told"))
+    found = CliRunner().invoke(command, [str(version), *arguments, "--custom-ops", str(operators)])
+    assert found.exit_code == 0, found.output
+    assert (tmp_path / "told").exists()
 
 
 @needs_gcc

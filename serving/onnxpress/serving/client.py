@@ -26,8 +26,8 @@ _DTYPE_OF = {datatype: dtype for dtype, datatype in DATATYPE_OF.items()}
 class Local:
     """A model file asked in this process."""
 
-    def __init__(self, path: Path, provider: str) -> None:
-        self._engine = Engine.load(locate_one(path)[2], provider=provider)
+    def __init__(self, path: Path, provider: str, custom_ops: Sequence[str] = ()) -> None:
+        self._engine = Engine.load(locate_one(path)[2], provider=provider, custom_ops=custom_ops)
 
     def inputs(self) -> list[TensorSpec]:
         """What the model takes."""

@@ -68,6 +68,7 @@ class _Job(msgspec.Struct, frozen=True):
     batches: list[int]
     sizes: dict[str, int]
     seconds: float
+    custom_ops: list[str]
 
 
 class _Found(msgspec.Struct, frozen=True):
@@ -84,6 +85,7 @@ def measure(
     batches: Sequence[int],
     sizes: Mapping[str, int],
     seconds: float,
+    custom_ops: Sequence[str] = (),
 ) -> Iterator[list[Point] | Refused]:
     """The points of one pair of threads and level after another. Each point takes about `seconds`.
 
@@ -101,6 +103,7 @@ def measure(
                 list(batches),
                 dict(sizes),
                 seconds,
+                list(custom_ops),
             )
             found = _in_child(job)
             if found.error is not None:
@@ -149,7 +152,13 @@ def _in_child(job: _Job) -> _Found:
 
 def _child(job: _Job) -> _Found:
     try:
-        engine = Engine.load(Path(job.model), provider=job.provider, settings=job.settings, threads=job.threads)
+        engine = Engine.load(
+            Path(job.model),
+            provider=job.provider,
+            settings=job.settings,
+            threads=job.threads,
+            custom_ops=job.custom_ops,
+        )
         one = samples.inputs(engine, Path(job.model), job.sizes)
         rows = samples.has_rows(engine)
         found = {}

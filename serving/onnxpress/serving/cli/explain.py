@@ -6,14 +6,24 @@ from pathlib import Path
 
 import click
 
+from onnxpress.serving.cli import options
+
 
 @click.command()
 @click.argument("model", type=click.Path(path_type=Path))
 @click.option("--provider", type=click.Choice(["cpu", "cuda"]), default="cpu", show_default=True)
 @click.option("--threads", type=click.IntRange(1), help="As for serve.")
 @click.option("--max-batch", type=click.IntRange(1), help="As for serve.")
+@options.custom_ops
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
-def explain(model: Path, provider: str, threads: int | None, max_batch: int | None, as_json: bool) -> None:
+def explain(
+    model: Path,
+    provider: str,
+    threads: int | None,
+    max_batch: int | None,
+    custom_ops: tuple[Path, ...],
+    as_json: bool,
+) -> None:
     """Show with which options MODEL would be served, and why with these."""
     import msgspec
 
@@ -23,7 +33,13 @@ def explain(model: Path, provider: str, threads: int | None, max_batch: int | No
 
     name, version, path = locate_one(model)
     chosen = profiles.choose(path, provider=provider, threads=threads, max_rows=max_batch)
-    engine = Engine.load(path, provider=provider, settings=chosen.settings, threads=chosen.threads)
+    engine = Engine.load(
+        path,
+        provider=provider,
+        settings=chosen.settings,
+        threads=chosen.threads,
+        custom_ops=[str(library) for library in custom_ops],
+    )
     choices = explanation.explain(engine, chosen)
     if as_json:
         document = {"name": name, "version": version, "choices": choices}

@@ -9,6 +9,8 @@ from typing import Any
 
 import click
 
+from onnxpress.serving.cli import options
+
 
 @click.command()
 @click.argument("model")
@@ -18,7 +20,15 @@ import click
 @click.option(
     "--provider", type=click.Choice(["cpu", "cuda"]), default="cpu", show_default=True, help="Where to run the model."
 )
-def predict(model: str, input_file: Path | None, output: Path | None, interactive: bool, provider: str) -> None:
+@options.custom_ops
+def predict(
+    model: str,
+    input_file: Path | None,
+    output: Path | None,
+    interactive: bool,
+    provider: str,
+    custom_ops: tuple[Path, ...],
+) -> None:
     """Ask MODEL for the answer to INPUT.
 
     MODEL is a path, or the URL of a served model: http://127.0.0.1:8000/v2/models/NAME. INPUT is a .json file (a V2
@@ -29,7 +39,11 @@ def predict(model: str, input_file: Path | None, output: Path | None, interactiv
     from onnxpress.core.errors import UsageError
     from onnxpress.serving import client
 
-    ask = client.Remote(model) if model.startswith(("http://", "https://")) else client.Local(Path(model), provider)
+    ask: client.Remote | client.Local
+    if model.startswith(("http://", "https://")):
+        ask = client.Remote(model)
+    else:
+        ask = client.Local(Path(model), provider, [str(library) for library in custom_ops])
     if interactive:
         _converse(ask)
         return

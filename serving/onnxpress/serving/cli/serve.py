@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from onnxpress.serving.cli import options
+
 if TYPE_CHECKING:
     from threading import Thread
 
@@ -57,13 +59,7 @@ _FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
     metavar="SECONDS",
     help="With --isolate: the same for loading.  [default: 60]",
 )
-@click.option(
-    "--custom-ops",
-    type=_FILE,
-    multiple=True,
-    metavar="LIBRARY",
-    help="Let the models use the operators of this shared library.",
-)
+@options.custom_ops
 @click.option("--max-body", type=click.IntRange(1), default=64 * 1024 * 1024, show_default=True, help="Bytes.")
 @click.option(
     "--max-held", type=click.IntRange(1), default=1 << 30, show_default=True, help="Bytes of all large bodies."
@@ -171,7 +167,7 @@ def serve(
         require_equivalence=require_equivalence,
         prepack=prepack,
         isolate=_isolation(run_limit, load_limit) if isolate else None,
-        custom_ops=[library.resolve() for library in custom_ops],
+        custom_ops=custom_ops,
         max_rows=max_batch,
         max_waiting=max_waiting,
     )

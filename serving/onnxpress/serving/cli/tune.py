@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from onnxpress.serving.cli import options
+
 _WIDTH = 13
 
 if TYPE_CHECKING:
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
 @click.option("--max-batch", type=click.IntRange(1), default=64, show_default=True, help="The largest batch tried.")
 @click.option("--size", "sizes", multiple=True, metavar="NAME=SIZE", help="Size of a named dimension; else a sample's.")
 @click.option("--seconds", type=click.FloatRange(0, min_open=True), default=0.3, show_default=True, help="Per figure.")
+@options.custom_ops
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 def tune(
     model: Path,
@@ -32,6 +35,7 @@ def tune(
     max_batch: int,
     sizes: tuple[str, ...],
     seconds: float,
+    custom_ops: tuple[Path, ...],
     as_json: bool,
 ) -> None:
     """Measure MODEL with every number of threads, optimisation level and batch size, and keep the best.
@@ -63,6 +67,7 @@ def tune(
         batches=batches,
         sizes=tuning.parse_sizes(sizes),
         seconds=seconds,
+        custom_ops=[str(library) for library in custom_ops],
     )
     for found in measured:
         if isinstance(found, tuning.Refused):

@@ -59,24 +59,68 @@ def check(
 
 def compare(graph: onnx.ModelProto, parameters: Mapping[str, Array]) -> Compared:
     """Look for every parameter among the graph's constants. `parameters`: name → array of any float dtype."""
-    constants = dict(_constants(graph))
-    by_size: dict[int, list[str]] = {}
-    for name, value in constants.items():
-        by_size.setdefault(value.size, []).append(name)
+    constants = _Constants(dict(_constants(graph)))
     found = Compared()
-    sets: dict[str, Array] = {}
     for name, parameter in parameters.items():
         if parameter.dtype.kind != "f" or not _telling(parameter).size:
             continue  # zeros and ones are in every graph, and often folded away
-        own = constants.get(name, constants.get(f"network/{name}"))  # the prefix is that of a composed graph
-        alike = [own] if own is not None else [constants[other] for other in by_size.get(parameter.size, [])]
-        if any(_same_layout(parameter, constant) for constant in alike):
+        named = next((own for own in (name, f"network/{name}") if own in constants.arrays), None)  # composed: prefixed
+        if constants.holds(parameter, constants.of_size(parameter.size) if named is None else [named]):
             found.same.append(name)
-        elif own is not None and own.shape == parameter.shape:
+            continue
+        own = None if named is None else constants.arrays[named]
+        if own is not None and own.shape == parameter.shape:
             _judge_folded(name, parameter.astype(own.dtype, copy=False), own, found)
         else:
-            _as_sets(name, parameter, constants, sets, found)
+            _as_sets(name, parameter, constants, found)
     return found
+
+
+class _Constants:
+    """The constants by name; what it takes to look for values among them is computed once."""
+
+    def __init__(self, arrays: dict[str, Array]) -> None:
+        self.arrays = arrays
+        self._by_size: dict[int, list[str]] = {}
+        for name, value in arrays.items():
+            self._by_size.setdefault(value.size, []).append(name)
+        self._sums: dict[str, int | None] = {}
+        self._distinct: dict[str, Array] = {}
+
+    def of_size(self, size: int) -> list[str]:
+        """Those with so many values."""
+        return self._by_size.get(size, [])
+
+    def holds(self, parameter: Array, names: list[str]) -> bool:
+        """Whether one of the named is the parameter in some order of the axes."""
+        sums: dict[Any, int | None] = {}
+        for name in names:
+            constant = self.arrays[name]
+            if constant.size != parameter.size:
+                continue
+            if name not in self._sums:
+                self._sums[name] = _sum_of_bits(constant)
+            if constant.dtype not in sums:
+                sums[constant.dtype] = _sum_of_bits(parameter.astype(constant.dtype, copy=False))
+            both = self._sums[name], sums[constant.dtype]
+            # Trying the orders of two arrays that have not the same values would take most of the time.
+            if (None in both or both[0] == both[1]) and _same_layout(parameter, constant):
+                return True
+        return False
+
+    def distinct(self, name: str) -> Array:
+        """The different values, in order."""
+        if name not in self._distinct:
+            self._distinct[name] = np.unique(self.arrays[name])
+        return self._distinct[name]
+
+
+def _sum_of_bits(values: Array) -> int | None:
+    """The same for the same values in any order; None where there is a NaN, which has many forms."""
+    flat = values.reshape(-1) + values.dtype.type(0)  # and so do the zeros
+    if np.isnan(flat).any():
+        return None
+    return int(flat.view(f"u{flat.dtype.itemsize}").sum(dtype=np.uint64))
 
 
 def processing_constants(graph: onnx.ModelProto, processing: Processing) -> dict[str, str]:
@@ -150,29 +194,31 @@ def _judge_folded(name: str, parameter: Array, own: Array, found: Compared) -> N
     found.absent.append(name)
 
 
-def _as_sets(
-    name: str, parameter: Array, constants: Mapping[str, Array], sets: dict[str, Array], found: Compared
-) -> None:
+def _as_sets(name: str, parameter: Array, constants: _Constants, found: Compared) -> None:
     """Where the layout is another: which constant holds the parameter's values, all of them or most."""
     if len(np.unique(_telling(parameter))) < _DISTINCT:
-        _judge_small(name, parameter, constants, found)
+        _judge_small(name, parameter, constants.arrays, found)
         return
     best, where = 0.0, ""
     missing = np.zeros(0)
-    for other, constant in constants.items():
+    as_dtype: dict[Any, Array] = {}
+    for other, constant in constants.arrays.items():
         if constant.size * 2 < parameter.size or constant.size > _MAX_SORTED:
             continue
-        values = _telling(parameter.astype(constant.dtype, copy=False))
-        if len(np.unique(values)) < _DISTINCT:
+        if constant.dtype not in as_dtype:
+            values = _telling(parameter.astype(constant.dtype, copy=False))
+            as_dtype[constant.dtype] = values if len(np.unique(values)) >= _DISTINCT else values[:0]
+        values = as_dtype[constant.dtype]
+        if not values.size:
             continue
-        if other not in sets:
-            sets[other] = np.unique(constant)
         probe = values[:: max(1, len(values) // 64)]
-        if np.isin(probe, sets[other], assume_unique=False).mean() <= best / 2:
-            continue
-        present = np.isin(values, sets[other])
+        if _among(constants.distinct(other), probe).mean() <= max(best, _MOSTLY) / 2:
+            continue  # float32 values of a narrow range meet by chance
+        present = _among(constants.distinct(other), values)
         if present.mean() > best:
             best, where, missing = float(present.mean()), other, values[~present]
+            if best == 1.0:
+                break
     if best == 1.0:
         found.same.append(name)
     elif best > _MOSTLY:
@@ -180,6 +226,13 @@ def _as_sets(
         found.changed[name] = f"{lost} are not in {where!r}, such as {missing[0]:.9g}"
     else:
         found.absent.append(name)
+
+
+def _among(distinct: Array, values: Array) -> np.ndarray[Any, np.dtype[np.bool_]]:
+    """Which of the values are in `distinct`, which is in order and not empty."""
+    places = np.minimum(np.searchsorted(distinct, values), len(distinct) - 1)
+    found: np.ndarray[Any, np.dtype[np.bool_]] = distinct[places] == values
+    return found
 
 
 def _judge_small(name: str, parameter: Array, constants: Mapping[str, Array], found: Compared) -> None:

@@ -8,9 +8,9 @@ from typing import Any
 _HEAD = """# Sweeps: whole model families through `onnxpress export`
 
 Written by `python -m benchmarks.sweeps keras` and `python -m benchmarks.sweeps transformers`; do not edit. Each model
-is exported by a process of its own. *equal* means published: no output of any case, at batch 1, 2, 3, 7 and 64 and at
-every size of its other named dimensions, lies further from the original than 10 noise floors; the figure is the worst
-one seen.
+is exported by a process of its own. *equal* means published: no output of any case, at batch 1, 2, 3, 7 and 64 (16 for
+large models) and at every size of its other named dimensions, lies further from the original than 10 noise floors; the
+figure is the worst one seen.
 """
 _FAMILY = {
     "keras": (

@@ -290,6 +290,36 @@ def test_what_makes_no_array_does_not_keep_the_rest_from_sharing_a_run() -> None
     assert data(answers[4]) == data(answers[0])
 
 
+@pytest.mark.parametrize("seconds", [0.0, 1.0])
+def test_a_fault_of_our_own_costs_its_batch_and_not_the_model(seconds: float) -> None:
+    class Fault(BaseException):
+        """Nothing that anybody expects."""
+
+    def fail(*_: Any) -> Any:
+        raise Fault
+
+    engine = Counted("table", seconds=seconds)
+    own = batcher(engine)
+    run_all, engine.run_all = engine.run_all, fail  # type: ignore[method-assign]
+
+    async def main() -> list[Asked]:
+        asyncio.get_running_loop().set_exception_handler(lambda *_: None)
+        asked = [Asked(), Asked(), Asked()]
+        own.submit(row(1), asked[0])
+        own.submit(row(2), asked[1])
+        await asyncio.sleep(0.1)
+        engine.run_all = run_all  # type: ignore[method-assign]
+        own.submit(row(3), asked[2])
+        await asyncio.sleep(0.1)
+        return asked
+
+    asked = asyncio.run(main())
+    assert asked[2].status == 200
+    assert not own.busy
+    if seconds:  # in the thread
+        assert [exchange.status for exchange in asked[:2]] == [500, 500]
+
+
 @pytest.mark.parametrize(
     "text", [b"", b" ", b"[]", b"null null", b"[1.5]", b"1.5]", b'"1.5"', b"1e999", b"\xff", b"{}"]
 )

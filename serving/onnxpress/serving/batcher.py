@@ -17,6 +17,7 @@ import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from time import monotonic
 from typing import Protocol
 
@@ -230,14 +231,24 @@ class Batcher:
             self._thread_context = strict()
         loop = asyncio.get_running_loop()
         answers = loop.run_in_executor(self._thread, self._thread_context.run, lambda: list(self._answers(batch)))
-        answers.add_done_callback(self._finish, context=self._context)
+        answers.add_done_callback(partial(self._finish, batch), context=self._context)
 
-    def _finish(self, answers: asyncio.Future[list[Answer]]) -> None:
-        if not answers.cancelled():
+    def _finish(self, batch: list[Waiting], answers: asyncio.Future[list[Answer]]) -> None:
+        self._waited = True
+        try:
+            if answers.cancelled():
+                return
+            error = answers.exception()
+            if error is not None:  # no memory for the answers, say
+                print(f"{self._engine.name}: a run failed: {type(error).__name__}: {error}", file=sys.stderr)
+                message = error_body(f"the run failed: {type(error).__name__}")
+                for _, exchange in batch:
+                    exchange.respond(500, message)
+                return
             for exchange, status, body in answers.result():
                 exchange.respond(status, body)
-        self._waited = True
-        self._turn()
+        finally:
+            self._turn()
 
     def _drop(self) -> None:
         """Take out what nobody waits for any more."""

@@ -17,6 +17,7 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
+from tests.serving.onnx_models import identity, lookup, mixed
 from tests.serving.publishing import publish
 
 from benchmarks.load.process import watched
@@ -28,6 +29,15 @@ PATIENCE = 20.0
 """seconds without an answer after which it is a hang"""
 _TOGETHER = 16
 _TINY = "/v2/models/tiny/infer"
+BESIDE = {
+    "one": identity("float32", "batch,1"),
+    "numbers": identity("int64"),
+    "flags": identity("bool"),
+    "words": identity("string"),
+    "lookup": lookup(),
+    "mixed": mixed(),
+}
+"""beside tiny: one value a row, other dtypes, a run that fails, several inputs"""
 _WORDS = [
     b'"data"', b'"shape"', b'"inputs"', b'"outputs"', b'"parameters"', b"null", b"true", b"[", b"]", b"{", b"}", b",",
     b":", b"-1", b"0", b"1e999", b"1e39", b"NaN", b"18446744073709551616", b'"\\ud800"', b"\xff", b"\x00", b"\r\n",
@@ -56,6 +66,7 @@ def _seeds() -> list[tuple[str, str, dict[str, str], bytes]]:
     ]
     return [
         *[("POST", _TINY, {}, body) for body in bodies],
+        *[("POST", f"/v2/models/{name}/infer", {}, body) for name, body in _beside()],
         ("POST", _TINY, {"inference-header-content-length": str(len(text))}, text + behind),
         ("POST", _TINY, {"inference-header-content-length": "0"}, behind),
         ("POST", "/v1/models/tiny:predict", {}, json.dumps({"instances": [values]}).encode()),
@@ -68,6 +79,28 @@ def _seeds() -> list[tuple[str, str, dict[str, str], bytes]]:
         ("GET", "/v1/models/tiny/metadata", {}, b""),
         ("HEAD", "/metrics", {}, b""),
     ]
+
+
+def _beside() -> list[tuple[str, bytes]]:
+    """A usual question to every other model."""
+    x = {"name": "x", "shape": [1, 2]}
+    questions: list[tuple[str, list[dict[str, Any]]]] = [
+        ("one", [{"name": "x", "shape": [1, 1], "datatype": "FP32", "data": [1.5]}]),
+        ("one", [{"name": "x", "shape": [2, 1], "datatype": "FP32", "data": [1.5, 2.5]}]),
+        ("numbers", [{**x, "datatype": "INT64", "data": [7, -8]}]),
+        ("flags", [{**x, "datatype": "BOOL", "data": [True, False]}]),
+        ("words", [{**x, "datatype": "BYTES", "data": ["a", "ß"]}]),
+        ("lookup", [{"name": "i", "shape": [1], "datatype": "INT64", "data": [3]}]),
+        (
+            "mixed",
+            [
+                {"name": "a", "shape": [1, 2], "datatype": "FP32", "data": [1, 2]},
+                {"name": "b", "shape": [1, 2], "datatype": "FP32", "data": [3, 4]},
+                {"name": "s", "shape": [1], "datatype": "BYTES", "data": ["b"]},
+            ],
+        ),
+    ]
+    return [(name, json.dumps({"inputs": inputs}, separators=(",", ":")).encode()) for name, inputs in questions]
 
 
 def mutated(choice: random.Random, data: bytes, others: Sequence[bytes]) -> bytes:
@@ -130,8 +163,10 @@ async def in_process(service: Service, seed: int, count: int) -> tuple[Counter[i
     wrong = []
     for start in range(0, count, _TOGETHER):
         asked: list[tuple[_Kept, bytes]] = []
+        focus = choice.choice([None, choice.choice(seeds)[1]])  # half of the time all go to one model, to share runs
+        chosen = [seed for seed in seeds if focus in (None, seed[1])]
         for _ in range(min(_TOGETHER, count - start)):
-            method, target, headers, body = choice.choice(seeds)
+            method, target, headers, body = choice.choice(chosen)
             if choice.random() < 0.9:
                 body = mutated(choice, body, others)
             path = target.encode()
@@ -206,11 +241,13 @@ def measure(inside: int = IN_PROCESS, outside: int = OVER_THE_WIRE) -> dict[str,
     """Statuses by number, and findings."""
     with tempfile.TemporaryDirectory() as folder:
         publish(Path(folder), "tiny")
+        for name, content in BESIDE.items():
+            publish(Path(folder), name, content)
         service = Service(Repository(Path(folder)))
         service.repository.load()
         statuses, wrong = asyncio.run(in_process(service, 1, inside))
         service.repository.close()
-    with watched("tiny") as server:
+    with watched("tiny", beside=BESIDE) as server:
         wire, wrong_there = asyncio.run(over_the_wire(server.port, mutants(2, outside)))
         alive = server.alive
     return {

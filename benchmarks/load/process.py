@@ -9,7 +9,7 @@ import sys
 import tempfile
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -46,12 +46,14 @@ class Watched:
 
 
 @contextlib.contextmanager
-def watched(model: str, *options: str) -> Iterator[Watched]:
-    """Serve one of the tests' models, published; this process goes to CPU 1 meanwhile, where there is one."""
+def watched(model: str, *options: str, beside: Mapping[str, bytes] | None = None) -> Iterator[Watched]:
+    """Serve one of the tests' models, and those given; this process goes to CPU 1 meanwhile, where there is one."""
     before = os.sched_getaffinity(0)
     first, *others = sorted(before)
     with tempfile.TemporaryDirectory() as folder:
         publish(Path(folder), model)
+        for name, content in (beside or {}).items():
+            publish(Path(folder), name, content)
         process = subprocess.Popen(
             ["taskset", "-c", str(first), ONNXPRESS, "serve", folder, "--port", "0", *options],
             stdout=subprocess.PIPE,

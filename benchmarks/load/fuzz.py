@@ -85,7 +85,7 @@ def _beside() -> list[tuple[str, bytes]]:
     """A usual question to every other model."""
     x = {"name": "x", "shape": [1, 2]}
     questions: list[tuple[str, list[dict[str, Any]]]] = [
-        ("one", [{"name": "x", "shape": [1, 1], "datatype": "FP32", "data": [1.5]}]),
+        ("one", [{"name": "x", "shape": [1, 1], "datatype": "FP32", "data": [5]}]),
         ("one", [{"name": "x", "shape": [2, 1], "datatype": "FP32", "data": [1.5, 2.5]}]),
         ("numbers", [{**x, "datatype": "INT64", "data": [7, -8]}]),
         ("flags", [{**x, "datatype": "BOOL", "data": [True, False]}]),
@@ -109,7 +109,12 @@ def mutated(choice: random.Random, data: bytes, others: Sequence[bytes]) -> byte
     for _ in range(choice.randint(1, 4)):
         at = choice.randint(0, len(out))
         end = min(len(out), at + choice.choice([1, 1, 2, 8, 40]))
-        match choice.randrange(6):
+        match choice.randrange(7):
+            case 6:
+                opening = out.find(b"[", at)
+                closing = out.find(b"]", opening)
+                if 0 <= opening < closing:  # a list, emptied or filled anew
+                    out[opening + 1 : closing] = choice.choice([b"", b" ", b"null", b"1,,2", *_WORDS])
             case 0 if at < len(out):
                 out[at] ^= 1 << choice.randrange(8)
             case 1:

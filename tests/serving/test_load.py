@@ -18,8 +18,14 @@ from onnxpress.serving.service import Service
 needs_taskset = pytest.mark.skipif(shutil.which("taskset") is None, reason="taskset pins the server's process")
 
 
+def publish_all(repository: Path) -> None:
+    publish(repository, "tiny")
+    for name, content in fuzz.BESIDE.items():
+        publish(repository, name, content)
+
+
 def test_mutated_bodies_are_answered_and_never_500(tmp_path: Path) -> None:
-    publish(tmp_path, "tiny")
+    publish_all(tmp_path)
     service = Service(Repository(tmp_path))
     service.repository.load()
     statuses, wrong = asyncio.run(fuzz.in_process(service, 3, 3000))
@@ -30,7 +36,7 @@ def test_mutated_bodies_are_answered_and_never_500(tmp_path: Path) -> None:
 
 
 def test_mutated_requests_over_sockets_are_answered_and_never_500(tmp_path: Path) -> None:
-    publish(tmp_path, "tiny")
+    publish_all(tmp_path)
     with serving(tmp_path) as server:
         statuses, wrong = asyncio.run(fuzz.over_the_wire(server.port, fuzz.mutants(4, 400)))
         assert not wrong

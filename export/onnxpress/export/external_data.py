@@ -12,9 +12,8 @@ if TYPE_CHECKING:
 
 FILE = f"{MODEL_FILE}.data"
 _SMALL = 1024  # bytes of a tensor that stays in the graph: shapes and axes, which a reader of the graph wants to see
-_LARGE = (
-    64 << 20
-)  # bytes of a graph that is kept in a file while it is measured: memory is the weights several times over
+_LARGE = 64 << 20
+"""bytes of a graph that is kept in a file while it is measured: memory holds the weights several times already"""
 
 
 def put_beside(proto: onnx.ModelProto, folder: Path, *, above: int) -> None:

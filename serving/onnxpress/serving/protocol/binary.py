@@ -19,7 +19,7 @@ from onnxpress.serving.protocol.datatypes import DATATYPE_OF, array_dtype
 from onnxpress.serving.protocol.errors import Headers, Refusal
 
 if TYPE_CHECKING:
-    from onnxpress.serving.protocol.requests import Inputs
+    from onnxpress.serving.protocol.inputs import Inputs
     from onnxpress.serving.protocol.responses import Writer
 
 Array = np.ndarray[Any, np.dtype[Any]]

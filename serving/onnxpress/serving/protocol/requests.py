@@ -3,8 +3,8 @@
 A request to the usual model (one input, every size fixed but the first) is decoded by one typed decoder in one pass.
 Every other goes through the general reading, which also accepts nested data and says exactly what is wrong.
 
-Clients repeat themselves: all but the numbers is the same bytes again and again. Such a frame is kept, and a request
-in it is only cut: the numbers of all requests of a run are decoded in one go, when the run begins.
+A request in a known frame is only cut (see `frames`): the numbers of all requests of a run are decoded in one go, when
+the run begins.
 
 Long lists of numbers go past all this to simdjson, where it is installed; see `numbers`.
 
@@ -18,7 +18,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from itertools import chain
-from typing import Any, Protocol
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -35,60 +35,16 @@ from onnxpress.serving.protocol.data import (
     value_type,
 )
 from onnxpress.serving.protocol.datatypes import DATATYPE_OF, array_dtype
-from onnxpress.serving.protocol.errors import Headers, Refusal
+from onnxpress.serving.protocol.errors import Refusal
+from onnxpress.serving.protocol.frames import Frames
+from onnxpress.serving.protocol.inputs import Form, Inputs
 from onnxpress.serving.protocol.wire import AnyRequest, AnyTensor, Output, Request
 
 Array = np.ndarray[Any, np.dtype[Any]]
-_KEPT_FRAMES = 256
-_LONGEST_FRAME = 1024
-"""bytes before the numbers, and bytes behind them"""
 _MANY = 64
 """floats from which on the way through MessagePack is quicker than numpy's own from a list: 5 ns against 14 for each"""
 _BIG_ENDIAN = np.dtype(">f8")
 _pack = msgspec.msgpack.Encoder().encode
-
-
-class Form(Protocol):
-    """How a request wants its answer, where that is not V2 JSON."""
-
-    headers: Headers
-    """what the answer's headers say besides; read once it is written"""
-
-    def write(self, writer: Any, inputs: Inputs, answers: Sequence[Array]) -> bytes:
-        """The body, from this request's rows of every output."""
-
-
-class Inputs(msgspec.Struct, gc=False):
-    """The inputs of one request, in the model's order: flat values, with the shapes they are to take.
-
-    The values are lists, the text of one where the request was only cut, or arrays where it came with binary tensors.
-    The text has as many commas as `size` wants, but may be no numbers: `Reader.feeds` finds out. Two requests can share
-    a run when their `tails` (the shapes but for the first axis) are equal and not None; they differ where values or
-    forms do in kind. `rows` is the size of the first axis, `size` the number of values in all inputs, `outputs` the
-    numbers of those asked for (None: all). `timeout`: how many seconds the caller gives it to begin
-    to run; a Batcher makes it the moment when they are over, by time.monotonic.
-    """
-
-    values: list[Any]
-    shapes: list[list[int]]
-    rows: int
-    size: int
-    tails: tuple[tuple[int, ...], ...] | None
-    id: str | None
-    outputs: list[int] | None
-    form: Form | None = None
-    timeout: float | None = None
-
-
-class _Frame(msgspec.Struct, gc=False):
-    """The bytes before and behind a request's numbers, and what they say."""
-
-    before: bytes
-    behind: bytes
-    shapes: list[list[int]]
-    rows: int
-    size: int
-    tails: tuple[tuple[int, ...], ...]
 
 
 class Reader:
@@ -106,9 +62,7 @@ class Reader:
         # Rows can be put together only where every tensor's first axis is the one dimension that all share.
         firsts = {spec.shape[0] if spec.shape else None for spec in (*inputs, *outputs)}
         self.has_rows = len(firsts) == 1 and isinstance(next(iter(firsts)), str)
-        self._frames: dict[tuple[bytes, bytes], _Frame] = {}
-        self._frame: _Frame | None = None
-        """the one that was last of use"""
+        self._cut: Callable[[bytes], Inputs | None] = lambda _: None
         self._usual = self._one_pass()
 
     def _one_pass(self) -> Callable[[bytes, bool], Inputs | None] | None:
@@ -122,26 +76,9 @@ class Reader:
         request_of: Any = Request[list[value_type(spec.dtype)]]  # type: ignore[misc]
         decode = msgspec.json.Decoder(request_of).decode
         name, datatype, width, tails = spec.name, DATATYPE_OF[spec.dtype], math.prod(tail), (tuple(tail),)
-        selected, frames, values_of = self._selected, self._frames, self._lists[0]
-
-        def learn(body: bytes, shapes: list[list[int]], rows: int, data: list[Any]) -> None:
-            """Keep what stands around the numbers of this request, if they stand where `read` looks for them.
-
-            They do if they are the values, and if without them there are no values: then no text between these two
-            parts can mean anything but the values.
-            """
-            start, stop = _numbers(body)
-            before, behind = body[:start], body[stop:]
-            if start > _LONGEST_FRAME or len(behind) > _LONGEST_FRAME:
-                return
-            try:
-                if values_of(b"[%b]" % body[start:stop]) != data or decode(before + behind).inputs[0].data:
-                    return
-            except NOT_JSON:
-                return
-            if len(frames) >= _KEPT_FRAMES:
-                frames.clear()
-            frames[before, behind] = _Frame(before, behind, shapes, rows, len(data), tails)
+        selected = self._selected
+        frames = Frames(self._lists[0], lambda body: decode(body).inputs[0].data)
+        self._cut = frames.cut
 
         def read(body: bytes, alone: bool) -> Inputs | None:
             try:
@@ -159,7 +96,7 @@ class Reader:
                 return None
             if request.outputs is None:
                 if request.id is None and size and not alone:
-                    learn(body, [shape], rows, data)
+                    frames.learn(body, [shape], rows, data, tails)
                 return Inputs([data], [shape], rows, size, tails, request.id, None)
             if any(output.parameters is not None for output in request.outputs):
                 return None
@@ -185,25 +122,6 @@ class Reader:
             if inputs is not None:
                 return inputs
         return self._read_any(body, None)
-
-    def _cut(self, body: bytes) -> Inputs | None:
-        """A request in a known frame, its numbers as text; None for any other."""
-        frame = self._frame
-        if frame is not None and body.startswith(frame.before) and body.endswith(frame.behind):
-            text = body[len(frame.before) : len(body) - len(frame.behind)]
-            if text.find(b"]") < 0 and text.count(b",") + 1 == frame.size:
-                return Inputs([text], frame.shapes, frame.rows, frame.size, frame.tails, None, None)
-        start, stop = _numbers(body)
-        if start > _LONGEST_FRAME or len(body) - stop > _LONGEST_FRAME:
-            return None
-        frame = self._frames.get((body[:start], body[stop:]))
-        if frame is None:
-            return None
-        self._frame = frame
-        text = body[start:stop]
-        if text.count(b",") + 1 != frame.size:
-            return None
-        return Inputs([text], frame.shapes, frame.rows, frame.size, frame.tails, None, None)
 
     def read_binary(self, body: bytes, json_length: int) -> Inputs:
         """Read a request whose first `json_length` bytes are JSON, with tensors as bytes behind it.
@@ -398,9 +316,3 @@ class Reader:
         except (OverflowError, FloatingPointError, ValueError, TypeError) as error:
             datatype = DATATYPE_OF[self._specs[number].dtype]
             raise Refusal(400, f"the data of {name!r} do not fit {datatype}: {error}") from None
-
-
-def _numbers(body: bytes) -> tuple[int, int]:
-    """Where the first list behind `"data"` begins and ends, if it holds nothing but numbers."""
-    start = body.find(b"[", body.find(b'"data"')) + 1
-    return start, body.find(b"]", start)

@@ -14,7 +14,7 @@ import numpy as np
 
 from onnxpress.core.tensors import TensorSpec
 from onnxpress.serving.protocol.datatypes import DATATYPE_OF
-from onnxpress.serving.protocol.requests import Inputs
+from onnxpress.serving.protocol.inputs import Inputs
 
 Array = np.ndarray[Any, np.dtype[Any]]
 Shape = tuple[int, ...]

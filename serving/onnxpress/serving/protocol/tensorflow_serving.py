@@ -19,7 +19,8 @@ from onnxpress.serving.engine import Engine
 from onnxpress.serving.protocol.data import check_shape
 from onnxpress.serving.protocol.datatypes import array_dtype
 from onnxpress.serving.protocol.errors import Headers, Refusal
-from onnxpress.serving.protocol.requests import Inputs, Reader
+from onnxpress.serving.protocol.inputs import Inputs
+from onnxpress.serving.protocol.requests import Reader
 
 if TYPE_CHECKING:
     from onnxpress.serving.protocol.responses import Writer

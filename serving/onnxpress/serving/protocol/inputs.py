@@ -1,0 +1,45 @@
+"""What a request asks, once it is read: the inputs of one caller, and how the answer is wanted."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+import msgspec
+import numpy as np
+
+from onnxpress.serving.protocol.errors import Headers
+
+Array = np.ndarray[Any, np.dtype[Any]]
+
+
+class Form(Protocol):
+    """How a request wants its answer, where that is not V2 JSON."""
+
+    headers: Headers
+    """what the answer's headers say besides; read once it is written"""
+
+    def write(self, writer: Any, inputs: Inputs, answers: Sequence[Array]) -> bytes:
+        """The body, from this request's rows of every output."""
+
+
+class Inputs(msgspec.Struct, gc=False):
+    """The inputs of one request, in the model's order: flat values, with the shapes they are to take.
+
+    The values are lists, the text of one where the request was only cut, or arrays where it came with binary tensors.
+    The text has as many commas as `size` wants, but may be no numbers: `Reader.feeds` finds out. Two requests can share
+    a run when their `tails` (the shapes but for the first axis) are equal and not None; they differ where values or
+    forms do in kind. `rows` is the size of the first axis, `size` the number of values in all inputs, `outputs` the
+    numbers of those asked for (None: all). `timeout`: how many seconds the caller gives it to begin
+    to run; a Batcher makes it the moment when they are over, by time.monotonic.
+    """
+
+    values: list[Any]
+    shapes: list[list[int]]
+    rows: int
+    size: int
+    tails: tuple[tuple[int, ...], ...] | None
+    id: str | None
+    outputs: list[int] | None
+    form: Form | None = None
+    timeout: float | None = None

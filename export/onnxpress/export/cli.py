@@ -22,6 +22,12 @@ _SAMPLES = click.option(
 )
 
 
+_WEIGHTS = click.option(
+    "--weights",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="For module:attribute: a state dict (.safetensors, .pt) or Keras's .weights.h5.",
+)
 _TRUST = click.option("--trust-pickle", is_flag=True, help="Read a scikit-learn pickle: it can run any code.")
 
 
@@ -46,6 +52,7 @@ _TRUST = click.option("--trust-pickle", is_flag=True, help="Read a scikit-learn 
 @click.option(
     "--preprocess", type=click.Path(path_type=Path), metavar="FILE", help="Steps to write around the network, as YAML."
 )
+@_WEIGHTS
 @click.option("--opset", type=int, default=18, show_default=True, help="The ONNX opset to write, for an older runtime.")
 @click.option(
     "--allow-operator", "allow_operators", multiple=True, metavar="DOMAIN:NAME", help="A custom operator. Repeatable."
@@ -66,6 +73,7 @@ def export(
     trust_pickle: bool,
     against: str | None,
     preprocess: Path | None,
+    weights: Path | None,
     opset: int,
     allow_operators: tuple[str, ...],
     time_limit: float,
@@ -98,6 +106,7 @@ def export(
                 inputs=list(inputs),
                 samples=samples,
                 preprocess=preprocess,
+                weights=weights,
                 against=against,
                 opset=opset,
                 allow_operators=list(allow_operators),
@@ -115,6 +124,7 @@ def export(
             trust_pickle=trust_pickle,
             against=entry.against,
             preprocess=entry.preprocess,
+            weights=entry.weights,
             opset=entry.opset,
             allowed_operators=entry.allow_operators,
         )
@@ -152,6 +162,7 @@ def export(
 @click.option("--explain", is_flag=True, help="With --against: name the layer where the model leaves its source.")
 @_INPUT
 @_SAMPLES
+@_WEIGHTS
 @_PROVIDER
 @_TRUST
 @_JSON
@@ -161,6 +172,7 @@ def verify(
     explain: bool,
     inputs: tuple[str, ...],
     samples: Path | None,
+    weights: Path | None,
     provider: str,
     trust_pickle: bool,
     as_json: bool,
@@ -181,6 +193,7 @@ def verify(
                 reference,
                 inputs=[parse_spec(text) for text in inputs],
                 samples=samples,
+                weights=weights if ":" in reference else None,
                 hide_gpus=provider == "cpu",
                 trust_pickle=trust_pickle,
             )

@@ -32,11 +32,19 @@ _EXAMPLE_BATCH = 3  # torch.export specialises sizes 0 and 1, and 2 is a common 
 
 
 def load_weights(module: torch.nn.Module, path: Path) -> None:
-    """Load a `.safetensors` state dict. Raises BadModel naming the parameters that do not fit."""
+    """Load a state dict: `.safetensors`, or what torch.save wrote, without running code that may be in it.
+
+    Raises BadModel naming the parameters that do not fit.
+    """
     from safetensors.torch import load_file
 
     try:
-        module.load_state_dict(load_file(path))
+        if path.suffix == ".safetensors":
+            held = load_file(path)
+        else:
+            held = torch.load(path, map_location="cpu", weights_only=True)
+            held = held.get("state_dict", held)  # a checkpoint of Lightning's, with more beside it
+        module.load_state_dict(held)
     except Exception as error:
         raise BadModel(f"the weights do not fit the model: {error}", where=str(path)) from error
 

@@ -24,6 +24,7 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     inputs: list[str] = []
     samples: Path | None = None
     preprocess: Path | None = None
+    weights: Path | None = None
     against: str | None = None
     opset: int = OPSET
     allow_operators: list[str] = []
@@ -46,6 +47,7 @@ def read_list(path: Path) -> list[Entry]:
             entry,
             samples=entry.samples and folder / entry.samples,
             preprocess=entry.preprocess and folder / entry.preprocess,
+            weights=entry.weights and folder / entry.weights,
         )
         for entry in entries
     ]

@@ -37,6 +37,7 @@ class Origin(msgspec.Struct, frozen=True, kw_only=True):
     trust_pickle: bool = False
     against: str | None = None
     preprocess: str | None = None
+    weights: str | None = None
     opset: int = OPSET
     allowed_operators: list[str] = []
 
@@ -85,6 +86,7 @@ def resolve_again(origin: Origin) -> Source:
         trust_pickle=origin.trust_pickle,
         against=origin.against,
         preprocess=Path(origin.preprocess) if origin.preprocess else None,
+        weights=Path(origin.weights) if origin.weights else None,
         opset=origin.opset,
         allowed_operators=origin.allowed_operators,
     )
@@ -99,6 +101,7 @@ def resolve(
     trust_pickle: bool = False,
     against: str | None = None,
     preprocess: Path | None = None,
+    weights: Path | None = None,
     opset: int = OPSET,
     allowed_operators: Sequence[str] = (),
 ) -> Source:
@@ -107,7 +110,8 @@ def resolve(
     `inputs` (from --input) and `samples` (from --samples) add to, and override, what the source itself tells.
     `hide_gpus` is off only where the equivalence is to be measured on a GPU in this process.
     `against` names the framework's model that an .onnx file is compared with; `preprocess` a file that describes steps
-    around the network, see preprocessing.py. Raises UsageError or BadData, saying what was looked for.
+    around the network, see preprocessing.py; `weights` a state dict, or Keras's `.weights.h5`, for the model that
+    `module:attr` makes. Raises UsageError or BadData, saying what was looked for.
     """
     # Both must stand before the user's module imports TensorFlow: its C++ log writes to stderr from the first import
     # on, and with a GPU in sight Keras traces CudnnRNNV3, which has no ONNX form.
@@ -122,6 +126,7 @@ def resolve(
         trust_pickle=trust_pickle,
         against=against,
         preprocess=str(preprocess) if preprocess else None,
+        weights=str(weights) if weights else None,
         opset=opset,
         allowed_operators=list(allowed_operators),
     )
@@ -130,6 +135,8 @@ def resolve(
     path = Path(reference)
     if against is not None and path.suffix != ".onnx":
         raise UsageError("--against compares an .onnx file with its source", where=reference)
+    if weights is not None and ":" not in reference:
+        raise UsageError("--weights fills the model of a module:attribute; this has its own", where=reference)
     arrays = read_samples(samples) if samples else {}
     if ":" not in reference and model_files.is_model_file(path):
         source = _from_object(model_files.load(path, trust_pickle=trust_pickle), path.stem, origin, arrays)
@@ -235,7 +242,28 @@ def _from_dotted(reference: str, origin: Origin, samples: dict[str, Array]) -> S
             where=reference,
             hint="return the model, or (model, example_inputs)",
         )
-    return _from_object(found, _model_name(reference), origin, samples, examples)
+    if origin.weights is not None:
+        _fill(found, Path(origin.weights), reference)
+    source = _from_object(found, _model_name(reference), origin, samples, examples)
+    # What the evidence names is what `verify --against` is to be called with.
+    return source if origin.weights is None else replace(source, reference=f"{reference} --weights {origin.weights}")
+
+
+def _fill(model: Any, weights: Path, reference: str) -> None:
+    """Load weights that lie in a file of their own into a torch module or a Keras model."""
+    if not weights.is_file():
+        raise UsageError("no such file of weights", where=str(weights))
+    framework = framework_of(model)
+    if framework == "pytorch" and hasattr(model, "load_state_dict"):
+        from onnxpress.export import from_torch
+
+        from_torch.load_weights(model, weights)
+    elif framework == "tensorflow" and hasattr(model, "load_weights"):
+        from onnxpress.export import from_keras
+
+        from_keras.load_weights(model, weights)
+    else:
+        raise UsageError(f"{type(model).__name__} takes no --weights", where=reference, hint="leave them out")
 
 
 def _from_object(found: Any, name: str, origin: Origin, samples: dict[str, Array], examples: Any = None) -> Source:

@@ -96,7 +96,7 @@ def export(reference: str, repository: Path, **limits: Any) -> stage.Published:
     [
         ("crash", {}, r"(?s)crashed \(SIGSEGV\).*in act"),
         ("kill", {}, "killed from outside"),
-        ("hang", {"seconds": 12.0}, "(?s)did not finish in 12 s.*loop_without_end"),
+        ("hang", {"seconds": 25.0}, "(?s)did not finish in 25 s.*loop_without_end"),
         ("eat", {"memory": 1 << 30}, "1.0 GiB are allowed"),
     ],
 )

@@ -30,7 +30,7 @@ from benchmarks import machine, networks
 HERE = Path(__file__).parent
 RECORDS = HERE / "records"
 ONNXPRESS = str(Path(sys.executable).parent / "onnxpress")
-REFERENCE = "bare loop"
+REFERENCE, BATCHED = "bare loop", "bare loop, batched"
 SERVER, BINARY = "onnxpress serve", "onnxpress serve, binary"
 CEILING = "a fixed answer"
 AIMS = {
@@ -99,24 +99,25 @@ def _contenders(model: str, folder: Path, stack: contextlib.ExitStack, *, binary
     question = folder / "question"
     numbers = [round(float(value), 6) for value in values.ravel()]
     question.write_text(json.dumps({"inputs": [{**tensor, "data": numbers}]}, separators=(",", ":")))
-    ports = [_free_port() for _ in range(4)]
+    names = [REFERENCE, BATCHED, SERVER, *([CEILING] if model == "tiny" else [])]  # the loop is what costs there
+    ports = {name: _free_port() for name in names}
     commands = {
-        REFERENCE: [sys.executable, str(HERE / "floor" / "bare_loop.py"), str(file), str(ports[0])],
-        "bare loop, batched": [sys.executable, str(HERE / "floor" / "tick_loop.py"), str(file), str(ports[1])],
-        SERVER: [ONNXPRESS, "serve", str(folder / "models"), "--port", str(ports[2])],
+        REFERENCE: [sys.executable, str(HERE / "floor" / "bare_loop.py"), str(file), str(ports[REFERENCE])],
+        BATCHED: [sys.executable, str(HERE / "floor" / "tick_loop.py"), str(file), str(ports[BATCHED])],
+        SERVER: [ONNXPRESS, "serve", str(folder / "models"), "--port", str(ports[SERVER])],
     }
-    if model == "tiny":  # where the loop is what costs
-        commands[CEILING] = [sys.executable, str(HERE / "floor" / "fixed_loop.py"), str(ports[3])]
+    if CEILING in ports:
+        commands[CEILING] = [sys.executable, str(HERE / "floor" / "fixed_loop.py"), str(ports[CEILING])]
     found = {
-        name: Contender(stack.enter_context(_server(command, port)), port, question)
-        for (name, command), port in zip(commands.items(), ports, strict=False)
+        name: Contender(stack.enter_context(_server(command, ports[name])), ports[name], question)
+        for name, command in commands.items()
     }
     if binary:
         with_size = {**tensor, "parameters": {"binary_data_size": values.nbytes}}
         text = json.dumps({"inputs": [with_size], "parameters": {"binary_data_output": True}}).encode()
         text = text.ljust(-len(text) % 8 + len(text))  # so that the values lie aligned
         (folder / "binary").write_bytes(text + values.tobytes())
-        found[BINARY] = Contender(found[SERVER].process, ports[2], folder / "binary", len(text))
+        found[BINARY] = Contender(found[SERVER].process, ports[SERVER], folder / "binary", len(text))
     return found
 
 

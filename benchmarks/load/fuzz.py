@@ -18,9 +18,8 @@ from time import perf_counter
 from typing import Any
 
 from tests.serving.onnx_models import identity, lookup, mixed
-from tests.serving.publishing import publish
 
-from benchmarks.load.process import watched
+from benchmarks.load.process import publish_all, watched
 from onnxpress.serving.repository import Repository
 from onnxpress.serving.service import Service
 
@@ -245,9 +244,7 @@ async def _exchange(port: int, data: bytes) -> bytes:
 def measure(inside: int = IN_PROCESS, outside: int = OVER_THE_WIRE) -> dict[str, Any]:
     """Statuses by number, and findings."""
     with tempfile.TemporaryDirectory() as folder:
-        publish(Path(folder), "tiny")
-        for name, content in BESIDE.items():
-            publish(Path(folder), name, content)
+        publish_all(Path(folder), "tiny", BESIDE)
         service = Service(Repository(Path(folder)))
         service.repository.load()
         statuses, wrong = asyncio.run(in_process(service, 1, inside))

@@ -45,15 +45,20 @@ class Watched:
             return bool(answer.status == 200)
 
 
+def publish_all(repository: Path, model: str, beside: Mapping[str, bytes]) -> None:
+    """One of the tests' models, and those given beside it, each as a version."""
+    publish(repository, model)
+    for name, content in beside.items():
+        publish(repository, name, content)
+
+
 @contextlib.contextmanager
 def watched(model: str, *options: str, beside: Mapping[str, bytes] | None = None) -> Iterator[Watched]:
     """Serve one of the tests' models, and those given; this process goes to CPU 1 meanwhile, where there is one."""
     before = os.sched_getaffinity(0)
     first, *others = sorted(before)
     with tempfile.TemporaryDirectory() as folder:
-        publish(Path(folder), model)
-        for name, content in (beside or {}).items():
-            publish(Path(folder), name, content)
+        publish_all(Path(folder), model, beside or {})
         process = subprocess.Popen(
             ["taskset", "-c", str(first), ONNXPRESS, "serve", folder, "--port", "0", *options],
             stdout=subprocess.PIPE,

@@ -36,8 +36,16 @@ class Asked:
 class Counted:
     """An engine whose runs are counted; `fails` makes those of several rows fail."""
 
-    def __init__(self, name: str, *, batch_safe: bool = True, seconds: float = 0.0, fails: bool = False) -> None:
-        self._engine = Engine.load((MODELS / f"{name}.onnx").read_bytes())
+    def __init__(
+        self,
+        name: str,
+        *,
+        content: bytes | None = None,
+        batch_safe: bool = True,
+        seconds: float = 0.0,
+        fails: bool = False,
+    ) -> None:
+        self._engine = Engine.load(content or (MODELS / f"{name}.onnx").read_bytes())
         self.inputs, self.outputs, self.name = self._engine.inputs, self._engine.outputs, name
         self.manifest = type("Measured", (), {"batch_safe": batch_safe, "no_rows": False})()
         self.fatal_when_empty: tuple[str, ...] = ()
@@ -53,6 +61,10 @@ class Counted:
 
     def expected_seconds(self, values: int) -> float:
         return self._seconds
+
+
+def relu(width: int) -> bytes:
+    return model([node("Relu", ["x"], ["y"])], [f"x:float32[batch,{width}]"], [f"y:float32[batch,{width}]"])
 
 
 def batcher(engine: Counted, *, max_rows: int = 64, max_waiting: int = 100) -> Batcher:
@@ -325,9 +337,7 @@ def test_a_fault_of_our_own_costs_its_batch_and_not_the_model(seconds: float) ->
 )
 def test_whatever_stands_for_the_one_number_the_others_are_answered(text: bytes) -> None:
     """A model of one value a row: blanks have as many commas as one number has."""
-    engine = Counted("tiny")
-    engine._engine = Engine.load(model([node("Relu", ["x"], ["y"])], ["x:float32[batch,1]"], ["y:float32[batch,1]"]))
-    engine.inputs, engine.outputs = engine._engine.inputs, engine._engine.outputs
+    engine = Counted("relu", content=relu(1))
     own = batcher(engine)
 
     def question(number: bytes) -> bytes:
@@ -348,9 +358,7 @@ def test_whatever_stands_for_the_one_number_the_others_are_answered(text: bytes)
 @settings(max_examples=300, deadline=None)
 @given(texts=st.lists(st.text('0123456789.,-eE[] "{}:nul\\', max_size=16).map(str.encode), min_size=1, max_size=4))
 def test_what_is_answered_together_is_what_would_be_answered_alone(texts: list[bytes]) -> None:
-    engine = Counted("tiny")
-    engine._engine = Engine.load(model([node("Relu", ["x"], ["y"])], ["x:float32[batch,2]"], ["y:float32[batch,2]"]))
-    engine.inputs, engine.outputs = engine._engine.inputs, engine._engine.outputs
+    engine = Counted("relu", content=relu(2))
 
     def question(text: bytes) -> bytes:
         return b'{"inputs":[{"name":"x","shape":[1,2],"datatype":"FP32","data":[%b]}]}' % text

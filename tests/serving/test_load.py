@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 from benchmarks.load import floods, fuzz, overload, soak
+from benchmarks.load.process import publish_all
 from tests.serving.harness import serving
-from tests.serving.publishing import publish
 
 from onnxpress.serving.repository import Repository
 from onnxpress.serving.service import Service
@@ -18,14 +18,8 @@ from onnxpress.serving.service import Service
 needs_taskset = pytest.mark.skipif(shutil.which("taskset") is None, reason="taskset pins the server's process")
 
 
-def publish_all(repository: Path) -> None:
-    publish(repository, "tiny")
-    for name, content in fuzz.BESIDE.items():
-        publish(repository, name, content)
-
-
 def test_mutated_bodies_are_answered_and_never_500(tmp_path: Path) -> None:
-    publish_all(tmp_path)
+    publish_all(tmp_path, "tiny", fuzz.BESIDE)
     service = Service(Repository(tmp_path))
     service.repository.load()
     statuses, wrong = asyncio.run(fuzz.in_process(service, 3, 3000))
@@ -36,7 +30,7 @@ def test_mutated_bodies_are_answered_and_never_500(tmp_path: Path) -> None:
 
 
 def test_mutated_requests_over_sockets_are_answered_and_never_500(tmp_path: Path) -> None:
-    publish_all(tmp_path)
+    publish_all(tmp_path, "tiny", fuzz.BESIDE)
     with serving(tmp_path) as server:
         statuses, wrong = asyncio.run(fuzz.over_the_wire(server.port, fuzz.mutants(4, 400)))
         assert not wrong

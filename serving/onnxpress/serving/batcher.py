@@ -312,6 +312,9 @@ class Batcher:
                 batch = batch[done:]
             else:
                 return
+        yield from self._one_by_one(batch)
+
+    def _one_by_one(self, batch: list[Waiting]) -> Iterator[Answer]:
         for inputs, exchange in batch:
             yield exchange, *self._answer(inputs)
 
@@ -325,11 +328,7 @@ class Batcher:
                 yield item[1], *self._answer(item[0])
             else:
                 fitting.append(item)
-        if len(fitting) < len(batch):
-            yield from self._answers(fitting)
-            return
-        for inputs, exchange in batch:
-            yield exchange, *self._answer(inputs)
+        yield from self._answers(fitting) if len(fitting) < len(batch) else self._one_by_one(batch)
 
     def _answer(self, inputs: Inputs) -> tuple[int, bytes]:
         """Status and body for one request, run alone. Raises nothing: one bad answer must not stop the queue."""

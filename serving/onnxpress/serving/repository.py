@@ -86,7 +86,7 @@ class Repository:
         require_equivalence: bool = False,
         prepack: bool = True,
         isolate: isolation.Limits | None = None,
-        custom_ops: Sequence[Path] = (),
+        custom_ops: Sequence[Path | str] = (),
         max_rows: int | None = None,
         max_waiting: int = 1024,
     ) -> None:

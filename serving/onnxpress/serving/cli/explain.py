@@ -21,7 +21,7 @@ def explain(
     provider: str,
     threads: int | None,
     max_batch: int | None,
-    custom_ops: tuple[Path, ...],
+    custom_ops: tuple[str, ...],
     as_json: bool,
 ) -> None:
     """Show with which options MODEL would be served, and why with these."""
@@ -38,7 +38,7 @@ def explain(
         provider=provider,
         settings=chosen.settings,
         threads=chosen.threads,
-        custom_ops=[str(library) for library in custom_ops],
+        custom_ops=custom_ops,
     )
     choices = explanation.explain(engine, chosen)
     if as_json:

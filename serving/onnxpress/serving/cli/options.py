@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import click
 
 custom_ops = click.option(
     "--custom-ops",
-    type=click.Path(path_type=Path, exists=True, dir_okay=False, resolve_path=True),
+    type=click.Path(exists=True, dir_okay=False, resolve_path=True),
     multiple=True,
     metavar="LIBRARY",
     help="Let the models use the operators of this shared library.",

@@ -27,7 +27,7 @@ def predict(
     output: Path | None,
     interactive: bool,
     provider: str,
-    custom_ops: tuple[Path, ...],
+    custom_ops: tuple[str, ...],
 ) -> None:
     """Ask MODEL for the answer to INPUT.
 
@@ -43,7 +43,7 @@ def predict(
     if model.startswith(("http://", "https://")):
         ask = client.Remote(model)
     else:
-        ask = client.Local(Path(model), provider, [str(library) for library in custom_ops])
+        ask = client.Local(Path(model), provider, custom_ops)
     if interactive:
         _converse(ask)
         return

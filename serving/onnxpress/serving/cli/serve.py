@@ -99,7 +99,7 @@ def serve(
     isolate: bool,
     run_limit: float | None,
     load_limit: float | None,
-    custom_ops: tuple[Path, ...],
+    custom_ops: tuple[str, ...],
     max_body: int,
     max_held: int,
     max_head: int,

@@ -35,7 +35,7 @@ def tune(
     max_batch: int,
     sizes: tuple[str, ...],
     seconds: float,
-    custom_ops: tuple[Path, ...],
+    custom_ops: tuple[str, ...],
     as_json: bool,
 ) -> None:
     """Measure MODEL with every number of threads, optimisation level and batch size, and keep the best.
@@ -67,7 +67,7 @@ def tune(
         batches=batches,
         sizes=tuning.parse_sizes(sizes),
         seconds=seconds,
-        custom_ops=[str(library) for library in custom_ops],
+        custom_ops=custom_ops,
     )
     for found in measured:
         if isinstance(found, tuning.Refused):

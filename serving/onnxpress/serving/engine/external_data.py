@@ -6,6 +6,7 @@ a hard link it follows, and with it any file of the machine could be made a weig
 
 from __future__ import annotations
 
+import contextlib
 import mmap
 import stat
 from collections.abc import Iterator
@@ -29,22 +30,30 @@ _MODEL: dict[int, Any] = {7: _GRAPH, 20: {1: _GRAPH, 2: _GRAPH}, 25: {7: _NODE}}
 _LOCATION = b"location"
 
 
-def locations(model: Path) -> frozenset[str]:
-    """The files that the model's tensors name as the place of their data. Raises BadModel where it is no protobuf."""
+@contextlib.contextmanager
+def mapped(model: Path) -> Iterator[mmap.mmap | bytes]:
+    """The file's content, mapped; an empty file cannot be, and is no bytes."""
     with model.open("rb") as file:
         try:
             content = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-        except ValueError:  # an empty file
-            return frozenset()
+        except ValueError:
+            yield b""
+            return
         with content:
-            # Most models name none; walking through a large graph would cost tens of milliseconds.
-            found = _found(content) if content.find(_LOCATION) >= 0 else frozenset()
+            yield content
+
+
+def locations(model: Path) -> frozenset[str]:
+    """The files that the model's tensors name as the place of their data. Raises BadModel where it is no protobuf."""
+    with mapped(model) as content:
+        # Most models name none; walking through a large graph would cost tens of milliseconds.
+        found = _found(content) if content.find(_LOCATION) >= 0 else frozenset()
     if found is None:
         raise BadModel("it is not an ONNX model, or a damaged one", where=str(model))
     return found
 
 
-def _found(content: mmap.mmap) -> frozenset[str] | None:
+def _found(content: mmap.mmap | bytes) -> frozenset[str] | None:
     """None where it is no protobuf. A function of its own: an error under way would keep the map from being closed."""
     try:
         with memoryview(content) as view:

@@ -11,6 +11,8 @@ import mmap
 import re
 from pathlib import Path
 
+from onnxpress.serving.engine import external_data
+
 OPERATORS = ("Attention", "ConvTranspose", "GRU", "LSTM", "STFT")
 """names, or their ends: the runtime's own MultiHeadAttention or DynamicQuantizeLSTM are made of the same code"""
 
@@ -25,13 +27,8 @@ def when_empty(model: Path | bytes) -> tuple[str, ...]:
     """
     if isinstance(model, bytes):
         return _named(model)
-    with model.open("rb") as file:
-        try:
-            content = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-        except ValueError:  # an empty file
-            return ()
-        with content:
-            return _named(content)
+    with external_data.mapped(model) as content:
+        return _named(content)
 
 
 def _named(content: bytes | mmap.mmap) -> tuple[str, ...]:

@@ -62,7 +62,7 @@ class Reader:
         # Rows can be put together only where every tensor's first axis is the one dimension that all share.
         firsts = {spec.shape[0] if spec.shape else None for spec in (*inputs, *outputs)}
         self.has_rows = len(firsts) == 1 and isinstance(next(iter(firsts)), str)
-        self._cut: Callable[[bytes], Inputs | None] = lambda _: None
+        self._cut: Callable[[bytes], Inputs | None] | None = None
         self._usual = self._one_pass()
 
     def _one_pass(self) -> Callable[[bytes, bool], Inputs | None] | None:
@@ -113,7 +113,7 @@ class Reader:
             found = self._long.read(body)
             if found is not None:
                 return self._inputs_of(found[0], None, found[1])
-        if self._usual is not None and not alone:
+        if self._cut is not None and not alone:
             inputs = self._cut(body)
             if inputs is not None:
                 return inputs

@@ -1,8 +1,9 @@
 """Requests per second of `onnxpress serve` against the bare loops in `floor/`: `python -m benchmarks.server [MODEL]`.
 
-MODEL is one of `networks`: tiny (the default), cnn or image. Every contender is a process of its own on CPU 0; wrk
-sends from CPU 1. They run in turn, round by round, and the ratios are medians over the rounds. The CPU time per request
-stands beside: it moves less than the rate when the machine does other work too.
+MODEL is one of `networks`: tiny (the default), cnn or image. The server is the wheel that is built here, its hot path
+compiled; beside it stands the checkout, interpreted. Every contender is a process of its own on CPU 0; wrk sends from
+CPU 1. They run in turn, round by round, and the ratios are medians over the rounds. The CPU time per request stands
+beside: it moves less than the rate when the machine does other work too.
 """
 
 from __future__ import annotations
@@ -25,13 +26,13 @@ from pathlib import Path
 import numpy as np
 from tests.serving.publishing import publish
 
-from benchmarks import machine, networks
+from benchmarks import machine, networks, wheel
 
 HERE = Path(__file__).parent
 RECORDS = HERE / "records"
 ONNXPRESS = str(Path(sys.executable).parent / "onnxpress")
 REFERENCE, BATCHED = "bare loop", "bare loop, batched"
-SERVER, BINARY = "onnxpress serve", "onnxpress serve, binary"
+SERVER, BINARY, INTERPRETED = "onnxpress serve", "onnxpress serve, binary", "the same, not compiled"
 CEILING = "a fixed answer"
 AIMS = {
     "tiny": {1: {SERVER: 0.90}, 16: {SERVER: 2.2}, 64: {SERVER: 2.5}},
@@ -99,12 +100,15 @@ def _contenders(model: str, folder: Path, stack: contextlib.ExitStack, *, binary
     question = folder / "question"
     numbers = [round(float(value), 6) for value in values.ravel()]
     question.write_text(json.dumps({"inputs": [{**tensor, "data": numbers}]}, separators=(",", ":")))
-    names = [REFERENCE, BATCHED, SERVER, *([CEILING] if model == "tiny" else [])]  # the loop is what costs there
+    names = [REFERENCE, BATCHED, SERVER, INTERPRETED]
+    if model == "tiny":
+        names.append(CEILING)  # the loop is what costs there
     ports = {name: _free_port() for name in names}
     commands = {
         REFERENCE: [sys.executable, str(HERE / "floor" / "bare_loop.py"), str(file), str(ports[REFERENCE])],
         BATCHED: [sys.executable, str(HERE / "floor" / "tick_loop.py"), str(file), str(ports[BATCHED])],
-        SERVER: [ONNXPRESS, "serve", str(folder / "models"), "--port", str(ports[SERVER])],
+        SERVER: ["env", f"PYTHONPATH={wheel.install(folder / 'wheel')}", *_serve(folder, ports[SERVER])],
+        INTERPRETED: _serve(folder, ports[INTERPRETED]),
     }
     if CEILING in ports:
         commands[CEILING] = [sys.executable, str(HERE / "floor" / "fixed_loop.py"), str(ports[CEILING])]
@@ -119,6 +123,10 @@ def _contenders(model: str, folder: Path, stack: contextlib.ExitStack, *, binary
         (folder / "binary").write_bytes(text + values.tobytes())
         found[BINARY] = Contender(found[SERVER].process, ports[SERVER], folder / "binary", len(text))
     return found
+
+
+def _serve(folder: Path, port: int) -> list[str]:
+    return [ONNXPRESS, "serve", str(folder / "models"), "--port", str(port)]
 
 
 @contextlib.contextmanager

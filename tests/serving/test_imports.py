@@ -9,7 +9,10 @@ from pathlib import Path
 from tests.serving.publishing import publish
 
 # Third-party packages that a server may hold in memory. Anything more has to earn its milliseconds.
-ALLOWED = {"onnxpress", "numpy", "onnxruntime", "msgspec", "httptools", "uvloop", "click", "typing_extensions"}
+ALLOWED = {
+    "onnxpress", "onnxpress__mypyc", "numpy", "onnxruntime", "msgspec", "httptools", "uvloop", "click",
+    "typing_extensions",
+}  # fmt: skip
 # Parts of the standard library that are slow to import and that a server has no use for.
 HEAVY = {
     "argparse",

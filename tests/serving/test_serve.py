@@ -135,7 +135,7 @@ def test_a_port_in_use_and_a_folder_without_models_are_said(models: Path, tmp_pa
 
 
 ALLOWED = {
-    "click", "cython_runtime", "httptools", "msgspec", "numpy", "onnxpress", "onnxruntime",
+    "click", "cython_runtime", "httptools", "msgspec", "numpy", "onnxpress", "onnxpress__mypyc", "onnxruntime",
     "typing_extensions", "uvloop",
 }  # fmt: skip
 HEAVY = {"urllib.request", "multiprocessing", "xml", "sqlite3", "unittest", "ctypes.util", "email", "http"}

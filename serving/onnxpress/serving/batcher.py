@@ -115,7 +115,7 @@ class Batcher:
         self._seen = 0  # requests that waited when the turn before looked
         self._waited = False  # something in the queue has been there since before this turn, or may expire in it
         self._context = strict()
-        self._thread: ThreadPoolExecutor | None = None
+        self._executor: ThreadPoolExecutor | None = None
 
     def submit(
         self,
@@ -178,8 +178,8 @@ class Batcher:
 
     def close(self) -> None:
         """End the thread, if there is one; a run under way is finished first."""
-        if self._thread is not None:
-            self._thread.shutdown(wait=True)
+        if self._executor is not None:
+            self._executor.shutdown(wait=True)
 
     def _turn(self) -> None:
         """Run everything that waits, batch after batch, until one has to go to the thread."""
@@ -227,11 +227,11 @@ class Batcher:
 
     def _hand_over(self, batch: list[Waiting]) -> None:
         """Run the batch in the model's thread; its answers, and the next turn, come back to the loop."""
-        if self._thread is None:
-            self._thread = ThreadPoolExecutor(1, thread_name_prefix=self._engine.name)
-            self._thread_context = strict()
+        if self._executor is None:
+            self._executor = ThreadPoolExecutor(1, thread_name_prefix=self._engine.name)
+            self._executor_context = strict()
         loop = asyncio.get_running_loop()
-        answers = loop.run_in_executor(self._thread, self._thread_context.run, lambda: list(self._answers(batch)))
+        answers = loop.run_in_executor(self._executor, self._executor_context.run, lambda: list(self._answers(batch)))
         answers.add_done_callback(partial(self._finish, batch), context=self._context)
 
     def _finish(self, batch: list[Waiting], answers: asyncio.Future[list[Answer]]) -> None:

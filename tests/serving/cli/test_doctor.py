@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
+from onnxpress.serving import batcher
 from onnxpress.serving.cli import doctor
 
 
@@ -30,6 +31,7 @@ def test_extras_are_those_that_the_package_declares() -> None:
     assert "CPUExecutionProvider" in found["providers"]
     assert found["telemetry_disabled"] is True
     assert found["cpus"] >= 1
+    assert found["compiled"] is not str(batcher.__file__).endswith(".py")
 
 
 def test_what_is_missing_comes_with_the_line_that_brings_it(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,6 +6,7 @@ import os
 import platform
 import re
 from importlib.metadata import PackageNotFoundError, requires, version
+from importlib.util import find_spec
 from typing import Any
 
 import click
@@ -26,6 +27,7 @@ def doctor(as_json: bool) -> None:
         click.echo(msgspec.json.format(msgspec.json.encode(found), indent=2))
         return
     click.echo(f"onnxpress {found['onnxpress']} on Python {found['python']}, {found['platform']}")
+    click.echo(f"the server's hot path: {'compiled' if found['compiled'] else 'not compiled; a wheel has it compiled'}")
     click.echo(f"CPUs for this process: {found['cpus']}")
     click.echo(f"execution providers: {', '.join(found['providers']) or 'none'}")
     click.echo(f"telemetry of ONNX Runtime: {'off' if found['telemetry_disabled'] else 'not loaded'}")
@@ -72,12 +74,19 @@ def diagnosis() -> dict[str, Any]:
         "onnxpress": _version("onnxpress"),
         "python": platform.python_version(),
         "platform": platform.platform(),
+        "compiled": _compiled(),
         "cpus": available_cpus(),
         "providers": providers,
         "telemetry_disabled": os.environ.get("ORT_DISABLE_TELEMETRY") == "1",
         "extras": extras,
         "problems": problems,
     }
+
+
+def _compiled() -> bool:
+    """Whether what every request goes through runs as machine code; see scripts/compile_hot_path.py."""
+    found = find_spec("onnxpress.serving.batcher")
+    return found is not None and not str(found.origin).endswith(".py")
 
 
 def _wanted() -> dict[str, list[str]]:

@@ -9,8 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import msgspec
-
 from onnxpress.serving.protocol.data import NOT_JSON
 from onnxpress.serving.protocol.inputs import Inputs
 
@@ -19,13 +17,20 @@ _LONGEST = 1024
 """bytes before the numbers, and bytes behind them"""
 
 
-class _Frame(msgspec.Struct, gc=False):
-    before: bytes
-    behind: bytes
-    shapes: list[list[int]]
-    rows: int
-    size: int
-    tails: tuple[tuple[int, ...], ...]
+class _Frame:
+    __slots__ = ("before", "behind", "rows", "shapes", "size", "tails")
+
+    def __init__(
+        self,
+        before: bytes,
+        behind: bytes,
+        shapes: list[list[int]],
+        rows: int,
+        size: int,
+        tails: tuple[tuple[int, ...], ...],
+    ) -> None:
+        self.before, self.behind = before, behind
+        self.shapes, self.rows, self.size, self.tails = shapes, rows, size, tails
 
 
 class Frames:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import msgspec
-
 from onnxpress.serving.protocol.errors import Headers
 
 if TYPE_CHECKING:
@@ -47,12 +45,14 @@ UNREADABLE = Head(b"", b"", 0, keep_alive=False)
 """stands for the head of what could not be read to its end"""
 
 
-class Slot(msgspec.Struct, gc=False, eq=False):
+class Slot:
     """One request's place in its connection's order of answers; the exchange that the service answers to."""
 
-    connection: Connection
-    head: Head
-    answer: bytes | None = None
+    __slots__ = ("answer", "connection", "head")
+
+    def __init__(self, connection: Connection, head: Head) -> None:
+        self.connection, self.head = connection, head
+        self.answer: bytes | None = None
 
     @property
     def gone(self) -> bool:

@@ -1,11 +1,13 @@
 """Libraries of custom operators: loaded where they were named at the start, with a clear word where they cannot be.
 
-ONNX Runtime's wheels bring no C headers, so the library compiled here registers no operator: it only tells, by a file,
-that it was loaded and asked.
+The operators that run here are Microsoft's, from the package onnxruntime-extensions. ONNX Runtime's wheels bring no C
+headers, so the library compiled here registers none: it only tells, by a file, that it was loaded and asked.
 """
 
 from __future__ import annotations
 
+import importlib.util
+import json
 import shutil
 import subprocess
 from pathlib import Path
@@ -35,6 +37,42 @@ void *RegisterCustomOps(void *options, const void *api) {
     return 0;
 }
 """
+
+
+_package = importlib.util.find_spec("onnxruntime_extensions")
+_theirs = [] if _package is None else list(Path(str(_package.origin)).parent.glob("_extensions_pydll*.so"))
+needs_extensions = pytest.mark.skipif(not _theirs, reason="onnxruntime-extensions is not installed")
+
+
+def of_domain(operator: str, inputs: list[str], outputs: list[str], domain: bytes) -> tuple[bytes, bytes]:
+    """A node of another domain, and what the model's end says of it: NodeProto.domain, ModelProto.opset_import."""
+    imported = b"\x0a%c%b\x10\x01" % (len(domain), domain)
+    return node(operator, inputs, outputs) + b"\x3a%c%b" % (len(domain), domain), b"\x42%c%b" % (
+        len(imported),
+        imported,
+    )
+
+
+@needs_extensions
+@pytest.mark.parametrize("isolate", [None, isolation.Limits()])
+def test_a_custom_operator_answers(tmp_path: Path, isolate: isolation.Limits | None) -> None:
+    inverse, imported = of_domain("Inverse", ["x"], ["y"], b"ai.onnx.contrib")
+    upper, _ = of_domain("StringUpper", ["s"], ["t"], b"ai.onnx.contrib")
+    inputs, outputs = ["x:float32[2,2]", "s:string[n]"], ["y:float32[2,2]", "t:string[n]"]
+    plain(tmp_path, "theirs", model([inverse, upper], inputs, outputs) + imported)
+    body = json.dumps(
+        {
+            "inputs": [
+                {"name": "x", "shape": [2, 2], "datatype": "FP32", "data": [2, 0, 0, 4]},
+                {"name": "s", "shape": [2], "datatype": "BYTES", "data": ["green", "b"]},
+            ]
+        }
+    )
+    with running(Service(Repository(tmp_path, custom_ops=_theirs, isolate=isolate))) as server:
+        answer = ask(server.port, "POST", "/v2/models/theirs/infer", body.encode())
+        assert answer.status == 200, answer.body
+        found = {output["name"]: output["data"] for output in json.loads(answer.body)["outputs"]}
+        assert found == {"y": [0.5, 0, 0, 0.25], "t": ["GREEN", "B"]}
 
 
 def library(folder: Path, code: str) -> Path:
@@ -116,10 +154,7 @@ def test_a_missing_library_is_said_before_anything_is_loaded(tmp_path: Path) -> 
 
 
 def test_a_model_with_unknown_operators_says_what_would_help(tmp_path: Path) -> None:
-    domain = b"com.example"
-    operator = node("Mystery", ["x"], ["y"]) + b"\x3a%c%b" % (len(domain), domain)  # NodeProto.domain
-    content = model([operator], ["x:float32[n]"], ["y:float32[n]"])
-    imported = b"\x0a%c%b\x10\x01" % (len(domain), domain)
-    plain(tmp_path, "unknown", content + b"\x42%c%b" % (len(imported), imported))  # ModelProto.opset_import
+    operator, imported = of_domain("Mystery", ["x"], ["y"], b"com.example")
+    plain(tmp_path, "unknown", model([operator], ["x:float32[n]"], ["y:float32[n]"]) + imported)
     with pytest.raises(BadModel, match="--custom-ops LIBRARY"):
         Repository(tmp_path).load()

@@ -8,6 +8,7 @@ import re
 import statistics
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -87,6 +88,14 @@ def test_modules_are_small() -> None:
     lengths = {path: len(path.read_text().splitlines()) for path in MODULES}
     assert statistics.median(lengths.values()) < 200
     assert [f"{path}: {length} lines" for path, length in lengths.items() if length > 400] == []
+
+
+def test_no_compiled_module_defines_a_struct() -> None:
+    """mypyc takes a msgspec.Struct for a class of its own, compiles it without a word, and it crashes when it is used."""
+    wheel = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["hatch"]["build"]["targets"]["wheel"]
+    for module in wheel["hooks"]["custom"]["modules"]:
+        classes = [node for node in ast.parse((ROOT / module).read_text()).body if isinstance(node, ast.ClassDef)]
+        assert [one.name for one in classes if any("Struct" in ast.unparse(base) for base in one.bases)] == [], module
 
 
 def test_no_committed_file_names_a_package_index_or_a_place_on_somebodys_machine() -> None:

@@ -28,8 +28,8 @@ _PIPELINED = 64
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
-class Connection:
-    """One client. An asyncio.Protocol in its methods only: a class with that base would not be compiled well.
+class Connection(asyncio.Protocol):
+    """One client.
 
     `flowing`: nothing is out of the ordinary: not paused, not draining, not closing. `since`: the second in which it
     last began to wait for something.
@@ -81,10 +81,6 @@ class Connection:
         # Answers that are still to come find no order to stand in, and are dropped; see Slot.respond.
         self.owed.clear()
         self.server.gone(self)
-
-    def eof_received(self) -> bool:
-        """The client sends no more; False: the transport closes, as nobody reads answers behind that."""
-        return False
 
     def data_received(self, data: bytes) -> None:
         server = self.server

@@ -6,7 +6,7 @@ import asyncio
 import socket
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -29,11 +29,9 @@ class Address(msgspec.Struct, frozen=True, kw_only=True):
 
 
 async def listen(
-    address: Address, protocol: Callable[[], Any], given: socket.socket | None = None
+    address: Address, protocol: Callable[[], asyncio.Protocol], given: socket.socket | None = None
 ) -> tuple[asyncio.Server, str]:
     """Accept connections, on a socket that was `given` or a new one; returns the server and its URL.
-
-    `protocol` makes what has the methods of asyncio.Protocol.
 
     Raises UsageError where that cannot be.
     """

@@ -91,7 +91,7 @@ def test_modules_are_small() -> None:
 
 
 def test_no_compiled_module_defines_a_struct() -> None:
-    """mypyc takes a msgspec.Struct for a class of its own, compiles it without a word, and it crashes when it is used."""
+    """mypyc takes a msgspec.Struct for a class of its own and compiles it without a word; it crashes when used."""
     wheel = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["hatch"]["build"]["targets"]["wheel"]
     for module in wheel["hooks"]["custom"]["modules"]:
         classes = [node for node in ast.parse((ROOT / module).read_text()).body if isinstance(node, ast.ClassDef)]

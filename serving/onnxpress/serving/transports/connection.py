@@ -125,9 +125,10 @@ class Connection(asyncio.Protocol):
     def _more_body(self, head: Head, data: bytes) -> bytes:
         """Add to the body of a recognised request; returns what lies behind it."""
         missing = head.length - self._body.length
-        self._body.add(data[:missing])
-        if self._body.length < head.length:
+        if len(data) < missing:
+            self._body.add(data)
             return b""
+        self._body.add(data[:missing] if len(data) > missing else data)
         self._head = None
         self._request(head, self._body.take())
         return data[missing:]

@@ -3,7 +3,7 @@
 MODEL is one of `networks`: tiny (the default), cnn or image. The server is the wheel that is built here, its hot path
 compiled; beside it stands the checkout, interpreted. Every contender is a process of its own on CPU 0; wrk sends from
 CPU 1. They run in turn, round by round, and the ratios are medians over the rounds. The CPU time per request stands
-beside: it moves less than the rate when the machine does other work too.
+beside, which moves less than the rate when the machine does other work too, and so does the resident memory.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import shutil
 import socket
 import statistics
@@ -68,7 +69,10 @@ def main(model: str = "tiny", rounds: int = 5, seconds: int = 2) -> None:
                 for name, contender in contenders.items():
                     measured[name].append(_load(contender, model, clients, seconds))
                 print(f"{clients} connections: round {number + 1} of {rounds}", file=sys.stderr, flush=True)
-            figures[str(clients)] = {name: _summary(rows, measured[REFERENCE]) for name, rows in measured.items()}
+            figures[str(clients)] = {
+                name: _summary(rows, measured[REFERENCE]) | {"resident_mb": _resident_mb(contenders[name].process.pid)}
+                for name, rows in measured.items()
+            }
     record = {
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "machine": machine.describe(),
@@ -79,13 +83,14 @@ def main(model: str = "tiny", rounds: int = 5, seconds: int = 2) -> None:
     RECORDS.mkdir(exist_ok=True)
     path = RECORDS / f"{str(record['date'])[:10]}-server{'' if model == 'tiny' else '-' + model}.json"
     path.write_text(json.dumps(record, indent=2) + "\n")
-    print(f"{'connections':>11}  {'':24}{'requests/s':>11}{'ratio':>7}{'aim':>6}{'us CPU':>9}{'ratio':>7}")
+    print(f"{'connections':>11}  {'':24}{'requests/s':>11}{'ratio':>7}{'aim':>6}{'us CPU':>9}{'ratio':>7}{'MB':>7}")
     for clients, rows in figures.items():
         for name, row in rows.items():
             aim = aims[int(clients)].get(name)
             print(
                 f"{clients:>11}  {name:24}{row['per_second']:>11.0f}{row['ratio']:>7.2f}"
                 f"{'' if aim is None else format(aim, '.2f'):>6}{row['cpu_us']:>9.1f}{row['cpu_ratio']:>7.2f}"
+                f"{row['resident_mb']:>7.1f}"
             )
     print(f"\n{path.relative_to(HERE.parent)}")
 
@@ -174,6 +179,12 @@ def _load(contender: Contender, model: str, clients: int, seconds: int) -> tuple
 def _cpu_seconds(pid: int) -> float:
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / _TICKS
+
+
+def _resident_mb(pid: int) -> float:
+    found = re.search(r"^VmRSS:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text(), re.MULTILINE)
+    assert found is not None
+    return int(found[1]) * 1024 / 1e6
 
 
 def _summary(rows: list[tuple[float, float]], reference: list[tuple[float, float]]) -> dict[str, float]:

@@ -14,7 +14,8 @@ from typing import Any
 
 from onnxpress.serving.repository import Repository
 from onnxpress.serving.service import Service
-from onnxpress.serving.transports.http import Limits, Server
+from onnxpress.serving.transports.http import Server
+from onnxpress.serving.transports.limits import Limits
 
 WAIT = 20
 """seconds after which a test gives up"""

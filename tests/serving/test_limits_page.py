@@ -9,7 +9,7 @@ import click
 import pytest
 
 from onnxpress.serving.cli.serve import serve
-from onnxpress.serving.transports.http import Limits
+from onnxpress.serving.transports.limits import Limits
 
 PAGE = (Path(__file__).parents[2] / "docs" / "serving.md").read_text()
 TABLE = PAGE.partition("## Limits")[2].partition("\n\nRefused")[0]

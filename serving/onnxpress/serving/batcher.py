@@ -159,7 +159,8 @@ class Batcher:
         if alone and not self._scheduled and self._engine.expected_seconds(inputs.size) <= _INLINE_SECONDS:
             # Another turn of the loop, and a queue for one, cost a tenth of the time that a lone request takes.
             self.counts.batches[1] = self.counts.batches.get(1, 0) + 1
-            exchange.respond(*self._context.run(self._answer, inputs))
+            status, answer = self._context.run(self._answer, inputs)
+            exchange.respond(status, answer)
             return
         waiting.append((inputs, exchange))
         if not self._scheduled:
@@ -218,7 +219,8 @@ class Batcher:
             spent += expected
             if count == 1:  # the usual case of few clients, spared the generator
                 inputs, exchange = batch[0]
-                exchange.respond(*self._answer(inputs))
+                status, body = self._answer(inputs)
+                exchange.respond(status, body)
                 continue
             # Each answer goes out while the next is still being written.
             for exchange, status, body in self._answers(batch):

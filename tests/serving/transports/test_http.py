@@ -18,7 +18,8 @@ from tests.serving.publishing import publish
 
 from onnxpress.serving.repository import Repository
 from onnxpress.serving.service import Service
-from onnxpress.serving.transports.http import Limits, Server
+from onnxpress.serving.transports.http import Server
+from onnxpress.serving.transports.limits import Limits
 
 BODY = json.dumps({"inputs": [{"name": "row", "shape": [1], "datatype": "INT64", "data": [3]}]}).encode()
 INFER = b"/v2/models/table/infer"

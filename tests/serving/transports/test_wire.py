@@ -15,7 +15,7 @@ from tests.serving.harness import WAIT, Client, Running, ask, infer_body, reques
 from tests.serving.onnx_models import identity, plain, publish_affine
 
 from onnxpress.serving.transports.answers import HEAVY
-from onnxpress.serving.transports.http import Limits
+from onnxpress.serving.transports.limits import Limits
 
 TARGET = "/v2/models/affine/infer"
 ROW = infer_body([[1, 2, 3]])

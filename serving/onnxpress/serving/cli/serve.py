@@ -155,7 +155,7 @@ def serve(
     from onnxpress.serving.engine.threads import available_cpus
     from onnxpress.serving.repository import Repository
     from onnxpress.serving.service import Guarded, Service
-    from onnxpress.serving.transports import http, lifetime
+    from onnxpress.serving.transports import lifetime, limits
     from onnxpress.serving.transports.listening import Address
 
     repository = Repository(
@@ -184,7 +184,7 @@ def serve(
         if worker is None or worker.first:
             _say(repository)
 
-    limits = http.Limits(
+    bounds = limits.Limits(
         max_body=max_body,
         max_held=max_held,
         max_head=max_head,
@@ -202,7 +202,7 @@ def serve(
     main = lifetime.run(
         service,
         address=Address(host=host, port=port, unix=unix, certificate=tls_certificate, key=tls_key),
-        limits=limits,
+        limits=bounds,
         on_ready=on_ready,
         poll_seconds=poll,
         model_control=model_control,

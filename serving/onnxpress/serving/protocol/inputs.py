@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Protocol
 
-import msgspec
 import numpy as np
 
 from onnxpress.serving.protocol.errors import Headers
@@ -23,7 +22,7 @@ class Form(Protocol):
         """The body, from this request's rows of every output."""
 
 
-class Inputs(msgspec.Struct, gc=False):
+class Inputs:
     """The inputs of one request, in the model's order: flat values, with the shapes they are to take.
 
     The values are lists, the text of one where the request was only cut, or arrays where it came with binary tensors.
@@ -34,12 +33,19 @@ class Inputs(msgspec.Struct, gc=False):
     to run; a Batcher makes it the moment when they are over, by time.monotonic.
     """
 
-    values: list[Any]
-    shapes: list[list[int]]
-    rows: int
-    size: int
-    tails: tuple[tuple[int, ...], ...] | None
-    id: str | None
-    outputs: list[int] | None
-    form: Form | None = None
-    timeout: float | None = None
+    __slots__ = ("form", "id", "outputs", "rows", "shapes", "size", "tails", "timeout", "values")
+
+    def __init__(
+        self,
+        values: list[Any],
+        shapes: list[list[int]],
+        rows: int,
+        size: int,
+        tails: tuple[tuple[int, ...], ...] | None,
+        id: str | None,  # noqa: A002 - the protocol's word
+        outputs: list[int] | None,
+        form: Form | None = None,
+    ) -> None:
+        self.values, self.shapes, self.rows, self.size = values, shapes, rows, size
+        self.tails, self.id, self.outputs, self.form = tails, id, outputs, form
+        self.timeout: float | None = None

@@ -62,7 +62,7 @@ class Reader:
         # Rows can be put together only where every tensor's first axis is the one dimension that all share.
         firsts = {spec.shape[0] if spec.shape else None for spec in (*inputs, *outputs)}
         self.has_rows = len(firsts) == 1 and isinstance(next(iter(firsts)), str)
-        self._cut: Callable[[bytes], Inputs | None] | None = None
+        self._frames: Frames | None = None
         self._usual = self._one_pass()
 
     def _one_pass(self) -> Callable[[bytes, bool], Inputs | None] | None:
@@ -78,7 +78,7 @@ class Reader:
         name, datatype, width, tails = spec.name, DATATYPE_OF[spec.dtype], math.prod(tail), (tuple(tail),)
         selected = self._selected
         frames = Frames(self._lists[0], lambda body: decode(body).inputs[0].data)
-        self._cut = frames.cut
+        self._frames = frames
 
         def read(body: bytes, alone: bool) -> Inputs | None:
             try:
@@ -113,8 +113,8 @@ class Reader:
             found = self._long.read(body)
             if found is not None:
                 return self._inputs_of(found[0], None, found[1])
-        if self._cut is not None and not alone:
-            inputs = self._cut(body)
+        if self._frames is not None and not alone:
+            inputs = self._frames.cut(body)
             if inputs is not None:
                 return inputs
         if self._usual is not None:

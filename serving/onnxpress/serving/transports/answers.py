@@ -65,7 +65,7 @@ class Slot:
         owed = connection.owed
         if status == 200 and len(owed) == 1 and connection.flowing and head.usual and not headers:
             # The one answer owed is this one: what is no longer owed is of a connection that flows no more.
-            owed.clear()
+            owed.pop()
             connection.since = connection.server.seconds
             connection.transport.write(_OK_JSON % (len(body), body))
             return

@@ -8,7 +8,6 @@ callbacks. What is not recognised, or not complete, goes through the parser.
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from typing import TYPE_CHECKING, Any
 
 import httptools
@@ -44,7 +43,7 @@ class Connection(asyncio.Protocol):
 
     def __init__(self, server: Server) -> None:
         self.server = server
-        self.owed: deque[Slot] = deque()
+        self.owed: list[Slot] = []  # not a deque: a list is what mypyc knows, and this one is short
         self.transport: asyncio.Transport = None  # type: ignore[assignment]
         self.flowing = True
         self.draining = False
@@ -311,7 +310,7 @@ class Connection(asyncio.Protocol):
         """Send every answer whose turn has come; the last one of a connection closes it."""
         owed = self.owed
         while owed and owed[0].answer is not None:
-            slot = owed.popleft()
+            slot = owed.pop(0)
             assert slot.answer is not None
             self.since = self.server.seconds
             self.transport.write(slot.answer)

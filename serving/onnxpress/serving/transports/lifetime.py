@@ -11,7 +11,8 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from onnxpress.serving.service import Front, Service
-from onnxpress.serving.transports.http import Limits, Server
+from onnxpress.serving.transports.http import Server
+from onnxpress.serving.transports.limits import Limits
 from onnxpress.serving.transports.listening import Address, listen
 from onnxpress.serving.workers import Worker
 

@@ -1,4 +1,4 @@
-"""Building the wheel: with the hot path compiled where that can be done, and without it where it cannot.
+"""The wheel holds the four portions and nothing else of the repository, and its hot path compiled where that can be done.
 
 That the compiled one works is `make wheel-smoke`'s matter, which runs the serving side's tests against it.
 """
@@ -9,6 +9,7 @@ import os
 import subprocess
 import sys
 import zipfile
+from email.parser import HeaderParser
 from pathlib import Path
 
 import pytest
@@ -16,26 +17,58 @@ import pytest
 ROOT = Path(__file__).parents[2]
 
 
-def build(folder: Path, **settings: str) -> subprocess.CompletedProcess[str]:
-    """The wheel, by way of the sdist, with what is installed here."""
-    command = [sys.executable, "-m", "build", "--no-isolation", "--outdir", str(folder), str(ROOT)]
+def build(folder: Path, *what: str, **settings: str) -> subprocess.CompletedProcess[str]:
+    """`python -m build` with what is installed here; by default the sdist, and from that the wheel."""
+    command = [sys.executable, "-m", "build", *what, "--no-isolation", "--outdir", str(folder), str(ROOT)]
     return subprocess.run(command, env=os.environ | settings, capture_output=True, text=True, timeout=240, check=False)
 
 
-def modules(wheel: Path) -> set[str]:
-    with zipfile.ZipFile(wheel) as content:
-        return {Path(name).name.partition(".")[0] for name in content.namelist() if name.endswith((".so", ".pyd"))}
-
-
-@pytest.mark.parametrize("settings", [{"ONNXPRESS_COMPILE": "0"}, {"CC": "false"}], ids=["not wanted", "no compiler"])
-def test_a_wheel_of_sources_alone(settings: dict[str, str], tmp_path: Path) -> None:
-    done = build(tmp_path, **settings)
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> zipfile.ZipFile:
+    folder = tmp_path_factory.mktemp("wheel")
+    done = build(folder, "--wheel", ONNXPRESS_COMPILE="0")
     assert done.returncode == 0, done.stderr
-    (wheel,) = tmp_path.glob("*.whl")
-    assert wheel.name.endswith("-py3-none-any.whl")
-    assert modules(wheel) == set()
-    said = "the server's hot path cannot be compiled" in done.stdout + done.stderr
-    assert said is ("CC" in settings)
+    (path,) = folder.glob("onnxpress-*-py3-none-any.whl")
+    return zipfile.ZipFile(path)
+
+
+def test_it_holds_every_module_of_the_four_portions_and_their_types(wheel: zipfile.ZipFile) -> None:
+    held = {name for name in wheel.namelist() if ".dist-info/" not in name}
+    wanted = {
+        path.relative_to(ROOT / portion).as_posix()
+        for portion in ("core", "training", "export", "serving")
+        for path in (ROOT / portion / "onnxpress").rglob("*")
+        if path.is_file() and "__pycache__" not in path.parts
+    }
+    assert held == wanted
+    assert "onnxpress/__init__.py" not in held
+
+
+def test_its_metadata_names_the_command_the_licence_and_the_extras(wheel: zipfile.ZipFile) -> None:
+    (info,) = {name.partition("/")[0] for name in wheel.namelist() if ".dist-info/" in name}
+    metadata = HeaderParser().parsestr(wheel.read(f"{info}/METADATA").decode())
+    assert metadata["Requires-Python"] == ">=3.11"
+    assert metadata["License-Expression"] == "Apache-2.0"
+    assert f"{info}/licenses/LICENSE" in wheel.namelist()
+    extras = {"cpu", "cuda", "simd", "pytorch", "tensorflow", "sklearn", "dev"}
+    assert set(metadata.get_all("Provides-Extra", [])) == extras
+    assert b"onnxpress = onnxpress.core.cli:main" in wheel.read(f"{info}/entry_points.txt")
+
+
+def test_a_plain_install_brings_no_framework_and_no_runtime(wheel: zipfile.ZipFile) -> None:
+    (info,) = {name.partition("/")[0] for name in wheel.namelist() if ".dist-info/" in name}
+    metadata = HeaderParser().parsestr(wheel.read(f"{info}/METADATA").decode())
+    plain = [line for line in metadata.get_all("Requires-Dist", []) if "extra ==" not in line]
+    assert sorted(line.partition(">")[0] for line in plain) == ["click", "httptools", "msgspec", "numpy", "uvloop"]
+
+
+def test_without_a_compiler_it_holds_the_sources_alone(tmp_path: Path) -> None:
+    done = build(tmp_path, CC="false")
+    assert done.returncode == 0, done.stderr
+    assert "the server's hot path cannot be compiled" in done.stdout + done.stderr
+    (path,) = tmp_path.glob("*.whl")
+    assert path.name.endswith("-py3-none-any.whl")
+    assert [name for name in zipfile.ZipFile(path).namelist() if name.endswith((".so", ".pyd"))] == []
 
 
 def test_a_compiler_that_is_missing_is_an_error_where_it_is_wanted(tmp_path: Path) -> None:

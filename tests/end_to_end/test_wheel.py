@@ -1,4 +1,4 @@
-"""The wheel holds the four portions and nothing else of the repository; its hot path is compiled where that can be done.
+"""The wheel holds the four portions and nothing else of the repository; a C compiler adds its hot path compiled.
 
 That the compiled one works is `make wheel-smoke`'s matter, which runs the serving side's tests against it.
 """

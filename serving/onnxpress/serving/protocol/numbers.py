@@ -29,6 +29,8 @@ Read = Callable[[bytes, int, int, int], "Array | None"]
 
 LONG = 16 * 1024
 """bytes of a list from which cutting it out is quicker than reading it where it stands"""
+JOINED = 1024
+"""bytes of a list, cut out already, from which simdjson is quicker"""
 _BLOCK = 32 * 1024
 _KEY = b'"data"'
 _BLANKS = b" \t\r\n"
@@ -45,6 +47,23 @@ def parser_type() -> Callable[[], Any] | None:
         return None
     parser: Callable[[], Any] = Parser
     return parser
+
+
+class Floats:
+    """Reads lists of numbers that many short requests make together; None where there is no simdjson."""
+
+    def __init__(self) -> None:
+        of = parser_type()
+        self._parser = None if of is None else of()
+
+    def read(self, text: bytes) -> Array | None:
+        """The numbers of a list without its brackets, as float64; None where it is not plain JSON numbers."""
+        if self._parser is None:
+            return None
+        try:
+            return np.frombuffer(self._parser.parse(b"[%b]" % text).as_buffer(of_type="d"), np.float64)
+        except (ValueError, TypeError, RuntimeError):
+            return None
 
 
 class Lists:

@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from functools import cached_property
 from itertools import chain
 from typing import Any
 
@@ -63,6 +62,9 @@ class Reader:
         firsts = {spec.shape[0] if spec.shape else None for spec in (*inputs, *outputs)}
         self.has_rows = len(firsts) == 1 and isinstance(next(iter(firsts)), str)
         self._frames: Frames | None = None
+        # Made when first needed, which loads simdjson.
+        self._long_lists: numbers.Lists | None = None
+        self._joined_floats: numbers.Floats | None = None
         self._usual = self._one_pass()
 
     def _one_pass(self) -> Callable[[bytes, bool], Inputs | None] | None:
@@ -110,7 +112,7 @@ class Reader:
         One that is `alone` is decoded now: there is no other to be decoded with.
         """
         if len(body) >= numbers.LONG:
-            found = self._long.read(body)
+            found = self._long().read(body)
             if found is not None:
                 return self._inputs_of(found[0], None, found[1])
         if self._frames is not None and not alone:
@@ -138,14 +140,15 @@ class Reader:
         form = binary.Binary(range(len(self._outputs)))
         return self.inputs([values], [shape], None, None, form)
 
-    @cached_property
     def _long(self) -> numbers.Lists:
-        return numbers.Lists(self._specs)
+        if self._long_lists is None:
+            self._long_lists = numbers.Lists(self._specs)
+        return self._long_lists
 
     @property
     def reads_long(self) -> bool:
         """Whether long lists of numbers are read by simdjson."""
-        return bool(self._long)
+        return bool(self._long())
 
     def _read_any(self, text: bytes | memoryview, behind: memoryview | None) -> Inputs:
         try:
@@ -281,11 +284,18 @@ class Reader:
             feeds[name] = self._array(number, flat).reshape(shape)
         return feeds
 
-    def _joined(self, number: int, parts: list[Any]) -> list[Any]:
-        """The values of one input of several requests, one request's after the other's."""
+    def _joined(self, number: int, parts: list[Any]) -> Any:
+        """The values of one input of several requests, one request's after the other's: a list, or a flat array."""
         try:
             # Each text has its number of commas, so if all of it together is a list of numbers, each is its part of it.
-            return self._lists[number](b"[%b]" % b",".join(parts))
+            text = b",".join(parts)
+            if len(text) >= numbers.JOINED and self._dtypes[number][1].kind == "f":
+                if self._joined_floats is None:
+                    self._joined_floats = numbers.Floats()
+                array = self._joined_floats.read(text)
+                if array is not None:
+                    return array
+            return self._lists[number](b"[%b]" % text)
         except (TypeError, *NOT_JSON):  # lists among them, or nulls, or no numbers
             values = [self._values(number, part) if type(part) is bytes else part for part in parts]
             return list(chain.from_iterable(values))

@@ -11,9 +11,17 @@ import pytest
 from benchmarks.load.fuzz import mutated
 
 from onnxpress.core.tensors import TensorSpec
+from onnxpress.serving.protocol import numbers
 from onnxpress.serving.protocol.errors import Refusal
 from onnxpress.serving.protocol.requests import Reader
 from onnxpress.serving.protocol.strictness import strict
+
+
+@pytest.fixture(params=["numbers by msgspec", "numbers by simdjson"], autouse=True)
+def numbers_read(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Short lists by simdjson too, where it is installed."""
+    monkeypatch.setattr(numbers, "JOINED", 1 if "simdjson" in request.param else 1 << 60)
+
 
 X = TensorSpec(name="x", dtype="float32", shape=("batch", 3))
 Y = TensorSpec(name="y", dtype="float32", shape=("batch", 1))
@@ -66,7 +74,7 @@ def test_frames_change_nothing() -> None:
 
 
 @pytest.mark.parametrize(
-    "numbers",
+    "wrong",
     [
         b"1,2,3,4",
         b"1,2",
@@ -79,13 +87,14 @@ def test_frames_change_nothing() -> None:
         b"01,2,3",
         b"1e39,2,3",
         b"-,1,2",
+        b"  ",
     ],
 )
-def test_other_numbers_in_a_known_frame_are_refused_as_ever(numbers: bytes) -> None:
+def test_other_numbers_in_a_known_frame_are_refused_as_ever(wrong: bytes) -> None:
     known = reader()
     good = body([1, 2, 3], [1, 3])
     assert made(known, good) == made(known, good)
-    assert made(known, good.replace(b"1, 2, 3]", numbers + b"]")) == 400
+    assert made(known, good.replace(b"1, 2, 3]", wrong + b"]")) == 400
 
 
 def test_requests_that_make_up_for_each_other_are_told_apart() -> None:
@@ -93,9 +102,9 @@ def test_requests_that_make_up_for_each_other_are_told_apart() -> None:
     known = reader()
     first = body([1, 2, 3], [1, 3])
     made(known, first)
-    for numbers in (b"1, 2]", b"1, 2, 3, 4]"):
+    for others in (b"1, 2]", b"1, 2, 3, 4]"):
         with pytest.raises(Refusal):
-            known.read(first.replace(b"1, 2, 3]", numbers))
+            known.read(first.replace(b"1, 2, 3]", others))
 
 
 def test_cut_requests_and_others_share_a_run() -> None:
@@ -106,6 +115,15 @@ def test_cut_requests_and_others_share_a_run() -> None:
     assert len({inputs.tails for inputs in batch}) == 1
     wanted = [[0, 0, 0], [1, 1, 1], [2, 2, 2], [7, 8, 9], [np.nan, 1, 2]]
     np.testing.assert_array_equal(known.feeds(batch)["x"], np.array(wanted, np.float32))
+
+
+def test_a_lone_request_is_cut_where_it_is_long() -> None:
+    known = reader()
+    for numbers_here in ([1, 2, 3], [4, 5, 6], [7, None, 9]):
+        inputs = known.read(body(numbers_here, [1, 3]), alone=True)
+        found = strict().run(known.feeds, [inputs])["x"]
+        np.testing.assert_array_equal(found, np.array([numbers_here], np.float32))
+    assert (type(inputs.values[0]) is bytes) is (numbers.JOINED == 1)
 
 
 @pytest.mark.parametrize("count", [63, 64, 65, 1000])

@@ -91,7 +91,7 @@ def test_modules_are_small() -> None:
 
 
 def test_compiled_modules_keep_off_what_mypyc_gets_wrong() -> None:
-    """A msgspec.Struct is compiled without a word and crashes when it is used; a cached_property is computed each time."""
+    """A msgspec.Struct compiles without a word and crashes when it is used; a cached_property is computed each time."""
     wheel = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["hatch"]["build"]["targets"]["wheel"]
     for module in wheel["hooks"]["custom"]["modules"]:
         text = (ROOT / module).read_text()

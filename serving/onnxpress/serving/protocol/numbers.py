@@ -4,6 +4,8 @@ The rest of the request is short then and read as ever, with a mark where each l
 is imported for the first such request and not before. It gets a block of the numbers at a time: as quick as all at
 once, and its buffers, some 15 bytes for each byte of text, stay small.
 
+The lists that short requests make together are read here too, see `Floats`.
+
 Only what is plain JSON numbers is read here. Nulls, integers beyond 64 bits, numbers beyond float64 and everything that
 is wrong is left to the careful reading, which knows the rules and says what is wrong.
 """

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import machine
+from benchmarks.processes import resident
 
 RECORDS = Path(__file__).parent / "records"
 _SPIN = "session.intra_op.spin_duration_us"
@@ -102,7 +103,7 @@ def _memory(arena: bool) -> dict[str, float]:
     for _ in range(100):
         x = np.ones((int(draw.integers(1, 2049)), 512), np.float32)
         session.run(None, {"x": x})
-    return {"resident_mb": _resident() / 1e6, "seconds": time.perf_counter() - started}
+    return {"resident_mb": resident(os.getpid()) / 1e6, "seconds": time.perf_counter() - started}
 
 
 def _threads(count: int) -> dict[str, float]:
@@ -145,10 +146,6 @@ def _layers(width: int, count: int) -> bytes:
         nodes += [node("MatMul", ["x" if n == 0 else f"h{n}", f"w{n}"], [f"m{n}"])]
         nodes += [node("Relu", [f"m{n}"], ["y" if n == count - 1 else f"h{n + 1}"])]
     return model(nodes, [f"x:float32[batch,{width}]"], [f"y:float32[batch,{width}]"], weights)
-
-
-def _resident() -> int:
-    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -19,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import machine
+from benchmarks.processes import resident
 
 RECORDS = Path(__file__).parent / "records"
 SMALL_S, LARGE_S, MEMORY, EXPLAINED_S = 5.0, 60.0, 4.0, 20.0
@@ -108,7 +110,7 @@ def probe(name: str) -> dict[str, Any]:
         (folder / "out").mkdir()
         framework = "tensorflow" if "keras" in MODELS[name] else "torch"
         __import__(framework)
-        before = _resident()
+        before = resident(os.getpid())
         source = resolve(f"{folder / 'probed.py'}:build", inputs=[], samples=None)
         prepared = stage.prepare(source)
         proto, outputs = stage.convert(prepared, folder / "out")
@@ -148,11 +150,7 @@ class _Memory:
 
     def _watch(self) -> None:
         while not self._ended.wait(0.01):
-            self.peak = max(self.peak, _resident() - self._before)
-
-
-def _resident() -> int:
-    return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
+            self.peak = max(self.peak, resident(os.getpid()) - self._before)
 
 
 if __name__ == "__main__":

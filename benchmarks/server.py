@@ -11,7 +11,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import re
 import shutil
 import socket
 import statistics
@@ -28,6 +27,7 @@ import numpy as np
 from tests.serving.publishing import publish
 
 from benchmarks import machine, networks, wheel
+from benchmarks.processes import resident
 
 HERE = Path(__file__).parent
 RECORDS = HERE / "records"
@@ -70,7 +70,8 @@ def main(model: str = "tiny", rounds: int = 5, seconds: int = 2) -> None:
                     measured[name].append(_load(contender, model, clients, seconds))
                 print(f"{clients} connections: round {number + 1} of {rounds}", file=sys.stderr, flush=True)
             figures[str(clients)] = {
-                name: _summary(rows, measured[REFERENCE]) | {"resident_mb": _resident_mb(contenders[name].process.pid)}
+                name: _summary(rows, measured[REFERENCE])
+                | {"resident_mb": resident(contenders[name].process.pid) / 1e6}
                 for name, rows in measured.items()
             }
     record = {
@@ -179,12 +180,6 @@ def _load(contender: Contender, model: str, clients: int, seconds: int) -> tuple
 def _cpu_seconds(pid: int) -> float:
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / _TICKS
-
-
-def _resident_mb(pid: int) -> float:
-    found = re.search(r"^VmRSS:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text(), re.MULTILINE)
-    assert found is not None
-    return int(found[1]) * 1024 / 1e6
 
 
 def _summary(rows: list[tuple[float, float]], reference: list[tuple[float, float]]) -> dict[str, float]:

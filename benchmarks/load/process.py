@@ -15,6 +15,8 @@ from pathlib import Path
 
 from tests.serving.publishing import publish
 
+from benchmarks.processes import resident
+
 ONNXPRESS = str(Path(sys.executable).parent / "onnxpress")
 
 
@@ -28,8 +30,7 @@ class Watched:
     @property
     def memory(self) -> int:
         """Resident bytes."""
-        pages = Path(f"/proc/{self.process.pid}/statm").read_text().split()[1]
-        return int(pages) * os.sysconf("SC_PAGE_SIZE")
+        return resident(self.process.pid)
 
     @property
     def descriptors(self) -> int:

@@ -47,10 +47,8 @@ needs_extensions = pytest.mark.skipif(not _theirs, reason="onnxruntime-extension
 def of_domain(operator: str, inputs: list[str], outputs: list[str], domain: bytes) -> tuple[bytes, bytes]:
     """A node of another domain, and what the model's end says of it: NodeProto.domain, ModelProto.opset_import."""
     imported = b"\x0a%c%b\x10\x01" % (len(domain), domain)
-    return node(operator, inputs, outputs) + b"\x3a%c%b" % (len(domain), domain), b"\x42%c%b" % (
-        len(imported),
-        imported,
-    )
+    of_it = node(operator, inputs, outputs) + b"\x3a%c%b" % (len(domain), domain)
+    return of_it, b"\x42%c%b" % (len(imported), imported)
 
 
 @needs_extensions

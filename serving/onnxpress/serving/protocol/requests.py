@@ -68,7 +68,10 @@ class Reader:
         self._usual = self._one_pass()
 
     def _one_pass(self) -> Callable[[bytes, bool], Inputs | None] | None:
-        """The reading of the usual model's usual request; None where the model has another form."""
+        """The reading of the usual model's usual request; None where the model has another form.
+
+        Its second argument says whether to learn the request's frame.
+        """
         if not self.has_rows or len(self._specs) != 1:
             return None
         (spec,) = self._specs
@@ -82,7 +85,7 @@ class Reader:
         frames = Frames(self._lists[0], lambda body: decode(body).inputs[0].data)
         self._frames = frames
 
-        def read(body: bytes, alone: bool) -> Inputs | None:
+        def read(body: bytes, learn: bool) -> Inputs | None:
             try:
                 request = decode(body)
             except NOT_JSON:
@@ -97,7 +100,7 @@ class Reader:
             if rows < 0 or rows * width != size:
                 return None
             if request.outputs is None:
-                if request.id is None and size and (not alone or len(body) >= numbers.JOINED):
+                if learn and request.id is None and size:
                     frames.learn(body, [shape], rows, data, tails)
                 return Inputs([data], [shape], rows, size, tails, request.id, None)
             if any(output.parameters is not None for output in request.outputs):
@@ -111,16 +114,17 @@ class Reader:
 
         One that is `alone` is decoded now, unless it is long: there is no other to be decoded with.
         """
+        to_be_cut = not alone or len(body) >= numbers.JOINED
         if len(body) >= numbers.LONG:
             found = self._long().read(body)
             if found is not None:
                 return self._inputs_of(found[0], None, found[1])
-        if self._frames is not None and (not alone or len(body) >= numbers.JOINED):
+        if self._frames is not None and to_be_cut:
             inputs = self._frames.cut(body)
             if inputs is not None:
                 return inputs
         if self._usual is not None:
-            inputs = self._usual(body, alone)
+            inputs = self._usual(body, to_be_cut)
             if inputs is not None:
                 return inputs
         return self._read_any(body, None)

@@ -13,6 +13,7 @@ import numpy as np
 import onnx
 
 from benchmarks.faults.subjects import Subject
+from onnxpress.core.arrays import Array
 from onnxpress.core.golden import Golden, worst_multiple
 from onnxpress.core.manifest import SessionSettings
 from onnxpress.core.tensors import FLOATS
@@ -24,7 +25,6 @@ from onnxpress.export.equivalence.report import Report
 from onnxpress.export.explanation import explained
 from onnxpress.serving.engine import Engine
 
-Array = np.ndarray[Any, np.dtype[Any]]
 _SEARCH_SEEDS = (11, 12, 13, 14)
 """of the inputs that the truth is searched on; the checkers draw from another"""
 

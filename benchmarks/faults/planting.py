@@ -9,10 +9,10 @@ import numpy as np
 import onnx
 from onnx import TensorProto, numpy_helper
 
+from onnxpress.core.arrays import Array
 from onnxpress.export.equivalence.walk import layers_of
 from onnxpress.export.graph import nodes
 
-Array = np.ndarray[Any, np.dtype[Any]]
 Edit = Callable[[onnx.ModelProto], None]
 Planter = Callable[[onnx.ModelProto, np.random.Generator], Iterator[tuple[str, Edit]]]
 PLANTERS: dict[str, Planter] = {}

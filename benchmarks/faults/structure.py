@@ -22,8 +22,8 @@ from benchmarks.faults.planting import (
     scalar,
     set_attribute,
 )
+from onnxpress.core.arrays import Array
 
-Array = np.ndarray[Any, np.dtype[Any]]
 Sites = Iterator[tuple[str, Edit]]
 Random = np.random.Generator
 EXAMPLE_BATCH = 3

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 import onnx
@@ -20,8 +19,8 @@ from benchmarks.faults.planting import (
     plants,
     set_attribute,
 )
+from onnxpress.core.arrays import Array
 
-Array = np.ndarray[Any, np.dtype[Any]]
 Sites = Iterator[tuple[str, Edit]]
 Random = np.random.Generator
 

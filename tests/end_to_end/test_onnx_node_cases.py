@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from tests.serving.harness import Client, Reply, request, running
 
+from onnxpress.core.arrays import Array
 from onnxpress.core.errors import BadData, BadModel
 from onnxpress.core.tensors import TensorSpec
 from onnxpress.serving.batcher import Batcher
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 onnx = pytest.importorskip("onnx", reason="the node cases come with the onnx package")
-Array = np.ndarray[Any, np.dtype[Any]]
 _EPSILONS = 8
 """of the output's scale: the runtime's sums depend on where in memory an input lies, and bytes lie where the body is"""
 

@@ -18,6 +18,7 @@ from click.testing import CliRunner
 from msgspec import convert
 from tests.serving.harness import running
 
+from onnxpress.core.arrays import Array
 from onnxpress.core.cli import root
 from onnxpress.core.processing import Processing, apply
 from onnxpress.export import documents
@@ -26,7 +27,6 @@ from onnxpress.serving.repository import Repository
 from onnxpress.serving.service import Service
 
 pytestmark = pytest.mark.torch
-Array = np.ndarray[Any, np.dtype[Any]]
 
 NETS = """
 import torch

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import onnx
 
+from onnxpress.core.arrays import Array
 from onnxpress.core.processing import Processing, Step, apply
 from onnxpress.core.tensors import TensorSpec
 from onnxpress.export.compose import compose
 from onnxpress.serving.engine import Engine
 
-Array = np.ndarray[Any, np.dtype[Any]]
 G = np.random.default_rng(0)
 FLOATS = TensorSpec(name="x", dtype="float32", shape=("batch", 4))
 COLUMN = TensorSpec(name="x", dtype="float32", shape=("batch",))

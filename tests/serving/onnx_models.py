@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from onnxpress.core import golden
+from onnxpress.core.arrays import Array
 from onnxpress.core.manifest import EquivalenceSummary, Manifest, Source
 from onnxpress.core.tensors import parse_spec
 from onnxpress.core.version_folder import MODEL_FILE, staging
 
-Array = np.ndarray[Any, np.dtype[Any]]
 ELEMENT = {
     "float32": 1, "uint8": 2, "int8": 3, "uint16": 4, "int16": 5, "int32": 6, "int64": 7, "string": 8, "bool": 9,
     "float16": 10, "float64": 11, "uint32": 12, "uint64": 13, "bfloat16": 16,

@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from onnxpress.core.arrays import Array
 from onnxpress.core.dotted import load
 from onnxpress.core.tensors import Domain, TensorSpec
 
-Array = np.ndarray[Any, np.dtype[Any]]
 _NORM = {"epsilon": 1e-3, "momentum": 0.9}
 _LSTM = {
     "embedding": 16,

@@ -11,14 +11,13 @@ import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
+from onnxpress.core.arrays import Array
 from onnxpress.core.errors import BadData, CorruptVersion
 
 FILE_NAME = "golden.npz"
-Array = np.ndarray[Any, np.dtype[Any]]
 
 
 @dataclass(frozen=True)

@@ -8,17 +8,17 @@ import sys
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Protocol, TextIO
+from typing import TYPE_CHECKING, Literal, Protocol, TextIO
 
 import numpy as np
 
+from onnxpress.core.arrays import Array
 from onnxpress.core.captured import Talk, captured
 from onnxpress.core.tensors import TensorSpec
 
 if TYPE_CHECKING:
     import onnx
 
-Array = np.ndarray[Any, np.dtype[Any]]
 Precision = Literal["float32", "float64"]
 
 OPSET = 18

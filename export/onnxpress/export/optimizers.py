@@ -5,17 +5,15 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
+from onnxpress.core.arrays import Array
 from onnxpress.core.errors import BadData, BadModel
 from onnxpress.core.manifest import SessionSettings
 from onnxpress.export.equivalence.inputs import Case
 from onnxpress.export.equivalence.measure import Measurement
 from onnxpress.serving.engine import Engine
-
-Array = np.ndarray[Any, np.dtype[Any]]
 
 # The names that the library of ONNX Runtime 1.31 holds; one that another version does not know is ignored by it.
 NAMES = (

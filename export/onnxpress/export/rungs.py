@@ -4,16 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-
+from onnxpress.core.arrays import Array
 from onnxpress.core.errors import BadData, BadModel, NotEquivalent
 from onnxpress.core.manifest import SessionSettings
 from onnxpress.export import memory
 from onnxpress.serving.engine import Engine
-
-Array = np.ndarray[Any, np.dtype[Any]]
 
 
 class Turns:

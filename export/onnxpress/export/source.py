@@ -15,13 +15,13 @@ import numpy as np
 
 from onnxpress.core import dotted
 from onnxpress.core import run as runs
+from onnxpress.core.arrays import Array
 from onnxpress.core.errors import BadData, BadModel, UsageError
 from onnxpress.core.processing import Processing
 from onnxpress.core.tensors import TensorSpec
 from onnxpress.export import model_files, preprocessing
 from onnxpress.export.conversion import OPSET, OPSETS
 
-Array = np.ndarray[Any, np.dtype[Any]]
 Framework = Literal["pytorch", "tensorflow", "sklearn", "onnx"]
 _SEED = 0
 _TENSORFLOW = {"Function", "PolymorphicFunction", "ConcreteFunction", "AutoTrackable", "Trackable"}

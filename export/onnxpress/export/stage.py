@@ -17,12 +17,13 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import msgspec
 import numpy as np
 
 from onnxpress.core import golden as goldens
+from onnxpress.core.arrays import Array
 from onnxpress.core.errors import BadModel, NotEquivalent, UsageError
 from onnxpress.core.manifest import EquivalenceSummary, Manifest, SessionSettings
 from onnxpress.core.manifest import Source as ManifestSource
@@ -54,7 +55,6 @@ from onnxpress.export.source import Source
 if TYPE_CHECKING:
     import onnx
 
-Array = np.ndarray[Any, np.dtype[Any]]
 CONVERSION_LOG = "conversion.txt"
 """what the converter said, in the version folder where it said anything"""
 _VERSIONS = ("onnxpress", "onnx", "onnxruntime", "onnxruntime-gpu", "torch", "tensorflow", "keras", "tf2onnx", "numpy")

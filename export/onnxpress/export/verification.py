@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import msgspec
-import numpy as np
 
+from onnxpress.core.arrays import Array
 from onnxpress.core.errors import BadModel, NotEquivalent
 from onnxpress.core.optional import require
 from onnxpress.core.version_folder import check_files, locate_one, read_manifest
@@ -23,8 +22,6 @@ from onnxpress.export.networks import wrap
 from onnxpress.export.rungs import Rung
 from onnxpress.export.source import Source
 from onnxpress.serving.engine import Engine
-
-Array = np.ndarray[Any, np.dtype[Any]]
 
 
 class _Told(msgspec.Struct, frozen=True):

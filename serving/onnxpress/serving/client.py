@@ -13,13 +13,13 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from onnxpress.core.arrays import Array
 from onnxpress.core.errors import BadData, BadModel, UsageError
 from onnxpress.core.tensors import TensorSpec, bind_dimensions
 from onnxpress.core.version_folder import locate_one
 from onnxpress.serving.engine import Engine
 from onnxpress.serving.protocol.datatypes import DATATYPE_OF, array_dtype
 
-Array = np.ndarray[Any, np.dtype[Any]]
 _DTYPE_OF = {datatype: dtype for dtype, datatype in DATATYPE_OF.items()}
 
 

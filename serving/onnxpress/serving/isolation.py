@@ -12,18 +12,16 @@ import sys
 import threading
 import time
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import msgspec
-import numpy as np
 
+from onnxpress.core.arrays import Array
 from onnxpress.core.errors import BadModel
 from onnxpress.core.manifest import SessionSettings
 from onnxpress.serving.engine import Engine
 from onnxpress.serving.model_process import Job, Message, Value, receive, send
 from onnxpress.serving.protocol.errors import Refusal
 
-Array = np.ndarray[Any, np.dtype[Any]]
 _COMMAND = (sys.executable, "-P", "-m", "onnxpress.serving.model_process")
 """-P: the folder it is started in is no place to import from"""
 _PAUSES = (0.0, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0)

@@ -18,11 +18,11 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from onnxpress.core.arrays import Array
 from onnxpress.core.errors import OnnxpressError
 from onnxpress.core.manifest import SessionSettings
 from onnxpress.serving.engine.sessions import numpy_session, runtime_session
 
-Array = np.ndarray[Any, np.dtype[Any]]
 _SIZE = struct.Struct("<I")
 _PR_SET_PDEATHSIG = 1
 

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
+from onnxpress.core.arrays import Array
 from onnxpress.core.errors import BadData
 from onnxpress.core.tensors import FLOATS, TensorSpec
 from onnxpress.serving.engine import Engine
 from onnxpress.serving.protocol.datatypes import array_dtype
-
-Array = np.ndarray[Any, np.dtype[Any]]
 
 
 def has_rows(engine: Engine) -> bool:

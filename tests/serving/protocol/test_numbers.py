@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from onnxpress.core.arrays import Array
 from onnxpress.core.tensors import parse_spec
 from onnxpress.serving.protocol import numbers
 from onnxpress.serving.protocol.errors import Refusal
@@ -20,7 +20,6 @@ from onnxpress.serving.protocol.strictness import strict
 
 pytest.importorskip("simdjson", reason="simdjson is not installed: the extra `simd`")
 
-Array = np.ndarray[Any, np.dtype[Any]]
 Y = parse_spec("y:float32[batch]")
 READERS = {
     dtype: Reader([parse_spec(f"x:{dtype}[batch,3]")], [Y]) for dtype in ("float32", "float64", "int64", "uint8")

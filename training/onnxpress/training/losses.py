@@ -7,7 +7,8 @@ from typing import Any, Literal
 
 import numpy as np
 
-Array = np.ndarray[Any, np.dtype[Any]]
+from onnxpress.core.arrays import Array
+
 Loss = Literal["mean_squared_error", "cross_entropy", "binary_cross_entropy"]
 """mean_squared_error: y of the output's shape. cross_entropy: logits (rows, classes), y (rows,) of classes.
 binary_cross_entropy: one logit (rows, 1), y (rows, 1) of 0.0 and 1.0."""

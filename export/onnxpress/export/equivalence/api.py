@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
+from onnxpress.core.arrays import Array
 from onnxpress.core.errors import UsageError
 from onnxpress.core.processing import Processing
 from onnxpress.core.tensors import TensorSpec, parse_spec
@@ -23,7 +23,6 @@ from onnxpress.export.equivalence.reference import Reference
 from onnxpress.export.equivalence.report import Report
 from onnxpress.serving.engine import Engine
 
-Array = np.ndarray[Any, np.dtype[Any]]
 Answers = Mapping[str, Array]
 Function = Callable[..., Answers]
 

@@ -7,11 +7,10 @@ three ranges, each a quotient of polynomials, exact to a few units in the last p
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
-Array = np.ndarray[Any, np.dtype[Any]]
+from onnxpress.core.arrays import Array
 
 # fmt: off
 _NEAR = (

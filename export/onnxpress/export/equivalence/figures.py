@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 
+from onnxpress.core.arrays import Array
 from onnxpress.core.golden import Golden, multiples
 from onnxpress.core.tensors import TensorSpec
 from onnxpress.export.equivalence.inputs import Case
 from onnxpress.export.equivalence.report import EDGES, Decisions, OutputFigure
 
-Array = np.ndarray[Any, np.dtype[Any]]
 _FLOATS = ("float", "bfloat")
 _MOST_CLASSES = 10_000
 """a longer last axis is not one of classes"""

@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from onnxpress.core.arrays import Array
 from onnxpress.core.processing import Processing
 from onnxpress.export.equivalence.report import Check
 
 if TYPE_CHECKING:
     import onnx
 
-Array = np.ndarray[Any, np.dtype[Any]]
 _DISTINCT = 4
 """Fewer different values than this are found in other tensors by chance."""
 _MOSTLY = 0.5

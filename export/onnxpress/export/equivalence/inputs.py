@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
+from onnxpress.core.arrays import Array
 from onnxpress.core.errors import BadData, UsageError
 from onnxpress.core.tensors import FLOATS, TensorSpec
 
-Array = np.ndarray[Any, np.dtype[Any]]
 BATCHES = (1, 2, 3, 7)
 LARGE_MODEL = 25_000_000
 """parameters"""

@@ -7,10 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import numpy as np
-
+from onnxpress.core.arrays import Array
 from onnxpress.core.golden import Golden
 from onnxpress.export.equivalence import initializers, meaning
 from onnxpress.export.equivalence.inputs import Case
@@ -24,7 +23,6 @@ from onnxpress.export.equivalence.walk import Walk
 if TYPE_CHECKING:
     import onnx
 
-Array = np.ndarray[Any, np.dtype[Any]]
 _MOST_POINTS = 400
 LAYER_LIMIT = 1.5
 """Accepted distance that one layer adds in float64, in its own float32 noise floors: see ADR 0002."""

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from onnxpress.core.arrays import Array
 from onnxpress.core.golden import Golden, worst_multiple
 from onnxpress.export.equivalence.inputs import LARGE_BATCH, Case
 from onnxpress.export.equivalence.noise_floor import pool
@@ -18,7 +19,6 @@ from onnxpress.export.equivalence.walk import Walk
 if TYPE_CHECKING:
     import onnx
 
-Array = np.ndarray[Any, np.dtype[Any]]
 MEANING_LIMIT = 2.0
 """Accepted distance between graph and framework in float64, in the float32 noise floors of each output.
 

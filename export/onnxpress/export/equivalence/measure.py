@@ -6,10 +6,11 @@ import contextlib
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
+from onnxpress.core.arrays import Array
 from onnxpress.core.golden import Golden, worst_multiple
 from onnxpress.core.tensors import TensorSpec
 from onnxpress.export.equivalence import meaning
@@ -24,7 +25,6 @@ from onnxpress.export.equivalence.report import CaseFigure, Check, Report, Rung
 if TYPE_CHECKING:
     import onnx
 
-Array = np.ndarray[Any, np.dtype[Any]]
 LIMIT = 10.0
 """Accepted multiple of the noise floor: sound exports were seen up to 8.2, wrong ones from 700 on (DESIGN 7.3)."""
 _GOLDEN_BYTES = 256 * 1024

@@ -12,10 +12,11 @@ export an error.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 
+from onnxpress.core.arrays import Array
 from onnxpress.core.errors import NotEquivalent
 from onnxpress.core.golden import Golden
 from onnxpress.core.processing import Label, Threshold, TopK
@@ -24,7 +25,6 @@ from onnxpress.export.conversion import TruthUnavailable
 from onnxpress.export.equivalence.inputs import Case
 from onnxpress.export.equivalence.reference import Reference
 
-Array = np.ndarray[Any, np.dtype[Any]]
 Method = Literal["float64", "ulp"]
 _ROWS_PER_CHANNEL = 32
 _MOST_ROWS = 512

@@ -16,10 +16,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from onnxpress.core.arrays import Array
+
 if TYPE_CHECKING:
     import onnx
 
-Array = np.ndarray[Any, np.dtype[Any]]
 See = Callable[[int, "onnx.NodeProto", str, Any], None]
 _LARGE = 4096
 """Elements; smaller initializers are decoded once and kept."""

@@ -14,9 +14,9 @@ import numpy as np
 from onnx.reference.op_run import OpRun
 from onnx.reference.ops.op_loop import Loop as ReferenceLoop
 
+from onnxpress.core.arrays import Array
 from onnxpress.export.equivalence.error_function import erf
 
-Array = np.ndarray[Any, np.dtype[Any]]
 Step = Callable[[Array, tuple[Array, ...]], tuple[Array, ...]]
 
 

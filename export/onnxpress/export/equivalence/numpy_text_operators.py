@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import re
 import string
-from typing import Any
 
 import numpy as np
 from onnx.reference.op_run import OpRun
 
-Array = np.ndarray[Any, np.dtype[Any]]
+from onnxpress.core.arrays import Array
+
 _SMALL = str.maketrans(string.ascii_uppercase, string.ascii_lowercase)
 _ONE_CLASS = re.compile(r"\[\^(\\.|[^\\\]])+\]\+", re.DOTALL)
 """what all but some characters are a piece of; RE2, which ONNX Runtime has, and Python read it alike"""

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
+from onnxpress.core.arrays import Array
 from onnxpress.core.errors import NotEquivalent
 from onnxpress.export.conversion import Network
 from onnxpress.export.equivalence.inputs import Case
 from onnxpress.export.equivalence.reference import Reference
 from onnxpress.export.equivalence.report import Check
-
-Array = np.ndarray[Any, np.dtype[Any]]
 
 
 def repeatable(reference: Reference, network: Network, cases: Sequence[Case]) -> Check:

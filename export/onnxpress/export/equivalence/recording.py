@@ -14,10 +14,10 @@ from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
+from onnxpress.core.arrays import Array
 from onnxpress.export.conversion import Precision, TruthUnavailable
 from onnxpress.export.equivalence.noise_floor import widened
 
-Array = np.ndarray[Any, np.dtype[Any]]
 _MOST_ELEMENTS = 1 << 15
 _MOST_RECORDS = 4096
 _CASTS = {"double", "float", "half", "bfloat16", "to", "type"}

@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-import numpy as np
-
+from onnxpress.core.arrays import Array
 from onnxpress.core.processing import Processing, apply
 from onnxpress.core.tensors import TensorSpec
 from onnxpress.export.conversion import Answering, Precision
-
-Array = np.ndarray[Any, np.dtype[Any]]
 
 
 class Reference:

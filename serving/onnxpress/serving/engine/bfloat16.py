@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from onnxpress.core.arrays import Array
 from onnxpress.serving.engine.runtime import onnxruntime
 
-Array = np.ndarray[Any, np.dtype[Any]]
 _ELEMENT_TYPE = 16
 """onnx.TensorProto.BFLOAT16"""
 

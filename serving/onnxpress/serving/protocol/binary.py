@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import numpy as np
 
+from onnxpress.core.arrays import Array
 from onnxpress.core.tensors import TensorSpec
 from onnxpress.serving.engine.bfloat16 import from_bits, to_bits
 from onnxpress.serving.protocol.datatypes import DATATYPE_OF, array_dtype
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from onnxpress.serving.protocol.inputs import Inputs
     from onnxpress.serving.protocol.responses import Writer
 
-Array = np.ndarray[Any, np.dtype[Any]]
 _LENGTH = struct.Struct("<I")
 _encode = msgspec.json.Encoder().encode
 

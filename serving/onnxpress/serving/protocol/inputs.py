@@ -5,11 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Protocol
 
-import numpy as np
-
+from onnxpress.core.arrays import Array
 from onnxpress.serving.protocol.errors import Headers
-
-Array = np.ndarray[Any, np.dtype[Any]]
 
 
 class Form(Protocol):

@@ -20,12 +20,12 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from onnxpress.core.arrays import Array
 from onnxpress.core.tensors import TensorSpec
 from onnxpress.serving.protocol.data import NOT_JSON, unnested
 from onnxpress.serving.protocol.datatypes import array_dtype
 from onnxpress.serving.protocol.wire import AnyRequest, AnyTensor
 
-Array = np.ndarray[Any, np.dtype[Any]]
 Span = tuple[int, int]
 Read = Callable[[bytes, int, int, int], "Array | None"]
 

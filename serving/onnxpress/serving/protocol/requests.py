@@ -22,6 +22,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from onnxpress.core.arrays import Array
 from onnxpress.core.tensors import TensorSpec
 from onnxpress.serving.protocol import binary, numbers
 from onnxpress.serving.protocol.data import (
@@ -39,7 +40,6 @@ from onnxpress.serving.protocol.frames import Frames
 from onnxpress.serving.protocol.inputs import Form, Inputs
 from onnxpress.serving.protocol.wire import AnyRequest, AnyTensor, Output, Request
 
-Array = np.ndarray[Any, np.dtype[Any]]
 _MANY = 64
 """floats from which on the way through MessagePack is quicker than numpy's own from a list: 5 ns against 14 for each"""
 _BIG_ENDIAN = np.dtype(">f8")

@@ -7,16 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from math import prod
-from typing import Any
 
 import msgspec
-import numpy as np
 
+from onnxpress.core.arrays import Array
 from onnxpress.core.tensors import TensorSpec
 from onnxpress.serving.protocol.datatypes import DATATYPE_OF
 from onnxpress.serving.protocol.inputs import Inputs
 
-Array = np.ndarray[Any, np.dtype[Any]]
 Shape = tuple[int, ...]
 _encode = msgspec.json.Encoder().encode
 _KEPT = 256

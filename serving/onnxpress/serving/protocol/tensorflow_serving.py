@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import numpy as np
 
+from onnxpress.core.arrays import Array
 from onnxpress.core.tensors import FLOATS, TensorSpec
 from onnxpress.serving.engine import Engine
 from onnxpress.serving.protocol.data import check_shape
@@ -25,7 +26,6 @@ from onnxpress.serving.protocol.requests import Reader
 if TYPE_CHECKING:
     from onnxpress.serving.protocol.responses import Writer
 
-Array = np.ndarray[Any, np.dtype[Any]]
 _SIGNATURE = "serving_default"
 _DT = {
     "bool": "DT_BOOL", "int8": "DT_INT8", "int16": "DT_INT16", "int32": "DT_INT32", "int64": "DT_INT64",

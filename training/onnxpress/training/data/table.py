@@ -10,9 +10,9 @@ from typing import Any, Literal
 
 import numpy as np
 
+from onnxpress.core.arrays import Array
 from onnxpress.core.errors import BadData
 
-Array = np.ndarray[Any, np.dtype[Any]]
 _LARGEST = float(np.finfo(np.float32).max)
 
 

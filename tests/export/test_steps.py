@@ -11,20 +11,10 @@ import pytest
 
 pytest.importorskip("onnx")
 
-from tests.export.step_graph import (
-    COLUMN,
-    FLAGS,
-    FLOATS,
-    IDS,
-    IMAGES,
-    TEXT,
-    WINDOWS,
-    Array,
-    draw,
-    graph,
-)
+from tests.export.step_graph import COLUMN, FLAGS, FLOATS, IDS, IMAGES, TEXT, WINDOWS, draw, graph
 
 from onnxpress.core import processing
+from onnxpress.core.arrays import Array
 from onnxpress.core.processing import Processing, Step, apply
 from onnxpress.core.processing.forest import Tree
 from onnxpress.core.tensors import TensorSpec

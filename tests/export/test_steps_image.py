@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 
 pytest.importorskip("onnx")
 
-from tests.export.step_graph import IMAGES, Array, graph
+from tests.export.step_graph import IMAGES, graph
 
 from onnxpress.core import processing
+from onnxpress.core.arrays import Array
 from onnxpress.core.processing import Image, apply
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)

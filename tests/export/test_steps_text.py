@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 
 pytest.importorskip("onnx")
 
-from tests.export.step_graph import TEXT, Array, graph
+from tests.export.step_graph import TEXT, graph
 
 from onnxpress.core import processing
+from onnxpress.core.arrays import Array
 from onnxpress.core.processing import apply
 
 NO_NUL = st.characters(codec="utf-8", exclude_characters="\x00")

@@ -11,10 +11,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from onnxpress.core.arrays import Array
 from onnxpress.core.dotted import load
 from onnxpress.training import fitting, losses
 from onnxpress.training.checkpoint import Arrays, Checkpoint, Checkpoints
-from onnxpress.training.fitting import Array, Examples, Fit, FrameworkFit, History
+from onnxpress.training.fitting import Examples, Fit, FrameworkFit, History
 from onnxpress.training.losses import Loss
 from onnxpress.training.settings import Plateau, Training
 

@@ -10,8 +10,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tests.training.network_cases import CASES, Array, Case
+from tests.training.network_cases import CASES, Case
 
+from onnxpress.core.arrays import Array
 from onnxpress.core.tensors import TensorSpec
 from onnxpress.training import port
 

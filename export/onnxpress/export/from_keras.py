@@ -10,10 +10,11 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from onnxpress.core.arrays import Array
 from onnxpress.core.errors import BadModel, NotEquivalent, UsageError
 from onnxpress.core.tensors import TensorSpec
 from onnxpress.export import from_keras_layers
-from onnxpress.export.conversion import Array, Precision, TruthUnavailable, refuse_other_truth
+from onnxpress.export.conversion import Precision, TruthUnavailable, refuse_other_truth
 from onnxpress.export.equivalence.recording import See
 from onnxpress.export.from_tensorflow_graph import convert, refuse_opset
 from onnxpress.export.source import Source

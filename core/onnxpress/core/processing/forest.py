@@ -7,7 +7,8 @@ from typing import Annotated
 
 import msgspec
 
-from onnxpress.core.processing.tensors import Array, Step, Tensors
+from onnxpress.core.arrays import Array
+from onnxpress.core.processing.tensors import Step, Tensors
 
 _EULER = 0.5772156649015329
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 
-from onnxpress.core.processing.tensors import Array, Step, Tensors, check_finite
+from onnxpress.core.arrays import Array
+from onnxpress.core.processing.tensors import Step, Tensors, check_finite
 
 
 def _check_columns(name: str, values: list[float], offset: list[float]) -> None:

@@ -7,7 +7,8 @@ from typing import Annotated
 
 import msgspec
 
-from onnxpress.core.processing.tensors import Array, Step, Tensors
+from onnxpress.core.arrays import Array
+from onnxpress.core.processing.tensors import Step, Tensors
 
 
 class Magnitude(Step, frozen=True, kw_only=True, tag="magnitude"):

@@ -15,11 +15,12 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from onnxpress.core.arrays import Array
 from onnxpress.core.golden import Golden, worst_multiple
 from onnxpress.export.equivalence.layers import LAYER_LIMIT
 from onnxpress.export.equivalence.meaning import MEANING_LIMIT, plain
 from onnxpress.export.equivalence.numpy_graph import NumpyGraph
-from onnxpress.export.equivalence.recording import Array, Record
+from onnxpress.export.equivalence.recording import Record
 from onnxpress.export.equivalence.report import Explanation, Point
 from onnxpress.export.equivalence.walk import STEPS, Walk
 from onnxpress.export.graph import SOURCE, note_of

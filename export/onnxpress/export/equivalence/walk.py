@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from onnxpress.export.equivalence.recording import Array, Record, layouts, norm_of, thinned
+from onnxpress.core.arrays import Array
+from onnxpress.export.equivalence.recording import Record, layouts, norm_of, thinned
 from onnxpress.export.equivalence.report import Point
 from onnxpress.export.graph import LAYER, note_of
 

@@ -10,10 +10,11 @@ from typing import IO, Annotated, Any, Literal
 import msgspec
 import numpy as np
 
+from onnxpress.core.arrays import Array
 from onnxpress.core.errors import BadData
 from onnxpress.core.optional import require
 from onnxpress.training.data.bundled import package_folder
-from onnxpress.training.data.table import Array, Reading, Table
+from onnxpress.training.data.table import Reading, Table
 
 WINDOWS = "windows"
 """the one column of these tables: float32 (rows, time, channels)"""

@@ -14,6 +14,7 @@ from typing import Annotated
 import msgspec
 import numpy as np
 
+from onnxpress.core.arrays import Array
 from onnxpress.core.errors import BadData, UsageError
 from onnxpress.core.optional import require
 from onnxpress.core.processing import Any, MeanSquaredError, Scale, Step, Threshold, apply
@@ -25,7 +26,6 @@ from onnxpress.training.families import isolation_forest
 from onnxpress.training.families.isolation_forest import ForestSettings
 from onnxpress.training.families.prepared import Outcome, Predict, Prepared
 from onnxpress.training.fitting import Examples
-from onnxpress.training.losses import Array
 from onnxpress.training.settings import Training
 
 _COMPANION = (

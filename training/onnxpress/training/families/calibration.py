@@ -6,10 +6,10 @@ from typing import Literal
 
 import numpy as np
 
+from onnxpress.core.arrays import Array
 from onnxpress.core.optional import require
 from onnxpress.core.processing import Isotonic, Platt, Temperature
 from onnxpress.training import losses
-from onnxpress.training.data.table import Array
 
 _KNOTS = 64
 

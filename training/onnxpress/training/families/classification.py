@@ -7,12 +7,13 @@ from typing import Any
 
 import numpy as np
 
+from onnxpress.core.arrays import Array
 from onnxpress.core.errors import BadData
 from onnxpress.core.processing import Label, Maximum, Softmax, Step, apply
 from onnxpress.core.tensors import TensorSpec
 from onnxpress.training import metrics, plots
 from onnxpress.training.data import split
-from onnxpress.training.data.table import Array, Table
+from onnxpress.training.data.table import Table
 from onnxpress.training.families.prepared import Outcome, Predict, Prepared
 from onnxpress.training.fitting import Examples, Inputs
 from onnxpress.training.settings import Training

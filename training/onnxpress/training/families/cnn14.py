@@ -12,12 +12,13 @@ from typing import Annotated, Any, Literal
 import msgspec
 import numpy as np
 
+from onnxpress.core.arrays import Array
 from onnxpress.core.errors import BadData
 from onnxpress.core.processing import Magnitude, Scale, Spectrogram, Standardise, Step
 from onnxpress.core.tensors import TensorSpec
 from onnxpress.training import metrics
 from onnxpress.training.data.motion import WINDOWS
-from onnxpress.training.data.table import Array, Reading, Table
+from onnxpress.training.data.table import Reading, Table
 from onnxpress.training.families import classification
 from onnxpress.training.families.prepared import Outcome, Predict, Prepared
 from onnxpress.training.settings import Training

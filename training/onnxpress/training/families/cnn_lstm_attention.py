@@ -12,10 +12,11 @@ from typing import Annotated, Any
 import msgspec
 import numpy as np
 
+from onnxpress.core.arrays import Array
 from onnxpress.core.processing import Characters, Step
 from onnxpress.core.tensors import Domain, TensorSpec
 from onnxpress.training.data import scaling
-from onnxpress.training.data.table import Array, Reading, Table
+from onnxpress.training.data.table import Reading, Table
 from onnxpress.training.families import classification
 from onnxpress.training.families.prepared import Outcome, Predict, Prepared
 from onnxpress.training.settings import Training

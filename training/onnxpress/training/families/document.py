@@ -10,12 +10,13 @@ from typing import Annotated, Literal
 import msgspec
 import numpy as np
 
+from onnxpress.core.arrays import Array
 from onnxpress.core.errors import BadData
 from onnxpress.core.optional import require
 from onnxpress.core.processing import Step
 from onnxpress.core.tensors import Domain, TensorSpec
 from onnxpress.training import pretrained
-from onnxpress.training.data.table import Array, Reading, Table
+from onnxpress.training.data.table import Reading, Table
 from onnxpress.training.families import classification
 from onnxpress.training.families.prepared import Outcome, Predict, Prepared
 from onnxpress.training.fitting import Inputs

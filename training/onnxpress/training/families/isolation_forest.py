@@ -7,10 +7,10 @@ from typing import Annotated, Any
 import msgspec
 import numpy as np
 
+from onnxpress.core.arrays import Array
 from onnxpress.core.optional import require
 from onnxpress.core.processing import IsolationForest
 from onnxpress.core.processing.forest import Tree, average_path
-from onnxpress.training.losses import Array
 
 
 class ForestSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

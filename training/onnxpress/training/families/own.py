@@ -7,13 +7,14 @@ from typing import Any, Literal
 import msgspec
 import numpy as np
 
+from onnxpress.core.arrays import Array
 from onnxpress.core.dotted import load
 from onnxpress.core.errors import BadData, UsageError
 from onnxpress.core.processing import Characters, Impute, Lookup, Step, Words, apply, raw_inputs
 from onnxpress.core.run import Framework
 from onnxpress.core.tensors import Domain, TensorSpec
 from onnxpress.training.data import scaling, split
-from onnxpress.training.data.table import Array, Reading, Table
+from onnxpress.training.data.table import Reading, Table
 from onnxpress.training.families import classification
 from onnxpress.training.families import tabular_answers as answers
 from onnxpress.training.families.prepared import Outcome, Predict, Prepared

@@ -6,10 +6,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from onnxpress.core.arrays import Array
 from onnxpress.core.processing import Step, Unscale
 from onnxpress.core.tensors import TensorSpec
 from onnxpress.training.fitting import Examples, Inputs
-from onnxpress.training.losses import Array, Loss
+from onnxpress.training.losses import Loss
 
 Predict = Callable[[Inputs], Array]
 """the fitted network in inference mode: its inputs → its output, float32, rows first"""

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 import numpy as np
 
+from onnxpress.core.arrays import Array
 from onnxpress.core.errors import BadData
 from onnxpress.core.processing import (
     Concatenate,
@@ -22,7 +23,7 @@ from onnxpress.core.processing import (
 )
 from onnxpress.core.tensors import Domain, TensorSpec
 from onnxpress.training.data import split
-from onnxpress.training.data.table import Array, Reading, Table
+from onnxpress.training.data.table import Reading, Table
 from onnxpress.training.families import classification
 from onnxpress.training.families import tabular_answers as answers
 from onnxpress.training.families.prepared import Outcome, Predict, Prepared

@@ -6,6 +6,7 @@ from typing import Literal
 
 import numpy as np
 
+from onnxpress.core.arrays import Array
 from onnxpress.core.processing import (
     BinaryLabel,
     Label,
@@ -19,7 +20,6 @@ from onnxpress.core.processing import (
 )
 from onnxpress.core.tensors import TensorSpec
 from onnxpress.training import metrics, plots
-from onnxpress.training.data.table import Array
 from onnxpress.training.families import calibration, classification
 from onnxpress.training.families.prepared import Outcome, Prepared
 

@@ -16,10 +16,11 @@ from safetensors.torch import save as as_safetensors
 from torch import Tensor, nn
 from torch.nn import functional
 
+from onnxpress.core.arrays import Array
 from onnxpress.core.files import write_atomically
 from onnxpress.training.checkpoint import Arrays
 from onnxpress.training.fitting import Examples, Fit, Inputs
-from onnxpress.training.losses import Array, rows_at_once
+from onnxpress.training.losses import rows_at_once
 from onnxpress.training.pytorch import batch_norm
 from onnxpress.training.settings import Training
 

@@ -11,8 +11,8 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from onnxpress.core.arrays import Array
 from onnxpress.core.errors import BadModel
-from onnxpress.training.losses import Array
 
 _NORM = {"weight": "gamma", "bias": "beta", "running_mean": "moving_mean", "running_var": "moving_variance"}
 _ROLES: dict[type[nn.Module], dict[str, str]] = {

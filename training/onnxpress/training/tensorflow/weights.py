@@ -8,8 +8,8 @@ from pathlib import Path
 import keras
 import numpy as np
 
+from onnxpress.core.arrays import Array
 from onnxpress.core.errors import BadModel
-from onnxpress.training.losses import Array
 
 
 def load(network: keras.Model, path: Path) -> None:

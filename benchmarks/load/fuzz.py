@@ -20,7 +20,7 @@ from typing import Any
 from tests.serving.onnx_models import identity, lookup, mixed
 
 from benchmarks.load.process import publish_all, watched
-from onnxpress.serving.repository import Repository
+from onnxpress.serving.models.repository import Repository
 from onnxpress.serving.service import Service
 
 IN_PROCESS, OVER_THE_WIRE = 150_000, 50_000

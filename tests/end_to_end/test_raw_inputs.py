@@ -23,7 +23,7 @@ from onnxpress.core.cli import root
 from onnxpress.core.processing import Processing, apply
 from onnxpress.export import documents
 from onnxpress.serving.client import Remote
-from onnxpress.serving.repository import Repository
+from onnxpress.serving.models.repository import Repository
 from onnxpress.serving.service import Service
 
 pytestmark = pytest.mark.torch

@@ -20,7 +20,7 @@ from onnxpress.core.errors import BadModel, NotEquivalent  # noqa: E402
 from onnxpress.export import stage, verification  # noqa: E402
 from onnxpress.export.cli import verify  # noqa: E402
 from onnxpress.export.source import Source, resolve  # noqa: E402
-from onnxpress.serving.repository import Repository  # noqa: E402
+from onnxpress.serving.models.repository import Repository  # noqa: E402
 
 pytestmark = pytest.mark.torch
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from onnxpress.serving.repository import Repository
+from onnxpress.serving.models.repository import Repository
 from onnxpress.serving.service import Service
 from onnxpress.serving.transports.http import Server
 from onnxpress.serving.transports.limits import Limits

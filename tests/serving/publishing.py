@@ -11,13 +11,13 @@ from onnxpress.core.manifest import EquivalenceSummary, Manifest, Source
 from onnxpress.core.version_folder import staging
 from onnxpress.serving.engine import Engine
 
-MODELS = Path(__file__).parent / "models"
+MODELS = Path(__file__).parent / "onnx_files"
 
 
 def publish(
     repository: Path, name: str, content: bytes | None = None, *, batch_safe: bool = True, cases: int = 1
 ) -> Path:
-    """Publish `models/<name>.onnx`, or `content`, as the next version of model `name`; returns the version folder.
+    """Publish `onnx_files/<name>.onnx`, or `content`, as the next version of model `name`; returns the version folder.
 
     The goldens of `tiny` are what this runtime answers; other models get none.
     """

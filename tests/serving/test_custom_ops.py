@@ -19,12 +19,12 @@ from tests.serving.harness import ask, infer_body, running
 from tests.serving.onnx_models import model, node, plain, publish_affine
 
 from onnxpress.core.errors import BadModel
-from onnxpress.serving import isolation
 from onnxpress.serving.cli.explain import explain
 from onnxpress.serving.cli.predict import predict
 from onnxpress.serving.cli.serve import serve
 from onnxpress.serving.cli.tune import tune
-from onnxpress.serving.repository import Repository
+from onnxpress.serving.isolation.session import Limits
+from onnxpress.serving.models.repository import Repository
 from onnxpress.serving.service import Service
 
 needs_gcc = pytest.mark.skipif(shutil.which("gcc") is None, reason="gcc compiles the library")
@@ -52,8 +52,8 @@ def of_domain(operator: str, inputs: list[str], outputs: list[str], domain: byte
 
 
 @needs_extensions
-@pytest.mark.parametrize("isolate", [None, isolation.Limits()])
-def test_a_custom_operator_answers(tmp_path: Path, isolate: isolation.Limits | None) -> None:
+@pytest.mark.parametrize("isolate", [None, Limits()])
+def test_a_custom_operator_answers(tmp_path: Path, isolate: Limits | None) -> None:
     inverse, imported = of_domain("Inverse", ["x"], ["y"], b"ai.onnx.contrib")
     upper, _ = of_domain("StringUpper", ["s"], ["t"], b"ai.onnx.contrib")
     inputs, outputs = ["x:float32[2,2]", "s:string[n]"], ["y:float32[2,2]", "t:string[n]"]
@@ -82,8 +82,8 @@ def library(folder: Path, code: str) -> Path:
 
 
 @needs_gcc
-@pytest.mark.parametrize("isolate", [None, isolation.Limits()])
-def test_a_library_that_is_named_is_asked_for_its_operators(tmp_path: Path, isolate: isolation.Limits | None) -> None:
+@pytest.mark.parametrize("isolate", [None, Limits()])
+def test_a_library_that_is_named_is_asked_for_its_operators(tmp_path: Path, isolate: Limits | None) -> None:
     publish_affine(tmp_path / "models")
     told = tmp_path / "told"
     operators = library(tmp_path, REGISTERS % told)
@@ -124,9 +124,9 @@ def test_a_library_beside_a_model_is_not_loaded(tmp_path: Path) -> None:
     assert not told.exists()
 
 
-@pytest.mark.parametrize("isolate", [None, isolation.Limits()])
+@pytest.mark.parametrize("isolate", [None, Limits()])
 @pytest.mark.parametrize("content", [b"no library", b"", b"\x7fELF" + bytes(200)])
-def test_a_file_that_is_no_library(tmp_path: Path, content: bytes, isolate: isolation.Limits | None) -> None:
+def test_a_file_that_is_no_library(tmp_path: Path, content: bytes, isolate: Limits | None) -> None:
     publish_affine(tmp_path / "models")
     wrong = tmp_path / "wrong.so"
     wrong.write_bytes(content)

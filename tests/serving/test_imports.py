@@ -32,7 +32,7 @@ import asyncio, sys
 from pathlib import Path
 from onnxpress.core import cli
 from onnxpress.serving.cli.serve import serve
-from onnxpress.serving.repository import Repository
+from onnxpress.serving.models.repository import Repository
 from onnxpress.serving.service import Service
 from onnxpress.serving.transports import http, lifetime
 import uvloop

@@ -12,9 +12,9 @@ from tests.serving.harness import WAIT, Running, ask, infer_body, running
 from tests.serving.onnx_models import external, publish_folder
 
 from onnxpress.core import golden
-from onnxpress.serving import repository as repositories
-from onnxpress.serving.keeper import Keeper
-from onnxpress.serving.repository import Repository
+from onnxpress.serving.models import repository as repositories
+from onnxpress.serving.models.reloading import Keeper
+from onnxpress.serving.models.repository import Repository
 from onnxpress.serving.service import Service
 
 TARGET = "/v2/models/m/infer"

@@ -12,7 +12,7 @@ from benchmarks.load import floods, fuzz, overload, soak
 from benchmarks.load.process import publish_all
 from tests.serving.harness import serving
 
-from onnxpress.serving.repository import Repository
+from onnxpress.serving.models.repository import Repository
 from onnxpress.serving.service import Service
 
 needs_taskset = pytest.mark.skipif(shutil.which("taskset") is None, reason="taskset pins the server's process")

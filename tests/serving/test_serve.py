@@ -148,7 +148,7 @@ def test_answering_loads_nothing_but_what_it_needs(models: Path) -> None:
 import asyncio, sys
 before = set(sys.modules)
 from pathlib import Path
-from onnxpress.serving.repository import Repository
+from onnxpress.serving.models.repository import Repository
 from onnxpress.serving.service import Service
 from onnxpress.serving.transports import http, lifetime
 from onnxpress.serving.cli import serve

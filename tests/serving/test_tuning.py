@@ -15,11 +15,12 @@ from tests.serving.onnx_models import affine, plain, publish_affine
 from onnxpress.core import golden
 from onnxpress.core.errors import BadModel, UsageError
 from onnxpress.core.version_folder import check_files, read_manifest
-from onnxpress.serving import profiles, tuning
+from onnxpress.serving import tuning
 from onnxpress.serving.cli.explain import explain
 from onnxpress.serving.cli.tune import tune
-from onnxpress.serving.profiles import Profile
-from onnxpress.serving.repository import Repository
+from onnxpress.serving.models import profiles
+from onnxpress.serving.models.profiles import Profile
+from onnxpress.serving.models.repository import Repository
 from onnxpress.serving.tuning import Point
 
 

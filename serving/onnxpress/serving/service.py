@@ -9,17 +9,17 @@ from typing import TYPE_CHECKING, Protocol
 from urllib.parse import unquote_to_bytes
 
 from onnxpress.serving.batcher import Exchange, Read
+from onnxpress.serving.models.repository import Repository, Served
 from onnxpress.serving.protocol.data import deadline_of
 from onnxpress.serving.protocol.errors import Refusal
-from onnxpress.serving.repository import Repository, Served
 from onnxpress.serving.routes import v1, v2
 from onnxpress.serving.routes.call import Call
 
 if TYPE_CHECKING:
-    from onnxpress.serving.keeper import Keeper
-    from onnxpress.serving.metrics import Family
-    from onnxpress.serving.peers import Peers
-    from onnxpress.serving.tokens import Tokens
+    from onnxpress.serving.metrics.collected import Family
+    from onnxpress.serving.metrics.over_workers import Peers
+    from onnxpress.serving.middleware.tokens import Tokens
+    from onnxpress.serving.models.reloading import Keeper
 
 _JSON_LENGTH = b"inference-header-content-length"
 _ENCODING, _ACCEPTED, _AUTHORIZATION = b"content-encoding", b"accept-encoding", b"authorization"
@@ -79,7 +79,7 @@ class Service:
         """See Front."""
         try:
             if _ENCODING in headers:
-                from onnxpress.serving.protocol.compression import unpack
+                from onnxpress.serving.middleware.compression import unpack
 
                 body = unpack(headers[_ENCODING], body, self._max_body)
             read = _binary(headers[_JSON_LENGTH]) if _JSON_LENGTH in headers else None
@@ -88,7 +88,7 @@ class Service:
             exchange.respond(refusal.status, refusal.body(), refusal.headers)
             return
         if self._compress_from is not None and _ACCEPTED in headers:
-            from onnxpress.serving.protocol.compression import Packed, accepts_gzip
+            from onnxpress.serving.middleware.compression import Packed, accepts_gzip
 
             if accepts_gzip(headers[_ACCEPTED]):
                 exchange = Packed(exchange, self._compress_from)
@@ -147,18 +147,18 @@ class Service:
             exchange.respond(refusal.status, refusal.body(), refusal.headers)
 
     def _metrics(self, call: Call) -> None:
-        from onnxpress.serving import metrics
+        from onnxpress.serving.metrics import collected
 
-        headers = ((b"content-type", metrics.CONTENT_TYPE),)
-        self.with_metrics(lambda families: call.answer(metrics.text(families), headers=headers))
+        headers = ((b"content-type", collected.CONTENT_TYPE),)
+        self.with_metrics(lambda families: call.answer(collected.text(families), headers=headers))
 
     def with_metrics(self, then: Callable[[list[Family]], None]) -> None:
         """Call `then` with the metrics: now, or once the other workers have told theirs."""
-        from onnxpress.serving import metrics
+        from onnxpress.serving.metrics import collected
 
         peers = self.peers
         if peers is None:
-            then(metrics.families(self))
+            then(collected.families(self))
             return
 
         async def gather() -> None:

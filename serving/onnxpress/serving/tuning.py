@@ -18,8 +18,7 @@ import msgspec
 from onnxpress.core.errors import BadModel, OnnxpressError, UsageError
 from onnxpress.core.manifest import SessionSettings
 from onnxpress.core.version_folder import read_manifest
-from onnxpress.serving import samples
-from onnxpress.serving.engine import Engine
+from onnxpress.serving.engine import Engine, sample_inputs
 
 if TYPE_CHECKING:
     import numpy as np
@@ -159,11 +158,11 @@ def _child(job: _Job) -> _Found:
             threads=job.threads,
             custom_ops=job.custom_ops,
         )
-        one = samples.inputs(engine, Path(job.model), job.sizes)
-        rows = samples.has_rows(engine)
+        one = sample_inputs.inputs(engine, Path(job.model), job.sizes)
+        rows = sample_inputs.has_rows(engine)
         found = {}
         for batch in job.batches if rows else [1]:
-            feeds = samples.with_rows(one, batch) if rows else one
+            feeds = sample_inputs.with_rows(one, batch) if rows else one
             found[batch] = taken = _time(engine, feeds, job.seconds)
             if taken > _LONG_SECONDS:
                 break

@@ -16,7 +16,7 @@ import pytest
 import uvloop
 from tests.serving.publishing import publish
 
-from onnxpress.serving.repository import Repository
+from onnxpress.serving.models.repository import Repository
 from onnxpress.serving.service import Service
 from onnxpress.serving.transports.http import Server
 from onnxpress.serving.transports.limits import Limits

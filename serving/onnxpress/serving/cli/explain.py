@@ -28,8 +28,9 @@ def explain(
     import msgspec
 
     from onnxpress.core.version_folder import locate_one
-    from onnxpress.serving import explanation, profiles
+    from onnxpress.serving import serving_options
     from onnxpress.serving.engine import Engine
+    from onnxpress.serving.models import profiles
 
     name, version, path = locate_one(model)
     chosen = profiles.choose(path, provider=provider, threads=threads, max_rows=max_batch)
@@ -40,7 +41,7 @@ def explain(
         threads=chosen.threads,
         custom_ops=custom_ops,
     )
-    choices = explanation.explain(engine, chosen)
+    choices = serving_options.explain(engine, chosen)
     if as_json:
         document = {"name": name, "version": version, "choices": choices}
         click.echo(msgspec.json.format(msgspec.json.encode(document), indent=2))

@@ -15,9 +15,9 @@ from onnxpress.serving.cli import options
 if TYPE_CHECKING:
     from threading import Thread
 
-    from onnxpress.serving.isolation import Limits
-    from onnxpress.serving.peers import Peers
-    from onnxpress.serving.repository import Repository
+    from onnxpress.serving.isolation.session import Limits
+    from onnxpress.serving.metrics.over_workers import Peers
+    from onnxpress.serving.models.repository import Repository
     from onnxpress.serving.service import Service
 
 _FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
@@ -153,7 +153,7 @@ def serve(
     # numpy's BLAS runs nothing here; making its threads would cost 40 ms of the start.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     from onnxpress.serving.engine.threads import available_cpus
-    from onnxpress.serving.repository import Repository
+    from onnxpress.serving.models.repository import Repository
     from onnxpress.serving.service import Guarded, Service
     from onnxpress.serving.transports import lifetime, limits
     from onnxpress.serving.transports.listening import Address
@@ -196,7 +196,7 @@ def serve(
     if tokens is None:
         service = Service(repository, max_body=max_body, compress_from=compress_from)
     else:
-        from onnxpress.serving.tokens import Tokens
+        from onnxpress.serving.middleware.tokens import Tokens
 
         service = Guarded(repository, Tokens(tokens), max_body=max_body, compress_from=compress_from)
     main = lifetime.run(
@@ -211,7 +211,7 @@ def serve(
         worker=worker,
     )
     if worker is not None:
-        from onnxpress.serving.peers import Peers
+        from onnxpress.serving.metrics.over_workers import Peers
 
         service.peers = Peers(shared, service)
         main = _among(service.peers, main)
@@ -225,7 +225,7 @@ def serve(
 
 
 def _isolation(run_seconds: float | None, load_seconds: float | None) -> Limits:
-    from onnxpress.serving.isolation import Limits
+    from onnxpress.serving.isolation.session import Limits
 
     default = Limits()
     return Limits(run_seconds=run_seconds or default.run_seconds, load_seconds=load_seconds or default.load_seconds)
@@ -236,7 +236,7 @@ def _complete(service: Service) -> Thread:
     import asyncio
     from threading import Thread
 
-    from onnxpress.serving.keeper import Keeper
+    from onnxpress.serving.models.reloading import Keeper
 
     thread = Thread(target=Keeper(service).complete, args=(asyncio.get_running_loop(),), daemon=True)
     thread.start()

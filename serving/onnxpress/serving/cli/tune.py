@@ -48,8 +48,9 @@ def tune(
 
     from onnxpress.core.files import write_atomically
     from onnxpress.core.version_folder import locate_one, read_manifest
-    from onnxpress.serving import profiles, tuning
+    from onnxpress.serving import tuning
     from onnxpress.serving.engine.threads import available_cpus
+    from onnxpress.serving.models import profiles
 
     name, version, path = locate_one(model)
     manifest = read_manifest(path.parent)

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from onnxpress.serving.protocol import metadata, triton
 from onnxpress.serving.protocol.errors import Refusal, error_body
+from onnxpress.serving.routes import metadata, triton
 from onnxpress.serving.routes.call import Call
 
 if TYPE_CHECKING:
-    from onnxpress.serving.repository import Served
+    from onnxpress.serving.models.repository import Served
     from onnxpress.serving.service import Service
 
 

@@ -7,8 +7,8 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from pathlib import Path
 from typing import Any
 
+from onnxpress.serving.models.repository import Repository
 from onnxpress.serving.protocol.errors import Headers, error_body
-from onnxpress.serving.repository import Repository
 from onnxpress.serving.service import Service
 from onnxpress.serving.transports import answers
 

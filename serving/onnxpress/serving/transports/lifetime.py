@@ -89,7 +89,7 @@ async def run(
                 listener, url = await listen(address, server.connection, worker.socket)
             on_ready(url)
             if poll_seconds or model_control:
-                from onnxpress.serving.keeper import Keeper
+                from onnxpress.serving.models.reloading import Keeper
 
                 keeper = Keeper(service)
                 service.keeper = keeper if model_control else None
@@ -124,11 +124,11 @@ def _keep_freed_memory() -> None:
 def _front(service: Service, allow_origins: Collection[str], access_log: bool) -> Front:
     front: Front = service
     if allow_origins:
-        from onnxpress.serving.cors import Crossing
+        from onnxpress.serving.middleware.cors import Crossing
 
         front = Crossing(front, allow_origins)
     if access_log:
-        from onnxpress.serving.access_log import Logged
+        from onnxpress.serving.middleware.access_log import Logged
 
         front = Logged(front, sys.stderr.write)
     return front

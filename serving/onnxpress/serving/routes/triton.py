@@ -12,8 +12,8 @@ from onnxpress.serving.protocol.datatypes import DATATYPE_OF
 from onnxpress.serving.protocol.errors import Refusal
 
 if TYPE_CHECKING:
-    from onnxpress.serving.metrics import Family
-    from onnxpress.serving.repository import Repository, Served
+    from onnxpress.serving.metrics.collected import Family
+    from onnxpress.serving.models.repository import Repository, Served
 
 
 def config(served: Served) -> bytes:

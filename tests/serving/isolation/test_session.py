@@ -19,10 +19,10 @@ from tests.serving.harness import WAIT, Reply, Running, ask, infer_body, running
 from tests.serving.onnx_models import affine, busy, identity, lookup, mixed, plain, publish_affine
 
 from onnxpress.core.errors import BadModel
-from onnxpress.serving import isolation
-from onnxpress.serving.isolation import Isolated, Limits
-from onnxpress.serving.keeper import Keeper
-from onnxpress.serving.repository import Repository
+from onnxpress.serving.isolation import session
+from onnxpress.serving.isolation.session import Isolated, Limits, Session
+from onnxpress.serving.models.reloading import Keeper
+from onnxpress.serving.models.repository import Repository
 from onnxpress.serving.service import Service
 
 ROW = infer_body([[1, 2, 3]])
@@ -171,7 +171,7 @@ def children(pid: int) -> list[int]:
 
 def test_a_model_that_is_down_is_not_ready(server: tuple[Running, Repository], monkeypatch: pytest.MonkeyPatch) -> None:
     found, repository = server
-    monkeypatch.setattr(isolation, "_COMMAND", (sys.executable, "-c", "raise SystemExit(3)"))
+    monkeypatch.setattr(session, "_COMMAND", (sys.executable, "-c", "raise SystemExit(3)"))
     assert ask(found.port, "GET", "/v2/models/affine/ready").status == 200
     os.kill(process_of(repository), signal.SIGKILL)
     wait_for(lambda: "exit code 3" in repository.find("affine", None).engine.down)
@@ -192,7 +192,7 @@ def test_a_model_that_is_down_is_not_ready(server: tuple[Running, Repository], m
 def test_a_model_that_hangs_or_crashes_at_load_is_left_out(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, program: str, reason: str
 ) -> None:
-    monkeypatch.setattr(isolation, "_COMMAND", (sys.executable, "-c", program))
+    monkeypatch.setattr(session, "_COMMAND", (sys.executable, "-c", program))
     with pytest.raises(BadModel, match=reason):
         load(plain(tmp_path, "m", affine()) / "model.onnx", Limits(load_seconds=1.0))
 
@@ -205,7 +205,7 @@ def test_a_file_that_is_no_model_is_refused_in_the_runtimes_words(tmp_path: Path
 def load(path: Path, limits: Limits) -> Isolated:
     from functools import partial
 
-    return Isolated.load(path, threads=1, open_session=partial(isolation.Session, limits=limits))
+    return Isolated.load(path, threads=1, open_session=partial(Session, limits=limits))
 
 
 def test_its_process_ends_with_it(tmp_path: Path) -> None:

@@ -14,8 +14,8 @@ import pytest
 from tests.serving.harness import WAIT, Client, Running, ask, infer_body, request, running
 from tests.serving.onnx_models import affine, plain, publish_affine
 
-from onnxpress.serving.keeper import Keeper
-from onnxpress.serving.repository import Repository
+from onnxpress.serving.models.reloading import Keeper
+from onnxpress.serving.models.repository import Repository
 from onnxpress.serving.service import Service
 
 TARGET = "/v2/models/affine/infer"

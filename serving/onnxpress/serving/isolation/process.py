@@ -1,6 +1,6 @@
 """The process that holds one model's session and nothing else, and how arrays come and go over its socket.
 
-Started by `onnxpress.serving.isolation`: python -P -m onnxpress.serving.model_process DESCRIPTOR JOB
+Started by `onnxpress.serving.isolation.session`: python -P -m onnxpress.serving.isolation.process DESCRIPTOR JOB
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ import msgspec
 from onnxpress.serving.engine import Engine
 from onnxpress.serving.engine.runtime import provider_options
 from onnxpress.serving.engine.sessions import SPIN_MICROSECONDS
-from onnxpress.serving.profiles import Chosen
+from onnxpress.serving.models.profiles import Chosen
 from onnxpress.serving.protocol.requests import Reader
 
 _PLACED = "of the optimised graph, by the runtime's own account"

@@ -9,10 +9,10 @@ import pytest
 from tests.serving.harness import Running, ask, infer_body, running
 from tests.serving.onnx_models import publish_affine
 
-from onnxpress.serving.cors import Crossing
-from onnxpress.serving.repository import Repository
+from onnxpress.serving.middleware.cors import Crossing
+from onnxpress.serving.middleware.tokens import Tokens
+from onnxpress.serving.models.repository import Repository
 from onnxpress.serving.service import Guarded, Service
-from onnxpress.serving.tokens import Tokens
 
 PAGE = "https://page.example"
 TARGET = "/v2/models/affine/infer"

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from onnxpress.serving import metrics
-from onnxpress.serving.metrics import Family
+from onnxpress.serving.metrics import collected
+from onnxpress.serving.metrics.collected import Family
 
 if TYPE_CHECKING:
     from onnxpress.serving.service import Service
@@ -58,7 +58,7 @@ class Peers:
         try:
             return await self._all()
         except (OSError, msgspec.MsgspecError):
-            return metrics.families(self._service)
+            return collected.families(self._service)
 
     async def _all(self) -> list[Family]:
         others = [path.stem for path in self._folder.glob(f"*{_SOCKET}") if path.stem != self._own]
@@ -68,11 +68,11 @@ class Peers:
         # Off the loop: another worker may hold the lock.
         gone = await asyncio.to_thread(self._gone, answered)
         served = {name for families in found for family in families for name in family.samples}
-        return metrics.merged([*found, _only(gone, served)])
+        return collected.merged([*found, _only(gone, served)])
 
     def _report(self) -> bytes:
         """This worker's metrics, kept in its file as well."""
-        content = msgspec.json.encode(metrics.families(self._service))
+        content = msgspec.json.encode(collected.families(self._service))
         _write(self._folder / (self._own + _LAST), content)
         return content
 
@@ -113,9 +113,9 @@ class Peers:
                     continue
                 dead.append(counters)
                 path.unlink()
-            kept = metrics.merged(dead)
+            kept = collected.merged(dead)
             _write(departed, msgspec.json.encode(kept))
-        return metrics.merged([kept, *silent])
+        return collected.merged([kept, *silent])
 
 
 def _only(gone: list[Family], served: Collection[str]) -> list[Family]:

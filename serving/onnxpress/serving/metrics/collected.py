@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal
 import msgspec
 
 if TYPE_CHECKING:
-    from onnxpress.serving.repository import Served
+    from onnxpress.serving.models.repository import Served
     from onnxpress.serving.service import Service
 
 CONTENT_TYPE = b"text/plain; version=0.0.4; charset=utf-8"

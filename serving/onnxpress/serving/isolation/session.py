@@ -19,10 +19,10 @@ from onnxpress.core.arrays import Array
 from onnxpress.core.errors import BadModel
 from onnxpress.core.manifest import SessionSettings
 from onnxpress.serving.engine import Engine
-from onnxpress.serving.model_process import Job, Message, Value, receive, send
+from onnxpress.serving.isolation.process import Job, Message, Value, receive, send
 from onnxpress.serving.protocol.errors import Refusal
 
-_COMMAND = (sys.executable, "-P", "-m", "onnxpress.serving.model_process")
+_COMMAND = (sys.executable, "-P", "-m", "onnxpress.serving.isolation.process")
 """-P: the folder it is started in is no place to import from"""
 _PAUSES = (0.0, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
 _STEADY_SECONDS = 60.0

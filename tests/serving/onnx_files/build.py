@@ -1,4 +1,4 @@
-"""Builds the .onnx files beside it, so that the serving tests need no onnx: python tests/serving/models/build.py
+"""Builds the .onnx files beside it, so that the serving tests need no onnx: python tests/serving/onnx_files/build.py
 
 tiny   x:float32[batch,32] -> y:float32[batch,8]     two layers, for speed and batching
 echo   one input and output of each dtype, [batch,width], for the protocol

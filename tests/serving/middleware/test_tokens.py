@@ -10,11 +10,11 @@ from tests.serving.harness import Client, ask, infer_body, request, running
 from tests.serving.onnx_models import publish_affine
 
 from onnxpress.core.errors import UsageError
-from onnxpress.serving import tokens
+from onnxpress.serving.middleware import tokens
+from onnxpress.serving.middleware.tokens import Tokens
+from onnxpress.serving.models.repository import Repository
 from onnxpress.serving.protocol.errors import Refusal
-from onnxpress.serving.repository import Repository
 from onnxpress.serving.service import Guarded
-from onnxpress.serving.tokens import Tokens
 
 FIRST, SECOND = "first-token-0123456789", "second-token-0123456789"
 TARGET = "/v2/models/affine/infer"

@@ -10,8 +10,8 @@ from tests.serving.harness import Client, ask, infer_body, request, running
 from tests.serving.onnx_models import publish_affine
 from tests.serving.test_serve import started
 
-from onnxpress.serving.access_log import Logged
-from onnxpress.serving.repository import Repository
+from onnxpress.serving.middleware.access_log import Logged
+from onnxpress.serving.models.repository import Repository
 from onnxpress.serving.service import Service
 
 TARGET = "/v2/models/affine/infer"

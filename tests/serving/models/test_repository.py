@@ -10,8 +10,8 @@ import pytest
 from tests.serving.publishing import MODELS, publish
 
 from onnxpress.core.errors import BadModel
+from onnxpress.serving.models.repository import Repository
 from onnxpress.serving.protocol.errors import Refusal
-from onnxpress.serving.repository import Repository
 
 
 def loaded(path: Path, **settings: Any) -> Repository:

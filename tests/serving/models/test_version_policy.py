@@ -12,10 +12,10 @@ from tests.serving.harness import WAIT, Running, ask, infer_body, running
 from tests.serving.onnx_models import publish_affine
 
 from onnxpress.core.errors import BadModel, UsageError
-from onnxpress.serving import selection
-from onnxpress.serving.keeper import Keeper
+from onnxpress.serving.models import version_policy
+from onnxpress.serving.models.reloading import Keeper
+from onnxpress.serving.models.repository import Repository
 from onnxpress.serving.protocol.errors import Refusal
-from onnxpress.serving.repository import Repository
 from onnxpress.serving.service import Service
 
 ZERO = infer_body([[0, 0, 0]])
@@ -48,7 +48,7 @@ def test_the_policy_says_which_versions_are_served(models: Path, policy: str, ve
 @pytest.mark.parametrize("policy", ["", "newest", "latest:0", "0", "1,", "-1", "1.5", "all,1"])
 def test_what_is_no_policy_is_refused(policy: str) -> None:
     with pytest.raises(UsageError, match="is no version policy"):
-        selection.policy(policy)
+        version_policy.policy(policy)
 
 
 def test_a_label_is_a_name_for_a_version_and_keeps_it_served(models: Path) -> None:

@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING
 from onnxpress.core.errors import BadModel, OnnxpressError
 from onnxpress.core.manifest import FILE_NAME as MANIFEST
 from onnxpress.core.version_folder import MODEL_FILE, Located, check_files, locate, read_manifest
-from onnxpress.serving import profiles, selection
 from onnxpress.serving.batcher import Batcher
 from onnxpress.serving.engine import Engine, external_data
+from onnxpress.serving.models import profiles, version_policy
+from onnxpress.serving.models.version_policy import Selection
 from onnxpress.serving.protocol.errors import Refusal
-from onnxpress.serving.selection import Selection
 
 if TYPE_CHECKING:
-    from onnxpress.serving import isolation
+    from onnxpress.serving.isolation.session import Limits
 
 _MUCH = 64 << 20
 """bytes of external data whose digest and prepacking would hold up the first answer by more than a tenth of a second"""
@@ -85,13 +85,13 @@ class Repository:
         versions: str = "latest",
         require_equivalence: bool = False,
         prepack: bool = True,
-        isolate: isolation.Limits | None = None,
+        isolate: Limits | None = None,
         custom_ops: Sequence[Path | str] = (),
         max_rows: int | None = None,
         max_waiting: int = 1024,
     ) -> None:
         self._path, self._provider, self._threads, self._share = path, provider, threads, share
-        self._selection, self._require_equivalence = selection.policy(versions), require_equivalence
+        self._selection, self._require_equivalence = version_policy.policy(versions), require_equivalence
         self._prepack, self._isolate = prepack, isolate
         self._custom_ops = [str(library) for library in custom_ops]
         self._max_rows, self._max_waiting = max_rows, max_waiting
@@ -169,7 +169,7 @@ class Repository:
         if located.form in ("file", "version"):
             return self._selection
         any_version = next(iter(located.models[name].values()))
-        return selection.read(any_version.parent.parent, self._selection)
+        return version_policy.read(any_version.parent.parent, self._selection)
 
     def load_version(self, name: str, version: int, path: Path, *, at_once: bool = False) -> Served:
         """Check, load and self-test one version. Raises BadModel or CorruptVersion saying why it cannot be served.
@@ -194,10 +194,10 @@ class Repository:
         engine, chosen = self._engine(path, prepack)
         batcher = Batcher(engine, name=name, version=version, max_rows=chosen.max_rows, max_waiting=self._max_waiting)
         if self._provider != "cpu" and batcher.batches:
-            from onnxpress.serving import samples
+            from onnxpress.serving.engine import sample_inputs
 
             # Powers of two: not every size, which would take minutes, but no caller meets a cold device.
-            samples.warm_up(engine, path, [1 << power for power in range(chosen.max_rows.bit_length())])
+            sample_inputs.warm_up(engine, path, [1 << power for power in range(chosen.max_rows.bit_length())])
         took = perf_counter() - started
         served = Served(name, version, engine, batcher, load_seconds=took, signature=signature)
         if later:
@@ -230,9 +230,9 @@ class Repository:
         )
         kind, open_session = Engine, None
         if self._isolate is not None:
-            from onnxpress.serving import isolation
+            from onnxpress.serving.isolation.session import Isolated, Session
 
-            kind, open_session = isolation.Isolated, partial(isolation.Session, limits=self._isolate)
+            kind, open_session = Isolated, partial(Session, limits=self._isolate)
         engine = kind.load(
             path,
             provider=self._provider,

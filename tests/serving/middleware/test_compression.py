@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from tests.serving.harness import ask, infer_body, running, serving
 from tests.serving.onnx_models import publish_affine
 
-from onnxpress.serving.protocol.compression import accepts_gzip, unpack
+from onnxpress.serving.middleware.compression import accepts_gzip, unpack
+from onnxpress.serving.models.repository import Repository
 from onnxpress.serving.protocol.errors import Refusal
-from onnxpress.serving.repository import Repository
 from onnxpress.serving.service import Service
 
 TARGET = "/v2/models/affine/infer"

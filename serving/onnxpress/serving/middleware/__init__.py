@@ -1,0 +1,1 @@
+"""What stands between a transport and the service; each can be left out."""

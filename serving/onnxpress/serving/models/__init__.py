@@ -1,0 +1,1 @@
+"""The models being served: found, chosen by version, loaded, replaced."""

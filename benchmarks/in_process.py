@@ -49,7 +49,7 @@ def _engine(run_folder: Path, version_folder: Path) -> Callable[[np.ndarray], ob
 def _framework(run_folder: Path, version_folder: Path) -> Callable[[np.ndarray], object]:
     """The framework's own best: the same raw rows, the numpy form of the processing around the network."""
     from onnxpress.core.processing import apply
-    from onnxpress.export.source import resolve
+    from onnxpress.export.sources.resolve import resolve
 
     source = resolve(str(run_folder))
     if source.framework == "pytorch":

@@ -100,9 +100,9 @@ def main() -> None:
 
 def probe(name: str) -> dict[str, Any]:
     """One model, prepared, converted and compared in this process."""
-    from onnxpress.export import stage
-    from onnxpress.export.explanation import explained
-    from onnxpress.export.source import resolve
+    from onnxpress.export.pipeline import export as stage
+    from onnxpress.export.pipeline.explain import explained
+    from onnxpress.export.sources.resolve import resolve
 
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)

@@ -10,8 +10,8 @@ import onnx
 from onnx import TensorProto, numpy_helper
 
 from onnxpress.core.arrays import Array
-from onnxpress.export.equivalence.walk import layers_of
-from onnxpress.export.graph import nodes
+from onnxpress.export.equivalence.layerwise.divergence import layers_of
+from onnxpress.export.graph.tidy import nodes
 
 Edit = Callable[[onnx.ModelProto], None]
 Planter = Callable[[onnx.ModelProto, np.random.Generator], Iterator[tuple[str, Edit]]]

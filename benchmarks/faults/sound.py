@@ -18,7 +18,7 @@ import numpy as np
 from benchmarks import machine
 from benchmarks.faults.judge import loaded, quietly
 from benchmarks.faults.subjects import names, subject
-from onnxpress.export.equivalence.measure import measure
+from onnxpress.export.equivalence.measurement import measure
 
 RECORDS = Path(__file__).parent.parent / "records"
 

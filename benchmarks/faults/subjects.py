@@ -16,10 +16,10 @@ import numpy as np
 import onnx
 
 from onnxpress.core.tensors import TensorSpec, parse_spec
-from onnxpress.export import stage
-from onnxpress.export.conversion import Precision
 from onnxpress.export.equivalence.reference import Reference
-from onnxpress.export.source import Framework, Source
+from onnxpress.export.network import Precision
+from onnxpress.export.pipeline import export as stage
+from onnxpress.export.sources.resolve import Framework, Source
 
 BUILD = Path(__file__).parent.parent.parent / "build" / "faults"
 

@@ -9,10 +9,10 @@ import pytest
 from tests.corpus.expected import Entry
 
 from onnxpress.core.errors import OnnxpressError
-from onnxpress.export import stage
-from onnxpress.export.equivalence.inputs import generate
-from onnxpress.export.networks import wrap
-from onnxpress.export.source import Framework, Source
+from onnxpress.export.equivalence.cases import generate
+from onnxpress.export.networks.wrap import wrap
+from onnxpress.export.pipeline import export as stage
+from onnxpress.export.sources.resolve import Framework, Source
 from onnxpress.serving.engine import Engine
 
 

@@ -9,8 +9,8 @@ torch = pytest.importorskip("torch")
 openvino = pytest.importorskip("openvino")
 
 from onnxpress.core import golden  # noqa: E402
-from onnxpress.export import stage  # noqa: E402
-from onnxpress.export.source import Source  # noqa: E402
+from onnxpress.export.pipeline import export as stage  # noqa: E402
+from onnxpress.export.sources.resolve import Source  # noqa: E402
 
 
 @pytest.fixture(scope="module")

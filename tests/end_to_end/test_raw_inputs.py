@@ -21,7 +21,7 @@ from tests.serving.harness import running
 from onnxpress.core.arrays import Array
 from onnxpress.core.cli import root
 from onnxpress.core.processing import Processing, apply
-from onnxpress.export import documents
+from onnxpress.export.sources import documents
 from onnxpress.serving.client import Remote
 from onnxpress.serving.models.repository import Repository
 from onnxpress.serving.service import Service

@@ -123,8 +123,9 @@ def in_double(network: Any) -> Any:
 @each_network
 @pytest.mark.parametrize("framework", ["pytorch", "tensorflow"])
 def test_torch_keras_and_onnx_answer_alike(case: Case, framework: str, tmp_path: Path) -> None:
-    from onnxpress.export import measure, stage
-    from onnxpress.export.source import Source
+    from onnxpress.export import measure
+    from onnxpress.export.pipeline import export as stage
+    from onnxpress.export.sources.resolve import Source
 
     source, target = pair(case)
     output = TensorSpec(name="answer", dtype="float32", shape=("batch", "width"))

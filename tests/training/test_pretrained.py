@@ -116,8 +116,8 @@ def test_only_the_head_is_trained(networks: dict[str, Any]) -> None:
 def test_it_leaves_as_one_graph_from_tokens(
     framework: str, tokens: list[np.ndarray[Any, Any]], networks: dict[str, Any], tmp_path: Path
 ) -> None:
-    from onnxpress.export import stage
-    from onnxpress.export.source import Source
+    from onnxpress.export.pipeline import export as stage
+    from onnxpress.export.sources.resolve import Source
 
     shape = ("batch", "sequence")
     inputs = [

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from onnxpress.export.equivalence.report import Report
+    from onnxpress.export.equivalence.report.schema import Report
 
 _PROVIDER = click.option(
     "--provider", type=click.Choice(["cpu", "cuda"]), default="cpu", show_default=True, help="Where to run the model."
@@ -88,9 +88,10 @@ def export(
     for several sources a table too, and the worst exit code.
     """
     from onnxpress.core.tensors import parse_spec
-    from onnxpress.export import several, stage
-    from onnxpress.export.child import Limits
-    from onnxpress.export.source import resolve
+    from onnxpress.export.child_process.parent import Limits
+    from onnxpress.export.pipeline import export as stage
+    from onnxpress.export.pipeline import source_list as several
+    from onnxpress.export.sources.resolve import resolve
 
     if bool(sources) == (listed is not None):
         raise click.UsageError("name one or more sources, or a --list of them")
@@ -182,8 +183,8 @@ def verify(
     With --against, the whole measurement is made again between MODEL and SOURCE.
     """
     from onnxpress.core.tensors import parse_spec
-    from onnxpress.export import verification
-    from onnxpress.export.source import resolve
+    from onnxpress.export.pipeline import verify as verification
+    from onnxpress.export.sources.resolve import resolve
 
     if explain and not against:
         raise click.UsageError("--explain compares with a source: name it with --against")

@@ -6,9 +6,9 @@ import numpy as np
 
 from onnxpress.core.golden import Golden
 from onnxpress.core.tensors import parse_spec
+from onnxpress.export.equivalence.cases import Case
 from onnxpress.export.equivalence.figures import figure
-from onnxpress.export.equivalence.inputs import Case
-from onnxpress.export.equivalence.report import OutputFigure
+from onnxpress.export.equivalence.report.schema import OutputFigure
 
 
 def judged(spec: str, expected: np.ndarray, found: np.ndarray, floor: float) -> OutputFigure:

@@ -129,8 +129,8 @@ def exported(trained: Callable[[str, str], Path], tmp_path_factory: pytest.TempP
     @functools.cache
     def export(name: str, framework: str) -> Any:
         pytest.importorskip("tf2onnx" if framework == "tensorflow" else "onnxscript")
-        from onnxpress.export import source
-        from onnxpress.export import stage as exporting
+        from onnxpress.export.pipeline import export as exporting
+        from onnxpress.export.sources import resolve as source
 
         found = source.resolve(str(trained(name, framework)))
         return exporting.export(found, repository=tmp_path_factory.mktemp("models"))

@@ -1,7 +1,7 @@
 """What turns raw inputs into the network's tensors, and its outputs into answers: a description and its numpy form.
 
 A description is a list of steps over named tensors. `training` fits it and uses the numpy form below, `export` writes
-the same steps into the ONNX graph (`onnxpress.export.compose`), and the two are compared on real raw rows.
+the same steps into the ONNX graph (`onnxpress.export.graph.compose`), and the two are compared on real raw rows.
 """
 
 from __future__ import annotations

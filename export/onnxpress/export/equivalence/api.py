@@ -15,12 +15,12 @@ from onnxpress.core.arrays import Array
 from onnxpress.core.errors import UsageError
 from onnxpress.core.processing import Processing
 from onnxpress.core.tensors import TensorSpec, parse_spec
-from onnxpress.export.conversion import Precision, TruthUnavailable
-from onnxpress.export.equivalence.inputs import cases
-from onnxpress.export.equivalence.measure import LIMIT, Runnable
-from onnxpress.export.equivalence.measure import measure as measure_rungs
+from onnxpress.export.equivalence.cases import cases
+from onnxpress.export.equivalence.measurement import LIMIT, Runnable
+from onnxpress.export.equivalence.measurement import measure as measure_rungs
 from onnxpress.export.equivalence.reference import Reference
-from onnxpress.export.equivalence.report import Report
+from onnxpress.export.equivalence.report.schema import Report
+from onnxpress.export.network import Precision, TruthUnavailable
 from onnxpress.serving.engine import Engine
 
 Answers = Mapping[str, Array]

@@ -10,8 +10,8 @@ import numpy as np
 from onnxpress.core.arrays import Array
 from onnxpress.core.golden import Golden, multiples
 from onnxpress.core.tensors import TensorSpec
-from onnxpress.export.equivalence.inputs import Case
-from onnxpress.export.equivalence.report import EDGES, Decisions, OutputFigure
+from onnxpress.export.equivalence.cases import Case
+from onnxpress.export.equivalence.report.schema import EDGES, Decisions, OutputFigure
 
 _FLOATS = ("float", "bfloat")
 _MOST_CLASSES = 10_000

@@ -21,9 +21,9 @@ from onnxpress.core.errors import NotEquivalent
 from onnxpress.core.golden import Golden
 from onnxpress.core.processing import Label, Threshold, TopK
 from onnxpress.core.tensors import TensorSpec
-from onnxpress.export.conversion import TruthUnavailable
-from onnxpress.export.equivalence.inputs import Case
+from onnxpress.export.equivalence.cases import Case
 from onnxpress.export.equivalence.reference import Reference
+from onnxpress.export.network import TruthUnavailable
 
 Method = Literal["float64", "ulp"]
 _ROWS_PER_CHANNEL = 32

@@ -8,10 +8,10 @@ import numpy as np
 
 from onnxpress.core.arrays import Array
 from onnxpress.core.errors import NotEquivalent
-from onnxpress.export.conversion import Network
-from onnxpress.export.equivalence.inputs import Case
+from onnxpress.export.equivalence.cases import Case
 from onnxpress.export.equivalence.reference import Reference
-from onnxpress.export.equivalence.report import Check
+from onnxpress.export.equivalence.report.schema import Check
+from onnxpress.export.network import Network
 
 
 def repeatable(reference: Reference, network: Network, cases: Sequence[Case]) -> Check:

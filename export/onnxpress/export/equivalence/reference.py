@@ -5,7 +5,7 @@ from __future__ import annotations
 from onnxpress.core.arrays import Array
 from onnxpress.core.processing import Processing, apply
 from onnxpress.core.tensors import TensorSpec
-from onnxpress.export.conversion import Answering, Precision
+from onnxpress.export.network import Answering, Precision
 
 
 class Reference:

@@ -1,0 +1,1 @@
+"""An ONNX graph computed by numpy, without any runtime."""

@@ -1,0 +1,146 @@
+"""Where an export first goes another way than its original: the layer, and the nodes that stand for it.
+
+One pass over the graph in float64 (`numpy_graph`) meets the framework's recorded tensors (`recording`). A tensor of the
+graph that holds what some layer computed is good, and so is what lies before it. From a wrong output the graph is
+walked back to the good tensors: what was passed is suspect. The guilty layer is the first, in the order in which the
+framework computed, whose inputs are good, whose own tensor is nowhere in the graph, and which has suspect nodes. A
+layer that the converter fused with its neighbour has none, as the neighbour's tensor is good again.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from onnxpress.core.arrays import Array
+from onnxpress.core.golden import Golden, worst_multiple
+from onnxpress.export.equivalence.evaluator.numpy_graph import NumpyGraph
+from onnxpress.export.equivalence.layerwise.comparison import LAYER_LIMIT
+from onnxpress.export.equivalence.layerwise.divergence import STEPS, Walk
+from onnxpress.export.equivalence.layerwise.recording import Record
+from onnxpress.export.equivalence.layerwise.whole_graph import MEANING_LIMIT, plain
+from onnxpress.export.equivalence.report.schema import Explanation, Point
+from onnxpress.export.graph.tidy import SOURCE, note_of
+
+if TYPE_CHECKING:
+    import onnx
+
+_SHOWN = 5
+
+
+def explain(
+    graph: onnx.ModelProto,
+    case: str,
+    feeds: dict[str, Array],
+    expected: Golden,
+    records: Sequence[Record],
+    steps: Mapping[str, Array],
+    parameters: Mapping[str, str],
+) -> tuple[Explanation, list[Point]]:
+    """Name the layer at which the graph leaves the original on `feeds`; also gives the divergence along the graph.
+
+    `expected` holds the original's float64 answer and the floors; `steps` the tensors of the whole pipeline in
+    float64, by name; `parameters` the framework's parameters that the graph holds otherwise, and how. Raises
+    NotEvaluated where the graph cannot be computed.
+    """
+    walk = Walk(graph, records, steps)
+    answers = NumpyGraph(graph).run(feeds, walk.see)
+    found = worst_multiple(expected, {name: plain(value) for name, value in answers.items()})
+    wrong = [name for name, far in found.items() if far > MEANING_LIMIT]
+    named = _of_parameter(parameters, walk)
+    _, drifted = walk.drift(LAYER_LIMIT)
+    if not wrong and named is None and drifted is None:
+        detail = "in float64 the graph computes what the original does: the difference arises in the runtime, or in "
+        return Explanation(case=case, detail=f"{detail}the rounding of float32"), walk.curve()
+    walk.judge(max(found.values()))
+    if wrong:
+        suspects = walk.suspects(wrong)
+        number = walk.guilty(suspects)
+        layer = _layer(walk, suspects, records[number].layer if number is not None else None)
+    else:
+        number, layer = drifted, records[drifted].layer if drifted is not None else None
+        suspects = [place for place, tag in enumerate(walk.tags) if tag == layer]
+    record = records[number] if number is not None else None
+    layer = layer if named is None else named
+    at = [place for place in suspects if walk.tags[place] == layer]
+    if record is None or record.layer != layer:
+        number = next((n for n, one in enumerate(records) if one.layer == layer and walk.far(n) > MEANING_LIMIT), None)
+        record = records[number] if number is not None else None
+    lines = (note_of(graph.graph.node[place], SOURCE) for place in at)
+    parts = Explanation(
+        case=case,
+        layer=layer,
+        kind=record.kind if record else "",
+        operation=record.operation if record else "",
+        source=(record.source if record else "") or next((line for line in lines if line), ""),
+        nodes=[_name(graph.graph.node[place]) for place in (at or suspects)[:_SHOWN]],
+        folded=_folded(walk, record) if record else [],
+        multiple=walk.far(number) if number is not None else math.inf,
+        parameters={name: how for name, how in parameters.items() if _owner(name, walk) == layer},
+        detail="",
+    )
+    return msgspec.structs.replace(parts, detail=_told(parts)), walk.curve(number)
+
+
+def _layer(walk: Walk, suspects: Sequence[int], recorded: str | None) -> str | None:
+    """The layer of the first suspect nodes: the one that the records name if it is among several."""
+    first = [walk.tags[place] for place in walk.front(suspects) or suspects]
+    if recorded in first:
+        return recorded
+    known = [tag for tag in first if walk.records or tag.startswith(STEPS)]
+    return known[0] if known else None
+
+
+def _folded(walk: Walk, record: Record) -> list[str]:
+    """The layers without a node that this tensor was computed from, as far as theirs are not in the graph either."""
+    found: dict[str, None] = {}
+    waiting = list(record.inputs)
+    tags = set(walk.tags)
+    while waiting:
+        number = waiting.pop()
+        one = walk.records[number]
+        if walk.far(number) > MEANING_LIMIT and one.layer not in tags:
+            found[one.layer] = None
+            waiting += one.inputs
+    return list(found)
+
+
+def _owner(parameter: str, walk: Walk) -> str | None:
+    """The layer that a parameter belongs to: `encoder.2.weight` → encoder.2, `model/dense_1/kernel` → dense_1."""
+    separator = "/" if "/" in parameter else "."
+    parts = parameter.split(separator)[:-1]
+    tags = set(walk.tags)
+    if f"{STEPS}{parts[0] if parts else ''}" in tags:
+        return f"{STEPS}{parts[0]}"
+    for end in range(len(parts), 0, -1):
+        if (joined := separator.join(parts[:end])) in tags:
+            return joined
+        if separator == "/" and parts[end - 1] in tags:
+            return parts[end - 1]
+    return separator.join(parts) if separator == "." else (parts[-1] if parts else "")
+
+
+def _of_parameter(parameters: Mapping[str, str], walk: Walk) -> str | None:
+    owners = {_owner(name, walk) for name in parameters}
+    return owners.pop() if len(owners) == 1 else None
+
+
+def _name(node: onnx.NodeProto) -> str:
+    return f"{node.op_type} {node.name or node.output[0]}"
+
+
+def _told(found: Explanation) -> str:
+    layer = "the model's own forward" if found.layer == "" else f"{found.layer}"
+    kind = f" ({found.kind})" if found.kind and found.layer else ""
+    operation = f", at {found.operation}" if found.operation else ""
+    source = f", {found.source}" if found.source else ""
+    far = f", {found.multiple:,.0f} of its own noise floors away" if math.isfinite(found.multiple) else ""
+    folded = f" with {', '.join(found.folded)} folded into it" if found.folded else ""
+    changed = "".join(f"; its parameter {name}: {how}" for name, how in list(found.parameters.items())[:2])
+    nodes = f"; node {', '.join(found.nodes[:3])}" if found.nodes else ""
+    if found.layer is None:
+        return "no layer could be named: the original does not show what its layers compute"
+    return f"first differs at {layer}{kind}{folded}{operation}{source}{far}{changed}{nodes}"

@@ -1,0 +1,1 @@
+"""What a measurement is told as: `equivalence.json` and `equivalence.html`."""

@@ -1,0 +1,196 @@
+"""`equivalence.html`: the report to look at. One file, no script, nothing fetched; light and dark, narrow and wide."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from html import escape
+
+from onnxpress.export.equivalence.report.pictures import curve, distribution
+from onnxpress.export.equivalence.report.schema import CaseFigure, OutputFigure, Report, multiple
+
+FILE_NAME = "equivalence.html"
+
+_STYLE = """
+:root { color-scheme: light dark; --text: #16222b; --soft: #5a6872; --paper: #fff; --line: #d9e0e5; --box: #f3f6f8;
+  --good: #2e7d43; --bad: #b3352f; --bar: #2a78b5; }
+@media (prefers-color-scheme: dark) { :root { --text: #e4eaee; --soft: #9aa8b2; --paper: #14191d; --line: #323c44;
+  --box: #1d242a; --good: #6cc482; --bad: #f0837c; --bar: #62aee6; } }
+* { box-sizing: border-box; }
+body { margin: 0 auto; padding: 1.5rem 1rem 3rem; max-width: 60rem; background: var(--paper); color: var(--text);
+  font: 15px/1.5 system-ui, sans-serif; }
+h1 { font-size: 1.5rem; margin: 0 0 .2rem; } h2 { font-size: 1.05rem; margin: 2rem 0 .5rem; }
+p { margin: .4rem 0; max-width: 46rem; } .soft { color: var(--soft); } .good { color: var(--good); }
+.bad { color: var(--bad); } code { font-size: .92em; overflow-wrap: anywhere; }
+.verdict { border-left: .35rem solid var(--good); background: var(--box); padding: 1rem 1.2rem; border-radius: .3rem; }
+.verdict.refused { border-color: var(--bad); }
+.scroll { overflow-x: auto; } table { border-collapse: collapse; width: 100%; }
+th, td { text-align: left; padding: .3rem .7rem .3rem 0; border-bottom: 1px solid var(--line); vertical-align: top; }
+th { font-weight: 600; color: var(--soft); } td code, th code, .number { white-space: nowrap; }
+.number { text-align: right; font-variant-numeric: tabular-nums; }
+.track { position: relative; min-width: 9rem; height: .9rem; margin-top: .3rem; background: var(--box);
+  border-radius: .2rem; overflow: hidden; }
+.fill { position: absolute; inset: 0 auto 0 0; background: var(--bar); } .fill.over { background: var(--bad); }
+.heat td { padding: .2rem .5rem; } .heat .cell { text-align: right; font-variant-numeric: tabular-nums;
+  border-radius: .2rem; }
+ul { padding-left: 1.1rem; }
+svg.curve { width: 100%; min-width: 32rem; height: auto; } svg text { font: 10px system-ui, sans-serif;
+  fill: var(--soft); } svg line { stroke: var(--line); } svg line.one { stroke: var(--soft); stroke-dasharray: 4 3; }
+svg .under { fill: var(--bar); } svg .over { fill: var(--bad); } svg.bars { max-width: 100%; height: auto; }
+"""
+
+
+def render(report: Report, *, name: str, source: str) -> str:
+    """The page for one report; `name` is the model's, `source` what it was exported from."""
+    verdict = "Equivalent" if report.equivalent else "Not equivalent"
+    return "\n".join(
+        [
+            "<!doctype html>",
+            '<html lang="en"><head><meta charset="utf-8">',
+            '<meta name="viewport" content="width=device-width, initial-scale=1">',
+            f"<title>{escape(name)}: {verdict.lower()}</title>",
+            f"<style>{_STYLE}</style></head><body>",
+            f"<h1>{escape(name)}</h1>",
+            f'<p class="soft">exported from <code>{escape(source)}</code></p>',
+            *_verdict(report, verdict),
+            *_outputs(report),
+            *_distributions(report),
+            *_cases(report),
+            *_ladder(report),
+            *_along(report),
+            *_checks(report),
+            *_environment(report, name, source),
+            "</body></html>",
+            "",
+        ]
+    )
+
+
+def _verdict(report: Report, verdict: str) -> Iterable[str]:
+    state, box = ("good", "verdict") if report.equivalent else ("bad", "verdict refused")
+    yield f'<div class="{box}">'
+    yield f'<p><strong class="{state}">{verdict}.</strong> The export differs from the original by at most'
+    yield f"<strong>{multiple(report.worst_multiple)}</strong> noise floors; {report.limit:g} are accepted.</p>"
+    batch = (
+        "A row gets the same answer alone and in a batch, so the server may batch."
+        if report.batch_safe
+        else "A row's answer depends on the rows beside it, or has no row of its own, so the server will not batch."
+    )
+    yield f"<p>{batch}</p>"
+    if report.explanation is not None:
+        yield f"<p>It {escape(report.explanation.detail)}.</p>"
+        yield f'<p class="soft">Seen on: {escape(report.explanation.case)}.</p>'
+    for check in report.checks:
+        if not check.passed:
+            yield f'<p class="bad">Failed: {escape(check.name)}: {escape(check.detail)}.</p>'
+    for missing in report.not_measured:
+        yield f'<p class="bad">Not measured: {escape(missing)}</p>'
+    yield "</div>"
+    how = (
+        "the original's own float32 answer is from the same model run in float64"
+        if report.floor == "float64"
+        else "the original's answer moves when its inputs move by one unit in the last place"
+    )
+    yield f'<p class="soft">One noise floor is how far {how}: the difference that rounding alone explains.</p>'
+
+
+def _outputs(report: Report) -> Iterable[str]:
+    yield '<h2>Outputs</h2><div class="scroll"><table><tr><th>output</th><th>worst, in noise floors</th><th></th>'
+    yield '<th class="number">largest error</th><th class="number">one floor there</th><th>seen on</th></tr>'
+    for figure in report.outputs:
+        yield f"<tr><td><code>{escape(figure.name)}</code><br><span class=soft>{escape(figure.dtype)}</span></td>"
+        yield f"<td>{_track(figure.worst_multiple, report.limit)}</td>"
+        yield f'<td class="number">{multiple(figure.worst_multiple)}</td>{_error_cells(figure)}'
+        yield f"<td>{escape(figure.worst_case)}</td></tr>"
+    yield "</table></div>"
+    yield f'<p class="soft">A full bar is the accepted limit, {report.limit:g} noise floors.</p>'
+
+
+def _distributions(report: Report) -> Iterable[str]:
+    yield '<h2>How far every element is</h2><div class="scroll"><table><tr><th>output</th>'
+    yield "<th>elements by noise floors, all cases</th><th>decisions</th></tr>"
+    for figure in report.outputs:
+        drawn = "".join(distribution(figure.distribution)) if figure.distribution else ""
+        yield f"<tr><td><code>{escape(figure.name)}</code></td><td>{drawn}</td><td>{_decided(figure)}</td></tr>"
+    yield "</table></div>"
+    yield '<p class="soft">The height of a bar follows the logarithm of the count. A flip is a decision that the '
+    yield "export takes otherwise; a near-tie is one that the original's own rounding could take otherwise too.</p>"
+
+
+def _decided(figure: OutputFigure) -> str:
+    found = figure.decisions
+    if found is None:
+        return '<span class="soft">none to take</span>'
+    real = found.flips - found.near_ties
+    state = f'<span class="{"bad" if real else "good"}">{real:,} flips</span>'
+    what = "highest class" if found.kind == "top-1" else "value"
+    return f"{state}, {found.near_ties:,} near-ties in {found.count:,} <span class=soft>({what})</span>"
+
+
+def _along(report: Report) -> Iterable[str]:
+    if report.curve:
+        yield "<h2>Along the graph</h2><p class='soft'>Every tensor that a layer of the original is known to compute, "
+        yield "in float64, against that layer's own noise floor; the dashed line is one floor.</p>"
+        yield f'<div class="scroll">{"".join(curve(report.curve))}</div>'
+
+
+def _error_cells(figure: OutputFigure) -> str:
+    if figure.dtype.startswith(("float", "bfloat")):
+        return f'<td class="number">{figure.largest_error:.3g}</td><td class="number">{figure.floor:.3g}</td>'
+    ties = f", {figure.near_ties} near-ties" if figure.near_ties else ""
+    return f'<td class="number">{figure.largest_error:g} differ{ties}</td><td></td>'
+
+
+def _track(value: float, limit: float) -> str:
+    width = min(100.0, 100 * value / limit) if math.isfinite(value) else 100.0
+    over = " over" if not value <= limit else ""
+    return f'<div class="track"><div class="fill{over}" style="width:{width:.1f}%"></div></div>'
+
+
+def _cases(report: Report) -> Iterable[str]:
+    yield '<h2>Every case, every output</h2><div class="scroll"><table class="heat"><tr><th>inputs</th>'
+    names = [figure.name for figure in report.outputs]
+    yield "".join(f'<th class="number"><code>{escape(name)}</code></th>' for name in names) + "</tr>"
+    for case in report.cases:
+        yield f"<tr><td>{escape(case.name)}</td>{''.join(_heat(case, name, report.limit) for name in names)}</tr>"
+    yield "</table></div>"
+
+
+def _heat(case: CaseFigure, name: str, limit: float) -> str:
+    """A cell whose shade grows with the logarithm of its multiple, full at the limit, in another colour past it."""
+    value = case.multiples[name]
+    within = value <= limit
+    share = math.log1p(value) / math.log1p(limit) if within else 1.0
+    colour = "var(--bar)" if within else "var(--bad)"
+    shade = f"background:color-mix(in srgb, {colour} {60 * share:.0f}%, transparent)"
+    return f'<td><div class="cell" style="{shade}">{multiple(value)}</div></td>'
+
+
+def _ladder(report: Report) -> Iterable[str]:
+    yield '<h2>The ladder</h2><p class="soft">From the original, with optimisations off, to what is served.</p>'
+    yield '<div class="scroll"><table><tr><th>rung</th><th>worst, in noise floors</th><th></th></tr>'
+    yield "<tr><td>the original, float32</td><td></td><td></td></tr>"
+    for rung in report.ladder:
+        yield f"<tr><td>{escape(rung.name)}</td><td>{_track(rung.worst_multiple, report.limit)}</td>"
+        yield f'<td class="number">{multiple(rung.worst_multiple)}</td></tr>'
+    batch = multiple(report.batch_multiple)
+    yield f"<tr><td>a row alone against the row in a batch</td><td>{_track(report.batch_multiple, report.limit)}</td>"
+    yield f'<td class="number">{batch}</td></tr></table></div>'
+
+
+def _checks(report: Report) -> Iterable[str]:
+    yield "<h2>Checked besides</h2><ul>"
+    for check in report.checks:
+        state = '<span class="good">passed</span>' if check.passed else '<span class="bad">failed</span>'
+        yield f"<li>{escape(check.name)}: {state}. <span class=soft>{escape(check.detail)}</span></li>"
+    yield "</ul>"
+
+
+def _environment(report: Report, name: str, source: str) -> Iterable[str]:
+    yield '<h2>Where, and again</h2><div class="scroll"><table>'
+    for key, value in report.environment.items():
+        yield f"<tr><td>{escape(key)}</td><td><code>{escape(value)}</code></td></tr>"
+    yield "</table></div>"
+    again = f"onnxpress verify models/{escape(name)} --against {escape(source)}"
+    yield f"<p>Again with the source: <code>{again}</code></p>"
+    yield f"<p>Anywhere, without a framework: <code>onnxpress verify models/{escape(name)}</code></p>"

@@ -1,0 +1,1 @@
+"""What is measured: the serving engine on the graph, under one setting after the other."""

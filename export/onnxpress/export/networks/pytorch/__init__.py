@@ -1,0 +1,1 @@
+"""torch modules and programs, and what stands around torch's exporters."""

@@ -1,0 +1,86 @@
+"""What a torch module computes on the way: every call of a torch function, by the module whose forward makes it."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch.overrides import TorchFunctionMode
+
+from onnxpress.export.equivalence.layerwise.recording import See, Seen
+from onnxpress.export.networks.pytorch.structure import tensors_of
+
+_TORCH = str(Path(torch.__file__).parent)
+_OWN = str(Path(__file__).parent)
+
+
+class _Functions(TorchFunctionMode):
+    """Shows what every torch function returns, and every module: `stack` holds the modules whose forward is running."""
+
+    def __init__(self, module: torch.nn.Module, see: See) -> None:
+        super().__init__()
+        self.stack = [("", type(module).__name__)]
+        self._see, self._seeing = see, False
+
+    def __torch_function__(
+        self, function: Any, types: Any, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
+    ) -> Any:
+        answer = function(*args, **dict(kwargs or {}))
+        name = getattr(function, "__name__", "")
+        if name != "__get__" and not self._seeing:  # an attribute, such as .shape or .data
+            self.show(self.stack[-1], name, answer, [args, kwargs])
+        return answer
+
+    def show(self, layer: tuple[str, str], operation: str, answer: Any, given: Any) -> None:
+        """Show the float tensors of one answer."""
+        self._seeing = True
+        try:
+            inputs, source = tensors_of(given), _source() if operation else ""
+            for tensor in tensors_of(answer):
+                if tensor.is_floating_point():
+                    self._see(Seen(*layer, operation, source, tensor, _array(tensor), inputs))
+        finally:
+            self._seeing = False
+
+
+@contextlib.contextmanager
+def watching(module: torch.nn.Module, see: See) -> Iterator[None]:
+    """While active, what the module and its submodules compute is shown; see Layered.watch."""
+    functions = _Functions(module, see)
+    with contextlib.ExitStack() as entered:
+        for name, part in module.named_modules():
+            if not name or isinstance(part, torch.jit.ScriptModule):
+                continue
+
+            def enter(part: torch.nn.Module, _: Any, name: str = name) -> None:
+                functions.stack.append((name, type(part).__name__))
+
+            def leave(part: torch.nn.Module, given: Any, answer: Any) -> None:
+                functions.show(functions.stack.pop(), "", answer, given)
+
+            entered.callback(part.register_forward_pre_hook(enter).remove)
+            entered.callback(part.register_forward_hook(leave).remove)
+        entered.enter_context(functions)
+        yield
+
+
+def _source() -> str:
+    """The innermost line of the running forward that is neither torch's nor ours."""
+    frame = sys._getframe(1)
+    while frame is not None:
+        file = frame.f_code.co_filename
+        if not file.startswith((_TORCH, _OWN)):
+            return f"{Path(file).name}:{frame.f_lineno}"
+        if frame.f_code.co_name == "run" and file.startswith(_OWN):
+            return ""
+        frame = frame.f_back  # type: ignore[assignment]
+    return ""
+
+
+def _array(tensor: torch.Tensor) -> Any:
+    value = tensor.detach()
+    return (value.float() if value.dtype == torch.bfloat16 else value).cpu().numpy()

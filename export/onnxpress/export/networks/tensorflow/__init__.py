@@ -1,0 +1,1 @@
+"""Keras models and TensorFlow functions, and what stands around tf2onnx."""

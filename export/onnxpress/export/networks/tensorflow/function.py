@@ -1,0 +1,132 @@
+"""A tf.function, or a SavedModel's signature, as a Network."""
+
+from __future__ import annotations
+
+import inspect
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import tensorflow as tf
+
+from onnxpress.core.arrays import Array
+from onnxpress.core.errors import BadModel, NotEquivalent, UsageError
+from onnxpress.core.tensors import TensorSpec
+from onnxpress.export.network import Precision, TruthUnavailable
+from onnxpress.export.networks.tensorflow.converter import convert, refuse_opset
+from onnxpress.export.networks.tensorflow.keras_model import blank, flatten, spec_of, tensor
+from onnxpress.export.sources.resolve import Source
+
+if TYPE_CHECKING:
+    import onnx
+
+_SIGNATURES = ("serving_default", "serve")
+
+
+class FunctionNetwork:
+    """A callable of TensorFlow's with a declared signature; its dtypes are fixed, so the floor is found by one ulp."""
+
+    def __init__(self, source: Source) -> None:
+        import tf2onnx
+
+        self.framework_version = tf.__version__
+        self.converter = f"tf2onnx {tf2onnx.__version__}"
+        self.notes: list[str] = []
+        self.talk: list[str] = []
+        refuse_opset(source)
+        self._source = source.network  # keeps a SavedModel's variables alive
+        self._function, declared = _signature(source)
+        self._given = source.example_inputs
+        self.inputs = source.network_inputs or declared or self._from_examples(source)
+        for spec in self.inputs:
+            if spec.shape and isinstance(spec.shape[0], int):
+                raise NotEquivalent(
+                    f"the input {spec.name!r} is declared with a fixed batch: {spec}",
+                    where=source.reference,
+                    hint="declare it with tf.TensorSpec([None, ...])",
+                )
+        self.output_names: list[str] = []
+        self.output_names = list(self.run({spec.name: blank(spec) for spec in self.inputs}, "float32"))
+
+    def _from_examples(self, source: Source) -> list[TensorSpec]:
+        if self._given is None:
+            raise UsageError(
+                "this tf.function has no input_signature",
+                where=source.reference,
+                hint="add @tf.function(input_signature=[tf.TensorSpec([None, ...])]), return (function, "
+                "example_inputs) from the factory, or add --input 'x:float32[batch,...]'",
+            )
+        arrays = self.examples(1) or {}
+        return [TensorSpec(name=n, dtype=str(a.dtype), shape=("batch", *a.shape[1:])) for n, a in arrays.items()]
+
+    def run(self, feeds: dict[str, Array], precision: Precision) -> dict[str, Array]:
+        """Name → array for each output; float64 is not available."""
+        if precision == "float64":
+            raise TruthUnavailable("a traced function has its dtypes fixed")
+        try:
+            answer = self._call([tensor(spec, feeds[spec.name], spec.dtype) for spec in self.inputs])
+        except Exception as error:
+            shapes = {spec.name: list(feeds[spec.name].shape) for spec in self.inputs}
+            raise BadModel(f"the function fails on inputs of shape {shapes}: {error}") from error
+        return {name: np.asarray(value) for name, value in answer.items()}
+
+    def _call(self, tensors: list[Any]) -> dict[str, Any]:
+        return flatten(self._function(tensors))
+
+    def random_layer(self, feeds: dict[str, Array]) -> str:
+        """Not told by a traced function."""
+        return "the function"
+
+    def examples(self, batch: int) -> dict[str, Array] | None:
+        """The given examples, their rows repeated or cut to `batch`."""
+        if self._given is None:
+            return None
+        given = self._given
+        if not isinstance(given, dict):
+            values = given if isinstance(given, list | tuple) else [given]
+            declared = getattr(self, "inputs", None)
+            names = [spec.name for spec in declared] if declared else [f"input_{n}" for n in range(len(values))]
+            given = dict(zip(names, values, strict=True))
+        arrays = {name: np.asarray(value) for name, value in given.items()}
+        return {name: np.resize(array, (batch, *array.shape[1:])) for name, array in arrays.items()}
+
+    def convert(self, folder: Path) -> onnx.ModelProto:
+        """With tf2onnx."""
+        return convert(self._call, self.inputs, self.output_names, owner=self._source, log=self.talk)
+
+    def parameters(self) -> dict[str, Array]:
+        """None: a traced function does not tell them."""
+        return {}
+
+    def write_state(self, path: Path) -> None:
+        """Nothing: a SavedModel holds its variables; a tf.function's are not reachable from it."""
+
+    def read_state(self, path: Path) -> None:
+        """Never written."""
+
+
+def _signature(source: Source) -> tuple[Any, list[TensorSpec]]:
+    """A callable over tensors in order, and the declared inputs (none for a function without an input_signature)."""
+    found = source.network
+    signatures = getattr(found, "signatures", None)
+    if signatures is not None:
+        name = next((name for name in _SIGNATURES if name in signatures), None) or next(iter(signatures), None)
+        if name is None:
+            raise BadModel(
+                "the SavedModel has no signatures",
+                where=source.reference,
+                hint="save it with signatures=..., or with keras.Model.export",
+            )
+        chosen = signatures[name]
+        specs = chosen.structured_input_signature[1]
+        names = sorted(specs)
+        return (lambda tensors: chosen(**dict(zip(names, tensors, strict=True)))), [
+            spec_of(name, specs[name].dtype, specs[name].shape) for name in names
+        ]
+    declared = getattr(found, "input_signature", None) or ()
+    arguments = list(inspect.signature(found.python_function).parameters)
+    specs = [
+        spec_of(getattr(spec, "name", None) or argument, spec.dtype, spec.shape)
+        for spec, argument in zip(declared, arguments, strict=False)
+    ]
+    return (lambda tensors: found(*tensors)), specs

@@ -1,0 +1,276 @@
+"""A Keras model as a Network: asked in float32 and float64, converted with tf2onnx from a traced function."""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from onnxpress.core.arrays import Array
+from onnxpress.core.errors import BadModel, NotEquivalent, UsageError
+from onnxpress.core.tensors import TensorSpec
+from onnxpress.export.equivalence.layerwise.recording import See
+from onnxpress.export.network import Precision, TruthUnavailable, refuse_other_truth
+from onnxpress.export.networks.tensorflow import watching as from_keras_layers
+from onnxpress.export.networks.tensorflow.converter import convert, refuse_opset
+from onnxpress.export.sources.resolve import Source
+
+if TYPE_CHECKING:
+    import onnx
+
+_NARROWER = {"float32", "float16", "bfloat16", "mixed_float16", "mixed_bfloat16"}
+
+
+def load_weights(model: Any, path: Path) -> None:
+    """Load `.weights.h5` into a built model. Raises BadModel naming what does not fit."""
+    try:
+        model.load_weights(path)
+    except Exception as error:
+        raise BadModel(f"the weights do not fit the model: {error}", where=str(path)) from error
+
+
+class KerasNetwork:
+    """A Keras 3 model on the TensorFlow backend, called with training=False; the model itself is only read."""
+
+    def __init__(self, source: Source) -> None:
+        import tf2onnx
+
+        if keras.backend.backend() != "tensorflow":
+            raise UsageError(
+                f"Keras runs on the {keras.backend.backend()} backend here; its ONNX converter needs TensorFlow",
+                where=source.reference,
+                hint="set KERAS_BACKEND=tensorflow",
+            )
+        self._model = source.network
+        self.framework_version = tf.__version__
+        self.converter = f"tf2onnx {tf2onnx.__version__}"
+        self.notes: list[str] = []
+        self.talk: list[str] = []
+        refuse_opset(source)
+        self._given = source.example_inputs if source.example_inputs is not None else (source.samples or None)
+        self._double: Any = None
+        self._double_checked = False
+        self._order = self._input_order()
+        self.inputs = source.network_inputs or self._tell_inputs(source)
+        self._refuse_baked_batch(source)
+        names = [spec.name for spec in source.network_outputs] if source.network_outputs else None
+        self.output_names = names or list(getattr(self._model, "output_names", []) or [])
+        if not self.output_names or len(set(self.output_names)) != len(self.output_names):
+            self.output_names = self._tell_outputs()
+
+    def _input_order(self) -> list[Any]:
+        tensors = getattr(self._model, "inputs", None)
+        return list(tensors) if tensors else []
+
+    def _tell_inputs(self, source: Source) -> list[TensorSpec]:
+        if self._order:
+            return [spec_of(value.name, value.dtype, value.shape) for value in self._order]
+        arrays = self._named(source)
+        return [
+            TensorSpec(name=name, dtype=str(array.dtype), shape=("batch", *array.shape[1:]))
+            for name, array in arrays.items()
+        ]
+
+    def _named(self, source: Source) -> dict[str, Array]:
+        given = self._given
+        if given is None:
+            raise UsageError(
+                "this Keras model has no declared inputs (it was never called)",
+                where=source.reference,
+                hint="return (model, example_inputs) from the factory, or add --input 'x:float32[batch,...]'",
+            )
+        if isinstance(given, dict):
+            return {name: np.asarray(value) for name, value in given.items()}
+        values = given if isinstance(given, list | tuple) else [given]
+        names = ["input"] if len(values) == 1 else [f"input_{number}" for number in range(len(values))]
+        return {name: np.asarray(value) for name, value in zip(names, values, strict=True)}
+
+    def _refuse_baked_batch(self, source: Source) -> None:
+        for value in self._order:
+            if len(value.shape) and value.shape[0] is not None:
+                raise NotEquivalent(
+                    f"the input {_clean(value.name)!r} is declared with a fixed batch of {value.shape[0]}",
+                    where=source.reference,
+                    hint="use keras.Input(shape=...) rather than batch_shape with a number",
+                )
+
+    def _tell_outputs(self) -> list[str]:
+        self.output_names = []
+        feeds = self.examples(2) or {spec.name: blank(spec) for spec in self.inputs}
+        return list(self.run(feeds, "float32"))
+
+    def examples(self, batch: int) -> dict[str, Array] | None:
+        """The given examples, their rows repeated or cut to `batch`."""
+        if self._given is None:
+            return None
+        values = self._given
+        if not isinstance(values, dict):
+            sequence = values if isinstance(values, list | tuple) else [values]
+            values = dict(zip([spec.name for spec in self.inputs], sequence, strict=True))
+        arrays = {name: np.asarray(value) for name, value in values.items()}
+        return {name: np.resize(array, (batch, *array.shape[1:])) for name, array in arrays.items()}
+
+    def run(self, feeds: dict[str, Array], precision: Precision) -> dict[str, Array]:
+        """Name → array for each output; see Network.run."""
+        model = self._model if precision == "float32" else self._in_double()
+        if precision == "float64" and not self._double_checked:
+            self._double_checked = True
+            refuse_other_truth(self.run(feeds, "float32"), self.run(feeds, "float64"))
+        tensors = [tensor(spec, feeds[spec.name], precision) for spec in self.inputs]
+        try:
+            answer = self._call(model, tensors)
+        except Exception as error:
+            if precision == "float64":
+                raise TruthUnavailable(str(error)) from error
+            shapes = {spec.name: list(feeds[spec.name].shape) for spec in self.inputs}
+            raise BadModel(f"the model fails on inputs of shape {shapes}: {error}") from error
+        flat = flatten(answer)
+        names = self.output_names or list(flat)
+        return {name: np.asarray(value) for name, value in zip(names, flat.values(), strict=True)}
+
+    def _call(self, model: Any, tensors: list[Any]) -> Any:
+        if not self._order:
+            arguments = tensors[0] if len(tensors) == 1 else tensors
+        else:
+            structure = getattr(model, "_inputs_struct", None)
+            arguments = (
+                tf.nest.pack_sequence_as(structure, tensors)
+                if structure is not None
+                else (tensors[0] if len(tensors) == 1 else tensors)
+            )
+        return model(arguments, training=False)
+
+    def _in_double(self) -> Any:
+        """The same architecture rebuilt from its config with dtype float64, with the same weights."""
+        if self._double is None:
+            try:
+                config = _with_float64(copy.deepcopy(self._model.get_config()))
+                twin = type(self._model).from_config(config)
+                if not twin.built:
+                    self._call(twin, [tensor(spec, blank(spec), "float64") for spec in self.inputs])
+                twin.set_weights([_widen(weight) for weight in self._model.get_weights()])
+                for layer in twin._flatten_layers():
+                    if isinstance(layer, keras.layers.Normalization) and layer.input_mean is None:
+                        layer.finalize_state()  # its constants are made from its weights, once
+            except Exception as error:
+                raise TruthUnavailable(f"no float64 twin: {error}") from error
+            self._double = twin
+        return self._double
+
+    def watch(self, feeds: dict[str, Array], precision: Precision, see: See) -> None:
+        """What every layer and operation computes; see Layered."""
+        if precision == "float64" and not self._double_checked:
+            self.run(feeds, precision)  # the check runs the network itself
+        with from_keras_layers.watching(self._model if precision == "float32" else self._in_double(), see):
+            self.run(feeds, precision)
+
+    def layer_names(self) -> frozenset[str]:
+        """The names of the layers."""
+        return from_keras_layers.names(self._model)
+
+    def random_layer(self, feeds: dict[str, Array]) -> str:
+        """The first layer of a functional model whose output differs between two runs; else the model's name."""
+        layers = [layer for layer in getattr(self._model, "layers", []) if hasattr(layer, "output")]
+        try:
+            probe = keras.Model(self._model.inputs, [layer.output for layer in layers])
+            tensors = [tensor(spec, feeds[spec.name], "float32") for spec in self.inputs]
+            first, second = self._call(probe, tensors), self._call(probe, tensors)
+        except Exception:
+            return f"the model {self._model.name}"
+        for layer, a, b in zip(layers, tf.nest.flatten(first), tf.nest.flatten(second), strict=False):
+            if not np.array_equal(np.asarray(a), np.asarray(b), equal_nan=a.dtype.is_floating):
+                return f"{layer.name} ({type(layer).__name__})"
+        return f"the model {self._model.name}"
+
+    def convert(self, folder: Path) -> onnx.ModelProto:
+        """Trace the model with training=False and hand the function to tf2onnx."""
+        return convert(
+            lambda tensors: flatten(self._call(self._model, tensors)),
+            self.inputs,
+            self.output_names,
+            owner=self._model,
+            log=self.talk,
+        )
+
+    def parameters(self) -> dict[str, Array]:
+        """The weights by their path: layer and weight."""
+        return {weight.path: np.asarray(weight) for weight in self._model.weights}
+
+    def write_state(self, path: Path) -> None:
+        """The weights in the model's order."""
+        with path.open("wb") as file:
+            np.savez(file, *self._model.get_weights())
+
+    def read_state(self, path: Path) -> None:
+        """Take the weights of `write_state`. Raises BadModel where the model has other weights or shapes."""
+        with np.load(path) as archive:
+            weights = [archive[name] for name in archive.files]
+        try:
+            self._model.set_weights(weights)
+        except ValueError as error:
+            raise BadModel(
+                f"built a second time, the model has other weights: {error}",
+                hint="the factory must build the same architecture every time it is called",
+            ) from error
+
+
+def _clean(name: str) -> str:
+    return str(name).partition(":")[0]
+
+
+def _dtype(dtype: Any) -> str:
+    return str(tf.as_dtype(dtype).name)
+
+
+def _shape(shape: Any) -> tuple[int | str, ...]:
+    """(None, 30) → ("batch", 30); further unknown axes are named by position, as Keras has no names for them."""
+    return tuple(
+        ("batch" if axis == 0 else f"axis_{axis}") if size is None or axis == 0 else int(size)
+        for axis, size in enumerate(shape)
+    )
+
+
+def spec_of(name: str, dtype: Any, shape: Any) -> TensorSpec:
+    """The spec of a TensorFlow or Keras input; (None, 30) becomes [batch,30]."""
+    return TensorSpec(name=_clean(name), dtype=_dtype(dtype), shape=_shape(shape))
+
+
+def tensor(spec: TensorSpec, array: Array, dtype: str) -> Any:
+    """A TensorFlow tensor of `array`; float32 and float64 inputs as `dtype`."""
+    if spec.dtype == "string":
+        return tf.constant(array.tolist(), tf.string)
+    return tf.convert_to_tensor(array.astype(dtype) if spec.dtype in ("float32", "float64") else array)
+
+
+def blank(spec: TensorSpec) -> Array:
+    """Zeros of a described shape, two for every named dimension."""
+    shape = [2 if isinstance(size, str) else size for size in spec.shape]
+    if spec.dtype == "string":
+        return np.full(shape, "", object)
+    return np.zeros(shape, spec.dtype)
+
+
+def flatten(answer: Any) -> dict[str, Any]:
+    """Outputs by stable names: dict keys as they are, positions as `output_0`, a lone tensor as `output`."""
+    if isinstance(answer, dict):
+        return {str(key): value for key, value in answer.items()}
+    if isinstance(answer, list | tuple):
+        return {f"output_{number}": value for number, value in enumerate(answer)}
+    return {"output": answer}
+
+
+def _with_float64(config: Any) -> Any:
+    """A layer configuration with every float32 policy and dtype replaced by float64."""
+    if isinstance(config, dict):
+        return {key: _with_float64(value) for key, value in config.items()}
+    if isinstance(config, list | tuple):
+        return type(config)(_with_float64(value) for value in config)
+    return "float64" if isinstance(config, str) and config in _NARROWER else config
+
+
+def _widen(weight: Array) -> Array:
+    return weight.astype(np.float64) if weight.dtype.kind == "f" else weight

@@ -1,0 +1,103 @@
+"""Several sources in one call, or in a list: each on its own, then a table and the worst exit code."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from onnxpress.core.errors import OnnxpressError, UsageError
+from onnxpress.export.equivalence.report.schema import Report, multiple
+from onnxpress.export.network import OPSET
+from onnxpress.export.pipeline.export import Published
+from onnxpress.export.sources import documents
+
+
+class Entry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One source and how it is exported, as the command's options say. Files are taken from the list's folder."""
+
+    source: str
+    name: str | None = None
+    inputs: list[str] = []
+    samples: Path | None = None
+    preprocess: Path | None = None
+    weights: Path | None = None
+    against: str | None = None
+    opset: int = OPSET
+    allow_operators: list[str] = []
+
+
+def read_list(path: Path) -> list[Entry]:
+    """A YAML or JSON list of entries, or of sources alone. Raises UsageError with the place of what is wrong."""
+    document = documents.read(path)
+    if isinstance(document, list):
+        document = [{"source": item} if isinstance(item, str) else item for item in document]
+    try:
+        entries = msgspec.convert(document, list[Entry], dec_hook=lambda kind, value: kind(value))
+    except msgspec.ValidationError as error:
+        raise UsageError(f"it is no list of sources: {error}", where=str(path)) from None
+    if not entries:
+        raise UsageError("the list is empty", where=str(path))
+    folder = path.parent
+    return [
+        msgspec.structs.replace(
+            entry,
+            samples=entry.samples and folder / entry.samples,
+            preprocess=entry.preprocess and folder / entry.preprocess,
+            weights=entry.weights and folder / entry.weights,
+        )
+        for entry in entries
+    ]
+
+
+class Result(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of one source: a folder and its evidence, or an error and the exit code that stands for it."""
+
+    source: str
+    exit_code: int = 0
+    folder: str | None = None
+    equivalence: Report | None = None
+    error: str | None = None
+
+
+def export_each(entries: Sequence[Entry], export: Callable[[Entry], Published]) -> list[Result]:
+    """Export one after the other; a failure is told on stderr and harms no other source."""
+    results = []
+    for number, entry in enumerate(entries, 1):
+        source = entry.source
+        print(f"[{number}/{len(entries)}] {source}", file=sys.stderr, flush=True)
+        try:
+            published = export(entry)
+        except OnnxpressError as error:
+            results.append(Result(source=source, exit_code=error.exit_code, error=str(error)))
+        except Exception as error:  # the user's own code can raise anything; the other sources are still wanted
+            results.append(Result(source=source, exit_code=1, error=f"{type(error).__name__}: {error}"))
+        else:
+            results.append(Result(source=source, folder=str(published.folder), equivalence=published.report))
+        if results[-1].error is not None:
+            print(f"error: {results[-1].error}", file=sys.stderr, flush=True)
+    return results
+
+
+def table(results: Sequence[Result]) -> str:
+    """One line for each source: its distance from the original in noise floors and its folder, or why there is none."""
+    width = max(len(result.source) for result in results)
+    lines = []
+    for result in results:
+        if result.equivalence is not None:
+            lines.append(
+                f"{result.source:{width}}  published  {multiple(result.equivalence.worst_multiple):>6} floors  "
+                f"{result.folder}"
+            )
+        else:
+            first = next(iter((result.error or "").splitlines()), "")
+            lines.append(f"{result.source:{width}}  refused    {first}")
+    return "\n".join(lines)
+
+
+def document(published: Published) -> dict[str, Any]:
+    """What `--json` prints of one version."""
+    return {"folder": str(published.folder), "manifest": published.manifest, "equivalence": published.report}

@@ -1,0 +1,152 @@
+"""Checking what is already published: replay its golden samples, or measure it again against its source."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import msgspec
+
+from onnxpress.core.arrays import Array
+from onnxpress.core.errors import BadModel, NotEquivalent
+from onnxpress.core.optional import require
+from onnxpress.core.version_folder import check_files, locate_one, read_manifest
+from onnxpress.export.equivalence.measurement import Runnable, measure
+from onnxpress.export.equivalence.reference import Reference
+from onnxpress.export.equivalence.report import page
+from onnxpress.export.equivalence.report import schema as reports
+from onnxpress.export.equivalence.report.schema import Report, multiple
+from onnxpress.export.equivalence.runtime.rungs import Rung
+from onnxpress.export.networks.wrap import wrap
+from onnxpress.export.pipeline import export as stage
+from onnxpress.export.pipeline.explain import explained
+from onnxpress.export.sources.resolve import Source
+from onnxpress.serving.engine import Engine
+
+
+class _Told(msgspec.Struct, frozen=True):
+    detail: str
+
+
+class _Refusal(msgspec.Struct, frozen=True):
+    """What is told of a report that refused."""
+
+    checks: list[reports.Check] = []
+    explanation: _Told | None = None
+
+
+class Replay(msgspec.Struct, frozen=True, kw_only=True):
+    """The golden samples of one version, answered again on this machine."""
+
+    model: str
+    version: int
+    files: int
+    worst_multiple: float
+    limit: float
+    provider: str
+
+    def __str__(self) -> str:
+        return (
+            f"{self.model} version {self.version}: {self.files} files intact; golden samples within "
+            f"{multiple(self.worst_multiple)} of {self.limit:g} noise floors on {self.provider}"
+        )
+
+
+def replay(model: Path, provider: str) -> Replay:
+    """Check the files' digests and replay the golden samples; raises CorruptVersion or BadModel where they differ."""
+    name, version, path = locate_one(model)
+    manifest = read_manifest(path.parent)
+    if manifest is None:
+        raise BadModel(
+            "there is no manifest, so there is nothing to verify",
+            where=str(path),
+            hint="compare it with its source: onnxpress verify MODEL --against SOURCE",
+        )
+    check_files(path.parent, manifest)
+    if not manifest.equivalence.equivalent:
+        raise _refused_again(path, provider)
+    engine = Engine.load(path, provider=provider)
+    if engine.self_test is None:
+        raise BadModel("the version has no golden samples", where=str(path.parent), hint="export it again")
+    return Replay(
+        model=name,
+        version=version,
+        files=len(manifest.files),
+        worst_multiple=engine.self_test.worst_multiple,
+        limit=engine.self_test.limit,
+        provider=provider,
+    )
+
+
+def _refused_again(path: Path, provider: str) -> NotEquivalent:
+    """The refusal of an export that was kept as evidence: what was measured then, and what its samples show here."""
+    report = msgspec.json.decode((path.parent / reports.FILE_NAME).read_bytes(), type=_Refusal)
+    try:
+        Engine.load(path, provider=provider)
+        here = "its samples are within the limit here; what failed is not seen in the outputs"
+    except BadModel as error:
+        here = error.what
+    failed = [f"{check.name}: {check.detail}" for check in report.checks if not check.passed]
+    explained = [report.explanation.detail] if report.explanation is not None else []
+    return NotEquivalent(
+        "\n  ".join(["this export was refused", *failed, *explained, here]),
+        where=str(path.parent),
+        hint=f"look at {path.parent / page.FILE_NAME}",
+    )
+
+
+def against_source(
+    model: Path, source: Source, provider: str, *, others: Sequence[Source] = (), explain: bool = False
+) -> Report:
+    """The whole measurement between a model file and a source; raises NotEquivalent where they cannot be compared.
+
+    `others` are the same model elsewhere, such as a run that was ported to the other framework: each becomes a rung.
+    With `explain`, a report that refuses names the layer.
+    """
+    require("onnx", needed_by="comparing a model with its source")
+    import onnx
+
+    _, _, path = locate_one(model)
+    prepared = stage.prepare(source)
+    engine = Engine.load(path, provider=provider, self_test=False)
+    names = {spec.name for spec in prepared.inputs}
+    if {spec.name for spec in engine.inputs} != names:
+        raise NotEquivalent(
+            f"the model takes {', '.join(spec.name for spec in engine.inputs)}; the source takes "
+            f"{', '.join(sorted(names))}",
+            where=str(path),
+        )
+    rungs: dict[str, Runnable] = {f"{one.framework}, {one.reference}": _Other(one, prepared) for one in others}
+    rungs[f"{provider}, as served"] = Rung(lambda: engine)
+    graph = onnx.load(path)
+    found = measure(
+        prepared.reference,
+        rungs,
+        prepared.cases,
+        engine.outputs,
+        checks=prepared.checks,
+        environment=stage.environment(provider),
+        graph=graph,
+        parameters=prepared.network.parameters(),
+    )
+    if explain and not found.report.equivalent:
+        return explained(prepared, graph, engine.outputs, found.report)
+    return found.report
+
+
+class _Other:
+    """The same model in another framework, or another run of it, as a rung of the ladder."""
+
+    def __init__(self, source: Source, prepared: stage.Prepared) -> None:
+        network = wrap(source)
+        inputs = source.inputs or network.inputs
+        if {spec.name for spec in inputs} != {spec.name for spec in prepared.inputs}:
+            raise NotEquivalent(
+                f"it takes {', '.join(spec.name for spec in inputs)}; the first source takes "
+                f"{', '.join(spec.name for spec in prepared.inputs)}",
+                where=source.reference,
+            )
+        self._reference = Reference(network, source.processing, inputs)
+
+    def run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
+        return self._reference.run(dict(feeds))

@@ -1,0 +1,1 @@
+"""What a user names, resolved to a model and everything known about it."""

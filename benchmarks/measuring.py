@@ -100,8 +100,10 @@ def main() -> None:
 
 def probe(name: str) -> dict[str, Any]:
     """One model, prepared, converted and compared in this process."""
-    from onnxpress.export.pipeline import export as stage
+    from onnxpress.export.pipeline.convert import convert
     from onnxpress.export.pipeline.explain import explained
+    from onnxpress.export.pipeline.measure import compare
+    from onnxpress.export.pipeline.prepare import prepare
     from onnxpress.export.sources.resolve import resolve
 
     with tempfile.TemporaryDirectory() as temporary:
@@ -112,21 +114,21 @@ def probe(name: str) -> dict[str, Any]:
         __import__(framework)
         before = resident(os.getpid())
         source = resolve(f"{folder / 'probed.py'}:build", inputs=[], samples=None)
-        prepared = stage.prepare(source)
-        proto, outputs = stage.convert(prepared, folder / "out")
+        prepared = prepare(source)
+        proto, outputs = convert(prepared, folder / "out")
         parameters = sum(value.size for value in prepared.network.parameters().values())
         row: dict[str, Any] = {"nodes": len(proto.graph.node), "parameters": parameters}
         row["model_mb"] = sum(value.nbytes for value in prepared.network.parameters().values()) / 1e6
         with _Memory(before) as memory:
             started = time.monotonic()
-            measured, _ = stage.compare(prepared, proto, outputs, folder / "out")
+            measured, _ = compare(prepared, proto, outputs, folder / "out")
             row["measure_s"] = time.monotonic() - started
         row |= {"memory_mb": memory.peak / 1e6, "equivalent": measured.report.equivalent}
         row["floor"] = measured.report.floor
         if name == "500 nodes":
             wrong = next(node for node in proto.graph.node[400:] if node.op_type == "LayerNormalization")
             next(attribute for attribute in wrong.attribute if attribute.name == "epsilon").f = 1e-3
-            report = stage.compare(prepared, proto, outputs, folder / "out")[0].report
+            report = compare(prepared, proto, outputs, folder / "out")[0].report
             started = time.monotonic()
             found = explained(prepared, proto, outputs, report).explanation
             row |= {"explain_s": time.monotonic() - started, "layer": found.layer if found else None}

@@ -18,10 +18,10 @@ from onnxpress.core.golden import Golden, worst_multiple
 from onnxpress.core.manifest import SessionSettings
 from onnxpress.core.tensors import FLOATS
 from onnxpress.export.equivalence.cases import Case, cases, generate
-from onnxpress.export.equivalence.layerwise.recording import Layered
 from onnxpress.export.equivalence.measurement import LIMIT, measure
 from onnxpress.export.equivalence.noise_floor import golden_cases
 from onnxpress.export.equivalence.report.schema import Report
+from onnxpress.export.network import Layered
 from onnxpress.export.pipeline.explain import explained
 from onnxpress.serving.engine import Engine
 

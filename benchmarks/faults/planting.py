@@ -11,7 +11,7 @@ from onnx import TensorProto, numpy_helper
 
 from onnxpress.core.arrays import Array
 from onnxpress.export.equivalence.layerwise.divergence import layers_of
-from onnxpress.export.graph.tidy import nodes
+from onnxpress.export.graph.editing import nodes
 
 Edit = Callable[[onnx.ModelProto], None]
 Planter = Callable[[onnx.ModelProto, np.random.Generator], Iterator[tuple[str, Edit]]]

@@ -18,8 +18,9 @@ import onnx
 from onnxpress.core.tensors import TensorSpec, parse_spec
 from onnxpress.export.equivalence.reference import Reference
 from onnxpress.export.network import Precision
-from onnxpress.export.pipeline import export as stage
-from onnxpress.export.sources.resolve import Framework, Source
+from onnxpress.export.pipeline.convert import convert
+from onnxpress.export.pipeline.prepare import Prepared, prepare
+from onnxpress.export.source import Framework, Source
 
 BUILD = Path(__file__).parent.parent.parent / "build" / "faults"
 
@@ -71,7 +72,7 @@ class Subject:
     """A sound export: what the stage prepared, its graph, and its outputs."""
 
     name: str
-    prepared: stage.Prepared
+    prepared: Prepared
     proto: onnx.ModelProto
     outputs: list[TensorSpec]
 
@@ -111,7 +112,7 @@ def subject(name: str, seed: int) -> Subject:
         network = keras_families.unsettle(network)
     source = Source(reference=name, name="m", framework=framework, network=network, **known)
     with contextlib.redirect_stderr(io.StringIO()):
-        prepared = stage.prepare(source)
+        prepared = prepare(source)
         prepared = replace(prepared, reference=Remembering(prepared.reference))
         path = BUILD / "graphs" / f"{name.replace(' ', '-')}-{seed}.onnx"
         described = path.with_suffix(".json")
@@ -120,7 +121,7 @@ def subject(name: str, seed: int) -> Subject:
             outputs = [parse_spec(text) for text in json.loads(described.read_text())]
         else:
             path.parent.mkdir(parents=True, exist_ok=True)
-            proto, outputs = stage.convert(prepared, path.parent)
+            proto, outputs = convert(prepared, path.parent)
             onnx.save(proto, path)
             described.write_text(json.dumps([str(spec) for spec in outputs]))
     return Subject(name, prepared, proto, outputs)

@@ -11,8 +11,9 @@ from tests.corpus.expected import Entry
 from onnxpress.core.errors import OnnxpressError
 from onnxpress.export.equivalence.cases import generate
 from onnxpress.export.networks.wrap import wrap
-from onnxpress.export.pipeline import export as stage
-from onnxpress.export.sources.resolve import Framework, Source
+from onnxpress.export.pipeline.export import export
+from onnxpress.export.pipeline.publish import Published
+from onnxpress.export.source import Framework, Source
 from onnxpress.serving.engine import Engine
 
 
@@ -22,10 +23,10 @@ def check(entry: Entry, framework: Framework, repository: Path) -> None:
     source = Source(reference=entry.name, name="m", framework=framework, network=model, **known)
     if entry.refused is not None:
         with pytest.raises(OnnxpressError, match=f"(?s){entry.refused}"):
-            stage.export(source, repository=repository)
+            export(source, repository=repository)
         assert not (repository / "m").exists()
         return
-    published = stage.export(source, repository=repository)
+    published = export(source, repository=repository)
     assert published.report.equivalent
     assert published.report.worst_multiple <= published.report.limit
     assert entry.converter in published.manifest.source.converter
@@ -38,7 +39,7 @@ def check(entry: Entry, framework: Framework, repository: Path) -> None:
     assert_loads_alone(published, source)
 
 
-def assert_loads_alone(published: stage.Published, source: Source) -> None:
+def assert_loads_alone(published: Published, source: Source) -> None:
     """The published folder replays its goldens, and answers rows it never saw like the original does."""
     engine = Engine.load(published.folder / "model.onnx")
     assert engine.self_test is not None

@@ -9,21 +9,22 @@ torch = pytest.importorskip("torch")
 openvino = pytest.importorskip("openvino")
 
 from onnxpress.core import golden  # noqa: E402
-from onnxpress.export.pipeline import export as stage  # noqa: E402
-from onnxpress.export.sources.resolve import Source  # noqa: E402
+from onnxpress.export.pipeline.export import export  # noqa: E402
+from onnxpress.export.pipeline.publish import Published  # noqa: E402
+from onnxpress.export.source import Source  # noqa: E402
 
 
 @pytest.fixture(scope="module")
-def version(tmp_path_factory: pytest.TempPathFactory) -> stage.Published:
+def version(tmp_path_factory: pytest.TempPathFactory) -> Published:
     torch.manual_seed(0)
     network = torch.nn.Sequential(
         torch.nn.Linear(6, 32), torch.nn.GELU(), torch.nn.LayerNorm(32), torch.nn.Linear(32, 3), torch.nn.Softmax(-1)
     )
     source = Source(reference="test", name="m", framework="pytorch", network=network, example_inputs=torch.randn(64, 6))
-    return stage.export(source, repository=tmp_path_factory.mktemp("models"))
+    return export(source, repository=tmp_path_factory.mktemp("models"))
 
 
-def worst(version: stage.Published, precision: str) -> float:
+def worst(version: Published, precision: str) -> float:
     core = openvino.Core()
     model = core.read_model(version.folder / "model.onnx")
     # The author's names and the varying batch survive the reading.
@@ -40,11 +41,11 @@ def worst(version: stage.Published, precision: str) -> float:
     return max(multiples)
 
 
-def test_in_float32_it_says_the_same(version: stage.Published) -> None:
+def test_in_float32_it_says_the_same(version: Published) -> None:
     assert worst(version, "f32") <= version.manifest.equivalence.limit
 
 
-def test_the_goldens_show_when_it_computes_in_less(version: stage.Published) -> None:
+def test_the_goldens_show_when_it_computes_in_less(version: Published) -> None:
     """OpenVINO chooses bfloat16 by itself on processors that have it; whoever moves a version there can see that."""
     if "BF16" not in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
         pytest.skip("this processor has no bfloat16")

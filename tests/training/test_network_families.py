@@ -124,13 +124,13 @@ def in_double(network: Any) -> Any:
 @pytest.mark.parametrize("framework", ["pytorch", "tensorflow"])
 def test_torch_keras_and_onnx_answer_alike(case: Case, framework: str, tmp_path: Path) -> None:
     from onnxpress.export import measure
-    from onnxpress.export.pipeline import export as stage
-    from onnxpress.export.sources.resolve import Source
+    from onnxpress.export.pipeline.export import export
+    from onnxpress.export.source import Source
 
     source, target = pair(case)
     output = TensorSpec(name="answer", dtype="float32", shape=("batch", "width"))
     network: dict[str, Any] = {"pytorch": source, "tensorflow": target}
-    published = stage.export(
+    published = export(
         Source(
             reference=case.module,
             name="network",

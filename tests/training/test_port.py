@@ -49,13 +49,13 @@ def test_there_and_back_keeps_every_weight(trained: Path, tmp_path: Path) -> Non
 
 def test_the_ported_run_says_the_same_as_the_export_of_the_original(trained: Path, tmp_path: Path) -> None:
     """torch, Keras and ONNX agree: the original's export measured against the other framework's run."""
-    from onnxpress.export.pipeline import export
     from onnxpress.export.pipeline import verify as verification
+    from onnxpress.export.pipeline.export import export
     from onnxpress.export.sources import resolve as source
 
     framework = runs.read(trained).framework
     there, _ = porting.port(trained, to=OTHER[framework], output=tmp_path)
-    published = export.export(source.resolve(str(trained)), repository=tmp_path / "models")
+    published = export(source.resolve(str(trained)), repository=tmp_path / "models")
     report = verification.against_source(published.folder, source.resolve(str(there)), "cpu")
     assert report.equivalent, report
 

@@ -116,15 +116,15 @@ def test_only_the_head_is_trained(networks: dict[str, Any]) -> None:
 def test_it_leaves_as_one_graph_from_tokens(
     framework: str, tokens: list[np.ndarray[Any, Any]], networks: dict[str, Any], tmp_path: Path
 ) -> None:
-    from onnxpress.export.pipeline import export as stage
-    from onnxpress.export.sources.resolve import Source
+    from onnxpress.export.pipeline.export import export
+    from onnxpress.export.source import Source
 
     shape = ("batch", "sequence")
     inputs = [
         TensorSpec(name="input_ids", dtype="int64", shape=shape, domain=Domain(low=0, high=30521)),
         TensorSpec(name="attention_mask", dtype="int64", shape=shape, domain=Domain(low=1, high=1)),
     ]
-    published = stage.export(
+    published = export(
         Source(
             reference="document",
             name="news",

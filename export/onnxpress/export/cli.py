@@ -89,8 +89,9 @@ def export(
     """
     from onnxpress.core.tensors import parse_spec
     from onnxpress.export.child_process.parent import Limits
-    from onnxpress.export.pipeline import export as stage
-    from onnxpress.export.pipeline import source_list as several
+    from onnxpress.export.pipeline import source_list
+    from onnxpress.export.pipeline.export import export as export_one
+    from onnxpress.export.pipeline.publish import Published
     from onnxpress.export.sources.resolve import resolve
 
     if bool(sources) == (listed is not None):
@@ -98,10 +99,10 @@ def export(
     if len(sources) > 1 and name is not None:
         raise click.UsageError("--name names one model; there are several sources")
     if listed is not None:
-        entries = several.read_list(listed)
+        entries = source_list.read_list(listed)
     else:
         entries = [
-            several.Entry(
+            source_list.Entry(
                 source=source,
                 name=name,
                 inputs=list(inputs),
@@ -116,7 +117,7 @@ def export(
         ]
     limits = Limits(seconds=time_limit, memory=None if memory_limit is None else int(memory_limit * 2**30))
 
-    def one(entry: several.Entry) -> stage.Published:
+    def one(entry: source_list.Entry) -> Published:
         resolved = resolve(
             entry.source,
             inputs=[parse_spec(text) for text in entry.inputs],
@@ -129,25 +130,25 @@ def export(
             opset=entry.opset,
             allowed_operators=entry.allow_operators,
         )
-        published = stage.export(resolved, repository=repository, name=entry.name, provider=provider, limits=limits)
+        published = export_one(resolved, repository=repository, name=entry.name, provider=provider, limits=limits)
         click.echo(str(published.report), err=True)
         return published
 
     if len(sources) == 1:
         published = one(entries[0])
         if as_json:
-            _print_json(several.document(published))
+            _print_json(source_list.document(published))
         else:
             click.echo(str(published.folder))
         return
-    results = several.export_each(entries, one)
+    results = source_list.export_each(entries, one)
     if as_json:
         _print_json(results)
     else:
         for result in results:
             if result.folder is not None:
                 click.echo(result.folder)
-    click.echo(several.table(results), err=True)
+    click.echo(source_list.table(results), err=True)
     if code := max(result.exit_code for result in results):
         raise click.exceptions.Exit(code)
 
@@ -183,7 +184,7 @@ def verify(
     With --against, the whole measurement is made again between MODEL and SOURCE.
     """
     from onnxpress.core.tensors import parse_spec
-    from onnxpress.export.pipeline import verify as verification
+    from onnxpress.export.pipeline import verify as verifying
     from onnxpress.export.sources.resolve import resolve
 
     if explain and not against:
@@ -200,7 +201,7 @@ def verify(
             )
             for reference in against
         ]
-        report: Report = verification.against_source(model, source, provider, others=others, explain=explain)
+        report: Report = verifying.against_source(model, source, provider, others=others, explain=explain)
         if as_json:
             _print_json(report)
         else:
@@ -208,7 +209,7 @@ def verify(
         if not report.equivalent:
             raise click.exceptions.Exit(1)
         return
-    replay = verification.replay(model, provider)
+    replay = verifying.replay(model, provider)
     if as_json:
         _print_json(replay)
     else:

@@ -1,19 +1,13 @@
-"""The seam between the framework-specific converters and the rest of the stage."""
+"""What is asked of a framework's network, whichever framework it is: the seam that `networks` implements."""
 
 from __future__ import annotations
 
-import contextlib
-import logging
-import sys
-import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Protocol, TextIO
-
-import numpy as np
+from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
 from onnxpress.core.arrays import Array
-from onnxpress.core.captured import Talk, captured
 from onnxpress.core.tensors import TensorSpec
 
 if TYPE_CHECKING:
@@ -21,34 +15,9 @@ if TYPE_CHECKING:
 
 Precision = Literal["float32", "float64"]
 
-OPSET = 18
-"""what is written unless another is asked for: tf2onnx goes no further, and every runtime in use loads it"""
-OPSETS = range(18, 23)
-"""torch's exporter and our own steps start at 18; from 23 on an IR version is needed that few runtimes load"""
-MAX_IR_VERSION = 10
-LARGE = 1 << 30
-"""bytes of weights from which they are kept beside the graph, and handled one layer at a time where that is possible"""
-
-_SAME_ANSWER = 0.05
-"""of the output's scale: more than float16 rounding explains in any network seen, less than a lost state changes"""
-
 
 class TruthUnavailable(Exception):
     """The network cannot be run in float64; the noise floor is then found by moving its inputs."""
-
-
-def refuse_other_truth(reference: dict[str, Array], truth: dict[str, Array]) -> None:
-    """Raise TruthUnavailable where a float64 twin answers another question than its float32 original.
-
-    A state that the twin lacks would otherwise pass for rounding, and raise the noise floor over every fault.
-    """
-    for name, expected in reference.items():
-        found = truth[name]
-        if expected.dtype.kind != "f":
-            continue
-        a, b = np.nan_to_num(expected.astype(np.float64)), np.nan_to_num(found.astype(np.float64))
-        if a.shape != b.shape or np.abs(a - b).max(initial=0.0) > _SAME_ANSWER * np.abs(a).max(initial=0.0):
-            raise TruthUnavailable(f"in float64 the output {name!r} is another one, not the same more precisely")
 
 
 class Answering(Protocol):
@@ -96,31 +65,32 @@ class Network(Answering, Protocol):
         """Take weights that `write_state` wrote in another process. Raises BadModel where they do not fit."""
 
 
-@contextlib.contextmanager
-def converter_talk(log: list[str]) -> Iterator[Talk]:
-    """Collect a converter's prints, log records and warnings: to be shown when it fails, and in `log` in any case."""
-    talk = Talk()
-    try:
-        with warnings.catch_warnings(record=True) as caught, captured() as said, _logging_to(sys.stderr):
-            warnings.simplefilter("always")
-            yield talk
-    finally:
-        talk.lines += said.lines
-        talk.lines += [f"{warning.category.__name__}: {warning.message}" for warning in caught]
-        log += talk.lines
+@dataclass(frozen=True)
+class Seen:
+    """One tensor that a layer, or an operation inside a layer's own code, has just computed."""
+
+    layer: str
+    """the author's name of the innermost layer: torch's module path, Keras's layer name; empty for the model itself"""
+    kind: str
+    operation: str
+    source: str
+    """`file.py:12` in the author's code, where it is known"""
+    tensor: Any
+    """the framework's own object"""
+    value: Array
+    inputs: Sequence[Any]
+    """the framework's own objects that it was computed from"""
 
 
-@contextlib.contextmanager
-def _logging_to(stream: TextIO) -> Iterator[None]:
-    """Send every log record to `stream` alone: converters attach handlers to their own loggers at import."""
-    root = logging.getLogger()
-    muted = [logging.getLogger(name) for name in ("torch", "torch.onnx", "tensorflow", "tf2onnx", "onnxscript", "absl")]
-    before = [(logger, logger.handlers, logger.propagate) for logger in (root, *muted)]
-    try:
-        for logger, _, _ in before:
-            logger.handlers = [logging.StreamHandler(stream)] if logger is root else []
-            logger.propagate = True
-        yield
-    finally:
-        for logger, handlers, propagate in before:
-            logger.handlers, logger.propagate = handlers, propagate
+See = Callable[[Seen], None]
+
+
+@runtime_checkable
+class Layered(Protocol):
+    """A network that shows what its layers compute."""
+
+    def watch(self, feeds: dict[str, Array], precision: Precision, see: See) -> None:
+        """Run once and show every float tensor, in the order of computation. Raises as `run` does."""
+
+    def layer_names(self) -> frozenset[str]:
+        """The author's names of all layers, the model's own among them."""

@@ -14,7 +14,8 @@ pytest.importorskip("onnxscript")
 
 from onnxpress.core.errors import BadModel, NotEquivalent
 from onnxpress.export.child_process.parent import Limits
-from onnxpress.export.pipeline import export as stage
+from onnxpress.export.pipeline.export import export as export_source
+from onnxpress.export.pipeline.publish import Published
 from onnxpress.export.sources.resolve import resolve
 
 pytestmark = pytest.mark.torch
@@ -87,8 +88,8 @@ def nets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "models"
 
 
-def export(reference: str, repository: Path, **limits: Any) -> stage.Published:
-    return stage.export(resolve(reference), repository=repository, limits=Limits(**limits))
+def export(reference: str, repository: Path, **limits: Any) -> Published:
+    return export_source(resolve(reference), repository=repository, limits=Limits(**limits))
 
 
 @pytest.mark.parametrize(
@@ -119,7 +120,7 @@ def test_an_unseeded_factory_gives_the_same_bytes_every_time(nets: Path) -> None
 def test_an_instance_made_at_import_has_its_weights_carried_over(nets: Path) -> None:
     np.savez(nets.parent / "rows.npz", input=np.ones((3, 4), np.float32))
     source = resolve("child_nets.py:INSTANCE", samples=nets.parent / "rows.npz")
-    assert stage.export(source, repository=nets).report.equivalent
+    assert export_source(source, repository=nets).report.equivalent
 
 
 def test_a_factory_that_builds_something_else_is_refused(nets: Path) -> None:

@@ -14,9 +14,11 @@ import torch
 from onnxpress.export.graph import external_data
 from onnxpress.export.networks.pytorch import module as from_torch
 from onnxpress.export.networks.pytorch.float64 import widened
-from onnxpress.export.pipeline import export as stage
 from onnxpress.export.pipeline import verify as verification
-from onnxpress.export.sources.resolve import Source, resolve
+from onnxpress.export.pipeline.export import export as export_source
+from onnxpress.export.pipeline.publish import Published
+from onnxpress.export.source import Source
+from onnxpress.export.sources.resolve import resolve
 from onnxpress.serving.engine import Engine
 
 pytestmark = pytest.mark.torch
@@ -35,10 +37,10 @@ def large():
 """
 
 
-def export(folder: Path, name: str, monkeypatch: pytest.MonkeyPatch, above: int) -> stage.Published:
+def export(folder: Path, name: str, monkeypatch: pytest.MonkeyPatch, above: int) -> Published:
     (folder / "heavy_nets.py").write_text(NETS)
     monkeypatch.chdir(folder)
-    return stage.export(resolve(f"heavy_nets.py:{name}"), repository=folder / "models", external_above=above)
+    return export_source(resolve(f"heavy_nets.py:{name}"), repository=folder / "models", external_above=above)
 
 
 @pytest.mark.parametrize("written_by", ["us", "the exporter"])
@@ -55,7 +57,7 @@ def test_weights_beside_the_graph(written_by: str, tmp_path: Path, monkeypatch: 
             network=resolved.network,
             example_inputs=resolved.example_inputs,
         )
-        published = stage.export(source, repository=tmp_path / "models", external_above=1000)
+        published = export_source(source, repository=tmp_path / "models", external_above=1000)
     else:
         published = export(tmp_path, "small", monkeypatch, above=1000)
     assert external_data.FILE in published.manifest.files

@@ -12,8 +12,9 @@ onnx = pytest.importorskip("onnx")
 
 from onnxpress.core.errors import BadModel, UsageError  # noqa: E402
 from onnxpress.core.manifest import SessionSettings  # noqa: E402
-from onnxpress.export.pipeline import export as stage  # noqa: E402
-from onnxpress.export.sources.resolve import Source, resolve  # noqa: E402
+from onnxpress.export.pipeline.export import export  # noqa: E402
+from onnxpress.export.source import Source  # noqa: E402
+from onnxpress.export.sources.resolve import resolve  # noqa: E402
 
 DOMAIN = "com.microsoft.nchwc"
 ORDERS = [f"{DOMAIN}:ReorderInput", f"{DOMAIN}:ReorderOutput"]
@@ -41,7 +42,7 @@ def write(path: Path, nodes: list[tuple[str, str, dict[str, int]]], channels: in
 def test_each_is_listed_with_its_place_and_origin(tmp_path: Path) -> None:
     write(tmp_path / "net.onnx", [("ai.onnx.contrib", "BertTokenizer", {}), ("mine", "Secret", {})])
     with pytest.raises(BadModel) as caught:
-        stage.export(resolve(str(tmp_path / "net.onnx")), repository=tmp_path / "models")
+        export(resolve(str(tmp_path / "net.onnx")), repository=tmp_path / "models")
     said = str(caught.value)
     assert "ai.onnx.contrib:BertTokenizer (in step0; from the package onnxruntime-extensions)" in said
     assert "mine:Secret (in step1)" in said
@@ -63,9 +64,7 @@ def test_what_is_allowed_by_name_is_measured_and_published(tmp_path: Path) -> No
 def test_an_allowed_operator_that_the_runtime_lacks_is_its_refusal(tmp_path: Path) -> None:
     write(tmp_path / "net.onnx", [("mine", "Secret", {})])
     with pytest.raises(BadModel, match=r"ONNX Runtime cannot load it.*mine"):
-        stage.export(
-            resolve(str(tmp_path / "net.onnx"), allowed_operators=["mine:Secret"]), repository=tmp_path / "models"
-        )
+        export(resolve(str(tmp_path / "net.onnx"), allowed_operators=["mine:Secret"]), repository=tmp_path / "models")
 
 
 def test_a_weight_that_is_there_twice_is_written_once(tmp_path: Path) -> None:
@@ -79,7 +78,7 @@ def test_a_weight_that_is_there_twice_is_written_once(tmp_path: Path) -> None:
     )
     model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 18)], ir_version=10)
     (tmp_path / "twice.onnx").write_bytes(model.SerializeToString())
-    published = stage.export(resolve(str(tmp_path / "twice.onnx")), repository=tmp_path / "models")
+    published = export(resolve(str(tmp_path / "twice.onnx")), repository=tmp_path / "models")
     found = onnx.load(published.folder / "model.onnx")
     assert len(found.graph.initializer) == 1
     assert published.manifest.session == SessionSettings()
@@ -87,7 +86,7 @@ def test_a_weight_that_is_there_twice_is_written_once(tmp_path: Path) -> None:
 
 def test_no_rows_are_asked_about_and_told(tmp_path: Path) -> None:
     write(tmp_path / "net.onnx", [("", "Relu", {})])
-    published = stage.export(resolve(str(tmp_path / "net.onnx")), repository=tmp_path / "models")
+    published = export(resolve(str(tmp_path / "net.onnx")), repository=tmp_path / "models")
     told = {check.name: check for check in published.report.checks}["no rows"]
     assert told.passed
     assert told.detail == "answered"
@@ -103,7 +102,7 @@ def test_a_runtime_that_dies_of_no_rows_is_told(tmp_path: Path) -> None:
         network=torch.nn.GRU(4, 3, batch_first=True),
         example_inputs=(torch.randn(3, 5, 4),),
     )
-    published = stage.export(source, repository=tmp_path)
+    published = export(source, repository=tmp_path)
     (told,) = [check.detail for check in published.report.checks if check.name == "no rows"]
     # ONNX Runtime 1.31 aborts here; whatever a later one does, this process lives and the report says it.
     assert told
@@ -117,7 +116,7 @@ class TestOpset:
             "import torch\ndef build():\n    return torch.nn.Linear(3, 2), (torch.randn(4, 3),)\n"
         )
         monkeypatch.chdir(tmp_path)
-        published = stage.export(resolve("opset_nets.py:build", opset=21), repository=tmp_path / "models")
+        published = export(resolve("opset_nets.py:build", opset=21), repository=tmp_path / "models")
         assert published.manifest.opset == 21
 
     def test_one_that_is_not_written_is_refused(self, tmp_path: Path) -> None:
@@ -125,4 +124,4 @@ class TestOpset:
         with pytest.raises(UsageError, match="not one of 18 to 22"):
             resolve(str(tmp_path / "net.onnx"), opset=17)
         with pytest.raises(UsageError, match="keeps the opset"):
-            stage.export(resolve(str(tmp_path / "net.onnx"), opset=20), repository=tmp_path / "models")
+            export(resolve(str(tmp_path / "net.onnx"), opset=20), repository=tmp_path / "models")

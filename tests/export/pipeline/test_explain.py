@@ -18,9 +18,10 @@ from torch import nn  # noqa: E402
 
 from onnxpress.core.errors import BadModel, NotEquivalent  # noqa: E402
 from onnxpress.export.cli import verify  # noqa: E402
-from onnxpress.export.pipeline import export as stage  # noqa: E402
 from onnxpress.export.pipeline import verify as verification  # noqa: E402
-from onnxpress.export.sources.resolve import Source, resolve  # noqa: E402
+from onnxpress.export.pipeline.export import export  # noqa: E402
+from onnxpress.export.source import Source  # noqa: E402
+from onnxpress.export.sources.resolve import resolve  # noqa: E402
 from onnxpress.serving.models.repository import Repository  # noqa: E402
 
 pytestmark = pytest.mark.torch
@@ -57,7 +58,7 @@ def published(tmp_path_factory: pytest.TempPathFactory) -> tuple[Source, Path]:
     folder = tmp_path_factory.mktemp("nets")
     (folder / "explained_nets.py").write_text(NETS)
     source = resolve(f"{folder / 'explained_nets.py'}:build", inputs=[], samples=None)
-    return source, stage.export(source, repository=folder / "models").folder
+    return source, export(source, repository=folder / "models").folder
 
 
 def broken(model: Path, edit: Edit, folder: Path) -> Path:
@@ -149,7 +150,7 @@ def refused(tmp_path_factory: pytest.TempPathFactory) -> tuple[NotEquivalent, Pa
     source = Source(reference="lies", name="m", framework="pytorch", network=Lies(), example_inputs=torch.randn(5, 6))
     for _ in range(2):
         with pytest.raises(NotEquivalent) as raised:
-            stage.export(source, repository=tmp_path)
+            export(source, repository=tmp_path)
     return raised.value, tmp_path
 
 
@@ -181,7 +182,7 @@ def test_evidence_that_cannot_be_kept_leaves_the_refusal_itself(tmp_path: Path) 
     source = Source(reference="lies", name="m", framework="pytorch", network=Lies(), example_inputs=torch.randn(5, 6))
     (tmp_path / ".refused").write_text("a file where the folder should be")
     with pytest.raises(NotEquivalent, match="NOT equivalent") as raised:
-        stage.export(source, repository=tmp_path)
+        export(source, repository=tmp_path)
     assert "could not be kept" in str(raised.value.hint)
 
 

@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 from onnxpress.core.errors import BadModel, NotEquivalent, UsageError
-from onnxpress.export.pipeline import export as stage
+from onnxpress.export.pipeline.export import export
 from onnxpress.export.sources.resolve import resolve
 from onnxpress.serving.engine import Engine
 
@@ -31,7 +31,7 @@ def test_keras_files_and_saved_models(ending: str, tmp_path: Path) -> None:
         model.save(path)
     else:
         model.export(path, verbose=False)
-    published = stage.export(resolve(str(path)), repository=tmp_path / "models")
+    published = export(resolve(str(path)), repository=tmp_path / "models")
     assert published.report.equivalent
     assert published.folder.parent.name == "net"
     assert [str(spec) for spec in published.manifest.inputs] == ["features:float32[batch,4]"]
@@ -44,7 +44,7 @@ class TestPrograms:
         net = torch.nn.Sequential(torch.nn.Linear(4, 3), torch.nn.ReLU()).eval()
         program = torch.export.export(net, (torch.from_numpy(ROWS),), dynamic_shapes=({0: torch.export.Dim.DYNAMIC},))
         torch.export.save(program, tmp_path / "net.pt2")
-        published = stage.export(resolve(str(tmp_path / "net.pt2")), repository=tmp_path / "models")
+        published = export(resolve(str(tmp_path / "net.pt2")), repository=tmp_path / "models")
         assert published.report.equivalent
         assert published.manifest.batch_safe
 
@@ -54,7 +54,7 @@ class TestPrograms:
             torch.export.export(torch.nn.Linear(4, 3).eval(), (torch.from_numpy(ROWS),)), tmp_path / "f.pt2"
         )
         with pytest.raises(NotEquivalent, match=r"axis 0 \(batch\) fixed at 6"):
-            stage.export(resolve(str(tmp_path / "f.pt2")), repository=tmp_path / "models")
+            export(resolve(str(tmp_path / "f.pt2")), repository=tmp_path / "models")
 
     @pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning", "ignore:.*torch.jit:FutureWarning")
     def test_a_torchscript_file_is_exported_as_legacy_with_its_branches(self, tmp_path: Path) -> None:
@@ -69,7 +69,7 @@ class TestPrograms:
         torch.jit.save(torch.jit.script(Branches()), tmp_path / "old.pt")
         np.savez(tmp_path / "rows.npz", x=ROWS)
         source = resolve(str(tmp_path / "old.pt"), samples=tmp_path / "rows.npz")
-        published = stage.export(source, repository=tmp_path / "models")
+        published = export(source, repository=tmp_path / "models")
         assert "TorchScript" in published.manifest.source.converter
         assert any("legacy" in check.detail for check in published.report.checks)
         engine = Engine.load(published.folder / "model.onnx")
@@ -91,7 +91,7 @@ def test_a_pickle_needs_trust(tmp_path: Path) -> None:
     path.write_bytes(pickle.dumps(LogisticRegression().fit(ROWS, ROWS[:, 0] > 0)))
     with pytest.raises(UsageError, match=r"(?s)runs whatever code.*--trust-pickle"):
         resolve(str(path))
-    published = stage.export(resolve(str(path), trust_pickle=True), repository=tmp_path / "models")
+    published = export(resolve(str(path), trust_pickle=True), repository=tmp_path / "models")
     assert [spec.name for spec in published.manifest.outputs] == ["label", "probabilities"]
 
 
@@ -111,7 +111,7 @@ def dense_file(path: Path, batch: int | str = "N", weight: float = 1.0) -> None:
 
 def test_an_onnx_file_is_given_a_manifest(tmp_path: Path) -> None:
     dense_file(tmp_path / "net.onnx")
-    published = stage.export(resolve(str(tmp_path / "net.onnx")), repository=tmp_path / "models")
+    published = export(resolve(str(tmp_path / "net.onnx")), repository=tmp_path / "models")
     assert [str(spec) for spec in published.manifest.inputs] == ["x:float32[batch,4]"]
     assert published.report.floor == "ulp"
 
@@ -119,7 +119,7 @@ def test_an_onnx_file_is_given_a_manifest(tmp_path: Path) -> None:
 def test_an_onnx_file_with_a_fixed_batch_is_refused(tmp_path: Path) -> None:
     dense_file(tmp_path / "net.onnx", batch=3)
     with pytest.raises(NotEquivalent, match="fixed batch"):
-        stage.export(resolve(str(tmp_path / "net.onnx")), repository=tmp_path / "models")
+        export(resolve(str(tmp_path / "net.onnx")), repository=tmp_path / "models")
 
 
 @pytest.mark.torch
@@ -136,10 +136,10 @@ def test_an_onnx_file_against_the_model_it_is_said_to_come_from(
     )
     source = resolve(str(tmp_path / "net.onnx"), against="against_net.py:build")
     if equal:
-        assert stage.export(source, repository=tmp_path / "models").report.floor == "float64"
+        assert export(source, repository=tmp_path / "models").report.floor == "float64"
     else:
         with pytest.raises(NotEquivalent, match="NOT equivalent"):
-            stage.export(source, repository=tmp_path / "models")
+            export(source, repository=tmp_path / "models")
 
 
 def test_torn_and_missing_files(tmp_path: Path) -> None:

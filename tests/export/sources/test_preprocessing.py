@@ -15,7 +15,7 @@ pytest.importorskip("yaml")
 
 from onnxpress.core.errors import OnnxpressError, UsageError
 from onnxpress.core.processing import Step, raw_inputs
-from onnxpress.export.pipeline import export as stage
+from onnxpress.export.pipeline.export import export
 from onnxpress.export.sources import preprocessing
 from onnxpress.export.sources.resolve import resolve
 from onnxpress.serving.engine import Engine
@@ -63,7 +63,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_raw_rows_in_probabilities_out(folder: Path) -> None:
     source = resolve("preprocessed_nets.py:build", samples=folder / "rows.npz", preprocess=folder / "steps.yaml")
-    published = stage.export(source, repository=folder / "models")
+    published = export(source, repository=folder / "models")
     assert [str(spec) for spec in published.manifest.inputs] == ["colour:string[batch]", "sizes:float32[batch,2]"]
     assert [str(spec) for spec in published.manifest.outputs] == ["probabilities:float32[batch,2]"]
     assert {"samples, batch 7", "generated, batch 2"} <= {case.name for case in published.report.cases}
@@ -79,9 +79,7 @@ def test_named_outputs_and_steps_behind_the_network_alone(folder: Path) -> None:
     (folder / "plain_nets.py").write_text(
         "import torch\ndef build():\n    return torch.nn.Linear(3, 2), (torch.randn(4, 3),)\n"
     )
-    published = stage.export(
-        resolve("plain_nets.py:build", preprocess=folder / "after.json"), repository=folder / "models"
-    )
+    published = export(resolve("plain_nets.py:build", preprocess=folder / "after.json"), repository=folder / "models")
     assert [spec.name for spec in published.manifest.outputs] == ["p", "output"]
 
 
@@ -112,7 +110,7 @@ def test_steps_that_do_not_fit_the_network(text: str, says: str, folder: Path) -
     (folder / "steps.yaml").write_text(text)
     source = resolve("preprocessed_nets.py:build", samples=folder / "rows.npz", preprocess=folder / "steps.yaml")
     with pytest.raises(OnnxpressError, match=says):
-        stage.export(source, repository=folder / "models")
+        export(source, repository=folder / "models")
 
 
 def test_steps_before_the_network_need_raw_rows(folder: Path) -> None:

@@ -129,11 +129,11 @@ def exported(trained: Callable[[str, str], Path], tmp_path_factory: pytest.TempP
     @functools.cache
     def export(name: str, framework: str) -> Any:
         pytest.importorskip("tf2onnx" if framework == "tensorflow" else "onnxscript")
-        from onnxpress.export.pipeline import export as exporting
+        from onnxpress.export.pipeline.export import export
         from onnxpress.export.sources import resolve as source
 
         found = source.resolve(str(trained(name, framework)))
-        return exporting.export(found, repository=tmp_path_factory.mktemp("models"))
+        return export(found, repository=tmp_path_factory.mktemp("models"))
 
     return export
 

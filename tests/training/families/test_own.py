@@ -104,10 +104,10 @@ def published(folder: Path, recipe: str, framework: str) -> Any:
     assert trained is not None
     assert json.loads((trained / "metrics.json").read_text())["accuracy"] > 0.9
     pytest.importorskip("tf2onnx" if framework == "tensorflow" else "onnxscript")
-    from onnxpress.export.pipeline import export
+    from onnxpress.export.pipeline.export import export
     from onnxpress.export.sources import resolve as source
 
-    found = export.export(source.resolve(str(trained)), repository=folder / "models")
+    found = export(source.resolve(str(trained)), repository=folder / "models")
     assert [spec.name for spec in runs.read(trained).inputs] == [spec.name for spec in found.manifest.inputs]
     return found
 

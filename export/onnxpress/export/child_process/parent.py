@@ -17,7 +17,7 @@ import msgspec
 
 from onnxpress.core.errors import BadModel, OnnxpressError
 from onnxpress.export.network import Network
-from onnxpress.export.sources.resolve import Origin
+from onnxpress.export.source import Origin
 
 if TYPE_CHECKING:
     import onnx

@@ -8,8 +8,8 @@ import numpy as np
 
 from onnxpress.core.processing import Processing, Step
 from onnxpress.core.tensors import TensorSpec
+from onnxpress.export.graph.signature import set_signature
 from onnxpress.export.graph.steps import Fragment, write
-from onnxpress.export.graph.tidy import set_signature
 
 if TYPE_CHECKING:
     import onnx

@@ -11,8 +11,10 @@ if TYPE_CHECKING:
     import onnx
 
 FILE = f"{MODEL_FILE}.data"
+LARGE = 1 << 30
+"""bytes of weights from which they are kept beside the graph, and handled one layer at a time where that is possible"""
 _SMALL = 1024  # bytes of a tensor that stays in the graph: shapes and axes, which a reader of the graph wants to see
-_LARGE = 64 << 20
+_HELD_IN_MEMORY = 64 << 20
 """bytes of a graph that is kept in a file while it is measured: memory holds the weights several times already"""
 
 
@@ -38,7 +40,7 @@ def is_beside(proto: onnx.ModelProto) -> bool:
 def loadable(proto: onnx.ModelProto, folder: Path) -> bytes | Path:
     """What the engine can load: the graph itself, or its file in `folder` where it is large, or the weights are."""
     content = proto.SerializeToString(deterministic=True)
-    if len(content) < _LARGE and not is_beside(proto):
+    if len(content) < _HELD_IN_MEMORY and not is_beside(proto):
         return content
     path = folder / MODEL_FILE
     path.write_bytes(content)

@@ -12,10 +12,11 @@ from onnxpress.core.arrays import Array
 from onnxpress.core.errors import BadData, BadModel, NotEquivalent, UsageError
 from onnxpress.core.manifest import SessionSettings
 from onnxpress.core.tensors import TensorSpec
-from onnxpress.export.equivalence.layerwise.recording import Layered, See
-from onnxpress.export.graph import tidy as graph
-from onnxpress.export.network import OPSET, Network, Precision, TruthUnavailable
-from onnxpress.export.sources.resolve import Source
+from onnxpress.export.graph.opset import OPSET
+from onnxpress.export.graph.servable import refuse_unservable
+from onnxpress.export.graph.signature import set_signature
+from onnxpress.export.network import Layered, Network, Precision, See, TruthUnavailable
+from onnxpress.export.source import Source
 from onnxpress.serving.engine import Engine
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ class OnnxNetwork:
         self.output_names = [value.name for value in self._proto.graph.output]
         self._samples = source.samples
         self._refuse_fixed(source)
-        graph.refuse_unservable(self._proto, source.allowed_operators)
+        refuse_unservable(self._proto, source.allowed_operators)
         content = self._proto.SerializeToString(deterministic=True)
         self._engine = Engine.load(content, settings=SessionSettings(optimization="none"), self_test=False)
 
@@ -87,7 +88,7 @@ class OnnxNetwork:
         kept = [value for value in proto.graph.input if value.name in names]
         del proto.graph.input[:]
         proto.graph.input.extend(kept)
-        graph.set_signature(proto.graph.input, self.inputs)
+        set_signature(proto.graph.input, self.inputs)
         return proto
 
     def parameters(self) -> dict[str, Array]:

@@ -18,9 +18,10 @@ from onnxpress.core.arrays import Array
 from onnxpress.core.errors import BadModel, UsageError
 from onnxpress.core.optional import require
 from onnxpress.core.tensors import Domain, TensorSpec
-from onnxpress.export.graph.tidy import drop_unused, rename_values
-from onnxpress.export.network import Precision, TruthUnavailable, converter_talk
-from onnxpress.export.sources.resolve import Source
+from onnxpress.export.graph.editing import drop_unused, rename_values
+from onnxpress.export.network import Precision, TruthUnavailable
+from onnxpress.export.networks.converter_talk import converter_talk
+from onnxpress.export.source import Source
 
 if TYPE_CHECKING:
     import onnx

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from onnxpress.core.optional import require
 from onnxpress.export.network import Network
-from onnxpress.export.sources.resolve import Source
+from onnxpress.export.source import Source
 
 
 def wrap(source: Source) -> Network:
@@ -22,7 +22,7 @@ def wrap(source: Source) -> Network:
         return SklearnNetwork(source)
     if source.framework == "onnx":
         require("onnx", needed_by="publishing an .onnx file")
-        from onnxpress.export.equivalence.layerwise.recording import Layered
+        from onnxpress.export.network import Layered
         from onnxpress.export.networks.onnx_file import ComparedNetwork, LayeredComparison, OnnxNetwork
 
         file = OnnxNetwork(source)

@@ -11,22 +11,21 @@ import numpy as np
 
 from onnxpress.core.errors import OnnxpressError
 from onnxpress.core.golden import Golden
+from onnxpress.core.tensors import TensorSpec
+from onnxpress.export.equivalence.cases import Case
 from onnxpress.export.equivalence.evaluator.numpy_graph import NotEvaluated
 from onnxpress.export.equivalence.layerwise import parameters as initializers
 from onnxpress.export.equivalence.layerwise.bisection import explain
 from onnxpress.export.equivalence.layerwise.comparison import thinned_curve
-from onnxpress.export.equivalence.layerwise.recording import Layered, record
+from onnxpress.export.equivalence.layerwise.recording import record
 from onnxpress.export.equivalence.layerwise.whole_graph import plain
 from onnxpress.export.equivalence.noise_floor import golden_cases, widened
 from onnxpress.export.equivalence.report.schema import Explanation, Point, Report
-from onnxpress.export.network import TruthUnavailable
+from onnxpress.export.network import Layered, TruthUnavailable
+from onnxpress.export.pipeline.prepare import Prepared
 
 if TYPE_CHECKING:
     import onnx
-
-    from onnxpress.core.tensors import TensorSpec
-    from onnxpress.export.equivalence.cases import Case
-    from onnxpress.export.pipeline.export import Prepared
 
 _TRIES = 3
 """cases, each of another kind: a fault that one input hides, another shows"""

@@ -11,8 +11,8 @@ import msgspec
 
 from onnxpress.core.errors import OnnxpressError, UsageError
 from onnxpress.export.equivalence.report.schema import Report, multiple
-from onnxpress.export.network import OPSET
-from onnxpress.export.pipeline.export import Published
+from onnxpress.export.graph.opset import OPSET
+from onnxpress.export.pipeline.publish import Published
 from onnxpress.export.sources import documents
 
 

@@ -18,9 +18,10 @@ from onnxpress.export.equivalence.report import schema as reports
 from onnxpress.export.equivalence.report.schema import Report, multiple
 from onnxpress.export.equivalence.runtime.rungs import Rung
 from onnxpress.export.networks.wrap import wrap
-from onnxpress.export.pipeline import export as stage
+from onnxpress.export.pipeline.environment import environment
 from onnxpress.export.pipeline.explain import explained
-from onnxpress.export.sources.resolve import Source
+from onnxpress.export.pipeline.prepare import Prepared, prepare
+from onnxpress.export.source import Source
 from onnxpress.serving.engine import Engine
 
 
@@ -107,7 +108,7 @@ def against_source(
     import onnx
 
     _, _, path = locate_one(model)
-    prepared = stage.prepare(source)
+    prepared = prepare(source)
     engine = Engine.load(path, provider=provider, self_test=False)
     names = {spec.name for spec in prepared.inputs}
     if {spec.name for spec in engine.inputs} != names:
@@ -125,7 +126,7 @@ def against_source(
         prepared.cases,
         engine.outputs,
         checks=prepared.checks,
-        environment=stage.environment(provider),
+        environment=environment(provider),
         graph=graph,
         parameters=prepared.network.parameters(),
     )
@@ -137,7 +138,7 @@ def against_source(
 class _Other:
     """The same model in another framework, or another run of it, as a rung of the ladder."""
 
-    def __init__(self, source: Source, prepared: stage.Prepared) -> None:
+    def __init__(self, source: Source, prepared: Prepared) -> None:
         network = wrap(source)
         inputs = source.inputs or network.inputs
         if {spec.name for spec in inputs} != {spec.name for spec in prepared.inputs}:

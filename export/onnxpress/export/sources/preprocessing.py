@@ -13,17 +13,14 @@ from __future__ import annotations
 import inspect
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import msgspec
 
 from onnxpress.core.errors import BadData, UsageError
 from onnxpress.core.processing import Processing, Step, apply
 from onnxpress.core.tensors import parse_spec
+from onnxpress.export.source import Source
 from onnxpress.export.sources import documents
-
-if TYPE_CHECKING:
-    from onnxpress.export.sources.resolve import Source
 
 
 class Description(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

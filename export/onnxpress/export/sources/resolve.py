@@ -1,4 +1,4 @@
-"""What `export` takes: a run folder, a model file or a dotted path, resolved to a network and its contract."""
+"""A run folder, a model file or a dotted path, resolved to a model and its contract."""
 
 from __future__ import annotations
 
@@ -6,74 +6,24 @@ import os
 import random
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-import msgspec
 import numpy as np
 
 from onnxpress.core import dotted
 from onnxpress.core import run as runs
 from onnxpress.core.arrays import Array
 from onnxpress.core.errors import BadData, BadModel, UsageError
-from onnxpress.core.processing import Processing
 from onnxpress.core.tensors import TensorSpec
-from onnxpress.export.network import OPSET, OPSETS
+from onnxpress.export.graph.opset import OPSET, OPSETS
+from onnxpress.export.source import Origin, Source
 from onnxpress.export.sources import model_files, preprocessing
+from onnxpress.export.sources.framework import framework_of
+from onnxpress.export.sources.samples import read_samples
 
-Framework = Literal["pytorch", "tensorflow", "sklearn", "onnx"]
 _SEED = 0
-_TENSORFLOW = {"Function", "PolymorphicFunction", "ConcreteFunction", "AutoTrackable", "Trackable"}
-
-
-class Origin(msgspec.Struct, frozen=True, kw_only=True):
-    """The words that name a source, so that another process can resolve it again."""
-
-    reference: str
-    inputs: list[TensorSpec] = []
-    samples: str | None = None
-    hide_gpus: bool = True
-    trust_pickle: bool = False
-    against: str | None = None
-    preprocess: str | None = None
-    weights: str | None = None
-    opset: int = OPSET
-    allowed_operators: list[str] = []
-
-
-@dataclass(frozen=True, kw_only=True)
-class Source:
-    """A model to export: the network object, and everything known about it before it is converted.
-
-    `network_inputs` and `outputs` are None where the network itself must tell; `samples` maps the names of raw inputs
-    to arrays with a common first axis.
-    """
-
-    reference: str
-    name: str
-    framework: Framework
-    network: Any
-    example_inputs: Any = None
-    network_inputs: list[TensorSpec] | None = None
-    network_outputs: list[TensorSpec] | None = None
-    inputs: list[TensorSpec] | None = None
-    outputs: list[TensorSpec] | None = None
-    processing: Processing = field(default_factory=Processing)
-    samples: dict[str, Array] = field(default_factory=dict)
-    labels: dict[str, list[str]] = field(default_factory=dict)
-    thresholds: dict[str, float] = field(default_factory=dict)
-    parameters: int | None = None
-    seed: int | None = None
-    opset: int = OPSET
-    allowed_operators: list[str] = field(default_factory=list)
-    """custom operators that the graph may use, as `domain:Name`"""
-    answers: list[str] | None = None
-    """which tensors of the pipeline are answered, where `processing` came without its outputs' specifications"""
-    against: Source | None = None
-    """for an .onnx file: the framework's model that it is said to come from"""
-    origin: Origin | None = None
-    """None for an object handed over from Python, which no other process can resolve again"""
 
 
 def resolve_again(origin: Origin) -> Source:
@@ -110,7 +60,7 @@ def resolve(
     `inputs` (from --input) and `samples` (from --samples) add to, and override, what the source itself tells.
     `hide_gpus` is off only where the equivalence is to be measured on a GPU in this process.
     `against` names the framework's model that an .onnx file is compared with; `preprocess` a file that describes steps
-    around the network, see preprocessing.py; `weights` a state dict, or Keras's `.weights.h5`, for the model that
+    around the network, see `preprocessing`; `weights` a state dict, or Keras's `.weights.h5`, for the model that
     `module:attr` makes. Raises UsageError or BadData, saying what was looked for.
     """
     # Both must stand before the user's module imports TensorFlow: its C++ log writes to stderr from the first import
@@ -158,28 +108,6 @@ def resolve(
     return _from_dotted(reference, origin, arrays)
 
 
-def read_samples(path: Path) -> dict[str, Array]:
-    """Read an `.npz` of sample inputs without pickle: input name → array with the rows on its first axis."""
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            loaded = {name: _with_strings(archive[name]) for name in archive.files}
-    except FileNotFoundError:
-        raise UsageError("no such file", where=str(path)) from None
-    except Exception as error:  # numpy raises many kinds for a torn or foreign file
-        raise BadData(f"cannot be read as .npz: {error}", where=str(path)) from None
-    rows = {name: array.shape[0] if array.ndim else 0 for name, array in loaded.items()}
-    if not rows or min(rows.values()) == 0:
-        raise BadData("holds no sample rows", where=str(path), hint="save one array per input, rows first")
-    if len(set(rows.values())) > 1:
-        raise BadData(f"the inputs have different numbers of rows: {rows}", where=str(path))
-    return loaded
-
-
-def _with_strings(array: Array) -> Array:
-    """Fixed-width text as the strings of any length that every other part works with."""
-    return array.astype(object) if array.dtype.kind == "U" else array
-
-
 def _from_run(folder: Path, reference: str) -> Source:
     run = runs.read(folder)
     network = dotted.load(run.model)(**run.settings)
@@ -187,13 +115,13 @@ def _from_run(folder: Path, reference: str) -> Source:
     if not weights.is_file():
         raise BadData(f"the weights {run.weights} are missing", where=str(folder), hint="train it again")
     if run.framework == "pytorch":
-        from onnxpress.export.networks.pytorch import module as from_torch
+        from onnxpress.export.networks.pytorch import weights as torch_weights
 
-        from_torch.load_weights(network, weights)
+        torch_weights.load_weights(network, weights)
     else:
-        from onnxpress.export.networks.tensorflow import keras_model as from_keras
+        from onnxpress.export.networks.tensorflow import weights as keras_weights
 
-        from_keras.load_weights(network, weights)
+        keras_weights.load_weights(network, weights)
     samples = read_samples(folder / run.samples)
     names = {spec.name for spec in run.inputs}
     absent = names - samples.keys()
@@ -255,13 +183,13 @@ def _fill(model: Any, weights: Path, reference: str) -> None:
         raise UsageError("no such file of weights", where=str(weights))
     framework = framework_of(model)
     if framework == "pytorch" and hasattr(model, "load_state_dict"):
-        from onnxpress.export.networks.pytorch import module as from_torch
+        from onnxpress.export.networks.pytorch import weights as torch_weights
 
-        from_torch.load_weights(model, weights)
+        torch_weights.load_weights(model, weights)
     elif framework == "tensorflow" and hasattr(model, "load_weights"):
-        from onnxpress.export.networks.tensorflow import keras_model as from_keras
+        from onnxpress.export.networks.tensorflow import weights as keras_weights
 
-        from_keras.load_weights(model, weights)
+        keras_weights.load_weights(model, weights)
     else:
         raise UsageError(f"{type(model).__name__} takes no --weights", where=reference, hint="leave them out")
 
@@ -293,25 +221,6 @@ def _seed() -> None:
         sys.modules["torch"].manual_seed(_SEED)
     if "tensorflow" in sys.modules:
         sys.modules["tensorflow"].random.set_seed(_SEED)
-
-
-def framework_of(value: object) -> Framework | None:
-    """The framework that `value` is a model of, told by its class's ancestry, so that neither has to be imported."""
-    for ancestor in type(value).__mro__:
-        module = ancestor.__module__
-        if ancestor.__name__ == "Module" and module.startswith("torch.nn."):
-            return "pytorch"
-        if ancestor.__name__ == "ExportedProgram" and module.startswith("torch."):
-            return "pytorch"
-        if ancestor.__name__ == "Model" and (module.startswith("keras.") or module == "keras"):
-            return "tensorflow"
-        if module.startswith("tensorflow.python.") and ancestor.__name__ in _TENSORFLOW:
-            return "tensorflow"
-        if ancestor.__name__ == "BaseEstimator" and module.startswith("sklearn."):
-            return "sklearn"
-        if ancestor.__name__ == "ModelProto" and module.startswith("onnx."):
-            return "onnx"
-    return None
 
 
 def _model_name(reference: str) -> str:

@@ -8,7 +8,8 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from onnxpress.export.equivalence.layerwise.recording import See, Seen, layouts, record, thinned
+from onnxpress.export.equivalence.layerwise.recording import layouts, record, thinned
+from onnxpress.export.network import See, Seen
 
 SHAPES = st.lists(st.integers(1, 70), min_size=1, max_size=4)
 

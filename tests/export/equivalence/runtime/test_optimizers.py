@@ -10,7 +10,7 @@ import pytest
 onnx = pytest.importorskip("onnx")
 
 from onnxpress.core.manifest import SessionSettings  # noqa: E402
-from onnxpress.export.pipeline import export as stage  # noqa: E402
+from onnxpress.export.pipeline.export import export  # noqa: E402
 from onnxpress.export.sources.resolve import resolve  # noqa: E402
 from onnxpress.serving.engine import Engine  # noqa: E402
 
@@ -35,7 +35,7 @@ def padded_pooling(path: Path) -> None:
 
 def test_pad_fusion_is_switched_off_and_nothing_else(tmp_path: Path) -> None:
     padded_pooling(tmp_path / "pool.onnx")
-    published = stage.export(resolve(str(tmp_path / "pool.onnx")), repository=tmp_path / "models")
+    published = export(resolve(str(tmp_path / "pool.onnx")), repository=tmp_path / "models")
     assert published.manifest.session.disabled_optimizers == ["Pad_Fusion"]
     assert any("Pad_Fusion" in check.detail for check in published.report.checks)
     negative = {"x": np.full((2, 1, 5, 5), -1, np.float32)}

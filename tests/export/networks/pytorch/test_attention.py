@@ -16,8 +16,8 @@ from torch.nn.functional import scaled_dot_product_attention
 
 from onnxpress.core.tensors import parse_spec
 from onnxpress.export.networks.pytorch.attention import attention
-from onnxpress.export.pipeline import export as stage
-from onnxpress.export.sources.resolve import Source
+from onnxpress.export.pipeline.export import export
+from onnxpress.export.source import Source
 from onnxpress.serving.engine import Engine
 
 pytestmark = pytest.mark.torch
@@ -85,7 +85,7 @@ def test_left_padded_rows_of_a_decoder_are_answered_like_torch_does(bias: bool, 
         example_inputs={"x": torch.randn(3, 5, 8), "mask": mask},
         network_inputs=[parse_spec("x:float32[batch,length,8]"), parse_spec("mask:int64[batch,length]")],
     )
-    published = stage.export(source, repository=tmp_path)
+    published = export(source, repository=tmp_path)
     assert "dynamo" in published.manifest.source.converter
     x = np.ones((3, 5, 8), np.float32)
     answer = Engine.load(published.folder / "model.onnx").run({"x": x, "mask": mask.numpy()})["output"]

@@ -16,8 +16,8 @@ from torch import nn  # noqa: E402
 from onnxpress.core.errors import BadModel, NotEquivalent, UsageError  # noqa: E402
 from onnxpress.core.tensors import parse_spec  # noqa: E402
 from onnxpress.core.version_folder import versions  # noqa: E402
-from onnxpress.export.pipeline import export as stage  # noqa: E402
-from onnxpress.export.sources.resolve import Source  # noqa: E402
+from onnxpress.export.pipeline.export import export  # noqa: E402
+from onnxpress.export.source import Source  # noqa: E402
 from onnxpress.serving.engine import Engine  # noqa: E402
 
 pytestmark = pytest.mark.torch
@@ -37,7 +37,7 @@ def mlp() -> nn.Sequential:
 
 def refused(module: nn.Module, *examples: Any, repository: Path, error: type = NotEquivalent, says: str) -> None:
     with pytest.raises(error, match=says):
-        stage.export(source(module, *examples), repository=repository)
+        export(source(module, *examples), repository=repository)
     assert versions(repository / "m") == {}
     assert not (repository / "m").exists()
 
@@ -45,7 +45,7 @@ def refused(module: nn.Module, *examples: Any, repository: Path, error: type = N
 def test_a_module_in_training_mode_is_exported_in_eval_mode_and_comes_back_as_it_was(tmp_path: Path) -> None:
     module = mlp().train()
     before = copy.deepcopy(module.state_dict())
-    published = stage.export(source(module, torch.randn(4, 6)), repository=tmp_path)
+    published = export(source(module, torch.randn(4, 6)), repository=tmp_path)
     assert published.report.equivalent
     assert any("training mode" in check.detail for check in published.report.checks)
     assert all(child.training for child in module.modules())
@@ -58,7 +58,7 @@ def test_a_module_in_training_mode_is_exported_in_eval_mode_and_comes_back_as_it
 
 
 def test_the_batch_is_dynamic_and_named(tmp_path: Path) -> None:
-    published = stage.export(source(mlp(), torch.randn(1, 6)), repository=tmp_path)
+    published = export(source(mlp(), torch.randn(1, 6)), repository=tmp_path)
     assert str(published.manifest.inputs[0]) == "input:float32[batch,6]"
     assert str(published.manifest.outputs[0]) == "output:float32[batch,3]"
     assert published.manifest.batch_safe
@@ -106,7 +106,7 @@ def test_a_baked_batch_size_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_size_that_the_exporter_would_take_as_a_constant_stays_dynamic(tmp_path: Path) -> None:
-    published = stage.export(source(BakedQuietly(), torch.randn(3, 4)), repository=tmp_path)
+    published = export(source(BakedQuietly(), torch.randn(3, 4)), repository=tmp_path)
     engine = Engine.load(published.folder / "model.onnx")
     for batch in (1, 5, 11):
         assert engine.run({"x": np.zeros((batch, 4), np.float32)})["output"].shape == (batch, 4)
@@ -122,12 +122,12 @@ def test_state_in_forward_is_refused(tmp_path: Path) -> None:
 
 def test_without_examples_the_line_to_add_is_shown(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"--input 'input:float32\[batch,...\]'"):
-        stage.export(source(mlp()), repository=tmp_path)
+        export(source(mlp()), repository=tmp_path)
 
 
 def test_input_descriptions_stand_in_for_examples(tmp_path: Path) -> None:
     described = [parse_spec("x:float32[batch,6]")]
-    published = stage.export(source(mlp(), network_inputs=described), repository=tmp_path)
+    published = export(source(mlp(), network_inputs=described), repository=tmp_path)
     assert [spec.name for spec in published.manifest.inputs] == ["x"]
 
 
@@ -143,7 +143,7 @@ class TwoWays(nn.Module):
 
 def test_dict_and_nested_outputs_get_stable_names_and_ids_stay_in_their_vocabulary(tmp_path: Path) -> None:
     ids, mask = torch.randint(0, 10, (3, 5)), torch.ones(3, 5)
-    published = stage.export(source(TwoWays(), ids, mask), repository=tmp_path)
+    published = export(source(TwoWays(), ids, mask), repository=tmp_path)
     assert [spec.name for spec in published.manifest.inputs] == ["ids", "mask"]
     assert [spec.name for spec in published.manifest.outputs] == ["mean", "parts.0", "parts.1"]
 
@@ -159,7 +159,7 @@ class Sequence(nn.Module):
 
 def test_another_named_dimension_varies_too(tmp_path: Path) -> None:
     described = [parse_spec("x:float32[batch,time,4]")]
-    published = stage.export(source(Sequence(), network_inputs=described), repository=tmp_path)
+    published = export(source(Sequence(), network_inputs=described), repository=tmp_path)
     engine = Engine.load(published.folder / "model.onnx")
     for time in (1, 3, 17):
         assert engine.run({"x": np.zeros((2, time, 4), np.float32)})["output"].shape == (2, 5)
@@ -185,14 +185,14 @@ def test_a_model_that_cannot_be_converted_says_why(tmp_path: Path) -> None:
 
 
 def test_the_same_source_gives_the_same_bytes(tmp_path: Path) -> None:
-    first = stage.export(source(mlp(), torch.randn(4, 6)), repository=tmp_path)
-    second = stage.export(source(mlp(), torch.randn(4, 6)), repository=tmp_path)
+    first = export(source(mlp(), torch.randn(4, 6)), repository=tmp_path)
+    second = export(source(mlp(), torch.randn(4, 6)), repository=tmp_path)
     assert (second.manifest.version, first.manifest.version) == (2, 1)
     assert (first.folder / "model.onnx").read_bytes() == (second.folder / "model.onnx").read_bytes()
 
 
 def test_nothing_local_is_published(tmp_path: Path) -> None:
-    published = stage.export(source(mlp(), torch.randn(4, 6)), repository=tmp_path)
+    published = export(source(mlp(), torch.randn(4, 6)), repository=tmp_path)
     content = (published.folder / "model.onnx").read_bytes()
     for trace in (b"site-packages", b"File ", str(Path.home()).encode() + b"/", b".py"):
         assert trace not in content

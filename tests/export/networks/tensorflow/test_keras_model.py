@@ -13,8 +13,8 @@ pytest.importorskip("tf2onnx")
 import keras
 
 from onnxpress.core.errors import NotEquivalent
-from onnxpress.export.pipeline import export as stage
-from onnxpress.export.sources.resolve import Source
+from onnxpress.export.pipeline.export import export
+from onnxpress.export.source import Source
 from onnxpress.serving.engine import Engine
 
 pytestmark = pytest.mark.tensorflow
@@ -35,7 +35,7 @@ def functional() -> Any:
 
 def test_a_functional_model(tmp_path: Path) -> None:
     model = functional()
-    published = stage.export(source(model), repository=tmp_path)
+    published = export(source(model), repository=tmp_path)
     assert published.report.equivalent
     assert published.report.floor == "float64"
     assert published.manifest.batch_safe
@@ -48,14 +48,14 @@ def test_a_functional_model(tmp_path: Path) -> None:
 
 def test_a_sequential_model(tmp_path: Path) -> None:
     model = keras.Sequential([keras.Input((6,)), keras.layers.Dense(4, name="a"), keras.layers.Dense(2, name="b")])
-    assert stage.export(source(model), repository=tmp_path).report.equivalent
+    assert export(source(model), repository=tmp_path).report.equivalent
 
 
 def test_several_inputs_and_outputs_keep_their_names_and_order(tmp_path: Path) -> None:
     left, right = keras.Input((3,), name="left"), keras.Input((3,), name="right")
     difference = keras.layers.Subtract(name="difference")([left, right])
     model = keras.Model([right, left], [difference, keras.layers.Add(name="total")([left, right])])
-    published = stage.export(source(model), repository=tmp_path)
+    published = export(source(model), repository=tmp_path)
     assert [spec.name for spec in published.manifest.inputs] == ["right", "left"]
     engine = Engine.load(published.folder / "model.onnx")
     feeds = {"left": np.full((2, 3), 5, np.float32), "right": np.full((2, 3), 2, np.float32)}
@@ -67,7 +67,7 @@ def test_a_fixed_batch_is_refused(tmp_path: Path) -> None:
     inputs = keras.Input(batch_shape=(4, 6), name="features")
     model = keras.Model(inputs, keras.layers.Dense(2)(inputs))
     with pytest.raises(NotEquivalent, match="fixed batch of 4"):
-        stage.export(source(model), repository=tmp_path)
+        export(source(model), repository=tmp_path)
     assert not (tmp_path / "m").exists()
 
 
@@ -83,7 +83,7 @@ def test_randomness_at_inference_is_refused_and_named(tmp_path: Path) -> None:
     noisy = Jitter(name="noisy")(inputs)
     model = keras.Model(inputs, keras.layers.Dense(2, name="logits")(noisy))
     with pytest.raises(NotEquivalent, match=r"random.*noisy"):
-        stage.export(source(model), repository=tmp_path)
+        export(source(model), repository=tmp_path)
     assert not (tmp_path / "m").exists()
 
 
@@ -91,12 +91,12 @@ def test_a_model_trained_by_default_is_measured_in_inference_mode(tmp_path: Path
     model = functional()
     model(np.random.default_rng(0).standard_normal((64, 6)).astype(np.float32), training=True)
     before = [weight.copy() for weight in model.get_weights()]
-    assert stage.export(source(model), repository=tmp_path).report.equivalent
+    assert export(source(model), repository=tmp_path).report.equivalent
     assert all(np.array_equal(a, b) for a, b in zip(before, model.get_weights(), strict=True))
 
 
 def test_the_same_source_gives_the_same_bytes(tmp_path: Path) -> None:
     model = functional()
-    first = stage.export(source(model), repository=tmp_path)
-    second = stage.export(source(model), repository=tmp_path)
+    first = export(source(model), repository=tmp_path)
+    second = export(source(model), repository=tmp_path)
     assert (first.folder / "model.onnx").read_bytes() == (second.folder / "model.onnx").read_bytes()

@@ -23,7 +23,7 @@ from onnxpress.export.equivalence.layerwise.divergence import STEPS, Walk
 from onnxpress.export.equivalence.layerwise.recording import Record
 from onnxpress.export.equivalence.layerwise.whole_graph import MEANING_LIMIT, plain
 from onnxpress.export.equivalence.report.schema import Explanation, Point
-from onnxpress.export.graph.tidy import SOURCE, note_of
+from onnxpress.export.graph.layer_notes import SOURCE, note_of
 
 if TYPE_CHECKING:
     import onnx

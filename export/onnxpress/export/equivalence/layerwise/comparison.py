@@ -16,10 +16,11 @@ from onnxpress.export.equivalence.evaluator.numpy_graph import reason
 from onnxpress.export.equivalence.layerwise import parameters as initializers
 from onnxpress.export.equivalence.layerwise import whole_graph as meaning
 from onnxpress.export.equivalence.layerwise.divergence import Walk
-from onnxpress.export.equivalence.layerwise.recording import Layered, record
+from onnxpress.export.equivalence.layerwise.recording import record
 from onnxpress.export.equivalence.layerwise.whole_graph import FEW
 from onnxpress.export.equivalence.reference import Reference
 from onnxpress.export.equivalence.report.schema import Check, Point, multiple
+from onnxpress.export.network import Layered
 
 if TYPE_CHECKING:
     import onnx

@@ -11,7 +11,7 @@ import numpy as np
 from onnxpress.core.arrays import Array
 from onnxpress.export.equivalence.layerwise.recording import Record, layouts, norm_of, thinned
 from onnxpress.export.equivalence.report.schema import Point
-from onnxpress.export.graph.tidy import LAYER, note_of
+from onnxpress.export.graph.layer_notes import LAYER, note_of
 
 if TYPE_CHECKING:
     import onnx

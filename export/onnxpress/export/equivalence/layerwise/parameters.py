@@ -18,6 +18,8 @@ import numpy as np
 from onnxpress.core.arrays import Array
 from onnxpress.core.processing import Processing
 from onnxpress.export.equivalence.report.schema import Check
+from onnxpress.export.graph.compose import constants_of
+from onnxpress.export.graph.editing import nodes
 
 if TYPE_CHECKING:
     import onnx
@@ -125,8 +127,6 @@ def _sum_of_bits(values: Array) -> int | None:
 
 def processing_constants(graph: onnx.ModelProto, processing: Processing) -> dict[str, str]:
     """The constants of the pre- and post-processing that differ from their description, by name."""
-    from onnxpress.export.graph.compose import constants_of
-
     own = {value.name: value for value in graph.graph.initializer}
     from onnx import numpy_helper
 
@@ -141,8 +141,6 @@ def processing_constants(graph: onnx.ModelProto, processing: Processing) -> dict
 
 def _constants(proto: onnx.ModelProto) -> Iterator[tuple[str, Array]]:
     from onnx import TensorProto, numpy_helper
-
-    from onnxpress.export.graph.tidy import nodes
 
     kinds = {TensorProto.FLOAT, TensorProto.DOUBLE, TensorProto.FLOAT16, TensorProto.BFLOAT16}
     for value in proto.graph.initializer:

@@ -8,15 +8,14 @@ from __future__ import annotations
 
 import contextlib
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
 from onnxpress.core.arrays import Array
 from onnxpress.export.equivalence.noise_floor import widened
-from onnxpress.export.network import Precision, TruthUnavailable
+from onnxpress.export.network import Layered, Seen, TruthUnavailable
 
 _MOST_ELEMENTS = 1 << 15
 _MOST_RECORDS = 4096
@@ -26,37 +25,6 @@ _EPSILON = float(np.finfo(np.float32).eps)
 _TINY = float(np.finfo(np.float32).smallest_subnormal)
 _NO_TRUTH = 8.0
 """times epsilon: the noise of a layer whose float64 value is not known"""
-
-
-@dataclass(frozen=True)
-class Seen:
-    """One tensor that a layer, or an operation inside a layer's own code, has just computed."""
-
-    layer: str
-    """the author's name of the innermost layer: torch's module path, Keras's layer name; empty for the model itself"""
-    kind: str
-    operation: str
-    source: str
-    """`file.py:12` in the author's code, where it is known"""
-    tensor: Any
-    """the framework's own object"""
-    value: Array
-    inputs: Sequence[Any]
-    """the framework's own objects that it was computed from"""
-
-
-See = Callable[[Seen], None]
-
-
-@runtime_checkable
-class Layered(Protocol):
-    """A network that shows what its layers compute."""
-
-    def watch(self, feeds: dict[str, Array], precision: Precision, see: See) -> None:
-        """Run once and show every float tensor, in the order of computation. Raises as `run` does."""
-
-    def layer_names(self) -> frozenset[str]:
-        """The author's names of all layers, the model's own among them."""
 
 
 @dataclass

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from onnxpress.core.processing import Step
+from onnxpress.export.graph.layer_notes import LAYER
 
 if TYPE_CHECKING:
     import onnx
@@ -43,9 +44,7 @@ class Fragment:
 
         name = f"{self._prefix}/{operator}_{len(self.nodes)}"
         node = onnx.helper.make_node(operator, inputs, [output, *more], name=name, domain=domain, **attributes)
-        node.metadata_props.append(
-            onnx.StringStringEntryProto(key="onnxpress.layer", value=f"processing.{self._prefix}")
-        )
+        node.metadata_props.append(onnx.StringStringEntryProto(key=LAYER, value=f"processing.{self._prefix}"))
         self.nodes.append(node)
         return output
 

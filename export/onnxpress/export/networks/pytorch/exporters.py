@@ -13,8 +13,8 @@ import torch
 from onnxpress.core.errors import BadModel, NotEquivalent
 from onnxpress.core.tensors import TensorSpec
 from onnxpress.core.version_folder import MODEL_FILE
-from onnxpress.export.graph.tidy import rename_values
-from onnxpress.export.network import converter_talk
+from onnxpress.export.graph.editing import rename_values
+from onnxpress.export.networks.converter_talk import converter_talk
 from onnxpress.export.networks.pytorch.attention import SpelledOut
 
 if TYPE_CHECKING:

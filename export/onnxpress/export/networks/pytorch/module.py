@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import copy
-import inspect
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,40 +13,22 @@ import numpy as np
 import torch
 
 from onnxpress.core.arrays import Array
-from onnxpress.core.errors import BadModel, UsageError
-from onnxpress.core.tensors import TensorSpec
-from onnxpress.export.equivalence.layerwise.recording import See
-from onnxpress.export.network import LARGE, Precision, TruthUnavailable, refuse_other_truth
+from onnxpress.core.errors import BadModel
+from onnxpress.export.graph.external_data import LARGE
+from onnxpress.export.network import Precision, See, TruthUnavailable
+from onnxpress.export.networks.pytorch.binding import EXAMPLE_BATCH, Binding, argument_names, bind, blank, called_with
 from onnxpress.export.networks.pytorch.exporters import TORCHSCRIPT_OPSET, export_dynamo, export_torchscript
 from onnxpress.export.networks.pytorch.float64 import StaysWide, widened
-from onnxpress.export.networks.pytorch.structure import Flat, Leaf, flatten, put_together, take_apart, tensors_of
-from onnxpress.export.networks.pytorch.watching import watching
-from onnxpress.export.sources.resolve import Source
+from onnxpress.export.networks.pytorch.structure import Flat, flatten, put_together
+from onnxpress.export.networks.pytorch.watching import random_layer, watching
+from onnxpress.export.networks.truth import refuse_other_truth
+from onnxpress.export.source import Source
 
 if TYPE_CHECKING:
     import onnx
 
 _ONE_COPY = 1 << 28
 """bytes of weights from which no second copy of them is held, in float32 or in float64"""
-_EXAMPLE_BATCH = 3  # torch.export specialises sizes 0 and 1, and 2 is a common size of something else
-
-
-def load_weights(module: torch.nn.Module, path: Path) -> None:
-    """Load a state dict: `.safetensors`, or what torch.save wrote, without running code that may be in it.
-
-    Raises BadModel naming the parameters that do not fit.
-    """
-    from safetensors.torch import load_file
-
-    try:
-        if path.suffix == ".safetensors":
-            held = load_file(path)
-        else:
-            held = torch.load(path, map_location="cpu", weights_only=True)
-            held = held.get("state_dict", held)  # a checkpoint of Lightning's, with more beside it
-        module.load_state_dict(held)
-    except Exception as error:
-        raise BadModel(f"the weights do not fit the model: {error}", where=str(path)) from error
 
 
 class TorchNetwork:
@@ -62,10 +43,10 @@ class TorchNetwork:
         self._module = self._copy(source)
         self._double: torch.nn.Module | None = None
         self._double_checked = False
-        self._argument_names = _argument_names(self._module)
-        self._given: dict[str, Array] = {}
-        self._structure: Any = None
-        self._bind(source)
+        self._binding = self._bind(source)
+        self.inputs = self._binding.inputs
+        if self._binding.fixed:
+            self.notes.append(f"not tensors, so fixed in the graph: {', '.join(self._binding.fixed)}")
         self.output_names = (
             [spec.name for spec in source.network_outputs] if source.network_outputs else self._tell_outputs()
         )
@@ -98,89 +79,29 @@ class TorchNetwork:
             self.notes.append("bfloat16 weights were widened to float32: the runtime has no CPU kernels for them")
         return module
 
-    def _bind(self, source: Source) -> None:
-        """Find the inputs: names, specs, the author's examples, and the structure that forward takes them in."""
+    def _bind(self, source: Source) -> Binding:
+        names = argument_names(self._module)
         given = source.example_inputs
-        described = source.network_inputs
-        if given is None and described is None and source.samples:
+        if given is None and source.network_inputs is None and source.samples:
             given = source.samples
-        leaves: list[tuple[str, torch.Tensor]] = []
-        fixed: list[str] = []
-        if given is not None:
-            args, kwargs = self._called_with(given, source)
-            names = [*self._argument_names, *(f"input_{n}" for n in range(len(self._argument_names), len(args)))]
-            self._structure = (
-                [take_apart(value, name, leaves, fixed) for name, value in zip(names, args, strict=False)],
-                {name: take_apart(value, name, leaves, fixed) for name, value in kwargs.items()},
-            )
-            if fixed:
-                self.notes.append(f"not tensors, so fixed in the graph: {', '.join(fixed)}")
-            leaves = [(n, t.float() if t.dtype == torch.bfloat16 else t) for n, t in leaves]
-        elif described is not None:
-            self._structure = self._called_by(described)
-        else:
-            first = self._argument_names[0] if self._argument_names else "x"
-            raise UsageError(
-                "a torch module does not tell the shapes of its inputs",
-                where=source.reference,
-                hint="return (model, example_inputs) from the factory, pass --samples FILE.npz, or add "
-                f"--input '{first}:float32[batch,...]'",
-            )
-        found = [_spec(name, tensor.numpy()) for name, tensor in leaves]
-        if described and leaves:
-            if len(described) != len(found):
-                raise UsageError(
-                    f"{len(described)} inputs are described, the examples hold {', '.join(s.name for s in found)}",
-                    where=source.reference,
-                )
-            by_name = {spec.name: spec for spec in described}
-            # A run's network input may carry another name than forward's argument; positions decide then.
-            same = set(by_name) == {spec.name for spec in found}
-            self._bound = [spec.name for spec in (found if same else described)]
-        else:
-            self._bound = [spec.name for spec in (described or found)]
-        self.inputs = list(described or found)
-        self._given = {name: tensor.numpy() for name, (_, tensor) in zip(self._bound, leaves, strict=False)}
-
-    def _called_with(self, given: Any, source: Source) -> tuple[list[Any], dict[str, Any]]:
-        """The arguments that the author's examples stand for."""
-        if isinstance(given, torch.Tensor | np.ndarray):
-            return [given], {}
-        if isinstance(given, Mapping):
-            if set(given) <= set(self._argument_names):
-                return [], dict(given)
-            return [given], {}  # forward takes the dict itself
-        if isinstance(given, Sequence) and not isinstance(given, str):
-            return list(given), {}
-        raise UsageError(
-            f"example_inputs is {type(given).__name__}", where=source.reference, hint="a tensor, tuple or dict"
-        )
-
-    def _called_by(self, described: list[TensorSpec]) -> Any:
-        """By name where the described names are arguments of forward, by position where they are not."""
-        if len(described) > len(self._argument_names) > 0:
-            raise UsageError(f"{len(described)} inputs are described, forward takes {', '.join(self._argument_names)}")
-        names = [spec.name for spec in described]
-        if set(names) <= set(self._argument_names) and names != self._argument_names[: len(names)]:
-            return [], {name: Leaf(index) for index, name in enumerate(names)}
-        return [Leaf(index) for index in range(len(names))], {}
+        return bind(source, names, None if given is None else called_with(given, names, source.reference))
 
     def _tell_outputs(self) -> list[str]:
         self.output_names = []
         return list(self.run(self._trace_feeds(), "float32"))
 
     def _trace_feeds(self) -> dict[str, Array]:
-        given = self.examples(_EXAMPLE_BATCH)
-        return given if given is not None else {spec.name: _blank(spec, self.inputs) for spec in self.inputs}
+        given = self.examples(EXAMPLE_BATCH)
+        return given if given is not None else {spec.name: blank(spec, self.inputs) for spec in self.inputs}
 
     def examples(self, batch: int) -> dict[str, Array] | None:
         """The given examples, their rows repeated or cut to `batch`; inputs without a batch axis as they are."""
-        if not self._given:
+        if not self._binding.examples:
             return None
         varies = {spec.name for spec in self.inputs if spec.shape and spec.shape[0] == "batch"}
         return {
             name: np.resize(array, (batch, *array.shape[1:])) if name in varies else array
-            for name, array in self._given.items()
+            for name, array in self._binding.examples.items()
         }
 
     def run(self, feeds: dict[str, Array], precision: Precision) -> dict[str, Array]:
@@ -192,7 +113,7 @@ class TorchNetwork:
         tensors = self._tensors(feeds)
         if precision == "float64":
             tensors = [tensor.double() if tensor.is_floating_point() else tensor for tensor in tensors]
-        args, kwargs = put_together(self._structure, tensors)
+        args, kwargs = put_together(self._binding.structure, tensors)
         try:
             with torch.no_grad(), contextlib.ExitStack() as precisely:
                 if precision == "float64":
@@ -219,7 +140,7 @@ class TorchNetwork:
         """In the structure's order; copies, as forward may write into its input."""
         dtypes = {spec.name: spec.dtype for spec in self.inputs}
         found = []
-        for name in self._bound:
+        for name in self._binding.names:
             tensor = torch.from_numpy(np.array(feeds[name]))
             found.append(tensor.to(getattr(torch, dtypes[name])) if tensor.is_floating_point() else tensor)
         return found
@@ -257,30 +178,13 @@ class TorchNetwork:
 
     def random_layer(self, feeds: dict[str, Array]) -> str:
         """The innermost module whose output changed first between two runs on the same input."""
-        runs: list[list[tuple[str, Any]]] = []
-        for _ in range(2):
-            seen: list[tuple[str, Any]] = []
-            hooks = [
-                module.register_forward_hook(lambda _m, _i, out, name=name, seen=seen: seen.append((name, out)))
-                for name, module in self._module.named_modules()
-                if name
-            ]
-            try:
-                self.run(feeds, "float32")
-            finally:
-                for hook in hooks:
-                    hook.remove()
-            runs.append(seen)
-        for (name, first), (_, second) in zip(*runs, strict=False):
-            if any(not torch.equal(a, b) for a, b in zip(tensors_of(first), tensors_of(second), strict=False)):
-                return f"{name} ({type(self._module.get_submodule(name)).__name__})"
-        return f"the forward method of {type(self._module).__name__}"
+        return random_layer(self._module, lambda: self.run(feeds, "float32"))
 
     def convert(self, folder: Path) -> onnx.ModelProto:
         """With torch.export; where that cannot and nothing would be fixed by tracing, with the TorchScript exporter."""
         tensors = self._tensors(self._trace_feeds())
         specs = {spec.name: spec for spec in self.inputs}
-        inputs = [specs[name] for name in self._bound]
+        inputs = [specs[name] for name in self._binding.names]
         try:
             if isinstance(self._module, torch.jit.ScriptModule):
                 raise BadModel("TorchScript is a legacy format that torch.export does not take")
@@ -317,7 +221,7 @@ class TorchNetwork:
         if isinstance(self._module, torch.jit.ScriptModule):
             return copy.deepcopy(self._module)  # a script module inside a traced one is not found by the tracer
         shared = {id(value): value for value in self._state().values()}
-        return Flat(copy.deepcopy(self._module, shared), self._structure, self.output_names).eval()
+        return Flat(copy.deepcopy(self._module, shared), self._binding.structure, self.output_names).eval()
 
     def parameters(self) -> dict[str, Array]:
         """Parameters and buffers, as they are exported."""
@@ -346,37 +250,7 @@ class TorchNetwork:
         return dict(self._module.named_parameters()) | dict(self._module.named_buffers())
 
 
-def _argument_names(module: torch.nn.Module) -> list[str]:
-    """The names of forward's arguments that may be given by name."""
-    if isinstance(module, torch.jit.ScriptModule):
-        return [argument.name for argument in module.forward.schema.arguments if argument.name != "self"]
-    return [
-        parameter.name
-        for parameter in inspect.signature(module.forward).parameters.values()
-        if parameter.kind in (parameter.POSITIONAL_ONLY, parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY)
-    ]
-
-
 def _array(value: torch.Tensor) -> Array:
     value = value.detach()
     array: Array = (value.float() if value.dtype == torch.bfloat16 else value).numpy()
     return array.copy()  # forward may return a view of a buffer that its next call changes
-
-
-def _spec(name: str, array: Array) -> TensorSpec:
-    shape = ("batch", *array.shape[1:]) if array.ndim else ()
-    return TensorSpec(name=name, dtype=str(array.dtype), shape=shape)
-
-
-def _blank(spec: TensorSpec, inputs: Sequence[TensorSpec]) -> Array:
-    """Random inputs of a described shape for tracing; every named size gets a number of its own."""
-    names = ["batch", *sorted({name for other in inputs for name in other.named_dimensions} - {"batch"})]
-    sizes = {name: _EXAMPLE_BATCH + 2 * number for number, name in enumerate(names)}
-    shape = [sizes[size] if isinstance(size, str) else size for size in spec.shape]
-    generator = np.random.default_rng(0)
-    if spec.dtype.startswith(("int", "uint")):
-        low, high = (spec.domain.low, spec.domain.high) if spec.domain else (None, None)
-        return generator.integers(int(low or 0), int(high if high is not None else 1) + 1, shape).astype(spec.dtype)
-    if spec.dtype == "bool":
-        return generator.integers(0, 2, shape).astype(bool)
-    return generator.standard_normal(shape).astype(spec.dtype)

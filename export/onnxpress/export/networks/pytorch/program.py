@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import copy
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 
 from onnxpress.core.errors import BadModel, NotEquivalent
-from onnxpress.export.network import LARGE, TruthUnavailable
+from onnxpress.core.tensors import TensorSpec
+from onnxpress.export.graph.external_data import LARGE
+from onnxpress.export.network import TruthUnavailable
+from onnxpress.export.networks.pytorch.binding import Binding, argument_names, bind
 from onnxpress.export.networks.pytorch.exporters import export_dynamo
 from onnxpress.export.networks.pytorch.module import TorchNetwork
-from onnxpress.export.sources.resolve import Source
+from onnxpress.export.source import Source
 
 if TYPE_CHECKING:
     import onnx
-
-    from onnxpress.core.tensors import TensorSpec
 
 
 def is_program(network: object) -> bool:
@@ -38,27 +38,23 @@ class ProgramNetwork(TorchNetwork):
         self._one_copy = False
         return copy.deepcopy(source.network).module()
 
-    def _called_with(self, given: Any, source: Source) -> tuple[list[Any], dict[str, Any]]:
-        args, kwargs = source.network.example_inputs
-        return list(args), dict(kwargs)
-
-    def _bind(self, source: Source) -> None:
+    def _bind(self, source: Source) -> Binding:
         program = source.network
         if not program.example_inputs:
             raise BadModel("the program holds no example inputs", where=source.reference, hint="torch.export it again")
         args, kwargs = program.example_inputs
         names = [spec.arg.name for spec in program.graph_signature.input_specs if spec.kind.name == "USER_INPUT"]
-        if len(names) == len(args):  # flat arguments: their own names
-            self._argument_names = names
-        super()._bind(replace(source, example_inputs=args or kwargs))
-        self._refuse_fixed(source)
+        own = names if len(names) == len(args) else argument_names(self._module)  # flat arguments: their own names
+        binding = bind(source, own, (list(args), dict(kwargs)))
+        self._refuse_fixed(source, binding)
+        return binding
 
-    def _refuse_fixed(self, source: Source) -> None:
+    def _refuse_fixed(self, source: Source, binding: Binding) -> None:
         """The placeholders' shapes tell which axes vary: a batch that does not is refused before anything is run."""
         signature = source.network.graph_signature
         users = [spec.arg.name for spec in signature.input_specs if spec.kind.name == "USER_INPUT"]
         values = {node.name: node.meta.get("val") for node in source.network.graph.nodes if node.op == "placeholder"}
-        for name, spec in zip(users, self._in_order(), strict=False):
+        for name, spec in zip(users, _in_order(binding), strict=False):
             shape = getattr(values[name], "shape", ())
             for axis, wanted in enumerate(spec.shape):
                 if isinstance(wanted, str) and isinstance(shape[axis], int):
@@ -67,10 +63,6 @@ class ProgramNetwork(TorchNetwork):
                         where=source.reference,
                         hint="export it with dynamic_shapes naming that axis, e.g. {0: torch.export.Dim.DYNAMIC}",
                     )
-
-    def _in_order(self) -> list[TensorSpec]:
-        specs = {spec.name: spec for spec in self.inputs}
-        return [specs[name] for name in self._bound]
 
     def _in_double(self) -> torch.nn.Module:
         # The graph holds dtypes as constants (casts, full, arange), so that a float64 run is not the same program.
@@ -81,9 +73,15 @@ class ProgramNetwork(TorchNetwork):
         return export_dynamo(
             self._program,
             (),
-            self._in_order(),
+            _in_order(self._binding),
             self.output_names,
             opset=self._opset,
             log=self.talk,
             beside=folder if self._large else None,
         )
+
+
+def _in_order(binding: Binding) -> list[TensorSpec]:
+    """The inputs in the program's own order."""
+    specs = {spec.name: spec for spec in binding.inputs}
+    return [specs[name] for name in binding.names]

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch.overrides import TorchFunctionMode
 
-from onnxpress.export.equivalence.layerwise.recording import See, Seen
+from onnxpress.export.network import See, Seen
 from onnxpress.export.networks.pytorch.structure import tensors_of
 
 _TORCH = str(Path(torch.__file__).parent)
@@ -66,6 +66,28 @@ def watching(module: torch.nn.Module, see: See) -> Iterator[None]:
             entered.callback(part.register_forward_hook(leave).remove)
         entered.enter_context(functions)
         yield
+
+
+def random_layer(module: torch.nn.Module, run: Callable[[], object]) -> str:
+    """The innermost module whose output changed first between two runs on the same input."""
+    runs: list[list[tuple[str, Any]]] = []
+    for _ in range(2):
+        seen: list[tuple[str, Any]] = []
+        hooks = [
+            part.register_forward_hook(lambda _m, _i, out, name=name, seen=seen: seen.append((name, out)))
+            for name, part in module.named_modules()
+            if name
+        ]
+        try:
+            run()
+        finally:
+            for hook in hooks:
+                hook.remove()
+        runs.append(seen)
+    for (name, first), (_, second) in zip(*runs, strict=False):
+        if any(not torch.equal(a, b) for a, b in zip(tensors_of(first), tensors_of(second), strict=False)):
+            return f"{name} ({type(module.get_submodule(name)).__name__})"
+    return f"the forward method of {type(module).__name__}"
 
 
 def _source() -> str:

@@ -11,10 +11,11 @@ import tensorflow as tf
 
 from onnxpress.core.errors import BadModel, UsageError
 from onnxpress.core.tensors import TensorSpec
-from onnxpress.export.graph.tidy import rename_values
-from onnxpress.export.network import OPSET, converter_talk
+from onnxpress.export.graph.editing import rename_values
+from onnxpress.export.graph.opset import OPSET
+from onnxpress.export.networks.converter_talk import converter_talk
 from onnxpress.export.networks.tensorflow.operator_handlers import register
-from onnxpress.export.sources.resolve import Source
+from onnxpress.export.source import Source
 
 if TYPE_CHECKING:
     import onnx

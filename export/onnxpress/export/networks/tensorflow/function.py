@@ -14,8 +14,8 @@ from onnxpress.core.errors import BadModel, NotEquivalent, UsageError
 from onnxpress.core.tensors import TensorSpec
 from onnxpress.export.network import Precision, TruthUnavailable
 from onnxpress.export.networks.tensorflow.converter import convert, refuse_opset
-from onnxpress.export.networks.tensorflow.keras_model import blank, flatten, spec_of, tensor
-from onnxpress.export.sources.resolve import Source
+from onnxpress.export.networks.tensorflow.structure import blank, flatten, spec_of, tensor
+from onnxpress.export.source import Source
 
 if TYPE_CHECKING:
     import onnx

@@ -13,24 +13,17 @@ import tensorflow as tf
 from onnxpress.core.arrays import Array
 from onnxpress.core.errors import BadModel, NotEquivalent, UsageError
 from onnxpress.core.tensors import TensorSpec
-from onnxpress.export.equivalence.layerwise.recording import See
-from onnxpress.export.network import Precision, TruthUnavailable, refuse_other_truth
+from onnxpress.export.network import Precision, See, TruthUnavailable
 from onnxpress.export.networks.tensorflow import watching as from_keras_layers
 from onnxpress.export.networks.tensorflow.converter import convert, refuse_opset
-from onnxpress.export.sources.resolve import Source
+from onnxpress.export.networks.tensorflow.structure import _clean, blank, flatten, spec_of, tensor
+from onnxpress.export.networks.truth import refuse_other_truth
+from onnxpress.export.source import Source
 
 if TYPE_CHECKING:
     import onnx
 
 _NARROWER = {"float32", "float16", "bfloat16", "mixed_float16", "mixed_bfloat16"}
-
-
-def load_weights(model: Any, path: Path) -> None:
-    """Load `.weights.h5` into a built model. Raises BadModel naming what does not fit."""
-    try:
-        model.load_weights(path)
-    except Exception as error:
-        raise BadModel(f"the weights do not fit the model: {error}", where=str(path)) from error
 
 
 class KerasNetwork:
@@ -216,51 +209,6 @@ class KerasNetwork:
                 f"built a second time, the model has other weights: {error}",
                 hint="the factory must build the same architecture every time it is called",
             ) from error
-
-
-def _clean(name: str) -> str:
-    return str(name).partition(":")[0]
-
-
-def _dtype(dtype: Any) -> str:
-    return str(tf.as_dtype(dtype).name)
-
-
-def _shape(shape: Any) -> tuple[int | str, ...]:
-    """(None, 30) → ("batch", 30); further unknown axes are named by position, as Keras has no names for them."""
-    return tuple(
-        ("batch" if axis == 0 else f"axis_{axis}") if size is None or axis == 0 else int(size)
-        for axis, size in enumerate(shape)
-    )
-
-
-def spec_of(name: str, dtype: Any, shape: Any) -> TensorSpec:
-    """The spec of a TensorFlow or Keras input; (None, 30) becomes [batch,30]."""
-    return TensorSpec(name=_clean(name), dtype=_dtype(dtype), shape=_shape(shape))
-
-
-def tensor(spec: TensorSpec, array: Array, dtype: str) -> Any:
-    """A TensorFlow tensor of `array`; float32 and float64 inputs as `dtype`."""
-    if spec.dtype == "string":
-        return tf.constant(array.tolist(), tf.string)
-    return tf.convert_to_tensor(array.astype(dtype) if spec.dtype in ("float32", "float64") else array)
-
-
-def blank(spec: TensorSpec) -> Array:
-    """Zeros of a described shape, two for every named dimension."""
-    shape = [2 if isinstance(size, str) else size for size in spec.shape]
-    if spec.dtype == "string":
-        return np.full(shape, "", object)
-    return np.zeros(shape, spec.dtype)
-
-
-def flatten(answer: Any) -> dict[str, Any]:
-    """Outputs by stable names: dict keys as they are, positions as `output_0`, a lone tensor as `output`."""
-    if isinstance(answer, dict):
-        return {str(key): value for key, value in answer.items()}
-    if isinstance(answer, list | tuple):
-        return {f"output_{number}": value for number, value in enumerate(answer)}
-    return {"output": answer}
 
 
 def _with_float64(config: Any) -> Any:

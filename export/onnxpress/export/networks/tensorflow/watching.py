@@ -10,7 +10,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from onnxpress.export.equivalence.layerwise.recording import See, Seen
+from onnxpress.export.network import See, Seen
 
 
 @contextlib.contextmanager

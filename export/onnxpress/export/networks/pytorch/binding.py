@@ -1,0 +1,128 @@
+"""How forward takes its inputs: their names and specs, the author's examples, and the structure that they stand in."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from onnxpress.core.arrays import Array
+from onnxpress.core.errors import UsageError
+from onnxpress.core.tensors import TensorSpec
+from onnxpress.export.networks.pytorch.structure import Leaf, take_apart
+from onnxpress.export.source import Source
+
+EXAMPLE_BATCH = 3  # torch.export specialises sizes 0 and 1, and 2 is a common size of something else
+
+
+@dataclass(frozen=True)
+class Binding:
+    """What forward is called with. `structure` holds (args, kwargs) with a Leaf for each tensor, in `names`' order."""
+
+    inputs: list[TensorSpec]
+    names: list[str]
+    structure: Any
+    examples: dict[str, Array]
+    """the author's example inputs by name; empty where there are none"""
+    fixed: list[str]
+    """arguments that are no tensors, as `name=value`"""
+
+
+def bind(source: Source, arguments: Sequence[str], given: tuple[list[Any], dict[str, Any]] | None) -> Binding:
+    """Bind the source's described inputs, its examples, or both, to forward.
+
+    `arguments` are the names of forward's arguments, `given` the args and kwargs of an example call. Raises UsageError
+    where neither tells the inputs, or the two do not fit.
+    """
+    described = source.network_inputs
+    leaves: list[tuple[str, torch.Tensor]] = []
+    fixed: list[str] = []
+    structure: Any
+    if given is not None:
+        args, kwargs = given
+        places = [*arguments, *(f"input_{n}" for n in range(len(arguments), len(args)))]
+        structure = (
+            [take_apart(value, name, leaves, fixed) for name, value in zip(places, args, strict=False)],
+            {name: take_apart(value, name, leaves, fixed) for name, value in kwargs.items()},
+        )
+        leaves = [(n, t.float() if t.dtype == torch.bfloat16 else t) for n, t in leaves]
+    elif described is not None:
+        structure = _called_by(described, arguments)
+    else:
+        first = arguments[0] if arguments else "x"
+        raise UsageError(
+            "a torch module does not tell the shapes of its inputs",
+            where=source.reference,
+            hint="return (model, example_inputs) from the factory, pass --samples FILE.npz, or add "
+            f"--input '{first}:float32[batch,...]'",
+        )
+    seen = [_spec(name, tensor.numpy()) for name, tensor in leaves]
+    names = [spec.name for spec in (described or seen)]
+    if described and leaves:
+        if len(described) != len(seen):
+            raise UsageError(
+                f"{len(described)} inputs are described, the examples hold {', '.join(s.name for s in seen)}",
+                where=source.reference,
+            )
+        # A run's network input may carry another name than forward's argument; positions decide then.
+        if {spec.name for spec in described} == {spec.name for spec in seen}:
+            names = [spec.name for spec in seen]
+    examples = {name: tensor.numpy() for name, (_, tensor) in zip(names, leaves, strict=False)}
+    return Binding(list(described or seen), names, structure, examples, fixed)
+
+
+def called_with(given: Any, arguments: Sequence[str], reference: str) -> tuple[list[Any], dict[str, Any]]:
+    """The args and kwargs that the author's examples stand for."""
+    if isinstance(given, torch.Tensor | np.ndarray):
+        return [given], {}
+    if isinstance(given, Mapping):
+        if set(given) <= set(arguments):
+            return [], dict(given)
+        return [given], {}  # forward takes the dict itself
+    if isinstance(given, Sequence) and not isinstance(given, str):
+        return list(given), {}
+    raise UsageError(f"example_inputs is {type(given).__name__}", where=reference, hint="a tensor, tuple or dict")
+
+
+def _called_by(described: Sequence[TensorSpec], arguments: Sequence[str]) -> Any:
+    """By name where the described names are arguments of forward, by position where they are not."""
+    if len(described) > len(arguments) > 0:
+        raise UsageError(f"{len(described)} inputs are described, forward takes {', '.join(arguments)}")
+    names = [spec.name for spec in described]
+    if set(names) <= set(arguments) and names != list(arguments[: len(names)]):
+        return [], {name: Leaf(index) for index, name in enumerate(names)}
+    return [Leaf(index) for index in range(len(names))], {}
+
+
+def argument_names(module: torch.nn.Module) -> list[str]:
+    """The names of forward's arguments that may be given by name."""
+    if isinstance(module, torch.jit.ScriptModule):
+        return [argument.name for argument in module.forward.schema.arguments if argument.name != "self"]
+    return [
+        parameter.name
+        for parameter in inspect.signature(module.forward).parameters.values()
+        if parameter.kind in (parameter.POSITIONAL_ONLY, parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY)
+    ]
+
+
+def _spec(name: str, array: Array) -> TensorSpec:
+    shape = ("batch", *array.shape[1:]) if array.ndim else ()
+    return TensorSpec(name=name, dtype=str(array.dtype), shape=shape)
+
+
+def blank(spec: TensorSpec, inputs: Sequence[TensorSpec]) -> Array:
+    """Random inputs of a described shape for tracing; every named size gets a number of its own."""
+    names = ["batch", *sorted({name for other in inputs for name in other.named_dimensions} - {"batch"})]
+    sizes = {name: EXAMPLE_BATCH + 2 * number for number, name in enumerate(names)}
+    shape = [sizes[size] if isinstance(size, str) else size for size in spec.shape]
+    generator = np.random.default_rng(0)
+    if spec.dtype.startswith(("int", "uint")):
+        low, high = (spec.domain.low, spec.domain.high) if spec.domain else (None, None)
+        return generator.integers(int(low or 0), int(high if high is not None else 1) + 1, shape).astype(spec.dtype)
+    if spec.dtype == "bool":
+        return generator.integers(0, 2, shape).astype(bool)
+    return generator.standard_normal(shape).astype(spec.dtype)

@@ -1,0 +1,56 @@
+"""TensorFlow's inputs and answers as named arrays, and back."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from onnxpress.core.arrays import Array
+from onnxpress.core.tensors import TensorSpec
+
+
+def _clean(name: str) -> str:
+    return str(name).partition(":")[0]
+
+
+def _dtype(dtype: Any) -> str:
+    return str(tf.as_dtype(dtype).name)
+
+
+def _shape(shape: Any) -> tuple[int | str, ...]:
+    """(None, 30) → ("batch", 30); further unknown axes are named by position, as Keras has no names for them."""
+    return tuple(
+        ("batch" if axis == 0 else f"axis_{axis}") if size is None or axis == 0 else int(size)
+        for axis, size in enumerate(shape)
+    )
+
+
+def spec_of(name: str, dtype: Any, shape: Any) -> TensorSpec:
+    """The spec of a TensorFlow or Keras input; (None, 30) becomes [batch,30]."""
+    return TensorSpec(name=_clean(name), dtype=_dtype(dtype), shape=_shape(shape))
+
+
+def tensor(spec: TensorSpec, array: Array, dtype: str) -> Any:
+    """A TensorFlow tensor of `array`; float32 and float64 inputs as `dtype`."""
+    if spec.dtype == "string":
+        return tf.constant(array.tolist(), tf.string)
+    return tf.convert_to_tensor(array.astype(dtype) if spec.dtype in ("float32", "float64") else array)
+
+
+def blank(spec: TensorSpec) -> Array:
+    """Zeros of a described shape, two for every named dimension."""
+    shape = [2 if isinstance(size, str) else size for size in spec.shape]
+    if spec.dtype == "string":
+        return np.full(shape, "", object)
+    return np.zeros(shape, spec.dtype)
+
+
+def flatten(answer: Any) -> dict[str, Any]:
+    """Outputs by stable names: dict keys as they are, positions as `output_0`, a lone tensor as `output`."""
+    if isinstance(answer, dict):
+        return {str(key): value for key, value in answer.items()}
+    if isinstance(answer, list | tuple):
+        return {f"output_{number}": value for number, value in enumerate(answer)}
+    return {"output": answer}

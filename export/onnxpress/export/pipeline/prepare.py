@@ -1,0 +1,60 @@
+"""A source made ready to be converted and measured: its reference, its cases, and what was checked so far."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from onnxpress.core.arrays import Array
+from onnxpress.core.errors import UsageError
+from onnxpress.core.processing import apply
+from onnxpress.core.tensors import TensorSpec
+from onnxpress.export.equivalence import accepted_sizes
+from onnxpress.export.equivalence.cases import Case, cases, largest_batch
+from onnxpress.export.equivalence.preflight import repeatable
+from onnxpress.export.equivalence.reference import Reference
+from onnxpress.export.equivalence.report.schema import Check
+from onnxpress.export.network import Network
+from onnxpress.export.networks.wrap import wrap
+from onnxpress.export.source import Source
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A source ready to be converted and measured: its reference, its cases, and what was checked so far."""
+
+    source: Source
+    network: Network
+    reference: Reference
+    inputs: list[TensorSpec]
+    samples: dict[str, Array]
+    cases: list[Case]
+    checks: list[Check]
+
+
+def prepare(source: Source) -> Prepared:
+    """Wrap the network, choose the inputs to measure on, and ask the original for answers it must be able to repeat."""
+    network = wrap(source)
+    inputs = source.inputs or network.inputs
+    samples = source.samples or network.examples(8) or {}
+    reference = Reference(network, source.processing, inputs)
+    parameters = sum(value.size for value in network.parameters().values())
+    chosen = cases(inputs, samples, largest=largest_batch(parameters, network.inputs, network.examples(1) or {}))
+    _refuse_unfed(source, network, chosen[0])
+    chosen, left_out = accepted_sizes.accepted(reference, chosen, inputs)
+    checks = [Check(name="inference mode", passed=True, detail=note) for note in network.notes]
+    checks += [repeatable(reference, network, chosen), *left_out]
+    return Prepared(source, network, reference, inputs, samples, chosen, checks)
+
+
+def _refuse_unfed(source: Source, network: Network, case: Case) -> None:
+    """Raise UsageError where the described steps do not make what the network takes."""
+    if not source.processing.before:
+        return
+    tensors = apply(source.processing.before, case.feeds)
+    absent = [spec.name for spec in network.inputs if spec.name not in tensors]
+    if absent:
+        raise UsageError(
+            f"the network takes {', '.join(absent)}; the steps before it make {', '.join(tensors)}",
+            where=source.reference,
+            hint="name the last step's output after the network's input",
+        )

@@ -1,0 +1,96 @@
+"""A measured export written as the next version of a model."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from onnxpress.core import golden as goldens
+from onnxpress.core.manifest import EquivalenceSummary, Manifest, SessionSettings
+from onnxpress.core.manifest import Source as ManifestSource
+from onnxpress.core.tensors import TensorSpec
+from onnxpress.core.version_folder import MODEL_FILE, staging
+from onnxpress.export.equivalence.measurement import Measurement
+from onnxpress.export.equivalence.report import page
+from onnxpress.export.equivalence.report import schema as reports
+from onnxpress.export.equivalence.report.schema import Report
+from onnxpress.export.equivalence.runtime import no_rows
+from onnxpress.export.graph import external_data
+from onnxpress.export.pipeline.environment import installed_versions
+from onnxpress.export.pipeline.prepare import Prepared
+
+if TYPE_CHECKING:
+    import onnx
+
+CONVERSION_LOG = "conversion.txt"
+"""what the converter said, in the version folder where it said anything"""
+
+
+@dataclass(frozen=True)
+class Published:
+    """What the stage made: the version folder, its manifest and the evidence."""
+
+    folder: Path
+    manifest: Manifest
+    report: Report
+
+
+def publish(
+    prepared: Prepared,
+    proto: onnx.ModelProto,
+    outputs: list[TensorSpec],
+    measured: Measurement,
+    settings: SessionSettings,
+    folder: Path,
+    repository: Path,
+    name: str,
+) -> Published:
+    source, network, report = prepared.source, prepared.network, measured.report
+    with staging(repository, name) as draft:
+        (draft.folder / MODEL_FILE).write_bytes(proto.SerializeToString(deterministic=True))
+        if external_data.is_beside(proto):
+            shutil.move(folder / external_data.FILE, draft.folder / external_data.FILE)
+        if network.talk:
+            (draft.folder / CONVERSION_LOG).write_text("\n".join(map(_without_folders, network.talk)) + "\n")
+        (draft.folder / reports.FILE_NAME).write_bytes(reports.encode(report))
+        (draft.folder / page.FILE_NAME).write_text(page.render(report, name=name, source=source.reference))
+        goldens.write(draft.folder / goldens.FILE_NAME, measured.goldens)
+        manifest = Manifest(
+            name=name,
+            created=datetime.now(UTC).isoformat(timespec="seconds"),
+            inputs=prepared.inputs,
+            outputs=outputs,
+            labels=source.labels,
+            thresholds=source.thresholds,
+            batch_safe=report.batch_safe,
+            no_rows=any(check.name == "no rows" and check.detail == no_rows.ANSWERED for check in report.checks),
+            opset=next(opset.version for opset in proto.opset_import if opset.domain in ("", "ai.onnx")),
+            ir_version=proto.ir_version,
+            session=settings,
+            equivalence=EquivalenceSummary(
+                equivalent=report.equivalent,
+                worst_multiple=report.worst_multiple,
+                limit=report.limit,
+                floor=report.floor,
+            ),
+            source=ManifestSource(
+                reference=source.reference,
+                framework=source.framework,
+                framework_version=network.framework_version,
+                converter=network.converter,
+                parameters=source.parameters,
+                seed=source.seed,
+            ),
+            versions=installed_versions(),
+        )
+        folder, manifest = draft.publish(manifest)
+    return Published(folder, manifest, report)
+
+
+def _without_folders(line: str) -> str:
+    """The line with files named without the folders of this machine."""
+    return re.sub(r"(?:(?<![\w.])|\b[A-Za-z]:)[/\\](?:[^\s/\\:'\"]+[/\\])+", "", line)

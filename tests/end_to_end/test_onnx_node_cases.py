@@ -16,9 +16,10 @@ from onnxpress.core.errors import BadData, BadModel
 from onnxpress.core.tensors import TensorSpec
 from onnxpress.serving.batcher import Batcher
 from onnxpress.serving.engine import Engine
+from onnxpress.serving.engine.arrays import array_dtype
 from onnxpress.serving.models.repository import Repository, Served
 from onnxpress.serving.protocol.binary import from_bytes, to_bytes
-from onnxpress.serving.protocol.datatypes import DATATYPE_OF, array_dtype
+from onnxpress.serving.protocol.datatypes import DATATYPE_OF
 from onnxpress.serving.service import Service
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from tests.serving.onnx_models import model, node
 from tests.serving.publishing import MODELS
 
 from onnxpress.serving.batcher import Batcher
-from onnxpress.serving.engine import Engine
+from onnxpress.serving.engine import Down, Engine
 from onnxpress.serving.protocol.errors import Headers
 
 
@@ -167,6 +167,19 @@ def test_answers_that_cannot_be_written_are_500_and_the_queue_goes_on(
     assert "cannot be written" in capsys.readouterr().err
     monkeypatch.setattr(engine, "run_all", whole)
     assert data(ask(own, [row(1)])[0]) == [10]
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_a_model_that_is_down_is_503(monkeypatch: pytest.MonkeyPatch, count: int) -> None:
+    def down(feeds: Any, values: int) -> list[Any]:
+        raise Down("the model's process was ended; try again")
+
+    engine = Counted("table")
+    monkeypatch.setattr(engine, "run_all", down)
+    answers = ask(batcher(engine), [row(1)] * count)
+    assert [(asked.status, asked.body) for asked in answers] == [
+        (503, {"error": "the model's process was ended; try again"})
+    ] * count
 
 
 def test_a_full_queue_refuses_at_once() -> None:

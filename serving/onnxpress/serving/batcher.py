@@ -21,7 +21,7 @@ from functools import partial
 from time import monotonic
 from typing import Protocol
 
-from onnxpress.serving.engine import Engine, plain
+from onnxpress.serving.engine import Down, Engine, plain
 from onnxpress.serving.protocol.errors import Headers, Refusal, error_body
 from onnxpress.serving.protocol.inputs import Form, Inputs
 from onnxpress.serving.protocol.requests import Reader
@@ -339,6 +339,9 @@ class Batcher:
         except Refusal as refusal:
             self.counts.failed += 1
             return refusal.status, refusal.body()
+        except Down as error:
+            self.counts.failed += 1
+            return 503, error_body(error.what)
         except Exception as error:
             self.counts.failed += 1
             # The runtime refuses values that the signature allows, such as an index beyond a table's end.

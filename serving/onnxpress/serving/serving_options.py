@@ -7,6 +7,7 @@ import msgspec
 from onnxpress.serving.engine import Engine
 from onnxpress.serving.engine.runtime import provider_options
 from onnxpress.serving.engine.sessions import SPIN_MICROSECONDS
+from onnxpress.serving.engine.signature import share_rows
 from onnxpress.serving.models.profiles import Chosen
 from onnxpress.serving.protocol.requests import Reader
 
@@ -51,7 +52,7 @@ def _batching(engine: Engine, chosen: Chosen) -> tuple[str, str]:
         return "off", "whether a row's answer depends on its batch was never measured: there is no manifest"
     if not engine.manifest.batch_safe:
         return "off", "measured: a row's answer depends on the others in its batch"
-    if not Reader(engine.inputs, engine.outputs).has_rows:
+    if not share_rows(engine.inputs, engine.outputs):
         return "off", "the inputs and outputs do not share one open first dimension"
     if chosen.max_rows == 1:
         return "off", f"at most one row: {chosen.max_rows_why}"

@@ -11,19 +11,16 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from time import perf_counter
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Literal
 
 import msgspec
 
+from onnxpress.core.arrays import Array
 from onnxpress.core.errors import BadModel, OnnxpressError, UsageError
 from onnxpress.core.manifest import SessionSettings
 from onnxpress.core.version_folder import read_manifest
 from onnxpress.serving.engine import Engine, sample_inputs
-
-if TYPE_CHECKING:
-    import numpy as np
-
-    Array = np.ndarray[Any, np.dtype[Any]]
+from onnxpress.serving.engine.signature import share_rows
 
 Level = Literal["none", "basic", "extended", "all"]
 Aim = Literal["throughput", "latency"]
@@ -159,7 +156,7 @@ def _child(job: _Job) -> _Found:
             custom_ops=job.custom_ops,
         )
         one = sample_inputs.inputs(engine, Path(job.model), job.sizes)
-        rows = sample_inputs.has_rows(engine)
+        rows = share_rows(engine.inputs, engine.outputs)
         found = {}
         for batch in job.batches if rows else [1]:
             feeds = sample_inputs.with_rows(one, batch) if rows else one

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.serving.onnx_models import affine, identity, mixed, plain, publish_affine
+from tests.serving.onnx_models import identity, plain, publish_affine
 
 from onnxpress.core.errors import BadData
 from onnxpress.serving.engine import Engine, sample_inputs
@@ -29,12 +29,6 @@ def test_made_up_from_the_signature_in_every_type(tmp_path: Path, dtype: str) ->
     found = sample_inputs.inputs(engine, path, {"length": 4})
     assert found["x"].shape == (1, 4)
     assert engine.run(found)["y"].dtype == found["x"].dtype
-
-
-def test_rows_are_one_dimension_that_all_share(tmp_path: Path) -> None:
-    assert sample_inputs.has_rows(Engine.load(affine()))
-    assert sample_inputs.has_rows(Engine.load(mixed()))
-    assert not sample_inputs.has_rows(Engine.load(identity("float32", "3,3")))
 
 
 def test_warming_up_runs_every_size_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

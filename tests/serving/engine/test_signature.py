@@ -9,7 +9,7 @@ import pytest
 
 from onnxpress.core.errors import BadModel, CorruptVersion
 from onnxpress.core.tensors import parse_spec
-from onnxpress.serving.engine.signature import agreed, declared
+from onnxpress.serving.engine.signature import agreed, declared, share_rows
 
 
 def node(name: str, kind: str, shape: list[Any]) -> SimpleNamespace:
@@ -33,3 +33,16 @@ def test_the_manifest_names_dimensions_in_the_models_order() -> None:
     assert agreed(found, promised) == (promised[1], promised[0])
     with pytest.raises(CorruptVersion):
         agreed(found, promised[:1])
+
+
+@pytest.mark.parametrize(
+    ("inputs", "outputs", "shared"),
+    [
+        (["a:float32[batch,3]", "b:int64[batch]"], ["y:float32[batch,2]"], True),
+        (["a:float32[batch,3]", "b:int64[rows]"], ["y:float32[batch,2]"], False),
+        (["a:float32[batch,3]"], ["y:float32[]"], False),
+        (["a:float32[3,3]"], ["y:float32[3]"], False),
+    ],
+)
+def test_rows_are_one_open_dimension_that_all_share(inputs: list[str], outputs: list[str], shared: bool) -> None:
+    assert share_rows([parse_spec(one) for one in inputs], [parse_spec(one) for one in outputs]) is shared

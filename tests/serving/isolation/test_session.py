@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +20,9 @@ from tests.serving.harness import WAIT, Reply, Running, ask, infer_body, running
 from tests.serving.onnx_models import affine, busy, identity, lookup, mixed, plain, publish_affine
 
 from onnxpress.core.errors import BadModel
+from onnxpress.serving.engine import Engine
 from onnxpress.serving.isolation import session
-from onnxpress.serving.isolation.session import Isolated, Limits, Session
+from onnxpress.serving.isolation.session import IsolatedSession, Limits
 from onnxpress.serving.models.reloading import Keeper
 from onnxpress.serving.models.repository import Repository
 from onnxpress.serving.service import Service
@@ -59,7 +61,6 @@ def infer(server: Running, model: str = "affine") -> Reply:
 
 def process_of(repository: Repository, model: str = "affine") -> int:
     (served,) = repository.models[model].values()
-    assert isinstance(served.engine, Isolated)
     assert served.engine.process_id is not None
     return served.engine.process_id
 
@@ -202,10 +203,8 @@ def test_a_file_that_is_no_model_is_refused_in_the_runtimes_words(tmp_path: Path
         load(plain(tmp_path, "m", b"junk") / "model.onnx", Limits())
 
 
-def load(path: Path, limits: Limits) -> Isolated:
-    from functools import partial
-
-    return Isolated.load(path, threads=1, open_session=partial(Session, limits=limits))
+def load(path: Path, limits: Limits) -> Engine:
+    return Engine.load(path, threads=1, open_session=partial(IsolatedSession, limits=limits))
 
 
 def test_its_process_ends_with_it(tmp_path: Path) -> None:

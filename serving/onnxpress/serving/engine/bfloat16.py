@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection
 from typing import Any
 
 import numpy as np
@@ -27,27 +27,21 @@ def from_bits(bits: Array) -> Array:
     return (bits.astype(np.uint32) << np.uint32(16)).view(np.float32)
 
 
-class Session:
-    """An ONNX Runtime session whose bfloat16 inputs and outputs are float32 arrays."""
+def run_of(session: Any, inputs: Collection[str]) -> Callable[[list[str], dict[str, Array]], list[Array]]:
+    """`session.run` with float32 arrays for bfloat16 inputs, which are those named, and for bfloat16 outputs."""
+    make = onnxruntime().OrtValue
 
-    def __init__(self, session: Any, inputs: Collection[str]) -> None:
-        self._session, self._inputs = session, inputs
-
-    def get_provider_graph_assignment_info(self) -> Any:
-        """Like InferenceSession.get_provider_graph_assignment_info."""
-        return self._session.get_provider_graph_assignment_info()
-
-    def run(self, names: Sequence[str], feeds: Mapping[str, Array]) -> list[Array]:
-        """Like InferenceSession.run."""
-        make = onnxruntime().OrtValue
-        kept = {name: to_bits(value) if name in self._inputs else value for name, value in feeds.items()}
+    def run(names: list[str], feeds: dict[str, Array]) -> list[Array]:
+        kept = {name: to_bits(value) if name in inputs else value for name, value in feeds.items()}
         values = {
             name: make.ortvalue_from_numpy_with_onnx_type(value, _ELEMENT_TYPE)
-            if name in self._inputs
+            if name in inputs
             else make.ortvalue_from_numpy(value)
             for name, value in kept.items()
         }
-        return [_array(value) for value in self._session.run_with_ort_values(names, values)]
+        return [_array(value) for value in session.run_with_ort_values(names, values)]
+
+    return run
 
 
 def _array(value: Any) -> Array:

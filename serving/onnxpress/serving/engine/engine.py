@@ -5,22 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from time import perf_counter
-from typing import TYPE_CHECKING, Any, Self
+from typing import Self
 
 import msgspec
 
+from onnxpress.core.arrays import Array
 from onnxpress.core.errors import BadData, BadModel, CorruptVersion, OnnxpressError
 from onnxpress.core.manifest import Manifest, SessionSettings
 from onnxpress.core.tensors import TensorSpec
 from onnxpress.core.version_folder import read_manifest
 from onnxpress.serving.engine import external_data, fatal
-from onnxpress.serving.engine.sessions import OpenSession, numpy_session, placement, plain, quick_run, runtime_session
+from onnxpress.serving.engine.sessions import OpenSession, Session, local_session, plain
 from onnxpress.serving.engine.signature import agreed, declared
-
-if TYPE_CHECKING:
-    import numpy as np
-
-    Array = np.ndarray[Any, np.dtype[Any]]
 
 _SMOOTHING = 0.2
 _LONG_SECONDS = 0.05
@@ -46,27 +42,17 @@ class Engine:
     outputs: tuple[TensorSpec, ...]
     self_test: SelfTest | None = None
     seconds_per_value: float | None = None
-    """smoothed run time over the number of input values; None until the first timed run"""
+    """smoothed run time over the number of input values; None before the first run, and where runs are elsewhere"""
 
     fatal_when_empty: tuple[str, ...] = ()
     """operators in the graph that a tensor of no values must not reach; see `fatal`"""
 
-    down: str = ""
-    """why it does not answer now; empty while it does"""
-    restarts: int | None = None
-    """how often the process that it runs in was started again; None where that is this one"""
-    process_id: int | None = None
-    """of that process"""
-
-    def __init__(
-        self, described: Any, session: Any, manifest: Manifest | None, *, name: str, version: int, provider: str
-    ) -> None:
-        """`described` has the runtime's get_inputs and get_outputs; `session` runs with numpy arrays."""
-        self._session: Any = session
-        self._run = quick_run(session)
+    def __init__(self, session: Session, manifest: Manifest | None, *, name: str, version: int, provider: str) -> None:
+        """Raises BadModel for inputs and outputs that requests cannot carry, CorruptVersion where the manifest errs."""
+        self._session, self._run = session, session.run
         self.name, self.version = name, version
         self.manifest, self.provider = manifest, provider
-        inputs, outputs = declared(described.get_inputs()), declared(described.get_outputs())
+        inputs, outputs = declared(session.inputs), declared(session.outputs)
         self.inputs = agreed(inputs, manifest.inputs) if manifest else inputs
         self.outputs = agreed(outputs, manifest.outputs) if manifest else outputs
         self.runs, self.run_seconds = 0, 0.0  # of run_all
@@ -91,31 +77,24 @@ class Engine:
         samples are replayed unless `self_test` is off. `threads` defaults to the CPUs that this process may use.
         Without `prepack`, weights are not copied into the layout that kernels like best: external data is used as it is
         mapped from its file, so that loading takes milliseconds, and batches take up to twice as long.
-        `open_session` puts something else in the place of the runtime's session. `custom_ops` are shared libraries
-        whose operators the model may use.
+        `open_session` opens what runs the model; without it that is the runtime in this process.
+        `custom_ops` are shared libraries whose operators the model may use.
         Raises BadModel where the runtime refuses the model, the provider is not usable or the self-test fails,
         CorruptVersion where manifest or goldens cannot be read or contradict the model.
         """
         manifest = None if isinstance(model, bytes) else read_manifest(model.parent)
         settings = settings or (manifest.session if manifest else SessionSettings())
         if isinstance(model, bytes):
-            session = runtime_session(model, provider, settings, threads, prepack)
-            engine = cls(session, numpy_session(session), None, name="model", version=1, provider=provider)
+            session: Session = local_session(model, provider, settings, threads, prepack)
+            engine = cls(session, None, name="model", version=1, provider=provider)
             engine.fatal_when_empty = fatal.when_empty(model)
             return engine
         name, version = (manifest.name, manifest.version) if manifest else (model.stem, 1)
         external_data.check(model)
         dangers = fatal.when_empty(model)  # before there are two of it in memory
         try:
-            session = (open_session or runtime_session)(str(model), provider, settings, threads, prepack, custom_ops)
-            engine = cls(
-                session,
-                numpy_session(session) if open_session is None else session,
-                manifest,
-                name=name,
-                version=version,
-                provider=provider,
-            )
+            session = (open_session or local_session)(str(model), provider, settings, threads, prepack, custom_ops)
+            engine = cls(session, manifest, name=name, version=version, provider=provider)
         except BadModel as error:
             error.where = error.where or str(model)
             raise
@@ -145,7 +124,7 @@ class Engine:
         if absent:
             raise BadData(f"the input {absent[0]} is missing", where=self.name)
         try:
-            return dict(zip(names, self._session.run(names, dict(feeds)), strict=True))
+            return dict(zip(names, self._run(names, dict(feeds)), strict=True))
         except OnnxpressError:
             raise
         except Exception as error:
@@ -154,13 +133,15 @@ class Engine:
     def run_all(self, feeds: dict[str, Array], values: int) -> list[Array]:
         """Every output in order, timed for `expected_seconds`. For the server's hot path: the runtime's own exceptions.
 
-        `values` is the number of values in all inputs together.
+        `values` is the number of values in all inputs together. Raises Down where the session is not there.
         """
         started = perf_counter()
-        answers: list[Array] = self._run(self.output_names, feeds)
+        answers = self._run(self.output_names, feeds)
         took = perf_counter() - started
         self.runs += 1
         self.run_seconds += took
+        if self._session.apart:
+            return answers
         seconds = took / max(values, 1)
         known = self.seconds_per_value
         # The first run sets the estimate; later ones move it, so that one slow run does not change the course.
@@ -169,20 +150,38 @@ class Engine:
 
     def adopt(self, other: Engine) -> None:
         """Run with another engine's session of the same model from now on; runs under way end in their own."""
+        old = self._session
         self._session, self._run, self.self_test = other._session, other._run, other.self_test
         self.seconds_per_value = other.seconds_per_value
+        old.close()
+
+    @property
+    def down(self) -> str:
+        """What it does instead of answering; empty while it answers."""
+        return self._session.down
+
+    @property
+    def restarts(self) -> int | None:
+        """How often the process that it runs in was started again; None where that is this one."""
+        return self._session.restarts
+
+    @property
+    def process_id(self) -> int | None:
+        """Of that process."""
+        return self._session.process_id
 
     def placement(self) -> dict[str, int]:
         """Execution provider → how many nodes of the optimised graph it runs; empty where the session cannot tell."""
-        return placement(self._session)
+        return self._session.placement()
 
     def expected_seconds(self, values: int) -> float:
-        """How long a run over so many input values will take, as far as is known; infinite before the first run."""
+        """How long a run over so many input values will take, as far as is known; infinite where it is not."""
         known = self.seconds_per_value
         return float("inf") if known is None else known * values
 
     def close(self) -> None:
-        """Let go of what outlives the object; nothing, where the session is in this process."""
+        """End the process of a model that has one of its own; a run under way is finished first."""
+        self._session.close()
 
     def _replay(self, folder: Path, manifest: Manifest) -> None:
         from onnxpress.core import golden
@@ -214,7 +213,8 @@ class Engine:
             first = cases[0].inputs
             values = sum(value.size for value in first.values())
             if len(cases) == 1 and perf_counter() - started > _LONG_SECONDS:
-                self.seconds_per_value = (perf_counter() - started) / max(values, 1)
+                if not self._session.apart:
+                    self.seconds_per_value = (perf_counter() - started) / max(values, 1)
             else:
                 # The runtime prepares itself in the first run; this one, warm, tells the server how long a run takes.
                 self.run_all(first, values)

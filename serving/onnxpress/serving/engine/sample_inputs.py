@@ -11,13 +11,7 @@ from onnxpress.core.arrays import Array
 from onnxpress.core.errors import BadData
 from onnxpress.core.tensors import FLOATS, TensorSpec
 from onnxpress.serving.engine import Engine
-from onnxpress.serving.protocol.datatypes import array_dtype
-
-
-def has_rows(engine: Engine) -> bool:
-    """Whether every input and output begins with one dimension that varies and that all share."""
-    firsts = {spec.shape[0] if spec.shape else None for spec in (*engine.inputs, *engine.outputs)}
-    return len(firsts) == 1 and isinstance(next(iter(firsts)), str)
+from onnxpress.serving.engine.arrays import array_dtype
 
 
 def inputs(engine: Engine, model: Path, sizes: Mapping[str, int] | None = None) -> dict[str, Array]:

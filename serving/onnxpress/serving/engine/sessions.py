@@ -1,22 +1,106 @@
-"""ONNX Runtime sessions as the engine wants them: every option set on purpose, every failure a sentence."""
+"""What runs a model: ONNX Runtime's session in this process, or whatever else keeps to the `Session` protocol.
+
+Every option of the runtime is set on purpose, and every failure of it is a sentence.
+"""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Protocol
 
+from onnxpress.core.arrays import Array
 from onnxpress.core.errors import BadModel
 from onnxpress.core.manifest import SessionSettings
 from onnxpress.serving.engine.runtime import missing_for, onnxruntime, provider_options
 
-OpenSession = Callable[[str, str, SessionSettings, int | None, bool, Sequence[str]], Any]
-"""model file, provider, settings, threads, whether to prepack, libraries of custom operators → what stands for the
-runtime's session"""
+Run = Callable[[list[str], dict[str, Array]], list[Array]]
+"""names of outputs, input name → array; the outputs in that order"""
 SPIN_MICROSECONDS = "1000"
 """ONNX Runtime's own default keeps 75-80 % of the CPUs busy at 50 requests a second; this 11 %, at the same latency"""
 _LEVELS = {"none": 0, "basic": 1, "extended": 2, "all": 99}
 _MESSAGE_CHARACTERS = 500
+
+
+class Down(BadModel):
+    """What runs the model is not there now, or was ended for taking too long; it comes back by itself."""
+
+
+class Session(Protocol):
+    """What an engine runs. `run` may be called from several threads."""
+
+    @property
+    def inputs(self) -> Sequence[Any]:
+        """Name, type and shape of each input, as the runtime's NodeArg has them."""
+
+    @property
+    def outputs(self) -> Sequence[Any]:
+        """The same of each output."""
+
+    @property
+    def apart(self) -> bool:
+        """Whether it runs outside this process: then nobody can tell when an answer comes."""
+
+    @property
+    def down(self) -> str:
+        """What it does instead of answering; empty while it answers."""
+
+    @property
+    def restarts(self) -> int | None:
+        """How often its process was started again; None where it is this one."""
+
+    @property
+    def process_id(self) -> int | None:
+        """Of its own process while that answers; None where it has none."""
+
+    def run(self, names: list[str], feeds: dict[str, Array], /) -> list[Array]:
+        """The named outputs, in that order.
+
+        Raises Down; and where the model refuses the values, whatever the runtime raises.
+        """
+
+    def placement(self) -> dict[str, int]:
+        """Execution provider → how many nodes of the optimised graph it runs; empty where it cannot tell."""
+
+    def close(self) -> None:
+        """End what outlives the object; a run under way is finished first."""
+
+
+OpenSession = Callable[[str, str, SessionSettings, int | None, bool, Sequence[str]], Session]
+"""model file, provider, settings, threads, whether to prepack, libraries of custom operators → what runs it"""
+
+
+class LocalSession:
+    """ONNX Runtime's own session, in this process. bfloat16 inputs and outputs are float32 arrays."""
+
+    apart, down, restarts, process_id = False, "", None, None
+
+    def __init__(self, raw: Any) -> None:
+        self._raw = raw
+        self.inputs, self.outputs = raw.get_inputs(), raw.get_outputs()
+        self.run: Run = _run_of(raw)
+
+    def placement(self) -> dict[str, int]:
+        """See Session."""
+        found: dict[str, int] = {}
+        for part in self._raw.get_provider_graph_assignment_info():
+            found[part.ep_name] = found.get(part.ep_name, 0) + len(part.get_nodes())
+        return found
+
+    def close(self) -> None:
+        """Nothing: it ends with the object."""
+
+
+def local_session(
+    model: str | bytes,
+    provider: str,
+    settings: SessionSettings,
+    threads: int | None,
+    prepack: bool,
+    custom_ops: Sequence[str] = (),
+) -> LocalSession:
+    """The model in this process. Raises BadModel; see `runtime_session`."""
+    return LocalSession(runtime_session(model, provider, settings, threads, prepack, custom_ops))
 
 
 def runtime_session(
@@ -60,36 +144,18 @@ def runtime_session(
     return session
 
 
-def placement(session: Any) -> dict[str, int]:
-    """Execution provider → how many nodes of the optimised graph it runs; empty where the session cannot tell."""
-    tell = getattr(session, "get_provider_graph_assignment_info", None)
-    found: dict[str, int] = {}
-    for part in tell() if tell is not None else ():
-        found[part.ep_name] = found.get(part.ep_name, 0) + len(part.get_nodes())
-    return found
-
-
-def numpy_session(session: Any) -> Any:
-    """The session, or where it has bfloat16 inputs or outputs, which numpy has not, one around it."""
-    inputs, outputs = session.get_inputs(), session.get_outputs()
-    if all(value.type != "tensor(bfloat16)" for value in (*inputs, *outputs)):
-        return session
-    from onnxpress.serving.engine import bfloat16
-
-    return bfloat16.Session(session, {value.name for value in inputs if value.type == "tensor(bfloat16)"})
-
-
-def quick_run(session: Any) -> Callable[[list[str], dict[str, Any]], list[Any]]:
-    """`session.run` of all that is asked for, spared the runtime's Python layer where it is the runtime's own.
+def _run_of(session: Any) -> Run:
+    """`session.run`, spared the runtime's Python layer; with bfloat16, which numpy has not, as float32.
 
     That layer looks again whether every input is there and what each is, and runs elsewhere where a provider fails,
     which is switched off here: 1 µs of a tiny model's 5, and more when the caches are cold.
     """
-    inner = getattr(session, "_sess", None)
-    if inner is None:
-        run: Callable[[list[str], dict[str, Any]], list[Any]] = session.run
-        return run
-    call = inner.run
+    inputs, outputs = session.get_inputs(), session.get_outputs()
+    if any(value.type == "tensor(bfloat16)" for value in (*inputs, *outputs)):
+        from onnxpress.serving.engine import bfloat16
+
+        return bfloat16.run_of(session, {value.name for value in inputs if value.type == "tensor(bfloat16)"})
+    call = session._sess.run
     return lambda names, feeds: call(names, feeds, None)
 
 

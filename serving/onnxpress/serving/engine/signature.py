@@ -64,5 +64,11 @@ def agreed(specs: Sequence[TensorSpec], promised: Sequence[TensorSpec]) -> tuple
     return tuple(by_name[spec.name] for spec in specs)
 
 
+def share_rows(inputs: Sequence[TensorSpec], outputs: Sequence[TensorSpec]) -> bool:
+    """Whether every input and output begins with one dimension that varies and that all share."""
+    firsts = {spec.shape[0] if spec.shape else None for spec in (*inputs, *outputs)}
+    return len(firsts) == 1 and isinstance(next(iter(firsts)), str)
+
+
 def _contradiction(promised: str, found: str) -> CorruptVersion:
     return CorruptVersion(f"the manifest says {promised}, the model has {found}", hint="export it again")

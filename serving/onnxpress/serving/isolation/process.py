@@ -21,7 +21,7 @@ import numpy as np
 from onnxpress.core.arrays import Array
 from onnxpress.core.errors import OnnxpressError
 from onnxpress.core.manifest import SessionSettings
-from onnxpress.serving.engine.sessions import numpy_session, runtime_session
+from onnxpress.serving.engine.sessions import local_session
 
 _SIZE = struct.Struct("<I")
 _PR_SET_PDEATHSIG = 1
@@ -135,12 +135,11 @@ def _live(descriptor: int, job: Job) -> None:
     """Load, say so, answer until the server is gone."""
     connection = socket.socket(fileno=descriptor)
     try:
-        raw = runtime_session(job.model, job.provider, job.settings, job.threads, job.prepack, job.custom_ops)
+        session = local_session(job.model, job.provider, job.settings, job.threads, job.prepack, job.custom_ops)
     except OnnxpressError as error:
         send(connection, Message(error=error.what))
         return
-    session = numpy_session(raw)
-    send(connection, Message(inputs=_values(raw.get_inputs()), outputs=_values(raw.get_outputs())))
+    send(connection, Message(inputs=_values(session.inputs), outputs=_values(session.outputs)))
     while True:
         try:
             message, arrays = receive(connection)

@@ -11,16 +11,15 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import msgspec
 
 from onnxpress.core.arrays import Array
 from onnxpress.core.errors import BadModel
 from onnxpress.core.manifest import SessionSettings
-from onnxpress.serving.engine import Engine
+from onnxpress.serving.engine.sessions import Down
 from onnxpress.serving.isolation.process import Job, Message, Value, receive, send
-from onnxpress.serving.protocol.errors import Refusal
 
 _COMMAND = (sys.executable, "-P", "-m", "onnxpress.serving.isolation.process")
 """-P: the folder it is started in is no place to import from"""
@@ -36,12 +35,10 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     run_seconds: float = 30.0
 
 
-class Down(BadModel):
-    """The model's process is not there, or was ended for taking too long."""
+class IsolatedSession:
+    """A `Session` whose model is in another process; one call of `run` after the other goes there."""
 
-
-class Session:
-    """Stands for the runtime's session in the server; `run` may be called from several threads, one at a time runs."""
+    apart = True
 
     def __init__(
         self,
@@ -65,26 +62,18 @@ class Session:
         """why the model cannot be loaded, in the process's words"""
         self._closed = threading.Event()
         self._settled = threading.Event()
-        self._inputs: list[Value] = []
-        self._outputs: list[Value] = []
+        self.inputs: list[Value] = []
+        self.outputs: list[Value] = []
         self.down = "is loading the model"
         """what the process does instead of answering; empty while it answers"""
         self.restarts = 0
         # One thread starts them all: the kernel ends a process when the thread that started it ends.
-        self._keeper = threading.Thread(target=self._keep, name="isolated", daemon=True)
-        self._keeper.start()
+        self._starter = threading.Thread(target=self._keep, name="isolated", daemon=True)
+        self._starter.start()
         self._settled.wait()
         if self.down:
             self.close()
             raise BadModel(self._refused or f"its process {self.down}")
-
-    def get_inputs(self) -> list[Value]:
-        """Like InferenceSession.get_inputs."""
-        return self._inputs
-
-    def get_outputs(self) -> list[Value]:
-        """Like InferenceSession.get_outputs."""
-        return self._outputs
 
     @property
     def process_id(self) -> int | None:
@@ -92,15 +81,19 @@ class Session:
         process = self._process
         return None if process is None or self.down else process.pid
 
-    def run(self, names: Sequence[str], feeds: Mapping[str, Array]) -> list[Array]:
-        """Like InferenceSession.run. Raises Down, or ValueError with what the runtime said."""
+    def placement(self) -> dict[str, int]:
+        """Empty: the process does not tell."""
+        return {}
+
+    def run(self, names: list[str], feeds: dict[str, Array], /) -> list[Array]:
+        """See Session. Raises Down, or ValueError with what the runtime said."""
         with self._lock:
             connection = self._socket
             if self.down or connection is None:
                 raise Down(f"the model's process {self.down}; try again")
             deadline = time.monotonic() + self._limits.run_seconds
             try:
-                send(connection, Message(names=list(names)), feeds, deadline)
+                send(connection, Message(names=names), feeds, deadline)
                 message, answers = receive(connection, deadline)
             except TimeoutError:
                 self._ended = self.down = f"did not answer within {self._limits.run_seconds:g} s and was ended"
@@ -120,7 +113,7 @@ class Session:
             self.down = self.down or "was closed"
             if self._process is not None:
                 self._process.kill()
-        self._keeper.join()
+        self._starter.join()
 
     def _keep(self) -> None:
         """Start the process, wait for its end, start it again; until `close`, or until the first does not load."""
@@ -134,7 +127,7 @@ class Session:
                 process.kill()
             code = process.wait()
             connection.close()
-            if self._closed.is_set() or (not loaded and not self._inputs):
+            if self._closed.is_set() or (not loaded and not self.inputs):
                 return
             if loaded:
                 self.down = self._ended or f"was ended by {_how(code)}"
@@ -178,53 +171,11 @@ class Session:
             self._refused = message.error
             self.down = f"cannot load the model: {message.error}"
             return False
-        self._inputs, self._outputs = message.inputs, message.outputs
+        self.inputs, self.outputs = message.inputs, message.outputs
         with self._lock:
             self._socket = connection
             self.down = "was closed" if self._closed.is_set() else ""
         return True
-
-
-class Isolated(Engine):
-    """An engine whose session is in another process. Never run on the loop's thread, which must not wait for it."""
-
-    _session: Session
-
-    def expected_seconds(self, values: int) -> float:
-        """Infinite: nobody can tell."""
-        return float("inf")
-
-    def run_all(self, feeds: dict[str, Array], values: int) -> list[Array]:
-        """As Engine.run_all. Raises Refusal(503) while the process is down."""
-        try:
-            return super().run_all(feeds, values)
-        except Down as error:
-            raise Refusal(503, error.what) from None
-
-    def adopt(self, other: Engine) -> None:
-        """As Engine.adopt; the old process ends."""
-        old = self._session
-        super().adopt(other)
-        old.close()
-
-    @property
-    def down(self) -> str:  # type: ignore[override]
-        """See Session."""
-        return self._session.down
-
-    @property
-    def restarts(self) -> int:  # type: ignore[override]
-        """How often its process was started again."""
-        return self._session.restarts
-
-    @property
-    def process_id(self) -> int | None:  # type: ignore[override]
-        """See Session."""
-        return self._session.process_id
-
-    def close(self) -> None:
-        """End its process."""
-        self._session.close()
 
 
 def _how(code: int) -> str:

@@ -15,6 +15,7 @@ from onnxpress.core.manifest import FILE_NAME as MANIFEST
 from onnxpress.core.version_folder import MODEL_FILE, Located, check_files, locate, read_manifest
 from onnxpress.serving.batcher import Batcher
 from onnxpress.serving.engine import Engine, external_data
+from onnxpress.serving.engine.sessions import OpenSession
 from onnxpress.serving.models import profiles, version_policy
 from onnxpress.serving.models.version_policy import Selection
 from onnxpress.serving.protocol.errors import Refusal
@@ -228,12 +229,12 @@ class Repository:
         chosen = profiles.choose(
             path, provider=self._provider, threads=self._threads, share=self._share, max_rows=self._max_rows
         )
-        kind, open_session = Engine, None
+        open_session: OpenSession | None = None
         if self._isolate is not None:
-            from onnxpress.serving.isolation.session import Isolated, Session
+            from onnxpress.serving.isolation.session import IsolatedSession
 
-            kind, open_session = Isolated, partial(Session, limits=self._isolate)
-        engine = kind.load(
+            open_session = partial(IsolatedSession, limits=self._isolate)
+        engine = Engine.load(
             path,
             provider=self._provider,
             settings=chosen.settings,

@@ -15,8 +15,9 @@ import numpy as np
 
 from onnxpress.core.arrays import Array
 from onnxpress.core.tensors import TensorSpec
+from onnxpress.serving.engine.arrays import array_dtype
 from onnxpress.serving.engine.bfloat16 import from_bits, to_bits
-from onnxpress.serving.protocol.datatypes import DATATYPE_OF, array_dtype
+from onnxpress.serving.protocol.datatypes import DATATYPE_OF
 from onnxpress.serving.protocol.errors import Headers, Refusal
 
 if TYPE_CHECKING:

@@ -1,4 +1,4 @@
-"""V2 datatypes, and the dtypes and arrays that they stand for."""
+"""V2 datatypes, and the dtypes that they stand for."""
 
 from __future__ import annotations
 
@@ -19,10 +19,3 @@ DATATYPE_OF = {
     "string": "BYTES",
 }
 """dtype → V2 datatype"""
-
-_ARRAYS = {"string": "object", "bfloat16": "float32"}
-
-
-def array_dtype(dtype: str) -> str:
-    """The numpy dtype of the arrays that hold such a tensor: Python's str for strings, float32 for bfloat16."""
-    return _ARRAYS.get(dtype, dtype)

@@ -24,6 +24,8 @@ import numpy as np
 
 from onnxpress.core.arrays import Array
 from onnxpress.core.tensors import TensorSpec
+from onnxpress.serving.engine.arrays import array_dtype
+from onnxpress.serving.engine.signature import share_rows
 from onnxpress.serving.protocol import binary, numbers
 from onnxpress.serving.protocol.data import (
     NOT_JSON,
@@ -34,7 +36,7 @@ from onnxpress.serving.protocol.data import (
     unnested,
     value_type,
 )
-from onnxpress.serving.protocol.datatypes import DATATYPE_OF, array_dtype
+from onnxpress.serving.protocol.datatypes import DATATYPE_OF
 from onnxpress.serving.protocol.errors import Refusal
 from onnxpress.serving.protocol.frames import Frames
 from onnxpress.serving.protocol.inputs import Form, Inputs
@@ -59,8 +61,7 @@ class Reader:
         self._lists = [msgspec.json.Decoder(list[value_type(spec.dtype)]).decode for spec in inputs]  # type: ignore[misc]
         self._any = msgspec.json.Decoder(AnyRequest).decode
         # Rows can be put together only where every tensor's first axis is the one dimension that all share.
-        firsts = {spec.shape[0] if spec.shape else None for spec in (*inputs, *outputs)}
-        self.has_rows = len(firsts) == 1 and isinstance(next(iter(firsts)), str)
+        self.has_rows = share_rows(inputs, outputs)
         self._frames: Frames | None = None
         # Made when first needed, which loads simdjson.
         self._long_lists: numbers.Lists | None = None

@@ -17,8 +17,8 @@ import numpy as np
 from onnxpress.core.arrays import Array
 from onnxpress.core.tensors import FLOATS, TensorSpec
 from onnxpress.serving.engine import Engine
+from onnxpress.serving.engine.arrays import array_dtype
 from onnxpress.serving.protocol.data import check_shape
-from onnxpress.serving.protocol.datatypes import array_dtype
 from onnxpress.serving.protocol.errors import Headers, Refusal
 from onnxpress.serving.protocol.inputs import Inputs
 from onnxpress.serving.protocol.requests import Reader

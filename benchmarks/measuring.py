@@ -113,7 +113,7 @@ def probe(name: str) -> dict[str, Any]:
         framework = "tensorflow" if "keras" in MODELS[name] else "torch"
         __import__(framework)
         before = resident(os.getpid())
-        source = resolve(f"{folder / 'probed.py'}:build", inputs=[], samples=None)
+        source = resolve(f"{folder / 'probed.py'}:build")
         prepared = prepare(source)
         proto, outputs = convert(prepared, folder / "out")
         parameters = sum(value.size for value in prepared.network.parameters().values())

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from onnxpress.export.graph.opset import OPSET
+
 if TYPE_CHECKING:
     from onnxpress.export.equivalence.report.schema import Report
+    from onnxpress.export.source import SourceRef
 
+# The parameters of a source are named after the fields of SourceRef, into which they go as they are.
 _PROVIDER = click.option(
     "--provider", type=click.Choice(["cpu", "cuda"]), default="cpu", show_default=True, help="Where to run the model."
 )
@@ -20,8 +24,6 @@ _INPUT = click.option(
 _SAMPLES = click.option(
     "--samples", type=click.Path(path_type=Path), metavar="FILE.npz", help="Real input rows, one array per input."
 )
-
-
 _WEIGHTS = click.option(
     "--weights",
     type=click.Path(path_type=Path),
@@ -53,7 +55,9 @@ _TRUST = click.option("--trust-pickle", is_flag=True, help="Read a scikit-learn 
     "--preprocess", type=click.Path(path_type=Path), metavar="FILE", help="Steps to write around the network, as YAML."
 )
 @_WEIGHTS
-@click.option("--opset", type=int, default=18, show_default=True, help="The ONNX opset to write, for an older runtime.")
+@click.option(
+    "--opset", type=int, default=OPSET, show_default=True, help="The ONNX opset to write, for an older runtime."
+)
 @click.option(
     "--allow-operator", "allow_operators", multiple=True, metavar="DOMAIN:NAME", help="A custom operator. Repeatable."
 )
@@ -67,18 +71,11 @@ def export(
     listed: Path | None,
     name: str | None,
     repository: Path,
-    inputs: tuple[str, ...],
-    samples: Path | None,
     provider: str,
-    trust_pickle: bool,
-    against: str | None,
-    preprocess: Path | None,
-    weights: Path | None,
-    opset: int,
-    allow_operators: tuple[str, ...],
     time_limit: float,
     memory_limit: float | None,
     as_json: bool,
+    **of_source: Any,
 ) -> None:
     """Convert each SOURCE to ONNX, measure that it says the same, and publish it.
 
@@ -87,7 +84,6 @@ def export(
     .pt2, TorchScript .pt, .keras, .h5, a SavedModel folder, .onnx, a scikit-learn pickle. Prints the published folders;
     for several sources a table too, and the worst exit code.
     """
-    from onnxpress.core.tensors import parse_spec
     from onnxpress.export.child_process.parent import Limits
     from onnxpress.export.pipeline import source_list
     from onnxpress.export.pipeline.export import export as export_one
@@ -99,38 +95,14 @@ def export(
     if len(sources) > 1 and name is not None:
         raise click.UsageError("--name names one model; there are several sources")
     if listed is not None:
-        entries = source_list.read_list(listed)
+        entries = source_list.read_list(listed, trust_pickle=of_source["trust_pickle"], hide_gpus=_hides_gpus(provider))
     else:
-        entries = [
-            source_list.Entry(
-                source=source,
-                name=name,
-                inputs=list(inputs),
-                samples=samples,
-                preprocess=preprocess,
-                weights=weights,
-                against=against,
-                opset=opset,
-                allow_operators=list(allow_operators),
-            )
-            for source in sources
-        ]
+        entries = [source_list.Entry(ref=_ref(source, provider, of_source), name=name) for source in sources]
     limits = Limits(seconds=time_limit, memory=None if memory_limit is None else int(memory_limit * 2**30))
 
     def one(entry: source_list.Entry) -> Published:
-        resolved = resolve(
-            entry.source,
-            inputs=[parse_spec(text) for text in entry.inputs],
-            samples=entry.samples,
-            hide_gpus=provider == "cpu",
-            trust_pickle=trust_pickle,
-            against=entry.against,
-            preprocess=entry.preprocess,
-            weights=entry.weights,
-            opset=entry.opset,
-            allowed_operators=entry.allow_operators,
-        )
-        published = export_one(resolved, repository=repository, name=entry.name, provider=provider, limits=limits)
+        source = resolve(entry.ref)
+        published = export_one(source, repository=repository, name=entry.name, provider=provider, limits=limits)
         click.echo(str(published.report), err=True)
         return published
 
@@ -172,33 +144,23 @@ def verify(
     model: Path,
     against: tuple[str, ...],
     explain: bool,
-    inputs: tuple[str, ...],
-    samples: Path | None,
-    weights: Path | None,
     provider: str,
-    trust_pickle: bool,
     as_json: bool,
+    **of_source: Any,
 ) -> None:
     """Check a published version: its files, and its golden samples replayed here. Needs no framework.
 
     With --against, the whole measurement is made again between MODEL and SOURCE.
     """
-    from onnxpress.core.tensors import parse_spec
     from onnxpress.export.pipeline import verify as verifying
     from onnxpress.export.sources.resolve import resolve
 
     if explain and not against:
         raise click.UsageError("--explain compares with a source: name it with --against")
     if against:
+        weights = of_source.pop("weights")
         source, *others = [
-            resolve(
-                reference,
-                inputs=[parse_spec(text) for text in inputs],
-                samples=samples,
-                weights=weights if ":" in reference else None,
-                hide_gpus=provider == "cpu",
-                trust_pickle=trust_pickle,
-            )
+            resolve(_ref(reference, provider, {**of_source, "weights": weights if ":" in reference else None}))
             for reference in against
         ]
         report: Report = verifying.against_source(model, source, provider, others=others, explain=explain)
@@ -220,3 +182,15 @@ def _print_json(value: object) -> None:
     import msgspec
 
     click.echo(msgspec.json.format(msgspec.json.encode(value), indent=2))
+
+
+def _ref(reference: str, provider: str, options: dict[str, Any]) -> SourceRef:
+    """The source with its options, as click gives them."""
+    from onnxpress.export.source import SourceRef
+
+    given: Any = {name: list(value) if isinstance(value, tuple) else value for name, value in options.items()}
+    return SourceRef(reference=reference, hide_gpus=_hides_gpus(provider), **given)
+
+
+def _hides_gpus(provider: str) -> bool:
+    return provider == "cpu"

@@ -3,31 +3,52 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal
 
 import msgspec
 
 from onnxpress.core.arrays import Array
 from onnxpress.core.processing import Processing
-from onnxpress.core.tensors import TensorSpec
+from onnxpress.core.tensors import TensorSpec, parse_spec
 from onnxpress.export.graph.opset import OPSET
 
 Framework = Literal["pytorch", "tensorflow", "sklearn", "onnx"]
 
 
-class Origin(msgspec.Struct, frozen=True, kw_only=True):
-    """The words that name a source, so that another process can resolve it again."""
+class SourceRef(msgspec.Struct, frozen=True, kw_only=True, rename={"reference": "source"}):
+    """The words that name a source, and the options that stand beside it: what `sources.resolve` makes a Source of.
+
+    One record for the command line's options, the entries of a list and the request to a child process. All but
+    `reference` add to, or override, what the source itself tells.
+
+        SourceRef(reference="my_package.models:build", inputs=["x:float32[batch,30]"], opset=20)
+    """
 
     reference: str
-    inputs: list[TensorSpec] = []
-    samples: str | None = None
-    hide_gpus: bool = True
-    trust_pickle: bool = False
+    """a run folder, a model file, or `module:attr` naming a model, a class or a factory"""
+    inputs: list[TensorSpec | str] = []
+    """the network's inputs; as text `x:float32[batch,30]`"""
+    samples: Path | None = None
+    """an `.npz` of real input rows, one array for each input"""
+    preprocess: Path | None = None
+    """a file that describes steps around the network, see `sources.preprocessing`"""
+    weights: Path | None = None
+    """a state dict, or Keras's `.weights.h5`, for the model that `module:attr` makes"""
     against: str | None = None
-    preprocess: str | None = None
-    weights: str | None = None
+    """for an .onnx file: the framework's model that it is said to come from"""
     opset: int = OPSET
-    allowed_operators: list[str] = []
+    allow_operators: list[str] = []
+    """custom operators that the graph may use, as `domain:Name`"""
+    trust_pickle: bool = False
+    """whether a scikit-learn pickle may be read, which can run any code"""
+    hide_gpus: bool = True
+    """off only where the equivalence is to be measured on a GPU in this process"""
+
+    @property
+    def input_specs(self) -> list[TensorSpec]:
+        """`inputs`, read. Raises UsageError for a text that is no specification."""
+        return [parse_spec(spec) if isinstance(spec, str) else spec for spec in self.inputs]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,5 +81,5 @@ class Source:
     """which tensors of the pipeline are answered, where `processing` came without its outputs' specifications"""
     against: Source | None = None
     """for an .onnx file: the framework's model that it is said to come from"""
-    origin: Origin | None = None
-    """None for an object handed over from Python, which no other process can resolve again"""
+    ref: SourceRef | None = None
+    """what names it; None for an object handed over from Python, which no other process can resolve again"""

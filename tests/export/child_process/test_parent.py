@@ -16,6 +16,7 @@ from onnxpress.core.errors import BadModel, NotEquivalent
 from onnxpress.export.child_process.parent import Limits
 from onnxpress.export.pipeline.export import export as export_source
 from onnxpress.export.pipeline.publish import Published
+from onnxpress.export.source import SourceRef
 from onnxpress.export.sources.resolve import resolve
 
 pytestmark = pytest.mark.torch
@@ -119,7 +120,7 @@ def test_an_unseeded_factory_gives_the_same_bytes_every_time(nets: Path) -> None
 
 def test_an_instance_made_at_import_has_its_weights_carried_over(nets: Path) -> None:
     np.savez(nets.parent / "rows.npz", input=np.ones((3, 4), np.float32))
-    source = resolve("child_nets.py:INSTANCE", samples=nets.parent / "rows.npz")
+    source = resolve(SourceRef(reference="child_nets.py:INSTANCE", samples=nets.parent / "rows.npz"))
     assert export_source(source, repository=nets).report.equivalent
 
 

@@ -13,7 +13,7 @@ onnx = pytest.importorskip("onnx")
 from onnxpress.core.errors import BadModel, UsageError  # noqa: E402
 from onnxpress.core.manifest import SessionSettings  # noqa: E402
 from onnxpress.export.pipeline.export import export  # noqa: E402
-from onnxpress.export.source import Source  # noqa: E402
+from onnxpress.export.source import Source, SourceRef  # noqa: E402
 from onnxpress.export.sources.resolve import resolve  # noqa: E402
 
 DOMAIN = "com.microsoft.nchwc"
@@ -64,7 +64,10 @@ def test_what_is_allowed_by_name_is_measured_and_published(tmp_path: Path) -> No
 def test_an_allowed_operator_that_the_runtime_lacks_is_its_refusal(tmp_path: Path) -> None:
     write(tmp_path / "net.onnx", [("mine", "Secret", {})])
     with pytest.raises(BadModel, match=r"ONNX Runtime cannot load it.*mine"):
-        export(resolve(str(tmp_path / "net.onnx"), allowed_operators=["mine:Secret"]), repository=tmp_path / "models")
+        export(
+            resolve(SourceRef(reference=str(tmp_path / "net.onnx"), allow_operators=["mine:Secret"])),
+            repository=tmp_path / "models",
+        )
 
 
 def test_a_weight_that_is_there_twice_is_written_once(tmp_path: Path) -> None:
@@ -116,12 +119,14 @@ class TestOpset:
             "import torch\ndef build():\n    return torch.nn.Linear(3, 2), (torch.randn(4, 3),)\n"
         )
         monkeypatch.chdir(tmp_path)
-        published = export(resolve("opset_nets.py:build", opset=21), repository=tmp_path / "models")
+        published = export(
+            resolve(SourceRef(reference="opset_nets.py:build", opset=21)), repository=tmp_path / "models"
+        )
         assert published.manifest.opset == 21
 
     def test_one_that_is_not_written_is_refused(self, tmp_path: Path) -> None:
         write(tmp_path / "net.onnx", [("", "Relu", {})])
         with pytest.raises(UsageError, match="not one of 18 to 22"):
-            resolve(str(tmp_path / "net.onnx"), opset=17)
+            resolve(SourceRef(reference=str(tmp_path / "net.onnx"), opset=17))
         with pytest.raises(UsageError, match="keeps the opset"):
-            export(resolve(str(tmp_path / "net.onnx"), opset=20), repository=tmp_path / "models")
+            export(resolve(SourceRef(reference=str(tmp_path / "net.onnx"), opset=20)), repository=tmp_path / "models")

@@ -57,7 +57,7 @@ Edit = Callable[[Any], None]
 def published(tmp_path_factory: pytest.TempPathFactory) -> tuple[Source, Path]:
     folder = tmp_path_factory.mktemp("nets")
     (folder / "explained_nets.py").write_text(NETS)
-    source = resolve(f"{folder / 'explained_nets.py'}:build", inputs=[], samples=None)
+    source = resolve(f"{folder / 'explained_nets.py'}:build")
     return source, export(source, repository=folder / "models").folder
 
 

@@ -14,6 +14,7 @@ pytest.importorskip("yaml")
 from onnxpress.core.errors import UsageError  # noqa: E402
 from onnxpress.export.cli import export  # noqa: E402
 from onnxpress.export.pipeline.source_list import Entry, read_list  # noqa: E402
+from onnxpress.export.source import SourceRef  # noqa: E402
 
 
 def dense_file(path: Path) -> None:
@@ -48,6 +49,8 @@ def test_each_is_exported_with_its_own_options(tmp_path: Path, monkeypatch: pyte
     [
         ("- {name: x}", "missing required field `source`"),
         ("- {source: x, opsett: 3}", "unknown field `opsett`"),
+        ("- x\n- {source: x, opset: many}", r"`int`, got `str` - at `\$\[1\].opset`"),
+        ("- {source: x, trust_pickle: true}", r"`trust_pickle` is no option of a list's - at `\$\[0\]`"),
         ("source: x", "no list of sources"),
         ("[]", "the list is empty"),
     ],
@@ -60,7 +63,23 @@ def test_what_is_wrong_with_the_file(text: str, says: str, tmp_path: Path) -> No
 
 def test_a_source_alone_has_the_defaults(tmp_path: Path) -> None:
     (tmp_path / "models.json").write_text('["nets:build"]')
-    assert read_list(tmp_path / "models.json") == [Entry(source="nets:build")]
+    assert read_list(tmp_path / "models.json") == [Entry(ref=SourceRef(reference="nets:build"))]
+
+
+def test_files_are_taken_from_the_lists_folder_and_what_the_command_says_holds_for_all(tmp_path: Path) -> None:
+    (tmp_path / "models.yaml").write_text(
+        "- {source: a:b, samples: rows.npz, inputs: ['x:float32[batch]'], allow_operators: [d:N], weights: /w.pt}\n"
+    )
+    (entry,) = read_list(tmp_path / "models.yaml", trust_pickle=True)
+    assert entry.name is None
+    assert entry.ref == SourceRef(
+        reference="a:b",
+        samples=tmp_path / "rows.npz",
+        inputs=["x:float32[batch]"],
+        allow_operators=["d:N"],
+        weights=Path("/w.pt"),
+        trust_pickle=True,
+    )
 
 
 def test_either_sources_or_a_list(tmp_path: Path) -> None:

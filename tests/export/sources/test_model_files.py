@@ -11,6 +11,7 @@ from click.testing import CliRunner
 
 from onnxpress.core.errors import BadModel, NotEquivalent, UsageError
 from onnxpress.export.pipeline.export import export
+from onnxpress.export.source import SourceRef
 from onnxpress.export.sources.resolve import resolve
 from onnxpress.serving.engine import Engine
 
@@ -68,7 +69,7 @@ class TestPrograms:
 
         torch.jit.save(torch.jit.script(Branches()), tmp_path / "old.pt")
         np.savez(tmp_path / "rows.npz", x=ROWS)
-        source = resolve(str(tmp_path / "old.pt"), samples=tmp_path / "rows.npz")
+        source = resolve(SourceRef(reference=str(tmp_path / "old.pt"), samples=tmp_path / "rows.npz"))
         published = export(source, repository=tmp_path / "models")
         assert "TorchScript" in published.manifest.source.converter
         assert any("legacy" in check.detail for check in published.report.checks)
@@ -91,7 +92,7 @@ def test_a_pickle_needs_trust(tmp_path: Path) -> None:
     path.write_bytes(pickle.dumps(LogisticRegression().fit(ROWS, ROWS[:, 0] > 0)))
     with pytest.raises(UsageError, match=r"(?s)runs whatever code.*--trust-pickle"):
         resolve(str(path))
-    published = export(resolve(str(path), trust_pickle=True), repository=tmp_path / "models")
+    published = export(resolve(SourceRef(reference=str(path), trust_pickle=True)), repository=tmp_path / "models")
     assert [spec.name for spec in published.manifest.outputs] == ["label", "probabilities"]
 
 
@@ -134,7 +135,7 @@ def test_an_onnx_file_against_the_model_it_is_said_to_come_from(
         "import torch\n\ndef build():\n    net = torch.nn.Linear(4, 2, bias=False)\n"
         "    torch.nn.init.ones_(net.weight)\n    return net, (torch.randn(5, 4),)\n"
     )
-    source = resolve(str(tmp_path / "net.onnx"), against="against_net.py:build")
+    source = resolve(SourceRef(reference=str(tmp_path / "net.onnx"), against="against_net.py:build"))
     if equal:
         assert export(source, repository=tmp_path / "models").report.floor == "float64"
     else:

@@ -16,6 +16,7 @@ pytest.importorskip("yaml")
 from onnxpress.core.errors import OnnxpressError, UsageError
 from onnxpress.core.processing import Step, raw_inputs
 from onnxpress.export.pipeline.export import export
+from onnxpress.export.source import SourceRef
 from onnxpress.export.sources import preprocessing
 from onnxpress.export.sources.resolve import resolve
 from onnxpress.serving.engine import Engine
@@ -61,8 +62,16 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+def described(folder: Path) -> SourceRef:
+    return SourceRef(
+        reference="preprocessed_nets.py:build", samples=folder / "rows.npz", preprocess=folder / "steps.yaml"
+    )
+
+
 def test_raw_rows_in_probabilities_out(folder: Path) -> None:
-    source = resolve("preprocessed_nets.py:build", samples=folder / "rows.npz", preprocess=folder / "steps.yaml")
+    source = resolve(
+        SourceRef(reference="preprocessed_nets.py:build", samples=folder / "rows.npz", preprocess=folder / "steps.yaml")
+    )
     published = export(source, repository=folder / "models")
     assert [str(spec) for spec in published.manifest.inputs] == ["colour:string[batch]", "sizes:float32[batch,2]"]
     assert [str(spec) for spec in published.manifest.outputs] == ["probabilities:float32[batch,2]"]
@@ -79,7 +88,10 @@ def test_named_outputs_and_steps_behind_the_network_alone(folder: Path) -> None:
     (folder / "plain_nets.py").write_text(
         "import torch\ndef build():\n    return torch.nn.Linear(3, 2), (torch.randn(4, 3),)\n"
     )
-    published = export(resolve("plain_nets.py:build", preprocess=folder / "after.json"), repository=folder / "models")
+    published = export(
+        resolve(SourceRef(reference="plain_nets.py:build", preprocess=folder / "after.json")),
+        repository=folder / "models",
+    )
     assert [spec.name for spec in published.manifest.outputs] == ["p", "output"]
 
 
@@ -96,7 +108,11 @@ def test_named_outputs_and_steps_behind_the_network_alone(folder: Path) -> None:
 def test_what_is_wrong_is_said(text: str, says: str, folder: Path) -> None:
     (folder / "steps.yaml").write_text(text)
     with pytest.raises(UsageError, match=says):
-        resolve("preprocessed_nets.py:build", samples=folder / "rows.npz", preprocess=folder / "steps.yaml")
+        resolve(
+            SourceRef(
+                reference="preprocessed_nets.py:build", samples=folder / "rows.npz", preprocess=folder / "steps.yaml"
+            )
+        )
 
 
 @pytest.mark.parametrize(
@@ -108,14 +124,16 @@ def test_what_is_wrong_is_said(text: str, says: str, folder: Path) -> None:
 )
 def test_steps_that_do_not_fit_the_network(text: str, says: str, folder: Path) -> None:
     (folder / "steps.yaml").write_text(text)
-    source = resolve("preprocessed_nets.py:build", samples=folder / "rows.npz", preprocess=folder / "steps.yaml")
+    source = resolve(
+        SourceRef(reference="preprocessed_nets.py:build", samples=folder / "rows.npz", preprocess=folder / "steps.yaml")
+    )
     with pytest.raises(OnnxpressError, match=says):
         export(source, repository=folder / "models")
 
 
 def test_steps_before_the_network_need_raw_rows(folder: Path) -> None:
     with pytest.raises(UsageError, match=r"(?s)real raw rows.*--samples"):
-        resolve("preprocessed_nets.py:build", preprocess=folder / "steps.yaml")
+        resolve(SourceRef(reference="preprocessed_nets.py:build", preprocess=folder / "steps.yaml"))
     assert preprocessing.read(folder / "steps.yaml").outputs == []
 
 

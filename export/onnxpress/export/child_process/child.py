@@ -16,7 +16,7 @@ from onnxpress.core.errors import BadModel, OnnxpressError
 from onnxpress.export.child_process.parent import FAILURE, MODEL, OUTCOME, REQUEST, STATE, Outcome, Request
 from onnxpress.export.graph import external_data
 from onnxpress.export.networks.wrap import wrap
-from onnxpress.export.sources.resolve import resolve_again
+from onnxpress.export.sources.resolve import resolve
 
 
 def main(folder: Path) -> int:
@@ -27,9 +27,11 @@ def main(folder: Path) -> int:
     if hasattr(signal, "SIGUSR1"):
         faulthandler.register(signal.SIGUSR1, stderr)
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    request = msgspec.json.decode((folder / REQUEST).read_bytes(), type=Request)
+    request = msgspec.json.decode(
+        (folder / REQUEST).read_bytes(), type=Request, dec_hook=lambda kind, value: kind(value)
+    )
     try:
-        network = wrap(resolve_again(request.origin))
+        network = wrap(resolve(request.source))
         if (folder / STATE).exists():
             network.read_state(folder / STATE)
         proto = network.convert(folder)

@@ -17,7 +17,7 @@ import msgspec
 
 from onnxpress.core.errors import BadModel, OnnxpressError
 from onnxpress.export.network import Network
-from onnxpress.export.source import Origin
+from onnxpress.export.source import SourceRef
 
 if TYPE_CHECKING:
     import onnx
@@ -41,7 +41,7 @@ class Limits:
 class Request(msgspec.Struct, frozen=True, kw_only=True):
     """What the child is to convert, and from how many bytes of weights on they are to lie beside the graph."""
 
-    origin: Origin
+    source: SourceRef
     external_above: int
 
 
@@ -53,17 +53,18 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     talk: list[str]
 
 
-def convert(network: Network, origin: Origin, limits: Limits, folder: Path, external_above: int) -> onnx.ModelProto:
-    """Have a child resolve `origin` again, take this network's weights, and convert; its notes are added to `network`.
+def convert(network: Network, ref: SourceRef, limits: Limits, folder: Path, external_above: int) -> onnx.ModelProto:
+    """Have a child resolve `ref` again, take this network's weights, and convert; its notes are added to `network`.
 
     The empty `folder` is where parent and child meet; large weights stay there as `external_data.FILE`. Raises what
     the child's converter raised, or BadModel where the child crashed, was killed, or went over a limit.
     """
     import onnx
 
-    (folder / REQUEST).write_bytes(msgspec.json.encode(Request(origin=origin, external_above=external_above)))
+    request = Request(source=ref, external_above=external_above)
+    (folder / REQUEST).write_bytes(msgspec.json.encode(request, enc_hook=os.fspath))
     network.write_state(folder / STATE)
-    _run(folder, origin.reference, limits)
+    _run(folder, ref.reference, limits)
     (folder / STATE).unlink(missing_ok=True)
     outcome = msgspec.json.decode((folder / OUTCOME).read_bytes(), type=Outcome)
     network.converter = outcome.converter

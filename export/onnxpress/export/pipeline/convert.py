@@ -45,8 +45,8 @@ def convert(
     import onnx
 
     source, network = prepared.source, prepared.network
-    if source.origin is not None:
-        proto = parent.convert(network, source.origin, limits or parent.Limits(), folder, external_above)
+    if source.ref is not None:
+        proto = parent.convert(network, source.ref, limits or parent.Limits(), folder, external_above)
     else:  # an object handed over from Python: no other process can resolve it again
         proto = network.convert(folder)
         external_data.put_beside(proto, folder, above=external_above)

@@ -11,46 +11,53 @@ import msgspec
 
 from onnxpress.core.errors import OnnxpressError, UsageError
 from onnxpress.export.equivalence.report.schema import Report, multiple
-from onnxpress.export.graph.opset import OPSET
 from onnxpress.export.pipeline.publish import Published
+from onnxpress.export.source import SourceRef
 from onnxpress.export.sources import documents
 
 
-class Entry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One source and how it is exported, as the command's options say. Files are taken from the list's folder."""
+class Entry(msgspec.Struct, frozen=True, kw_only=True):
+    """One source, and the name that its model is published under; default: the source's own."""
 
-    source: str
+    ref: SourceRef
     name: str | None = None
-    inputs: list[str] = []
-    samples: Path | None = None
-    preprocess: Path | None = None
-    weights: Path | None = None
-    against: str | None = None
-    opset: int = OPSET
-    allow_operators: list[str] = []
 
 
-def read_list(path: Path) -> list[Entry]:
-    """A YAML or JSON list of entries, or of sources alone. Raises UsageError with the place of what is wrong."""
+class _Listed(SourceRef, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """An entry as the file holds it: the name among the source's options."""
+
+    name: str | None = None
+
+
+_COMMAND_ONLY = ("trust_pickle", "hide_gpus")
+"""what whoever runs the command decides, and no file"""
+
+
+def read_list(path: Path, **of_all: Any) -> list[Entry]:
+    """A YAML or JSON list of sources with their options, or of sources alone.
+
+    Files are taken from the list's folder; `of_all` are fields of SourceRef that hold for every source. Raises
+    UsageError with the place of what is wrong.
+    """
     document = documents.read(path)
     if isinstance(document, list):
         document = [{"source": item} if isinstance(item, str) else item for item in document]
+        for place, item in enumerate(document):
+            if isinstance(item, dict) and (refused := item.keys() & _COMMAND_ONLY):
+                raise UsageError(f"`{min(refused)}` is no option of a list's - at `$[{place}]`", where=str(path))
     try:
-        entries = msgspec.convert(document, list[Entry], dec_hook=lambda kind, value: kind(value))
+        listed = msgspec.convert(document, list[_Listed], dec_hook=lambda kind, value: kind(value))
     except msgspec.ValidationError as error:
         raise UsageError(f"it is no list of sources: {error}", where=str(path)) from None
-    if not entries:
+    if not listed:
         raise UsageError("the list is empty", where=str(path))
-    folder = path.parent
-    return [
-        msgspec.structs.replace(
-            entry,
-            samples=entry.samples and folder / entry.samples,
-            preprocess=entry.preprocess and folder / entry.preprocess,
-            weights=entry.weights and folder / entry.weights,
-        )
-        for entry in entries
-    ]
+    return [Entry(name=one.name, ref=SourceRef(**_options(one, path.parent) | of_all)) for one in listed]
+
+
+def _options(listed: _Listed, folder: Path) -> dict[str, Any]:
+    """What the list says of one source, by SourceRef's fields."""
+    options = {name: getattr(listed, name) for name in SourceRef.__struct_fields__}
+    return {name: folder / value if isinstance(value, Path) else value for name, value in options.items()}
 
 
 class Result(msgspec.Struct, frozen=True, kw_only=True):
@@ -67,7 +74,7 @@ def export_each(entries: Sequence[Entry], export: Callable[[Entry], Published]) 
     """Export one after the other; a failure is told on stderr and harms no other source."""
     results = []
     for number, entry in enumerate(entries, 1):
-        source = entry.source
+        source = entry.ref.reference
         print(f"[{number}/{len(entries)}] {source}", file=sys.stderr, flush=True)
         try:
             published = export(entry)

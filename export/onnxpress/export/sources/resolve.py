@@ -5,20 +5,19 @@ from __future__ import annotations
 import os
 import random
 import sys
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 
 from onnxpress.core import dotted
 from onnxpress.core import run as runs
 from onnxpress.core.arrays import Array
 from onnxpress.core.errors import BadData, BadModel, UsageError
-from onnxpress.core.tensors import TensorSpec
-from onnxpress.export.graph.opset import OPSET, OPSETS
-from onnxpress.export.source import Origin, Source
+from onnxpress.export.graph.opset import OPSETS
+from onnxpress.export.source import Source, SourceRef
 from onnxpress.export.sources import model_files, preprocessing
 from onnxpress.export.sources.framework import framework_of
 from onnxpress.export.sources.samples import read_samples
@@ -26,78 +25,33 @@ from onnxpress.export.sources.samples import read_samples
 _SEED = 0
 
 
-def resolve_again(origin: Origin) -> Source:
-    """The source that `origin` names, as in the process that wrote it."""
-    return resolve(
-        origin.reference,
-        inputs=origin.inputs,
-        samples=Path(origin.samples) if origin.samples else None,
-        hide_gpus=origin.hide_gpus,
-        trust_pickle=origin.trust_pickle,
-        against=origin.against,
-        preprocess=Path(origin.preprocess) if origin.preprocess else None,
-        weights=Path(origin.weights) if origin.weights else None,
-        opset=origin.opset,
-        allowed_operators=origin.allowed_operators,
-    )
+def resolve(ref: SourceRef | str) -> Source:
+    """The Source that `ref` names; a text alone is a SourceRef without options.
 
-
-def resolve(
-    reference: str,
-    *,
-    inputs: Sequence[TensorSpec] = (),
-    samples: Path | None = None,
-    hide_gpus: bool = True,
-    trust_pickle: bool = False,
-    against: str | None = None,
-    preprocess: Path | None = None,
-    weights: Path | None = None,
-    opset: int = OPSET,
-    allowed_operators: Sequence[str] = (),
-) -> Source:
-    """A run folder, a model file, or `module:attr` naming a model, a class or a factory → Source.
-
-    `inputs` (from --input) and `samples` (from --samples) add to, and override, what the source itself tells.
-    `hide_gpus` is off only where the equivalence is to be measured on a GPU in this process.
-    `against` names the framework's model that an .onnx file is compared with; `preprocess` a file that describes steps
-    around the network, see `preprocessing`; `weights` a state dict, or Keras's `.weights.h5`, for the model that
-    `module:attr` makes. Raises UsageError or BadData, saying what was looked for.
+    Raises UsageError or BadData, saying what was looked for.
     """
+    ref = SourceRef(reference=ref) if isinstance(ref, str) else ref
+    ref, reference = msgspec.structs.replace(ref, inputs=ref.input_specs), ref.reference
     # Both must stand before the user's module imports TensorFlow: its C++ log writes to stderr from the first import
     # on, and with a GPU in sight Keras traces CudnnRNNV3, which has no ONNX form.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    if hide_gpus:
+    if ref.hide_gpus:
         os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
-    origin = Origin(
-        reference=reference,
-        inputs=list(inputs),
-        samples=str(samples) if samples else None,
-        hide_gpus=hide_gpus,
-        trust_pickle=trust_pickle,
-        against=against,
-        preprocess=str(preprocess) if preprocess else None,
-        weights=str(weights) if weights else None,
-        opset=opset,
-        allowed_operators=list(allowed_operators),
-    )
-    if opset not in OPSETS:
-        raise UsageError(f"opset {opset} is not one of {OPSETS.start} to {OPSETS.stop - 1}", where=reference)
+    if ref.opset not in OPSETS:
+        raise UsageError(f"opset {ref.opset} is not one of {OPSETS.start} to {OPSETS.stop - 1}", where=reference)
     path = Path(reference)
-    if against is not None and path.suffix != ".onnx":
+    if ref.against is not None and path.suffix != ".onnx":
         raise UsageError("--against compares an .onnx file with its source", where=reference)
-    if weights is not None and ":" not in reference:
+    if ref.weights is not None and ":" not in reference:
         raise UsageError("--weights fills the model of a module:attribute; this has its own", where=reference)
-    arrays = read_samples(samples) if samples else {}
+    rows = read_samples(ref.samples) if ref.samples else {}
     if ":" not in reference and model_files.is_model_file(path):
-        source = _from_object(model_files.load(path, trust_pickle=trust_pickle), path.stem, origin, arrays)
-        if against is not None:
-            compared = resolve(against, inputs=inputs, samples=samples, hide_gpus=hide_gpus, trust_pickle=trust_pickle)
-            return replace(source, against=compared)
-        return source
+        source = _from_object(model_files.load(path, trust_pickle=ref.trust_pickle), path.stem, ref, rows)
+        return source if ref.against is None else replace(source, against=_compared(ref, ref.against))
     if path.is_dir():
-        if preprocess is not None:
+        if ref.preprocess is not None:
             raise UsageError("a run has its own steps around the network; --preprocess is for other sources")
-        return replace(_from_run(path, reference), origin=origin, opset=opset)
+        return replace(_from_run(path, reference), ref=ref, opset=ref.opset)
     if ":" not in reference:
         raise UsageError(
             "neither a run folder, a model file nor a dotted path",
@@ -105,7 +59,20 @@ def resolve(
             hint="give the folder that `onnxpress train` wrote, a file ending in "
             f"{', '.join(model_files.ENDINGS)}, a SavedModel folder, or module:attribute, e.g. my_package.models:build",
         )
-    return _from_dotted(reference, origin, arrays)
+    return _from_dotted(ref, rows)
+
+
+def _compared(ref: SourceRef, against: str) -> Source:
+    """The framework's model that an .onnx file is compared with: on the same inputs and rows."""
+    return resolve(
+        SourceRef(
+            reference=against,
+            inputs=ref.inputs,
+            samples=ref.samples,
+            trust_pickle=ref.trust_pickle,
+            hide_gpus=ref.hide_gpus,
+        )
+    )
 
 
 def _from_run(folder: Path, reference: str) -> Source:
@@ -145,36 +112,37 @@ def _from_run(folder: Path, reference: str) -> Source:
     )
 
 
-def _from_dotted(reference: str, origin: Origin, samples: dict[str, Array]) -> Source:
+def _from_dotted(ref: SourceRef, samples: dict[str, Array]) -> Source:
+    reference = ref.reference
     _seed()
-    found = dotted.load(reference)
+    model = dotted.load(reference)
     examples = None
-    if framework_of(found) is None:
-        if not callable(found):
-            raise UsageError(f"this is {type(found).__name__}, not a model, a class or a factory", where=reference)
+    if framework_of(model) is None:
+        if not callable(model):
+            raise UsageError(f"this is {type(model).__name__}, not a model, a class or a factory", where=reference)
         _seed()
         try:
-            found = found()
+            model = model()
         except TypeError as error:
             raise UsageError(
                 f"calling it without arguments failed: {error}",
                 where=reference,
                 hint="name a factory that takes no arguments",
             ) from error
-        if isinstance(found, tuple) and len(found) == 2:
-            found, examples = found
-    if framework_of(found) is None:
+        if isinstance(model, tuple) and len(model) == 2:
+            model, examples = model
+    if framework_of(model) is None:
         raise UsageError(
-            f"it returned {type(found).__name__}, which is no torch module, Keras model, tf.function or scikit-learn "
+            f"it returned {type(model).__name__}, which is no torch module, Keras model, tf.function or scikit-learn "
             "estimator",
             where=reference,
             hint="return the model, or (model, example_inputs)",
         )
-    if origin.weights is not None:
-        _fill(found, Path(origin.weights), reference)
-    source = _from_object(found, _model_name(reference), origin, samples, examples)
+    if ref.weights is not None:
+        _fill(model, ref.weights, reference)
+    source = _from_object(model, _model_name(reference), ref, samples, examples)
     # What the evidence names is what `verify --against` is to be called with.
-    return source if origin.weights is None else replace(source, reference=f"{reference} --weights {origin.weights}")
+    return source if ref.weights is None else replace(source, reference=f"{reference} --weights {ref.weights}")
 
 
 def _fill(model: Any, weights: Path, reference: str) -> None:
@@ -194,23 +162,23 @@ def _fill(model: Any, weights: Path, reference: str) -> None:
         raise UsageError(f"{type(model).__name__} takes no --weights", where=reference, hint="leave them out")
 
 
-def _from_object(found: Any, name: str, origin: Origin, samples: dict[str, Array], examples: Any = None) -> Source:
-    framework = framework_of(found)
+def _from_object(model: Any, name: str, ref: SourceRef, samples: dict[str, Array], examples: Any = None) -> Source:
+    framework = framework_of(model)
     if framework is None:
-        raise BadModel(f"it holds {type(found).__name__}, which is no model", where=origin.reference)
+        raise BadModel(f"it holds {type(model).__name__}, which is no model", where=ref.reference)
     source = Source(
-        reference=origin.reference,
+        reference=ref.reference,
         name=name,
         framework=framework,
-        network=found,
+        network=model,
         example_inputs=examples,
-        network_inputs=list(origin.inputs) or None,
+        network_inputs=ref.input_specs or None,
         samples=samples,
-        opset=origin.opset,
-        allowed_operators=origin.allowed_operators,
-        origin=origin,
+        opset=ref.opset,
+        allowed_operators=ref.allow_operators,
+        ref=ref,
     )
-    return source if origin.preprocess is None else preprocessing.around(source, Path(origin.preprocess))
+    return source if ref.preprocess is None else preprocessing.around(source, ref.preprocess)
 
 
 def _seed() -> None:

@@ -58,7 +58,7 @@ class TorchNetwork:
         training = [name or type(original).__name__ for name, module in original.named_modules() if module.training]
         try:
             # A large module that was built from its name, for this export, is nobody else's: no second one in memory.
-            module = (original if self._one_copy and source.origin else copy.deepcopy(original)).eval().cpu()
+            module = (original if self._one_copy and source.ref else copy.deepcopy(original)).eval().cpu()
         except Exception as error:
             raise BadModel(
                 f"the module cannot be copied: {error}",

@@ -102,7 +102,7 @@ def probe(name: str) -> dict[str, Any]:
     """One model, prepared, converted and compared in this process."""
     from onnxpress.export.pipeline.convert import convert
     from onnxpress.export.pipeline.explain import explained
-    from onnxpress.export.pipeline.measure import compare
+    from onnxpress.export.pipeline.measure import measure
     from onnxpress.export.pipeline.prepare import prepare
     from onnxpress.export.sources.resolve import resolve
 
@@ -115,22 +115,22 @@ def probe(name: str) -> dict[str, Any]:
         before = resident(os.getpid())
         source = resolve(f"{folder / 'probed.py'}:build")
         prepared = prepare(source)
-        proto, outputs = convert(prepared, folder / "out")
+        converted = convert(prepared, folder / "out")
         parameters = sum(value.size for value in prepared.network.parameters().values())
-        row: dict[str, Any] = {"nodes": len(proto.graph.node), "parameters": parameters}
+        row: dict[str, Any] = {"nodes": len(converted.graph.graph.node), "parameters": parameters}
         row["model_mb"] = sum(value.nbytes for value in prepared.network.parameters().values()) / 1e6
         with _Memory(before) as memory:
             started = time.monotonic()
-            measured, _ = compare(prepared, proto, outputs, folder / "out")
+            report = measure(prepared, converted).report
             row["measure_s"] = time.monotonic() - started
-        row |= {"memory_mb": memory.peak / 1e6, "equivalent": measured.report.equivalent}
-        row["floor"] = measured.report.floor
+        row |= {"memory_mb": memory.peak / 1e6, "equivalent": report.equivalent}
+        row["floor"] = report.floor
         if name == "500 nodes":
-            wrong = next(node for node in proto.graph.node[400:] if node.op_type == "LayerNormalization")
+            wrong = next(node for node in converted.graph.graph.node[400:] if node.op_type == "LayerNormalization")
             next(attribute for attribute in wrong.attribute if attribute.name == "epsilon").f = 1e-3
-            report = compare(prepared, proto, outputs, folder / "out")[0].report
+            report = measure(prepared, converted).report
             started = time.monotonic()
-            found = explained(prepared, proto, outputs, report).explanation
+            found = explained(prepared, converted, report).explanation
             row |= {"explain_s": time.monotonic() - started, "layer": found.layer if found else None}
     return row
 

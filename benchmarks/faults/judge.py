@@ -7,6 +7,7 @@ import io
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,14 +15,15 @@ import onnx
 
 from benchmarks.faults.subjects import Subject
 from onnxpress.core.arrays import Array
-from onnxpress.core.golden import Golden, worst_multiple
+from onnxpress.core.golden import LIMIT, Golden, worst_multiple
 from onnxpress.core.manifest import SessionSettings
 from onnxpress.core.tensors import FLOATS
 from onnxpress.export.equivalence.cases import Case, cases, generate
-from onnxpress.export.equivalence.measurement import LIMIT, measure
-from onnxpress.export.equivalence.noise_floor import golden_cases
+from onnxpress.export.equivalence.measurement import measure
+from onnxpress.export.equivalence.noise_floor import reference_results
 from onnxpress.export.equivalence.report.schema import Report
 from onnxpress.export.network import Layered
+from onnxpress.export.pipeline.convert import Converted
 from onnxpress.export.pipeline.explain import explained
 from onnxpress.serving.engine import Engine
 
@@ -54,8 +56,8 @@ def search(subject: Subject) -> Search:
     for seed in _SEARCH_SEEDS:
         for case in cases(prepared.inputs, prepared.samples, seed):
             with contextlib.suppress(Exception):  # sizes that the original itself refuses
-                (golden,), _, _ = golden_cases(prepared.reference, [case], subject.outputs, LIMIT)
-                goldens.append(Golden(golden.inputs, sound.run(case.feeds), golden.floors))
+                (result,), _ = reference_results(prepared.reference, [case], subject.outputs, LIMIT)
+                goldens.append(Golden(case.feeds, sound.run(case.feeds), result.golden.floors))
                 found.append(case)
     return Search(found, goldens)
 
@@ -88,6 +90,7 @@ def ours(subject: Subject, proto: onnx.ModelProto) -> Report | None:
             rungs,
             prepared.cases,
             subject.outputs,
+            served="as served",
             graph=proto,
             parameters=prepared.network.parameters(),
         )
@@ -110,7 +113,7 @@ def named(subject: Subject, proto: onnx.ModelProto, report: Report | None) -> st
     """The layer that the explanation of a refusal names; None where it names none."""
     if report is None:
         return None
-    found = explained(subject.prepared, proto, subject.outputs, report).explanation
+    found = explained(subject.prepared, Converted(proto, subject.outputs, Path()), report).explanation
     return None if found is None else found.layer
 
 

@@ -54,6 +54,7 @@ def _figures(name: str, seed: int) -> dict[str, Any]:
         {"off": loaded(sound.proto, "none"), "as served": loaded(sound.proto)},
         prepared.cases,
         sound.outputs,
+        served="as served",
         graph=sound.proto,
         parameters=prepared.network.parameters(),
     ).report

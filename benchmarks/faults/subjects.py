@@ -121,7 +121,8 @@ def subject(name: str, seed: int) -> Subject:
             outputs = [parse_spec(text) for text in json.loads(described.read_text())]
         else:
             path.parent.mkdir(parents=True, exist_ok=True)
-            proto, outputs = convert(prepared, path.parent)
+            converted = convert(prepared, path.parent)
+            proto, outputs = converted.graph, converted.outputs
             onnx.save(proto, path)
             described.write_text(json.dumps([str(spec) for spec in outputs]))
     return Subject(name, prepared, proto, outputs)

@@ -18,6 +18,8 @@ from onnxpress.core.arrays import Array
 from onnxpress.core.errors import BadData, CorruptVersion
 
 FILE_NAME = "golden.npz"
+LIMIT = 10.0
+"""accepted multiple of the noise floor, of an export and of a run ported to the other framework; docs/equivalence.md"""
 
 
 @dataclass(frozen=True)

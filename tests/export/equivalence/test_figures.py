@@ -9,11 +9,16 @@ from onnxpress.core.tensors import parse_spec
 from onnxpress.export.equivalence.cases import Case
 from onnxpress.export.equivalence.figures import figure
 from onnxpress.export.equivalence.report.schema import OutputFigure
+from onnxpress.export.equivalence.results import CaseResult
 
 
 def judged(spec: str, expected: np.ndarray, found: np.ndarray, floor: float) -> OutputFigure:
     golden = Golden({}, {"y": expected}, {"y": np.full(expected.shape, floor)})
-    return figure(parse_spec(spec), [Case("a", "a", 1, {})], [golden], [{"y": found}], [{"y": 0.0}], 10.0)
+    return figure(parse_spec(spec), [result(golden, found)], 10.0)
+
+
+def result(golden: Golden, found: np.ndarray) -> CaseResult:
+    return CaseResult(Case("generated", 1, {}), golden, answers={"y": found}, multiples={"y": 0.0})
 
 
 def test_every_element_is_counted_once() -> None:
@@ -40,8 +45,7 @@ def test_a_flip_within_the_noise_is_a_near_tie_and_another_is_not() -> None:
 def test_values_that_differ_are_flips_and_marked_ones_near_ties() -> None:
     expected, found = np.array(["a", "b", "c"], object), np.array(["a", "x", "y"], object)
     golden = Golden({}, {"y": expected}, {"y": np.array([0.0, 1.0, 0.0])})
-    cases, spec = [Case("a", "a", 1, {})], parse_spec("y:string[batch]")
-    decisions = figure(spec, cases, [golden], [{"y": found}], [{"y": 0.0}], 10.0).decisions
+    decisions = figure(parse_spec("y:string[batch]"), [result(golden, found)], 10.0).decisions
     assert decisions is not None
     assert (decisions.kind, decisions.count, decisions.flips, decisions.near_ties) == ("value", 3, 2, 1)
 

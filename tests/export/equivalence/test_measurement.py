@@ -57,7 +57,7 @@ def exact(x: np.ndarray) -> dict[str, np.ndarray]:
 
 def judge(function: Function, *, float64: bool = True) -> Measurement:
     reference = Reference(NumpyNetwork(float64=float64), Processing(), INPUTS)  # type: ignore[arg-type]
-    return measure(reference, {"served": Export(function)}, cases(INPUTS, {}), OUTPUTS)
+    return measure(reference, {"served": Export(function)}, cases(INPUTS, {}), OUTPUTS, served="served")
 
 
 @pytest.mark.parametrize("float64", [True, False])
@@ -113,7 +113,7 @@ def test_an_export_that_mixes_rows_is_equivalent_but_not_batch_safe() -> None:
         return {"y": np.tanh((x - x.mean(axis=0)) @ WEIGHT.astype(np.float32))}
 
     reference = Reference(Mixing(), Processing(), INPUTS)  # type: ignore[arg-type]
-    report = measure(reference, {"served": Export(mixing)}, cases(INPUTS, {}), OUTPUTS).report
+    report = measure(reference, {"served": Export(mixing)}, cases(INPUTS, {}), OUTPUTS, served="served").report
     assert report.equivalent, report
     assert not report.batch_safe
 
@@ -129,7 +129,8 @@ def test_an_output_without_a_row_per_row_is_not_batch_safe() -> None:
         return {"total": np.asarray(x.sum(dtype=np.float32))}
 
     reference = Reference(Total(), Processing(), INPUTS)  # type: ignore[arg-type]
-    report = measure(reference, {"served": Export(total)}, cases(INPUTS, {}), [parse_spec("total:float32[]")]).report
+    outputs = [parse_spec("total:float32[]")]
+    report = measure(reference, {"served": Export(total)}, cases(INPUTS, {}), outputs, served="served").report
     assert report.equivalent, report
     assert math.isinf(report.batch_multiple)
     assert not report.batch_safe
@@ -149,7 +150,9 @@ def test_flips_within_the_noise_of_a_threshold_are_near_ties_and_others_are_faul
 
     def judged(shift: float) -> bool:
         reference = Reference(NumpyNetwork(), steps, INPUTS)  # type: ignore[arg-type]
-        return measure(reference, {"s": Export(decide(shift))}, cases(INPUTS, {}), outputs).report.equivalent
+        return measure(
+            reference, {"s": Export(decide(shift))}, cases(INPUTS, {}), outputs, served="s"
+        ).report.equivalent
 
     assert judged(0.0)
     assert judged(1e-7)

@@ -13,7 +13,7 @@ import torch
 
 from onnxpress.export.graph import external_data
 from onnxpress.export.networks.pytorch import module as from_torch
-from onnxpress.export.networks.pytorch.float64 import widened
+from onnxpress.export.networks.pytorch.float64 import layers_in_float64
 from onnxpress.export.pipeline import verify as verification
 from onnxpress.export.pipeline.export import export as export_source
 from onnxpress.export.pipeline.publish import Published
@@ -71,7 +71,7 @@ def test_weights_beside_the_graph(written_by: str, tmp_path: Path, monkeypatch: 
 def test_layer_by_layer_in_float64_is_the_whole_in_float64() -> None:
     net = torch.nn.Sequential(torch.nn.Linear(4, 8), torch.nn.BatchNorm1d(8), torch.nn.Linear(8, 2)).eval()
     x = torch.randn(3, 4, dtype=torch.float64)
-    with widened(net), torch.no_grad():
+    with layers_in_float64(net), torch.no_grad():
         found = net(x)
     assert net[0].weight.dtype == torch.float32
     assert found.dtype == torch.float64

@@ -74,8 +74,9 @@ def port(run: Path, to: Literal["pytorch", "tensorflow"], output: Path) -> None:
 
     Both networks are asked the held-out rows; nothing is written unless they answer alike.
     """
+    from onnxpress.core.golden import LIMIT
     from onnxpress.training import port as porting
 
     folder, multiple = porting.port(run, to=to, output=output)
-    click.echo(f"both frameworks agree within {multiple:.2g} of {porting.LIMIT:g} noise floors", err=True)
+    click.echo(f"both frameworks agree within {multiple:.2g} of {LIMIT:g} noise floors", err=True)
     click.echo(str(folder))

@@ -19,6 +19,7 @@ from onnxpress.core import run as runs
 from onnxpress.core.arrays import Array
 from onnxpress.core.dotted import load
 from onnxpress.core.errors import BadData, BadModel, NotEquivalent, UsageError
+from onnxpress.core.golden import LIMIT
 from onnxpress.core.processing import apply
 from onnxpress.core.run import Framework, Run
 from onnxpress.training.fitting import FrameworkFit
@@ -27,8 +28,6 @@ from onnxpress.training.stage import framework_fit, refuse_several
 
 Layers = dict[str, dict[str, Array]]
 """layer name → role → array"""
-LIMIT = 10.0
-"""accepted difference in noise floors, as for an export"""
 
 
 class FrameworkWeights(Protocol):

@@ -23,7 +23,7 @@ def accepted(
     """
     kept, refused = list(cases), []
     for dimension in sorted({name for spec in inputs for name in spec.named_dimensions} - {"batch"}):
-        members = [case for case in cases if case.kind.startswith(f"{dimension} ")]
+        members = [case for case in cases if case.varied is not None and case.varied[0] == dimension]
         failed: list[tuple[Case, BadModel]] = []
         for case in members:
             try:
@@ -34,6 +34,6 @@ def accepted(
             raise failed[-1][1]
         for case, _ in failed:
             kept.remove(case)
-            refused.append(case.kind)
+            refused.append(case.pool)
     detail = f"left out, as the original itself fails: {', '.join(refused)}"
     return kept, [Check(name="sizes", passed=True, detail=detail)] if refused else []

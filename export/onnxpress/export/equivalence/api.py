@@ -13,10 +13,11 @@ import numpy as np
 
 from onnxpress.core.arrays import Array
 from onnxpress.core.errors import UsageError
+from onnxpress.core.golden import LIMIT
 from onnxpress.core.processing import Processing
 from onnxpress.core.tensors import TensorSpec, parse_spec
 from onnxpress.export.equivalence.cases import cases
-from onnxpress.export.equivalence.measurement import LIMIT, Runnable
+from onnxpress.export.equivalence.measurement import Runnable
 from onnxpress.export.equivalence.measurement import measure as measure_rungs
 from onnxpress.export.equivalence.reference import Reference
 from onnxpress.export.equivalence.report.schema import Report
@@ -51,12 +52,12 @@ def measure(
     functions = _Functions(original, truth, specs)
     candidate: Runnable = _Function(export) if callable(export) else _engine(export)
     expected = functions.run(chosen[0].feeds, "float32")
-    found = candidate.run(chosen[0].feeds)
-    if expected.keys() != found.keys():
-        raise UsageError(f"the original answers {', '.join(expected)}; the export {', '.join(found)}")
+    answers = candidate.run(chosen[0].feeds)
+    if expected.keys() != answers.keys():
+        raise UsageError(f"the original answers {', '.join(expected)}; the export {', '.join(answers)}")
     outputs = [_observed(name, value) for name, value in expected.items()]
     reference = Reference(functions, Processing(), specs)
-    return measure_rungs(reference, {"export": candidate}, chosen, outputs, limit=limit).report
+    return measure_rungs(reference, {"export": candidate}, chosen, outputs, served="export", limit=limit).report
 
 
 class _Functions:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
@@ -11,6 +12,8 @@ from onnxpress.core.arrays import Array
 from onnxpress.core.errors import BadData, UsageError
 from onnxpress.core.tensors import FLOATS, TensorSpec
 
+Kind = Literal["samples", "generated", "zeros", "large", "tiny", "size"]
+"""where a case's values come from; `size`: generated, with a named dimension at a size of its own"""
 BATCHES = (1, 2, 3, 7)
 LARGE_MODEL = 25_000_000
 """parameters"""
@@ -19,18 +22,31 @@ LARGE_BATCH = 64
 """the largest batch that is measured"""
 LARGE_BATCH_OF_A_LARGE_MODEL = 16
 """in its place where a row takes so long that 64 of them, in float64 too, would take minutes"""
+_SCALES: dict[Kind, float] = {"zeros": 0.0, "large": 1e3, "tiny": 1e-6}
+"""what generated floats are multiplied with"""
 _SEED = 20_240_229
 _SEQUENCE = 8  # the size of a named dimension of which nobody gave an example
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # arrays have no equality of their own: a case is itself alone
 class Case:
-    """Feeds of one run. Cases of one `kind` share a noise floor: their values have the same scale."""
+    """Feeds of one run."""
 
-    kind: str
-    name: str
+    kind: Kind
     batch: int
     feeds: dict[str, Array]
+    varied: tuple[str, int] | None = None
+    """of the kind `size`: the named dimension, and its size here"""
+
+    @property
+    def pool(self) -> str:
+        """Cases of one pool share a noise floor: their values have the same scale. `samples`, `zeros`, `time 17`."""
+        return self.kind if self.varied is None else f"{self.varied[0]} {self.varied[1]}"
+
+    @property
+    def name(self) -> str:
+        """What the report calls it: `samples, batch 3`."""
+        return f"{self.pool}, batch {self.batch}"
 
 
 def cases(
@@ -43,28 +59,28 @@ def cases(
     """
     _check(specs, samples)
     generator = np.random.default_rng(seed)
-    found: list[Case] = []
+    chosen: list[Case] = []
     if samples:
         for batch in (*BATCHES, largest):
             feeds = _pick(specs, samples, batch, generator)
-            found.append(Case("samples", f"samples, batch {batch}", batch, feeds))
+            chosen.append(Case("samples", batch, feeds))
     for batch in (*BATCHES, largest):
         feeds = generate(specs, samples, {"batch": batch}, generator)
-        found.append(Case("generated", f"generated, batch {batch}", batch, feeds))
-    for kind, scale in (("zeros", 0.0), ("large", 1e3), ("tiny", 1e-6)):
+        chosen.append(Case("generated", batch, feeds))
+    for kind, scale in _SCALES.items():
         if any(spec.dtype in FLOATS for spec in specs):
             feeds = generate(specs, samples, {"batch": 3}, generator)
             for spec in specs:
                 if spec.dtype in FLOATS:
                     feeds[spec.name] = (feeds[spec.name] * scale).astype(spec.dtype)
-            found.append(Case(kind, f"{kind}, batch 3", 3, feeds))
+            chosen.append(Case(kind, 3, feeds))
     example = _example_sizes(specs, samples)
     for name in sorted({name for spec in specs for name in spec.named_dimensions} - {"batch"}):
         usual = example.get(name, _SEQUENCE)
         for size in sorted({1, 2, usual + 1, 2 * usual + 1}):
             feeds = generate(specs, samples, {"batch": 2, name: size}, generator)
-            found.append(Case(f"{name} {size}", f"{name} {size}, batch 2", 2, feeds))
-    return found
+            chosen.append(Case("size", 2, feeds, (name, size)))
+    return chosen
 
 
 def largest_batch(parameters: int, specs: Sequence[TensorSpec], samples: Mapping[str, Array]) -> int:

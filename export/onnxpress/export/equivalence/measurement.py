@@ -5,28 +5,27 @@ from __future__ import annotations
 import contextlib
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
 from onnxpress.core.arrays import Array
-from onnxpress.core.golden import Golden, worst_multiple
+from onnxpress.core.golden import LIMIT, Golden, worst_multiple
 from onnxpress.core.tensors import TensorSpec
 from onnxpress.export.equivalence.cases import Case
 from onnxpress.export.equivalence.evaluator.numpy_graph import NotEvaluated
 from onnxpress.export.equivalence.figures import figure
-from onnxpress.export.equivalence.layerwise import whole_graph as meaning
-from onnxpress.export.equivalence.layerwise.comparison import Looked, look
-from onnxpress.export.equivalence.noise_floor import golden_cases
+from onnxpress.export.equivalence.layerwise import whole_graph
+from onnxpress.export.equivalence.layerwise.comparison import GraphFindings, examine
+from onnxpress.export.equivalence.noise_floor import reference_results
 from onnxpress.export.equivalence.reference import Reference
 from onnxpress.export.equivalence.report.schema import CaseFigure, Check, Report, Rung
+from onnxpress.export.equivalence.results import CaseResult
 
 if TYPE_CHECKING:
     import onnx
 
-LIMIT = 10.0
-"""Accepted multiple of the noise floor: sound exports were seen up to 8.2, wrong ones from 700 on (DESIGN 7.3)."""
 _GOLDEN_BYTES = 256 * 1024
 
 
@@ -51,6 +50,7 @@ def measure(
     cases: Sequence[Case],
     outputs: Sequence[TensorSpec],
     *,
+    served: str,
     checks: Sequence[Check] = (),
     environment: Mapping[str, str] | None = None,
     limit: float = LIMIT,
@@ -58,7 +58,7 @@ def measure(
     parameters: Mapping[str, Array] | None = None,
     release: Callable[[], None] = lambda: None,
 ) -> Measurement:
-    """Compare every rung with the reference on every case; the last rung is what will be served.
+    """Compare every rung with the reference on every case; `served` names the one that will be served.
 
     With `graph`, what the rungs run is also held against the reference in float64, and its constants against
     `parameters`: checks that see faults which hide in float32's noise, or which no drawn input shows.
@@ -68,26 +68,26 @@ def measure(
     The verdict holds when every check passed and no output of any rung is further than `limit` noise floors from the
     reference. Batching is judged on the served rung alone.
     """
-    goldens, method, truths = golden_cases(reference, cases, outputs, limit)
-    served_name = list(rungs)[-1]
-    ladder, served_answers, served_multiples, nearest = _climb(rungs, cases, goldens)
-    alone = answers_alone(rungs[served_name], cases, outputs)
+    results, method = reference_results(reference, cases, outputs, limit)
+    ladder, results = _climb(rungs, served, results)
+    apart = rows_stand_alone(cases, outputs)
+    if apart:
+        results = [_with_rows_alone(rungs[served], result) for result in results]
     release()
     if graph is None:
-        looked = Looked(not_measured=["the graph in float64, and its constants against the framework's parameters"])
+        findings = GraphFindings(
+            not_measured=["the graph in float64, and its constants against the framework's parameters"]
+        )
     else:
-        looked = look(graph, reference, cases, goldens, truths, nearest, parameters or {})
-    checks = [*checks, *looked.checks]
-    if graph is not None and looked.means_the_same and limit < max(rung.worst_multiple for rung in ladder) < math.inf:
+        findings = examine(graph, reference, results, parameters or {})
+    checks = [*checks, *findings.checks]
+    far = max(rung.worst_multiple for rung in ladder)
+    if graph is not None and findings.means_the_same and limit < far < math.inf:
         with contextlib.suppress(NotEvaluated):
-            goldens = meaning.widened(graph, cases, goldens)
-            ladder, served_answers, served_multiples, _ = _climb(rungs, cases, goldens)
+            results = whole_graph.with_the_graphs_noise(graph, results)
+            ladder, results = _climb(rungs, served, results)
             checks.append(Check(name="rounding", passed=True, detail="floors include the graph's own float32 rounding"))
-    figures = [
-        CaseFigure(name=case.name, batch=case.batch, multiples=found)
-        for case, found in zip(cases, served_multiples, strict=True)
-    ]
-    batch = math.inf if alone is None else rows_alone(alone, goldens, served_answers)
+    batch = max((_rows_alone(result) for result in results), default=0.0) if apart else math.inf
     worst = max(rung.worst_multiple for rung in ladder)
     return Measurement(
         report=Report(
@@ -97,82 +97,87 @@ def measure(
             floor=method,
             batch_safe=batch <= limit,
             batch_multiple=batch,
-            outputs=[figure(spec, cases, goldens, served_answers, served_multiples, limit) for spec in outputs],
-            cases=figures,
+            outputs=[figure(spec, results, limit) for spec in outputs],
+            cases=[
+                CaseFigure(name=result.case.name, batch=result.case.batch, multiples=dict(result.multiples))
+                for result in results
+            ],
             ladder=ladder,
             checks=checks,
-            curve=looked.curve,
-            not_measured=looked.not_measured,
+            curve=findings.curve,
+            not_measured=findings.not_measured,
             environment=dict(environment or {}),
         ),
-        goldens=choose_goldens(cases, goldens, served_multiples),
+        goldens=choose_goldens(results),
     )
 
 
 def _climb(
-    rungs: Mapping[str, Runnable], cases: Sequence[Case], goldens: Sequence[Golden]
-) -> tuple[list[Rung], list[dict[str, Array]], list[dict[str, float]], list[dict[str, float]]]:
-    """Every rung's worst multiple; the last rung's answers and multiples case by case; each case's of the best rung."""
+    rungs: Mapping[str, Runnable], served: str, results: Sequence[CaseResult]
+) -> tuple[list[Rung], list[CaseResult]]:
+    """Every rung's worst multiple, and the results with the served rung's answers and the nearest rung's distance."""
     ladder = []
-    nearest: list[dict[str, float]] = []
-    for name, candidate in rungs.items():
-        answers = [candidate.run(case.feeds) for case in cases]
-        multiples = [worst_multiple(golden, answer) for golden, answer in zip(goldens, answers, strict=True)]
-        ladder.append(Rung(name=name, worst_multiple=max(max(m.values()) for m in multiples)))
-        before = nearest or multiples
-        nearest = [{key: min(a[key], b[key]) for key in a} for a, b in zip(before, multiples, strict=True)]
-    return ladder, answers, multiples, nearest
+    climbed = [replace(result, nearest={}) for result in results]
+    for name, runnable in rungs.items():
+        worst = 0.0
+        for place, result in enumerate(climbed):
+            answers = runnable.run(result.case.feeds)
+            multiples = worst_multiple(result.golden, answers)
+            worst = max(worst, *multiples.values())
+            nearest = {output: min(far, result.nearest.get(output, math.inf)) for output, far in multiples.items()}
+            if name == served:
+                result = replace(result, answers=answers, multiples=multiples)
+            climbed[place] = replace(result, nearest=nearest)
+        ladder.append(Rung(name=name, worst_multiple=worst))
+    return ladder, climbed
 
 
-def answers_alone(
-    candidate: Runnable, cases: Sequence[Case], outputs: Sequence[TensorSpec]
-) -> dict[int, dict[str, Array]] | None:
-    """Case number → the answers to its rows, each asked alone, put together; cases of 2 to 7 rows.
-
-    None where rows cannot be told apart: an output, or an input, that has none for each row of the batch.
-    """
+def rows_stand_alone(cases: Sequence[Case], outputs: Sequence[TensorSpec]) -> bool:
+    """Whether rows can be asked alone: every output, and every input of a batch, has one for each row of it."""
     if any(not spec.shape or spec.shape[0] != "batch" for spec in outputs):
-        return None
-    found = {}
-    for number, case in enumerate(cases):
-        if not 1 < case.batch <= 7:
-            continue
-        if any(value.ndim == 0 or value.shape[0] != case.batch for value in case.feeds.values()):
-            return None
-        rows = [
-            candidate.run({name: value[row : row + 1] for name, value in case.feeds.items()})
-            for row in range(case.batch)
-        ]
-        found[number] = {name: np.concatenate([row[name] for row in rows]) for name in rows[0]}
-    return found
+        return False
+    return all(
+        value.ndim > 0 and value.shape[0] == case.batch
+        for case in cases
+        if _in_rows(case)
+        for value in case.feeds.values()
+    )
 
 
-def rows_alone(
-    alone: Mapping[int, Mapping[str, Array]],
-    goldens: Sequence[Golden],
-    answers: Sequence[dict[str, Array]],
-) -> float:
-    """The worst multiple between rows asked `alone` and in their batch; inf where an answer lacks an output."""
-    worst = 0.0
-    for number, rows in alone.items():
-        golden, answer = goldens[number], answers[number]
-        if any(name not in answer for name in golden.outputs):
-            return math.inf
-        together = Golden(golden.inputs, {name: answer[name] for name in golden.outputs}, golden.floors)
-        worst = max(worst, *worst_multiple(together, {name: rows[name] for name in golden.outputs}).values())
-    return worst
+def _in_rows(case: Case) -> bool:
+    """Whether the case's rows are asked alone as well: batches of 2 to 7."""
+    return 1 < case.batch <= 7
 
 
-def choose_goldens(
-    cases: Sequence[Case], goldens: Sequence[Golden], multiples: Sequence[Mapping[str, float]]
-) -> list[Golden]:
+def _with_rows_alone(runnable: Runnable, result: CaseResult) -> CaseResult:
+    case = result.case
+    if not _in_rows(case):
+        return result
+    rows = [
+        runnable.run({name: value[row : row + 1] for name, value in case.feeds.items()}) for row in range(case.batch)
+    ]
+    return replace(result, alone={name: np.concatenate([row[name] for row in rows]) for name in rows[0]})
+
+
+def _rows_alone(result: CaseResult) -> float:
+    """The worst multiple between rows asked alone and in their batch; inf where an answer lacks an output."""
+    golden, alone = result.golden, result.alone
+    if alone is None:
+        return 0.0
+    if any(name not in result.answers for name in golden.outputs):
+        return math.inf
+    together = Golden(golden.inputs, {name: result.answers[name] for name in golden.outputs}, golden.floors)
+    return max(worst_multiple(together, {name: alone[name] for name in golden.outputs}).values())
+
+
+def choose_goldens(results: Sequence[CaseResult]) -> list[Golden]:
     """Few and small: the worst case seen, a lone row and a batch of seven, as far as each fits in 256 KiB."""
-    by_worst = sorted(range(len(cases)), key=lambda number: -max(multiples[number].values()))
-    small = [number for number in by_worst if _size(goldens[number]) <= _GOLDEN_BYTES] or by_worst[-1:]
+    by_worst = sorted(results, key=lambda result: -max(result.multiples.values()))
+    small = [result for result in by_worst if _size(result.golden) <= _GOLDEN_BYTES] or by_worst[-1:]
     chosen = small[:1]
     for batch in (1, 7):
-        chosen += [number for number in small if cases[number].batch == batch and number not in chosen][:1]
-    return [goldens[number] for number in sorted(chosen)]
+        chosen += [result for result in small if result.case.batch == batch and result not in chosen][:1]
+    return [result.golden for result in results if result in chosen]
 
 
 def _size(golden: Golden) -> int:

@@ -23,6 +23,7 @@ from onnxpress.core.processing import Label, Threshold, TopK
 from onnxpress.core.tensors import TensorSpec
 from onnxpress.export.equivalence.cases import Case
 from onnxpress.export.equivalence.reference import Reference
+from onnxpress.export.equivalence.results import CaseResult
 from onnxpress.export.network import TruthUnavailable
 
 Method = Literal["float64", "ulp"]
@@ -30,17 +31,18 @@ _ROWS_PER_CHANNEL = 32
 _MOST_ROWS = 512
 
 
-def golden_cases(
+def reference_results(
     reference: Reference, cases: Sequence[Case], outputs: Sequence[TensorSpec], limit: float
-) -> tuple[list[Golden], Method, list[dict[str, Array]]]:
-    """The reference's answer and noise floor for every case, how the floor was found, and the float64 answers if so.
+) -> tuple[list[CaseResult], Method]:
+    """What the original says to every case, with its noise floor; and how the floor was found.
 
     For a non-float output the floor marks near-ties with 1: elements that the truth decides otherwise than the
-    reference, or whose score lies within `limit` floors of its threshold.
+    reference, or whose score lies within `limit` floors of its threshold. Raises NotEquivalent where the original has
+    no such output.
     """
     answers = [reference.run(case.feeds) for case in cases]
     try:
-        truths = [reference.run(widened(case.feeds), "float64") for case in cases]
+        truths = [reference.run(in_float64(case.feeds), "float64") for case in cases]
         method: Method = "float64"
     except TruthUnavailable:
         truths = [reference.run(_moved(case.feeds), "float32") for case in cases]
@@ -51,23 +53,33 @@ def golden_cases(
     for name in sorted(wanted):
         if name not in answers[0]:
             raise NotEquivalent(f"the reference does not produce the output {name!r}; it has {', '.join(answers[0])}")
-    floors: list[dict[str, Array]] = [{} for _ in cases]
-    for kind in dict.fromkeys(case.kind for case in cases):
-        members = [number for number, case in enumerate(cases) if case.kind == kind]
-        for name in wanted:
-            pooled = pool([answers[n][name] for n in members], [truths[n][name] for n in members])
-            for number, floor in zip(members, pooled, strict=True):
-                floors[number][name] = floor
-    for number in range(len(cases)):
+    floors = pooled_floors(cases, answers, truths, wanted)
+    results = []
+    for case, answer, truth, floor in zip(cases, answers, truths, floors, strict=True):
         for name, step in deciding.items():
             if name in names:
-                ties = near_ties(step, answers[number][step.input], limit * floors[number][step.input])
-                floors[number][name] = np.maximum(floors[number][name], ties)
-    goldens = [
-        Golden(case.feeds, {n: answer[n] for n in names}, {n: floor[n] for n in names})
-        for case, answer, floor in zip(cases, answers, floors, strict=True)
-    ]
-    return goldens, method, truths if method == "float64" else []
+                ties = near_ties(step, answer[step.input], limit * floor[step.input])
+                floor[name] = np.maximum(floor[name], ties)
+        golden = Golden(case.feeds, {n: answer[n] for n in names}, {n: floor[n] for n in names})
+        results.append(CaseResult(case, golden, truth if method == "float64" else None))
+    return results, method
+
+
+def pooled_floors(
+    cases: Sequence[Case],
+    references: Sequence[Mapping[str, Array]],
+    truths: Sequence[Mapping[str, Array]],
+    names: Iterable[str],
+) -> list[dict[str, Array]]:
+    """For every case the floor of each named tensor, pooled over the cases that share their values' scale."""
+    floors: list[dict[str, Array]] = [{} for _ in cases]
+    for label in dict.fromkeys(case.pool for case in cases):
+        members = [number for number, case in enumerate(cases) if case.pool == label]
+        for name in names:
+            pooled = pool([references[n][name] for n in members], [truths[n][name] for n in members])
+            for number, floor in zip(members, pooled, strict=True):
+                floors[number][name] = floor
+    return floors
 
 
 def near_ties(step: Threshold | Label | TopK, scores: Array, noise: Array) -> Array:
@@ -132,7 +144,7 @@ def _finite(values: Array) -> Array:
     return np.nan_to_num(values.astype(np.float64), nan=0.0, posinf=0.0, neginf=0.0)
 
 
-def widened(feeds: Mapping[str, Array]) -> dict[str, Array]:
+def in_float64(feeds: Mapping[str, Array]) -> dict[str, Array]:
     """The feeds with their floats in float64."""
     return {name: value.astype(np.float64) if value.dtype.kind == "f" else value for name, value in feeds.items()}
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,7 +19,7 @@ from onnxpress.core.tensors import TensorSpec
 from onnxpress.export import memory
 from onnxpress.export.child_process import parent
 from onnxpress.export.equivalence.cases import generate
-from onnxpress.export.equivalence.runtime.rungs import Turns
+from onnxpress.export.equivalence.runtime.rungs import EnginePool
 from onnxpress.export.graph import external_data
 from onnxpress.export.graph.compose import compose
 from onnxpress.export.graph.deduplicate import deduplicated
@@ -34,12 +35,25 @@ if TYPE_CHECKING:
     import onnx
 
 
+@dataclass(frozen=True)
+class Converted:
+    """The composed, tidied and checked graph, and its outputs with their named dimensions.
+
+    Large weights lie in `folder` as `external_data.FILE`.
+    """
+
+    graph: onnx.ModelProto
+    outputs: list[TensorSpec]
+    folder: Path
+
+
 def convert(
     prepared: Prepared, folder: Path, limits: parent.Limits | None = None, *, external_above: int = LARGE
-) -> tuple[onnx.ModelProto, list[TensorSpec]]:
-    """The composed, tidied and checked graph, and the specs of its outputs with their named dimensions.
+) -> Converted:
+    """Convert the network, compose it with its steps, and give inputs, outputs and layers the author's names.
 
-    In `folder`, which must be empty, large weights are left as `external_data.FILE`.
+    `folder` must be empty. More than `external_above` bytes of weights are left there. Raises NotEquivalent where a
+    dimension that should vary is fixed, BadModel where the network cannot be converted or the graph not be served.
     """
     require("onnx", needed_by="exporting")
     import onnx
@@ -74,7 +88,7 @@ def convert(
     except onnx.checker.ValidationError as error:
         raise BadModel(f"the converted graph is invalid: {error}", where=source.reference) from error
     memory.give_back()
-    return proto, outputs
+    return Converted(proto, outputs, folder)
 
 
 def _described_outputs(prepared: Prepared) -> list[TensorSpec]:
@@ -96,7 +110,7 @@ def _described_outputs(prepared: Prepared) -> list[TensorSpec]:
 
 
 def _observed_outputs(proto: onnx.ModelProto, prepared: Prepared, folder: Path) -> list[TensorSpec]:
-    rung = Turns(external_data.loadable(proto, folder), "cpu").rung(SessionSettings())
+    rung = EnginePool(external_data.loadable(proto, folder), "cpu").rung(SessionSettings())
     generator = np.random.default_rng(0)
 
     def observe(sizes: dict[str, int]) -> dict[str, tuple[str, tuple[int, ...]]]:

@@ -3,61 +3,55 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import msgspec
 import numpy as np
 
 from onnxpress.core.errors import OnnxpressError
 from onnxpress.core.golden import Golden
-from onnxpress.core.tensors import TensorSpec
 from onnxpress.export.equivalence.cases import Case
 from onnxpress.export.equivalence.evaluator.numpy_graph import NotEvaluated
-from onnxpress.export.equivalence.layerwise import parameters as initializers
+from onnxpress.export.equivalence.layerwise import parameters
 from onnxpress.export.equivalence.layerwise.bisection import explain
 from onnxpress.export.equivalence.layerwise.comparison import thinned_curve
 from onnxpress.export.equivalence.layerwise.recording import record
 from onnxpress.export.equivalence.layerwise.whole_graph import plain
-from onnxpress.export.equivalence.noise_floor import golden_cases, widened
+from onnxpress.export.equivalence.noise_floor import reference_results
 from onnxpress.export.equivalence.report.schema import Explanation, Point, Report
 from onnxpress.export.network import Layered, TruthUnavailable
+from onnxpress.export.pipeline.convert import Converted
 from onnxpress.export.pipeline.prepare import Prepared
-
-if TYPE_CHECKING:
-    import onnx
 
 _TRIES = 3
 """cases, each of another kind: a fault that one input hides, another shows"""
 
 
-def explained(prepared: Prepared, graph: onnx.ModelProto, outputs: Sequence[TensorSpec], report: Report) -> Report:
+def explained(prepared: Prepared, converted: Converted, report: Report) -> Report:
     """The report with its explanation; never raises, as there is a refusal to be told in any case."""
-    found: Explanation | None = None
+    explanation: Explanation | None = None
     curve = report.curve
     for case in _telling(prepared.cases, report):
         try:
-            found, curve = _explain(prepared, graph, outputs, case, report.limit)
+            explanation, curve = _explain(prepared, converted, case, report.limit)
         except (NotEvaluated, OnnxpressError, TruthUnavailable) as error:
             what = error.what if isinstance(error, OnnxpressError) else str(error)
             return msgspec.structs.replace(report, explanation=Explanation(case=case.name, detail=f"no layer: {what}"))
-        if found.layer is not None:
+        if explanation.layer is not None:
             break
-    return msgspec.structs.replace(report, explanation=found, curve=thinned_curve(curve))
+    return msgspec.structs.replace(report, explanation=explanation, curve=thinned_curve(curve))
 
 
-def _explain(
-    prepared: Prepared, graph: onnx.ModelProto, outputs: Sequence[TensorSpec], case: Case, limit: float
-) -> tuple[Explanation, list[Point]]:
+def _explain(prepared: Prepared, converted: Converted, case: Case, limit: float) -> tuple[Explanation, list[Point]]:
     reference, network = prepared.reference, prepared.network
-    (golden,), method, _ = golden_cases(reference, [case], outputs, limit)
-    truth = reference.run(widened(case.feeds), "float64") if method == "float64" else reference.run(case.feeds)
+    (result,), _ = reference_results(reference, [case], converted.outputs, limit)
+    golden = result.golden
+    truth = reference.run(case.feeds) if result.truth is None else result.truth
     expected = Golden(golden.inputs, {name: plain(truth[name]) for name in golden.outputs}, golden.floors)
     narrow, wide = reference.network_feeds(case.feeds), reference.network_feeds(case.feeds, "float64")
     records = record(network, narrow, wide) if isinstance(network, Layered) else []
-    changed = initializers.compare(graph, network.parameters()).changed
-    changed |= initializers.processing_constants(graph, reference.processing)
-    return explain(graph, case.name, case.feeds, expected, records, truth, changed)
+    changed = parameters.compare(converted.graph, network.parameters()).changed
+    changed |= parameters.processing_constants(converted.graph, reference.processing)
+    return explain(converted.graph, case.name, case.feeds, expected, records, truth, changed)
 
 
 def _telling(cases: list[Case], report: Report) -> list[Case]:
@@ -72,5 +66,5 @@ def _telling(cases: list[Case], report: Report) -> list[Case]:
     others = sorted((case for case in cases if case not in failing), key=lambda case: -worst.get(case.name, 0.0))
     chosen: dict[str, Case] = {}
     for case in (*failing, *others):
-        chosen.setdefault(case.kind, case)
+        chosen.setdefault(case.pool, case)
     return list(chosen.values())[:_TRIES]

@@ -15,7 +15,7 @@ from onnxpress.export.graph.external_data import LARGE
 from onnxpress.export.pipeline import refused
 from onnxpress.export.pipeline.convert import convert
 from onnxpress.export.pipeline.explain import explained
-from onnxpress.export.pipeline.measure import compare
+from onnxpress.export.pipeline.measure import measure
 from onnxpress.export.pipeline.prepare import prepare
 from onnxpress.export.pipeline.progress import step
 from onnxpress.export.pipeline.publish import Published, publish
@@ -41,18 +41,16 @@ def export(
     with tempfile.TemporaryDirectory(prefix="onnxpress-convert-") as temporary:
         folder = Path(temporary)
         with step(f"converting ({prepared.network.converter})"):
-            proto, outputs = convert(prepared, folder, limits, external_above=external_above)
+            converted = convert(prepared, folder, limits, external_above=external_above)
         with step("measuring equivalence"):
-            measured, settings = compare(prepared, proto, outputs, folder, provider=provider)
-        called = name or source.name
+            measured = measure(prepared, converted, provider=provider)
+        model = name or source.name
         if not measured.report.equivalent:
             with step("looking for the layer"):
-                report = explained(prepared, proto, outputs, measured.report)
-            measured = replace(measured, report=report)
+                report = explained(prepared, converted, measured.report)
+            evidence = replace(measured, report=report)
             kept = refused.keep(
-                lambda place: publish(prepared, proto, outputs, measured, settings, folder, place, called).folder,
-                repository,
-                called,
+                lambda place: publish(prepared, converted, evidence, place, model).folder, repository, model
             )
             raise NotEquivalent(
                 f"the export is refused, nothing was published\n{report}",
@@ -60,4 +58,4 @@ def export(
                 hint=f"the export differs from the original by more than rounding explains; {kept}",
             )
         with step("publishing"):
-            return publish(prepared, proto, outputs, measured, settings, folder, repository, called)
+            return publish(prepared, converted, measured, repository, model)

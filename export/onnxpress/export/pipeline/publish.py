@@ -7,24 +7,19 @@ import shutil
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from onnxpress.core import golden as goldens
-from onnxpress.core.manifest import EquivalenceSummary, Manifest, SessionSettings
+from onnxpress.core.manifest import EquivalenceSummary, Manifest
 from onnxpress.core.manifest import Source as ManifestSource
-from onnxpress.core.tensors import TensorSpec
 from onnxpress.core.version_folder import MODEL_FILE, staging
-from onnxpress.export.equivalence.measurement import Measurement
 from onnxpress.export.equivalence.report import page
 from onnxpress.export.equivalence.report import schema as reports
 from onnxpress.export.equivalence.report.schema import Report
-from onnxpress.export.equivalence.runtime import no_rows
 from onnxpress.export.graph import external_data
+from onnxpress.export.pipeline.convert import Converted
 from onnxpress.export.pipeline.environment import installed_versions
+from onnxpress.export.pipeline.measure import Measured
 from onnxpress.export.pipeline.prepare import Prepared
-
-if TYPE_CHECKING:
-    import onnx
 
 CONVERSION_LOG = "conversion.txt"
 """what the converter said, in the version folder where it said anything"""
@@ -39,21 +34,13 @@ class Published:
     report: Report
 
 
-def publish(
-    prepared: Prepared,
-    proto: onnx.ModelProto,
-    outputs: list[TensorSpec],
-    measured: Measurement,
-    settings: SessionSettings,
-    folder: Path,
-    repository: Path,
-    name: str,
-) -> Published:
-    source, network, report = prepared.source, prepared.network, measured.report
+def publish(prepared: Prepared, converted: Converted, measured: Measured, repository: Path, name: str) -> Published:
+    """Write the graph, its weights and its evidence as the next version of model `name` in `repository`."""
+    source, network, report, graph = prepared.source, prepared.network, measured.report, converted.graph
     with staging(repository, name) as draft:
-        (draft.folder / MODEL_FILE).write_bytes(proto.SerializeToString(deterministic=True))
-        if external_data.is_beside(proto):
-            shutil.move(folder / external_data.FILE, draft.folder / external_data.FILE)
+        (draft.folder / MODEL_FILE).write_bytes(graph.SerializeToString(deterministic=True))
+        if external_data.is_beside(graph):
+            shutil.move(converted.folder / external_data.FILE, draft.folder / external_data.FILE)
         if network.talk:
             (draft.folder / CONVERSION_LOG).write_text("\n".join(map(_without_folders, network.talk)) + "\n")
         (draft.folder / reports.FILE_NAME).write_bytes(reports.encode(report))
@@ -63,14 +50,14 @@ def publish(
             name=name,
             created=datetime.now(UTC).isoformat(timespec="seconds"),
             inputs=prepared.inputs,
-            outputs=outputs,
+            outputs=converted.outputs,
             labels=source.labels,
             thresholds=source.thresholds,
             batch_safe=report.batch_safe,
-            no_rows=any(check.name == "no rows" and check.detail == no_rows.ANSWERED for check in report.checks),
-            opset=next(opset.version for opset in proto.opset_import if opset.domain in ("", "ai.onnx")),
-            ir_version=proto.ir_version,
-            session=settings,
+            no_rows=measured.answers_no_rows,
+            opset=next(opset.version for opset in graph.opset_import if opset.domain in ("", "ai.onnx")),
+            ir_version=graph.ir_version,
+            session=measured.session,
             equivalence=EquivalenceSummary(
                 equivalent=report.equivalent,
                 worst_multiple=report.worst_multiple,

@@ -18,6 +18,7 @@ from onnxpress.export.equivalence.report import schema as reports
 from onnxpress.export.equivalence.report.schema import Report, multiple
 from onnxpress.export.equivalence.runtime.rungs import Rung
 from onnxpress.export.networks.wrap import wrap
+from onnxpress.export.pipeline.convert import Converted
 from onnxpress.export.pipeline.environment import environment
 from onnxpress.export.pipeline.explain import explained
 from onnxpress.export.pipeline.prepare import Prepared, prepare
@@ -118,21 +119,23 @@ def against_source(
             where=str(path),
         )
     rungs: dict[str, Runnable] = {f"{one.framework}, {one.reference}": _Other(one, prepared) for one in others}
-    rungs[f"{provider}, as served"] = Rung(lambda: engine)
+    served = f"{provider}, as served"
+    rungs[served] = Rung(lambda: engine)
     graph = onnx.load(path)
-    found = measure(
+    report = measure(
         prepared.reference,
         rungs,
         prepared.cases,
         engine.outputs,
+        served=served,
         checks=prepared.checks,
         environment=environment(provider),
         graph=graph,
         parameters=prepared.network.parameters(),
-    )
-    if explain and not found.report.equivalent:
-        return explained(prepared, graph, engine.outputs, found.report)
-    return found.report
+    ).report
+    if explain and not report.equivalent:
+        return explained(prepared, Converted(graph, list(engine.outputs), path.parent), report)
+    return report
 
 
 class _Other:

@@ -10,7 +10,8 @@ from onnx import TensorProto, helper, numpy_helper  # noqa: E402
 
 from onnxpress.core.golden import Golden  # noqa: E402
 from onnxpress.export.equivalence.cases import Case  # noqa: E402
-from onnxpress.export.equivalence.layerwise.whole_graph import Meaning, compare, widened  # noqa: E402
+from onnxpress.export.equivalence.layerwise.whole_graph import Verdict, compare, with_the_graphs_noise  # noqa: E402
+from onnxpress.export.equivalence.results import CaseResult  # noqa: E402
 
 X = np.random.default_rng(0).standard_normal((3, 4)).astype(np.float32)
 FLOOR = 1e-7
@@ -27,10 +28,9 @@ def graph(*nodes: onnx.NodeProto, **constants: np.ndarray) -> onnx.ModelProto:
     return helper.make_model(made, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
 
 
-def held(model: onnx.ModelProto, truth: np.ndarray, narrow: float = 0.0) -> Meaning:
-    cases = [Case("generated", "generated, batch 64", 64, {"x": X})]
-    goldens = [Golden({"x": X}, {"y": truth.astype(np.float32)}, {"y": np.full(truth.shape, FLOOR)})]
-    return compare(model, cases, goldens, [{"y": truth}], [{"y": narrow}])
+def held(model: onnx.ModelProto, truth: np.ndarray, narrow: float = 0.0) -> Verdict:
+    golden = Golden({"x": X}, {"y": truth.astype(np.float32)}, {"y": np.full(truth.shape, FLOOR)})
+    return compare(model, [CaseResult(Case("generated", 64, {"x": X}), golden, {"y": truth}, nearest={"y": narrow})])
 
 
 def test_the_same_in_float64_is_far_below_one_floor() -> None:
@@ -60,14 +60,14 @@ def test_a_rounding_that_falls_otherwise_in_float64_is_no_fault_and_is_told() ->
 
 def test_floors_are_widened_by_the_rounding_of_a_graph_that_sums_in_float32() -> None:
     model = graph(helper.make_node("CumSum", ["x", "axis"], ["y"]), axis=np.array(1))
-    cases = [Case("generated", "generated, batch 64", 64, {"x": np.full((2, 4), 0.1, np.float32)})]
-    goldens = [Golden({}, {"y": np.zeros((2, 4), np.float32)}, {"y": np.full((2, 4), 1e-12)})]
-    (wider,) = widened(model, cases, goldens)
-    assert (wider.floors["y"] > 1e-9).all()
+    case = Case("generated", 64, {"x": np.full((2, 4), 0.1, np.float32)})
+    golden = Golden({}, {"y": np.zeros((2, 4), np.float32)}, {"y": np.full((2, 4), 1e-12)})
+    (wider,) = with_the_graphs_noise(model, [CaseResult(case, golden)])
+    assert (wider.golden.floors["y"] > 1e-9).all()
 
 
 def test_without_a_truth_nothing_is_compared_and_the_reason_is_told() -> None:
     model = graph(helper.make_node("Identity", ["x"], ["y"]))
-    found = compare(model, [Case("generated", "a", 1, {"x": X})], [Golden({}, {"y": X}, {})], [], [{}])
+    found = compare(model, [CaseResult(Case("generated", 1, {"x": X}), Golden({}, {"y": X}, {}))])
     assert found.check is None
     assert "float64 answers are not available" in found.why_not

@@ -19,9 +19,9 @@ from onnxpress.core.arrays import Array
 from onnxpress.core.golden import Golden, worst_multiple
 from onnxpress.export.equivalence.evaluator.numpy_graph import NumpyGraph
 from onnxpress.export.equivalence.layerwise.comparison import LAYER_LIMIT
-from onnxpress.export.equivalence.layerwise.divergence import STEPS, Walk
+from onnxpress.export.equivalence.layerwise.divergence import STEPS, Divergence
 from onnxpress.export.equivalence.layerwise.recording import Record
-from onnxpress.export.equivalence.layerwise.whole_graph import MEANING_LIMIT, plain
+from onnxpress.export.equivalence.layerwise.whole_graph import WHOLE_LIMIT, plain
 from onnxpress.export.equivalence.report.schema import Explanation, Point
 from onnxpress.export.graph.layer_notes import SOURCE, note_of
 
@@ -46,28 +46,29 @@ def explain(
     float64, by name; `parameters` the framework's parameters that the graph holds otherwise, and how. Raises
     NotEvaluated where the graph cannot be computed.
     """
-    walk = Walk(graph, records, steps)
-    answers = NumpyGraph(graph).run(feeds, walk.see)
+    divergence = Divergence(graph, records, steps)
+    answers = NumpyGraph(graph).run(feeds, divergence.see)
     found = worst_multiple(expected, {name: plain(value) for name, value in answers.items()})
-    wrong = [name for name, far in found.items() if far > MEANING_LIMIT]
-    named = _of_parameter(parameters, walk)
-    _, drifted = walk.drift(LAYER_LIMIT)
+    wrong = [name for name, far in found.items() if far > WHOLE_LIMIT]
+    named = _of_parameter(parameters, divergence)
+    _, drifted = divergence.drift(LAYER_LIMIT)
     if not wrong and named is None and drifted is None:
         detail = "in float64 the graph computes what the original does: the difference arises in the runtime, or in "
-        return Explanation(case=case, detail=f"{detail}the rounding of float32"), walk.curve()
-    walk.judge(max(found.values()))
+        return Explanation(case=case, detail=f"{detail}the rounding of float32"), divergence.curve()
+    divergence.judge(max(found.values()))
     if wrong:
-        suspects = walk.suspects(wrong)
-        number = walk.guilty(suspects)
-        layer = _layer(walk, suspects, records[number].layer if number is not None else None)
+        suspects = divergence.suspects(wrong)
+        number = divergence.guilty(suspects)
+        layer = _layer(divergence, suspects, records[number].layer if number is not None else None)
     else:
         number, layer = drifted, records[drifted].layer if drifted is not None else None
-        suspects = [place for place, tag in enumerate(walk.tags) if tag == layer]
+        suspects = [place for place, tag in enumerate(divergence.tags) if tag == layer]
     record = records[number] if number is not None else None
     layer = layer if named is None else named
-    at = [place for place in suspects if walk.tags[place] == layer]
+    at = [place for place in suspects if divergence.tags[place] == layer]
     if record is None or record.layer != layer:
-        number = next((n for n, one in enumerate(records) if one.layer == layer and walk.far(n) > MEANING_LIMIT), None)
+        of_layer = [n for n, one in enumerate(records) if one.layer == layer]
+        number = next((n for n in of_layer if divergence.far(n) > WHOLE_LIMIT), None)
         record = records[number] if number is not None else None
     lines = (note_of(graph.graph.node[place], SOURCE) for place in at)
     parts = Explanation(
@@ -77,42 +78,42 @@ def explain(
         operation=record.operation if record else "",
         source=(record.source if record else "") or next((line for line in lines if line), ""),
         nodes=[_name(graph.graph.node[place]) for place in (at or suspects)[:_SHOWN]],
-        folded=_folded(walk, record) if record else [],
-        multiple=walk.far(number) if number is not None else math.inf,
-        parameters={name: how for name, how in parameters.items() if _owner(name, walk) == layer},
+        folded=_folded(divergence, record) if record else [],
+        multiple=divergence.far(number) if number is not None else math.inf,
+        parameters={name: how for name, how in parameters.items() if _owner(name, divergence) == layer},
         detail="",
     )
-    return msgspec.structs.replace(parts, detail=_told(parts)), walk.curve(number)
+    return msgspec.structs.replace(parts, detail=_told(parts)), divergence.curve(number)
 
 
-def _layer(walk: Walk, suspects: Sequence[int], recorded: str | None) -> str | None:
+def _layer(divergence: Divergence, suspects: Sequence[int], recorded: str | None) -> str | None:
     """The layer of the first suspect nodes: the one that the records name if it is among several."""
-    first = [walk.tags[place] for place in walk.front(suspects) or suspects]
+    first = [divergence.tags[place] for place in divergence.front(suspects) or suspects]
     if recorded in first:
         return recorded
-    known = [tag for tag in first if walk.records or tag.startswith(STEPS)]
+    known = [tag for tag in first if divergence.records or tag.startswith(STEPS)]
     return known[0] if known else None
 
 
-def _folded(walk: Walk, record: Record) -> list[str]:
+def _folded(divergence: Divergence, record: Record) -> list[str]:
     """The layers without a node that this tensor was computed from, as far as theirs are not in the graph either."""
     found: dict[str, None] = {}
     waiting = list(record.inputs)
-    tags = set(walk.tags)
+    tags = set(divergence.tags)
     while waiting:
         number = waiting.pop()
-        one = walk.records[number]
-        if walk.far(number) > MEANING_LIMIT and one.layer not in tags:
+        one = divergence.records[number]
+        if divergence.far(number) > WHOLE_LIMIT and one.layer not in tags:
             found[one.layer] = None
             waiting += one.inputs
     return list(found)
 
 
-def _owner(parameter: str, walk: Walk) -> str | None:
+def _owner(parameter: str, divergence: Divergence) -> str | None:
     """The layer that a parameter belongs to: `encoder.2.weight` → encoder.2, `model/dense_1/kernel` → dense_1."""
     separator = "/" if "/" in parameter else "."
     parts = parameter.split(separator)[:-1]
-    tags = set(walk.tags)
+    tags = set(divergence.tags)
     if f"{STEPS}{parts[0] if parts else ''}" in tags:
         return f"{STEPS}{parts[0]}"
     for end in range(len(parts), 0, -1):
@@ -123,8 +124,8 @@ def _owner(parameter: str, walk: Walk) -> str | None:
     return separator.join(parts) if separator == "." else (parts[-1] if parts else "")
 
 
-def _of_parameter(parameters: Mapping[str, str], walk: Walk) -> str | None:
-    owners = {_owner(name, walk) for name in parameters}
+def _of_parameter(parameters: Mapping[str, str], divergence: Divergence) -> str | None:
+    owners = {_owner(name, divergence) for name in parameters}
     return owners.pop() if len(owners) == 1 else None
 
 

@@ -10,16 +10,15 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from onnxpress.core.arrays import Array
-from onnxpress.core.golden import Golden
-from onnxpress.export.equivalence.cases import Case
 from onnxpress.export.equivalence.evaluator.numpy_graph import reason
-from onnxpress.export.equivalence.layerwise import parameters as initializers
-from onnxpress.export.equivalence.layerwise import whole_graph as meaning
-from onnxpress.export.equivalence.layerwise.divergence import Walk
+from onnxpress.export.equivalence.layerwise import whole_graph
+from onnxpress.export.equivalence.layerwise.divergence import Divergence
+from onnxpress.export.equivalence.layerwise.parameters import check as check_parameters
 from onnxpress.export.equivalence.layerwise.recording import record
 from onnxpress.export.equivalence.layerwise.whole_graph import FEW
 from onnxpress.export.equivalence.reference import Reference
 from onnxpress.export.equivalence.report.schema import Check, Point, multiple
+from onnxpress.export.equivalence.results import CaseResult
 from onnxpress.export.network import Layered
 
 if TYPE_CHECKING:
@@ -33,7 +32,7 @@ HALF_LIMIT = 10.0
 
 
 @dataclass
-class Looked:
+class GraphFindings:
     """What holding the graph itself against the framework found, beside what it answers."""
 
     checks: list[Check] = field(default_factory=list)
@@ -42,69 +41,62 @@ class Looked:
     means_the_same: bool = False
 
 
-def look(
-    graph: onnx.ModelProto,
-    reference: Reference,
-    cases: Sequence[Case],
-    goldens: Sequence[Golden],
-    truths: Sequence[Mapping[str, Array]],
-    narrow: Sequence[Mapping[str, float]],
-    parameters: Mapping[str, Array],
-) -> Looked:
-    """Constants, the whole graph and its layers, as far as each can be compared; `narrow` as in meaning.compare."""
-    found = Looked(*initializers.check(graph, parameters, reference.processing))
-    walks, no_layers = _walks(graph, reference, cases, truths)
-    said = meaning.compare(graph, cases, goldens, truths, narrow, walks)
-    if said.check is None:
-        found.not_measured.append(said.why_not)
-        return found
-    found.checks.append(said.check)
-    found.means_the_same = said.check.passed
-    if walks:
-        check, found.curve = _judged(walks)
-        found.checks.append(check)
-        found.not_measured.clear()  # parameters that were folded into others were measured as the layers' answers
+def examine(
+    graph: onnx.ModelProto, reference: Reference, results: Sequence[CaseResult], parameters: Mapping[str, Array]
+) -> GraphFindings:
+    """Constants, the whole graph and its layers, as far as each can be compared."""
+    findings = GraphFindings(*check_parameters(graph, parameters, reference.processing))
+    divergences, no_layers = _divergences(graph, reference, results)
+    verdict = whole_graph.compare(graph, results, divergences)
+    if verdict.check is None:
+        findings.not_measured.append(verdict.why_not)
+        return findings
+    findings.checks.append(verdict.check)
+    findings.means_the_same = verdict.check.passed
+    if divergences:
+        check, findings.curve = _judged(list(divergences.values()))
+        findings.checks.append(check)
+        findings.not_measured.clear()  # parameters that were folded into others were measured as the layers' answers
     else:
-        found.not_measured.append(no_layers)
-    if said.why_not:
-        found.not_measured.append(said.why_not)
-    return found
+        findings.not_measured.append(no_layers)
+    if verdict.why_not:
+        findings.not_measured.append(verdict.why_not)
+    return findings
 
 
-def _walks(
-    graph: onnx.ModelProto, reference: Reference, cases: Sequence[Case], truths: Sequence[Mapping[str, Array]]
-) -> tuple[dict[int, Walk], str]:
+def _divergences(
+    graph: onnx.ModelProto, reference: Reference, results: Sequence[CaseResult]
+) -> tuple[dict[str, Divergence], str]:
     """For a case of real rows and one of generated ones: the framework's layers on it. Else why there are none."""
     if not isinstance(reference.network, Layered):
         return {}, "the layers one by one: this kind of source does not show what its layers compute"
-    if not truths:
-        return {}, "the layers one by one: they cannot be computed in float64"
-    found: dict[int, Walk] = {}
+    divergences: dict[str, Divergence] = {}
     for kind in ("samples", "generated"):
-        number = next((n for n, case in enumerate(cases) if case.kind == kind and case.batch == FEW), None)
-        if number is None:
+        result = next((one for one in results if one.case.kind == kind and one.case.batch == FEW), None)
+        if result is None:
             continue
+        if result.truth is None:
+            return {}, "the layers one by one: they cannot be computed in float64"
         try:
-            feeds = cases[number].feeds
+            feeds = result.case.feeds
             wide = reference.network_feeds(feeds, "float64")
             records = record(reference.network, reference.network_feeds(feeds), wide)
         except Exception as error:  # any code of the author's, watched as it runs
             return {}, f"the layers one by one: {reason(error)}"
-        found[number] = Walk(graph, records, truths[number])
-    return found, ""
+        divergences[result.case.name] = Divergence(graph, records, result.truth)
+    return divergences, ""
 
 
-def _judged(walks: Mapping[int, Walk]) -> tuple[Check, list[Point]]:
-    """Whether some layer adds more than rounding, once the graph was walked; and the divergence along the graph."""
-    limits = [HALF_LIMIT if walk.narrow else LAYER_LIMIT for walk in walks.values()]
-    found = [(*walk.drift(limit), walk) for walk, limit in zip(walks.values(), limits, strict=True)]
-    worst, first, walk = max(found, key=lambda one: one[0])
-    detail = f"{walk.compared} tensors of layers are in the graph; in float64 none adds more than {multiple(worst)} of "
-    detail += "its own noise floors"
+def _judged(divergences: Sequence[Divergence]) -> tuple[Check, list[Point]]:
+    """Whether some layer adds more than rounding, once the graph was seen; and the divergence along the graph."""
+    drifts = [(*one.drift(HALF_LIMIT if one.rounds_to_half else LAYER_LIMIT), one) for one in divergences]
+    worst, first, divergence = max(drifts, key=lambda drift: drift[0])
+    detail = f"{divergence.compared} tensors of layers are in the graph; in float64 none adds more than "
+    detail += f"{multiple(worst)} of its own noise floors"
     if first is not None:
-        one = walk.records[first]
+        one = divergence.records[first]
         detail = f"{one.layer or 'the model itself'} adds {multiple(worst)} of its own noise floors"
-    return Check(name="layers", passed=first is None, detail=detail), thinned_curve(walk.curve())
+    return Check(name="layers", passed=first is None, detail=detail), thinned_curve(divergence.curve())
 
 
 def thinned_curve(curve: Sequence[Point]) -> list[Point]:

@@ -30,7 +30,7 @@ _HALF = 2
 """bytes of a float16 or bfloat16"""
 
 
-class Walk:
+class Divergence:
     """The graph on one input beside the records of the framework: how far each tensor is from the nearest of them."""
 
     def __init__(self, graph: onnx.ModelProto, records: Sequence[Record], steps: Mapping[str, Array]) -> None:
@@ -51,7 +51,7 @@ class Walk:
         """record → how far the graph's nearest tensor is, and the place of its node"""
         self._own: dict[int, float] = {}
         """the same, of tensors from the record's own layer alone"""
-        self.narrow = False
+        self.rounds_to_half = False
         """whether the graph itself rounds to half precision"""
 
     def see(self, place: int, node: onnx.NodeProto, name: str, value: Any) -> None:
@@ -59,7 +59,7 @@ class Walk:
         if not isinstance(value, np.ndarray) or value.dtype.kind not in "fV" or value.size == 0:
             return
         if value.dtype.itemsize == _HALF:
-            self.narrow = True
+            self.rounds_to_half = True
             value = value.astype(np.float64)
         same = distance(value, self._steps[name]) if name in self._steps else math.inf
         norm = None

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from onnxpress.core.arrays import Array
-from onnxpress.export.equivalence.noise_floor import widened
+from onnxpress.export.equivalence.noise_floor import in_float64
 from onnxpress.export.network import Layered, Seen, TruthUnavailable
 
 _MOST_ELEMENTS = 1 << 15
@@ -93,7 +93,7 @@ def record(network: Layered, feeds: dict[str, Array], wide: dict[str, Array] | N
 
     first, second = Counter[tuple[object, ...]](), Counter[tuple[object, ...]]()
     try:
-        network.watch(widened(feeds if wide is None else wide), "float64", keep)
+        network.watch(in_float64(feeds if wide is None else wide), "float64", keep)
         network.watch(feeds, "float32", compare)
     except TruthUnavailable:
         records.clear()

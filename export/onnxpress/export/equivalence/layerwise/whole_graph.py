@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from onnxpress.core.arrays import Array
 from onnxpress.core.golden import Golden, worst_multiple
-from onnxpress.export.equivalence.cases import LARGE_BATCH, Case
+from onnxpress.export.equivalence.cases import LARGE_BATCH
 from onnxpress.export.equivalence.evaluator.numpy_graph import NotEvaluated, NumpyGraph
-from onnxpress.export.equivalence.layerwise.divergence import Walk
-from onnxpress.export.equivalence.noise_floor import pool
+from onnxpress.export.equivalence.layerwise.divergence import Divergence
+from onnxpress.export.equivalence.noise_floor import pooled_floors
 from onnxpress.export.equivalence.report.schema import Check, multiple
+from onnxpress.export.equivalence.results import CaseResult
 
 if TYPE_CHECKING:
     import onnx
 
-MEANING_LIMIT = 2.0
+WHOLE_LIMIT = 2.0
 """Accepted distance between graph and framework in float64, in the float32 noise floors of each output.
 
 Sound exports of the corpus were seen up to 1.3, on two seeds. Not zero: a graph holds its constants in float32, where
@@ -37,7 +38,7 @@ FEW = 3
 
 
 @dataclass(frozen=True)
-class Meaning:
+class Verdict:
     """What the comparison found. `check` is None where it could not be made; `why_not` says what was left out."""
 
     check: Check | None = None
@@ -45,75 +46,71 @@ class Meaning:
 
 
 def compare(
-    graph: onnx.ModelProto,
-    cases: Sequence[Case],
-    goldens: Sequence[Golden],
-    truths: Sequence[Mapping[str, Array]],
-    narrow: Sequence[Mapping[str, float]],
-    walks: Mapping[int, Walk] | None = None,
-) -> Meaning:
+    graph: onnx.ModelProto, results: Sequence[CaseResult], divergences: Mapping[str, Divergence] | None = None
+) -> Verdict:
     """Hold the graph in float64 against the framework's float64 answers, in the goldens' noise floors.
 
-    `narrow` holds how far the graph is in float32, case by case. What differs by far more in float64 than in float32
-    is no fault of the graph, which would show in both: a rounding down or a comparison (a bucket of relative
-    positions, say) falls otherwise there in the last bit. `walks` are shown the graph's tensors on the cases of these
-    numbers.
+    What differs by far more in float64 than in float32 is no fault of the graph, which would show in both: a rounding
+    down or a comparison (a bucket of relative positions, say) falls otherwise there in the last bit. `divergences` are
+    shown the graph's tensors on the cases of these names.
     """
-    if not truths:
-        return Meaning(why_not="the graph in float64: the framework's float64 answers are not available")
+    if any(result.truth is None for result in results):
+        return Verdict(why_not="the graph in float64: the framework's float64 answers are not available")
     worst, where, otherwise = 0.0, "", list[str]()
     try:
         evaluated = NumpyGraph(graph)
-        for number in _computed(cases):
-            case, golden, truth = cases[number], goldens[number], truths[number]
-            walk = (walks or {}).get(number)
-            answers = evaluated.run(case.feeds, walk.see if walk else None)
+        for result in _computed(results):
+            case, golden, truth = result.case, result.golden, result.truth or {}
+            divergence = (divergences or {}).get(case.name)
+            answers = evaluated.run(case.feeds, divergence.see if divergence else None)
             answers = {name: plain(value) for name, value in answers.items()}
             expected = {name: plain(truth[name]) for name in golden.outputs}
-            found = worst_multiple(Golden(golden.inputs, expected, golden.floors), answers)
-            for name, far in found.items():
-                if far > _CONTRADICTED and narrow[number][name] <= far / 2:
+            multiples = worst_multiple(Golden(golden.inputs, expected, golden.floors), answers)
+            for name, far in multiples.items():
+                if far > _CONTRADICTED and result.nearest[name] <= far / 2:
                     otherwise.append(f"{name}, {case.name}")
                 elif far > worst or not where:
                     worst, where = far, f"{name}, {case.name}"
     except NotEvaluated as reason:
-        return Meaning(why_not=f"the graph in float64: {reason}")
-    limit = DEEP_LIMIT if walks else MEANING_LIMIT
+        return Verdict(why_not=f"the graph in float64: {reason}")
+    limit = DEEP_LIMIT if divergences else WHOLE_LIMIT
     if not where:
-        return Meaning(why_not="the graph in float64: it takes other ways than in float32 on every input")
+        return Verdict(why_not="the graph in float64: it takes other ways than in float32 on every input")
     detail = f"the graph in float64 is {multiple(worst)} noise floors from the framework in float64 ({where})"
     left_out = f"the graph in float64 where it takes another way than in float32: {'; '.join(otherwise[:3])}"
-    return Meaning(Check(name="meaning", passed=worst <= limit, detail=detail), left_out if otherwise else "")
+    return Verdict(Check(name="meaning", passed=worst <= limit, detail=detail), left_out if otherwise else "")
 
 
-def _computed(cases: Sequence[Case]) -> list[int]:
-    """The numbers of the cases to compute in numpy: all; of a heavy model a small and a large batch of each kind."""
-    numbers = list(range(len(cases)))
-    largest = max(case.batch for case in cases)
+def _computed(results: Sequence[CaseResult]) -> Sequence[CaseResult]:
+    """The cases to compute in numpy: all; of a heavy model a small and a large batch of each kind."""
+    largest = max(result.case.batch for result in results)
     if largest == LARGE_BATCH:
-        return numbers
-    return [number for number in numbers if cases[number].batch in (FEW, largest)] or numbers
+        return results
+    return [result for result in results if result.case.batch in (FEW, largest)] or results
 
 
-def widened(graph: onnx.ModelProto, cases: Sequence[Case], goldens: Sequence[Golden]) -> list[Golden]:
-    """The goldens with noise floors not below the graph's own rounding: float32 against float64, both in numpy.
+def with_the_graphs_noise(graph: onnx.ModelProto, results: Sequence[CaseResult]) -> list[CaseResult]:
+    """The results with noise floors not below the graph's own rounding: float32 against float64, both in numpy.
 
     A framework may be more exact than float32 arithmetic is (torch sums a cumsum in double); an ill-conditioned graph
     that means the same must not be refused for that. Raises NotEvaluated.
     """
     narrow_graph, wide_graph = NumpyGraph(graph, np.float32), NumpyGraph(graph)
+    cases = [result.case for result in results]
     narrow = [narrow_graph.run(case.feeds) for case in cases]
     wide = [wide_graph.run(case.feeds) for case in cases]
-    floors = [dict(golden.floors) for golden in goldens]
-    for kind in dict.fromkeys(case.kind for case in cases):
-        members = [number for number, case in enumerate(cases) if case.kind == kind]
-        for name in goldens[0].outputs:
-            if any(goldens[n].outputs[name].dtype.kind != "f" for n in members):
-                continue
-            pooled = pool([narrow[n][name] for n in members], [wide[n][name] for n in members])
-            for number, floor in zip(members, pooled, strict=True):
-                floors[number][name] = np.maximum(floors[number][name], floor)
-    return [Golden(golden.inputs, golden.outputs, own) for golden, own in zip(goldens, floors, strict=True)]
+    floats = [
+        name
+        for name in results[0].golden.outputs
+        if all(result.golden.outputs[name].dtype.kind == "f" for result in results)
+    ]
+    noise = pooled_floors(cases, narrow, wide, floats)
+    wider = []
+    for result, own in zip(results, noise, strict=True):
+        golden = result.golden
+        floors = golden.floors | {name: np.maximum(golden.floors[name], floor) for name, floor in own.items()}
+        wider.append(replace(result, golden=Golden(golden.inputs, golden.outputs, floors)))
+    return wider
 
 
 def plain(value: Array) -> Array:

@@ -126,6 +126,10 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     """only of a refused export: the layer where it leaves the original"""
     environment: dict[str, str] = {}
 
+    def rung(self, name: str) -> float:
+        """The worst multiple on the rung of this name."""
+        return next(rung.worst_multiple for rung in self.ladder if rung.name == name)
+
     def __str__(self) -> str:
         verdict = "equivalent" if self.equivalent else "NOT equivalent"
         lines = [f"{verdict}: worst {multiple(self.worst_multiple)} of {self.limit:g} noise floors ({self.floor})"]

@@ -9,6 +9,7 @@ import contextlib
 import signal
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
@@ -25,8 +26,18 @@ from onnxpress.serving.engine import Engine
 
 _MODEL, _SETTINGS, _QUESTION = "no_rows.onnx", "no_rows.json", "no_rows.npz"
 _SECONDS = 120
-ANSWERED = "answered"
-"""the detail of the check where all is well"""
+
+
+class NoRows(msgspec.Struct, frozen=True):
+    """Whether the export answers a batch of no rows as the original does, and what is told of it."""
+
+    answered: bool
+    detail: str
+
+    @property
+    def check(self) -> Check:
+        """Told, not demanded: few models are sent one."""
+        return Check(name="no rows", passed=True, detail=self.detail)
 
 
 def ask(
@@ -34,19 +45,18 @@ def ask(
     content: bytes | Path,
     settings: SessionSettings,
     case: Case,
-    inputs: list[TensorSpec],
-    outputs: list[TensorSpec],
+    outputs: Sequence[TensorSpec],
     folder: Path,
-) -> Check:
-    """What became of `case` without its rows. Told, not demanded: few models are sent one."""
+) -> NoRows:
+    """What became of `case` without its rows; `folder` is where the child finds the question."""
     feeds = {
         spec.name: case.feeds[spec.name][:0] if spec.shape[:1] == ("batch",) else case.feeds[spec.name]
-        for spec in inputs
+        for spec in reference.inputs
     }
     try:
         expected = reference.run(feeds)
     except (OnnxpressError, ArithmeticError, LookupError, TypeError, ValueError):
-        return _told("the original does not answer it")
+        return NoRows(False, "the original does not answer it")
     model = content if isinstance(content, Path) else folder / _MODEL
     if isinstance(content, bytes):
         model.write_bytes(content)
@@ -56,34 +66,30 @@ def ask(
     try:
         ended = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=_SECONDS)
     except subprocess.TimeoutExpired:
-        return _told(f"the runtime does not come back within {_SECONDS} s, though the original answers it")
+        return NoRows(False, f"the runtime does not come back within {_SECONDS} s, though the original answers it")
     if ended.returncode == 0:
-        return _told(ended.stdout.strip())
+        return msgspec.json.decode(ended.stdout, type=NoRows)
     name = str(ended.returncode)
     with contextlib.suppress(ValueError):
         name = signal.Signals(-ended.returncode).name
-    return _told(f"the runtime dies of it ({name}), though the original answers it; never send one")
+    return NoRows(False, f"the runtime dies of it ({name}), though the original answers it; never send one")
 
 
-def _told(detail: str) -> Check:
-    return Check(name="no rows", passed=True, detail=detail)
-
-
-def main(folder: Path, model: Path) -> str:
+def main(folder: Path, model: Path) -> NoRows:
     """Answer the question that `ask` left in `folder`."""
     case = golden.read(folder / _QUESTION)[0]
     settings = msgspec.json.decode((folder / _SETTINGS).read_bytes(), type=SessionSettings)
     try:
-        found = Engine.load(model, settings=settings, self_test=False).run(case.inputs)
+        answers = Engine.load(model, settings=settings, self_test=False).run(case.inputs)
     except BadData as error:
-        return f"the export does not answer it, though the original does: {error.what}"
+        return NoRows(False, f"the export does not answer it, though the original does: {error.what}")
     other = [
-        f"{name} is {list(found[name].shape)}, in the original {list(value.shape)}"
+        f"{name} is {list(answers[name].shape)}, in the original {list(value.shape)}"
         for name, value in case.outputs.items()
-        if found[name].shape != value.shape
+        if answers[name].shape != value.shape
     ]
-    return "; ".join(other) or ANSWERED
+    return NoRows(not other, "; ".join(other) or "answered")
 
 
 if __name__ == "__main__":
-    print(main(Path(sys.argv[1]), Path(sys.argv[2])))
+    print(msgspec.json.encode(main(Path(sys.argv[1]), Path(sys.argv[2]))).decode())

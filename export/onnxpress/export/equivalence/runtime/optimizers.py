@@ -11,8 +11,6 @@ import numpy as np
 from onnxpress.core.arrays import Array
 from onnxpress.core.errors import BadData, BadModel
 from onnxpress.core.manifest import SessionSettings
-from onnxpress.export.equivalence.cases import Case
-from onnxpress.export.equivalence.measurement import Measurement
 from onnxpress.serving.engine import Engine
 
 # The names that the library of ONNX Runtime 1.31 holds; one that another version does not know is ignored by it.
@@ -33,10 +31,10 @@ NAMES = (
 )  # fmt: skip
 
 
-def guilty(content: bytes | Path, cases: Sequence[Case], provider: str, measured: Measurement) -> list[str]:
-    """The fewest optimisers without which the served rung agrees with the unoptimised one; empty if none helps."""
-    worst = max(measured.report.cases, key=lambda figure: max(figure.multiples.values(), default=0.0)).name
-    feeds = next(case.feeds for case in cases if case.name == worst)
+def guilty(content: bytes | Path, feeds: dict[str, Array], provider: str) -> list[str]:
+    """The fewest optimisers without which the served rung agrees with the unoptimised one on `feeds`; empty if none
+    helps.
+    """
     plain = _answer(content, provider, SessionSettings(optimization="none"), feeds)
     wrong = _distance(plain, _answer(content, provider, SessionSettings(), feeds))
     if plain is None or wrong == 0:
@@ -77,13 +75,13 @@ def _distance(plain: dict[str, Array] | None, other: dict[str, Array] | None) ->
         return math.inf
     worst = 0.0
     for name, expected in plain.items():
-        found = other[name]
-        if expected.shape != found.shape or expected.dtype != found.dtype:
+        answer = other[name]
+        if expected.shape != answer.shape or expected.dtype != answer.dtype:
             return math.inf
         if expected.dtype.kind != "f":
-            worst = max(worst, float(np.any(expected != found)))
+            worst = max(worst, float(np.any(expected != answer)))
             continue
-        a, b = np.nan_to_num(expected.astype(np.float64)), np.nan_to_num(found.astype(np.float64))
+        a, b = np.nan_to_num(expected.astype(np.float64)), np.nan_to_num(answer.astype(np.float64))
         scale = max(float(np.abs(a).max(initial=0.0)), float(np.finfo(np.float32).tiny))
         worst = max(worst, float(np.abs(a - b).max(initial=0.0)) / scale)
     return worst

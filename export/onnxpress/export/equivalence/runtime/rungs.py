@@ -12,7 +12,7 @@ from onnxpress.export import memory
 from onnxpress.serving.engine import Engine
 
 
-class Turns:
+class EnginePool:
     """Engines of one graph under several settings, of which one at a time is loaded: large weights fit once."""
 
     def __init__(self, content: bytes | Path, provider: str) -> None:

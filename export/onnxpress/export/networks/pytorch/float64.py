@@ -38,7 +38,7 @@ def _wide(value: Any) -> Any:
 
 
 @contextlib.contextmanager
-def widened(module: torch.nn.Module) -> Iterator[None]:
+def layers_in_float64(module: torch.nn.Module) -> Iterator[None]:
     """Within, every layer computes with its own float weights and buffers in float64; afterwards they are as before.
 
     A layer that reads another layer's weights finds them narrow and fails, as mixed dtypes do in torch; torch's own

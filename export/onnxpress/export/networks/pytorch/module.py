@@ -18,7 +18,7 @@ from onnxpress.export.graph.external_data import LARGE
 from onnxpress.export.network import Precision, See, TruthUnavailable
 from onnxpress.export.networks.pytorch.binding import EXAMPLE_BATCH, Binding, argument_names, bind, blank, called_with
 from onnxpress.export.networks.pytorch.exporters import TORCHSCRIPT_OPSET, export_dynamo, export_torchscript
-from onnxpress.export.networks.pytorch.float64 import StaysWide, widened
+from onnxpress.export.networks.pytorch.float64 import StaysWide, layers_in_float64
 from onnxpress.export.networks.pytorch.structure import Flat, flatten, put_together
 from onnxpress.export.networks.pytorch.watching import random_layer, watching
 from onnxpress.export.networks.truth import refuse_other_truth
@@ -119,7 +119,7 @@ class TorchNetwork:
                 if precision == "float64":
                     precisely.enter_context(StaysWide())
                     if self._one_copy:
-                        precisely.enter_context(widened(module))
+                        precisely.enter_context(layers_in_float64(module))
                 flat = flatten(module(*args, **kwargs))
         except BadModel:
             raise

@@ -33,15 +33,14 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> zipfile.ZipFile:
 
 
 def test_it_holds_every_module_of_the_four_portions_and_their_types(wheel: zipfile.ZipFile) -> None:
-    held = {name for name in wheel.namelist() if ".dist-info/" not in name}
+    held = sorted(name for name in wheel.namelist() if ".dist-info/" not in name)
     wanted = {
         path.relative_to(ROOT / portion).as_posix()
         for portion in ("core", "training", "export", "serving")
         for path in (ROOT / portion / "onnxpress").rglob("*")
         if path.is_file() and "__pycache__" not in path.parts
     }
-    assert held == wanted
-    assert "onnxpress/__init__.py" not in held
+    assert held == sorted(wanted)  # the front door, which lies in each root, is there once
 
 
 def test_its_metadata_names_the_command_the_licence_and_the_extras(wheel: zipfile.ZipFile) -> None:

@@ -1,0 +1,17 @@
+from onnxpress.core.errors import BadData as BadData
+from onnxpress.core.errors import BadModel as BadModel
+from onnxpress.core.errors import CorruptVersion as CorruptVersion
+from onnxpress.core.errors import MissingExtra as MissingExtra
+from onnxpress.core.errors import NotEquivalent as NotEquivalent
+from onnxpress.core.errors import OnnxpressError as OnnxpressError
+from onnxpress.core.errors import ProcessLost as ProcessLost
+from onnxpress.core.errors import UsageError as UsageError
+from onnxpress.export.equivalence.api import measure as measure
+from onnxpress.serving.transports.asgi import application as asgi_app
+
+__version__: str
+
+__all__ = [
+    "BadData", "BadModel", "CorruptVersion", "MissingExtra", "NotEquivalent", "OnnxpressError", "ProcessLost",
+    "UsageError", "__version__", "asgi_app", "measure",
+]  # fmt: skip

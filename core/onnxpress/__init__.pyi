@@ -7,11 +7,12 @@ from onnxpress.core.errors import OnnxpressError as OnnxpressError
 from onnxpress.core.errors import ProcessLost as ProcessLost
 from onnxpress.core.errors import UsageError as UsageError
 from onnxpress.export.equivalence.api import measure as measure
+from onnxpress.serving.engine.loading import load as load
 from onnxpress.serving.transports.asgi import application as asgi_app
 
 __version__: str
 
 __all__ = [
     "BadData", "BadModel", "CorruptVersion", "MissingExtra", "NotEquivalent", "OnnxpressError", "ProcessLost",
-    "UsageError", "__version__", "asgi_app", "measure",
+    "UsageError", "__version__", "asgi_app", "load", "measure",
 ]  # fmt: skip

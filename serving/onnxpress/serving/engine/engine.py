@@ -15,6 +15,7 @@ from onnxpress.core.manifest import Manifest, SessionSettings
 from onnxpress.core.tensors import TensorSpec
 from onnxpress.core.version_folder import read_manifest
 from onnxpress.serving.engine import external_data, fatal
+from onnxpress.serving.engine.feeds import as_arrays
 from onnxpress.serving.engine.sessions import OpenSession, Session, local_session, plain
 from onnxpress.serving.engine.signature import agreed, declared
 
@@ -129,6 +130,17 @@ class Engine:
             raise
         except Exception as error:
             raise BadData(f"the model cannot answer this: {plain(error)}", where=self.name) from error
+
+    def __call__(self, inputs: object = None, /, **named: object) -> dict[str, Array]:
+        """Output name → array, for values by name (`engine(x=rows)`, `engine({"x": rows})`) or those of the one input.
+
+        `inputs` and `outputs` say names, dtypes and shapes. Lists are taken too, and arrays of another dtype where no
+        value would change but for a float's rounding. Strings are arrays of `str`, bfloat16 is float32. Raises BadData,
+        with the input's name, for what does not fit, or that the model cannot answer.
+        """
+        if inputs is not None and named:
+            raise BadData("inputs come by name or in one mapping, not both", where=self.name)
+        return self.run(as_arrays(self.inputs, named if inputs is None else inputs, where=self.name))
 
     def run_all(self, feeds: dict[str, Array], values: int) -> list[Array]:
         """Every output in order, timed for `expected_seconds`. For the server's hot path: the runtime's own exceptions.

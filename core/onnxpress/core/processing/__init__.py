@@ -29,7 +29,7 @@ from onnxpress.core.processing.forest import IsolationForest
 from onnxpress.core.processing.image import Image
 from onnxpress.core.processing.numeric import Impute, MeanSquaredError, Scale, Unscale
 from onnxpress.core.processing.signal import Magnitude, Spectrogram, Standardise
-from onnxpress.core.processing.tensors import Tensors
+from onnxpress.core.processing.step import Tensors
 from onnxpress.core.processing.text import Characters, Words
 
 Step = (

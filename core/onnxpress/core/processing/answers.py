@@ -9,7 +9,7 @@ from typing import Annotated
 import msgspec
 
 from onnxpress.core.arrays import Array
-from onnxpress.core.processing.tensors import Step, Tensors, check_distinct, check_finite
+from onnxpress.core.processing.step import Step, Tensors, check_distinct, check_finite
 
 
 class Softmax(Step, frozen=True, kw_only=True, tag="softmax"):

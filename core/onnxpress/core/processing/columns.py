@@ -7,7 +7,7 @@ from typing import Annotated
 import msgspec
 
 from onnxpress.core.arrays import Array
-from onnxpress.core.processing.tensors import Step, Tensors, check_distinct
+from onnxpress.core.processing.step import Step, Tensors, check_distinct
 
 
 class Stack(Step, frozen=True, kw_only=True, tag="stack"):

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 import msgspec
 
 from onnxpress.core.arrays import Array
-from onnxpress.core.processing.tensors import Step, Tensors, check_finite
+from onnxpress.core.processing.step import Step, Tensors, check_finite
 
 _Size = Annotated[int, msgspec.Meta(ge=1, le=65536)]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from onnxpress.core.arrays import Array
-from onnxpress.core.processing.tensors import Step, Tensors, check_finite
+from onnxpress.core.processing.step import Step, Tensors, check_finite
 
 
 def _check_columns(name: str, values: list[float], offset: list[float]) -> None:

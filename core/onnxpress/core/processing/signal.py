@@ -8,7 +8,7 @@ from typing import Annotated
 import msgspec
 
 from onnxpress.core.arrays import Array
-from onnxpress.core.processing.tensors import Step, Tensors
+from onnxpress.core.processing.step import Step, Tensors
 
 
 class Magnitude(Step, frozen=True, kw_only=True, tag="magnitude"):

@@ -9,7 +9,7 @@ from typing import Annotated
 import msgspec
 
 from onnxpress.core.arrays import Array
-from onnxpress.core.processing.tensors import Step, Tensors, check_distinct
+from onnxpress.core.processing.step import Step, Tensors, check_distinct
 
 PADDING, UNKNOWN, FIRST = 0, 1, 2
 """the ids of padding, of a character that the alphabet lacks, and of its first one"""

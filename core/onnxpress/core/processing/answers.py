@@ -7,6 +7,7 @@ from itertools import pairwise
 from typing import Annotated
 
 import msgspec
+import numpy as np
 
 from onnxpress.core.arrays import Array
 from onnxpress.core.processing.step import Step, Tensors, check_distinct, check_finite
@@ -19,8 +20,6 @@ class Softmax(Step, frozen=True, kw_only=True, tag="softmax"):
 
     def apply(self, tensors: Tensors, dtype: str) -> Array:
         """(batch, classes) → (batch, classes) in `dtype`."""
-        import numpy as np
-
         x = tensors[self.input].astype(dtype)
         e = np.exp(x - x.max(axis=-1, keepdims=True))
         result: Array = e / e.sum(axis=-1, keepdims=True)
@@ -29,8 +28,6 @@ class Softmax(Step, frozen=True, kw_only=True, tag="softmax"):
 
 def _sigmoid(x: Array) -> Array:
     """1 / (1 + e^-x), written so that neither sign overflows."""
-    import numpy as np
-
     e = np.exp(-np.abs(x))
     result: Array = np.where(x >= 0, 1 / (1 + e), e / (1 + e)).astype(x.dtype)
     return result
@@ -58,8 +55,6 @@ class Platt(Step, frozen=True, kw_only=True, tag="platt"):
 
     def apply(self, tensors: Tensors, dtype: str) -> Array:
         """Any shape → the same in `dtype`."""
-        import numpy as np
-
         x = tensors[self.input].astype(dtype)
         return _sigmoid(x * np.asarray(self.slope, dtype) + np.asarray(self.intercept, dtype))
 
@@ -72,8 +67,6 @@ class Temperature(Step, frozen=True, kw_only=True, tag="temperature"):
 
     def apply(self, tensors: Tensors, dtype: str) -> Array:
         """Any shape → the same in `dtype`."""
-        import numpy as np
-
         result: Array = tensors[self.input].astype(dtype) / np.asarray(self.temperature, dtype)
         return result
 
@@ -94,8 +87,6 @@ class Isotonic(Step, frozen=True, kw_only=True, tag="isotonic"):
 
     def pieces(self, dtype: str) -> tuple[Array, Array, Array]:
         """Start, width and slope of every piece, each (knots - 1,)."""
-        import numpy as np
-
         x, y = np.asarray(self.x, np.float32), np.asarray(self.y, np.float32)
         width = np.diff(x)
         slope = (np.diff(y.astype(np.float64)) / width).astype(np.float32)
@@ -103,8 +94,6 @@ class Isotonic(Step, frozen=True, kw_only=True, tag="isotonic"):
 
     def apply(self, tensors: Tensors, dtype: str) -> Array:
         """(batch,) → (batch,) in `dtype`."""
-        import numpy as np
-
         start, width, slope = self.pieces(dtype)
         v = tensors[self.input].astype(dtype)[..., None]
         result: Array = np.minimum(np.maximum(v - start, 0), width) @ slope + np.asarray(self.y[0], dtype)
@@ -123,8 +112,6 @@ class Threshold(Step, frozen=True, kw_only=True, tag="threshold"):
 
     def apply(self, tensors: Tensors, dtype: str) -> Array:
         """Any shape → bool of the same shape."""
-        import numpy as np
-
         result: Array = tensors[self.input].astype(dtype) > np.asarray(self.value, dtype)
         return result
 
@@ -136,8 +123,6 @@ class Any(Step, frozen=True, kw_only=True, tag="any"):
 
     def apply(self, tensors: Tensors, dtype: str) -> Array:
         """Bool tensors of one shape → bool of that shape."""
-        import numpy as np
-
         result: Array = np.logical_or.reduce([tensors[name] for name in self.inputs])
         return result
 
@@ -153,8 +138,6 @@ class Label(Step, frozen=True, kw_only=True, tag="label"):
 
     def apply(self, tensors: Tensors, dtype: str) -> Array:
         """(batch, labels) → (batch,) strings."""
-        import numpy as np
-
         result: Array = np.array(self.labels, object)[tensors[self.input].astype(dtype).argmax(axis=-1)]
         return result
 
@@ -167,8 +150,6 @@ class BinaryLabel(Step, frozen=True, kw_only=True, tag="label_at"):
 
     def apply(self, tensors: Tensors, dtype: str) -> Array:
         """Bool of any shape → strings of the same."""
-        import numpy as np
-
         result: Array = np.array(self.labels, object)[tensors[self.input].astype(int)]
         return result
 
@@ -205,8 +186,6 @@ class TopK(Step, frozen=True, kw_only=True, tag="top_k"):
 
     def outputs(self, tensors: Tensors, dtype: str) -> Tensors:
         """(batch, labels) → (batch, k) strings and (batch, k) in `dtype`."""
-        import numpy as np
-
         x = tensors[self.input].astype(dtype)
         best = np.argsort(-x, axis=-1, kind="stable")[..., : self.k]
         return {

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Annotated
 
 import msgspec
+import numpy as np
 
 from onnxpress.core.arrays import Array
 from onnxpress.core.processing.step import Step, Tensors, check_distinct
@@ -17,8 +18,6 @@ class Stack(Step, frozen=True, kw_only=True, tag="stack"):
 
     def apply(self, tensors: Tensors, dtype: str) -> Array:
         """(batch,) each → (batch, columns), in `dtype` or int64."""
-        import numpy as np
-
         columns = [tensors[name] for name in self.inputs]
         stacked = np.stack(columns, axis=-1)
         return stacked.astype(dtype) if stacked.dtype.kind == "f" else stacked
@@ -31,8 +30,6 @@ class Concatenate(Step, frozen=True, kw_only=True, tag="concatenate"):
 
     def apply(self, tensors: Tensors, dtype: str) -> Array:
         """(batch, n) each → (batch, sum of n) in `dtype`."""
-        import numpy as np
-
         return np.concatenate([tensors[name].astype(dtype) for name in self.inputs], axis=-1)
 
 
@@ -58,8 +55,6 @@ class Lookup(Step, frozen=True, kw_only=True, tag="lookup"):
 
     def apply(self, tensors: Tensors, dtype: str) -> Array:
         """Strings of any shape → int64 of the same shape."""
-        import numpy as np
-
         number_of = {value: number for number, value in enumerate(self.values, 1)}
         x = tensors[self.input]
         return np.array([number_of.get(str(value), 0) for value in x.ravel()], np.int64).reshape(x.shape)
@@ -73,7 +68,5 @@ class OneHot(Step, frozen=True, kw_only=True, tag="one_hot"):
 
     def apply(self, tensors: Tensors, dtype: str) -> Array:
         """(batch,) int64 → (batch, size) in `dtype`."""
-        import numpy as np
-
         result: Array = (tensors[self.input][..., None] == np.arange(self.size)).astype(dtype)
         return result

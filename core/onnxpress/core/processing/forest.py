@@ -6,6 +6,7 @@ import math
 from typing import Annotated
 
 import msgspec
+import numpy as np
 
 from onnxpress.core.arrays import Array
 from onnxpress.core.processing.step import Step, Tensors
@@ -44,14 +45,10 @@ class IsolationForest(Step, frozen=True, kw_only=True, tag="isolation_forest"):
     @property
     def scale(self) -> float:
         """What the sum of the paths over all trees is multiplied by, with float32's digits."""
-        import numpy as np
-
         return float(np.float32(-1 / (len(self.trees) * average_path(self.rows))))
 
     def apply(self, tensors: Tensors, dtype: str) -> Array:
         """(batch, features) → (batch,) in `dtype`. The cuts are compared in float32, as they were made."""
-        import numpy as np
-
         x = tensors[self.input].astype(np.float32)
         total = np.zeros(len(x), dtype)
         every = np.arange(len(x))

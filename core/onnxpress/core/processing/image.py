@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Literal
 
 import msgspec
+import numpy as np
 
 from onnxpress.core.arrays import Array
 from onnxpress.core.processing.step import Step, Tensors, check_finite
@@ -39,8 +40,6 @@ class Image(Step, frozen=True, kw_only=True, tag="image"):
 
     def scaling(self, dtype: str) -> tuple[Array, Array]:
         """Offset and factor of each channel, (channels,) with float32's digits: (x - 255 mean) × 1 / (255 std)."""
-        import numpy as np
-
         offset, factor = 255 * np.asarray(self.mean, np.float64), 1 / (255 * np.asarray(self.std, np.float64))
         return offset.astype(np.float32).astype(dtype), factor.astype(np.float32).astype(dtype)
 
@@ -49,8 +48,6 @@ class Image(Step, frozen=True, kw_only=True, tag="image"):
 
         Raises ValueError for another rank, dtype or number of channels, and for images without a pixel.
         """
-        import numpy as np
-
         x = tensors[self.input]
         if x.dtype != np.uint8 or x.ndim != 4 or x.shape[3] != len(self.mean):
             wanted = f"uint8 [batch, height, width, {len(self.mean)}]"
@@ -76,8 +73,6 @@ def _neighbours(size: int, wanted: int, dtype: str) -> tuple[Array, Array, Array
     Old place = (new + 0.5) × size / wanted - 0.5, kept within the image (half_pixel of ONNX's Resize). Computed in
     `dtype` in ONNX Runtime's order: in float32 a place in a large image is off by its last digit, in both alike.
     """
-    import numpy as np
-
     half = np.asarray(0.5, dtype)
     scale = np.asarray(wanted, dtype) / np.asarray(size, dtype)
     place = np.clip((np.arange(wanted).astype(dtype) + half) / scale - half, 0, size - 1).astype(dtype)

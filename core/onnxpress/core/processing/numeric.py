@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
+
 from onnxpress.core.arrays import Array
 from onnxpress.core.processing.step import Step, Tensors, check_finite
 
@@ -28,8 +30,6 @@ class Scale(Step, frozen=True, kw_only=True, tag="scale"):
 
     def apply(self, tensors: Tensors, dtype: str) -> Array:
         """(..., features) → (..., features) in `dtype`."""
-        import numpy as np
-
         x = tensors[self.input].astype(dtype)
         result: Array = (x - np.asarray(self.offset, dtype)) * np.asarray(self.factor, dtype)
         return result
@@ -47,8 +47,6 @@ class Unscale(Step, frozen=True, kw_only=True, tag="unscale"):
 
     def apply(self, tensors: Tensors, dtype: str) -> Array:
         """(..., features) → (..., features) in `dtype`."""
-        import numpy as np
-
         x = tensors[self.input].astype(dtype)
         result: Array = x * np.asarray(self.unit, dtype) + np.asarray(self.offset, dtype)
         return result
@@ -65,8 +63,6 @@ class Impute(Step, frozen=True, kw_only=True, tag="impute"):
 
     def apply(self, tensors: Tensors, dtype: str) -> Array:
         """(..., features) → (..., features) in `dtype`."""
-        import numpy as np
-
         x = tensors[self.input].astype(dtype)
         return np.where(np.isnan(x), np.asarray(self.values, dtype), x)
 

@@ -6,6 +6,7 @@ import math
 from typing import Annotated
 
 import msgspec
+import numpy as np
 
 from onnxpress.core.arrays import Array
 from onnxpress.core.processing.step import Step, Tensors
@@ -18,8 +19,6 @@ class Magnitude(Step, frozen=True, kw_only=True, tag="magnitude"):
 
     def apply(self, tensors: Tensors, dtype: str) -> Array:
         """(batch, time, channels) → (batch, time, 1) in `dtype`."""
-        import numpy as np
-
         x = tensors[self.input].astype(dtype)
         result: Array = np.sqrt((x * x).sum(axis=-1, keepdims=True))
         return result
@@ -33,8 +32,6 @@ class Standardise(Step, frozen=True, kw_only=True, tag="standardise"):
 
     def apply(self, tensors: Tensors, dtype: str) -> Array:
         """(batch, time, channels) → the same in `dtype`."""
-        import numpy as np
-
         x = tensors[self.input].astype(dtype)
         centred = x - x.mean(axis=1, keepdims=True)
         deviation = np.sqrt((centred * centred).mean(axis=1, keepdims=True))
@@ -59,8 +56,6 @@ class Spectrogram(Step, frozen=True, kw_only=True, tag="spectrogram"):
 
     def bases(self, dtype: str) -> tuple[Array, Array]:
         """The windowed cosines and sines, (window, bins) each, with float32's digits."""
-        import numpy as np
-
         time = np.arange(self.window)[:, None]
         hann = 0.5 - 0.5 * np.cos(2 * math.pi * time / self.window)
         angle = 2 * math.pi * time * np.arange(self.bins) / self.window
@@ -69,8 +64,6 @@ class Spectrogram(Step, frozen=True, kw_only=True, tag="spectrogram"):
 
     def apply(self, tensors: Tensors, dtype: str) -> Array:
         """(batch, time, channels) → (batch, (time - window) // hop + 1, channels × bins) in `dtype`."""
-        import numpy as np
-
         x = tensors[self.input].astype(dtype)
         if x.shape[1] < self.window:
             raise ValueError(f"{x.shape[1]} samples are shorter than the spectrogram's window of {self.window}")

@@ -4,17 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-if TYPE_CHECKING:
-    import numpy as np
+from onnxpress.core.arrays import Array
 
-    Array = np.ndarray[Any, np.dtype[Any]]
-    Tensors = dict[str, Array]
-else:
-    Array, Tensors = Any, dict
+Tensors = dict[str, Array]
+"""name → array"""
 
 
 class Step(msgspec.Struct, frozen=True, kw_only=True, tag_field="step"):

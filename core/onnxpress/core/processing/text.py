@@ -7,6 +7,7 @@ import string
 from typing import Annotated
 
 import msgspec
+import numpy as np
 
 from onnxpress.core.arrays import Array
 from onnxpress.core.processing.step import Step, Tensors, check_distinct
@@ -40,8 +41,6 @@ class Characters(Step, frozen=True, kw_only=True, tag="characters"):
 
     def apply(self, tensors: Tensors, dtype: str) -> Array:
         """(batch,) strings → (batch, length) int64."""
-        import numpy as np
-
         texts = tensors[self.input]
         id_of, found = self.ids(), np.zeros((len(texts), self.length), np.int64)
         for row, text in enumerate(texts):
@@ -107,8 +106,6 @@ class Words(Step, frozen=True, kw_only=True, tag="words"):
 
     def outputs(self, tensors: Tensors, dtype: str) -> Tensors:
         """(batch,) strings → the ids and, where it is named, their mask, each (batch, length) int64."""
-        import numpy as np
-
         texts = tensors[self.input]
         id_of, word = self.ids(), re.compile(self.word)
         found = np.full((len(texts), self.length), self.padding, np.int64)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import get_args
 
 import msgspec
 import numpy as np
@@ -11,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from onnxpress.core.processing import MeanSquaredError, Processing, Scale, Threshold, Unscale, apply
+from onnxpress.core.processing import MeanSquaredError, Processing, Scale, Step, Threshold, Unscale, apply
 
 values = st.floats(-1e6, 1e6, width=32)
 tables = arrays.arrays(np.float32, st.tuples(st.integers(0, 5), st.integers(1, 6)), elements=values)
@@ -110,3 +111,13 @@ def test_numbers_that_json_cannot_hold_are_refused_where_they_are_made(wrong: fl
 def test_columns_must_pair_up() -> None:
     with pytest.raises(ValueError, match="factor has 1 columns, offset 2"):
         Scale(input="raw", output="scaled", offset=[0.0, 0.0], factor=[1.0])
+
+
+def test_the_names_of_the_steps_in_files_stay() -> None:
+    """Run folders and recipes hold them: a class may be renamed, its name in a file may not."""
+    tags = [kind.__struct_config__.tag for kind in get_args(Step)]
+    assert tags == [
+        *("scale", "unscale", "impute", "mean_squared_error", "stack", "concatenate", "lookup", "one_hot", "squeeze"),
+        *("characters", "words", "image", "magnitude", "standardise", "spectrogram", "softmax", "sigmoid", "platt"),
+        *("temperature", "isotonic", "threshold", "any", "label", "label_at", "top_k", "maximum", "isolation_forest"),
+    ]

@@ -10,9 +10,8 @@ from collections.abc import Iterable
 
 import msgspec
 
-from onnxpress.core.arrays import Array
 from onnxpress.core.processing.answers import (
-    Any,
+    AnyOf,
     BinaryLabel,
     Isotonic,
     Label,
@@ -54,7 +53,7 @@ Step = (
     | Temperature
     | Isotonic
     | Threshold
-    | Any
+    | AnyOf
     | Label
     | BinaryLabel
     | TopK
@@ -89,8 +88,7 @@ def raw_inputs(steps: Iterable[Step]) -> list[str]:
 
 
 __all__ = [
-    "Any",
-    "Array",
+    "AnyOf",
     "BinaryLabel",
     "Characters",
     "Concatenate",

@@ -116,7 +116,7 @@ class Threshold(Step, frozen=True, kw_only=True, tag="threshold"):
         return result
 
 
-class Any(Step, frozen=True, kw_only=True, tag="any"):
+class AnyOf(Step, frozen=True, kw_only=True, tag="any"):
     """True where at least one of the flags is."""
 
     inputs: Annotated[list[str], msgspec.Meta(min_length=1)]

@@ -63,7 +63,7 @@ CASES: list[tuple[TensorSpec, Step]] = [
     (COLUMN, processing.Isotonic(input="x", output="y", x=[-1, 0, 0.5, 2], y=[0, 0.25, 0.25, 1])),
     (COLUMN, processing.Isotonic(input="x", output="y", x=[0.5, 1.5], y=[0.25, 0.25])),
     (FLOATS, processing.Threshold(input="x", output="y", value=0.25)),
-    (FLAGS, processing.Any(inputs=["x", "x"], output="y")),
+    (FLAGS, processing.AnyOf(inputs=["x", "x"], output="y")),
     (FLOATS, processing.Label(input="x", output="y", labels=LABELS)),
     (FLAGS, processing.BinaryLabel(input="x", output="y", labels=["no", "yes"])),
     (FLOATS, processing.TopK(input="x", output="y", labels=LABELS, k=2, scores="z")),

@@ -17,7 +17,7 @@ import numpy as np
 from onnxpress.core.arrays import Array
 from onnxpress.core.errors import BadData, UsageError
 from onnxpress.core.optional import require
-from onnxpress.core.processing import Any, MeanSquaredError, Scale, Step, Threshold, apply
+from onnxpress.core.processing import AnyOf, MeanSquaredError, Scale, Step, Threshold, apply
 from onnxpress.core.tensors import TensorSpec
 from onnxpress.training import metrics, plots
 from onnxpress.training.data import scaling, split
@@ -151,7 +151,7 @@ class Autoencoder(
         return [
             forest,
             Threshold(input="isolation_score", output="is_isolated", value=threshold),
-            Any(inputs=["is_anomaly", "is_isolated"], output="is_flagged"),
+            AnyOf(inputs=["is_anomaly", "is_isolated"], output="is_flagged"),
         ]
 
     def finish(self, prepared: Prepared, predict: Predict, *, title: str, after: list[Step] | None = None) -> Outcome:

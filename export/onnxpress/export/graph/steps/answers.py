@@ -53,7 +53,7 @@ def _(step: processing.Isotonic, fragment: Fragment) -> None:
 
 
 @write.register
-def _(step: processing.Any, fragment: Fragment) -> None:
+def _(step: processing.AnyOf, fragment: Fragment) -> None:
     found = step.inputs[0]
     for name in step.inputs[1:]:
         found = fragment.then("Or", [found, name])

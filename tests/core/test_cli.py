@@ -151,6 +151,8 @@ def test_an_end_without_error_is_0_and_a_command_may_choose_1(monkeypatch: pytes
 @pytest.mark.skipif(os.name != "posix", reason="signals as POSIX has them")
 def test_control_c_ends_with_130_and_no_traceback(tmp_path: Path) -> None:
     program = (
+        # A shell's background job and nohup start their children with SIGINT ignored, and Python leaves it so.
+        "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "import time, click\nfrom onnxpress.core import cli\n"
         "def wait():\n    print('ready', flush=True)\n    time.sleep(60)\n"
         "import sys; sys.modules['waiting'] = sys.modules['__main__']\n"

@@ -19,8 +19,9 @@ import numpy as np
 
 from benchmarks import machine
 from onnxpress.core.dotted import load
-from onnxpress.training import batches, fitting, stage
-from onnxpress.training.fitting import Examples, Fit
+from onnxpress.training.fitting import batches, loop
+from onnxpress.training.fitting.loop import Examples, Fit
+from onnxpress.training.pipeline import stage
 from onnxpress.training.settings import Training
 
 RECORDS = Path(__file__).parent / "records"
@@ -72,7 +73,7 @@ def _compare(framework: str, bare: Callable, rows: np.ndarray) -> dict[str, floa
     )
     learner = half.learner(half.build(build, SETTINGS, training), job)
     started = time.perf_counter()
-    fitting.run(learner, job)
+    loop.run(learner, job)
     medians = [1e3 * statistics.median(part[1:]) for part in (ours, theirs)]
     return {"ours_ms": medians[0], "bare_ms": medians[1], "ratio": medians[0] / medians[1]}
 

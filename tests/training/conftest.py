@@ -38,7 +38,8 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
     folders: dict[str, Path] = {}
 
     def train(framework: str) -> Path:
-        from onnxpress.training import recipe, stage
+        from onnxpress.training import recipe
+        from onnxpress.training.pipeline import stage
 
         if framework not in folders:
             output = tmp_path_factory.mktemp("runs")

@@ -14,7 +14,7 @@ from tests.training.network_cases import CASES, Case
 
 from onnxpress.core.arrays import Array
 from onnxpress.core.tensors import TensorSpec
-from onnxpress.training import port
+from onnxpress.training.pipeline import port
 
 pytest.importorskip("torch")
 pytest.importorskip("tensorflow")

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from onnxpress.training import plots
-from onnxpress.training.fitting import History
+from onnxpress.training.fitting.loop import History
 
 pytest.importorskip("matplotlib")
 

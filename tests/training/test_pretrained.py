@@ -17,7 +17,8 @@ import torch
 from onnxpress.core.dotted import load
 from onnxpress.core.errors import MissingExtra, UsageError
 from onnxpress.core.tensors import Domain, TensorSpec
-from onnxpress.training import port, pretrained
+from onnxpress.training import pretrained
+from onnxpress.training.pipeline import port
 from onnxpress.training.pytorch import fit as torch_fit
 from onnxpress.training.tensorflow import fit as keras_fit
 

@@ -17,8 +17,8 @@ from onnxpress.core import run as runs
 from onnxpress.core.dotted import load
 from onnxpress.core.errors import BadData, UsageError
 from onnxpress.training import recipe as recipes
-from onnxpress.training import stage
 from onnxpress.training.families import Cnn14, CnnLstmAttention, Document, Tabular
+from onnxpress.training.pipeline import stage
 from onnxpress.training.recipe import Recipe
 
 pytest.importorskip("sklearn")
@@ -162,7 +162,7 @@ def test_a_family_trains_and_is_exported_equal_and_ported(
     assert published.report.equivalent, published.report
     assert published.manifest.batch_safe, published.report
     if importlib.util.find_spec("torch") and importlib.util.find_spec("tensorflow"):
-        from onnxpress.training import port
+        from onnxpress.training.pipeline import port
 
         there, multiple = port.port(folder, to=OTHER[framework], output=tmp_path / "ported")
         assert multiple <= port.LIMIT

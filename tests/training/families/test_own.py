@@ -12,7 +12,7 @@ import pytest
 from onnxpress.core import run as runs
 from onnxpress.core.errors import BadData, UsageError
 from onnxpress.training import recipe as recipes
-from onnxpress.training import stage
+from onnxpress.training.pipeline import stage
 
 pytest.importorskip("sklearn")
 pytest.importorskip("yaml")

@@ -42,7 +42,7 @@ def train(
     """Train RECIPE (YAML or JSON) and write a run folder; prints the folder."""
     from onnxpress.core.errors import UsageError
     from onnxpress.training import recipe as recipes
-    from onnxpress.training import stage
+    from onnxpress.training.pipeline import stage
 
     if [recipe, resume, run].count(None) != 2:
         raise UsageError("give one of a recipe, --resume RUN and --from RUN")
@@ -56,7 +56,7 @@ def train(
     elif resume is not None:
         folder = stage.go_on(resume, output=output)
     else:
-        from onnxpress.training import feedback as feedbacks
+        from onnxpress.training.pipeline import feedback as feedbacks
 
         assert run is not None
         assert feedback is not None
@@ -75,7 +75,7 @@ def port(run: Path, to: Literal["pytorch", "tensorflow"], output: Path) -> None:
     Both networks are asked the held-out rows; nothing is written unless they answer alike.
     """
     from onnxpress.core.golden import LIMIT
-    from onnxpress.training import port as porting
+    from onnxpress.training.pipeline import port as porting
 
     folder, multiple = porting.port(run, to=to, output=output)
     click.echo(f"both frameworks agree within {multiple:.2g} of {LIMIT:g} noise floors", err=True)

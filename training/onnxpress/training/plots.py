@@ -9,8 +9,8 @@ import numpy as np
 
 from onnxpress.core.arrays import Array
 from onnxpress.core.optional import require
-from onnxpress.training import metrics
-from onnxpress.training.fitting import History
+from onnxpress.training.fitting import metrics
+from onnxpress.training.fitting.loop import History
 
 _BLUE, _RED, _LINE = "#2a78b5", "#d1495b", "#444444"  # told apart by readers who do not see red and green
 _COLORS = (_BLUE, _RED, "#e0a100", "#3d8f5f", "#8757a8", "#7f5539", "#3bb2c4", _LINE)

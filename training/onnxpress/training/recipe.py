@@ -15,8 +15,8 @@ from onnxpress.core.optional import require
 from onnxpress.core.run import Framework
 from onnxpress.training.data.sources import Data
 from onnxpress.training.families import Family, Own
+from onnxpress.training.recipe_errors import wrong_recipe
 from onnxpress.training.settings import Training
-from onnxpress.training.validation import wrong_recipe
 
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}")
 _EXPONENT = re.compile(r"[-+]?[0-9][0-9_]*(\.[0-9_]*)?[eE][-+]?[0-9]+")

@@ -19,13 +19,14 @@ from onnxpress.core.errors import BadData, UsageError
 from onnxpress.core.optional import require
 from onnxpress.core.processing import AnyOf, MeanSquaredError, Scale, Step, Threshold, apply
 from onnxpress.core.tensors import TensorSpec
-from onnxpress.training import metrics, plots
+from onnxpress.training import plots
 from onnxpress.training.data import scaling, split
 from onnxpress.training.data.table import Reading, Table
 from onnxpress.training.families import isolation_forest
 from onnxpress.training.families.isolation_forest import ForestSettings
 from onnxpress.training.families.prepared import Outcome, Predict, Prepared
-from onnxpress.training.fitting import Examples
+from onnxpress.training.fitting import metrics
+from onnxpress.training.fitting.loop import Examples
 from onnxpress.training.settings import Training
 
 _COMPANION = (

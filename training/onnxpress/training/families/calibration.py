@@ -9,7 +9,7 @@ import numpy as np
 from onnxpress.core.arrays import Array
 from onnxpress.core.optional import require
 from onnxpress.core.processing import Isotonic, Platt, Temperature
-from onnxpress.training import losses
+from onnxpress.training.fitting import losses
 
 _KNOTS = 64
 

@@ -11,11 +11,12 @@ from onnxpress.core.arrays import Array
 from onnxpress.core.errors import BadData
 from onnxpress.core.processing import Label, Maximum, Softmax, Step, apply
 from onnxpress.core.tensors import TensorSpec
-from onnxpress.training import metrics, plots
+from onnxpress.training import plots
 from onnxpress.training.data import split
 from onnxpress.training.data.table import Table
 from onnxpress.training.families.prepared import Outcome, Predict, Prepared
-from onnxpress.training.fitting import Examples, Inputs
+from onnxpress.training.fitting import metrics
+from onnxpress.training.fitting.loop import Examples, Inputs
 from onnxpress.training.settings import Training
 
 

@@ -16,11 +16,11 @@ from onnxpress.core.arrays import Array
 from onnxpress.core.errors import BadData
 from onnxpress.core.processing import Magnitude, Scale, Spectrogram, Standardise, Step
 from onnxpress.core.tensors import TensorSpec
-from onnxpress.training import metrics
 from onnxpress.training.data.motion import WINDOWS
 from onnxpress.training.data.table import Reading, Table
 from onnxpress.training.families import classification
 from onnxpress.training.families.prepared import Outcome, Predict, Prepared
+from onnxpress.training.fitting import metrics
 from onnxpress.training.settings import Training
 
 _Units = Annotated[int, msgspec.Meta(ge=1, le=65536)]

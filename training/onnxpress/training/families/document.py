@@ -19,7 +19,7 @@ from onnxpress.training import pretrained
 from onnxpress.training.data.table import Reading, Table
 from onnxpress.training.families import classification
 from onnxpress.training.families.prepared import Outcome, Predict, Prepared
-from onnxpress.training.fitting import Inputs
+from onnxpress.training.fitting.loop import Inputs
 from onnxpress.training.settings import Training
 
 _Units = Annotated[int, msgspec.Meta(ge=1, le=65536)]

@@ -18,7 +18,7 @@ from onnxpress.training.data.table import Reading, Table
 from onnxpress.training.families import classification
 from onnxpress.training.families import tabular_answers as answers
 from onnxpress.training.families.prepared import Outcome, Predict, Prepared
-from onnxpress.training.fitting import Examples, Inputs
+from onnxpress.training.fitting.loop import Examples, Inputs
 from onnxpress.training.settings import Training
 
 

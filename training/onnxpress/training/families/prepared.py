@@ -9,8 +9,8 @@ from typing import Any
 from onnxpress.core.arrays import Array
 from onnxpress.core.processing import Step, Unscale
 from onnxpress.core.tensors import TensorSpec
-from onnxpress.training.fitting import Examples, Inputs
-from onnxpress.training.losses import Loss
+from onnxpress.training.fitting.loop import Examples, Inputs
+from onnxpress.training.fitting.losses import Loss
 
 Predict = Callable[[Inputs], Array]
 """the fitted network in inference mode: its inputs → its output, float32, rows first"""

@@ -19,9 +19,10 @@ from onnxpress.core.processing import (
     apply,
 )
 from onnxpress.core.tensors import TensorSpec
-from onnxpress.training import metrics, plots
+from onnxpress.training import plots
 from onnxpress.training.families import calibration, classification
 from onnxpress.training.families.prepared import Outcome, Prepared
+from onnxpress.training.fitting import metrics
 
 
 def network_output(classes: int, regress: bool) -> str:

@@ -18,9 +18,9 @@ from torch.nn import functional
 
 from onnxpress.core.arrays import Array
 from onnxpress.core.files import write_atomically
-from onnxpress.training.checkpoint import Arrays
-from onnxpress.training.fitting import Examples, Fit, Inputs
-from onnxpress.training.losses import rows_at_once
+from onnxpress.training.fitting.checkpoint import Arrays
+from onnxpress.training.fitting.loop import Examples, Fit, Inputs
+from onnxpress.training.fitting.losses import rows_at_once
 from onnxpress.training.pytorch import batch_norm
 from onnxpress.training.settings import Training
 

@@ -12,9 +12,9 @@ import tensorflow as tf
 
 from onnxpress.core.arrays import Array
 from onnxpress.core.errors import ProcessLost
-from onnxpress.training.checkpoint import Arrays
-from onnxpress.training.fitting import Examples, Fit, Inputs
-from onnxpress.training.losses import rows_at_once
+from onnxpress.training.fitting.checkpoint import Arrays
+from onnxpress.training.fitting.loop import Examples, Fit, Inputs
+from onnxpress.training.fitting.losses import rows_at_once
 from onnxpress.training.settings import Training
 from onnxpress.training.tensorflow import processes
 

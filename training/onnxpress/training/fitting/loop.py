@@ -15,9 +15,9 @@ import numpy as np
 
 from onnxpress.core.arrays import Array
 from onnxpress.core.errors import BadData
-from onnxpress.training import batches, losses, metrics, schedule
-from onnxpress.training.checkpoint import Arrays, Checkpoint, Checkpoints
-from onnxpress.training.losses import Loss
+from onnxpress.training.fitting import batches, losses, metrics, schedule
+from onnxpress.training.fitting.checkpoint import Arrays, Checkpoint, Checkpoints
+from onnxpress.training.fitting.losses import Loss
 from onnxpress.training.settings import Training
 
 Inputs = dict[str, Array]

@@ -14,7 +14,7 @@ import pytest
 from onnxpress.core import run as runs
 from onnxpress.core.errors import BadData, BadModel, MissingExtra, UsageError
 from onnxpress.training import recipe as recipes
-from onnxpress.training import stage
+from onnxpress.training.pipeline import stage
 
 Trained = Callable[[str], Path]
 
@@ -170,9 +170,9 @@ def test_training_that_diverges_is_refused_and_leaves_no_run(
     anomaly_recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pytest.importorskip("torch")
-    from onnxpress.training import fitting
+    from onnxpress.training.fitting import loop
 
-    monkeypatch.setattr(fitting, "run", lambda *_: fitting.History([1.0], [None]))
+    monkeypatch.setattr(loop, "run", lambda *_: loop.History([1.0], [None]))
     with pytest.raises(BadModel, match="training diverged"):
         stage.train(recipes.load(anomaly_recipe), output=tmp_path)
     assert list(tmp_path.iterdir()) == []

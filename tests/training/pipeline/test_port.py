@@ -13,10 +13,10 @@ pytest.importorskip("tensorflow")
 
 from onnxpress.core import run as runs
 from onnxpress.core.errors import BadModel, UsageError
-from onnxpress.training import port as porting
 from onnxpress.training import recipe as recipes
-from onnxpress.training import stage
 from onnxpress.training.cli import port as command
+from onnxpress.training.pipeline import port as porting
+from onnxpress.training.pipeline import stage
 
 pytestmark = [pytest.mark.torch, pytest.mark.tensorflow]
 RECIPE = Path(__file__).parents[2] / "recipes" / "anomaly.yaml"

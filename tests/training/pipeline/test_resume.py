@@ -15,8 +15,8 @@ import pytest
 
 from onnxpress.core.cli import main
 from onnxpress.core.errors import UsageError
-from onnxpress.training import port, stage
-from onnxpress.training.run_folder import refuse_if_written
+from onnxpress.training.pipeline import port, stage
+from onnxpress.training.pipeline.run_folder import refuse_if_written
 
 COMMAND = [sys.executable, "-c", "from onnxpress.core.cli import main; main()", "train"]
 SETTINGS = [

@@ -13,10 +13,10 @@ import pytest
 
 from onnxpress.core.arrays import Array
 from onnxpress.core.dotted import load
-from onnxpress.training import fitting, losses
-from onnxpress.training.checkpoint import Arrays, Checkpoint, Checkpoints
-from onnxpress.training.fitting import Examples, Fit, FrameworkFit, History
-from onnxpress.training.losses import Loss
+from onnxpress.training.fitting import loop, losses
+from onnxpress.training.fitting.checkpoint import Arrays, Checkpoint, Checkpoints
+from onnxpress.training.fitting.loop import Examples, Fit, FrameworkFit, History
+from onnxpress.training.fitting.losses import Loss
 from onnxpress.training.settings import Plateau, Training
 
 GENERATOR = np.random.default_rng(0)
@@ -50,7 +50,7 @@ def fitted(
         training=training,
         on_epoch=lambda loss, figures: seen.append((loss, figures["loss"])),
     )
-    history = fitting.run(half(framework).learner(network, job), job, checkpoints)
+    history = loop.run(half(framework).learner(network, job), job, checkpoints)
     return half(framework).finished(network, build, SETTINGS | settings), history, seen
 
 
@@ -87,7 +87,7 @@ def ran(losses: list[float], **settings: Any) -> History:
     zeros = Examples({"x": np.zeros((4, 1), np.float32)}, np.zeros((4, 1), np.float32))
     training = Training(epochs=len(losses), **settings)
     job = Fit(train=zeros, validation=zeros, training=training, on_epoch=lambda *_: None)
-    history = fitting.run(learner, job)
+    history = loop.run(learner, job)
     assert history.diverged or learner.kept + 1 == history.best_epoch
     return history
 
@@ -131,7 +131,7 @@ def test_frozen_layers_stay_as_they_were(framework: str) -> None:
     weights = importlib.import_module(f"onnxpress.training.{framework}.weights")
     before = {n: {r: a.copy() for r, a in roles.items()} for n, roles in weights.read(network).items()}
     job = Fit(train=rows(X), validation=rows(X), training=training, only=("rebuilt",), on_epoch=lambda *_: None)
-    fitting.run(half(framework).learner(network, job), job)
+    loop.run(half(framework).learner(network, job), job)
     for name, roles in weights.read(network).items():
         for role, array in roles.items():
             assert np.array_equal(array, before[name][role]) == (name != "rebuilt"), (name, role)

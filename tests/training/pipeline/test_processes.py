@@ -18,8 +18,8 @@ import numpy as np
 import pytest
 
 from onnxpress.core.errors import UsageError
-from onnxpress.training import port, stage
 from onnxpress.training import recipe as recipes
+from onnxpress.training.pipeline import port, stage
 
 PROGRAM = "from onnxpress.core.cli import main\nmain()\n"
 BOUND = 200

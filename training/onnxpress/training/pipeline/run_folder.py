@@ -13,7 +13,7 @@ from pathlib import Path
 
 from onnxpress.core.errors import ProcessLost, UsageError
 from onnxpress.core.files import sync_file, sync_folder
-from onnxpress.training.checkpoint import FILE_NAME as CHECKPOINT
+from onnxpress.training.fitting.checkpoint import FILE_NAME as CHECKPOINT
 
 _OWNER = "owner.pid"
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from onnxpress.core.errors import UsageError
-from onnxpress.training.run_folder import run_folder
+from onnxpress.training.pipeline.run_folder import run_folder
 
 
 def finished(output: Path, name: str = "run") -> Path:
@@ -56,7 +56,7 @@ def test_a_failed_run_leaves_nothing(reason: BaseException, tmp_path: Path) -> N
 def test_a_killed_run_does_not_look_finished(tmp_path: Path) -> None:
     program = (
         "import sys, pathlib\n"
-        "from onnxpress.training.run_folder import run_folder\n"
+        "from onnxpress.training.pipeline.run_folder import run_folder\n"
         "with run_folder(pathlib.Path(sys.argv[1]), 'run') as draft:\n"
         "    (draft.folder / 'run.json').write_text('{}')\n"
         "    print('writing', flush=True)\n"

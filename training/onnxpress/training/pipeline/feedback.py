@@ -21,15 +21,16 @@ from onnxpress.core.dotted import load
 from onnxpress.core.errors import BadData, NotEquivalent, UsageError
 from onnxpress.core.processing import MeanSquaredError, Step, Threshold, apply
 from onnxpress.core.run import Run
-from onnxpress.training import fitting, port, stage
 from onnxpress.training import recipe as recipes
 from onnxpress.training.data.csv_file import CsvFile
 from onnxpress.training.data.table import Reading
 from onnxpress.training.families.autoencoder import Autoencoder
 from onnxpress.training.families.prepared import Outcome, Prepared
-from onnxpress.training.fitting import Examples, Fit, FrameworkFit
+from onnxpress.training.fitting import loop
+from onnxpress.training.fitting.loop import Examples, Fit, FrameworkFit
+from onnxpress.training.pipeline import port, stage
+from onnxpress.training.pipeline.run_folder import run_folder
 from onnxpress.training.recipe import Recipe
-from onnxpress.training.run_folder import run_folder
 
 COLUMN = "feedback"
 FALSE_ALARM, MISSED = "false_alarm", "missed"
@@ -85,7 +86,7 @@ def learn(run_path: Path, feedback: Path, *, only: Sequence[str], output: Path, 
     )
     network = _fine_tune(framework, network, run, recipe, prepared, given, layers)
 
-    def predict(x: fitting.Inputs) -> Array:
+    def predict(x: loop.Inputs) -> Array:
         return framework.predict(network, x)
 
     scores = _scores(prepared, predict, given)
@@ -154,7 +155,7 @@ def _fine_tune(
         only=layers,
         on_epoch=lambda *_: None,
     )
-    fitting.run(framework.learner(network, job), job)
+    loop.run(framework.learner(network, job), job)
     return framework.finished(network, load(run.model), run.settings)
 
 

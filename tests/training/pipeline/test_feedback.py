@@ -12,8 +12,8 @@ import pytest
 
 from onnxpress.core import run as runs
 from onnxpress.core.errors import BadData, NotEquivalent, UsageError
-from onnxpress.training import feedback, port
 from onnxpress.training.data.sources import Bundled
+from onnxpress.training.pipeline import feedback, port
 
 pytest.importorskip("sklearn")
 Trained = Callable[[str], Path]

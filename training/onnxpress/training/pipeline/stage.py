@@ -21,13 +21,14 @@ from onnxpress.core.optional import is_installed, missing
 from onnxpress.core.processing import Processing
 from onnxpress.core.progress import Progress
 from onnxpress.core.run import Framework
-from onnxpress.training import fitting, plots, tensorboard
-from onnxpress.training.checkpoint import Checkpoints
+from onnxpress.training import plots, tensorboard
 from onnxpress.training.data.table import Table
 from onnxpress.training.families.prepared import Outcome, Prepared
-from onnxpress.training.fitting import Fit, FrameworkFit, History
+from onnxpress.training.fitting import loop
+from onnxpress.training.fitting.checkpoint import Checkpoints
+from onnxpress.training.fitting.loop import Fit, FrameworkFit, History
+from onnxpress.training.pipeline.run_folder import RunFolder, refuse_if_written, run_folder, unfinished
 from onnxpress.training.recipe import Recipe
-from onnxpress.training.run_folder import RunFolder, refuse_if_written, run_folder, unfinished
 from onnxpress.training.settings import Training
 
 SAMPLES = "samples.npz"
@@ -158,7 +159,7 @@ def fit(
             frozen_encoder=prepared.frozen_encoder,
             on_epoch=tell,
         )
-        history = fitting.run(framework.learner(network, job), job, checkpoints)
+        history = loop.run(framework.learner(network, job), job, checkpoints)
     if history.diverged:
         raise BadModel("training diverged: no epoch had a finite validation loss", hint="lower training.learning_rate")
     network = framework.finished(network, build, prepared.settings)

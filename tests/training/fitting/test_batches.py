@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from onnxpress.training import batches, schedule
+from onnxpress.training.fitting import batches, schedule
 from onnxpress.training.settings import Training
 
 

@@ -9,8 +9,8 @@ import numpy as np
 from onnxpress.core.arrays import Array
 from onnxpress.core.errors import UsageError
 from onnxpress.core.optional import require
-from onnxpress.training import losses
-from onnxpress.training.losses import Loss
+from onnxpress.training.fitting import losses
+from onnxpress.training.fitting.losses import Loss
 from onnxpress.training.settings import Selection
 
 LOWER_IS_BETTER = frozenset(

@@ -22,9 +22,9 @@ from onnxpress.core.errors import BadData, BadModel, NotEquivalent, UsageError
 from onnxpress.core.golden import LIMIT
 from onnxpress.core.processing import apply
 from onnxpress.core.run import Framework, Run
-from onnxpress.training.fitting import FrameworkFit
-from onnxpress.training.run_folder import run_folder
-from onnxpress.training.stage import framework_fit, refuse_several
+from onnxpress.training.fitting.loop import FrameworkFit
+from onnxpress.training.pipeline.run_folder import run_folder
+from onnxpress.training.pipeline.stage import framework_fit, refuse_several
 
 Layers = dict[str, dict[str, Array]]
 """layer name → role → array"""

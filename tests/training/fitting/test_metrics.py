@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from onnxpress.core.errors import UsageError
-from onnxpress.training import losses, metrics
 from onnxpress.training.families import calibration
+from onnxpress.training.fitting import losses, metrics
 from onnxpress.training.settings import Selection
 
 pytest.importorskip("sklearn")

@@ -20,8 +20,8 @@ import numpy as np
 from benchmarks import machine
 from onnxpress.core.dotted import load
 from onnxpress.training.fitting import batches, loop
+from onnxpress.training.fitting.framework import framework_fit
 from onnxpress.training.fitting.loop import Examples, Fit
-from onnxpress.training.pipeline import stage
 from onnxpress.training.settings import Training
 
 RECORDS = Path(__file__).parent / "records"
@@ -47,7 +47,7 @@ def main() -> None:
 
 
 def _compare(framework: str, bare: Callable, rows: np.ndarray) -> dict[str, float]:
-    half = stage.framework_fit(framework)
+    half = framework_fit(framework)
     build = load(f"onnxpress.training.{framework}.models.autoencoder:build")
     training = Training(epochs=ROUNDS + 1, batch_size=BATCH, patience=ROUNDS + 1)
     half.seed(training)

@@ -7,6 +7,7 @@ from typing import Literal
 import msgspec
 
 from onnxpress.core.errors import CorruptVersion
+from onnxpress.core.indented_json import indented
 from onnxpress.core.tensors import TensorSpec
 
 FORMAT = 1
@@ -83,7 +84,7 @@ class _Format(msgspec.Struct):
 
 def encode(manifest: Manifest) -> bytes:
     """The manifest as indented JSON."""
-    return msgspec.json.format(msgspec.json.encode(manifest), indent=2) + b"\n"
+    return indented(manifest)
 
 
 def decode(content: bytes, *, where: str) -> Manifest:

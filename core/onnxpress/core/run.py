@@ -12,6 +12,7 @@ import msgspec
 
 from onnxpress.core.errors import BadData
 from onnxpress.core.files import write_atomically
+from onnxpress.core.indented_json import indented
 from onnxpress.core.processing import Processing
 from onnxpress.core.tensors import TensorSpec
 
@@ -49,7 +50,7 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
 
 def write(folder: Path, run: Run) -> None:
     """Write `run.json` atomically."""
-    write_atomically(folder / FILE_NAME, msgspec.json.format(msgspec.json.encode(run), indent=2) + b"\n")
+    write_atomically(folder / FILE_NAME, indented(run))
 
 
 def read(folder: Path) -> Run:

@@ -18,6 +18,7 @@ from onnxpress.core.dotted import load
 from onnxpress.core.errors import BadData, UsageError
 from onnxpress.training import recipe as recipes
 from onnxpress.training.families import Cnn14, CnnLstmAttention, Document, Tabular
+from onnxpress.training.fitting.framework import framework_fit
 from onnxpress.training.pipeline import stage
 from onnxpress.training.recipe import Recipe
 
@@ -181,10 +182,8 @@ def test_both_frameworks_are_given_the_same_rows_and_as_many_parameters(name: st
         if importlib.util.find_spec({"pytorch": "torch", "tensorflow": "tensorflow"}[framework]) is None:
             continue
         network = load(f"onnxpress.training.{framework}.models.{prepared.network}:build")(**prepared.settings)
-        assert stage.framework_fit(framework).parameters(network) == prepared.parameters
-        assert stage.framework_fit(framework).predict(network, prepared.validation.x).shape[0] == len(
-            prepared.validation.y
-        )
+        assert framework_fit(framework).parameters(network) == prepared.parameters
+        assert framework_fit(framework).predict(network, prepared.validation.x).shape[0] == len(prepared.validation.y)
 
 
 def test_the_published_graph_takes_raw_strings(framework: str, exported: Callable[[str, str], Any]) -> None:

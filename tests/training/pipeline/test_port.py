@@ -19,7 +19,7 @@ from onnxpress.training.pipeline import port as porting
 from onnxpress.training.pipeline import stage
 
 pytestmark = [pytest.mark.torch, pytest.mark.tensorflow]
-RECIPE = Path(__file__).parents[2] / "recipes" / "anomaly.yaml"
+RECIPE = Path(__file__).parents[3] / "recipes" / "anomaly.yaml"
 OTHER = {"pytorch": "tensorflow", "tensorflow": "pytorch"}
 
 

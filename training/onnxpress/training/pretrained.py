@@ -1,4 +1,4 @@
-"""Text encoders that are installed as packages: their sizes, and their weights in the form of `training.port`.
+"""Text encoders that are installed as packages: their sizes, and their weights in the form of `pipeline.port`.
 
 A package carries a BERT encoder in the form of the sentence-transformers library: `config.json` and
 `model.safetensors`. Read with numpy alone, so that both frameworks take the very same weights.

@@ -26,7 +26,7 @@ class Plateau(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 class Selection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Which epoch is the best: the best `metric` on the validation rows among those that keep the bounds.
 
-    Where no epoch keeps them, the one that misses them by least. The metrics are those of `metrics.of_outputs`.
+    Where no epoch keeps them, the one that misses them by least. The metrics are those of `fitting.metrics.of_outputs`.
     """
 
     metric: str = "loss"

@@ -47,7 +47,7 @@ class Prepared:
     seed: int = 0
     """the training's, for what is fitted behind the network"""
     frozen_encoder: bool = False
-    """see fitting.Fit"""
+    """see `fitting.loop.Fit`"""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,8 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
 import msgspec
 import numpy as np
@@ -92,43 +91,6 @@ class Learner(Protocol):
 
     def restore_weights(self, weights: Arrays) -> None:
         """Back to earlier weights."""
-
-
-class FrameworkFit(Protocol):
-    """A framework's half: a module with these functions. There are two, `pytorch.fit` and `tensorflow.fit`."""
-
-    WEIGHTS: str
-    """file name of the weights in a run folder"""
-
-    def seed(self, training: Training) -> None:
-        """Seed every generator of the framework, and make it deterministic if asked; before the network is built."""
-
-    def build(self, factory: Callable[..., Any], settings: Mapping[str, Any], training: Training) -> Any:
-        """The network, as the fit needs it (precision, devices)."""
-
-    def learner(self, network: Any, job: Fit) -> Learner:
-        """The network made ready to learn from the job's rows."""
-
-    def finished(self, network: Any, factory: Callable[..., Any], settings: Mapping[str, Any]) -> Any:
-        """The fitted network in float32 on the CPU, in inference mode."""
-
-    def is_main(self) -> bool:
-        """Whether this process is the one that writes; False in the others of a fit over several.
-
-        Raises UsageError where the environment's description of them cannot be used.
-        """
-
-    def process_count(self) -> int:
-        """How many processes were started to fit together."""
-
-    def predict(self, network: Any, x: Inputs) -> Array:
-        """The outputs, inference mode, rows first."""
-
-    def save(self, network: Any, path: Path) -> None:
-        """Write the weights."""
-
-    def parameters(self, network: Any) -> int:
-        """The number of trained parameters."""
 
 
 class _Progress(msgspec.Struct):

@@ -19,6 +19,7 @@ from onnxpress.core import run as runs
 from onnxpress.core.arrays import Array
 from onnxpress.core.dotted import load
 from onnxpress.core.errors import BadData, NotEquivalent, UsageError
+from onnxpress.core.indented_json import indented
 from onnxpress.core.processing import MeanSquaredError, Step, Threshold, apply
 from onnxpress.core.run import Run
 from onnxpress.training import recipe as recipes
@@ -27,7 +28,8 @@ from onnxpress.training.data.table import Reading
 from onnxpress.training.families.autoencoder import Autoencoder
 from onnxpress.training.families.prepared import Outcome, Prepared
 from onnxpress.training.fitting import loop
-from onnxpress.training.fitting.loop import Examples, Fit, FrameworkFit
+from onnxpress.training.fitting.framework import FrameworkFit, framework_fit, refuse_several
+from onnxpress.training.fitting.loop import Examples, Fit
 from onnxpress.training.pipeline import port, stage
 from onnxpress.training.pipeline.run_folder import run_folder
 from onnxpress.training.recipe import Recipe
@@ -72,8 +74,8 @@ def learn(run_path: Path, feedback: Path, *, only: Sequence[str], output: Path, 
     family = recipe.model
     if not isinstance(family, Autoencoder):
         raise UsageError("feedback is for the autoencoder", where=str(run_path), hint="train with the new rows instead")
-    framework = stage.framework_fit(run.framework)
-    stage.refuse_several(framework, "learning from feedback")
+    framework = framework_fit(run.framework)
+    refuse_several(framework, "learning from feedback")
     table = recipe.data.load(family.reading())
     prepared = family.prepare(table, recipe.training)
     if prepared.before != run.processing.before:
@@ -105,8 +107,7 @@ def learn(run_path: Path, feedback: Path, *, only: Sequence[str], output: Path, 
     with run_folder(output, run.name) as draft:
         (draft.folder / stage.RECIPE).write_bytes((run_path / stage.RECIPE).read_bytes())
         for name, value in (("feedback", comparison), ("metrics", after.metrics)):
-            content = msgspec.json.format(msgspec.json.encode(value), indent=2) + b"\n"
-            (draft.folder / f"{name}.json").write_bytes(content)
+            (draft.folder / f"{name}.json").write_bytes(indented(value))
         for file_name, figure in after.plots.items():
             figure.savefig(draft.folder / file_name)
         (draft.folder / run.samples).write_bytes((run_path / run.samples).read_bytes())

@@ -20,11 +20,11 @@ from onnxpress.core.arrays import Array
 from onnxpress.core.dotted import load
 from onnxpress.core.errors import BadData, BadModel, NotEquivalent, UsageError
 from onnxpress.core.golden import LIMIT
+from onnxpress.core.indented_json import indented
 from onnxpress.core.processing import apply
 from onnxpress.core.run import Framework, Run
-from onnxpress.training.fitting.loop import FrameworkFit
+from onnxpress.training.fitting.framework import FrameworkFit, framework_fit, refuse_several
 from onnxpress.training.pipeline.run_folder import run_folder
-from onnxpress.training.pipeline.stage import framework_fit, refuse_several
 
 Layers = dict[str, dict[str, Array]]
 """layer name → role → array"""
@@ -84,7 +84,7 @@ def port(run_path: Path, *, to: Framework, output: Path) -> tuple[Path, float]:
         _copy_recipe(run_path, draft.folder, to)
         target_fit.save(target, draft.folder / ported.weights)
         evidence = {"from": str(run_path), "multiple": multiple, "limit": LIMIT}
-        (draft.folder / "port.json").write_bytes(msgspec.json.format(msgspec.json.encode(evidence), indent=2) + b"\n")
+        (draft.folder / "port.json").write_bytes(indented(evidence))
         runs.write(draft.folder, ported)
         folder = draft.finish()
     return folder, multiple
@@ -148,4 +148,4 @@ def _difference(
 def _copy_recipe(source: Path, target: Path, framework: Framework) -> None:
     recipe = msgspec.json.decode((source / "recipe.json").read_bytes())
     recipe["framework"] = framework
-    (target / "recipe.json").write_bytes(msgspec.json.format(msgspec.json.encode(recipe), indent=2) + b"\n")
+    (target / "recipe.json").write_bytes(indented(recipe))

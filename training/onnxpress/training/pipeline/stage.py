@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import importlib
 import sys
 import time
 from collections.abc import Mapping
@@ -17,26 +16,22 @@ import numpy as np
 from onnxpress.core import run as runs
 from onnxpress.core.dotted import load
 from onnxpress.core.errors import BadModel, UsageError
-from onnxpress.core.optional import is_installed, missing
+from onnxpress.core.indented_json import indented
 from onnxpress.core.processing import Processing
 from onnxpress.core.progress import Progress
-from onnxpress.core.run import Framework
 from onnxpress.training import plots, tensorboard
 from onnxpress.training.data.table import Table
 from onnxpress.training.families.prepared import Outcome, Prepared
 from onnxpress.training.fitting import loop
 from onnxpress.training.fitting.checkpoint import Checkpoints
-from onnxpress.training.fitting.loop import Fit, FrameworkFit, History
+from onnxpress.training.fitting.framework import FrameworkFit, framework_fit
+from onnxpress.training.fitting.loop import Fit, History
 from onnxpress.training.pipeline.run_folder import RunFolder, refuse_if_written, run_folder, unfinished
 from onnxpress.training.recipe import Recipe
 from onnxpress.training.settings import Training
 
 SAMPLES = "samples.npz"
 RECIPE = "recipe.json"
-_PACKAGES = {
-    "pytorch": ("torch", "accelerate", "safetensors", "sklearn", "matplotlib"),
-    "tensorflow": ("tensorflow", "keras", "sklearn", "matplotlib"),
-}
 
 
 @dataclass(frozen=True)
@@ -64,7 +59,7 @@ def train(recipe: Recipe, *, output: Path, resume: Path | None = None) -> Path |
         _take_part(framework, table, prepared, recipe, resume)
         return None
     with run_folder(output, f"{recipe.name}-{recipe.framework}", resume=resume) as draft:
-        (draft.folder / RECIPE).write_bytes(_json(recipe))
+        (draft.folder / RECIPE).write_bytes(indented(recipe))
         checkpoints = Checkpoints(draft.folder, seconds=recipe.training.checkpoint_seconds)
         with tensorboard.events(draft.folder if recipe.training.tensorboard else None) as log:
             fitted = fit(framework, prepared, recipe, checkpoints=checkpoints, on_epoch=log)
@@ -73,7 +68,7 @@ def train(recipe: Recipe, *, output: Path, resume: Path | None = None) -> Path |
         metrics = _figures(fitted, prepared, outcome)
         if recipe.training.folds:
             folds = _folds(framework, table, recipe)
-            (draft.folder / "folds.json").write_bytes(_json(folds))
+            (draft.folder / "folds.json").write_bytes(indented(folds))
             metrics |= _over_folds(folds)
         framework.save(fitted.network, draft.folder / framework.WEIGHTS)
         _write_evidence(draft, recipe, prepared, fitted.history, outcome, metrics)
@@ -96,25 +91,6 @@ def go_on(run: Path, *, output: Path) -> Path | None:
     if framework_fit(recipe.framework).is_main():  # the others may find that it has begun already
         refuse_if_written(folder)
     return train(recipe, output=folder.parent, resume=folder)
-
-
-def framework_fit(framework: Framework) -> FrameworkFit:
-    """The framework's fit loop. Raises MissingExtra, with the pip line, where a package that it needs is absent."""
-    for package in _PACKAGES[framework]:
-        # Looked up, not imported: the framework's own package sets its environment before the import.
-        if not is_installed(package):
-            raise missing(package, f"training in {framework}")
-    fit: FrameworkFit = importlib.import_module(f"onnxpress.training.{framework}.fit")
-    return fit
-
-
-def refuse_several(framework: FrameworkFit, what: str) -> None:
-    """Raises UsageError in one of several processes, for `what` is the work of one."""
-    count = framework.process_count()
-    if count > 1:
-        raise UsageError(
-            f"{count} processes were started, and {what} is for one", hint="start it without torchrun or TF_CONFIG"
-        )
 
 
 def fit(
@@ -252,7 +228,7 @@ def _write_evidence(
     metrics: dict[str, float],
 ) -> None:
     for file_name, value in {"metrics.json": metrics, "history.json": history, **outcome.tables}.items():
-        (draft.folder / file_name).write_bytes(_json(value))
+        (draft.folder / file_name).write_bytes(indented(value))
     samples = {name: _storable(column) for name, column in prepared.held_out.items()}
     np.savez_compressed(draft.folder / SAMPLES, **samples, target=prepared.target)  # type: ignore[arg-type]
     title = f"{recipe.name}-{recipe.framework}"
@@ -264,7 +240,3 @@ def _write_evidence(
 def _storable(column: np.ndarray[Any, np.dtype[Any]]) -> np.ndarray[Any, np.dtype[Any]]:
     """Strings as fixed-width text, which numpy stores without pickle."""
     return column.astype(np.str_) if column.dtype == object else column
-
-
-def _json(value: Any) -> bytes:
-    return msgspec.json.format(msgspec.json.encode(value), indent=2) + b"\n"

@@ -40,7 +40,7 @@ def build(factory: Callable[..., nn.Module], settings: Mapping[str, Any], traini
 
 
 class _Learner:
-    """See fitting.Learner. Every process of a fit over several takes its share of each batch."""
+    """See `fitting.loop.Learner`. Every process of a fit over several takes its share of each batch."""
 
     def __init__(self, network: nn.Module, job: Fit) -> None:
         training = job.training

@@ -1,4 +1,4 @@
-"""A PyTorch network's weights in the neutral form of `training.port`. Read beside the Keras one."""
+"""A PyTorch network's weights in the neutral form of `pipeline.port`. Read beside the Keras one."""
 
 from __future__ import annotations
 

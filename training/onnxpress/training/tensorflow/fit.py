@@ -42,7 +42,7 @@ def build(factory: Callable[..., keras.Model], settings: Mapping[str, Any], trai
 
 
 class _Learner:
-    """See fitting.Learner.
+    """See `fitting.loop.Learner`.
 
     Every process has variables of its own, the same in all: from one seed, changed by the same summed gradients.
     """

@@ -1,4 +1,4 @@
-"""A Keras network's weights in the form of `training.port`, which is Keras's own. Read beside the PyTorch one."""
+"""A Keras network's weights in the form of `pipeline.port`, which is Keras's own. Read beside the PyTorch one."""
 
 from __future__ import annotations
 

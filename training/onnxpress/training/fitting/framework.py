@@ -1,0 +1,76 @@
+"""A framework's half of the fit: what it must supply, and the modules that do."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+from onnxpress.core.arrays import Array
+from onnxpress.core.errors import UsageError
+from onnxpress.core.optional import is_installed, missing
+from onnxpress.core.run import Framework
+from onnxpress.training.fitting.loop import Fit, Inputs, Learner
+from onnxpress.training.settings import Training
+
+_PACKAGES = {
+    "pytorch": ("torch", "accelerate", "safetensors", "sklearn", "matplotlib"),
+    "tensorflow": ("tensorflow", "keras", "sklearn", "matplotlib"),
+}
+
+
+class FrameworkFit(Protocol):
+    """A framework's half: a module with these functions. There are two, `pytorch.fit` and `tensorflow.fit`."""
+
+    WEIGHTS: str
+    """file name of the weights in a run folder"""
+
+    def seed(self, training: Training) -> None:
+        """Seed every generator of the framework, and make it deterministic if asked; before the network is built."""
+
+    def build(self, factory: Callable[..., Any], settings: Mapping[str, Any], training: Training) -> Any:
+        """The network, as the fit needs it (precision, devices)."""
+
+    def learner(self, network: Any, job: Fit) -> Learner:
+        """The network made ready to learn from the job's rows."""
+
+    def finished(self, network: Any, factory: Callable[..., Any], settings: Mapping[str, Any]) -> Any:
+        """The fitted network in float32 on the CPU, in inference mode."""
+
+    def is_main(self) -> bool:
+        """Whether this process is the one that writes; False in the others of a fit over several.
+
+        Raises UsageError where the environment's description of them cannot be used.
+        """
+
+    def process_count(self) -> int:
+        """How many processes were started to fit together."""
+
+    def predict(self, network: Any, x: Inputs) -> Array:
+        """The outputs, inference mode, rows first."""
+
+    def save(self, network: Any, path: Path) -> None:
+        """Write the weights."""
+
+    def parameters(self, network: Any) -> int:
+        """The number of trained parameters."""
+
+
+def framework_fit(framework: Framework) -> FrameworkFit:
+    """The framework's fit loop. Raises MissingExtra, with the pip line, where a package that it needs is absent."""
+    for package in _PACKAGES[framework]:
+        # Looked up, not imported: the framework's own package sets its environment before the import.
+        if not is_installed(package):
+            raise missing(package, f"training in {framework}")
+    fit: FrameworkFit = importlib.import_module(f"onnxpress.training.{framework}.fit")
+    return fit
+
+
+def refuse_several(framework: FrameworkFit, what: str) -> None:
+    """Raises UsageError in one of several processes, for `what` is the work of one."""
+    count = framework.process_count()
+    if count > 1:
+        raise UsageError(
+            f"{count} processes were started, and {what} is for one", hint="start it without torchrun or TF_CONFIG"
+        )

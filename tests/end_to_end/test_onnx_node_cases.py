@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import math
 from collections import Counter
@@ -28,6 +29,17 @@ if TYPE_CHECKING:
 onnx = pytest.importorskip("onnx", reason="the node cases come with the onnx package")
 _EPSILONS = 8
 """of the output's scale: the runtime's sums depend on where in memory an input lies, and bytes lie where the body is"""
+_PARTS = 13
+"""tests that share the cases, so that the time limit of a test is one on a few cases; odd, for every second is a model
+written out in simpler operators"""
+
+
+@functools.cache
+def node_cases() -> list[Any]:
+    """Every case of the package, in its order."""
+    from onnx.backend.test.loader import load_model_tests
+
+    return list(load_model_tests(kind="node"))
 
 
 def given(engine: Engine, case: Any) -> dict[str, Array]:
@@ -94,16 +106,16 @@ def same(got: Array, expected: Array, *, infinities: bool) -> bool:
 
 
 @pytest.mark.filterwarnings("ignore::RuntimeWarning:onnx.*")
-def test_what_runs_in_process_answers_the_same_over_http(tmp_path: Path) -> None:
-    from onnx.backend.test.loader import load_model_tests
-
+@pytest.mark.parametrize("part", range(_PARTS))
+def test_what_runs_in_process_answers_the_same_over_http(part: int, tmp_path: Path) -> None:
+    cases = node_cases()[part::_PARTS]
     repository = Repository(tmp_path)
     repository.ready = True
     service = Service(repository)
     seen: Counter[str] = Counter()
     wrong = []
     with running(service) as server, Client(server.port) as client:
-        for case in load_model_tests(kind="node"):
+        for case in cases:
             try:
                 engine = Engine.load(case.model.SerializeToString(), threads=1)
                 feeds = given(engine, case)
@@ -137,5 +149,6 @@ def test_what_runs_in_process_answers_the_same_over_http(tmp_path: Path) -> None
             server.call(batcher.close)
     print(dict(seen))
     assert wrong == []
-    assert seen["the same in JSON"] > 1000
-    assert seen["the same in bytes"] > 1000
+    assert len(cases) > 100
+    assert seen["the same in JSON"] > 0.6 * len(cases)
+    assert seen["the same in bytes"] > 0.6 * len(cases)

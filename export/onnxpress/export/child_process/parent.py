@@ -26,6 +26,7 @@ REQUEST, STATE, MODEL, OUTCOME, FAILURE, TALK = (
     "request.json", "state", "network.onnx", "outcome.json", "failure.pickle", "talk.txt",
 )  # fmt: skip
 _POLL_SECONDS = 0.1
+_STACK_POLLS = 50
 _SHARE_OF_FREE_MEMORY = 0.8
 _FRAMES = 6
 
@@ -83,7 +84,7 @@ def _run(folder: Path, reference: str, limits: Limits) -> None:
             command, stdin=subprocess.PIPE, stdout=talk, stderr=talk, start_new_session=os.name == "posix"
         )
         try:
-            reason = _watch(process, limits.seconds, memory)
+            reason = _watch(process, limits.seconds, memory, folder / TALK)
         finally:
             _end(process)
     if reason is None and process.returncode == 0:
@@ -100,7 +101,7 @@ def _run(folder: Path, reference: str, limits: Limits) -> None:
     )
 
 
-def _watch(process: subprocess.Popen[bytes], seconds: float, memory: int) -> str | None:
+def _watch(process: subprocess.Popen[bytes], seconds: float, memory: int, talk: Path) -> str | None:
     """Wait for the end; the limit that was broken, if one was."""
     deadline = time.monotonic() + seconds
     while True:
@@ -108,7 +109,7 @@ def _watch(process: subprocess.Popen[bytes], seconds: float, memory: int) -> str
             process.wait(_POLL_SECONDS)
             return None
         if time.monotonic() > deadline:
-            _ask_where(process)
+            _ask_where(process, talk)
             return f"the conversion did not finish in {seconds:g} s and was ended (--time-limit)"
         used = _resident(process.pid)
         if used > memory:
@@ -118,12 +119,17 @@ def _watch(process: subprocess.Popen[bytes], seconds: float, memory: int) -> str
             )
 
 
-def _ask_where(process: subprocess.Popen[bytes]) -> None:
-    """Let the child write the stack of what it hangs in to its talk."""
-    if hasattr(signal, "SIGUSR1"):
-        with contextlib.suppress(ProcessLookupError, subprocess.TimeoutExpired):
-            process.send_signal(signal.SIGUSR1)
-            process.wait(0.5)
+def _ask_where(process: subprocess.Popen[bytes], talk: Path) -> None:
+    """Let the child write the stack of what it hangs in to its talk; one that does not get to it is not waited for."""
+    if not hasattr(signal, "SIGUSR1"):
+        return
+    process.send_signal(signal.SIGUSR1)
+    for _ in range(_STACK_POLLS):
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(_POLL_SECONDS)
+            return
+        if b"Current thread" in talk.read_bytes():  # which is the last one, and short
+            return
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

@@ -27,13 +27,13 @@ def load(path: str, *, search: Path | None = None) -> Any:
     if not separator or not module_name or not attribute:
         raise UsageError(f"{path!r} is not of the form module:attribute", hint="for example my_package.models:build")
     module = _import(module_name, search or Path.cwd())
-    found: Any = module
+    value: Any = module
     for part in attribute.split("."):
-        if not hasattr(found, part):
-            public = sorted(name for name in getattr(found, "__dict__", {}) if not name.startswith("_"))
+        if not hasattr(value, part):
+            public = sorted(name for name in getattr(value, "__dict__", {}) if not name.startswith("_"))
             raise UsageError(f"{module_name} has no attribute {part!r}", where=path, hint=_there_is(public, near=part))
-        found = getattr(found, part)
-    return found
+        value = getattr(value, part)
+    return value
 
 
 def _there_is(names: list[str], *, near: str) -> str:
@@ -55,7 +55,7 @@ def _import(name: str, search: Path) -> ModuleType:
             parent, _, last = error.name.rpartition(".")
             package = sys.modules.get(parent)
             folders = getattr(package, "__path__", []) if package else [str(search)]
-            siblings = sorted(found.name for found in pkgutil.iter_modules(folders))
+            siblings = sorted(module.name for module in pkgutil.iter_modules(folders))
             place = f"in the package {parent}" if parent else f"in {search}, nor installed in this environment"
             raise UsageError(f"no module {last!r} {place}", where=name, hint=_there_is(siblings, near=last)) from error
         raise UsageError(f"importing it failed: {error}", where=name, hint="mend the import, or install it") from error

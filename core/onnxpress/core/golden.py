@@ -19,7 +19,7 @@ from onnxpress.core.errors import BadData, CorruptVersion
 
 FILE_NAME = "golden.npz"
 LIMIT = 10.0
-"""accepted multiple of the noise floor, of an export and of a run ported to the other framework; docs/equivalence.md"""
+"""accepted multiple of the noise floor, of an export and of a ported run; docs/adr/0002-limits-of-equivalence.md"""
 
 
 @dataclass(frozen=True)
@@ -82,8 +82,8 @@ def worst_multiple(case: Golden, answers: dict[str, Array]) -> dict[str, float]:
 
 
 def _multiple(expected: Array, answer: Array | None, floor: Array | None) -> float:
-    found = multiples(expected, answer, floor)
-    return float("inf") if found is None else float(found.max(initial=0.0))
+    each = multiples(expected, answer, floor)
+    return float("inf") if each is None else float(each.max(initial=0.0))
 
 
 def multiples(expected: Array, answer: Array | None, floor: Array | None) -> Array | None:
@@ -98,6 +98,6 @@ def multiples(expected: Array, answer: Array | None, floor: Array | None) -> Arr
     with np.errstate(invalid="ignore", divide="ignore"):
         error = np.where(same, 0.0, np.abs(value - reference))
         unit = np.zeros_like(error) if floor is None else floor
-        found = np.where(same, 0.0, error / unit)
-    result: Array = np.where(np.isnan(found), np.inf, found)
+        ratio = np.where(same, 0.0, error / unit)
+    result: Array = np.where(np.isnan(ratio), np.inf, ratio)
     return result

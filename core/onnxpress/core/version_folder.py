@@ -124,12 +124,12 @@ def _remove_abandoned(model_folder: Path) -> None:
 
 def versions(model_folder: Path) -> dict[int, Path]:
     """version number → folder, ascending, for every numeric subfolder that holds a model."""
-    found = {}
+    folders = {}
     if model_folder.is_dir():
         for path in model_folder.iterdir():
             if _VERSION.fullmatch(path.name) and (path / MODEL_FILE).is_file():
-                found[int(path.name)] = path
-    return dict(sorted(found.items()))
+                folders[int(path.name)] = path
+    return dict(sorted(folders.items()))
 
 
 def read_manifest(folder: Path) -> Manifest | None:
@@ -195,9 +195,9 @@ def locate(path: Path) -> Located:
     if own:
         return Located("model", {path.name: _model_files(own)})
     models = {
-        folder.name: _model_files(found)
+        folder.name: _model_files(numbered)
         for folder in sorted(path.iterdir())
-        if folder.is_dir() and not folder.name.startswith(".") and (found := versions(folder))
+        if folder.is_dir() and not folder.name.startswith(".") and (numbered := versions(folder))
     }
     if not models:
         raise BadModel(
@@ -211,12 +211,14 @@ def locate(path: Path) -> Located:
 
 def locate_one(path: Path) -> tuple[str, int, Path]:
     """The one model that `path` means, at its latest version: (name, version, .onnx file)."""
-    found = locate(path)
-    if len(found.models) > 1:
+    located = locate(path)
+    if len(located.models) > 1:
         raise UsageError(
-            f"there are {len(found.models)} models here: {', '.join(found.models)}", where=str(path), hint="name one"
+            f"there are {len(located.models)} models here: {', '.join(located.models)}",
+            where=str(path),
+            hint="name one",
         )
-    ((name, numbered),) = found.models.items()
+    ((name, numbered),) = located.models.items()
     version = max(numbered)
     return name, version, numbered[version]
 

@@ -16,6 +16,7 @@ import pytest
 from onnxpress.core import run as runs
 from onnxpress.core.dotted import load
 from onnxpress.core.errors import BadData, UsageError
+from onnxpress.core.golden import LIMIT
 from onnxpress.training import recipe as recipes
 from onnxpress.training.families import Cnn14, CnnLstmAttention, Document, Tabular
 from onnxpress.training.fitting.framework import framework_fit
@@ -166,7 +167,7 @@ def test_a_family_trains_and_is_exported_equal_and_ported(
         from onnxpress.training.pipeline import port
 
         there, multiple = port.port(folder, to=OTHER[framework], output=tmp_path / "ported")
-        assert multiple <= port.LIMIT
+        assert multiple <= LIMIT
         back, _ = port.port(there, to=framework, output=tmp_path / "back")
         returned = port.read_layers(back)
         for layer, roles in port.read_layers(folder).items():

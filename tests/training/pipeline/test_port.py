@@ -13,6 +13,7 @@ pytest.importorskip("tensorflow")
 
 from onnxpress.core import run as runs
 from onnxpress.core.errors import BadModel, UsageError
+from onnxpress.core.golden import LIMIT
 from onnxpress.training import recipe as recipes
 from onnxpress.training.cli import port as command
 from onnxpress.training.pipeline import port as porting
@@ -32,7 +33,7 @@ def trained(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
 def test_there_and_back_keeps_every_weight(trained: Path, tmp_path: Path) -> None:
     framework = runs.read(trained).framework
     there, multiple = porting.port(trained, to=OTHER[framework], output=tmp_path)
-    assert multiple <= porting.LIMIT
+    assert multiple <= LIMIT
     assert there.name == f"anomaly-{OTHER[framework]}"
     described = runs.read(there)
     assert described.framework == OTHER[framework]

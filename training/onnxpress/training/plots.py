@@ -58,10 +58,10 @@ def _edges(positive: Array, threshold: float) -> Array:
     return edges
 
 
-def confusion(truth: Array, found: Array, classes: list[str], *, title: str) -> Any:
+def confusion(truth: Array, predicted: Array, classes: list[str], *, title: str) -> Any:
     """Rows by true label (down) and predicted label (across), shaded by the share of the true label; a Figure."""
     count = len(classes)
-    matrix = metrics.confusion(truth, found, classes=count)
+    matrix = metrics.confusion(truth, predicted, classes=count)
     share = matrix / np.maximum(1, matrix.sum(axis=1, keepdims=True))
     figure, axes = _axes(title)
     axes.grid(visible=False)
@@ -97,12 +97,12 @@ def reliability(truth: Array, probabilities: Array, *, title: str) -> Any:
     return figure
 
 
-def predicted_values(truth: Array, found: Array, *, title: str) -> Any:
+def predicted_values(truth: Array, predicted: Array, *, title: str) -> Any:
     """Predicted against true values of held-out rows; a Figure."""
     figure, axes = _axes(title)
-    low, high = min(truth.min(), found.min()), max(truth.max(), found.max())
+    low, high = min(truth.min(), predicted.min()), max(truth.max(), predicted.max())
     axes.plot([low, high], [low, high], color=_LINE, linestyle=":", label="as true")
-    axes.scatter(truth, found, s=14, color=_BLUE, alpha=0.7, label="held-out rows")
+    axes.scatter(truth, predicted, s=14, color=_BLUE, alpha=0.7, label="held-out rows")
     axes.set(xlabel="true value", ylabel="predicted value")
     axes.legend(frameon=False)
     return figure
@@ -122,8 +122,8 @@ def curves(sides: Mapping[str, tuple[Array, Array]], *, title: str) -> Any:
         if truth.all() or not truth.any():
             continue
         color, width = (_COLORS[number], 1.6) if named else (_BLUE, 0.7)
-        false_alarms, found, _ = sklearn.roc_curve(truth, scores)
-        roc.plot(false_alarms, found, color=color, linewidth=width)
+        false_alarms, recalls, _ = sklearn.roc_curve(truth, scores)
+        roc.plot(false_alarms, recalls, color=color, linewidth=width)
         precision, recall, _ = sklearn.precision_recall_curve(truth, scores)
         label = f"{_shortened(name)}: {sklearn.roc_auc_score(truth, scores):.3f}, "
         label += f"{sklearn.average_precision_score(truth, scores):.3f}"

@@ -68,7 +68,7 @@ def read(name: str) -> tuple[dict[str, Any], dict[str, dict[str, Array]]]:
 
 
 def _renamed(tensors: dict[str, Array], *, layers: int) -> dict[str, dict[str, Array]]:
-    found = {
+    layers_of_encoder = {
         "words": {"embeddings": tensors["embeddings.word_embeddings.weight"]},
         # Every token is of type 0, so that type's vector is added to the positions once and for all.
         "positions": {
@@ -79,8 +79,8 @@ def _renamed(tensors: dict[str, Array], *, layers: int) -> dict[str, dict[str, A
     }
     for number in range(layers):
         for path, (name, roles) in _OF_LAYER.items():
-            found[f"layer_{number}_{name}"] = _roles(tensors, f"encoder.layer.{number}.{path}", roles)
-    return found
+            layers_of_encoder[f"layer_{number}_{name}"] = _roles(tensors, f"encoder.layer.{number}.{path}", roles)
+    return layers_of_encoder
 
 
 def _roles(tensors: dict[str, Array], path: str, roles: dict[str, str]) -> dict[str, Array]:

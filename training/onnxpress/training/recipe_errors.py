@@ -29,7 +29,7 @@ def wrong_recipe(
     unknown = _UNKNOWN.fullmatch(what)
     if unknown is not None:
         place = _kinds_at(kind, path, document)
-        names = [name for found in place for name in _field_names(found)]
+        names = [name for struct in place for name in _field_names(struct)]
         return UsageError(
             f"{path}: unknown field {unknown['name']!r}", where=where, hint=_meant(unknown["name"], names, "it has")
         )
@@ -48,11 +48,11 @@ def _value_hint(what: str, path: str, document: Any, kind: type[msgspec.Struct])
     given = _value_at(document, path)
     allowed = [
         str(choice)
-        for found in _kinds_at(kind, parent, document)
+        for struct in _kinds_at(kind, parent, document)
         for choice in (
-            [found.__struct_config__.tag]
-            if found.__struct_config__.tag_field == last
-            else _literals(next((field.type for field in msgspec.structs.fields(found) if field.name == last), None))
+            [struct.__struct_config__.tag]
+            if struct.__struct_config__.tag_field == last
+            else _literals(next((field.type for field in msgspec.structs.fields(struct) if field.name == last), None))
         )
     ]
     return _meant(str(given), allowed, "it may be") if allowed else None
@@ -71,20 +71,22 @@ def _value_at(document: Any, path: str) -> Any:
 
 def _kinds_at(kind: Any, path: str, document: Any) -> list[type[msgspec.Struct]]:
     """The structs that may stand at `path`: one, or the members of a union when its tag does not decide."""
-    found = list(_structs(kind))
+    structs = list(_structs(kind))
     for key in path.split(".")[1:]:
         document = document.get(key) if isinstance(document, dict) else None
-        found = [
+        structs = [
             struct
-            for parent in found
+            for parent in structs
             for field in msgspec.structs.fields(parent)
             if field.name == key
             for struct in _structs(field.type)
         ]
         if isinstance(document, dict):
-            tagged = [s for s in found if document.get(s.__struct_config__.tag_field or "") == s.__struct_config__.tag]
-            found = tagged or found
-    return found
+            tagged = [
+                s for s in structs if document.get(s.__struct_config__.tag_field or "") == s.__struct_config__.tag
+            ]
+            structs = tagged or structs
+    return structs
 
 
 def _structs(kind: Any) -> Iterator[type[msgspec.Struct]]:

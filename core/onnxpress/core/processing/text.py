@@ -34,19 +34,19 @@ class Characters(Step, frozen=True, kw_only=True, tag="characters"):
 
     def ids(self) -> dict[str, int]:
         """Every character that has an id of its own."""
-        found = {character: number for number, character in enumerate(self.alphabet, FIRST)}
+        numbers = {character: number for number, character in enumerate(self.alphabet, FIRST)}
         if self.fold_case:
-            found |= {c.upper(): number for c, number in found.items() if c.isascii() and c.isalpha()}
-        return found
+            numbers |= {c.upper(): number for c, number in numbers.items() if c.isascii() and c.isalpha()}
+        return numbers
 
     def apply(self, tensors: Tensors, dtype: str) -> Array:
         """(batch,) strings → (batch, length) int64."""
         texts = tensors[self.input]
-        id_of, found = self.ids(), np.zeros((len(texts), self.length), np.int64)
+        id_of, numbers = self.ids(), np.zeros((len(texts), self.length), np.int64)
         for row, text in enumerate(texts):
             ids = [id_of.get(character, UNKNOWN) for character in str(text)[: self.length]]
-            found[row, : len(ids)] = ids
-        return found
+            numbers[row, : len(ids)] = ids
+        return numbers
 
 
 _SMALL = str.maketrans(string.ascii_uppercase, string.ascii_lowercase)
@@ -108,10 +108,10 @@ class Words(Step, frozen=True, kw_only=True, tag="words"):
         """(batch,) strings → the ids and, where it is named, their mask, each (batch, length) int64."""
         texts = tensors[self.input]
         id_of, word = self.ids(), re.compile(self.word)
-        found = np.full((len(texts), self.length), self.padding, np.int64)
-        mask = np.zeros_like(found)
+        numbers = np.full((len(texts), self.length), self.padding, np.int64)
+        mask = np.zeros_like(numbers)
         for row, text in enumerate(map(str, texts)):
             words = word.findall(text.translate(_SMALL) if self.fold_case else text)[: self.length]
-            found[row, : len(words)] = [id_of.get(word, self.unknown) for word in words]
+            numbers[row, : len(words)] = [id_of.get(word, self.unknown) for word in words]
             mask[row, : len(words)] = 1
-        return {self.output: found} | ({self.mask: mask} if self.mask else {})
+        return {self.output: numbers} | ({self.mask: mask} if self.mask else {})

@@ -118,10 +118,10 @@ class Events(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
                         left_out += 1
                         continue
                     length = self.samples * self.datapoints
-                    found = [series[at : at + length] for at in self._starts(len(series))]
-                    windows += found
-                    labels += [label] * len(found)
-                    groups += [str(event.get("id", number))] * len(found)
+                    cut = [series[at : at + length] for at in self._starts(len(series))]
+                    windows += cut
+                    labels += [label] * len(cut)
+                    groups += [str(event.get("id", number))] * len(cut)
         except OSError as error:
             raise BadData(f"cannot be read: {error.strerror}", where=str(path)) from None
         if not windows:

@@ -27,12 +27,12 @@ _OTHERS = {"walking": (1.9, 250.0), "tooth brushing": (3.2, 350.0), "typing": (7
 def events(count: int, *, seed: int, datapoints: int = 9) -> list[dict[str, Any]]:
     """`count` events, every third a seizure, as `data.motion.Events` reads them."""
     generator = np.random.default_rng(seed)
-    found = []
+    recorded = []
     for number in range(count):
         seizure = number % 3 == 0
         kind = "convulsion" if seizure else list(_OTHERS)[int(generator.integers(len(_OTHERS)))]
         motion = _convulsion(datapoints, generator) if seizure else _habit(kind, datapoints, generator)
-        found.append(
+        recorded.append(
             {
                 "id": f"simulated-{seed}-{number}",
                 "type": "Seizure" if seizure else "False Alarm",
@@ -47,7 +47,7 @@ def events(count: int, *, seed: int, datapoints: int = 9) -> list[dict[str, Any]
                 ],
             }
         )
-    return found
+    return recorded
 
 
 def _convulsion(datapoints: int, generator: np.random.Generator) -> np.ndarray[Any, np.dtype[np.float64]]:

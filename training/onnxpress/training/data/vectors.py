@@ -24,19 +24,19 @@ class Vectors(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
         path = Path(self.path)
         try:
             with np.load(path, allow_pickle=False) as archive:
-                found = {name: archive[name] for name in archive.files}
+                arrays = {name: archive[name] for name in archive.files}
         except FileNotFoundError:
             raise BadData("no such file", where=str(path)) from None
         except Exception as error:  # numpy raises many kinds for a torn or foreign file
             raise BadData(f"cannot be read as .npz: {error}", where=str(path)) from None
-        name = "images" if "images" in found else "vectors"
-        if {name, "labels"} - found.keys() or {"images", "vectors"} <= found.keys():
+        name = "images" if "images" in arrays else "vectors"
+        if {name, "labels"} - arrays.keys() or {"images", "vectors"} <= arrays.keys():
             raise BadData(
-                f"holds {', '.join(found) or 'nothing'}",
+                f"holds {', '.join(arrays) or 'nothing'}",
                 where=str(path),
                 hint="give the arrays vectors and labels, or images and labels",
             )
-        rows, labels = found[name], found["labels"].astype(np.str_)
+        rows, labels = arrays[name], arrays["labels"].astype(np.str_)
         shape, axes = ("(rows, width)", 2) if name == "vectors" else ("(rows, height, width, channels)", 4)
         if rows.ndim != axes or labels.shape != rows.shape[:1] or not len(labels):
             raise BadData(

@@ -117,14 +117,14 @@ class Autoencoder(
         middle = sizes.index(min(sizes)) + 1
         own = [f"hidden_{number}" for number in range(len(sizes))] + ["rebuilt"]
         groups = {"encoder": own[:middle], "decoder": own[middle:]}
-        found: list[str] = []
+        layers: list[str] = []
         for name in names:
             if name not in groups and name not in own:
                 raise UsageError(
                     f"there is no layer {name!r}", where="--only", hint=f"name encoder, decoder, {', '.join(own)}"
                 )
-            found += groups.get(name, [name])
-        return tuple(found)
+            layers += groups.get(name, [name])
+        return tuple(layers)
 
     def _after(self, prepared: Prepared, predict: Predict) -> list[Step]:
         error = MeanSquaredError(input="decoded", target="scaled", output="score")
@@ -162,7 +162,7 @@ class Autoencoder(
         threshold = next(step.value for step in after if isinstance(step, Threshold))
         tensors = apply(prepared.before, prepared.held_out)
         tensors = apply(after, tensors | {"decoded": predict({"scaled": tensors["scaled"]})})
-        truth, found, score = prepared.target.astype(bool), tensors["is_anomaly"], tensors["score"]
+        truth, flagged, score = prepared.target.astype(bool), tensors["is_anomaly"], tensors["score"]
         roc_auc = float(sklearn.roc_auc_score(truth, score))
         width = prepared.settings["width"]
         return Outcome(
@@ -177,8 +177,8 @@ class Autoencoder(
             metrics={
                 **self._companion_figures(truth, tensors),
                 "roc_auc": roc_auc,
-                "detection_rate": float(sklearn.recall_score(truth, found)),
-                "false_alarm_rate": 1 - float(sklearn.recall_score(truth, found, pos_label=False)),
+                "detection_rate": float(sklearn.recall_score(truth, flagged)),
+                "false_alarm_rate": 1 - float(sklearn.recall_score(truth, flagged, pos_label=False)),
                 "threshold": threshold,
                 "held_out_anomalies": int(truth.sum()),
             },

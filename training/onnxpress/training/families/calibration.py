@@ -44,10 +44,10 @@ def binary(
     positive, negative = float(truth.sum()), float(len(truth) - truth.sum())
     target = np.where(truth > 0, (positive + 1) / (positive + 2), 1 / (negative + 2))[:, None]
     z = logits.astype(np.float64)[:, None]
-    found = optimize.minimize(
+    fitted = optimize.minimize(
         lambda ab: losses.mean("binary_cross_entropy", ab[0] * z + ab[1], target), np.array([1.0, 0.0])
     )
-    slope, intercept = _exact(found.x)
+    slope, intercept = _exact(fitted.x)
     return Platt(input=input, output=output, slope=slope, intercept=intercept)
 
 
@@ -60,10 +60,10 @@ def temperature(
 ) -> Temperature:
     """The one number that (rows, classes) logits are divided by, with the least cross-entropy (Guo et al. 2017)."""
     optimize = require("scipy.optimize", needed_by="temperature calibration")
-    found = optimize.minimize_scalar(
+    fitted = optimize.minimize_scalar(
         lambda log: losses.mean("cross_entropy", logits / np.exp(log), truth), bounds=(-3.0, 3.0), method="bounded"
     )
-    return Temperature(input=input, output=output, temperature=float(np.float32(np.exp(found.x))))
+    return Temperature(input=input, output=output, temperature=float(np.float32(np.exp(fitted.x))))
 
 
 def _exact(values: Array) -> list[float]:

@@ -42,8 +42,8 @@ def classes_of(table: Table, *, positive: str | None = None) -> list[str]:
 def numbers_of(labels: Array, classes: list[str]) -> Array:
     """(rows,) labels → (rows,) int64 of their places in `classes`."""
     order = np.argsort(classes)
-    found: Array = order[np.searchsorted(np.asarray(classes)[order], labels)].astype(np.int64)
-    return found
+    numbers: Array = order[np.searchsorted(np.asarray(classes)[order], labels)].astype(np.int64)
+    return numbers
 
 
 def row_weights(y: Array, classes: list[str], training: Training) -> Array | None:
@@ -114,12 +114,12 @@ def tables(truth: Array, probabilities: Array, classes: list[str]) -> dict[str, 
 def pictures(truth: Array, probabilities: Array, classes: list[str], *, title: str) -> dict[str, object]:
     """The confusion matrix, the reliability diagram, and the ROC and precision-recall curves of held-out rows."""
     figures = metrics.classification(truth, probabilities)
-    found = probabilities.argmax(axis=1)
+    predicted = probabilities.argmax(axis=1)
     numbers = [1] if len(classes) == 2 else range(len(classes))
     sides = {classes[number]: (truth == number, probabilities[:, number]) for number in numbers}
     return {
         "confusion.png": plots.confusion(
-            truth, found, classes, title=f"{title}: held-out rows, accuracy {figures['accuracy']:.3f}"
+            truth, predicted, classes, title=f"{title}: held-out rows, accuracy {figures['accuracy']:.3f}"
         ),
         "reliability.png": plots.reliability(
             truth,

@@ -181,12 +181,12 @@ class Cnn14(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
             return outcome
         names = [spec.name for spec in prepared.network_inputs]
         logits = predict(classification.network_tensors(prepared.before, prepared.held_out, names))
-        found = logits.argmax(axis=1) == 1
+        flagged = logits.argmax(axis=1) == 1
         events = np.unique(prepared.groups)
         truth_of = np.array([prepared.target[prepared.groups == event].max() == 1 for event in events])
-        found_of = np.array([found[prepared.groups == event].any() for event in events])
-        by_event = {f"event_{name}": value for name, value in metrics.alarms(truth_of, found_of).items()}
-        alarms = np.array([found[prepared.groups == event].mean() for event in events])
+        is_detected = np.array([flagged[prepared.groups == event].any() for event in events])
+        by_event = {f"event_{name}": value for name, value in metrics.alarms(truth_of, is_detected).items()}
+        alarms = np.array([flagged[prepared.groups == event].mean() for event in events])
         spread = {f"event_alarm_share_{name}": value for name, value in metrics.quantiles(alarms).items()}
         return replace(outcome, metrics={**outcome.metrics, "held_out_events": len(events), **by_event, **spread})
 

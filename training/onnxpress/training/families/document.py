@@ -103,10 +103,10 @@ class Document(
         tokenizer = tokenizers.Tokenizer.from_file(str(pretrained.folder(self.encoder) / "tokenizer.json"))
         tokenizer.enable_truncation(self.tokens)
         tokenizer.enable_padding()
-        found = tokenizer.encode_batch(table.columns[self.text].tolist())
+        encodings = tokenizer.encode_batch(table.columns[self.text].tolist())
         raw = {
-            "input_ids": np.array([encoding.ids for encoding in found], np.int64),
-            "attention_mask": np.array([encoding.attention_mask for encoding in found], np.int64),
+            "input_ids": np.array([encoding.ids for encoding in encodings], np.int64),
+            "attention_mask": np.array([encoding.attention_mask for encoding in encodings], np.int64),
         }
         dimensions = ("batch", "sequence")
         specs = [

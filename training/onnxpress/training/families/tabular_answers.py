@@ -41,16 +41,16 @@ def value(prepared: Prepared, outputs: Array, *, title: str) -> Outcome:
     """A regression: `value` (batch,) in the target's unit."""
     assert prepared.unit is not None
     after: list[Step] = [prepared.unit, Squeeze(input="values", output="value")]
-    found = apply(after, {"scaled_value": outputs})["value"].astype(np.float64)
-    figures = metrics.regression(prepared.target, found)
-    absolute = metrics.quantiles(np.abs(found - prepared.target))
+    predicted = apply(after, {"scaled_value": outputs})["value"].astype(np.float64)
+    figures = metrics.regression(prepared.target, predicted)
+    absolute = metrics.quantiles(np.abs(predicted - prepared.target))
     return Outcome(
         after=after,
         outputs=[_spec("value")],
         metrics=figures | {f"absolute_error_{name}": error for name, error in absolute.items()},
         plots={
             "values.png": plots.predicted_values(
-                prepared.target, found, title=f"{title}: held-out rows, R² {figures['r2']:.3f}"
+                prepared.target, predicted, title=f"{title}: held-out rows, R² {figures['r2']:.3f}"
             )
         },
     )

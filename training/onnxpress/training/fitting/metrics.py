@@ -27,12 +27,12 @@ def classification(truth: Array, probabilities: Array) -> dict[str, float]:
     over the classes that the rows have.
     """
     sklearn = require("sklearn.metrics", needed_by="measuring the held-out rows")
-    found = probabilities.argmax(axis=1)
+    predicted = probabilities.argmax(axis=1)
     present = np.unique(truth)
     figures = {
-        "accuracy": float((found == truth).mean()),
-        "macro_accuracy": float(np.mean([(found[truth == label] == label).mean() for label in present])),
-        "macro_f1": float(sklearn.f1_score(truth, found, average="macro", labels=present, zero_division=0)),
+        "accuracy": float((predicted == truth).mean()),
+        "macro_accuracy": float(np.mean([(predicted[truth == label] == label).mean() for label in present])),
+        "macro_f1": float(sklearn.f1_score(truth, predicted, average="macro", labels=present, zero_division=0)),
         "calibration_error": calibration_error(truth, probabilities),
     }
     if len(present) > 1:
@@ -42,24 +42,24 @@ def classification(truth: Array, probabilities: Array) -> dict[str, float]:
             np.mean([sklearn.average_precision_score(truth == s, probabilities[:, s]) for s in sides])
         )
     if probabilities.shape[1] == 2:
-        figures |= alarms(truth == 1, found == 1)
+        figures |= alarms(truth == 1, predicted == 1)
     return figures
 
 
-def alarms(truth: Array, found: Array) -> dict[str, float]:
+def alarms(truth: Array, predicted: Array) -> dict[str, float]:
     """Recall, precision and false-alarm rate of bool flags (rows,) against bool truths; 0 where nothing can be said."""
-    right = float((truth & found).sum())
+    right = float((truth & predicted).sum())
     return {
         "recall": right / max(1, int(truth.sum())),
-        "precision": right / max(1, int(found.sum())),
-        "false_alarm_rate": float((found & ~truth).sum()) / max(1, int((~truth).sum())),
+        "precision": right / max(1, int(predicted.sum())),
+        "false_alarm_rate": float((predicted & ~truth).sum()) / max(1, int((~truth).sum())),
     }
 
 
-def confusion(truth: Array, found: Array, *, classes: int) -> np.ndarray[Any, np.dtype[np.int64]]:
+def confusion(truth: Array, predicted: Array, *, classes: int) -> np.ndarray[Any, np.dtype[np.int64]]:
     """(classes, classes) int64 of rows by true class (down) and predicted class (across)."""
     matrix = np.zeros((classes, classes), np.int64)
-    np.add.at(matrix, (truth, found), 1)
+    np.add.at(matrix, (truth, predicted), 1)
     return matrix
 
 
@@ -74,9 +74,9 @@ def calibration_error(truth: Array, probabilities: Array) -> float:
     return float(error)
 
 
-def regression(truth: Array, found: Array) -> dict[str, float]:
+def regression(truth: Array, predicted: Array) -> dict[str, float]:
     """Figures of a regressor on (rows,) values in the target's unit."""
-    error = found.astype(np.float64) - truth
+    error = predicted.astype(np.float64) - truth
     spread = ((truth - truth.mean()) ** 2).sum()
     return {
         "mean_absolute_error": float(np.abs(error).mean()),

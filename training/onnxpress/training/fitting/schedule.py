@@ -13,12 +13,12 @@ def rates(training: Training, *, epoch: int, batches: int, scale: float = 1.0) -
     full = training.learning_rate * scale
     up, down = training.warm_up * batches, training.cool_down * batches
     total = training.epochs * batches
-    found = []
+    rates_of_epoch = []
     for batch in range(epoch * batches, (epoch + 1) * batches):
         share = 1.0
         if batch < up:
             share = (batch + 1) / up
         elif batch >= total - down:
             share = (total - batch) / down
-        found.append(full * share)
-    return found
+        rates_of_epoch.append(full * share)
+    return rates_of_epoch

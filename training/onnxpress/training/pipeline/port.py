@@ -119,8 +119,8 @@ def network(run: Run, folder: Path) -> Any:
 
 
 def _weights(framework: Framework) -> FrameworkWeights:
-    found: FrameworkWeights = importlib.import_module(f"onnxpress.training.{framework}.weights")
-    return found
+    weights: FrameworkWeights = importlib.import_module(f"onnxpress.training.{framework}.weights")
+    return weights
 
 
 def _difference(

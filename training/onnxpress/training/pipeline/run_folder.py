@@ -84,18 +84,18 @@ def unfinished(run: Path, output: Path) -> Path:
     Raises UsageError where there is none with a checkpoint.
     """
     if (run / CHECKPOINT).exists():
-        found = [run]
+        candidates = [run]
     else:
         folder = run.parent if run.parent != Path() else output
         drafts = [path for path in folder.glob(f".{run.name}.*") if (path / CHECKPOINT).exists()]
-        found = sorted(drafts, key=lambda path: (path / CHECKPOINT).stat().st_mtime)
-    if not found:
+        candidates = sorted(drafts, key=lambda path: (path / CHECKPOINT).stat().st_mtime)
+    if not candidates:
         raise UsageError(
             "there is no unfinished run with a checkpoint here",
             where=str(run),
             hint="a checkpoint is written every training.checkpoint_seconds",
         )
-    return found[-1]
+    return candidates[-1]
 
 
 def refuse_if_written(folder: Path) -> None:

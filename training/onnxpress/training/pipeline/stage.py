@@ -176,22 +176,22 @@ def _take_part(framework: FrameworkFit, table: Table, prepared: Prepared, recipe
 def _folds(framework: FrameworkFit, table: Table, recipe: Recipe) -> list[dict[str, float]]:
     """Train once for every fold, each held out in turn; the metrics of each."""
     count = recipe.training.folds or 0
-    found: list[dict[str, float]] = []
+    by_fold: list[dict[str, float]] = []
     for fold in range(count):
         training = msgspec.structs.replace(recipe.training, fold=fold)
         chosen = msgspec.structs.replace(recipe, training=training)
         prepared = recipe.model.prepare(table, training)
         fitted = fit(framework, prepared, chosen, label=f"fold {fold + 1} of {count},")
         predict = functools.partial(framework.predict, fitted.network)
-        found.append(recipe.model.finish(prepared, predict, title="").metrics)
-    return found
+        by_fold.append(recipe.model.finish(prepared, predict, title="").metrics)
+    return by_fold
 
 
-def _over_folds(found: list[dict[str, float]]) -> dict[str, float]:
+def _over_folds(by_fold: list[dict[str, float]]) -> dict[str, float]:
     """The mean and standard deviation of each metric."""
-    names = [name for name in found[0] if all(name in figures for figures in found)]
-    means = {f"folds_{name}": float(np.mean([figures[name] for figures in found])) for name in names}
-    return means | {f"folds_{name}_sd": float(np.std([figures[name] for figures in found], ddof=1)) for name in names}
+    names = [name for name in by_fold[0] if all(name in figures for figures in by_fold)]
+    means = {f"folds_{name}": float(np.mean([figures[name] for figures in by_fold])) for name in names}
+    return means | {f"folds_{name}_sd": float(np.std([figures[name] for figures in by_fold], ddof=1)) for name in names}
 
 
 def _write_run(

@@ -3,5 +3,5 @@
 import os
 
 # Before the first import: OpenMP's threads wait for each other by spinning, which on a machine with other work makes a
-# small network's epoch ten to thirty times longer; asleep they cost a few per cent where the machine is idle.
+# small network many times slower. docs/adr/0004-one-fit-loop-two-learners.md has the figures.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")

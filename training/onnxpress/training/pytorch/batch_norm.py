@@ -47,10 +47,10 @@ class _OverProcesses(_BatchNorm):
         variance = _Sum.apply((centred**2).sum(axes)) / count
         if self.track_running_stats:
             self._keep(mean.detach(), variance.detach() * count / (count - 1))
-        found = centred * torch.rsqrt(variance + self.eps).reshape(along)
+        normed = centred * torch.rsqrt(variance + self.eps).reshape(along)
         if self.affine:
-            found = found * self.weight.reshape(along) + self.bias.reshape(along)
-        return found.to(x.dtype)
+            normed = normed * self.weight.reshape(along) + self.bias.reshape(along)
+        return normed.to(x.dtype)
 
     def _keep(self, mean: Tensor, variance: Tensor) -> None:
         """Take in a batch's statistics as torch does: the variance is that of the sample."""

@@ -61,7 +61,7 @@ class _Learner:
         self._plain: torch.optim.Optimizer = kind(
             self._trained, lr=training.learning_rate, eps=1e-7, weight_decay=training.weight_decay
         )
-        # Only float16 needs accelerate's optimiser, which costs a small network a third more time a step.
+        # Only float16 needs accelerate's optimiser, which makes the steps of a small network slower: see ADR 0004.
         scaled = self._accelerator.scaler is not None
         self._optimizer = self._accelerator.prepare(self._plain) if scaled else self._plain
 
@@ -114,11 +114,11 @@ class _Learner:
         self._network.load_state_dict({name: torch.from_numpy(value) for name, value in weights.items()})
 
     def state(self) -> Arrays:
-        found = {f"network/{name}": value for name, value in self.weights().items()}
+        state = {f"network/{name}": value for name, value in self.weights().items()}
         for number, moments in self._plain.state_dict()["state"].items():
             for name, value in moments.items():
-                found[f"optimizer/{number}/{name}"] = value.detach().cpu().numpy().copy()
-        return found
+                state[f"optimizer/{number}/{name}"] = value.detach().cpu().numpy().copy()
+        return state
 
     def restore(self, state: Arrays) -> None:
         self.restore_weights({n.removeprefix("network/"): v for n, v in state.items() if n.startswith("network/")})

@@ -59,34 +59,34 @@ def write(network: nn.Module, layers: Mapping[str, Mapping[str, Array]]) -> None
 
 def _layers(network: nn.Module) -> dict[str, _Tensors]:
     """The layers of the network and of its parts by the last part of their paths, which names them in Keras."""
-    found: dict[str, _Tensors] = {}
+    layers: dict[str, _Tensors] = {}
     for path, module in network.named_modules():
         own = {**dict(module.named_parameters(recurse=False)), **dict(module.named_buffers(recurse=False))}
         tensors = {name: tensor for name, tensor in own.items() if name not in _UNTRAINED}
         if not tensors:
             continue
         name = path.rpartition(".")[2]
-        if name in found:
+        if name in layers:
             raise BadModel(f"two layers are called {name!r}, so they cannot be told apart in Keras")
         if type(module) is nn.LSTM:
-            found[name] = _of_lstm(path, module, tensors)
+            layers[name] = _of_lstm(path, module, tensors)
         elif type(module) in _ROLES:
-            found[name] = {_ROLES[type(module)][key]: [tensor] for key, tensor in tensors.items()}
+            layers[name] = {_ROLES[type(module)][key]: [tensor] for key, tensor in tensors.items()}
         else:
             raise BadModel(f"the layer {path!r} is a {type(module).__name__}, which cannot be ported yet")
-    return found
+    return layers
 
 
 def _of_lstm(path: str, module: nn.LSTM, tensors: Mapping[str, Tensor]) -> _Tensors:
     """`kernel`, `recurrent_kernel` and `bias`, each with its direction before it where there are two."""
     if module.num_layers > 1 or module.proj_size or not module.bias:
         raise BadModel(f"the LSTM {path!r} has more than one layer, a projection or no biases: it cannot be ported yet")
-    found: _Tensors = {}
+    by_role: _Tensors = {}
     for key, tensor in tensors.items():
         kind, _, direction = key.partition("_l0")
         prefix = ("backward_" if direction else "forward_") if module.bidirectional else ""
-        found.setdefault(prefix + _LSTM[kind], []).append(tensor)
-    return found
+        by_role.setdefault(prefix + _LSTM[kind], []).append(tensor)
+    return by_role
 
 
 def _to_keras(role: str, tensor: Tensor) -> Array:

@@ -34,15 +34,15 @@ def write(network: keras.Model, layers: Mapping[str, Mapping[str, Array]]) -> No
 
 def _layers(network: keras.Model) -> dict[str, dict[str, keras.Variable]]:
     """The layers of the network and of its parts, which are models themselves."""
-    found: dict[str, dict[str, keras.Variable]] = {}
+    layers: dict[str, dict[str, keras.Variable]] = {}
     for layer in network.layers:
         inner = _layers(layer) if isinstance(layer, keras.Model) else {layer.name: _variables(layer)}
         for name, variables in inner.items():
-            if name in found:
+            if name in layers:
                 raise BadModel(f"two layers are called {name!r}, so they cannot be told apart in PyTorch")
             if variables:
-                found[name] = variables
-    return found
+                layers[name] = variables
+    return layers
 
 
 def _variables(layer: keras.Layer) -> dict[str, keras.Variable]:

@@ -70,7 +70,7 @@ def test_help_imports_nothing_heavy() -> None:
 
 def test_reading_a_recipe_imports_no_framework(anomaly_recipe: Path) -> None:
     program = (
-        "import sys, pathlib\nfrom onnxpress.training import recipe, stage\n"
+        "import sys, pathlib\nfrom onnxpress.training import recipe\nfrom onnxpress.training.pipeline import stage\n"
         "recipe.load(pathlib.Path(sys.argv[1]))\n"
         "heavy = {'torch', 'tensorflow', 'keras', 'sklearn', 'matplotlib', 'accelerate'}\n"
         "sys.exit(', '.join(sorted(heavy & set(sys.modules))) or 0)"

@@ -14,6 +14,7 @@ import pytest
 from onnxpress.core import run as runs
 from onnxpress.core.errors import BadData, BadModel, MissingExtra, UsageError
 from onnxpress.training import recipe as recipes
+from onnxpress.training.fitting import framework as framework_half
 from onnxpress.training.pipeline import stage
 
 Trained = Callable[[str], Path]
@@ -181,6 +182,6 @@ def test_training_that_diverges_is_refused_and_leaves_no_run(
 def test_a_missing_framework_is_named_with_its_extra(
     anomaly_recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(stage, "is_installed", lambda package: package != "torch")
+    monkeypatch.setattr(framework_half, "is_installed", lambda package: package != "torch")
     with pytest.raises(MissingExtra, match=r"onnxpress\[pytorch\]"):
         stage.train(recipes.load(anomaly_recipe, framework="pytorch"), output=tmp_path)

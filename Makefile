@@ -29,7 +29,7 @@ bin := $(venv)/bin
 ready := $(venv)/.onnxpress-setup
 demo_versions := models/anomaly-pytorch/1/manifest.json models/anomaly-tensorflow/1/manifest.json
 
-.PHONY: help setup demo train export verify serve bench test test-slow check fix wheel-smoke clean
+.PHONY: help setup demo train export verify serve bench test test-slow coverage check fix wheel-smoke clean
 
 help:  ## show this list
 	@echo "Targets"
@@ -72,6 +72,9 @@ test: $(ready)  ## run the tests (TESTS=tests/core for some of them)
 
 test-slow: $(ready)  ## run the tests that take over a minute each
 	@$(bin)/python -m pytest -m slow $(TESTS)
+
+coverage: $(ready)  ## run the tests and hold their branch coverage: core and serving 95 %, all 90 %
+	@$(bin)/python scripts/coverage.py $(TESTS)
 
 check: $(ready)  ## lint, formatting, types, import contracts, version against changelog
 	@$(bin)/ruff check .

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tarfile
 import zipfile
 from email.parser import HeaderParser
 from pathlib import Path
@@ -51,7 +52,20 @@ def test_its_metadata_names_the_command_the_licence_and_the_extras(wheel: zipfil
     assert f"{info}/licenses/LICENSE" in wheel.namelist()
     extras = {"cpu", "cuda", "simd", "pytorch", "tensorflow", "sklearn", "dev"}
     assert set(metadata.get_all("Provides-Extra", [])) == extras
+    assert "Project-URL" not in metadata
     assert b"onnxpress = onnxpress.core.cli:main" in wheel.read(f"{info}/entry_points.txt")
+
+
+def test_a_release_says_where_the_project_lives(tmp_path: Path) -> None:
+    done = build(tmp_path, "--sdist", ONNXPRESS_REPOSITORY="https://example.org/owner/name/")
+    assert done.returncode == 0, done.stderr
+    (path,) = tmp_path.glob("*.tar.gz")
+    with tarfile.open(path) as archive:
+        information = archive.extractfile(f"{path.name.removesuffix('.tar.gz')}/PKG-INFO")
+        assert information is not None
+        urls = HeaderParser().parsestr(information.read().decode()).get_all("Project-URL", [])
+    assert "Source, https://example.org/owner/name" in urls
+    assert "Issues, https://example.org/owner/name/issues" in urls
 
 
 def test_a_plain_install_brings_no_framework_and_no_runtime(wheel: zipfile.ZipFile) -> None:

@@ -17,7 +17,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 PORTIONS = ["core", "training", "export", "serving"]
 MODULES = sorted(path for portion in PORTIONS for path in (ROOT / portion).rglob("*.py"))
-SETTLED = ["core", "training"]
+SETTLED = ["core", "training", "export"]
 """portions that hold what is asked of all"""
 LONGEST_MODULE, LONGEST_CLASS = 400, 250
 """lines"""

@@ -20,6 +20,8 @@ class SessionSettings(msgspec.Struct, frozen=True, kw_only=True):
     optimization: Literal["none", "basic", "extended", "all"] = "all"
     disabled_optimizers: list[str] = []
     config: dict[str, str] = {}
+    tf32: bool = False
+    """whether a GPU may multiply float32 with 10 bits of mantissa; only where the model was measured so"""
 
 
 class Source(msgspec.Struct, frozen=True, kw_only=True):

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from onnxpress.core.options import provider as provider_option
 from onnxpress.export.graph.opset import OPSET
 
 if TYPE_CHECKING:
@@ -14,9 +15,6 @@ if TYPE_CHECKING:
     from onnxpress.export.source import SourceRef
 
 # The parameters of a source are named after the fields of SourceRef, into which they go as they are.
-_PROVIDER = click.option(
-    "--provider", type=click.Choice(["cpu", "cuda"]), default="cpu", show_default=True, help="Where to run the model."
-)
 _JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON document on stdout.")
 _INPUT = click.option(
     "--input", "inputs", multiple=True, metavar="SPEC", help="An input, as 'x:float32[batch,3,224,224]'. Repeatable."
@@ -48,7 +46,7 @@ _TRUST = click.option("--trust-pickle", is_flag=True, help="Read a scikit-learn 
 )
 @_INPUT
 @_SAMPLES
-@_PROVIDER
+@provider_option
 @_TRUST
 @click.option("--against", metavar="SOURCE", help="For an .onnx file: the framework's model to compare it with.")
 @click.option(
@@ -137,7 +135,7 @@ def export(
 @_INPUT
 @_SAMPLES
 @_WEIGHTS
-@_PROVIDER
+@provider_option
 @_TRUST
 @_JSON
 def verify(

@@ -46,3 +46,20 @@ def test_what_is_missing_comes_with_the_line_that_brings_it(monkeypatch: pytest.
 def test_both_runtimes_are_a_problem(monkeypatch: pytest.MonkeyPatch) -> None:
     found = pretend(monkeypatch, {"onnxruntime": "1", "onnxruntime-gpu": "1"})
     assert any("share one folder" in problem for problem in found["problems"])
+
+
+def test_a_gpu_is_told_with_its_libraries_or_with_what_is_missing() -> None:
+    state = {
+        "driver": "580.1", "cuda": "13.0", "runtime": "13.0", "cudnn": "9.15.1", "load_seconds": 0.1,
+        "libraries": {"cublas": "/a/libcublas.so.13", "cudnn": "/b/libcudnn.so.9"},
+        "devices": {"cuda:0": {"name": "GPU", "memory": 80 << 30, "capability": "9.0", "ran": "a tiny model ran"}},
+    }  # fmt: skip
+    assert doctor._told(state) == [
+        "CUDA 13.0, cuDNN 9.15.1, driver 580.1 (for CUDA up to 13.0)",
+        "  cuda:0: GPU, 80 GiB, compute capability 9.0: a tiny model ran",
+        "  its libraries are those in /a, /b",
+    ]
+    assert doctor._told({"problem": "there is no NVIDIA driver here"}) == [
+        "CUDA: cannot be used: there is no NVIDIA driver here"
+    ]
+    assert doctor._told(None) == []

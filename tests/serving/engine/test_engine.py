@@ -18,7 +18,7 @@ from onnxpress.core.errors import BadData, BadModel, CorruptVersion, UsageError
 from onnxpress.core.manifest import SessionSettings
 from onnxpress.core.tensors import parse_spec
 from onnxpress.core.version_folder import read_manifest
-from onnxpress.serving.engine import Engine, runtime
+from onnxpress.serving.engine import Engine
 
 ROW = {"x": np.ones((1, 32), np.float32)}
 
@@ -139,11 +139,6 @@ def test_what_the_protocol_cannot_carry_is_refused_at_load(content: bytes, reaso
     with pytest.raises(BadModel, match=reason) as caught:
         Engine.load(content)
     assert caught.value.hint
-
-
-def test_a_provider_that_cannot_be_used_names_the_file_that_is_missing(tmp_path: Path) -> None:
-    (tmp_path / "libhalf.so").write_bytes(b"no library")
-    assert "libnodriver.so.1" in runtime._missing(tmp_path / "libhalf.so", "libnodriver.so.1")
 
 
 def test_telemetry_is_off_before_the_runtime_loads(tmp_path: Path) -> None:

@@ -26,10 +26,12 @@ def doctor(as_json: bool) -> None:
 
         click.echo(msgspec.json.format(msgspec.json.encode(found), indent=2))
         return
-    click.echo(f"onnxpress {found['onnxpress']} on Python {found['python']}, {found['platform']}")
+    click.echo(f"onnxpress {found['onnxpress'] or '(not installed)'} on Python {found['python']}, {found['platform']}")
     click.echo(f"the server's hot path: {'compiled' if found['compiled'] else 'not compiled; a wheel has it compiled'}")
     click.echo(f"CPUs for this process: {found['cpus']}")
     click.echo(f"execution providers: {', '.join(found['providers']) or 'none'}")
+    for line in _told(found["cuda"]):
+        click.echo(line)
     click.echo(f"telemetry of ONNX Runtime: {'off' if found['telemetry_disabled'] else 'not loaded'}")
     for extra, state in found["extras"].items():
         missing = state["missing"]
@@ -41,7 +43,7 @@ def doctor(as_json: bool) -> None:
 
 
 def diagnosis() -> dict[str, Any]:
-    """Everything that `doctor` prints. Only onnxruntime is imported, for its list of providers."""
+    """Everything that `doctor` prints. Only onnxruntime is imported, for its providers and a try of the GPUs."""
     from onnxpress.core.errors import MissingExtra
     from onnxpress.serving.engine.runtime import onnxruntime
     from onnxpress.serving.engine.threads import available_cpus
@@ -77,10 +79,38 @@ def diagnosis() -> dict[str, Any]:
         "compiled": _compiled(),
         "cpus": available_cpus(),
         "providers": providers,
+        "cuda": _cuda() if "CUDAExecutionProvider" in providers else None,
         "telemetry_disabled": os.environ.get("ORT_DISABLE_TELEMETRY") == "1",
         "extras": extras,
         "problems": problems,
     }
+
+
+def _cuda() -> dict[str, Any]:
+    """What there is for the CUDA provider: driver, device and libraries, and whether a tiny model really ran there."""
+    from onnxpress.core.errors import OnnxpressError
+    from onnxpress.serving.engine import probe
+
+    try:
+        return probe.cuda_state()
+    except OnnxpressError as error:
+        return {"problem": str(error).replace("\n  hint: ", "; ")}
+
+
+def _told(cuda: dict[str, Any] | None) -> list[str]:
+    if cuda is None:
+        return []
+    if "problem" in cuda:
+        return [f"CUDA: cannot be used: {cuda['problem']}"]
+    first = f"CUDA {cuda['runtime']}, cuDNN {cuda['cudnn'] or 'missing'}, driver {cuda['driver'] or 'unknown'}"
+    lines = [f"{first} (for CUDA up to {cuda['cuda']})"]
+    lines += [
+        f"  {name}: {one['name']}, {one['memory'] / 2**30:.0f} GiB, "
+        f"compute capability {one['capability']}: {one['ran']}"
+        for name, one in cuda["devices"].items()
+    ]
+    folders = sorted({os.path.dirname(path) for path in cuda["libraries"].values()})
+    return [*lines, f"  its libraries are those in {', '.join(folders)}"]
 
 
 def _compiled() -> bool:
@@ -92,7 +122,11 @@ def _compiled() -> bool:
 def _wanted() -> dict[str, list[str]]:
     """Extra → packages, as this installation of onnxpress declares them; `base` is what every install needs."""
     found: dict[str, list[str]] = {"base": []}
-    for requirement in requires("onnxpress") or []:
+    try:
+        declared = requires("onnxpress") or []
+    except PackageNotFoundError:  # run from its source folders
+        declared = []
+    for requirement in declared:
         package, _, marker = requirement.partition(";")
         name = re.match(r"[A-Za-z0-9._-]+", package)
         if name is None or ("win32" in marker and os.name == "nt"):

@@ -6,12 +6,13 @@ from pathlib import Path
 
 import click
 
+from onnxpress.core.options import provider as provider_option
 from onnxpress.serving.cli import options
 
 
 @click.command()
 @click.argument("model", type=click.Path(path_type=Path))
-@click.option("--provider", type=click.Choice(["cpu", "cuda"]), default="cpu", show_default=True)
+@provider_option
 @click.option("--threads", type=click.IntRange(1), help="As for serve.")
 @click.option("--max-batch", type=click.IntRange(1), help="As for serve.")
 @options.custom_ops

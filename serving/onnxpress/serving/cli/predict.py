@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from onnxpress.core.options import provider as provider_option
 from onnxpress.serving.cli import options
 
 
@@ -17,9 +18,7 @@ from onnxpress.serving.cli import options
 @click.argument("input_file", metavar="[INPUT]", type=click.Path(path_type=Path, allow_dash=True), required=False)
 @click.option("--output", type=click.Path(path_type=Path), help="Write the answer here; .npz or JSON by its name.")
 @click.option("--interactive", is_flag=True, help="Ask for one JSON line after another.")
-@click.option(
-    "--provider", type=click.Choice(["cpu", "cuda"]), default="cpu", show_default=True, help="Where to run the model."
-)
+@provider_option
 @options.custom_ops
 def predict(
     model: str,

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from onnxpress.core.options import provider as provider_option
 from onnxpress.serving.cli import options
 
 if TYPE_CHECKING:
@@ -27,9 +28,7 @@ _FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
 @click.argument("path", type=click.Path(path_type=Path), default=Path("models"))
 @click.option("--host", default="127.0.0.1", show_default=True)
 @click.option("--port", type=click.IntRange(0, 65535), default=8000, show_default=True, help="0 takes a free one.")
-@click.option(
-    "--provider", type=click.Choice(["cpu", "cuda"]), default="cpu", show_default=True, help="Where to run the models."
-)
+@provider_option
 @click.option(
     "--threads",
     type=click.IntRange(1),

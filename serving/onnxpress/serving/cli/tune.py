@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from onnxpress.core.options import provider as provider_option
 from onnxpress.serving.cli import options
 
 _WIDTH = 13
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("model", type=click.Path(path_type=Path))
 @click.option("--for", "aim", type=click.Choice(["throughput", "latency"]), default="throughput", show_default=True)
-@click.option("--provider", type=click.Choice(["cpu", "cuda"]), default="cpu", show_default=True)
+@provider_option
 @click.option(
     "--threads", "threads", type=click.IntRange(1), multiple=True, help="Try these only.  [default: 1, 2, 4 ...]"
 )

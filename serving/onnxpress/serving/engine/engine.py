@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from time import perf_counter
 from typing import Self
@@ -94,7 +95,9 @@ class Engine:
         external_data.check(model)
         dangers = fatal.when_empty(model)  # before there are two of it in memory
         try:
-            session = (open_session or local_session)(str(model), provider, settings, threads, prepack, custom_ops)
+            rows_apart = manifest is not None and manifest.batch_safe
+            opened = open_session or partial(local_session, rows_apart=rows_apart)
+            session = opened(str(model), provider, settings, threads, prepack, custom_ops)
             engine = cls(session, manifest, name=name, version=version, provider=provider)
         except BadModel as error:
             error.where = error.where or str(model)

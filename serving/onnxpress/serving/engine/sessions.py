@@ -6,13 +6,14 @@ Every option of the runtime is set on purpose, and every failure of it is a sent
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 from onnxpress.core.arrays import Array
+from onnxpress.core.device import PROVIDERS, Device, parse
 from onnxpress.core.errors import BadModel
 from onnxpress.core.manifest import SessionSettings
-from onnxpress.serving.engine.runtime import missing_for, onnxruntime, provider_options
+from onnxpress.serving.engine.runtime import onnxruntime, provider_options
 
 Run = Callable[[list[str], dict[str, Array]], list[Array]]
 """names of outputs, input name → array; the outputs in that order"""
@@ -71,14 +72,17 @@ OpenSession = Callable[[str, str, SessionSettings, int | None, bool, Sequence[st
 
 
 class LocalSession:
-    """ONNX Runtime's own session, in this process. bfloat16 inputs and outputs are float32 arrays."""
+    """ONNX Runtime's own session, in this process. bfloat16 inputs and outputs are float32 arrays.
+
+    `rows_apart` says that a row's answer was measured to be the same in any batch, see `cuda_graphs`.
+    """
 
     apart, down, restarts, process_id = False, "", None, None
 
-    def __init__(self, raw: Any) -> None:
+    def __init__(self, raw: Any, device: Device | None = None, *, rows_apart: bool = False) -> None:
         self._raw = raw
         self.inputs, self.outputs = raw.get_inputs(), raw.get_outputs()
-        self.run: Run = _run_of(raw)
+        self.run: Run = _run_of(raw, device or Device(), rows_apart=rows_apart)
 
     def placement(self) -> dict[str, int]:
         """See Session."""
@@ -98,9 +102,28 @@ def local_session(
     threads: int | None,
     prepack: bool,
     custom_ops: Sequence[str] = (),
+    *,
+    rows_apart: bool = False,
 ) -> LocalSession:
     """The model in this process. Raises BadModel; see `runtime_session`."""
-    return LocalSession(runtime_session(model, provider, settings, threads, prepack, custom_ops))
+    raw = runtime_session(model, provider, settings, threads, prepack, custom_ops)
+    session = LocalSession(raw, parse(provider), rows_apart=rows_apart)
+    if provider != "cpu":
+        require_placed(session.placement(), PROVIDERS[parse(provider).provider])
+    return session
+
+
+def require_placed(found: Mapping[str, int], wanted: str) -> None:
+    """Raise BadModel where no node of the graph runs where it was asked to: that would be the CPU under another name.
+
+    Some always run on the CPU, and rightly: the runtime puts what computes shapes there, and strings know no other
+    place. So `session.disable_cpu_ep_fallback` is not used: it refuses every graph with such a node.
+    """
+    if found and wanted not in found:
+        raise BadModel(
+            f"none of its {sum(found.values())} nodes runs on {wanted}",
+            hint="run it on the CPU: its operators have no kernels there",
+        )
 
 
 def runtime_session(
@@ -116,8 +139,8 @@ def runtime_session(
     Raises BadModel where the runtime refuses the model or a library, or has not the provider.
     """
     runtime = onnxruntime()
-    providers = provider_options(provider)
-    options = _options(settings, provider, threads)
+    providers = provider_options(provider, tf32=settings.tf32)
+    options = _options(settings, threads)
     for library in custom_ops:
         try:
             options.register_custom_ops_library(library)
@@ -140,18 +163,27 @@ def runtime_session(
         raise BadModel(f"ONNX Runtime cannot load it: {plain(error)}", hint=hint) from error
     wanted = providers[0][0]
     if wanted not in session.get_providers():
-        raise BadModel(f"ONNX Runtime loaded it without {wanted}: {missing_for(provider)}")
+        raise BadModel(f"ONNX Runtime loaded it without {wanted}; run with --debug for the runtime's own words")
     return session
 
 
-def _run_of(session: Any) -> Run:
+def _run_of(session: Any, device: Device, *, rows_apart: bool) -> Run:
     """`session.run`, spared the runtime's Python layer; with bfloat16, which numpy has not, as float32.
+
+    Where CUDA graphs were asked for, their replay; raises BadModel for them and bfloat16 at once.
 
     That layer looks again whether every input is there and what each is, and runs elsewhere where a provider fails,
     which is switched off here: 1 µs of a tiny model's 5, and more when the caches are cold.
     """
     inputs, outputs = session.get_inputs(), session.get_outputs()
-    if any(value.type == "tensor(bfloat16)" for value in (*inputs, *outputs)):
+    bfloat = any(value.type == "tensor(bfloat16)" for value in (*inputs, *outputs))
+    if device.graphs:
+        if bfloat:
+            raise BadModel("bfloat16 inputs or outputs cannot be captured in CUDA graphs", hint="leave graphs out")
+        from onnxpress.serving.engine import cuda_graphs
+
+        return cuda_graphs.replayed(session, device, rows_apart=rows_apart).run
+    if bfloat:
         from onnxpress.serving.engine import bfloat16
 
         return bfloat16.run_of(session, {value.name for value in inputs if value.type == "tensor(bfloat16)"})
@@ -159,7 +191,7 @@ def _run_of(session: Any) -> Run:
     return lambda names, feeds: call(names, feeds, None)
 
 
-def _options(settings: SessionSettings, provider: str, threads: int | None) -> Any:
+def _options(settings: SessionSettings, threads: int | None) -> Any:
     from onnxpress.serving.engine.threads import available_cpus
 
     runtime = onnxruntime()
@@ -169,9 +201,6 @@ def _options(settings: SessionSettings, provider: str, threads: int | None) -> A
     options.intra_op_num_threads = threads or available_cpus()
     options.inter_op_num_threads = 1
     options.add_session_config_entry("session.intra_op.spin_duration_us", SPIN_MICROSECONDS)
-    if provider != "cpu":
-        # What cannot run where it was asked to is an error, not a silent fall to the CPU.
-        options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
     # Tells where the nodes went; half a millisecond for 2,000 of them.
     options.add_session_config_entry("session.record_ep_graph_assignment_info", "1")
     for key, value in settings.config.items():

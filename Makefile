@@ -29,7 +29,7 @@ bin := $(venv)/bin
 ready := $(venv)/.onnxpress-setup
 demo_versions := models/anomaly-pytorch/1/manifest.json models/anomaly-tensorflow/1/manifest.json
 
-.PHONY: help setup demo train export verify serve bench test test-slow coverage check fix wheel-smoke clean
+.PHONY: help setup demo train export verify serve bench gpu-check test test-slow coverage check fix wheel-smoke clean
 
 help:  ## show this list
 	@echo "Targets"
@@ -66,6 +66,9 @@ serve: $(ready)  ## serve REPOSITORY on PORT
 
 bench: $(ready)  ## measure start-up, imports and in-process runs side by side; writes records/
 	@$(bin)/python -m benchmarks
+
+gpu-check: $(ready)  ## on a machine with an NVIDIA GPU: tests, answers and rates into build/gpu; see docs/cuda.md
+	@$(bin)/python -m benchmarks.gpu build/gpu
 
 test: $(ready)  ## run the tests (TESTS=tests/core for some of them)
 	@$(bin)/python -m pytest $(TESTS)

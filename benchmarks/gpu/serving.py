@@ -1,0 +1,207 @@
+"""The server: time to its first answer, then answers a second at 1, 16, 64 and 256 connections, binary and JSON."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.gpu import callers
+from benchmarks.gpu.progress import Progress
+from benchmarks.gpu.subjects import published, rows
+from benchmarks.processes import resident
+from onnxpress.core.arrays import Array
+from onnxpress.serving.protocol.datatypes import DATATYPE_OF
+
+_CONNECTIONS = (64, 1, 16, 256)
+_SECONDS, _SMALL_SECONDS = 1.2, 0.4
+_START_SECONDS = 60.0
+_MODELS = ("resnet", "minilm", "tiny", "cnn14")
+
+
+def _asked(device: str, model: str) -> list[tuple[str, int]]:
+    """Forms and connections, the most telling first: all of them on a GPU, else a few to compare with."""
+    if device != "cuda":
+        return [("binary", 64), ("binary", 1), ("json", 64)]
+    if model == "resnet":  # in JSON a request is a megabyte of text
+        return [*(("binary", connections) for connections in _CONNECTIONS), ("json", 16)]
+    return [(form, connections) for connections in _CONNECTIONS for form in ("binary", "json")]
+
+
+def measure(progress: Progress, repository: Path, provider: str, *, small: bool) -> None:
+    """Device → model → form → connections → figures; `first answer` and memory beside."""
+    models = [name for name in _MODELS if name in published(repository)]
+    plans = {"cuda": provider, "cuda graphs": provider if provider == "cpu" else f"{provider},graphs", "cpu": "cpu"}
+    seconds = _SMALL_SECONDS if small else _SECONDS
+    for name, device in plans.items():
+        for model in models:
+            if name == "cpu" and model == "resnet" and not small:
+                continue  # in_process says it: the server waits for the model
+            if progress.left < 8:
+                progress.put("no time was left", name, model, "error")
+                continue
+            with progress.kept(name, model):
+                _model(progress, name, model, repository / model, device, seconds)
+
+
+def _model(progress: Progress, name: str, model: str, path: Path, device: str, seconds: float) -> None:
+    file = path / "1" / "model.onnx"
+    feeds = rows(file, 1)
+    folder = path.parent.parent / "questions"
+    folder.mkdir(exist_ok=True)
+    forms = {"binary": binary(model, feeds), "json": text(model, feeds)}
+    for form, content in forms.items():
+        (folder / f"{model}-{form}").write_bytes(content)
+    with running(path, device) as (port, process, ready):
+        body = forms["binary"].partition(b"\r\n\r\n")
+        answer = _ask(port, model, body[2], _json_length(body[0]))
+        progress.put({"ready_s": ready, "first_answer_s": time.perf_counter() - process.began}, name, model, "start")
+        assert answer, "an empty answer"
+        for form, connections in _asked(name, model):
+            if progress.left < seconds + 4:
+                progress.put("no time was left", name, model, form, str(connections))
+                continue
+            question = folder / f"{model}-{form}"
+            found = progress.attempt(
+                name, model, form, str(connections),
+                run=lambda c=connections, q=question: callers.load(port, c, seconds, q),
+            )  # fmt: skip
+            if found is not None and found["failed"]:
+                progress.put(process.said(), name, model, form, f"{connections} failed")
+        progress.put(memory_of(process.pid), name, model, "gpu_bytes")
+        progress.put(resident(process.pid), name, model, "resident_bytes")
+        progress.put(_metrics(port), name, model, "batches")
+
+
+class Process:
+    """A running server: when it was begun, and what it says on stderr."""
+
+    def __init__(self, command: list[str]) -> None:
+        self.began = time.perf_counter()
+        environment = os.environ | {"PYTHONUNBUFFERED": "1"}
+        if compiled := os.environ.get("ONNXPRESS_SERVER_PATH"):
+            environment["PYTHONPATH"] = os.pathsep.join((compiled, environment.get("PYTHONPATH", "")))
+        self._process = subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment, start_new_session=True
+        )
+        self.pid = self._process.pid
+        self._lines: list[str] = []
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def _read(self) -> None:
+        assert self._process.stderr is not None
+        for line in self._process.stderr:
+            self._lines.append(line.rstrip())
+
+    def said(self) -> list[str]:
+        return self._lines[-20:]
+
+    def url(self) -> str:
+        assert self._process.stdout is not None
+        timer = threading.Timer(_START_SECONDS, self.end)
+        timer.start()
+        try:
+            line = self._process.stdout.readline().strip()
+        finally:
+            timer.cancel()
+        if not line:
+            raise RuntimeError(f"the server did not start: {' | '.join(self.said())}")
+        return line
+
+    def end(self) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.pid, signal.SIGTERM)
+        try:
+            self._process.wait(timeout=10)
+        except subprocess.TimeoutExpired:
+            os.killpg(self.pid, signal.SIGKILL)
+            self._process.wait()
+
+
+@contextlib.contextmanager
+def running(path: Path, device: str, *options: str) -> Iterator[tuple[int, Process, float]]:
+    """A server of `path` on this device: its port, its process, and the seconds until it was ready."""
+    run = "import sys; from onnxpress.core.cli import main; main(sys.argv[1:])"
+    command = [sys.executable, "-c", run, "serve", str(path), "--port", "0", "--provider", device, *options]
+    process = Process(command)
+    try:
+        url = process.url()
+        yield int(url.rpartition(":")[2]), process, time.perf_counter() - process.began
+    finally:
+        process.end()
+
+
+def binary(model: str, feeds: dict[str, Array]) -> bytes:
+    """A whole request whose numbers are bytes behind a JSON head, with an answer of the same kind."""
+    tensors = [
+        {"name": name, "shape": list(value.shape), "datatype": DATATYPE_OF[str(value.dtype)],
+         "parameters": {"binary_data_size": value.nbytes}}
+        for name, value in feeds.items()
+    ]  # fmt: skip
+    head = json.dumps({"inputs": tensors, "parameters": {"binary_data_output": True}}).encode()
+    head = head.ljust(-len(head) % 8 + len(head))
+    body = head + b"".join(value.tobytes() for value in feeds.values())
+    return _request(model, body, f"inference-header-content-length: {len(head)}\r\n")
+
+
+def text(model: str, feeds: dict[str, Array]) -> bytes:
+    """A whole request in JSON."""
+    tensors = [
+        {"name": name, "shape": list(value.shape), "datatype": DATATYPE_OF[str(value.dtype)],
+         "data": [round(one, 6) if isinstance(one, float) else one for one in value.ravel().tolist()]}
+        for name, value in feeds.items()
+    ]  # fmt: skip
+    return _request(model, json.dumps({"inputs": tensors}, separators=(",", ":")).encode())
+
+
+def _request(model: str, body: bytes, more: str = "") -> bytes:
+    head = f"POST /v2/models/{model}/infer HTTP/1.1\r\nhost: load\r\ncontent-length: {len(body)}\r\n{more}\r\n"
+    return head.encode() + body
+
+
+def _json_length(head: bytes) -> str:
+    return head.decode().rpartition("content-length: ")[2].strip()
+
+
+def _ask(port: int, model: str, body: bytes, json_length: str) -> bytes:
+    request = urllib.request.Request(f"http://127.0.0.1:{port}/v2/models/{model}/infer", body)
+    request.add_header("Inference-Header-Content-Length", json_length)
+    with urllib.request.urlopen(request, timeout=60) as response:
+        found: bytes = response.read()
+    return found
+
+
+def _metrics(port: int) -> list[str]:
+    """What the server says of its batches."""
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=30) as response:
+        lines = response.read().decode().splitlines()
+    return [line for line in lines if line.startswith(("onnxpress_runs", "onnxpress_run_sec", "onnxpress_requ"))]
+
+
+def same(answer: bytes, expected: Array) -> bool:
+    """Whether a binary answer ends in these numbers, within float32's rounding."""
+    return np.allclose(np.frombuffer(answer[-expected.nbytes :], expected.dtype), expected.ravel(), rtol=1e-3)
+
+
+def memory_of(pid: int) -> Any:
+    """Bytes of the GPU that this process holds, as nvidia-smi tells; None where it does not."""
+    command = ["nvidia-smi", "--query-compute-apps=pid,used_memory", "--format=csv,noheader,nounits"]
+    with contextlib.suppress(OSError, subprocess.SubprocessError):
+        done = subprocess.run(command, capture_output=True, text=True, timeout=20, check=True)
+        for line in done.stdout.splitlines():
+            found = line.replace(" ", "").split(",")
+            if found[:1] == [str(pid)] and found[1].isdigit():
+                return int(found[1]) << 20
+    return None

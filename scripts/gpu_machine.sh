@@ -6,8 +6,9 @@
 #   gpu_machine.sh check OUT [...]  put the pieces together, and run `python -m benchmarks.gpu OUT ...`
 #
 # PIECES holds what lies beside: piece-NN with pieces.sha256 (a packed site folder with onnxruntime-gpu and what the
-# server needs, split), small.tar.xz (the same without onnxruntime, for the export) and wheels, as far as each is there.
-set -eu
+# server needs, split), small.tar.xz (the same without onnxruntime, for the export), compiled.tar.xz (this project's wheel,
+# unpacked: the server that is measured) and wheels, as far as each is there.
+set -euo pipefail
 here=$(cd "$(dirname "$0")/.." && pwd)
 work=${GPU_WORK:-/tmp/onnxpress-gpu}
 python=${PYTHON:-python3}
@@ -29,7 +30,7 @@ begin)
     # A copy: the next call lays another working tree over this one.
     cp -r "$here" "$work/tree"
     cd "$work/tree"
-    PYTHONPATH="$work/small" setsid nohup "$python" -m benchmarks.gpu "$work/begun" --provider cpu --seconds 300 \
+    PYTHONPATH="$work/small" setsid nohup "$python" -m benchmarks.gpu "$work/begun" --provider cpu --seconds 260 \
       --only publishing --repository "$work/models" > "$work/begun.log" 2>&1 < /dev/null &
     echo $! > "$work/begun.pid"
   fi
@@ -43,6 +44,7 @@ check)
     (cd "$work/pieces" && sha256sum --quiet -c pieces.sha256)
     cat "$work"/pieces/piece-* | unpack "$work/site"
   fi
+  if [ -f "$work/pieces/compiled.tar.xz" ]; then unpack "$work/compiled" < "$work/pieces/compiled.tar.xz"; fi
   if ls "$work"/pieces/*.whl > /dev/null 2>&1; then
     "$python" -m pip install -q --no-index --no-deps --no-compile --target "$work/site" "$work"/pieces/*.whl
   fi
@@ -55,5 +57,5 @@ check)
   PYTHONPATH="$work/site${PYTHONPATH:+:$PYTHONPATH}" "$python" -m benchmarks.gpu "$out" --repository "$work/models" "$@" 2>&1 \
     | tee "$out/log.txt"
   ;;
-*) sed -n '2,9p' "$0" >&2; exit 2 ;;
+*) sed -n '2,11p' "$0" >&2; exit 2 ;;
 esac

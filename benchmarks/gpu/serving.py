@@ -13,9 +13,6 @@ import time
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
-
-import numpy as np
 
 from benchmarks.gpu import callers
 from benchmarks.gpu.progress import Progress
@@ -190,18 +187,18 @@ def _metrics(port: int) -> list[str]:
     return [line for line in lines if line.startswith(("onnxpress_runs", "onnxpress_run_sec", "onnxpress_requ"))]
 
 
-def same(answer: bytes, expected: Array) -> bool:
-    """Whether a binary answer ends in these numbers, within float32's rounding."""
-    return np.allclose(np.frombuffer(answer[-expected.nbytes :], expected.dtype), expected.ravel(), rtol=1e-3)
+def memory_of(pid: int) -> dict[str, int | None]:
+    """Bytes of the GPU that this process holds, and that all hold, as nvidia-smi tells; None where it does not."""
+    one = [int(words[1]) << 20 for words in _smi("--query-compute-apps=pid,used_memory") if words[0] == str(pid)]
+    everybody = [int(words[0]) << 20 for words in _smi("--query-gpu=memory.used")]
+    return {"process": one[0] if one else None, "all": everybody[0] if everybody else None}
 
 
-def memory_of(pid: int) -> Any:
-    """Bytes of the GPU that this process holds, as nvidia-smi tells; None where it does not."""
-    command = ["nvidia-smi", "--query-compute-apps=pid,used_memory", "--format=csv,noheader,nounits"]
+def _smi(query: str) -> list[list[str]]:
+    """Rows of words, all of them numbers."""
     with contextlib.suppress(OSError, subprocess.SubprocessError):
+        command = ["nvidia-smi", query, "--format=csv,noheader,nounits"]
         done = subprocess.run(command, capture_output=True, text=True, timeout=20, check=True)
-        for line in done.stdout.splitlines():
-            found = line.replace(" ", "").split(",")
-            if found[:1] == [str(pid)] and found[1].isdigit():
-                return int(found[1]) << 20
-    return None
+        found = [line.replace(" ", "").split(",") for line in done.stdout.splitlines()]
+        return [words for words in found if all(word.isdigit() for word in words)]
+    return []

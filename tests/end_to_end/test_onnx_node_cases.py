@@ -17,7 +17,7 @@ from onnxpress.core.errors import BadData, BadModel
 from onnxpress.core.tensors import TensorSpec
 from onnxpress.serving.batcher import Batcher
 from onnxpress.serving.engine import Engine
-from onnxpress.serving.engine.arrays import array_dtype
+from onnxpress.serving.engine.dtypes import array_dtype
 from onnxpress.serving.models.repository import Repository, Served
 from onnxpress.serving.protocol.binary import from_bytes, to_bytes
 from onnxpress.serving.protocol.datatypes import DATATYPE_OF

@@ -12,7 +12,7 @@ import pytest
 from tests.serving.publishing import publish
 
 from onnxpress.serving.models.repository import Repository
-from onnxpress.serving.protocol.errors import Headers
+from onnxpress.serving.protocol.refusal import Headers
 from onnxpress.serving.service import Service
 
 

@@ -22,8 +22,8 @@ from time import monotonic
 from typing import Protocol
 
 from onnxpress.serving.engine import Down, Engine, plain
-from onnxpress.serving.protocol.errors import Headers, Refusal, error_body
 from onnxpress.serving.protocol.inputs import Form, Inputs
+from onnxpress.serving.protocol.refusal import Headers, Refusal, error_body
 from onnxpress.serving.protocol.requests import Reader
 from onnxpress.serving.protocol.responses import Writer
 from onnxpress.serving.protocol.strictness import strict

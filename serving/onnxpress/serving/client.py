@@ -18,7 +18,7 @@ from onnxpress.core.errors import BadData, BadModel, UsageError
 from onnxpress.core.tensors import TensorSpec, bind_dimensions
 from onnxpress.core.version_folder import locate_one
 from onnxpress.serving.engine import Engine
-from onnxpress.serving.engine.arrays import array_dtype
+from onnxpress.serving.engine.dtypes import array_dtype
 from onnxpress.serving.protocol.datatypes import DATATYPE_OF
 
 _DTYPE_OF = {datatype: dtype for dtype, datatype in DATATYPE_OF.items()}

@@ -15,7 +15,7 @@ from tests.serving.onnx_models import publish_affine
 
 from onnxpress.serving.middleware.compression import accepts_gzip, unpack
 from onnxpress.serving.models.repository import Repository
-from onnxpress.serving.protocol.errors import Refusal
+from onnxpress.serving.protocol.refusal import Refusal
 from onnxpress.serving.service import Service
 
 TARGET = "/v2/models/affine/infer"

@@ -13,7 +13,7 @@ from onnxpress.core.errors import UsageError
 from onnxpress.serving.middleware import tokens
 from onnxpress.serving.middleware.tokens import Tokens
 from onnxpress.serving.models.repository import Repository
-from onnxpress.serving.protocol.errors import Refusal
+from onnxpress.serving.protocol.refusal import Refusal
 from onnxpress.serving.service import Guarded
 
 FIRST, SECOND = "first-token-0123456789", "second-token-0123456789"

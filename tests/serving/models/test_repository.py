@@ -11,7 +11,7 @@ from tests.serving.publishing import MODELS, publish
 
 from onnxpress.core.errors import BadModel
 from onnxpress.serving.models.repository import Repository
-from onnxpress.serving.protocol.errors import Refusal
+from onnxpress.serving.protocol.refusal import Refusal
 
 
 def loaded(path: Path, **settings: Any) -> Repository:

@@ -15,7 +15,7 @@ from onnxpress.core.errors import BadModel, UsageError
 from onnxpress.serving.models import version_policy
 from onnxpress.serving.models.reloading import Keeper
 from onnxpress.serving.models.repository import Repository
-from onnxpress.serving.protocol.errors import Refusal
+from onnxpress.serving.protocol.refusal import Refusal
 from onnxpress.serving.service import Service
 
 ZERO = infer_body([[0, 0, 0]])

@@ -19,7 +19,7 @@ from onnxpress.core.tensors import parse_spec
 from onnxpress.serving.engine.bfloat16 import from_bits, to_bits
 from onnxpress.serving.protocol.binary import from_bytes, to_bytes
 from onnxpress.serving.protocol.datatypes import DATATYPE_OF
-from onnxpress.serving.protocol.errors import Refusal
+from onnxpress.serving.protocol.refusal import Refusal
 
 NUMBERS = [dtype for dtype in DATATYPE_OF if dtype not in {"string", "bfloat16"}]
 

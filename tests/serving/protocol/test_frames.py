@@ -12,7 +12,7 @@ from benchmarks.load.fuzz import mutated
 
 from onnxpress.core.tensors import TensorSpec
 from onnxpress.serving.protocol import numbers
-from onnxpress.serving.protocol.errors import Refusal
+from onnxpress.serving.protocol.refusal import Refusal
 from onnxpress.serving.protocol.requests import Reader
 from onnxpress.serving.protocol.strictness import strict
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from onnxpress.core.arrays import Array
 from onnxpress.core.tensors import parse_spec
 from onnxpress.serving.protocol import numbers
-from onnxpress.serving.protocol.errors import Refusal
+from onnxpress.serving.protocol.refusal import Refusal
 from onnxpress.serving.protocol.requests import Reader
 from onnxpress.serving.protocol.strictness import strict
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from onnxpress.core.tensors import parse_spec
-from onnxpress.serving.protocol.errors import Refusal
+from onnxpress.serving.protocol.refusal import Refusal
 from onnxpress.serving.protocol.requests import Reader
 from onnxpress.serving.protocol.strictness import strict
 

@@ -14,8 +14,8 @@ from hypothesis.extra import numpy as arrays
 
 from onnxpress.core.tensors import parse_spec
 from onnxpress.serving.protocol.datatypes import DATATYPE_OF
-from onnxpress.serving.protocol.errors import Refusal
 from onnxpress.serving.protocol.inputs import Inputs
+from onnxpress.serving.protocol.refusal import Refusal
 from onnxpress.serving.protocol.requests import Reader
 from onnxpress.serving.protocol.responses import Writer
 from onnxpress.serving.protocol.strictness import strict

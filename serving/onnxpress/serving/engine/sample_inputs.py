@@ -11,7 +11,7 @@ from onnxpress.core.arrays import Array
 from onnxpress.core.errors import BadData
 from onnxpress.core.tensors import FLOATS, TensorSpec
 from onnxpress.serving.engine import Engine
-from onnxpress.serving.engine.arrays import array_dtype
+from onnxpress.serving.engine.dtypes import array_dtype
 
 
 def inputs(engine: Engine, model: Path, sizes: Mapping[str, int] | None = None) -> dict[str, Array]:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 import msgspec
 
 from onnxpress.serving.batcher import Exchange
-from onnxpress.serving.protocol.errors import Headers
+from onnxpress.serving.protocol.refusal import Headers
 from onnxpress.serving.service import Front
 
 _REQUEST_ID = b"x-request-id"

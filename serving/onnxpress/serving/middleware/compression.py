@@ -5,7 +5,7 @@ from __future__ import annotations
 import zlib
 
 from onnxpress.serving.batcher import Exchange
-from onnxpress.serving.protocol.errors import Headers, Refusal
+from onnxpress.serving.protocol.refusal import Headers, Refusal
 
 _EITHER = zlib.MAX_WBITS | 32
 """zlib finds out by itself whether it is gzip's or zlib's header"""

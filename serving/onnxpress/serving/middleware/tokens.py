@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 from onnxpress.core.errors import UsageError
-from onnxpress.serving.protocol.errors import Refusal
+from onnxpress.serving.protocol.refusal import Refusal
 
 _LOOK_SECONDS = 1.0
 _LEAST_CHARACTERS = 16

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from onnxpress.core.errors import CorruptVersion, OnnxpressError
 from onnxpress.serving.models.repository import Found, FoundModel, Served, Signature
 from onnxpress.serving.models.version_policy import FILE_NAME, Selection
-from onnxpress.serving.protocol.errors import Refusal
+from onnxpress.serving.protocol.refusal import Refusal
 
 if TYPE_CHECKING:
     from onnxpress.serving.service import Service

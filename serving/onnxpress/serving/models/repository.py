@@ -18,7 +18,7 @@ from onnxpress.serving.engine import Engine, external_data
 from onnxpress.serving.engine.sessions import OpenSession
 from onnxpress.serving.models import profiles, version_policy
 from onnxpress.serving.models.version_policy import Selection
-from onnxpress.serving.protocol.errors import Refusal
+from onnxpress.serving.protocol.refusal import Refusal
 
 if TYPE_CHECKING:
     from onnxpress.serving.isolation.session import Limits

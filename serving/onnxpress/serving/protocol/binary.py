@@ -15,10 +15,10 @@ import numpy as np
 
 from onnxpress.core.arrays import Array
 from onnxpress.core.tensors import TensorSpec
-from onnxpress.serving.engine.arrays import array_dtype
 from onnxpress.serving.engine.bfloat16 import from_bits, to_bits
+from onnxpress.serving.engine.dtypes import array_dtype
 from onnxpress.serving.protocol.datatypes import DATATYPE_OF
-from onnxpress.serving.protocol.errors import Headers, Refusal
+from onnxpress.serving.protocol.refusal import Headers, Refusal
 
 if TYPE_CHECKING:
     from onnxpress.serving.protocol.inputs import Inputs

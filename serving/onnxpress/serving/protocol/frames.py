@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from onnxpress.serving.protocol.data import NOT_JSON
 from onnxpress.serving.protocol.inputs import Inputs
+from onnxpress.serving.protocol.tensor_data import NOT_JSON
 
 _KEPT = 256
 _LONGEST = 1024

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any, Protocol
 
 from onnxpress.core.arrays import Array
-from onnxpress.serving.protocol.errors import Headers
+from onnxpress.serving.protocol.refusal import Headers
 
 
 class Form(Protocol):

@@ -22,8 +22,8 @@ import numpy as np
 
 from onnxpress.core.arrays import Array
 from onnxpress.core.tensors import TensorSpec
-from onnxpress.serving.engine.arrays import array_dtype
-from onnxpress.serving.protocol.data import NOT_JSON, unnested
+from onnxpress.serving.engine.dtypes import array_dtype
+from onnxpress.serving.protocol.tensor_data import NOT_JSON, unnested
 from onnxpress.serving.protocol.wire import AnyRequest, AnyTensor
 
 Span = tuple[int, int]

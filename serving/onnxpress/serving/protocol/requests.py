@@ -24,10 +24,14 @@ import numpy as np
 
 from onnxpress.core.arrays import Array
 from onnxpress.core.tensors import TensorSpec
-from onnxpress.serving.engine.arrays import array_dtype
+from onnxpress.serving.engine.dtypes import array_dtype
 from onnxpress.serving.engine.signature import share_rows
 from onnxpress.serving.protocol import binary, numbers
-from onnxpress.serving.protocol.data import (
+from onnxpress.serving.protocol.datatypes import DATATYPE_OF
+from onnxpress.serving.protocol.frames import Frames
+from onnxpress.serving.protocol.inputs import Form, Inputs
+from onnxpress.serving.protocol.refusal import Refusal
+from onnxpress.serving.protocol.tensor_data import (
     NOT_JSON,
     check_shape,
     flat_carefully,
@@ -36,10 +40,6 @@ from onnxpress.serving.protocol.data import (
     unnested,
     value_type,
 )
-from onnxpress.serving.protocol.datatypes import DATATYPE_OF
-from onnxpress.serving.protocol.errors import Refusal
-from onnxpress.serving.protocol.frames import Frames
-from onnxpress.serving.protocol.inputs import Form, Inputs
 from onnxpress.serving.protocol.wire import AnyRequest, AnyTensor, Output, Request
 
 _MANY = 64

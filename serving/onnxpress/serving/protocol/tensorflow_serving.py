@@ -17,11 +17,11 @@ import numpy as np
 from onnxpress.core.arrays import Array
 from onnxpress.core.tensors import FLOATS, TensorSpec
 from onnxpress.serving.engine import Engine
-from onnxpress.serving.engine.arrays import array_dtype
-from onnxpress.serving.protocol.data import check_shape
-from onnxpress.serving.protocol.errors import Headers, Refusal
+from onnxpress.serving.engine.dtypes import array_dtype
 from onnxpress.serving.protocol.inputs import Inputs
+from onnxpress.serving.protocol.refusal import Headers, Refusal
 from onnxpress.serving.protocol.requests import Reader
+from onnxpress.serving.protocol.tensor_data import check_shape
 
 if TYPE_CHECKING:
     from onnxpress.serving.protocol.responses import Writer

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from onnxpress.serving.batcher import Exchange, Read
-from onnxpress.serving.protocol.errors import Headers, Refusal
+from onnxpress.serving.protocol.refusal import Headers, Refusal
 
 _SHOWN = 200
 

@@ -9,7 +9,7 @@ import msgspec
 
 from onnxpress.core.tensors import TensorSpec
 from onnxpress.serving.protocol.datatypes import DATATYPE_OF
-from onnxpress.serving.protocol.errors import Refusal
+from onnxpress.serving.protocol.refusal import Refusal
 
 if TYPE_CHECKING:
     from onnxpress.serving.metrics.collected import Family

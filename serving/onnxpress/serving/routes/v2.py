@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from onnxpress.serving.protocol.errors import Refusal, error_body
+from onnxpress.serving.protocol.refusal import Refusal, error_body
 from onnxpress.serving.routes import metadata, triton
 from onnxpress.serving.routes.call import Call
 

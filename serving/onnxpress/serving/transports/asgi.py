@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from onnxpress.serving.models.repository import Repository
-from onnxpress.serving.protocol.errors import Headers, error_body
+from onnxpress.serving.protocol.refusal import Headers, error_body
 from onnxpress.serving.service import Service
 from onnxpress.serving.transports import answers
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import httptools
 
-from onnxpress.serving.protocol.errors import error_body
+from onnxpress.serving.protocol.refusal import error_body
 from onnxpress.serving.transports.answers import HEAVY, UNREADABLE, Head, Slot
 from onnxpress.serving.transports.body import Body
 

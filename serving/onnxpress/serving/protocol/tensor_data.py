@@ -11,7 +11,7 @@ import msgspec
 
 from onnxpress.core.tensors import FLOATS, TensorSpec
 from onnxpress.serving.protocol.datatypes import DATATYPE_OF
-from onnxpress.serving.protocol.errors import Refusal
+from onnxpress.serving.protocol.refusal import Refusal
 
 NOT_JSON = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, ValueError)
 """what msgspec raises on bytes that are not JSON, not UTF-8, nested too deep, or hold an integer of 5,000 digits"""

@@ -17,7 +17,7 @@ from tests.serving.publishing import MODELS
 
 from onnxpress.serving.batcher import Batcher
 from onnxpress.serving.engine import Down, Engine
-from onnxpress.serving.protocol.refusal import Headers
+from onnxpress.serving.exchange import Headers
 
 
 class Asked:

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 from tests.serving.publishing import publish
 
+from onnxpress.serving.exchange import Headers
 from onnxpress.serving.models.repository import Repository
-from onnxpress.serving.protocol.refusal import Headers
 from onnxpress.serving.service import Service
 
 

@@ -19,11 +19,11 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
 from time import monotonic
-from typing import Protocol
 
 from onnxpress.serving.engine import Down, Engine, plain
-from onnxpress.serving.protocol.inputs import Form, Inputs
-from onnxpress.serving.protocol.refusal import Headers, Refusal, error_body
+from onnxpress.serving.exchange import CLIENT_GONE, Exchange, Headers
+from onnxpress.serving.protocol.inputs import Inputs
+from onnxpress.serving.protocol.refusal import Refusal, error_body
 from onnxpress.serving.protocol.requests import Reader
 from onnxpress.serving.protocol.responses import Writer
 from onnxpress.serving.protocol.strictness import strict
@@ -34,23 +34,7 @@ _INLINE_SECONDS = 0.002
 
 _TURN_SECONDS = 0.002
 """how long a model with many batches waiting may keep the loop, before others have their turn"""
-CLIENT_GONE = 499
-"""the status for the log and the metrics, as in nginx; nobody reads the answer"""
-
-
-class Exchange(Protocol):
-    """Where an answer goes: a slot of a connection, or an ASGI call."""
-
-    @property
-    def gone(self) -> bool:
-        """Whether the caller is no longer there to read an answer."""
-
-    def respond(self, status: int, body: bytes, headers: Headers = ()) -> None:
-        """Send the answer. Called once, on the event loop's thread."""
-
-
-Waiting = tuple[Inputs, Exchange]
-Answer = tuple[Exchange, int, bytes]
+Answer = tuple[Exchange, int, bytes, Headers]
 Read = Callable[[Reader, bytes], Inputs]
 """how a body that is not V2 JSON is read; raises Refusal"""
 
@@ -75,18 +59,13 @@ class Counts:
         return sum(size * count for size, count in self.batches.items()) - self.failed
 
 
-class _Formed:
-    """Adds what an answer's form says in its headers."""
+class _Waiting:
+    """A request in the queue; past its `deadline` (by time.monotonic) nobody wants its answer."""
 
-    def __init__(self, exchange: Exchange, form: Form) -> None:
-        self._exchange, self._form = exchange, form
+    __slots__ = ("deadline", "exchange", "inputs")
 
-    @property
-    def gone(self) -> bool:
-        return self._exchange.gone
-
-    def respond(self, status: int, body: bytes, headers: Headers = ()) -> None:
-        self._exchange.respond(status, body, (*headers, *self._form.headers) if status == 200 else headers)
+    def __init__(self, inputs: Inputs, exchange: Exchange, deadline: float | None) -> None:
+        self.inputs, self.exchange, self.deadline = inputs, exchange, deadline
 
 
 class Batcher:
@@ -110,7 +89,7 @@ class Batcher:
         self.counts = Counts()
         self.callers: Callable[[], int] = lambda: 0
         """how many connections are open, as far as the transport tells; 0 where it does not"""
-        self._waiting: list[Waiting] = []
+        self._waiting: list[_Waiting] = []
         self._scheduled = False
         self._seen = 0  # requests that waited when the turn before looked
         self._waited = False  # something in the queue has been there since before this turn, or may expire in it
@@ -149,20 +128,19 @@ class Batcher:
             self.counts.refused += 1
             exchange.respond(400, error_body(f"a tensor of no values; the runtime would die of it in {self._fatal}"))
             return
-        if inputs.form is not None:
-            exchange = _Formed(exchange, inputs.form)
+        timeout, deadline = inputs.timeout, None
         if seconds is not None:
-            inputs.timeout = seconds if inputs.timeout is None else min(seconds, inputs.timeout)
-        if inputs.timeout is not None:
-            inputs.timeout += monotonic()
+            timeout = seconds if timeout is None else min(seconds, timeout)
+        if timeout is not None:
+            deadline = monotonic() + timeout
             self._waited = True
         if alone and not self._scheduled and self._engine.expected_seconds(inputs.size) <= _INLINE_SECONDS:
             # Another turn of the loop, and a queue for one, cost a tenth of the time that a lone request takes.
             self.counts.batches[1] = self.counts.batches.get(1, 0) + 1
-            status, answer = self._context.run(self._answer, inputs)
-            exchange.respond(status, answer)
+            status, answer, headers = self._context.run(self._answer, inputs)
+            exchange.respond(status, answer, headers)
             return
-        waiting.append((inputs, exchange))
+        waiting.append(_Waiting(inputs, exchange, deadline))
         if not self._scheduled:
             self._scheduled = True
             asyncio.get_running_loop().call_soon(self._turn, context=self._context)
@@ -211,23 +189,23 @@ class Batcher:
             batch = self._next_batch()
             count = len(batch)
             batches[count] = batches.get(count, 0) + 1
-            size = batch[0][0].size if count == 1 else sum([inputs.size for inputs, _ in batch])
+            size = batch[0].inputs.size if count == 1 else sum([one.inputs.size for one in batch])
             expected = self._engine.expected_seconds(size)
             if expected > _INLINE_SECONDS:
                 self._hand_over(batch)
                 return
             spent += expected
             if count == 1:  # the usual case of few clients, spared the generator
-                inputs, exchange = batch[0]
-                status, body = self._answer(inputs)
-                exchange.respond(status, body)
+                one = batch[0]
+                status, body, headers = self._answer(one.inputs)
+                one.exchange.respond(status, body, headers)
                 continue
             # Each answer goes out while the next is still being written.
-            for exchange, status, body in self._answers(batch):
-                exchange.respond(status, body)
+            for exchange, status, body, headers in self._answers(batch):
+                exchange.respond(status, body, headers)
         self._scheduled = False
 
-    def _hand_over(self, batch: list[Waiting]) -> None:
+    def _hand_over(self, batch: list[_Waiting]) -> None:
         """Run the batch in the model's thread; its answers, and the next turn, come back to the loop."""
         if self._executor is None:
             self._executor = ThreadPoolExecutor(1, thread_name_prefix=self._engine.name)
@@ -236,7 +214,7 @@ class Batcher:
         answers = loop.run_in_executor(self._executor, self._executor_context.run, lambda: list(self._answers(batch)))
         answers.add_done_callback(partial(self._finish, batch), context=self._context)
 
-    def _finish(self, batch: list[Waiting], answers: asyncio.Future[list[Answer]]) -> None:
+    def _finish(self, batch: list[_Waiting], answers: asyncio.Future[list[Answer]]) -> None:
         self._waited = True
         try:
             if answers.cancelled():
@@ -245,33 +223,32 @@ class Batcher:
             if error is not None:  # no memory for the answers, say
                 print(f"{self._engine.name}: a run failed: {type(error).__name__}: {error}", file=sys.stderr)
                 message = error_body(f"the run failed: {type(error).__name__}")
-                for _, exchange in batch:
-                    exchange.respond(500, message)
+                for one in batch:
+                    one.exchange.respond(500, message)
                 return
-            for exchange, status, body in answers.result():
-                exchange.respond(status, body)
+            for exchange, status, body, headers in answers.result():
+                exchange.respond(status, body, headers)
         finally:
             self._turn()
 
     def _drop(self) -> None:
         """Take out what nobody waits for any more."""
         self._waited = False
-        kept: list[Waiting] = []
+        kept: list[_Waiting] = []
         now = monotonic()
-        for item in self._waiting:
-            inputs, exchange = item
-            if exchange.gone:
+        for one in self._waiting:
+            if one.exchange.gone:
                 self.counts.cancelled += 1
-                exchange.respond(CLIENT_GONE, b"")
-            elif inputs.timeout is not None and inputs.timeout <= now:
+                one.exchange.respond(CLIENT_GONE, b"")
+            elif one.deadline is not None and one.deadline <= now:
                 self.counts.expired += 1
-                exchange.respond(504, error_body("the request's timeout was over before it could be run"))
+                one.exchange.respond(504, error_body("the request's timeout was over before it could be run"))
             else:
-                kept.append(item)
-                self._waited |= inputs.timeout is not None
+                kept.append(one)
+                self._waited |= one.deadline is not None
         self._waiting = kept
 
-    def _next_batch(self) -> list[Waiting]:
+    def _next_batch(self) -> list[_Waiting]:
         """Take the first request and all that can share its run, in order, up to the row limit."""
         waiting = self._waiting
         if len(waiting) == 1:
@@ -279,26 +256,26 @@ class Batcher:
             return waiting
         if not self.batches:
             return [waiting.pop(0)]
-        tails, rows = waiting[0][0].tails, 0
-        batch: list[Waiting] = []
-        rest: list[Waiting] = []
-        for item in waiting:
-            inputs = item[0]
+        tails, rows = waiting[0].inputs.tails, 0
+        batch: list[_Waiting] = []
+        rest: list[_Waiting] = []
+        for one in waiting:
+            inputs = one.inputs
             if not batch or (inputs.tails == tails and rows + inputs.rows <= self.max_rows):
-                batch.append(item)
+                batch.append(one)
                 rows += inputs.rows
             else:
-                rest.append(item)
+                rest.append(one)
         self._waiting = rest
         return batch
 
-    def _answers(self, batch: list[Waiting]) -> Iterator[Answer]:
+    def _answers(self, batch: list[_Waiting]) -> Iterator[Answer]:
         """The answer of each request. Only the guilty one fails.
 
         What makes no array is refused, and the rest run together. A batch that fails in the model is run one by one.
         """
         if len(batch) > 1:
-            requests = [inputs for inputs, _ in batch]
+            requests = [one.inputs for one in batch]
             try:
                 feeds = self._reader.feeds(requests)
             except Exception:
@@ -307,49 +284,57 @@ class Batcher:
             done = 0
             try:
                 outputs = self._engine.run_all(feeds, sum([inputs.size for inputs in requests]))
-                for body in self._writer.together(requests, outputs):
-                    yield batch[done][1], 200, body
-                    done += 1
+                if requests[0].form is None:
+                    for body in self._writer.together(requests, outputs):
+                        yield batch[done].exchange, 200, body, ()
+                        done += 1
+                else:
+                    for body, headers in self._writer.formed(requests, outputs):
+                        yield batch[done].exchange, 200, body, headers
+                        done += 1
             except Exception:
                 batch = batch[done:]
             else:
                 return
         yield from self._one_by_one(batch)
 
-    def _one_by_one(self, batch: list[Waiting]) -> Iterator[Answer]:
-        for inputs, exchange in batch:
-            yield exchange, *self._answer(inputs)
+    def _one_by_one(self, batch: list[_Waiting]) -> Iterator[Answer]:
+        for one in batch:
+            yield one.exchange, *self._answer(one.inputs)
 
-    def _apart(self, batch: list[Waiting]) -> Iterator[Answer]:
+    def _apart(self, batch: list[_Waiting]) -> Iterator[Answer]:
         """The answers of requests that make no arrays together: those that make none alone are told so."""
         fitting = []
-        for item in batch:
+        for one in batch:
             try:
-                self._reader.feeds([item[0]])
+                self._reader.feeds([one.inputs])
             except Exception:
-                yield item[1], *self._answer(item[0])
+                yield one.exchange, *self._answer(one.inputs)
             else:
-                fitting.append(item)
+                fitting.append(one)
         yield from self._answers(fitting) if len(fitting) < len(batch) else self._one_by_one(batch)
 
-    def _answer(self, inputs: Inputs) -> tuple[int, bytes]:
-        """Status and body for one request, run alone. Raises nothing: one bad answer must not stop the queue."""
+    def _answer(self, inputs: Inputs) -> tuple[int, bytes, Headers]:
+        """Status, body and headers for one request, run alone. Raises nothing: one must not stop the queue."""
         try:
             outputs = self._engine.run_all(self._reader.feeds([inputs]), inputs.size)
         except Refusal as refusal:
             self.counts.failed += 1
-            return refusal.status, refusal.body()
+            return refusal.status, refusal.body(), ()
         except Down as error:
             self.counts.failed += 1
-            return 503, error_body(error.what)
+            return 503, error_body(error.what), ()
         except Exception as error:
             self.counts.failed += 1
             # The runtime refuses values that the signature allows, such as an index beyond a table's end.
-            return 400, error_body(f"the model cannot answer this: {plain(error)}")
+            return 400, error_body(f"the model cannot answer this: {plain(error)}"), ()
         try:
-            return 200, self._writer.alone(inputs, outputs)
+            if inputs.form is None:
+                return 200, self._writer.alone(inputs, outputs), ()
+            body, headers = inputs.form.write(self._writer, inputs, outputs)
+            return 200, body, headers
         except Exception as error:
             self.counts.failed += 1
             message = f"the model's answer cannot be written: {plain(error)}"
             print(f"{self._engine.name}: {message}", file=sys.stderr)
-            return 500, error_body(message)
+            return 500, error_body(message), ()

@@ -8,10 +8,11 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Protocol
 from urllib.parse import unquote_to_bytes
 
-from onnxpress.serving.batcher import Exchange, Read
+from onnxpress.serving.batcher import Read
+from onnxpress.serving.exchange import Exchange
 from onnxpress.serving.models.repository import Repository, Served
 from onnxpress.serving.protocol.refusal import Refusal
-from onnxpress.serving.protocol.tensor_data import deadline_of
+from onnxpress.serving.protocol.timeouts import deadline_of
 from onnxpress.serving.routes import v1, v2
 from onnxpress.serving.routes.call import Call
 

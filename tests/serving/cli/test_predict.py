@@ -16,8 +16,8 @@ from tests.serving.publishing import publish
 
 from onnxpress.core.errors import BadData, BadModel, UsageError
 from onnxpress.serving.cli.predict import predict
+from onnxpress.serving.exchange import Headers
 from onnxpress.serving.models.repository import Repository
-from onnxpress.serving.protocol.refusal import Headers
 from onnxpress.serving.service import Service
 
 ROWS = np.linspace(-1, 1, 64, dtype=np.float32).reshape(2, 32)

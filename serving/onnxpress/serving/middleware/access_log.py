@@ -8,8 +8,7 @@ from collections.abc import Callable, Mapping
 
 import msgspec
 
-from onnxpress.serving.batcher import Exchange
-from onnxpress.serving.protocol.refusal import Headers
+from onnxpress.serving.exchange import Exchange, Headers
 from onnxpress.serving.service import Front
 
 _REQUEST_ID = b"x-request-id"

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import zlib
 
-from onnxpress.serving.batcher import Exchange
-from onnxpress.serving.protocol.refusal import Headers, Refusal
+from onnxpress.serving.exchange import Exchange, Headers
+from onnxpress.serving.protocol.refusal import Refusal
 
 _EITHER = zlib.MAX_WBITS | 32
 """zlib finds out by itself whether it is gzip's or zlib's header"""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 
-from onnxpress.serving.batcher import Exchange
-from onnxpress.serving.protocol.refusal import Headers, error_body
+from onnxpress.serving.exchange import Exchange, Headers
+from onnxpress.serving.protocol.refusal import error_body
 from onnxpress.serving.service import Front
 
 _ORIGIN, _METHOD, _HEADERS = b"origin", b"access-control-request-method", b"access-control-request-headers"

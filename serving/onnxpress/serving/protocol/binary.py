@@ -17,8 +17,9 @@ from onnxpress.core.arrays import Array
 from onnxpress.core.tensors import TensorSpec
 from onnxpress.serving.engine.bfloat16 import from_bits, to_bits
 from onnxpress.serving.engine.dtypes import array_dtype
+from onnxpress.serving.exchange import Headers
 from onnxpress.serving.protocol.datatypes import DATATYPE_OF
-from onnxpress.serving.protocol.refusal import Headers, Refusal
+from onnxpress.serving.protocol.refusal import Refusal
 
 if TYPE_CHECKING:
     from onnxpress.serving.protocol.inputs import Inputs
@@ -33,11 +34,9 @@ class Binary:
 
     def __init__(self, numbers: Collection[int]) -> None:
         self.numbers = numbers
-        self.headers: Headers = ()
-        """known once the answer is written"""
 
-    def write(self, writer: Writer, inputs: Inputs, answers: Sequence[Array]) -> bytes:
-        """The JSON, then the bytes of the outputs that are not in it."""
+    def write(self, writer: Writer, inputs: Inputs, answers: Sequence[Array]) -> tuple[bytes, Headers]:
+        """The JSON, then the bytes of the outputs that are not in it; and the headers that say how much is JSON."""
         chosen = range(len(answers)) if inputs.outputs is None else inputs.outputs
         outputs, behind = [], []
         for number in chosen:
@@ -50,8 +49,7 @@ class Binary:
             outputs.append(writer.described(number, answer.shape) + rest)
         text = b'%b"outputs":[%b]}' % (writer.opening(inputs), b",".join(outputs))
         kind = (b"content-type", b"application/octet-stream")
-        self.headers = kind, (b"inference-header-content-length", b"%d" % len(text))
-        return b"".join([text, *behind])
+        return b"".join([text, *behind]), (kind, (b"inference-header-content-length", b"%d" % len(text)))
 
 
 def form(asked: Mapping[str, Any] | None, outputs: Sequence[tuple[int, Mapping[str, Any] | None]]) -> Binary | None:

@@ -6,17 +6,14 @@ from collections.abc import Sequence
 from typing import Any, Protocol
 
 from onnxpress.core.arrays import Array
-from onnxpress.serving.protocol.refusal import Headers
+from onnxpress.serving.exchange import Headers
 
 
 class Form(Protocol):
     """How a request wants its answer, where that is not V2 JSON."""
 
-    headers: Headers
-    """what the answer's headers say besides; read once it is written"""
-
-    def write(self, writer: Any, inputs: Inputs, answers: Sequence[Array]) -> bytes:
-        """The body, from this request's rows of every output."""
+    def write(self, writer: Any, inputs: Inputs, answers: Sequence[Array]) -> tuple[bytes, Headers]:
+        """The body, from this request's rows of every output, and what its headers say besides."""
 
 
 class Inputs:
@@ -26,8 +23,7 @@ class Inputs:
     The text has as many commas as `size` wants, but may be no numbers: `Reader.feeds` finds out. Two requests can share
     a run when their `tails` (the shapes but for the first axis) are equal and not None; they differ where values or
     forms do in kind. `rows` is the size of the first axis, `size` the number of values in all inputs, `outputs` the
-    numbers of those asked for (None: all). `timeout`: how many seconds the caller gives it to begin
-    to run; a Batcher makes it the moment when they are over, by time.monotonic.
+    numbers of those asked for (None: all). `timeout`: how many seconds the caller gives it to begin to run.
     """
 
     __slots__ = ("form", "id", "outputs", "rows", "shapes", "size", "tails", "timeout", "values")

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import msgspec
 
-Headers = tuple[tuple[bytes, bytes], ...]
+from onnxpress.serving.exchange import Headers
+
+_SHOWN = 80
 
 
 class Refusal(Exception):
@@ -22,3 +24,9 @@ class Refusal(Exception):
 def error_body(message: str) -> bytes:
     """`{"error": message}`."""
     return msgspec.json.encode({"error": message})
+
+
+def shown(value: object) -> str:
+    """A caller's value in an error message, cut to a length that cannot fill a log."""
+    text = msgspec.json.encode(value).decode()
+    return text if len(text) <= _SHOWN else text[:_SHOWN] + "…"

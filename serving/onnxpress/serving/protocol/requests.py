@@ -30,16 +30,10 @@ from onnxpress.serving.protocol import binary, numbers
 from onnxpress.serving.protocol.datatypes import DATATYPE_OF
 from onnxpress.serving.protocol.frames import Frames
 from onnxpress.serving.protocol.inputs import Form, Inputs
-from onnxpress.serving.protocol.refusal import Refusal
-from onnxpress.serving.protocol.tensor_data import (
-    NOT_JSON,
-    check_shape,
-    flat_carefully,
-    shown,
-    timeout_of,
-    unnested,
-    value_type,
-)
+from onnxpress.serving.protocol.refusal import Refusal, shown
+from onnxpress.serving.protocol.shapes import check_shape
+from onnxpress.serving.protocol.tensor_data import NOT_JSON, flat_carefully, unnested, value_type
+from onnxpress.serving.protocol.timeouts import timeout_of
 from onnxpress.serving.protocol.wire import AnyRequest, AnyTensor, Output, Request
 
 _MANY = 64

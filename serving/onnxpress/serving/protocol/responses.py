@@ -12,6 +12,7 @@ import msgspec
 
 from onnxpress.core.arrays import Array
 from onnxpress.core.tensors import TensorSpec
+from onnxpress.serving.exchange import Headers
 from onnxpress.serving.protocol.datatypes import DATATYPE_OF
 from onnxpress.serving.protocol.inputs import Inputs
 
@@ -39,20 +40,16 @@ class Writer:
         self._templates: dict[tuple[Shape, ...], bytes] = {}
 
     def alone(self, inputs: Inputs, answers: Sequence[Array]) -> bytes:
-        """The response body of a request that was run alone."""
-        if inputs.form is not None:
-            return inputs.form.write(self, inputs, answers)
+        """The response body of a request that was run alone, in V2 JSON."""
         shapes = tuple([answer.shape for answer in answers])
         return self._body(inputs, shapes, tuple([_encode(answer.ravel().tolist())[1:-1] for answer in answers]))
 
     def together(self, batch: Sequence[Inputs], answers: Sequence[Array]) -> Iterator[bytes]:
-        """One response body per request, in order. Raises ValueError where the outputs have not the batch's rows."""
-        total = sum([inputs.rows for inputs in batch])
-        if any(not answer.ndim or len(answer) != total for answer in answers):
-            raise ValueError("an output has other rows than the batch")
-        if batch[0].form is not None:
-            yield from self._formed(batch, answers)
-            return
+        """One response body per request, in order and in V2 JSON.
+
+        Raises ValueError where the outputs have not the batch's rows.
+        """
+        total = _rows_of(batch, answers)
         tails = [answer.shape[1:] for answer in answers]
         columns = [
             _rows(answer.reshape(total, prod(tail)), spec.dtype)
@@ -72,7 +69,9 @@ class Writer:
                 yield self._body(inputs, shapes, tuple([_joined(rows[start : start + count]) for rows in columns]))
             start += count
 
-    def _formed(self, batch: Sequence[Inputs], answers: Sequence[Array]) -> Iterator[bytes]:
+    def formed(self, batch: Sequence[Inputs], answers: Sequence[Array]) -> Iterator[tuple[bytes, Headers]]:
+        """As `together`, for requests that all want another form than V2 JSON: bodies, and their headers."""
+        _rows_of(batch, answers)
         start = 0
         for inputs in batch:
             assert inputs.form is not None  # one batch, one kind
@@ -108,6 +107,14 @@ class Writer:
     def _template(self, shapes: tuple[Shape, ...], chosen: Sequence[int], told: bytes) -> bytes:
         outputs = [b'%b%b,"data":[%%b]}' % (self._heads[number], _encode(shapes[number])) for number in chosen]
         return b'%b%b"outputs":[%b]}' % (self._start, told, b",".join(outputs))
+
+
+def _rows_of(batch: Sequence[Inputs], answers: Sequence[Array]) -> int:
+    """The rows of the batch. Raises ValueError where an output has others."""
+    total = sum([inputs.rows for inputs in batch])
+    if any(not answer.ndim or len(answer) != total for answer in answers):
+        raise ValueError("an output has other rows than the batch")
+    return total
 
 
 def _rows(answer: Array, dtype: str) -> list[bytes]:

@@ -1,4 +1,4 @@
-"""The data of one tensor in a request: its shape checked, nested lists made flat, what is wrong said exactly."""
+"""The data of one tensor in a request: nested lists made flat, what is wrong said exactly."""
 
 from __future__ import annotations
 
@@ -11,31 +11,11 @@ import msgspec
 
 from onnxpress.core.tensors import FLOATS, TensorSpec
 from onnxpress.serving.protocol.datatypes import DATATYPE_OF
-from onnxpress.serving.protocol.refusal import Refusal
+from onnxpress.serving.protocol.refusal import Refusal, shown
 
 NOT_JSON = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, ValueError)
 """what msgspec raises on bytes that are not JSON, not UTF-8, nested too deep, or hold an integer of 5,000 digits"""
-_SHOWN = 80
 _NUMERALS = b"0123456789+-.eE \t\r\n"
-_MOST_EMPTY = 1 << 20
-"""an empty tensor may claim any size beside its zero, and a model that reduces over the zero would fill it"""
-
-
-def check_shape(spec: TensorSpec, shape: list[int], sizes: dict[str, int]) -> None:
-    """Refuse a shape that is not as the spec says, or gives a named dimension another size than `sizes` has for it."""
-    if len(shape) != len(spec.shape):
-        raise Refusal(
-            400, f"the input {spec.name!r} has shape {shown(shape)}; it must have {len(spec.shape)} axes: {spec}"
-        )
-    for axis, (size, wanted) in enumerate(zip(shape, spec.shape, strict=True)):
-        if size < 0:
-            raise Refusal(400, f"the input {spec.name!r} has shape {shape}: a size cannot be negative")
-        expected = sizes.setdefault(wanted, size) if isinstance(wanted, str) else wanted
-        if size != expected:
-            reason = f"{wanted!r} is {expected} elsewhere" if isinstance(wanted, str) else f"it must be {wanted}"
-            raise Refusal(400, f"the input {spec.name!r} has shape {shape}: axis {axis} is {size}, but {reason}")
-    if 0 in shape and max(shape) > _MOST_EMPTY:
-        raise Refusal(400, f"the input {spec.name!r} is empty and has shape {shape}; {_MOST_EMPTY} is the most")
 
 
 def unnested(spec: TensorSpec, text: msgspec.Raw, shape: list[int]) -> bytes:
@@ -102,28 +82,6 @@ def _check(dtype: str) -> Callable[[Any], bool]:
     if dtype == "bool":
         return lambda value: isinstance(value, bool) or (isinstance(value, int) and value in (0, 1))
     return lambda value: isinstance(value, int) and not isinstance(value, bool)
-
-
-def shown(value: object) -> str:
-    """A caller's value in an error message, cut to a length that cannot fill a log."""
-    text = msgspec.json.encode(value).decode()
-    return text if len(text) <= _SHOWN else text[:_SHOWN] + "…"
-
-
-def timeout_of(parameters: dict[str, Any] | None) -> float | None:
-    """Seconds, from the `timeout` in microseconds that Triton's clients send; None where it is absent or 0."""
-    timeout = (parameters or {}).get("timeout", 0)
-    if isinstance(timeout, bool) or not isinstance(timeout, int) or not 0 <= timeout < 1 << 64:
-        raise Refusal(400, f"the parameter timeout must be a number of microseconds, not {shown(timeout)}")
-    return timeout / 1e6 or None
-
-
-def deadline_of(header: bytes) -> float:
-    """Seconds, from a header in milliseconds: how long whoever passed the request on will wait for its answer."""
-    text = header.strip()
-    if not text.isdigit() or len(text) > 18:
-        raise Refusal(400, "X-Envoy-Expected-Rq-Timeout-Ms must be a number of milliseconds")
-    return int(text) / 1e3
 
 
 def value_type(dtype: str) -> type:

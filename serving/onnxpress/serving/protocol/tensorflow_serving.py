@@ -18,10 +18,11 @@ from onnxpress.core.arrays import Array
 from onnxpress.core.tensors import FLOATS, TensorSpec
 from onnxpress.serving.engine import Engine
 from onnxpress.serving.engine.dtypes import array_dtype
+from onnxpress.serving.exchange import Headers
 from onnxpress.serving.protocol.inputs import Inputs
-from onnxpress.serving.protocol.refusal import Headers, Refusal
+from onnxpress.serving.protocol.refusal import Refusal
 from onnxpress.serving.protocol.requests import Reader
-from onnxpress.serving.protocol.tensor_data import check_shape
+from onnxpress.serving.protocol.shapes import check_shape
 
 if TYPE_CHECKING:
     from onnxpress.serving.protocol.responses import Writer
@@ -44,9 +45,7 @@ class _Request(msgspec.Struct):
 class _Rows:
     """The answer row by row: a value each, or an object each where the model has several outputs."""
 
-    headers: Headers = ()
-
-    def write(self, writer: Writer, inputs: Inputs, answers: Sequence[Array]) -> bytes:
+    def write(self, writer: Writer, inputs: Inputs, answers: Sequence[Array]) -> tuple[bytes, Headers]:
         """Raises ValueError where an output has no rows to be cut into."""
         for spec, answer in zip(writer.outputs, answers, strict=True):
             if not answer.ndim or len(answer) != inputs.shapes[0][0]:
@@ -55,20 +54,18 @@ class _Rows:
                 )
         columns = [answer.tolist() for answer in answers]
         if len(columns) == 1:
-            return msgspec.json.encode({"predictions": columns[0]})
+            return msgspec.json.encode({"predictions": columns[0]}), ()
         names = [spec.name for spec in writer.outputs]
         rows = [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
-        return msgspec.json.encode({"predictions": rows})
+        return msgspec.json.encode({"predictions": rows}), ()
 
 
 class _Columns:
     """The answer output by output: the one tensor, or an object of them."""
 
-    headers: Headers = ()
-
-    def write(self, writer: Writer, inputs: Inputs, answers: Sequence[Array]) -> bytes:
+    def write(self, writer: Writer, inputs: Inputs, answers: Sequence[Array]) -> tuple[bytes, Headers]:
         columns = {spec.name: answer.tolist() for spec, answer in zip(writer.outputs, answers, strict=True)}
-        return msgspec.json.encode({"outputs": columns if len(columns) > 1 else next(iter(columns.values()))})
+        return msgspec.json.encode({"outputs": columns if len(columns) > 1 else next(iter(columns.values()))}), ()
 
 
 def read(reader: Reader, body: bytes) -> Inputs:

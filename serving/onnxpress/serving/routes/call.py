@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from onnxpress.serving.batcher import Exchange, Read
-from onnxpress.serving.protocol.refusal import Headers, Refusal
+from onnxpress.serving.batcher import Read
+from onnxpress.serving.exchange import Exchange, Headers
+from onnxpress.serving.protocol.refusal import Refusal
 
 _SHOWN = 200
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from onnxpress.serving.protocol.refusal import Headers
+from onnxpress.serving.exchange import Headers
 
 if TYPE_CHECKING:
     from onnxpress.serving.transports.connection import Connection

@@ -7,8 +7,9 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from pathlib import Path
 from typing import Any
 
+from onnxpress.serving.exchange import Headers
 from onnxpress.serving.models.repository import Repository
-from onnxpress.serving.protocol.refusal import Headers, error_body
+from onnxpress.serving.protocol.refusal import error_body
 from onnxpress.serving.service import Service
 from onnxpress.serving.transports import answers
 

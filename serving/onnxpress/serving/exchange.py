@@ -1,0 +1,60 @@
+"""The seam between transports and what answers them: a request goes to a handler, its answer to an exchange."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Protocol
+
+from onnxpress.serving.traffic import Traffic
+
+Headers = tuple[tuple[bytes, bytes], ...]
+"""of an answer: names, in lower case, and values"""
+
+CLIENT_GONE = 499
+"""the status for the log and the metrics, as in nginx; nobody reads the answer"""
+
+
+class Exchange(Protocol):
+    """Where an answer goes: its place in a connection's order, or an ASGI call."""
+
+    @property
+    def gone(self) -> bool:
+        """Whether the caller is no longer there to read an answer."""
+
+    def respond(self, status: int, body: bytes, headers: Headers = ()) -> None:
+        """Send the answer. Called once, on the event loop's thread."""
+
+
+class Handler(Protocol):
+    """What a transport sees: the router, or a middleware that stands before one."""
+
+    @property
+    def headers_read(self) -> frozenset[bytes]:
+        """Lower-case names of the headers that submit_with wants to see."""
+
+    @property
+    def traffic(self) -> Traffic:
+        """What the transport keeps up to date."""
+
+    def submit(self, method: bytes, target: bytes, body: bytes, exchange: Exchange, alone: bool = False) -> None:
+        """Answer one request, now or at the end of this turn of the loop. `target` is the path as it was sent.
+
+        `alone` says that no other request can arrive in this turn, so that there is nothing to wait for.
+        """
+
+    def submit_with(
+        self, headers: Mapping[bytes, bytes], method: bytes, target: bytes, body: bytes, exchange: Exchange
+    ) -> None:
+        """`submit` for a request that has some of the headers in `headers_read`."""
+
+
+class ExchangeWrapper:
+    """An exchange around another, for those that change what is answered on its way out."""
+
+    def __init__(self, exchange: Exchange) -> None:
+        self._exchange = exchange
+
+    @property
+    def gone(self) -> bool:
+        """See Exchange."""
+        return self._exchange.gone

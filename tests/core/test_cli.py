@@ -49,7 +49,8 @@ def test_every_command_has_its_own_help_without_loading_what_it_runs(command: st
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith(f"Usage: onnxpress {command} ")
     program = f"from onnxpress.core.cli import main\ntry: main([{command!r}, '--help'])\nexcept SystemExit: pass"
-    assert not modules_after(program) & HEAVY
+    # The options of serve are made of its settings' types, which msgspec holds.
+    assert modules_after(program) & HEAVY <= ({"msgspec"} if command == "serve" else set())
 
 
 def test_help_lists_every_command_with_its_line() -> None:

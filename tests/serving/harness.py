@@ -14,8 +14,8 @@ from typing import Any
 
 from onnxpress.serving.models.repository import Repository
 from onnxpress.serving.service import Service
+from onnxpress.serving.settings import ConnectionLimits, ModelSettings
 from onnxpress.serving.transports.http import Server
-from onnxpress.serving.transports.limits import Limits
 
 WAIT = 20
 """seconds after which a test gives up"""
@@ -39,7 +39,7 @@ class Running:
 
 
 @contextlib.contextmanager
-def running(service: Service, limits: Limits | None = None) -> Iterator[Running]:
+def running(service: Service, limits: ConnectionLimits | None = None) -> Iterator[Running]:
     """Serve `service`, loading its repository first."""
     if not service.repository.ready:
         service.repository.load()
@@ -48,7 +48,7 @@ def running(service: Service, limits: Limits | None = None) -> Iterator[Running]
 
     async def main() -> None:
         loop = asyncio.get_running_loop()
-        server = Server(service, limits or Limits())
+        server = Server(service, limits or ConnectionLimits())
         listener = await loop.create_server(server.connection, "127.0.0.1", 0)
         stop = asyncio.Event()
         box.extend([Running(listener.sockets[0].getsockname()[1], server, loop), stop])
@@ -81,9 +81,9 @@ def running(service: Service, limits: Limits | None = None) -> Iterator[Running]
 
 
 @contextlib.contextmanager
-def serving(path: Path, limits: Limits | None = None, **settings: Any) -> Iterator[Running]:
-    """Serve the models at `path`."""
-    with running(Service(Repository(path, **settings)), limits) as found:
+def serving(path: Path, limits: ConnectionLimits | None = None, **settings: Any) -> Iterator[Running]:
+    """Serve the models at `path`; `settings` are those of ModelSettings."""
+    with running(Service(Repository(path, ModelSettings(**settings))), limits) as found:
         yield found
 
 

@@ -10,6 +10,7 @@ import importlib.util
 import json
 import shutil
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
@@ -23,9 +24,9 @@ from onnxpress.serving.cli.explain import explain
 from onnxpress.serving.cli.predict import predict
 from onnxpress.serving.cli.serve import serve
 from onnxpress.serving.cli.tune import tune
-from onnxpress.serving.isolation.session import Limits
 from onnxpress.serving.models.repository import Repository
 from onnxpress.serving.service import Service
+from onnxpress.serving.settings import ModelSettings, ProcessSettings
 
 needs_gcc = pytest.mark.skipif(shutil.which("gcc") is None, reason="gcc compiles the library")
 REGISTERS = """
@@ -44,6 +45,10 @@ _theirs = [] if _package is None else list(Path(str(_package.origin)).parent.glo
 needs_extensions = pytest.mark.skipif(not _theirs, reason="onnxruntime-extensions is not installed")
 
 
+def repository_with(path: Path, libraries: Sequence[Path], *, isolate: bool = False) -> Repository:
+    return Repository(path, ModelSettings(custom_ops=tuple(libraries)), ProcessSettings(isolate=isolate))
+
+
 def of_domain(operator: str, inputs: list[str], outputs: list[str], domain: bytes) -> tuple[bytes, bytes]:
     """A node of another domain, and what the model's end says of it: NodeProto.domain, ModelProto.opset_import."""
     imported = b"\x0a%c%b\x10\x01" % (len(domain), domain)
@@ -52,8 +57,8 @@ def of_domain(operator: str, inputs: list[str], outputs: list[str], domain: byte
 
 
 @needs_extensions
-@pytest.mark.parametrize("isolate", [None, Limits()])
-def test_a_custom_operator_answers(tmp_path: Path, isolate: Limits | None) -> None:
+@pytest.mark.parametrize("isolate", [False, True])
+def test_a_custom_operator_answers(tmp_path: Path, isolate: bool) -> None:
     inverse, imported = of_domain("Inverse", ["x"], ["y"], b"ai.onnx.contrib")
     upper, _ = of_domain("StringUpper", ["s"], ["t"], b"ai.onnx.contrib")
     inputs, outputs = ["x:float32[2,2]", "s:string[n]"], ["y:float32[2,2]", "t:string[n]"]
@@ -66,7 +71,7 @@ def test_a_custom_operator_answers(tmp_path: Path, isolate: Limits | None) -> No
             ]
         }
     )
-    with running(Service(Repository(tmp_path, custom_ops=_theirs, isolate=isolate))) as server:
+    with running(Service(repository_with(tmp_path, _theirs, isolate=isolate))) as server:
         answer = ask(server.port, "POST", "/v2/models/theirs/infer", body.encode())
         assert answer.status == 200, answer.body
         found = {output["name"]: output["data"] for output in json.loads(answer.body)["outputs"]}
@@ -82,12 +87,12 @@ def library(folder: Path, code: str) -> Path:
 
 
 @needs_gcc
-@pytest.mark.parametrize("isolate", [None, Limits()])
-def test_a_library_that_is_named_is_asked_for_its_operators(tmp_path: Path, isolate: Limits | None) -> None:
+@pytest.mark.parametrize("isolate", [False, True])
+def test_a_library_that_is_named_is_asked_for_its_operators(tmp_path: Path, isolate: bool) -> None:
     publish_affine(tmp_path / "models")
     told = tmp_path / "told"
     operators = library(tmp_path, REGISTERS % told)
-    repository = Repository(tmp_path / "models", custom_ops=[operators], isolate=isolate)
+    repository = repository_with(tmp_path / "models", [operators], isolate=isolate)
     with running(Service(repository)) as server:
         assert ask(server.port, "POST", "/v2/models/affine/infer", infer_body([[1, 2, 3]])).status == 200
     assert told.read_text().splitlines() == ["registered"]
@@ -124,14 +129,14 @@ def test_a_library_beside_a_model_is_not_loaded(tmp_path: Path) -> None:
     assert not told.exists()
 
 
-@pytest.mark.parametrize("isolate", [None, Limits()])
+@pytest.mark.parametrize("isolate", [False, True])
 @pytest.mark.parametrize("content", [b"no library", b"", b"\x7fELF" + bytes(200)])
-def test_a_file_that_is_no_library(tmp_path: Path, content: bytes, isolate: Limits | None) -> None:
+def test_a_file_that_is_no_library(tmp_path: Path, content: bytes, isolate: bool) -> None:
     publish_affine(tmp_path / "models")
     wrong = tmp_path / "wrong.so"
     wrong.write_bytes(content)
     with pytest.raises(BadModel, match="custom operators cannot be loaded: Failed to load library") as caught:
-        Repository(tmp_path / "models", custom_ops=[wrong], isolate=isolate).load()
+        repository_with(tmp_path / "models", [wrong], isolate=isolate).load()
     assert str(wrong) in str(caught.value)
 
 
@@ -140,7 +145,7 @@ def test_a_library_without_operators(tmp_path: Path) -> None:
     publish_affine(tmp_path / "models")
     other = library(tmp_path, "int nothing(void) { return 1; }")
     with pytest.raises(BadModel, match="undefined symbol: RegisterCustomOps"):
-        Repository(tmp_path / "models", custom_ops=[other]).load()
+        repository_with(tmp_path / "models", [other]).load()
 
 
 def test_a_missing_library_is_said_before_anything_is_loaded(tmp_path: Path) -> None:

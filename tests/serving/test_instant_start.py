@@ -16,6 +16,7 @@ from onnxpress.serving.models import repository as repositories
 from onnxpress.serving.models.reloading import Keeper
 from onnxpress.serving.models.repository import Repository
 from onnxpress.serving.service import Service
+from onnxpress.serving.settings import ModelSettings
 
 TARGET = "/v2/models/m/infer"
 
@@ -81,7 +82,7 @@ def test_a_version_that_comes_later_is_whole_before_it_is_served(models: Path) -
 
 
 def test_without_prepacking_only_the_digests_are_left(models: Path) -> None:
-    repository = Repository(models, prepack=False)
+    repository = Repository(models, ModelSettings(prepack=False))
     repository.load()
     (one,) = repository.incomplete
     session = one.served.engine._session

@@ -21,6 +21,7 @@ from typing import Any
 import msgspec
 
 from onnxpress.core.errors import UsageError
+from onnxpress.serving.settings import Address, ServerSettings
 
 _BACKLOG = 2048
 _RETRY_SECONDS = (0.0, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
@@ -57,8 +58,10 @@ class _Child(msgspec.Struct, eq=False):
 
 
 class _Supervisor:
-    def __init__(self, sockets: list[socket.socket], grace: float, on_ready: Callable[[str], None]) -> None:
-        self._sockets, self._grace, self._on_ready = sockets, grace, on_ready
+    def __init__(self, sockets: list[socket.socket], settings: ServerSettings, on_ready: Callable[[str], None]) -> None:
+        self._sockets, self._on_ready = sockets, on_ready
+        self._grace = settings.limits.grace
+        self._scheme = "http" if settings.address.tls_certificate is None else "https"
         self._children: dict[int, _Child] = {}
         self._current: list[_Child | None] = [None] * len(sockets)
         self._retries = [0] * len(sockets)
@@ -193,7 +196,7 @@ class _Supervisor:
             self._announced = True
             address = self._sockets[0].getsockname()
             shown = f"[{address[0]}]" if ":" in address[0] else address[0]
-            self._on_ready(f"http://{shown}:{address[1]}")
+            self._on_ready(f"{self._scheme}://{shown}:{address[1]}")
 
     def _next_roll(self) -> None:
         self._rolling = self._rolling[1:]
@@ -235,25 +238,26 @@ class _Supervisor:
         self._due[child.place] = time.monotonic() + delay
 
 
-def supervise(*, host: str, port: int, workers: int, grace: float, on_ready: Callable[[str], None]) -> Worker:
-    """Listen, fork `workers` processes, and return in each of them; the supervisor itself exits here when all ended.
+def supervise(settings: ServerSettings, on_ready: Callable[[str], None]) -> Worker:
+    """Listen, fork the workers, and return in each of them; the supervisor itself exits here when all ended.
 
     `on_ready` gets the URL in the supervisor, once every worker answers. SIGTERM and SIGINT end all workers (a second
     one cuts short), SIGHUP restarts them one after another. Raises UsageError where the port cannot be had.
     """
     if not hasattr(os, "fork") or not hasattr(socket, "SO_REUSEPORT"):
         raise UsageError("several workers need fork and SO_REUSEPORT, which this system has not", hint="--workers 1")
-    found = _Supervisor(_listen(host, port, workers), grace, on_ready).run()
+    sockets = _listen(settings.address, settings.processes.workers)
+    found = _Supervisor(sockets, settings, on_ready).run()
     if not isinstance(found, Worker):
         raise SystemExit(found)
     return found
 
 
-def _listen(host: str, port: int, count: int) -> list[socket.socket]:
+def _listen(at: Address, count: int) -> list[socket.socket]:
     """`count` sockets on one port; port 0 is chosen by the first."""
     sockets: list[socket.socket] = []
     try:
-        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        family, kind, protocol, _, address = socket.getaddrinfo(at.host, at.port, type=socket.SOCK_STREAM)[0]
         # SO_REUSEPORT would silently share a port that somebody else of the same user listens on.
         with socket.socket(family, kind, protocol) as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -270,7 +274,7 @@ def _listen(host: str, port: int, count: int) -> list[socket.socket]:
         for listener in sockets:
             listener.close()
         hint = "choose another --port, or 0 for a free one"
-        raise UsageError(f"cannot listen on {host}:{port}: {error.strerror}", hint=hint) from error
+        raise UsageError(f"cannot listen on {at.host}:{at.port}: {error.strerror}", hint=hint) from error
     return sockets
 
 

@@ -22,10 +22,11 @@ from tests.serving.onnx_models import affine, busy, identity, lookup, mixed, pla
 from onnxpress.core.errors import BadModel
 from onnxpress.serving.engine import Engine
 from onnxpress.serving.isolation import session
-from onnxpress.serving.isolation.session import IsolatedSession, Limits
+from onnxpress.serving.isolation.session import IsolatedSession
 from onnxpress.serving.models.reloading import Keeper
 from onnxpress.serving.models.repository import Repository
 from onnxpress.serving.service import Service
+from onnxpress.serving.settings import ProcessSettings
 
 ROW = infer_body([[1, 2, 3]])
 
@@ -45,7 +46,7 @@ def server(tmp_path: Path) -> Iterator[tuple[Running, Repository]]:
     plain(tmp_path, "mixed", mixed())
     plain(tmp_path, "lookup", lookup())
     plain(tmp_path, "bf16", identity("bfloat16"))
-    repository = Repository(tmp_path, isolate=Limits(run_seconds=1.0))
+    repository = Repository(tmp_path, processes=ProcessSettings(isolate=True, run_limit=1.0))
     with running(Service(repository)) as found:
         yield found, repository
 
@@ -195,20 +196,20 @@ def test_a_model_that_hangs_or_crashes_at_load_is_left_out(
 ) -> None:
     monkeypatch.setattr(session, "_COMMAND", (sys.executable, "-c", program))
     with pytest.raises(BadModel, match=reason):
-        load(plain(tmp_path, "m", affine()) / "model.onnx", Limits(load_seconds=1.0))
+        load(plain(tmp_path, "m", affine()) / "model.onnx", ProcessSettings(isolate=True, load_limit=1.0))
 
 
 def test_a_file_that_is_no_model_is_refused_in_the_runtimes_words(tmp_path: Path) -> None:
     with pytest.raises(BadModel, match="ONNX Runtime cannot load it"):
-        load(plain(tmp_path, "m", b"junk") / "model.onnx", Limits())
+        load(plain(tmp_path, "m", b"junk") / "model.onnx", ProcessSettings(isolate=True))
 
 
-def load(path: Path, limits: Limits) -> Engine:
+def load(path: Path, limits: ProcessSettings) -> Engine:
     return Engine.load(path, threads=1, open_session=partial(IsolatedSession, limits=limits))
 
 
 def test_its_process_ends_with_it(tmp_path: Path) -> None:
-    engine = load(plain(tmp_path, "m", affine()) / "model.onnx", Limits())
+    engine = load(plain(tmp_path, "m", affine()) / "model.onnx", ProcessSettings(isolate=True))
     process = engine.process_id
     assert Path(f"/proc/{process}").exists()
     engine.close()

@@ -12,10 +12,11 @@ from tests.serving.publishing import MODELS, publish
 from onnxpress.core.errors import BadModel
 from onnxpress.serving.models.repository import Repository
 from onnxpress.serving.protocol.refusal import Refusal
+from onnxpress.serving.settings import ModelSettings
 
 
 def loaded(path: Path, **settings: Any) -> Repository:
-    repository = Repository(path, **settings)
+    repository = Repository(path, ModelSettings(**settings))
     assert not repository.ready
     repository.load()
     return repository

@@ -17,6 +17,7 @@ from onnxpress.serving.models.reloading import Keeper
 from onnxpress.serving.models.repository import Repository
 from onnxpress.serving.protocol.refusal import Refusal
 from onnxpress.serving.service import Service
+from onnxpress.serving.settings import ModelSettings
 
 ZERO = infer_body([[0, 0, 0]])
 
@@ -30,7 +31,7 @@ def models(tmp_path: Path) -> Path:
 
 
 def served(path: Path, **settings: Any) -> list[int]:
-    repository = Repository(path, **settings)
+    repository = Repository(path, ModelSettings(**settings))
     repository.load()
     return sorted(repository.models["affine"])
 

@@ -11,7 +11,7 @@ from tests.serving.onnx_models import mixed, plain, publish_affine
 def test_config_leaves_the_batch_out_only_where_requests_share_runs(tmp_path: Path) -> None:
     publish_affine(tmp_path)
     plain(tmp_path, "mixed", mixed())
-    with serving(tmp_path, max_rows=32) as server:
+    with serving(tmp_path, max_batch=32) as server:
         found = ask(server.port, "GET", "/v2/models/affine/config").json()
         assert (found["name"], found["platform"], found["max_batch_size"]) == ("affine", "onnxruntime_onnx", 32)
         assert found["input"] == [{"name": "x", "data_type": "TYPE_FP32", "dims": [3]}]

@@ -10,7 +10,8 @@ import httpx
 import pytest
 from tests.serving.publishing import publish
 
-from onnxpress.core.errors import BadModel
+from onnxpress.core.errors import BadModel, UsageError
+from onnxpress.serving.settings import ModelSettings
 from onnxpress.serving.transports.asgi import Application, application
 
 ROW = {"inputs": [{"name": "row", "shape": [1], "datatype": "INT64", "data": [3]}]}
@@ -79,3 +80,9 @@ def test_lifespan(repository: Path, tmp_path: Path) -> None:
     assert lifespan(application(tmp_path / "nothing")) == ["lifespan.startup.failed"]
     with pytest.raises(BadModel):
         ask(application(tmp_path / "nothing"), ("GET", "/v2", None))
+
+
+@pytest.mark.parametrize("settings", [ModelSettings(poll=1), ModelSettings(model_control=True)])
+def test_what_needs_a_loop_of_its_own_is_refused(repository: Path, settings: ModelSettings) -> None:
+    with pytest.raises(UsageError, match="poll and model_control"):
+        application(repository, settings)

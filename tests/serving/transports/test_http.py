@@ -18,8 +18,8 @@ from tests.serving.publishing import publish
 
 from onnxpress.serving.models.repository import Repository
 from onnxpress.serving.service import Service
+from onnxpress.serving.settings import ConnectionLimits
 from onnxpress.serving.transports.http import Server
-from onnxpress.serving.transports.limits import Limits
 
 BODY = json.dumps({"inputs": [{"name": "row", "shape": [1], "datatype": "INT64", "data": [3]}]}).encode()
 INFER = b"/v2/models/table/infer"
@@ -28,7 +28,7 @@ INFER = b"/v2/models/table/infer"
 class Running:
     """A server in a thread of this process, with short limits."""
 
-    def __init__(self, path: Path, limits: Limits, loop: Callable[[], asyncio.AbstractEventLoop]) -> None:
+    def __init__(self, path: Path, limits: ConnectionLimits, loop: Callable[[], asyncio.AbstractEventLoop]) -> None:
         self._repository = Repository(path)
         self._repository.load()
         self.server: Server
@@ -44,7 +44,7 @@ class Running:
         self._thread.start()
         assert self._ready.wait(10)
 
-    async def _main(self, limits: Limits) -> None:
+    async def _main(self, limits: ConnectionLimits) -> None:
         self._loop = asyncio.get_running_loop()
         self._stop = asyncio.Event()
         self.server = Server(Service(self._repository), limits)
@@ -72,8 +72,8 @@ def running(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     folder = tmp_path_factory.mktemp("repository")
     for name in ("tiny", "table", "echo"):
         publish(folder, name)
-    limits = Limits(
-        max_body=20_000, max_head=4096, max_connections=50, idle_seconds=2, request_seconds=1, linger_seconds=1
+    limits = ConnectionLimits(
+        max_body=20_000, max_head=4096, max_connections=50, idle_timeout=2, request_timeout=1, linger=1
     )
     server = Running(folder, limits, request.param)
     yield server

@@ -14,8 +14,8 @@ import pytest
 from tests.serving.harness import WAIT, Client, Running, ask, infer_body, request, serving
 from tests.serving.onnx_models import identity, plain, publish_affine
 
+from onnxpress.serving.settings import ConnectionLimits
 from onnxpress.serving.transports.answers import HEAVY
-from onnxpress.serving.transports.limits import Limits
 
 TARGET = "/v2/models/affine/infer"
 ROW = infer_body([[1, 2, 3]])
@@ -248,7 +248,7 @@ def test_an_unknown_content_encoding_is_refused(server: Running) -> None:
 
 
 def test_limits_of_head_and_body(models: Path) -> None:
-    with serving(models, Limits(max_body=1000, max_head=2000)) as server:
+    with serving(models, ConnectionLimits(max_body=1000, max_head=2000)) as server:
         with Client(server.port) as client:
             client.send(b"GET /v2 HTTP/1.1\r\nhost: t\r\nx: " + b"y" * 5000)
             assert client.reply().status == 431
@@ -264,14 +264,14 @@ def test_limits_of_head_and_body(models: Path) -> None:
 
 
 def test_a_client_that_goes_on_sending_still_reads_why_it_was_refused(models: Path) -> None:
-    with serving(models, Limits(max_body=1000)) as server, Client(server.port) as client:
+    with serving(models, ConnectionLimits(max_body=1000)) as server, Client(server.port) as client:
         client.send(request("POST", TARGET, b" " * 8_000_000))
         assert client.reply().status == 413
         assert client.ended()
 
 
 def test_slow_clients_are_told_and_ended(models: Path) -> None:
-    with serving(models, Limits(request_seconds=1, idle_seconds=1)) as server:
+    with serving(models, ConnectionLimits(request_timeout=1, idle_timeout=1)) as server:
         whole = request("POST", TARGET, ROW)
         with Client(server.port) as head, Client(server.port) as body, Client(server.port) as idle:
             idle.send(whole)
@@ -289,7 +289,7 @@ def test_slow_clients_are_told_and_ended(models: Path) -> None:
 
 
 def test_a_client_that_reads_nothing_is_not_read_from_without_end(models: Path) -> None:
-    with serving(models, Limits(request_seconds=1)) as server, Client(server.port) as client:
+    with serving(models, ConnectionLimits(request_timeout=1)) as server, Client(server.port) as client:
         values = [0.123456789] * 20_000
         tensor = {"name": "x", "shape": [1, len(values)], "datatype": "FP32", "data": values}
         whole = request("POST", "/v2/models/echo/infer", json.dumps({"inputs": [tensor]}).encode())
@@ -306,7 +306,7 @@ def test_a_client_that_reads_nothing_is_not_read_from_without_end(models: Path) 
 
 
 def test_connections_beyond_the_limit_are_refused(models: Path) -> None:
-    with serving(models, Limits(max_connections=2)) as server:
+    with serving(models, ConnectionLimits(max_connections=2)) as server:
         with Client(server.port) as first, Client(server.port) as second:
             for client in (first, second):
                 client.send(request("GET", "/v2/health/live"))
@@ -353,7 +353,7 @@ def test_mutated_requests_are_answered_or_ended_and_never_a_500(server: Running)
 
 def test_large_bodies_together_are_bounded(models: Path) -> None:
     body = infer_body([[1, 2, 3]]).ljust(80_000)
-    with serving(models, Limits(max_held=100_000)) as found:
+    with serving(models, ConnectionLimits(max_held=100_000)) as found:
         half = request("POST", TARGET, body)
         with Client(found.port) as slow, Client(found.port) as second, Client(found.port) as small:
             slow.send(half[:-1])
@@ -379,7 +379,7 @@ def test_large_bodies_together_are_bounded(models: Path) -> None:
 def test_chunks_count_as_they_come(models: Path) -> None:
     head = f"POST {TARGET} HTTP/1.1\r\nhost: test\r\ntransfer-encoding: chunked\r\n\r\n".encode()
     chunk = b"10000\r\n" + b" " * 65536 + b"\r\n"
-    with serving(models, Limits(max_held=100_000)) as found:
+    with serving(models, ConnectionLimits(max_held=100_000)) as found:
         with Client(found.port) as client:
             client.send(head + chunk + chunk)
             assert client.reply().status == 503

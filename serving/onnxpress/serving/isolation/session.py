@@ -20,19 +20,13 @@ from onnxpress.core.errors import BadModel
 from onnxpress.core.manifest import SessionSettings
 from onnxpress.serving.engine.sessions import Down
 from onnxpress.serving.isolation.process import Job, Message, Value, receive, send
+from onnxpress.serving.settings import ProcessSettings
 
 _COMMAND = (sys.executable, "-P", "-m", "onnxpress.serving.isolation.process")
 """-P: the folder it is started in is no place to import from"""
 _PAUSES = (0.0, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
 _STEADY_SECONDS = 60.0
 """after so long the pauses begin anew"""
-
-
-class Limits(msgspec.Struct, frozen=True, kw_only=True):
-    """How long a model may take before its process is ended, in seconds."""
-
-    load_seconds: float = 60.0
-    run_seconds: float = 30.0
 
 
 class IsolatedSession:
@@ -48,7 +42,7 @@ class IsolatedSession:
         threads: int | None,
         prepack: bool,
         custom_ops: Sequence[str],
-        limits: Limits,
+        limits: ProcessSettings,
     ) -> None:
         """Start the process and wait until the model is loaded. Raises BadModel where it is not, or too slowly."""
         self._model, self._limits = model, limits

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from time import perf_counter
-from typing import TYPE_CHECKING
 
 from onnxpress.core.errors import BadModel, OnnxpressError
 from onnxpress.core.manifest import FILE_NAME as MANIFEST
@@ -16,12 +15,11 @@ from onnxpress.core.version_folder import MODEL_FILE, Located, check_files, loca
 from onnxpress.serving.batcher import Batcher
 from onnxpress.serving.engine import Engine, external_data
 from onnxpress.serving.engine.sessions import OpenSession
+from onnxpress.serving.engine.threads import available_cpus
 from onnxpress.serving.models import profiles, version_policy
 from onnxpress.serving.models.version_policy import Selection
 from onnxpress.serving.protocol.refusal import Refusal
-
-if TYPE_CHECKING:
-    from onnxpress.serving.isolation.session import Limits
+from onnxpress.serving.settings import ModelSettings, ProcessSettings
 
 _MUCH = 64 << 20
 """bytes of external data whose digest and prepacking would hold up the first answer by more than a tenth of a second"""
@@ -77,25 +75,11 @@ class Repository:
     """Everything that is served from one path. After `load` a Keeper may replace `models`, whole and on the loop."""
 
     def __init__(
-        self,
-        path: Path,
-        *,
-        provider: str = "cpu",
-        threads: int | None = None,
-        share: int | None = None,
-        versions: str = "latest",
-        require_equivalence: bool = False,
-        prepack: bool = True,
-        isolate: Limits | None = None,
-        custom_ops: Sequence[Path | str] = (),
-        max_rows: int | None = None,
-        max_waiting: int = 1024,
+        self, path: Path, settings: ModelSettings = ModelSettings(), processes: ProcessSettings = ProcessSettings()
     ) -> None:
-        self._path, self._provider, self._threads, self._share = path, provider, threads, share
-        self._selection, self._require_equivalence = version_policy.policy(versions), require_equivalence
-        self._prepack, self._isolate = prepack, isolate
-        self._custom_ops = [str(library) for library in custom_ops]
-        self._max_rows, self._max_waiting = max_rows, max_waiting
+        """Nothing is loaded yet. Raises UsageError for a policy of versions that cannot be read."""
+        self._path, self._settings, self._processes = path, settings, processes
+        self._selection = version_policy.policy(settings.versions)
         self.models: dict[str, dict[int, Served]] = {}
         self.incomplete: list[Incomplete] = []
         """versions that answer already, and have yet to be completed"""
@@ -112,7 +96,7 @@ class Repository:
         away; `failed` says so. Raises BadModel when nothing at all can be served.
         """
         located = locate(self._path)
-        if self._isolate is None:
+        if not self._processes.isolate:
             for name in located.models:
                 self._load_model(located, name)
         else:
@@ -185,16 +169,18 @@ class Repository:
             check_files(path.parent, manifest, digests_later=later)
         if manifest is not None and not manifest.equivalence.equivalent:
             raise BadModel("its export was refused: it does not say what its original says", where=str(path))
-        if self._require_equivalence and not (manifest and manifest.equivalence.equivalent):
+        if self._settings.require_equivalence and not (manifest and manifest.equivalence.equivalent):
             raise BadModel(
                 "its equivalence was never measured, and --require-equivalence is set",
                 where=str(path),
                 hint="publish it with onnxpress export",
             )
-        prepack = self._prepack and not later
+        prepack = self._settings.prepack and not later
         engine, chosen = self._engine(path, prepack)
-        batcher = Batcher(engine, name=name, version=version, max_rows=chosen.max_rows, max_waiting=self._max_waiting)
-        if self._provider != "cpu" and batcher.batches:
+        batcher = Batcher(
+            engine, name=name, version=version, max_rows=chosen.max_rows, max_waiting=self._settings.max_waiting
+        )
+        if self._settings.provider != "cpu" and batcher.batches:
             from onnxpress.serving.engine import sample_inputs
 
             # Powers of two: not every size, which would take minutes, but no caller meets a cold device.
@@ -207,7 +193,7 @@ class Repository:
 
     def _later(self, path: Path) -> list[str]:
         """The version's external data, where it is so much that nobody should wait for it."""
-        files = external_data.check(path) if self._provider == "cpu" else []
+        files = external_data.check(path) if self._settings.provider == "cpu" else []
         total = sum(file.stat().st_size for file in files)
         return [file.relative_to(path.parent).as_posix() for file in files] if total >= _MUCH else []
 
@@ -219,7 +205,7 @@ class Repository:
         manifest = read_manifest(one.path.parent)
         if manifest is not None:
             check_files(one.path.parent, manifest)
-        if self._prepack:
+        if self._settings.prepack:
             engine, _ = self._engine(one.path, prepack=True)
             one.served.engine.adopt(engine)
             if one.served.closed:  # replaced meanwhile: nobody else will end what was just started
@@ -227,22 +213,26 @@ class Repository:
 
     def _engine(self, path: Path, prepack: bool) -> tuple[Engine, profiles.Chosen]:
         chosen = profiles.choose(
-            path, provider=self._provider, threads=self._threads, share=self._share, max_rows=self._max_rows
+            path,
+            provider=self._settings.provider,
+            threads=self._settings.threads,
+            share=max(1, available_cpus() // self._processes.workers),
+            max_rows=self._settings.max_batch,
         )
         open_session: OpenSession | None = None
-        if self._isolate is not None:
+        if self._processes.isolate:
             from onnxpress.serving.isolation.session import IsolatedSession
 
-            open_session = partial(IsolatedSession, limits=self._isolate)
+            open_session = partial(IsolatedSession, limits=self._processes)
         engine = Engine.load(
             path,
-            provider=self._provider,
+            provider=self._settings.provider,
             settings=chosen.settings,
             threads=chosen.threads,
             prepack=prepack,
             open_session=open_session,
             # Only what was named at the start: neither a manifest nor a caller can load a library.
-            custom_ops=self._custom_ops,
+            custom_ops=[str(library) for library in self._settings.custom_ops],
         )
         return engine, chosen
 

@@ -7,10 +7,12 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from pathlib import Path
 from typing import Any
 
+from onnxpress.core.errors import UsageError
 from onnxpress.serving.exchange import Headers
 from onnxpress.serving.models.repository import Repository
 from onnxpress.serving.protocol.refusal import error_body
 from onnxpress.serving.service import Service
+from onnxpress.serving.settings import ConnectionLimits, ModelSettings, ProcessSettings
 from onnxpress.serving.transports import answers
 
 Message = MutableMapping[str, Any]
@@ -46,12 +48,22 @@ class _Mounted:
         await asyncio.shield(self._loading)  # a caller that goes away must not take the load with it
 
 
-def application(path: str | Path, *, max_body: int = 64 * 1024 * 1024, **settings: Any) -> Application:
-    """An ASGI 3 application that serves the models at `path`; `settings` are those of Repository.
+def application(
+    path: str | Path,
+    models: ModelSettings = ModelSettings(),
+    processes: ProcessSettings = ProcessSettings(),
+    *,
+    max_body: int = ConnectionLimits().max_body,
+) -> Application:
+    """An ASGI 3 application that serves the models at `path`; a body may have `max_body` bytes.
 
-    Models are loaded at the lifespan's start, or at the first request where the host has no lifespan.
+    Models are loaded at the lifespan's start, or at the first request where the host has no lifespan. The host's own
+    processes share the CPUs: `processes.workers` is how many there are. Raises UsageError for `poll` and
+    `model_control`: nothing is loaded after the start here.
     """
-    mounted = _Mounted(Service(Repository(Path(path), **settings), max_body=max_body))
+    if models.poll or models.model_control:
+        raise UsageError("poll and model_control are for onnxpress serve: an application loads at its start alone")
+    mounted = _Mounted(Service(Repository(Path(path), models, processes), max_body=max_body))
 
     async def app(scope: Message, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":

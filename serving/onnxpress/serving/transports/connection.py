@@ -351,16 +351,16 @@ class Connection(asyncio.Protocol):
         limits = self.server.limits
         waited = now - self.since
         if self._lingering:
-            if waited > limits.linger_seconds:
+            if waited > limits.linger:
                 self.transport.abort()
         elif self._write_full or self.transport.is_closing():
-            if waited > limits.request_seconds:
+            if waited > limits.request_timeout:
                 self.transport.abort()
         elif self._parsing or self._head is not None:
-            if waited > limits.request_seconds and not self._pipeline_full:  # then it is we who do not read
+            if waited > limits.request_timeout and not self._pipeline_full:  # then it is we who do not read
                 self._head = None
-                self._refuse(408, f"the request did not arrive within {limits.request_seconds} seconds")
-        elif not self.owed and waited > limits.idle_seconds:
+                self._refuse(408, f"the request did not arrive within {limits.request_timeout} seconds")
+        elif not self.owed and waited > limits.idle_timeout:
             self.transport.close()
 
     def drain(self) -> None:

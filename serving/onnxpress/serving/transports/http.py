@@ -7,8 +7,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from onnxpress.serving.service import Front
+from onnxpress.serving.settings import ConnectionLimits
 from onnxpress.serving.transports.connection import Connection
-from onnxpress.serving.transports.limits import Limits
 
 if TYPE_CHECKING:
     from onnxpress.serving.transports.answers import Head
@@ -19,7 +19,7 @@ _SWEEP_SECONDS = 1.0
 class Server:
     """What all connections share: the service, the limits, the heads seen before, and the clock."""
 
-    def __init__(self, service: Front, limits: Limits) -> None:
+    def __init__(self, service: Front, limits: ConnectionLimits) -> None:
         self.service, self.limits = service, limits
         self.connections: set[Connection] = set()
         self.heads: dict[bytes, Head] = {}

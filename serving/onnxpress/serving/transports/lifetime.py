@@ -6,14 +6,14 @@ import asyncio
 import gc
 import signal
 import sys
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from onnxpress.serving.service import Front, Service
+from onnxpress.serving.settings import ServerSettings
 from onnxpress.serving.transports.http import Server
-from onnxpress.serving.transports.limits import Limits
-from onnxpress.serving.transports.listening import Address, listen
+from onnxpress.serving.transports.listening import listen
 from onnxpress.serving.workers import Worker
 
 _LAST_CALL_SECONDS = 0.2
@@ -22,16 +22,7 @@ _LARGEST_KEPT = 16 << 20
 
 
 async def run(
-    service: Service,
-    *,
-    address: Address,
-    limits: Limits,
-    on_ready: Callable[[str], None],
-    worker: Worker | None = None,
-    poll_seconds: float = 0,
-    model_control: bool = False,
-    access_log: bool = False,
-    allow_origins: Collection[str] = (),
+    service: Service, settings: ServerSettings, *, on_ready: Callable[[str], None], worker: Worker | None = None
 ) -> int:
     """Serve until SIGTERM or SIGINT. `on_ready` gets the URL once every model is loaded.
 
@@ -39,18 +30,15 @@ async def run(
     again, finishes what it accepted within the grace time, and returns; a second signal cuts that short. Returns the
     number of connections left without an answer.
 
-    `poll_seconds`: look for new versions so often; 0 for never. `model_control`: let callers load and unload models.
-    `access_log`: a line of JSON on stderr for every answer. `allow_origins`: of the pages that may ask from a browser.
-
     A `worker` accepts from the socket that its supervisor gave it, but only once it is ready, since others answer
     meanwhile; it leaves when the supervisor is gone.
     """
     loop = asyncio.get_running_loop()
-    server = Server(_front(service, allow_origins, access_log), limits)
+    server = Server(_front(service, settings), settings.limits)
     service.connections = lambda: len(server.connections)
     listener = None
     if worker is None:
-        listener, url = await listen(address, server.connection)
+        listener, url = await listen(settings.address, server.connection)
     stop, cut = asyncio.Event(), asyncio.Event()
 
     def on_signal() -> None:
@@ -86,14 +74,15 @@ async def run(
             gc.freeze()
             _keep_freed_memory()
             if worker is not None:
-                listener, url = await listen(address, server.connection, worker.socket)
+                listener, url = await listen(settings.address, server.connection, worker.socket)
             on_ready(url)
-            if poll_seconds or model_control:
+            poll = settings.models.poll
+            if poll or settings.models.model_control:
                 from onnxpress.serving.models.reloading import Keeper
 
                 keeper = Keeper(service)
-                service.keeper = keeper if model_control else None
-                watching = loop.create_task(keeper.watch(poll_seconds)) if poll_seconds else None
+                service.keeper = keeper if settings.models.model_control else None
+                watching = loop.create_task(keeper.watch(poll)) if poll else None
             await stopped
     finally:
         loader.shutdown(wait=False)
@@ -102,8 +91,8 @@ async def run(
         stopped.cancel()
         if listener is not None:
             listener.close()
-            if address.unix is not None:
-                address.unix.unlink(missing_ok=True)
+            if settings.address.unix is not None:
+                settings.address.unix.unlink(missing_ok=True)
         unanswered = await _drain(server, cut)
     return unanswered
 
@@ -121,13 +110,13 @@ def _keep_freed_memory() -> None:
     np.empty(_LARGEST_KEPT, np.uint8)
 
 
-def _front(service: Service, allow_origins: Collection[str], access_log: bool) -> Front:
+def _front(service: Service, settings: ServerSettings) -> Front:
     front: Front = service
-    if allow_origins:
+    if settings.access.allow_origin:
         from onnxpress.serving.middleware.cors import Crossing
 
-        front = Crossing(front, allow_origins)
-    if access_log:
+        front = Crossing(front, settings.access.allow_origin)
+    if settings.answers.access_log:
         from onnxpress.serving.middleware.access_log import Logged
 
         front = Logged(front, sys.stderr.write)
@@ -148,7 +137,7 @@ async def _drain(server: Server, cut: asyncio.Event) -> int:
     server.drain()
     if server.owed:
         waits = [asyncio.ensure_future(idle.wait()), asyncio.ensure_future(cut.wait())]
-        await asyncio.wait(waits, timeout=server.limits.grace_seconds, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait(waits, timeout=server.limits.grace, return_when=asyncio.FIRST_COMPLETED)
         for wait in waits:
             wait.cancel()
     unanswered = server.owed

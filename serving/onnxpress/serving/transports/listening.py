@@ -5,27 +5,15 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-import msgspec
-
 from onnxpress.core.errors import UsageError
+from onnxpress.serving.settings import Address
 
 if TYPE_CHECKING:
     import ssl
 
 _BACKLOG = 2048
-
-
-class Address(msgspec.Struct, frozen=True, kw_only=True):
-    """A host and port (0: a free one), or the path of a Unix socket; TLS where certificate and key are given."""
-
-    host: str = "127.0.0.1"
-    port: int = 8000
-    unix: Path | None = None
-    certificate: Path | None = None
-    key: Path | None = None
 
 
 async def listen(
@@ -58,18 +46,16 @@ async def listen(
 
 
 def _tls(address: Address) -> ssl.SSLContext | None:
-    if address.certificate is None and address.key is None:
+    if address.tls_certificate is None:
         return None
-    if address.certificate is None or address.key is None:
-        raise UsageError("TLS needs both, --tls-certificate and --tls-key")
     import ssl  # some 10 ms that most servers need not spend
 
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     try:
-        context.load_cert_chain(address.certificate, address.key)
+        context.load_cert_chain(address.tls_certificate, address.tls_key)
     except (OSError, ssl.SSLError) as error:
         raise UsageError(
-            f"the certificate or its key cannot be used: {error}", where=str(address.certificate)
+            f"the certificate or its key cannot be used: {error}", where=str(address.tls_certificate)
         ) from None
     return context

@@ -1,0 +1,165 @@
+"""The whole server as one call: its processes, models and sockets, from the start until it is told to stop."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
+
+from onnxpress.serving.settings import ServerSettings
+
+if TYPE_CHECKING:
+    from threading import Thread
+
+    from onnxpress.serving.metrics.over_workers import Peers
+    from onnxpress.serving.models.repository import Repository
+    from onnxpress.serving.service import Service
+    from onnxpress.serving.workers import Worker
+
+
+class Ended(NamedTuple):
+    """How a server ended."""
+
+    unanswered: int
+    """connections that were left without an answer, when the grace time was over or a second signal came"""
+    busy: bool
+    """whether a thread still loads or runs a model; it cannot be interrupted, and Python's own exit waits for it"""
+
+
+def run(settings: ServerSettings, on_ready: Callable[[str], None] | None = None) -> Ended:
+    """Serve until SIGTERM or SIGINT. It blocks, must be called in the main thread, and talks to stderr.
+
+    `on_ready` gets the URL once every model is loaded. After the first signal the server is not ready any more,
+    finishes what it accepted and returns; a second signal cuts that short. Raises UsageError where it cannot listen,
+    and BadModel where no model can be loaded.
+
+    With several workers this process becomes their supervisor, and forks: call it before numpy, ONNX Runtime or a
+    thread is there. It does not return then: SystemExit ends each of these processes, with 0 where all was answered.
+
+    >>> run(ServerSettings(path=Path("models"), address=Address(port=0)), on_ready=print)    # doctest: +SKIP
+    http://127.0.0.1:41267
+    """
+    on_ready = on_ready or (lambda url: None)
+    if settings.processes.workers > 1:
+        _share(settings, on_ready)
+    return _serve(settings, on_ready)
+
+
+def _share(settings: ServerSettings, on_ready: Callable[[str], None]) -> NoReturn:
+    """Serve with several processes; ends each of them."""
+    from shutil import rmtree
+    from tempfile import mkdtemp
+
+    from onnxpress.serving.workers import supervise
+
+    worker, shared = None, Path(mkdtemp(prefix="onnxpress-"))
+    try:
+        # Before numpy and onnxruntime are imported: what forks must be light, and without threads.
+        worker = supervise(settings, on_ready)
+    finally:
+        if worker is None:  # the supervisor, at its end
+            rmtree(shared, ignore_errors=True)
+    leave(_serve(settings, on_ready, worker, shared))
+
+
+def leave(ended: Ended) -> NoReturn:
+    """End this process: 0, or 1 where a connection was left without its answer."""
+    code = 1 if ended.unanswered else 0
+    if ended.unanswered or ended.busy:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    sys.exit(code)
+
+
+def _serve(
+    settings: ServerSettings,
+    on_ready: Callable[[str], None],
+    worker: Worker | None = None,
+    shared: Path | None = None,
+) -> Ended:
+    """The one process, or one of several: `worker` is what its supervisor gave it, `shared` the folder they meet in."""
+    # numpy's BLAS runs nothing here; making its threads would cost 40 ms of the start.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    from onnxpress.serving.models.repository import Repository
+    from onnxpress.serving.transports import lifetime
+
+    repository = Repository(settings.path, settings.models, settings.processes)
+    service = _service(repository, settings)
+    completing: list[Thread] = []
+
+    def answering(url: str) -> None:
+        if repository.incomplete:
+            completing.append(_complete(service))
+        if worker is None:
+            on_ready(url)
+        else:
+            worker.say_ready()
+        if worker is None or worker.first:
+            _say(repository)
+
+    main = lifetime.run(service, settings, on_ready=answering, worker=worker)
+    if shared is not None:
+        from onnxpress.serving.metrics.over_workers import Peers
+
+        service.peers = Peers(shared, service)
+        main = _among(service.peers, main)
+    unanswered = _run(main)
+    busy = not repository.ready or any(thread.is_alive() for thread in completing)
+    if not unanswered and not busy:
+        repository.close()
+    return Ended(unanswered, busy)
+
+
+def _service(repository: Repository, settings: ServerSettings) -> Service:
+    from onnxpress.serving.service import Guarded, Service
+
+    max_body, compress_from = settings.limits.max_body, settings.answers.compress_from
+    if settings.access.tokens is None:
+        return Service(repository, max_body=max_body, compress_from=compress_from)
+    from onnxpress.serving.middleware.tokens import Tokens
+
+    return Guarded(repository, Tokens(settings.access.tokens), max_body=max_body, compress_from=compress_from)
+
+
+def _complete(service: Service) -> Thread:
+    """Do the rest of the loading beside the answering; a thread that need not be waited for at the end."""
+    import asyncio
+    from threading import Thread
+
+    from onnxpress.serving.models.reloading import Keeper
+
+    thread = Thread(target=Keeper(service).complete, args=(asyncio.get_running_loop(),), daemon=True)
+    thread.start()
+    return thread
+
+
+async def _among(peers: Peers, main: Coroutine[Any, Any, int]) -> int:
+    await peers.start()
+    try:
+        return await main
+    finally:
+        peers.leave()
+
+
+def _run(main: Coroutine[Any, Any, int]) -> int:
+    try:
+        from uvloop import run
+    except ModuleNotFoundError:  # Windows has none
+        from asyncio import run
+    return run(main)
+
+
+def _say(repository: Repository) -> None:
+    for name, versions in repository.models.items():
+        for version, served in versions.items():
+            test = served.engine.self_test
+            if test is not None:
+                state = f"self-test {test.worst_multiple:.2g} of {test.limit:g} noise floors"
+            else:
+                state = "no golden samples to replay" if served.engine.manifest else "unverified: it has no manifest"
+            print(f"serving {name} version {version} ({state})", file=sys.stderr, flush=True)
+    for (name, version), reason in repository.failed.items():
+        print(f"NOT serving {name} version {version}: {reason}", file=sys.stderr, flush=True)

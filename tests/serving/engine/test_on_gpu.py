@@ -66,6 +66,20 @@ def test_captured_runs_answer_as_plain_ones(model: Path) -> None:
         _close(engine.run({"x": x})["y"], reference.run({"x": x})["y"])
 
 
+@pytest.mark.parametrize(
+    "options", ["memory=1GiB", "arena=exact", "search=exhaustive", "search=default", "nhwc", "memory=1GiB,graphs"]
+)
+def test_every_option_loads_and_answers(model: Path, options: str) -> None:
+    x = _rows(5)
+    expected = Engine.load(model).run({"x": x})["y"]
+    _close(Engine.load(model, provider=f"cuda,{options}").run({"x": x})["y"], expected)
+
+
+def test_a_device_that_is_not_there_is_said(model: Path) -> None:
+    with pytest.raises(BadModel, match="no device cuda:63"):
+        Engine.load(model, provider="cuda:63")
+
+
 def test_threads_get_their_own_answers_of_captured_runs(model: Path) -> None:
     engine, reference = Engine.load(model, provider="cuda,graphs"), Engine.load(model)
     wrong: list[int] = []
@@ -83,17 +97,3 @@ def test_threads_get_their_own_answers_of_captured_runs(model: Path) -> None:
     for thread in threads:
         thread.join()
     assert wrong == []
-
-
-@pytest.mark.parametrize(
-    "options", ["memory=1GiB", "arena=exact", "search=exhaustive", "search=default", "nhwc", "memory=1GiB,graphs"]
-)
-def test_every_option_loads_and_answers(model: Path, options: str) -> None:
-    x = _rows(5)
-    expected = Engine.load(model).run({"x": x})["y"]
-    _close(Engine.load(model, provider=f"cuda,{options}").run({"x": x})["y"], expected)
-
-
-def test_a_device_that_is_not_there_is_said(model: Path) -> None:
-    with pytest.raises(BadModel, match="no device cuda:63"):
-        Engine.load(model, provider="cuda:63")

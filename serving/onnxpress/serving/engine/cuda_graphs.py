@@ -36,7 +36,7 @@ class Replayed:
     """What stands for a session: batches padded to a captured size, all else run as it comes.
 
     `capture` makes the run of one size, when it is first needed. Safe to call from several threads: a captured run's
-    tensors are shared, so one goes at a time.
+    tensors are shared, so one goes at a time. ONNX Runtime keeps a graph for each thread that asks for it.
     """
 
     def __init__(

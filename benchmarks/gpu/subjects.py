@@ -68,6 +68,8 @@ def rows(model: Path, count: int) -> dict[str, Array]:
     for name, value in feeds.items():
         chosen = value[picked]
         if value.dtype.kind == "f":
-            chosen = chosen + draw.standard_normal(chosen.shape, np.float32) * np.float32(0.1)
+            # A model of large inputs may have zeros for its only sample: those would tell nothing.
+            spread = 0.1 if value.any() else 1.0
+            chosen = chosen + draw.standard_normal(chosen.shape, np.float32) * np.float32(spread)
         found[name] = np.ascontiguousarray(chosen.astype(value.dtype))
     return found

@@ -6,7 +6,7 @@ import io
 
 import pytest
 
-from onnxpress.core.progress import Progress
+from onnxpress.core.progress import Progress, step
 
 
 class Terminal(io.StringIO):
@@ -63,3 +63,17 @@ def test_talk_goes_to_stderr(capsys: pytest.CaptureFixture[str]) -> None:
     captured = capsys.readouterr()
     assert captured.out == ""
     assert captured.err.startswith("epochs 0/1")
+
+
+def test_a_step_is_told_with_its_seconds_and_one_that_fails_without(capsys: pytest.CaptureFixture[str]) -> None:
+    with step("measuring"):
+        pass
+    with pytest.raises(ValueError, match="no"), step("publishing"):
+        raise ValueError("no")
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    begun, done, *rest = captured.err.splitlines()
+    assert begun == "measuring …"
+    assert done.startswith("  measuring: ")
+    assert done.endswith(" s")
+    assert rest == ["publishing …"]

@@ -1,9 +1,11 @@
-"""Progress of long work on stderr: a bar that rewrites itself on a terminal, a line now and then otherwise."""
+"""Progress of long work on stderr: a bar on a terminal, lines now and then otherwise; a step with its seconds."""
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import time
+from collections.abc import Iterator
 from types import TracebackType
 from typing import TextIO
 
@@ -50,3 +52,14 @@ class Progress:
         else:
             self._stream.write(text + "\n")
         self._stream.flush()
+
+
+@contextlib.contextmanager
+def step(label: str) -> Iterator[None]:
+    """Say on stderr what is under way, and how long it took once it is done."""
+    started = time.monotonic()
+    terminal = sys.stderr.isatty()
+    print(f"{label} …", end="" if terminal else "\n", file=sys.stderr, flush=True)
+    yield
+    seconds = f"{time.monotonic() - started:.1f} s"
+    print(f" {seconds}" if terminal else f"  {label}: {seconds}", file=sys.stderr, flush=True)

@@ -52,8 +52,8 @@ def source_of(node: onnx.NodeProto) -> str | None:
     """`nets.py:12`: the innermost line of the author's own code in the exporter's stack trace, without its folder."""
     if known := note_of(node, SOURCE):
         return known
-    found = re.findall(r'File "([^"]+)", line (\d+)', note_of(node, _STACK))
-    own = [(file, line) for file, line in found if not re.search(r"(^|[/\\])(torch|onnxpress)[/\\]", file)]
+    frames = re.findall(r'File "([^"]+)", line (\d+)', note_of(node, _STACK))
+    own = [(file, line) for file, line in frames if not re.search(r"(^|[/\\])(torch|onnxpress)[/\\]", file)]
     if not own:
         return None
     file, line = own[-1]

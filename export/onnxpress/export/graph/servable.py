@@ -49,7 +49,7 @@ def refuse_unservable(proto: onnx.ModelProto, allowed: Collection[str] = ()) -> 
             foreign.setdefault(name, set()).add(layer_of(node) or node.name or node.output[0])
     if foreign:
         listed = "; ".join(
-            f"{name} (in {', '.join(sorted(found)[:3])}{_origin(name)})" for name, found in sorted(foreign.items())
+            f"{name} (in {', '.join(sorted(places)[:3])}{_origin(name)})" for name, places in sorted(foreign.items())
         )
         raise BadModel(
             f"the graph needs custom operators: {listed}",

@@ -168,13 +168,13 @@ class SklearnNetwork:
             except Exception as error:
                 first = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
                 raise BadModel(f"skl2onnx cannot convert it: {first}", hint=talk.tail() or None) from error
-        found = [value.name for value in proto.graph.output]
-        if len(found) < len(self.output_names):
-            raise BadModel(f"skl2onnx gives {', '.join(found)}; {', '.join(self.output_names)} are expected")
+        made = [value.name for value in proto.graph.output]
+        if len(made) < len(self.output_names):
+            raise BadModel(f"skl2onnx gives {', '.join(made)}; {', '.join(self.output_names)} are expected")
         del proto.graph.output[len(self.output_names) :]
         # An inner tensor may already carry the author's name for an output.
         renames = {name: f"inner/{name}" for name in self.output_names}
-        renames |= {old: f"\0{new}" for old, new in zip(found, self.output_names, strict=False)}
+        renames |= {old: f"\0{new}" for old, new in zip(made, self.output_names, strict=False)}
         rename_values(proto.graph, renames)
         rename_values(proto.graph, {f"\0{name}": name for name in self.output_names})
         if is_outlier_detector(self._estimator):

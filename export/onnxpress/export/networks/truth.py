@@ -17,9 +17,9 @@ def refuse_other_truth(reference: dict[str, Array], truth: dict[str, Array]) -> 
     A state that the twin lacks would otherwise pass for rounding, and raise the noise floor over every fault.
     """
     for name, expected in reference.items():
-        found = truth[name]
+        precise = truth[name]
         if expected.dtype.kind != "f":
             continue
-        a, b = np.nan_to_num(expected.astype(np.float64)), np.nan_to_num(found.astype(np.float64))
+        a, b = np.nan_to_num(expected.astype(np.float64)), np.nan_to_num(precise.astype(np.float64))
         if a.shape != b.shape or np.abs(a - b).max(initial=0.0) > _SAME_ANSWER * np.abs(a).max(initial=0.0):
             raise TruthUnavailable(f"in float64 the output {name!r} is another one, not the same more precisely")

@@ -128,15 +128,15 @@ def _seen(answers: Mapping[str, Array]) -> dict[str, tuple[str, tuple[int, ...]]
 
 def _usual(prepared: Prepared) -> dict[str, int]:
     """The sizes of the named dimensions in the author's rows."""
-    found = {
+    sizes = {
         name: size
         for spec in prepared.inputs
         if spec.name in prepared.samples
         for name, size in zip(spec.shape, prepared.samples[spec.name].shape, strict=True)
         if isinstance(name, str)
     }
-    found.pop("batch", None)
-    return found
+    sizes.pop("batch", None)
+    return sizes
 
 
 def _metadata(source: Source, inputs: list[TensorSpec], outputs: list[TensorSpec]) -> dict[str, str]:

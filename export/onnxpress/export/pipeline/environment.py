@@ -11,14 +11,14 @@ _VERSIONS = ("onnxpress", "onnx", "onnxruntime", "onnxruntime-gpu", "torch", "te
 
 def environment(provider: str) -> dict[str, str]:
     """Where a measurement was made: packages, Python, processor, provider."""
-    found = {"python": platform.python_version(), "machine": platform.machine(), "provider": provider}
-    return found | installed_versions()
+    here = {"python": platform.python_version(), "machine": platform.machine(), "provider": provider}
+    return here | installed_versions()
 
 
 def installed_versions() -> dict[str, str]:
     """The versions of the packages that shape an export, as far as they are installed."""
-    found = {}
+    installed = {}
     for package in _VERSIONS:
         with contextlib.suppress(PackageNotFoundError):
-            found[package] = version(package)
-    return found
+            installed[package] = version(package)
+    return installed

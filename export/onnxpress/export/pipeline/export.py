@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from onnxpress.core.errors import NotEquivalent
+from onnxpress.core.progress import step
 from onnxpress.export.child_process.parent import Limits
 from onnxpress.export.graph.external_data import LARGE
 from onnxpress.export.pipeline import refused
@@ -17,7 +18,6 @@ from onnxpress.export.pipeline.convert import convert
 from onnxpress.export.pipeline.explain import explained
 from onnxpress.export.pipeline.measure import measure
 from onnxpress.export.pipeline.prepare import prepare
-from onnxpress.export.pipeline.progress import step
 from onnxpress.export.pipeline.publish import Published, publish
 from onnxpress.export.source import Source
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from onnxpress.core.arrays import Array
 from onnxpress.core.golden import Golden
 from onnxpress.core.manifest import SessionSettings
+from onnxpress.core.progress import step
 from onnxpress.export.equivalence import measurement
 from onnxpress.export.equivalence.measurement import Measurement
 from onnxpress.export.equivalence.report.schema import Check, Report
@@ -16,7 +17,6 @@ from onnxpress.export.graph import external_data
 from onnxpress.export.pipeline.convert import Converted
 from onnxpress.export.pipeline.environment import environment
 from onnxpress.export.pipeline.prepare import Prepared
-from onnxpress.export.pipeline.progress import step
 
 
 @dataclass(frozen=True)

@@ -42,10 +42,10 @@ class Tokenizer(OpRun):
             pieces = [list(str(text)) for text in x]
         else:
             raise NotImplementedError(f"separators {separators} and tokens {tokenexp}")
-        found = np.full((len(x), max(map(len, pieces))), pad_value, object)
-        for row, cut in zip(found, pieces, strict=True):
+        padded = np.full((len(x), max(map(len, pieces))), pad_value, object)
+        for row, cut in zip(padded, pieces, strict=True):
             row[: len(cut)] = cut
-        return (found,)
+        return (padded,)
 
 
 class StringNormalizer(OpRun):

@@ -48,14 +48,14 @@ def explain(
     """
     divergence = Divergence(graph, records, steps)
     answers = NumpyGraph(graph).run(feeds, divergence.see)
-    found = worst_multiple(expected, {name: plain(value) for name, value in answers.items()})
-    wrong = [name for name, far in found.items() if far > WHOLE_LIMIT]
+    multiples = worst_multiple(expected, {name: plain(value) for name, value in answers.items()})
+    wrong = [name for name, far in multiples.items() if far > WHOLE_LIMIT]
     named = _of_parameter(parameters, divergence)
     _, drifted = divergence.drift(LAYER_LIMIT)
     if not wrong and named is None and drifted is None:
         detail = "in float64 the graph computes what the original does: the difference arises in the runtime, or in "
         return Explanation(case=case, detail=f"{detail}the rounding of float32"), divergence.curve()
-    divergence.judge(max(found.values()))
+    divergence.judge(max(multiples.values()))
     if wrong:
         suspects = divergence.suspects(wrong)
         number = divergence.guilty(suspects)
@@ -97,16 +97,16 @@ def _layer(divergence: Divergence, suspects: Sequence[int], recorded: str | None
 
 def _folded(divergence: Divergence, record: Record) -> list[str]:
     """The layers without a node that this tensor was computed from, as far as theirs are not in the graph either."""
-    found: dict[str, None] = {}
+    layers: dict[str, None] = {}
     waiting = list(record.inputs)
     tags = set(divergence.tags)
     while waiting:
         number = waiting.pop()
         one = divergence.records[number]
         if divergence.far(number) > WHOLE_LIMIT and one.layer not in tags:
-            found[one.layer] = None
+            layers[one.layer] = None
             waiting += one.inputs
-    return list(found)
+    return list(layers)
 
 
 def _owner(parameter: str, divergence: Divergence) -> str | None:
@@ -133,15 +133,15 @@ def _name(node: onnx.NodeProto) -> str:
     return f"{node.op_type} {node.name or node.output[0]}"
 
 
-def _told(found: Explanation) -> str:
-    layer = "the model's own forward" if found.layer == "" else f"{found.layer}"
-    kind = f" ({found.kind})" if found.kind and found.layer else ""
-    operation = f", at {found.operation}" if found.operation else ""
-    source = f", {found.source}" if found.source else ""
-    far = f", {found.multiple:,.0f} of its own noise floors away" if math.isfinite(found.multiple) else ""
-    folded = f" with {', '.join(found.folded)} folded into it" if found.folded else ""
-    changed = "".join(f"; its parameter {name}: {how}" for name, how in list(found.parameters.items())[:2])
-    nodes = f"; node {', '.join(found.nodes[:3])}" if found.nodes else ""
-    if found.layer is None:
+def _told(explanation: Explanation) -> str:
+    layer = "the model's own forward" if explanation.layer == "" else f"{explanation.layer}"
+    kind = f" ({explanation.kind})" if explanation.kind and explanation.layer else ""
+    operation = f", at {explanation.operation}" if explanation.operation else ""
+    source = f", {explanation.source}" if explanation.source else ""
+    far = f", {explanation.multiple:,.0f} of its own noise floors away" if math.isfinite(explanation.multiple) else ""
+    folded = f" with {', '.join(explanation.folded)} folded into it" if explanation.folded else ""
+    changed = "".join(f"; its parameter {name}: {how}" for name, how in list(explanation.parameters.items())[:2])
+    nodes = f"; node {', '.join(explanation.nodes[:3])}" if explanation.nodes else ""
+    if explanation.layer is None:
         return "no layer could be named: the original does not show what its layers compute"
     return f"first differs at {layer}{kind}{folded}{operation}{source}{far}{changed}{nodes}"

@@ -28,7 +28,7 @@ _MOST_POINTS = 400
 LAYER_LIMIT = 1.5
 """Accepted distance that one layer adds in float64, in its own float32 noise floors: see ADR 0002."""
 HALF_LIMIT = 10.0
-"""The same in a graph that itself rounds to half precision, which no float64 takes away."""
+"""The same in a graph that itself rounds to half precision, which no float64 takes away: see ADR 0002."""
 
 
 @dataclass

@@ -129,16 +129,16 @@ class Divergence:
     def suspects(self, wrong: Sequence[str]) -> list[int]:
         """The nodes between the good tensors and the wrong outputs, in the graph's order."""
         producers = {name: place for place, node in enumerate(self._nodes) for name in node.output}
-        found: set[int] = set()
+        passed: set[int] = set()
         waiting = list(wrong)
         while waiting:
             name = waiting.pop()
             place = producers.get(name)
-            if (name in self._good and name not in wrong) or place is None or place in found:
+            if (name in self._good and name not in wrong) or place is None or place in passed:
                 continue
-            found.add(place)
+            passed.add(place)
             waiting += [name for name in self._nodes[place].input if name]
-        return sorted(found)
+        return sorted(passed)
 
     def front(self, suspects: Sequence[int]) -> list[int]:
         """The suspect nodes that compute floats from good tensors and constants alone."""

@@ -62,20 +62,20 @@ def check(
 def compare(graph: onnx.ModelProto, parameters: Mapping[str, Array]) -> Compared:
     """Look for every parameter among the graph's constants. `parameters`: name → array of any float dtype."""
     constants = _Constants(dict(_constants(graph)))
-    found = Compared()
+    compared = Compared()
     for name, parameter in parameters.items():
         if parameter.dtype.kind != "f" or not _telling(parameter).size:
             continue  # zeros and ones are in every graph, and often folded away
         named = next((own for own in (name, f"network/{name}") if own in constants.arrays), None)  # composed: prefixed
         if constants.holds(parameter, constants.of_size(parameter.size) if named is None else [named]):
-            found.same.append(name)
+            compared.same.append(name)
             continue
         own = None if named is None else constants.arrays[named]
         if own is not None and own.shape == parameter.shape:
-            _judge_folded(name, parameter.astype(own.dtype, copy=False), own, found)
+            _judge_folded(name, parameter.astype(own.dtype, copy=False), own, compared)
         else:
-            _as_sets(name, parameter, constants, found)
-    return found
+            _as_sets(name, parameter, constants, compared)
+    return compared
 
 
 class _Constants:
@@ -171,10 +171,10 @@ def _same_layout(parameter: Array, constant: Array) -> bool:
     )
 
 
-def _judge_folded(name: str, parameter: Array, own: Array, found: Compared) -> None:
+def _judge_folded(name: str, parameter: Array, own: Array, compared: Compared) -> None:
     """Under its own name but not the same: a few values changed, or a batch norm folded in as a factor per channel."""
     if np.mean(parameter == own) >= _MOSTLY:
-        found.changed[name] = _difference(parameter, own)
+        compared.changed[name] = _difference(parameter, own)
         return
     for axis in range(parameter.ndim if parameter.ndim > 1 else 0):
         with np.errstate(all="ignore"):
@@ -183,19 +183,21 @@ def _judge_folded(name: str, parameter: Array, own: Array, found: Compared) -> N
             off = ~(np.abs(ratio / np.nanmedian(ratio, axis=others, keepdims=True) - 1) < _FOLDED)
         off &= np.isfinite(ratio)
         if not off.any():
-            found.same.append(name)
+            compared.same.append(name)
             return
         if off.mean() <= 1 - _MOSTLY:
             place = tuple(int(index) for index in np.argwhere(off)[0])
-            found.changed[name] = f"{int(off.sum())} values are not scaled as their channel is, such as {list(place)}"
+            compared.changed[name] = (
+                f"{int(off.sum())} values are not scaled as their channel is, such as {list(place)}"
+            )
             return
-    found.absent.append(name)
+    compared.absent.append(name)
 
 
-def _as_sets(name: str, parameter: Array, constants: _Constants, found: Compared) -> None:
+def _as_sets(name: str, parameter: Array, constants: _Constants, compared: Compared) -> None:
     """Where the layout is another: which constant holds the parameter's values, all of them or most."""
     if len(np.unique(_telling(parameter))) < _DISTINCT:
-        _judge_small(name, parameter, constants.arrays, found)
+        _judge_small(name, parameter, constants.arrays, compared)
         return
     best, where = 0.0, ""
     missing = np.zeros(0)
@@ -218,31 +220,31 @@ def _as_sets(name: str, parameter: Array, constants: _Constants, found: Compared
             if best == 1.0:
                 break
     if best == 1.0:
-        found.same.append(name)
+        compared.same.append(name)
     elif best > _MOSTLY:
         lost = f"{len(missing)} of {parameter.size} values"
-        found.changed[name] = f"{lost} are not in {where!r}, such as {missing[0]:.9g}"
+        compared.changed[name] = f"{lost} are not in {where!r}, such as {missing[0]:.9g}"
     else:
-        found.absent.append(name)
+        compared.absent.append(name)
 
 
 def _among(distinct: Array, values: Array) -> np.ndarray[Any, np.dtype[np.bool_]]:
     """Which of the values are in `distinct`, which is in order and not empty."""
     places = np.minimum(np.searchsorted(distinct, values), len(distinct) - 1)
-    found: np.ndarray[Any, np.dtype[np.bool_]] = distinct[places] == values
-    return found
+    present: np.ndarray[Any, np.dtype[np.bool_]] = distinct[places] == values
+    return present
 
 
-def _judge_small(name: str, parameter: Array, constants: Mapping[str, Array], found: Compared) -> None:
+def _judge_small(name: str, parameter: Array, constants: Mapping[str, Array], compared: Compared) -> None:
     """Too few values to be found by chance alone: changed where a constant of that size is nearly the same."""
     values = parameter.ravel()
     for other, constant in constants.items():
         near = constant.ravel()
         if near.size == values.size and np.abs(near - values).max() <= _NEARLY * np.abs(values).max():
             held = near.astype(parameter.dtype)
-            found.changed[name] = f"{_difference(values.astype(constant.dtype), held)} in {other!r}"
+            compared.changed[name] = f"{_difference(values.astype(constant.dtype), held)} in {other!r}"
             return
-    found.absent.append(name)
+    compared.absent.append(name)
 
 
 def _telling(values: Array) -> Array:
@@ -251,10 +253,10 @@ def _telling(values: Array) -> Array:
     return kept
 
 
-def _difference(expected: Array, found: Array) -> str:
-    different = np.argwhere(~((expected == found) | (np.isnan(expected) & np.isnan(found))))
+def _difference(expected: Array, held: Array) -> str:
+    different = np.argwhere(~((expected == held) | (np.isnan(expected) & np.isnan(held))))
     if not len(different):
         return "another dtype"
     place = tuple(int(index) for index in different[0])
-    shown = f"{list(place)}: {expected[place]:.9g} is {found[place]:.9g}"
+    shown = f"{list(place)}: {expected[place]:.9g} is {held[place]:.9g}"
     return f"{len(different)} of {expected.size} values differ, such as {shown}"

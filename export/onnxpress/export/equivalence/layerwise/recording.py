@@ -10,6 +10,7 @@ import contextlib
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import permutations
 
 import numpy as np
 
@@ -130,8 +131,6 @@ def layouts(value: Array, shape: tuple[int, ...]) -> Iterator[Array]:
 
     Equal shapes are taken as they are: another order of the axes would then be a fault, not a layout.
     """
-    from itertools import permutations
-
     own, wanted = np.squeeze(value), tuple(size for size in shape if size != 1)
     if own.shape == wanted:
         yield own

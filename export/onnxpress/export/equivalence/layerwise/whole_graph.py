@@ -21,16 +21,13 @@ if TYPE_CHECKING:
     import onnx
 
 WHOLE_LIMIT = 2.0
-"""Accepted distance between graph and framework in float64, in the float32 noise floors of each output.
+"""Accepted distance between graph and framework in float64, in the float32 noise floors of each output: see ADR 0002.
 
-Sound exports of the corpus were seen up to 1.3, on two seeds. Not zero: a graph holds its constants in float32, where
-the framework's float64 twin has Python's numbers and unfolded weights.
+Not zero: a graph holds its constants in float32, where the framework's float64 twin has Python's numbers and unfolded
+weights.
 """
 DEEP_LIMIT = 5.0
-"""The same where the layers were held against the framework's one by one, and what each may add is bounded there.
-
-A trained network of fourteen convolutions, each with its batch norm folded into float32 constants, lies at 2.5.
-"""
+"""The same where the layers were held against the framework's one by one, and what each may add is bounded there."""
 _CONTRADICTED = 20.0
 """floors in float64 that would show in float32 too, whatever both sides' noise"""
 FEW = 3

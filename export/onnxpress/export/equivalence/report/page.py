@@ -118,13 +118,13 @@ def _distributions(report: Report) -> Iterable[str]:
 
 
 def _decided(figure: OutputFigure) -> str:
-    found = figure.decisions
-    if found is None:
+    decisions = figure.decisions
+    if decisions is None:
         return '<span class="soft">none to take</span>'
-    real = found.flips - found.near_ties
+    real = decisions.flips - decisions.near_ties
     state = f'<span class="{"bad" if real else "good"}">{real:,} flips</span>'
-    what = "highest class" if found.kind == "top-1" else "value"
-    return f"{state}, {found.near_ties:,} near-ties in {found.count:,} <span class=soft>({what})</span>"
+    what = "highest class" if decisions.kind == "top-1" else "value"
+    return f"{state}, {decisions.near_ties:,} near-ties in {decisions.count:,} <span class=soft>({what})</span>"
 
 
 def _along(report: Report) -> Iterable[str]:

@@ -54,10 +54,10 @@ def _(step: processing.Isotonic, fragment: Fragment) -> None:
 
 @write.register
 def _(step: processing.AnyOf, fragment: Fragment) -> None:
-    found = step.inputs[0]
+    joined = step.inputs[0]
     for name in step.inputs[1:]:
-        found = fragment.then("Or", [found, name])
-    fragment.node("Identity", [found], step.output)
+        joined = fragment.then("Or", [joined, name])
+    fragment.node("Identity", [joined], step.output)
 
 
 @write.register

@@ -10,7 +10,7 @@ from onnxpress.export.graph.steps.fragment import ML, Fragment, write
 
 @write.register
 def _(step: processing.IsolationForest, fragment: Fragment) -> None:
-    nodes = [(tree, node) for tree, found in enumerate(step.trees) for node in range(len(found.feature))]
+    nodes = [(tree, node) for tree, one in enumerate(step.trees) for node in range(len(one.feature))]
     inner = [step.trees[tree].feature[node] >= 0 for tree, node in nodes]
     leaves = [pair for pair, is_inner in zip(nodes, inner, strict=True) if not is_inner]
     paths = fragment.then(

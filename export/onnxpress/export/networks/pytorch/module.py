@@ -139,11 +139,11 @@ class TorchNetwork:
     def _tensors(self, feeds: Mapping[str, Array]) -> list[torch.Tensor]:
         """In the structure's order; copies, as forward may write into its input."""
         dtypes = {spec.name: spec.dtype for spec in self.inputs}
-        found = []
+        tensors = []
         for name in self._binding.names:
             tensor = torch.from_numpy(np.array(feeds[name]))
-            found.append(tensor.to(getattr(torch, dtypes[name])) if tensor.is_floating_point() else tensor)
-        return found
+            tensors.append(tensor.to(getattr(torch, dtypes[name])) if tensor.is_floating_point() else tensor)
+        return tensors
 
     def _first_truth(self, feeds: dict[str, Array]) -> dict[str, Array]:
         """In float64; by a second copy of the weights where a layer reads another's and they are not too many."""

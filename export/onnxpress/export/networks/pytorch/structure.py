@@ -132,12 +132,12 @@ class Flat(torch.nn.Module):
     def forward(self, *tensors: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """The module's outputs in the order of their names."""
         args, kwargs = put_together(self._structure, tensors)
-        found = flatten(self.module(*args, **kwargs))
-        if len(found) != len(self._names):
-            raise BadModel(f"forward returned {len(found)} outputs while it was traced, {len(self._names)} before")
+        outputs = flatten(self.module(*args, **kwargs))
+        if len(outputs) != len(self._names):
+            raise BadModel(f"forward returned {len(outputs)} outputs while it was traced, {len(self._names)} before")
         seen: list[torch.Tensor] = list(tensors)
         answer = []
-        for value in found.values():
+        for value in outputs.values():
             answer.append(value.clone() if any(value is other for other in seen) else value)
             seen.append(value)
         return tuple(answer)

@@ -121,11 +121,11 @@ def _named(proto: onnx.ModelProto, inputs: list[str], outputs: list[str]) -> onn
     order = {value.name.partition(":")[0]: value.name for value in proto.graph.input}
     expected = [f"input_{number}" for number in range(len(inputs))]
     positional = [value.name for value in proto.graph.input]
-    found = [order.get(name) for name in expected]
-    if len(positional) != len(inputs) or None in found:
-        extra = [name for name in positional if name not in found]
+    named = [order.get(name) for name in expected]
+    if len(positional) != len(inputs) or None in named:
+        extra = [name for name in positional if name not in named]
         raise BadModel(f"tf2onnx changed the inputs: expected {len(inputs)}, got {positional} (extra: {extra})")
-    renames = {str(old): f"\0in{number}" for number, old in enumerate(found)}
+    renames = {str(old): f"\0in{number}" for number, old in enumerate(named)}
     renames |= {value.name: f"\0out{number}" for number, value in enumerate(proto.graph.output)}
     rename_values(proto.graph, renames)
     final = {f"\0in{number}": name for number, name in enumerate(inputs)}

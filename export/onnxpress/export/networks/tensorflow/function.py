@@ -107,8 +107,8 @@ class FunctionNetwork:
 
 def _signature(source: Source) -> tuple[Any, list[TensorSpec]]:
     """A callable over tensors in order, and the declared inputs (none for a function without an input_signature)."""
-    found = source.network
-    signatures = getattr(found, "signatures", None)
+    function = source.network
+    signatures = getattr(function, "signatures", None)
     if signatures is not None:
         name = next((name for name in _SIGNATURES if name in signatures), None) or next(iter(signatures), None)
         if name is None:
@@ -123,10 +123,10 @@ def _signature(source: Source) -> tuple[Any, list[TensorSpec]]:
         return (lambda tensors: chosen(**dict(zip(names, tensors, strict=True)))), [
             spec_of(name, specs[name].dtype, specs[name].shape) for name in names
         ]
-    declared = getattr(found, "input_signature", None) or ()
-    arguments = list(inspect.signature(found.python_function).parameters)
+    declared = getattr(function, "input_signature", None) or ()
+    arguments = list(inspect.signature(function.python_function).parameters)
     specs = [
         spec_of(getattr(spec, "name", None) or argument, spec.dtype, spec.shape)
         for spec, argument in zip(declared, arguments, strict=False)
     ]
-    return (lambda tensors: found(*tensors)), specs
+    return (lambda tensors: function(*tensors)), specs

@@ -177,9 +177,9 @@ def verify(
 
 
 def _print_json(value: object) -> None:
-    import msgspec
+    from onnxpress.core.indented_json import indented
 
-    click.echo(msgspec.json.format(msgspec.json.encode(value), indent=2))
+    click.echo(indented(value), nl=False)
 
 
 def _ref(reference: str, provider: str, options: dict[str, Any]) -> SourceRef:

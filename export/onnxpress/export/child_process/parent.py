@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from onnxpress.core.errors import BadModel, OnnxpressError
+from onnxpress.core.memory import of_process
 from onnxpress.export.network import Network
 from onnxpress.export.source import SourceRef
 
@@ -164,8 +165,7 @@ def _resident(pid: int) -> int:
     """Resident bytes of a process and its descendants; 0 where /proc does not tell."""
     total = 0
     try:
-        pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
-        total = pages * os.sysconf("SC_PAGE_SIZE")
+        total = of_process(pid).resident
         for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
             total += _resident(int(child))
     except (OSError, IndexError, ValueError):

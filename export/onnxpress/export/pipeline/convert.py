@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING
 import msgspec
 import numpy as np
 
+from onnxpress.core import memory
 from onnxpress.core.arrays import Array
 from onnxpress.core.errors import BadModel, NotEquivalent, UsageError
 from onnxpress.core.manifest import SessionSettings
 from onnxpress.core.optional import require
 from onnxpress.core.processing import apply
 from onnxpress.core.tensors import TensorSpec
-from onnxpress.export import memory
 from onnxpress.export.child_process import parent
 from onnxpress.export.equivalence.cases import generate
 from onnxpress.export.equivalence.runtime.rungs import EnginePool

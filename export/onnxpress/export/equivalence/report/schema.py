@@ -7,6 +7,8 @@ from typing import Annotated
 
 import msgspec
 
+from onnxpress.core.indented_json import indented
+
 FORMAT = 2
 """2: `distribution`, `decisions`, `curve` and `explanation` were added"""
 FILE_NAME = "equivalence.json"
@@ -153,9 +155,9 @@ def multiple(value: float) -> str:
 
 def schema() -> bytes:
     """The JSON Schema of `equivalence.json`."""
-    return msgspec.json.format(msgspec.json.encode(msgspec.json.schema(Report)), indent=2) + b"\n"
+    return indented(msgspec.json.schema(Report))
 
 
 def encode(report: Report) -> bytes:
     """The report as indented JSON; infinities become null, as JSON has none."""
-    return msgspec.json.format(msgspec.json.encode(report), indent=2) + b"\n"
+    return indented(report)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from onnxpress.core import memory
 from onnxpress.core.arrays import Array
 from onnxpress.core.errors import BadData, BadModel, NotEquivalent
 from onnxpress.core.manifest import SessionSettings
-from onnxpress.export import memory
 from onnxpress.serving.engine import Engine
 
 

@@ -22,7 +22,7 @@ from onnxpress.core.arrays import Array
 from onnxpress.core.cli import root
 from onnxpress.core.processing import Processing, apply
 from onnxpress.export.sources import documents
-from onnxpress.serving.client import Remote
+from onnxpress.serving.cli.tensor_files import Remote
 from onnxpress.serving.models.repository import Repository
 from onnxpress.serving.service import Service
 

@@ -36,7 +36,7 @@ def predict(
     # numpy's BLAS runs nothing here; making its threads would cost 40 ms of the start.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     from onnxpress.core.errors import UsageError
-    from onnxpress.serving import client
+    from onnxpress.serving.cli import tensor_files as client
 
     ask: client.Remote | client.Local
     if model.startswith(("http://", "https://")):
@@ -60,7 +60,7 @@ def _converse(ask: Any) -> None:
     import msgspec
 
     from onnxpress.core.errors import OnnxpressError
-    from onnxpress.serving import client
+    from onnxpress.serving.cli import tensor_files as client
 
     specs = ask.inputs()
     terminal = sys.stdin.isatty()

@@ -5,14 +5,30 @@ from onnxpress.core.errors import MissingExtra as MissingExtra
 from onnxpress.core.errors import NotEquivalent as NotEquivalent
 from onnxpress.core.errors import OnnxpressError as OnnxpressError
 from onnxpress.core.errors import ProcessLost as ProcessLost
+from onnxpress.core.errors import ServerError as ServerError
 from onnxpress.core.errors import UsageError as UsageError
 from onnxpress.export.equivalence.api import measure as measure
+from onnxpress.serving.client.asynchronous import AsyncClient as AsyncClient
+from onnxpress.serving.client.blocking import Client as Client
 from onnxpress.serving.engine.loading import load as load
 from onnxpress.serving.transports.asgi import application as asgi_app
 
 __version__: str
 
 __all__ = [
-    "BadData", "BadModel", "CorruptVersion", "MissingExtra", "NotEquivalent", "OnnxpressError", "ProcessLost",
-    "UsageError", "__version__", "asgi_app", "load", "measure",
-]  # fmt: skip
+    "AsyncClient",
+    "BadData",
+    "BadModel",
+    "Client",
+    "CorruptVersion",
+    "MissingExtra",
+    "NotEquivalent",
+    "OnnxpressError",
+    "ProcessLost",
+    "ServerError",
+    "UsageError",
+    "__version__",
+    "asgi_app",
+    "load",
+    "measure",
+]

@@ -7,13 +7,16 @@ the same to type checkers and editors; a test holds the two together.
 from sys import modules
 
 NAMES = {
+    "AsyncClient": "onnxpress.serving.client.asynchronous:AsyncClient",
     "BadData": "onnxpress.core.errors:BadData",
     "BadModel": "onnxpress.core.errors:BadModel",
+    "Client": "onnxpress.serving.client.blocking:Client",
     "CorruptVersion": "onnxpress.core.errors:CorruptVersion",
     "MissingExtra": "onnxpress.core.errors:MissingExtra",
     "NotEquivalent": "onnxpress.core.errors:NotEquivalent",
     "OnnxpressError": "onnxpress.core.errors:OnnxpressError",
     "ProcessLost": "onnxpress.core.errors:ProcessLost",
+    "ServerError": "onnxpress.core.errors:ServerError",
     "UsageError": "onnxpress.core.errors:UsageError",
     "__version__": "",
     "asgi_app": "onnxpress.serving.transports.asgi:application",

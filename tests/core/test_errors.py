@@ -28,6 +28,7 @@ def test_where_and_hint_are_left_out_when_unknown() -> None:
         (errors.BadModel, 1),
         (errors.CorruptVersion, 1),
         (errors.NotEquivalent, 1),
+        (errors.ServerError, 1),
     ],
 )
 def test_each_kind_has_its_exit_code_and_stands_in_the_drawn_tree(kind: type[errors.OnnxpressError], code: int) -> None:
@@ -38,3 +39,5 @@ def test_each_kind_has_its_exit_code_and_stands_in_the_drawn_tree(kind: type[err
 def test_an_error_survives_the_way_out_of_a_child_process() -> None:
     error = pickle.loads(pickle.dumps(errors.CorruptVersion("torn", where="models/a/1", hint="copy it again")))
     assert (error.what, error.where, error.hint) == ("torn", "models/a/1", "copy it again")
+    error = pickle.loads(pickle.dumps(errors.ServerError("busy", where="http://host", hint="wait", status=503)))
+    assert (error.what, error.where, error.hint, error.status) == ("busy", "http://host", "wait", 503)

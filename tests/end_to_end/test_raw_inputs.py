@@ -22,7 +22,7 @@ from onnxpress.core.arrays import Array
 from onnxpress.core.cli import root
 from onnxpress.core.processing import Processing, apply
 from onnxpress.export.sources import documents
-from onnxpress.serving.cli.tensor_files import Remote
+from onnxpress.serving.client.blocking import Client
 from onnxpress.serving.models.repository import Repository
 from onnxpress.serving.service import Service
 
@@ -138,11 +138,11 @@ def agree(found: dict[str, Array], expected: dict[str, Array]) -> None:
 def test_texts_are_answered_as_they_are_written(folder: Path) -> None:
     document = export("Sentiment")
     assert document["manifest"]["inputs"] == [{"name": "text", "dtype": "string", "shape": ["batch"]}]
-    with running(Service(Repository(folder / "models"))) as server:
-        ask = Remote(f"http://127.0.0.1:{server.port}/v2/models/raw")
+    url = "http://127.0.0.1"
+    with running(Service(Repository(folder / "models"))) as server, Client(f"{url}:{server.port}") as client:
         for texts in (TEXTS, [""], ["GOOD"], ["x" * 10_000, "not\tGood\nfilm"]):
             raw = {"text": np.array(texts, object)}
-            found = ask(raw)
+            found = client.infer("raw", raw)
             assert found.keys() == {"probabilities", "label"}
             agree(found, by_torch("Sentiment", raw))
 
@@ -152,11 +152,11 @@ def test_images_of_any_size_are_answered(folder: Path) -> None:
     [given] = document["manifest"]["inputs"]
     assert given == {"name": "image", "dtype": "uint8", "shape": ["batch", "height", "width", 3]}
     generator = np.random.default_rng(1)
-    with running(Service(Repository(folder / "models"))) as server:
-        ask = Remote(f"http://127.0.0.1:{server.port}/v2/models/raw")
+    url = "http://127.0.0.1"
+    with running(Service(Repository(folder / "models"))) as server, Client(f"{url}:{server.port}") as client:
         for shape in ((1, 20, 24), (3, 33, 41), (2, 1, 1), (1, 120, 60), (1, 7, 200)):
             raw = {"image": generator.integers(0, 256, (*shape, 3)).astype(np.uint8)}
-            found = ask(raw)
+            found = client.infer("raw", raw)
             assert found["best"].shape == (shape[0], 2)
             agree(found, by_torch("Small", raw))
 

@@ -55,6 +55,13 @@ def test_a_loaded_server_holds_only_what_it_needs(tmp_path: Path) -> None:
     foreign = {name.partition(".")[0] for name in loaded} - set(sys.stdlib_module_names)
     assert {name for name in foreign if "cython" not in name} <= ALLOWED
     assert loaded & HEAVY == set()
+    assert [name for name in loaded if name.startswith("onnxpress.serving.client")] == []
+
+
+def test_a_client_needs_no_runtime() -> None:
+    loaded = modules("import sys, onnxpress; onnxpress.Client, onnxpress.AsyncClient; print(*sorted(sys.modules))")
+    assert "onnxpress.serving.client.blocking" in loaded
+    assert loaded & {"onnxruntime", "uvloop", "click", "ssl"} <= {"ssl"}
 
 
 def test_help_loads_neither_numpy_nor_the_runtime() -> None:

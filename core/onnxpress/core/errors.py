@@ -7,6 +7,7 @@ OnnxpressError            exit 1
 ├── BadModel              exit 1   a model or published version that cannot be loaded or converted
 │   └── CorruptVersion    exit 1   a version folder whose files are not what its manifest says
 ├── NotEquivalent         exit 1   the export does not say the same as its source; nothing was published
+├── ServerError           exit 1   a server that is not reached, wants a token, is too busy or fails
 └── ProcessLost           exit 1   another of the processes that fit together is gone; the checkpoint stays
 """
 
@@ -59,6 +60,22 @@ class CorruptVersion(BadModel):
 
 class NotEquivalent(OnnxpressError):
     """The export does not say the same as its source, or cannot be shown to; nothing was published."""
+
+
+class ServerError(OnnxpressError):
+    """A server that gave no answer, or one that is not about the question; `status` is HTTP's, None without an answer.
+
+    401 and 403 are a token that is missing or wrong, 503 a server that is loading, leaving or too busy.
+    """
+
+    def __init__(
+        self, what: str, *, where: str | None = None, hint: str | None = None, status: int | None = None
+    ) -> None:
+        super().__init__(what, where=where, hint=hint)
+        self.status = status
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return functools.partial(type(self), where=self.where, hint=self.hint, status=self.status), (self.what,)
 
 
 class ProcessLost(OnnxpressError):

@@ -26,14 +26,6 @@ _SPEC = re.compile(r"(?P<name>[^:\[\]]+):(?P<dtype>[a-z0-9]+)\[(?P<shape>[^\[\]]
 _DIMENSION = re.compile(r"[A-Za-z_][A-Za-z0-9_]*|[0-9]+")
 
 
-_HELD_AS = {"string": "object", "bfloat16": "float32"}
-
-
-def array_dtype(dtype: str) -> str:
-    """The numpy dtype of the arrays that hold such a tensor: Python's str for strings, float32 for bfloat16."""
-    return _HELD_AS.get(dtype, dtype)
-
-
 class Domain(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The values that an input accepts: inclusive bounds for numbers, a list of values for strings."""
 

@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from tests.serving.harness import serving
 from tests.serving.publishing import publish
+from tests.serving.test_serve import started
 
-from onnxpress.core.errors import BadData, BadModel, UsageError
+from onnxpress.core.errors import BadData, BadModel, ServerError, UsageError
 from onnxpress.serving.cli.predict import predict
-from onnxpress.serving.exchange import Headers
-from onnxpress.serving.models.repository import Repository
-from onnxpress.serving.service import Service
 
 ROWS = np.linspace(-1, 1, 64, dtype=np.float32).reshape(2, 32)
 
@@ -115,67 +111,36 @@ def test_wrong_usage(tmp_path: Path, model: Path) -> None:
         ask(model)
     with pytest.raises(UsageError, match="names no model"):
         ask("http://127.0.0.1:1/", as_json(tmp_path / "q.json"))
-    with pytest.raises(BadModel, match="cannot be reached"):
+    with pytest.raises(ServerError, match="cannot be reached"):
         ask("http://127.0.0.1:1/v2/models/m", as_json(tmp_path / "q.json"))
 
 
 @pytest.fixture
 def url(tmp_path: Path) -> Iterator[str]:
-    """The service behind the standard library's server."""
     publish(tmp_path / "served", "table")
     publish(tmp_path / "served", "echo")
-    repository = Repository(tmp_path / "served")
-    repository.load()
-    service = Service(repository)
-
-    class Handler(BaseHTTPRequestHandler):
-        def respond(self, status: int, body: bytes, headers: Headers = ()) -> None:
-            self.send_response(status)
-            self.send_header("content-length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def do_GET(self) -> None:
-            service.submit(b"GET", self.path.encode(), b"", self)
-
-        def do_POST(self) -> None:
-            import asyncio
-
-            body = self.rfile.read(int(self.headers["content-length"]))
-
-            async def main() -> None:
-                done = asyncio.Event()
-                answered = self.respond
-
-                class Exchange:
-                    gone = False
-
-                    def respond(self, status: int, body: bytes, headers: Headers = ()) -> None:
-                        answered(status, body)
-                        done.set()
-
-                service.submit(b"POST", path.encode(), body, Exchange())
-                await done.wait()
-
-            path = self.path
-            asyncio.run(main())
-
-        def log_message(self, *_: Any) -> None: ...
-
-    server = HTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_port}/v2/models/"
-    server.shutdown()
-    thread.join()
-    server.server_close()
-    repository.close()
+    with serving(tmp_path / "served") as running:
+        yield f"http://127.0.0.1:{running.port}/v2/models/"
 
 
 def test_a_served_model(url: str) -> None:
-    for spelled in ("table", "table/infer", "table/versions/1"):
+    for spelled in ("table", "table/infer", "table/versions/1", "table/versions/1/infer"):
         assert json.loads(ask(url + spelled, "-", stdin="[1, 2]")) == {"value": [10.0, 20.0]}
     with pytest.raises(BadData, match="the server refused: the model cannot answer this"):
         ask(url + "table", "-", stdin="[99]")
-    with pytest.raises(BadData, match="there is no model 'none'"):
+    with pytest.raises(BadModel, match="there is no model 'none'"):
         ask(url + "none", "-", stdin="[1]")
+
+
+def test_a_server_that_wants_a_token(tmp_path: Path) -> None:
+    publish(tmp_path / "models", "table")
+    tokens, token = tmp_path / "tokens", tmp_path / "token"
+    tokens.write_text("a-long-enough-token\n")
+    token.write_text("a-long-enough-token\n")
+    with started(tmp_path / "models", "--tokens", str(tokens)) as server:
+        url = f"{server.url}/v2/models/table"
+        assert json.loads(ask(url, "-", "--token-file", token, stdin="[1]")) == {"value": [10.0]}
+        with pytest.raises(ServerError, match="401"):
+            ask(url, "-", stdin="[1]")
+    with pytest.raises(UsageError, match="are for a server"):
+        ask(tmp_path / "models", "-", "--token-file", token, stdin="[1]")

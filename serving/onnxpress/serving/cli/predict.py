@@ -4,13 +4,22 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import click
 
 from onnxpress.core.options import provider as provider_option
 from onnxpress.serving.cli import options
+
+if TYPE_CHECKING:
+    from onnxpress.core.arrays import Array
+    from onnxpress.core.tensors import TensorSpec
+
+    Ask = Callable[[dict[str, Array]], dict[str, Array]]
+
+_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
 @click.command()
@@ -20,6 +29,8 @@ from onnxpress.serving.cli import options
 @click.option("--interactive", is_flag=True, help="Ask for one JSON line after another.")
 @provider_option
 @options.custom_ops
+@click.option("--token-file", type=_FILE, help="Send the bearer token in this file to the server.")
+@click.option("--ca", type=_FILE, help="PEM file of the authority that signed the server's certificate.")
 def predict(
     model: str,
     input_file: Path | None,
@@ -27,6 +38,8 @@ def predict(
     interactive: bool,
     provider: str,
     custom_ops: tuple[str, ...],
+    token_file: Path | None,
+    ca: Path | None,
 ) -> None:
     """Ask MODEL for the answer to INPUT.
 
@@ -36,33 +49,49 @@ def predict(
     # numpy's BLAS runs nothing here; making its threads would cost 40 ms of the start.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     from onnxpress.core.errors import UsageError
-    from onnxpress.serving.cli import tensor_files as client
+    from onnxpress.serving.cli import tensor_files
 
-    ask: client.Remote | client.Local
     if model.startswith(("http://", "https://")):
-        ask = client.Remote(model)
+        specs, ask = _at_a_server(model, token_file, ca)
+    elif token_file is not None or ca is not None:
+        raise UsageError("--token-file and --ca are for a server, and MODEL is not a URL")
     else:
-        ask = client.Local(Path(model), provider, custom_ops)
+        from onnxpress.serving.engine.loading import load
+
+        engine = load(model, provider=provider, custom_ops=custom_ops)
+        specs, ask = engine.inputs, engine.run
     if interactive:
-        _converse(ask)
+        _converse(specs, ask)
         return
     if input_file is None:
         raise UsageError("no INPUT", hint="name a .json, .npz or .csv file, - for stdin, or use --interactive")
-    answers = ask(client.read_input(input_file, ask.inputs()))
+    answers = ask(tensor_files.read_input(input_file, specs))
     if output is None:
-        click.echo(client.to_json(answers))
+        click.echo(tensor_files.to_json(answers))
     else:
-        client.write(output, answers)
+        tensor_files.write(output, answers)
 
 
-def _converse(ask: Any) -> None:
+def _at_a_server(url: str, token_file: Path | None, ca: Path | None) -> tuple[Sequence[TensorSpec], Ask]:
+    """What a served model takes, and how to ask it."""
+    from onnxpress.serving.client.address import split_model
+    from onnxpress.serving.client.blocking import Client
+
+    server, name, version = split_model(url)
+    token = None if token_file is None else token_file.read_text().strip()
+    client = Client(server, token=token, ca=ca)
+    click.get_current_context().call_on_close(client.close)
+    specs = client.metadata(name, version=version).inputs
+    return specs, lambda feeds: client.infer(name, feeds, version=version)
+
+
+def _converse(specs: Sequence[TensorSpec], ask: Ask) -> None:
     """One JSON line in, one JSON line out, until the end of the input; a mistake is said and the next line read."""
     import msgspec
 
     from onnxpress.core.errors import OnnxpressError
-    from onnxpress.serving.cli import tensor_files as client
+    from onnxpress.serving.cli import tensor_files
 
-    specs = ask.inputs()
     terminal = sys.stdin.isatty()
     if terminal:
         click.echo(f"takes {', '.join(map(str, specs))}; one JSON object a line, end with Ctrl-D", err=True)
@@ -75,7 +104,7 @@ def _converse(ask: Any) -> None:
         if not line.strip():
             continue
         try:
-            answers = ask(client.from_json(line.encode(), specs, "this line"))
+            answers = ask(tensor_files.from_json(line.encode(), specs, "this line"))
             click.echo(msgspec.json.encode({name: value.tolist() for name, value in answers.items()}))
         except OnnxpressError as error:
             click.echo(f"error: {error}", err=True)

@@ -1,4 +1,4 @@
-"""Asking a model for answers, in this process or at a server; and the files that questions and answers are kept in."""
+"""The files that questions to a model and its answers are kept in: JSON, .npz and .csv."""
 
 from __future__ import annotations
 
@@ -14,88 +14,12 @@ import msgspec
 import numpy as np
 
 from onnxpress.core.arrays import Array
-from onnxpress.core.errors import BadData, BadModel, UsageError
+from onnxpress.core.errors import BadData
 from onnxpress.core.tensors import TensorSpec, bind_dimensions
-from onnxpress.core.version_folder import locate_one
-from onnxpress.serving.engine import Engine
 from onnxpress.serving.engine.dtypes import array_dtype
 from onnxpress.serving.protocol.datatypes import DATATYPE_OF
 
 _DTYPE_OF = {datatype: dtype for dtype, datatype in DATATYPE_OF.items()}
-
-
-class Local:
-    """A model file asked in this process."""
-
-    def __init__(self, path: Path, provider: str, custom_ops: Sequence[str] = ()) -> None:
-        self._engine = Engine.load(locate_one(path)[2], provider=provider, custom_ops=custom_ops)
-
-    def inputs(self) -> list[TensorSpec]:
-        """What the model takes."""
-        return list(self._engine.inputs)
-
-    def __call__(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
-        """Output name → array."""
-        return self._engine.run(feeds)
-
-
-class Remote:
-    """A served model, asked over HTTP."""
-
-    def __init__(self, url: str) -> None:
-        self._url = url.rstrip("/").removesuffix("/infer")
-        if "/v2/models/" not in self._url:
-            raise UsageError(f"{url!r} names no model", hint="for example http://127.0.0.1:8000/v2/models/NAME")
-        self._specs: list[TensorSpec] | None = None
-
-    def inputs(self) -> list[TensorSpec]:
-        """What the model takes, by its metadata."""
-        if self._specs is None:
-            self._specs = self._described()
-        return self._specs
-
-    def _described(self) -> list[TensorSpec]:
-        described = self._ask("", None)
-        return [
-            TensorSpec(
-                name=tensor["name"],
-                dtype=_DTYPE_OF[tensor["datatype"]],
-                shape=tuple(size if size >= 0 else f"axis_{axis}" for axis, size in enumerate(tensor["shape"])),
-            )
-            for tensor in described["inputs"]
-        ]
-
-    def __call__(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
-        """Output name → array."""
-        datatypes = {spec.name: DATATYPE_OF[spec.dtype] for spec in self.inputs()}
-        tensors = [
-            {
-                "name": name,
-                "datatype": datatypes[name],
-                "shape": value.shape,
-                "data": value.ravel().tolist(),
-            }
-            for name, value in feeds.items()
-        ]
-        answer = self._ask("/infer", msgspec.json.encode({"inputs": tensors}))
-        return {tensor["name"]: _tensor(tensor) for tensor in answer["outputs"]}
-
-    def _ask(self, path: str, body: bytes | None) -> Any:
-        from urllib.error import HTTPError, URLError
-        from urllib.request import Request, urlopen
-
-        request = Request(self._url + path, data=body, headers={"content-type": "application/json"})
-        try:
-            with urlopen(request, timeout=60) as response:
-                return msgspec.json.decode(response.read())
-        except HTTPError as error:
-            try:
-                reason = msgspec.json.decode(error.read())["error"]
-            except Exception:
-                reason = str(error)
-            raise BadData(f"the server refused: {reason}", where=self._url) from None
-        except (URLError, OSError) as error:
-            raise BadModel(f"the server cannot be reached: {error}", where=self._url) from None
 
 
 def _tensor(tensor: Mapping[str, Any]) -> Array:

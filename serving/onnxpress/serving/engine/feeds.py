@@ -9,7 +9,8 @@ import numpy as np
 
 from onnxpress.core.arrays import Array
 from onnxpress.core.errors import BadData
-from onnxpress.core.tensors import FLOATS, TensorSpec, array_dtype, bind_dimensions
+from onnxpress.core.tensors import FLOATS, TensorSpec, bind_dimensions
+from onnxpress.serving.engine.dtypes import array_dtype
 
 
 def as_arrays(specs: Sequence[TensorSpec], given: object, *, where: str) -> dict[str, Array]:

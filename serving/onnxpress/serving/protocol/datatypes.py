@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-from onnxpress.core.tensors import array_dtype
-
-__all__ = ["DATATYPE_OF", "array_dtype"]
-
 DATATYPE_OF = {
     "bool": "BOOL",
     "uint8": "UINT8",

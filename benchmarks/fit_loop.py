@@ -20,7 +20,7 @@ import numpy as np
 from benchmarks import machine
 from onnxpress.core.dotted import load
 from onnxpress.training.fitting import batches, loop
-from onnxpress.training.fitting.framework import framework_fit
+from onnxpress.training.fitting.framework_fit import framework_fit
 from onnxpress.training.fitting.loop import Examples, Fit
 from onnxpress.training.settings import Training
 

@@ -19,7 +19,7 @@ from onnxpress.core.errors import BadData, UsageError
 from onnxpress.core.golden import LIMIT
 from onnxpress.training import recipe as recipes
 from onnxpress.training.families import Cnn14, CnnLstmAttention, Document, Tabular
-from onnxpress.training.fitting.framework import framework_fit
+from onnxpress.training.fitting.framework_fit import framework_fit
 from onnxpress.training.pipeline import stage
 from onnxpress.training.recipe import Recipe
 

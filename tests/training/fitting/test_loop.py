@@ -15,7 +15,7 @@ from onnxpress.core.arrays import Array
 from onnxpress.core.dotted import load
 from onnxpress.training.fitting import loop, losses
 from onnxpress.training.fitting.checkpoint import Arrays, Checkpoint, Checkpoints
-from onnxpress.training.fitting.framework import FrameworkFit
+from onnxpress.training.fitting.framework_fit import FrameworkFit
 from onnxpress.training.fitting.loop import Examples, Fit, History
 from onnxpress.training.fitting.losses import Loss
 from onnxpress.training.settings import Plateau, Training

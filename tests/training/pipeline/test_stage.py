@@ -14,7 +14,7 @@ import pytest
 from onnxpress.core import run as runs
 from onnxpress.core.errors import BadData, BadModel, MissingExtra, UsageError
 from onnxpress.training import recipe as recipes
-from onnxpress.training.fitting import framework as framework_half
+from onnxpress.training.fitting import framework_fit as framework_half
 from onnxpress.training.pipeline import stage
 
 Trained = Callable[[str], Path]

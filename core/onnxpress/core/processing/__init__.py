@@ -10,7 +10,8 @@ from collections.abc import Iterable
 
 import msgspec
 
-from onnxpress.core.processing.answers import (
+from onnxpress.core.processing.columns import Concatenate, Lookup, OneHot, Squeeze, Stack
+from onnxpress.core.processing.decisions import (
     AnyOf,
     BinaryLabel,
     Isotonic,
@@ -23,7 +24,6 @@ from onnxpress.core.processing.answers import (
     Threshold,
     TopK,
 )
-from onnxpress.core.processing.columns import Concatenate, Lookup, OneHot, Squeeze, Stack
 from onnxpress.core.processing.forest import IsolationForest
 from onnxpress.core.processing.image import Image
 from onnxpress.core.processing.numeric import Impute, MeanSquaredError, Scale, Unscale

@@ -28,7 +28,7 @@ from onnxpress.training.data.table import Reading
 from onnxpress.training.families.autoencoder import Autoencoder
 from onnxpress.training.families.prepared import Outcome, Prepared
 from onnxpress.training.fitting import loop
-from onnxpress.training.fitting.framework import FrameworkFit, framework_fit, refuse_several
+from onnxpress.training.fitting.framework_fit import FrameworkFit, framework_fit, refuse_several
 from onnxpress.training.fitting.loop import Examples, Fit
 from onnxpress.training.pipeline import port, stage
 from onnxpress.training.pipeline.run_folder import run_folder

@@ -23,7 +23,7 @@ from onnxpress.core.golden import LIMIT
 from onnxpress.core.indented_json import indented
 from onnxpress.core.processing import apply
 from onnxpress.core.run import Framework, Run
-from onnxpress.training.fitting.framework import FrameworkFit, framework_fit, refuse_several
+from onnxpress.training.fitting.framework_fit import FrameworkFit, framework_fit, refuse_several
 from onnxpress.training.pipeline.run_folder import run_folder
 
 Layers = dict[str, dict[str, Array]]

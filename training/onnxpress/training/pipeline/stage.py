@@ -24,7 +24,7 @@ from onnxpress.training.data.table import Table
 from onnxpress.training.families.prepared import Outcome, Prepared
 from onnxpress.training.fitting import loop
 from onnxpress.training.fitting.checkpoint import Checkpoints
-from onnxpress.training.fitting.framework import FrameworkFit, framework_fit
+from onnxpress.training.fitting.framework_fit import FrameworkFit, framework_fit
 from onnxpress.training.fitting.loop import Fit, History
 from onnxpress.training.pipeline.run_folder import RunFolder, refuse_if_written, run_folder, unfinished
 from onnxpress.training.recipe import Recipe

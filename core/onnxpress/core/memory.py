@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import os
 from pathlib import Path
 from typing import NamedTuple
@@ -24,9 +23,11 @@ def of_process(process_id: int | str = "self") -> Memory:
 
 
 def give_back() -> None:
-    """Return freed pages, which glibc keeps for whoever asks next, as it does with what large weights took.
+    """Return freed pages to the system: glibc keeps what large weights took for whoever asks next.
 
     Nothing happens where the C library has no malloc_trim (musl, macOS, Windows).
     """
+    import ctypes  # not what a server that only tells its memory has to wait for
+
     with contextlib.suppress(OSError, AttributeError, TypeError):
         ctypes.CDLL(None).malloc_trim(0)

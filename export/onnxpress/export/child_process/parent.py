@@ -168,7 +168,7 @@ def _resident(pid: int) -> int:
         total = of_process(pid).resident
         for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
             total += _resident(int(child))
-    except (OSError, IndexError, ValueError):
+    except (OSError, ValueError):
         return total
     return total
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import msgspec
+
+from onnxpress.core.memory import of_process
 
 if TYPE_CHECKING:
     from onnxpress.serving.models.repository import Served
@@ -155,7 +156,7 @@ def _models(served: Sequence[Served]) -> list[Family]:
 def _resident(process_id: int | None) -> int:
     """Bytes; 0 where that process is not there, or this system has no /proc."""
     try:
-        return int(Path(f"/proc/{process_id}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+        return 0 if process_id is None else of_process(process_id).resident
     except OSError:
         return 0
 
@@ -180,18 +181,17 @@ def _process() -> Iterator[Family]:
     started.put({}, _STARTED)
     yield started
     try:
-        _, resident, shared, *_ = map(int, Path("/proc/self/statm").read_text().split())
+        resident, shared = of_process()
         descriptors = len(os.listdir("/proc/self/fd"))
     except OSError:  # no /proc here: macOS, Windows
         return
-    page = os.sysconf("SC_PAGE_SIZE")
     memory = Family("process_resident_memory_bytes", "gauge", "Resident memory.", samples={})
-    memory.put({}, resident * page)
+    memory.put({}, resident)
     yield memory
     # What every worker maps of one file is resident in each and there once: the sum of the private part is the truth.
     kinds = Family("onnxpress_memory_bytes", "gauge", "Resident memory, its own or mapped from files.", samples={})
-    kinds.put({"kind": "private"}, (resident - shared) * page)
-    kinds.put({"kind": "mapped"}, shared * page)
+    kinds.put({"kind": "private"}, resident - shared)
+    kinds.put({"kind": "mapped"}, shared)
     yield kinds
     files = Family("process_open_fds", "gauge", "Open file descriptors.", samples={})
     files.put({}, descriptors)

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from onnxpress.core.arrays import Array
 from onnxpress.core.errors import BadData
 from onnxpress.core.processing import Scale, Unscale
 
@@ -32,7 +33,7 @@ def inverse(scale: Scale, *, input: str, output: str) -> Unscale:  # noqa: A002 
     return Unscale(input=input, output=output, offset=scale.offset, unit=_exact(1.0 / np.asarray(scale.factor)))
 
 
-def _exact(values: np.ndarray[Any, Any]) -> list[float]:
+def _exact(values: Array) -> list[float]:
     """Rounded to float32, so that numpy, the graph and the float64 truth use the very same constants."""
     rounded: list[float] = values.astype(np.float32).astype(np.float64).tolist()
     return rounded

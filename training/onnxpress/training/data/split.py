@@ -6,16 +6,16 @@ from typing import Any
 
 import numpy as np
 
+from onnxpress.core.arrays import Array
 from onnxpress.core.errors import BadData
 from onnxpress.core.optional import require
 from onnxpress.training.settings import Training
 
 Rows = np.ndarray[Any, np.dtype[np.int64]]
 """row numbers, ascending"""
-_Array = np.ndarray[Any, np.dtype[Any]]
 
 
-def parts(classes: _Array | None, training: Training, *, rows: int, groups: _Array | None = None) -> list[Rows]:
+def parts(classes: Array | None, training: Training, *, rows: int, groups: Array | None = None) -> list[Rows]:
     """Row numbers to train on, to validate on, and held out; every class in the same proportion in each.
 
     `groups` (rows,) keep together what must not be divided. Where `training.fold` is set, that fold is held out.
@@ -30,7 +30,7 @@ def parts(classes: _Array | None, training: Training, *, rows: int, groups: _Arr
     return [members(part) for part in (train, validation, held_out)]
 
 
-def hold_out(units: Rows, classes: _Array | None, training: Training) -> tuple[Rows, Rows]:
+def hold_out(units: Rows, classes: Array | None, training: Training) -> tuple[Rows, Rows]:
     """`units` divided into (seen in training, held out): by share, or where `training.fold` is set, by fold."""
     if training.fold is None:
         return _divide(units, training.held_out_share, seed=training.seed, stratify=classes)
@@ -46,7 +46,7 @@ def shuffled(rows: Rows, share: float, *, seed: int) -> tuple[Rows, Rows]:
     return _divide(rows, share, seed=seed, stratify=None)
 
 
-def _units(classes: _Array | None, groups: _Array | None, rows: int) -> tuple[Rows, _Array | None, Any]:
+def _units(classes: Array | None, groups: Array | None, rows: int) -> tuple[Rows, Array | None, Any]:
     """What is divided (rows or groups), the class of each, and a function from units back to rows."""
     if groups is None:
         return np.arange(rows), classes, np.sort
@@ -55,7 +55,7 @@ def _units(classes: _Array | None, groups: _Array | None, rows: int) -> tuple[Ro
     return np.arange(len(first)), kinds, lambda units: np.flatnonzero(np.isin(group_of, units))
 
 
-def _refuse_single(kinds: _Array) -> None:
+def _refuse_single(kinds: Array) -> None:
     names, counts = np.unique(kinds, return_counts=True)
     few = [f"{name!r} has {count}" for name, count in zip(names.tolist(), counts.tolist(), strict=True) if count < 3]
     if few:
@@ -66,7 +66,7 @@ def _refuse_single(kinds: _Array) -> None:
         )
 
 
-def _divide(rows: Rows, share: float, *, seed: int, stratify: _Array | None) -> tuple[Rows, Rows]:
+def _divide(rows: Rows, share: float, *, seed: int, stratify: Array | None) -> tuple[Rows, Rows]:
     selection = require("sklearn.model_selection", needed_by="dividing the rows")
     try:
         rest, taken = selection.train_test_split(rows, test_size=share, random_state=seed, stratify=stratify)

@@ -6,10 +6,12 @@ from typing import Any
 
 import numpy as np
 
+from onnxpress.core.arrays import Array
+
 Rows = np.ndarray[Any, np.dtype[np.int64]]
 
 
-def of_epoch(rows: int, size: int, *, seed: int, epoch: int, balance: np.ndarray[Any, Any] | None = None) -> list[Rows]:
+def of_epoch(rows: int, size: int, *, seed: int, epoch: int, balance: Array | None = None) -> list[Rows]:
     """Row numbers of each batch of epoch `epoch` (from 0), shuffled anew every epoch; the same for the same seed.
 
     A last batch of a single row joins the one before it, for batch norm can learn nothing from one row. With `balance`
@@ -23,7 +25,7 @@ def of_epoch(rows: int, size: int, *, seed: int, epoch: int, balance: np.ndarray
     return np.split(order, cuts)
 
 
-def _balanced(classes: np.ndarray[Any, Any], generator: np.random.Generator) -> Rows:
+def _balanced(classes: Array, generator: np.random.Generator) -> Rows:
     """One row of each class in turn, so that any run of consecutive rows is balanced."""
     by_class = [np.flatnonzero(classes == name) for name in np.unique(classes)]
     longest = max(map(len, by_class))

@@ -6,14 +6,14 @@ import io
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
+from onnxpress.core.arrays import Array
 from onnxpress.core.errors import BadData
 from onnxpress.core.files import write_atomically
 
-Arrays = dict[str, np.ndarray[Any, np.dtype[Any]]]
+Arrays = dict[str, Array]
 FILE_NAME = "checkpoint.npz"
 _PROGRESS = "progress.json"
 

@@ -14,6 +14,7 @@ import msgspec
 import numpy as np
 
 from onnxpress.core import run as runs
+from onnxpress.core.arrays import Array
 from onnxpress.core.dotted import load
 from onnxpress.core.errors import BadModel, UsageError
 from onnxpress.core.indented_json import indented
@@ -237,6 +238,6 @@ def _write_evidence(
         figure.savefig(draft.folder / picture)
 
 
-def _storable(column: np.ndarray[Any, np.dtype[Any]]) -> np.ndarray[Any, np.dtype[Any]]:
+def _storable(column: Array) -> Array:
     """Strings as fixed-width text, which numpy stores without pickle."""
     return column.astype(np.str_) if column.dtype == object else column

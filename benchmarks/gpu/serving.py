@@ -41,6 +41,7 @@ def measure(progress: Progress, repository: Path, provider: str, *, small: bool)
     models = [name for name in _MODELS if name in published(repository)]
     plans = {"cuda": provider, "cuda graphs": provider if provider == "cpu" else f"{provider},graphs", "cpu": "cpu"}
     seconds = _SMALL_SECONDS if small else _SECONDS
+    progress.attempt("code", run=_code)
     for name, device in plans.items():
         for model in models:
             if name == "cpu" and model == "resnet" and not small:
@@ -81,16 +82,33 @@ def _model(progress: Progress, name: str, model: str, path: Path, device: str, s
         progress.put(_metrics(port), name, model, "batches")
 
 
+def _environment() -> dict[str, str]:
+    """The server's: with the compiled one before the checkout, where there is one."""
+    environment = os.environ | {"PYTHONUNBUFFERED": "1"}
+    if compiled := os.environ.get("ONNXPRESS_SERVER_PATH"):
+        environment["PYTHONPATH"] = os.pathsep.join((compiled, environment.get("PYTHONPATH", "")))
+    return environment
+
+
+def _code() -> str:
+    """Which file the server's batcher is: `.so` where it is compiled."""
+    command = [sys.executable, "-c", "import onnxpress.serving.batcher as found; print(found.__file__)"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=30, env=_environment())
+    return done.stdout.strip() or done.stderr[-300:]
+
+
 class Process:
     """A running server: when it was begun, and what it says on stderr."""
 
     def __init__(self, command: list[str]) -> None:
         self.began = time.perf_counter()
-        environment = os.environ | {"PYTHONUNBUFFERED": "1"}
-        if compiled := os.environ.get("ONNXPRESS_SERVER_PATH"):
-            environment["PYTHONPATH"] = os.pathsep.join((compiled, environment.get("PYTHONPATH", "")))
         self._process = subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment, start_new_session=True
+            command,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=_environment(),
+            start_new_session=True,
         )
         self.pid = self._process.pid
         self._lines: list[str] = []

@@ -20,8 +20,11 @@ from typing import Any
 from tests.serving.onnx_models import identity, lookup, mixed
 
 from benchmarks.load.process import publish_all, watched
+from onnxpress.serving.exchange import Handler
+from onnxpress.serving.handler import handler_of
 from onnxpress.serving.models.repository import Repository
 from onnxpress.serving.service import Service
+from onnxpress.serving.settings import ServerSettings
 
 IN_PROCESS, OVER_THE_WIRE = 150_000, 50_000
 PATIENCE = 20.0
@@ -159,7 +162,7 @@ class _Kept:
         self.status = status
 
 
-async def in_process(service: Service, seed: int, count: int) -> tuple[Counter[int], list[str]]:
+async def in_process(handler: Handler, seed: int, count: int) -> tuple[Counter[int], list[str]]:
     """Statuses of mutated bodies, and what went wrong: 500s, exceptions, hangs."""
     choice, seeds = random.Random(seed), _seeds()
     others = [body for *_, body in seeds if body]
@@ -181,9 +184,9 @@ async def in_process(service: Service, seed: int, count: int) -> tuple[Counter[i
             try:
                 if headers or choice.random() < 0.1:
                     read = {name.encode(): value.encode() for name, value in headers.items()}
-                    service.submit_with(read, method.encode(), path, body, kept)
+                    handler.submit_with(read, method.encode(), path, body, kept)
                 else:
-                    service.submit(method.encode(), path, body, kept)
+                    handler.submit(method.encode(), path, body, kept)
             except Exception as error:
                 wrong.append(f"{type(error).__name__}: {error} for {path!r} {body[:500]!r}")
         deadline = perf_counter() + PATIENCE
@@ -245,10 +248,10 @@ def measure(inside: int = IN_PROCESS, outside: int = OVER_THE_WIRE) -> dict[str,
     """Statuses by number, and findings."""
     with tempfile.TemporaryDirectory() as folder:
         publish_all(Path(folder), "tiny", BESIDE)
-        service = Service(Repository(Path(folder)))
-        service.repository.load()
-        statuses, wrong = asyncio.run(in_process(service, 1, inside))
-        service.repository.close()
+        repository = Repository(Path(folder))
+        repository.load()
+        statuses, wrong = asyncio.run(in_process(handler_of(Service(repository), ServerSettings()), 1, inside))
+        repository.close()
     with watched("tiny", beside=BESIDE) as server:
         wire, wrong_there = asyncio.run(over_the_wire(server.port, mutants(2, outside)))
         alive = server.alive

@@ -132,10 +132,9 @@ def test_what_runs_in_process_answers_the_same_over_http(part: int, tmp_path: Pa
             if not all(same(again[name], expected[name], infinities=True) for name in expected):
                 seen["random"] += 1
                 continue
-            batcher = Batcher(engine, name="m", version=1, max_rows=64, max_waiting=64)
+            batcher = Batcher(engine, repository.traffic, name="m", version=1, max_rows=64, max_waiting=64)
             served = Served("m", 1, engine, batcher, load_seconds=0.0, signature=())
-            server.call(setattr, repository, "models", {"m": {1: served}})
-            server.call(service.forget)
+            server.call(repository.put, "m", {1: served}, {})
             for form, message in (("JSON", as_json(feeds, inputs)), ("bytes", as_bytes(feeds, inputs))):
                 if message is None:
                     seen["an infinity in the input, which JSON cannot carry"] += 1

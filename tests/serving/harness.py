@@ -7,14 +7,16 @@ import contextlib
 import json
 import socket
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from onnxpress.serving.exchange import Handler
+from onnxpress.serving.handler import handler_of
 from onnxpress.serving.models.repository import Repository
 from onnxpress.serving.service import Service
-from onnxpress.serving.settings import ConnectionLimits, ModelSettings
+from onnxpress.serving.settings import ConnectionLimits, ModelSettings, ServerSettings
 from onnxpress.serving.transports.http import Server
 
 WAIT = 20
@@ -39,8 +41,16 @@ class Running:
 
 
 @contextlib.contextmanager
-def running(service: Service, limits: ConnectionLimits | None = None) -> Iterator[Running]:
-    """Serve `service`, loading its repository first."""
+def running(
+    service: Service,
+    limits: ConnectionLimits | None = None,
+    *,
+    around: Callable[[Handler], Handler] = lambda handler: handler,
+    **settings: Any,
+) -> Iterator[Running]:
+    """Serve `service`, loading its repository first. `settings` are ServerSettings; `around` makes the handler."""
+    limits = limits or ConnectionLimits()
+    handler = around(handler_of(service, ServerSettings(limits=limits, **settings)))
     if not service.repository.ready:
         service.repository.load()
     started: threading.Event = threading.Event()
@@ -48,7 +58,7 @@ def running(service: Service, limits: ConnectionLimits | None = None) -> Iterato
 
     async def main() -> None:
         loop = asyncio.get_running_loop()
-        server = Server(service, limits or ConnectionLimits())
+        server = Server(handler, limits)
         listener = await loop.create_server(server.connection, "127.0.0.1", 0)
         stop = asyncio.Event()
         box.extend([Running(listener.sockets[0].getsockname()[1], server, loop), stop])

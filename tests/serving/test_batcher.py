@@ -18,6 +18,7 @@ from tests.serving.publishing import MODELS
 from onnxpress.serving.batcher import Batcher
 from onnxpress.serving.engine import Down, Engine
 from onnxpress.serving.exchange import Headers
+from onnxpress.serving.traffic import Traffic
 
 
 class Asked:
@@ -68,7 +69,7 @@ def relu(width: int) -> bytes:
 
 
 def batcher(engine: Counted, *, max_rows: int = 64, max_waiting: int = 100) -> Batcher:
-    return Batcher(engine, name="m", version=1, max_rows=max_rows, max_waiting=max_waiting)  # type: ignore[arg-type]
+    return Batcher(engine, Traffic(), name="m", version=1, max_rows=max_rows, max_waiting=max_waiting)  # type: ignore[arg-type]
 
 
 def ask(own: Batcher, bodies: list[bytes], turns: int = 1) -> list[Asked]:

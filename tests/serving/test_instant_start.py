@@ -13,7 +13,7 @@ from tests.serving.onnx_models import external, publish_folder
 
 from onnxpress.core import golden
 from onnxpress.serving.models import repository as repositories
-from onnxpress.serving.models.reloading import Keeper
+from onnxpress.serving.models.reloading import Reloader
 from onnxpress.serving.models.repository import Repository
 from onnxpress.serving.service import Service
 from onnxpress.serving.settings import ModelSettings
@@ -38,10 +38,10 @@ def models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def complete(server: Running, service: Service) -> None:
-    keeper = server.call(Keeper, service)
+    reloader = server.call(Reloader, service.repository)
 
     async def elsewhere() -> None:
-        await asyncio.to_thread(keeper.complete, asyncio.get_running_loop())
+        await asyncio.to_thread(reloader.complete, asyncio.get_running_loop())
 
     asyncio.run_coroutine_threadsafe(elsewhere(), server.loop).result(WAIT)
 

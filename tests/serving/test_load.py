@@ -12,18 +12,20 @@ from benchmarks.load import floods, fuzz, overload, soak
 from benchmarks.load.process import publish_all
 from tests.serving.harness import serving
 
+from onnxpress.serving.handler import handler_of
 from onnxpress.serving.models.repository import Repository
 from onnxpress.serving.service import Service
+from onnxpress.serving.settings import ServerSettings
 
 needs_taskset = pytest.mark.skipif(shutil.which("taskset") is None, reason="taskset pins the server's process")
 
 
 def test_mutated_bodies_are_answered_and_never_500(tmp_path: Path) -> None:
     publish_all(tmp_path, "tiny", fuzz.BESIDE)
-    service = Service(Repository(tmp_path))
-    service.repository.load()
-    statuses, wrong = asyncio.run(fuzz.in_process(service, 3, 3000))
-    service.repository.close()
+    repository = Repository(tmp_path)
+    repository.load()
+    statuses, wrong = asyncio.run(fuzz.in_process(handler_of(Service(repository), ServerSettings()), 3, 3000))
+    repository.close()
     assert not wrong
     assert statuses[200] > 500
     assert statuses[400] > 500

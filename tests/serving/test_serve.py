@@ -150,10 +150,13 @@ before = set(sys.modules)
 from pathlib import Path
 from onnxpress.serving.models.repository import Repository
 from onnxpress.serving.service import Service
+from onnxpress.serving.settings import ServerSettings
+from onnxpress.serving.handler import handler_of
 from onnxpress.serving.transports import http, lifetime
 from onnxpress.serving.cli import serve
-service = Service(Repository(Path({str(models)!r})))
-service.repository.load()
+repository = Repository(Path({str(models)!r}))
+repository.load()
+handler = handler_of(Service(repository), ServerSettings())
 class Exchange:
     gone = False
 
@@ -163,10 +166,10 @@ class Exchange:
 async def main():
     global done
     done = asyncio.Event()
-    service.submit(b"POST", b"/v2/models/affine/infer", {infer_body([[1, 2, 3]])!r}, Exchange())
+    handler.submit(b"POST", b"/v2/models/affine/infer", {infer_body([[1, 2, 3]])!r}, Exchange())
     await done.wait()
 asyncio.run(main())
-service.repository.close()
+repository.close()
 print(*sorted(set(sys.modules) - before))
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True)

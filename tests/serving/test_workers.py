@@ -17,6 +17,8 @@ from pathlib import Path
 import pytest
 from tests.serving.publishing import publish
 
+from onnxpress.core import memory
+
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="workers need fork")
 BODY = b'{"inputs":[{"name":"x","shape":[1,32],"datatype":"FP32","data":[' + b",".join([b"0.5"] * 32) + b"]}]}"
 
@@ -157,7 +159,7 @@ def test_any_worker_answers_metrics_for_all_and_what_was_reported_stays(served: 
         (statistics,) = json.loads(got(served, path))["model_stats"]
         assert statistics["inference_count"] == statistics["inference_stats"]["success"]["count"] == 40
     assert found[0]['onnxpress_batch_requests_count{model="tiny",version="1"}'] == 40
-    one = int(Path(f"/proc/{served.workers()[0]}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    one = memory.of_process(served.workers()[0]).resident
     assert found[0]["process_resident_memory_bytes"] > 1.5 * one
     before = served.workers()
     os.kill(before[0], signal.SIGKILL)

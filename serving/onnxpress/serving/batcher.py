@@ -27,6 +27,7 @@ from onnxpress.serving.protocol.refusal import Refusal, error_body
 from onnxpress.serving.protocol.requests import Reader
 from onnxpress.serving.protocol.responses import Writer
 from onnxpress.serving.protocol.strictness import strict
+from onnxpress.serving.traffic import Traffic
 
 _INLINE_SECONDS = 0.002
 """runs expected to be shorter stay on the loop's thread: handing one over costs some 0.1 ms, and nobody waits longer"""
@@ -71,7 +72,10 @@ class _Waiting:
 class Batcher:
     """The queue in front of one engine, answering as model `name`. Used from the event loop's thread only."""
 
-    def __init__(self, engine: Engine, *, name: str, version: int, max_rows: int, max_waiting: int) -> None:
+    def __init__(
+        self, engine: Engine, traffic: Traffic, *, name: str, version: int, max_rows: int, max_waiting: int
+    ) -> None:
+        """`traffic` tells how many could still ask while requests are gathered."""
         self._engine = engine
         self._reader = Reader(engine.inputs, engine.outputs)
         self._writer = Writer(name, version, engine.outputs)
@@ -87,8 +91,7 @@ class Batcher:
         """those besides the rows"""
         self.max_rows, self._max_waiting = max_rows, max_waiting
         self.counts = Counts()
-        self.callers: Callable[[], int] = lambda: 0
-        """how many connections are open, as far as the transport tells; 0 where it does not"""
+        self._traffic = traffic
         self._waiting: list[_Waiting] = []
         self._scheduled = False
         self._seen = 0  # requests that waited when the turn before looked
@@ -163,7 +166,7 @@ class Batcher:
     def _turn(self) -> None:
         """Run everything that waits, batch after batch, until one has to go to the thread."""
         count = len(self._waiting)
-        if self.batches and 1 < count < self.max_rows and count > self._seen and count != self.callers():
+        if self.batches and 1 < count < self.max_rows and count > self._seen and count != self._traffic.connections:
             self._seen = count
             asyncio.get_running_loop().call_soon(self._turn, context=self._context)
             return

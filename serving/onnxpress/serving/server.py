@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Coroutine
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
@@ -13,9 +14,9 @@ from onnxpress.serving.settings import ServerSettings
 if TYPE_CHECKING:
     from threading import Thread
 
-    from onnxpress.serving.metrics.over_workers import Peers
+    from onnxpress.serving.metrics.over_workers import WorkerMetrics
+    from onnxpress.serving.models.reloading import Reloader
     from onnxpress.serving.models.repository import Repository
-    from onnxpress.serving.service import Service
     from onnxpress.serving.workers import Worker
 
 
@@ -83,16 +84,25 @@ def _serve(
     """The one process, or one of several: `worker` is what its supervisor gave it, `shared` the folder they meet in."""
     # numpy's BLAS runs nothing here; making its threads would cost 40 ms of the start.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    from onnxpress.serving.handler import handler_of
+    from onnxpress.serving.models.reloading import Reloader
     from onnxpress.serving.models.repository import Repository
+    from onnxpress.serving.service import Service
     from onnxpress.serving.transports import lifetime
 
     repository = Repository(settings.path, settings.models, settings.processes)
-    service = _service(repository, settings)
+    reloader = Reloader(repository)
+    service = Service(repository, control=reloader if settings.models.model_control else None)
+    metrics = None
+    if shared is not None:
+        from onnxpress.serving.metrics.over_workers import WorkerMetrics
+
+        metrics = WorkerMetrics(shared, service)
     completing: list[Thread] = []
 
     def answering(url: str) -> None:
         if repository.incomplete:
-            completing.append(_complete(service))
+            completing.append(_complete(reloader))
         if worker is None:
             on_ready(url)
         else:
@@ -100,12 +110,17 @@ def _serve(
         if worker is None or worker.first:
             _say(repository)
 
-    main = lifetime.run(service, settings, on_ready=answering, worker=worker)
-    if shared is not None:
-        from onnxpress.serving.metrics.over_workers import Peers
-
-        service.peers = Peers(shared, service)
-        main = _among(service.peers, main)
+    poll = settings.models.poll
+    main = lifetime.run(
+        service,
+        handler_of(service, settings, metrics),
+        settings,
+        on_ready=answering,
+        watch=partial(reloader.watch, poll) if poll else None,
+        worker=worker,
+    )
+    if metrics is not None:
+        main = _among(metrics, main)
     unanswered = _run(main)
     busy = not repository.ready or any(thread.is_alive() for thread in completing)
     if not unanswered and not busy:
@@ -113,35 +128,22 @@ def _serve(
     return Ended(unanswered, busy)
 
 
-def _service(repository: Repository, settings: ServerSettings) -> Service:
-    from onnxpress.serving.service import Guarded, Service
-
-    max_body, compress_from = settings.limits.max_body, settings.answers.compress_from
-    if settings.access.tokens is None:
-        return Service(repository, max_body=max_body, compress_from=compress_from)
-    from onnxpress.serving.middleware.tokens import Tokens
-
-    return Guarded(repository, Tokens(settings.access.tokens), max_body=max_body, compress_from=compress_from)
-
-
-def _complete(service: Service) -> Thread:
+def _complete(reloader: Reloader) -> Thread:
     """Do the rest of the loading beside the answering; a thread that need not be waited for at the end."""
     import asyncio
     from threading import Thread
 
-    from onnxpress.serving.models.reloading import Keeper
-
-    thread = Thread(target=Keeper(service).complete, args=(asyncio.get_running_loop(),), daemon=True)
+    thread = Thread(target=reloader.complete, args=(asyncio.get_running_loop(),), daemon=True)
     thread.start()
     return thread
 
 
-async def _among(peers: Peers, main: Coroutine[Any, Any, int]) -> int:
-    await peers.start()
+async def _among(metrics: WorkerMetrics, main: Coroutine[Any, Any, int]) -> int:
+    await metrics.start()
     try:
         return await main
     finally:
-        peers.leave()
+        metrics.leave()
 
 
 def _run(main: Coroutine[Any, Any, int]) -> int:

@@ -23,7 +23,7 @@ from onnxpress.core.errors import BadModel
 from onnxpress.serving.engine import Engine
 from onnxpress.serving.isolation import session
 from onnxpress.serving.isolation.session import IsolatedSession
-from onnxpress.serving.models.reloading import Keeper
+from onnxpress.serving.models.reloading import Reloader
 from onnxpress.serving.models.repository import Repository
 from onnxpress.serving.service import Service
 from onnxpress.serving.settings import ProcessSettings
@@ -141,11 +141,11 @@ def test_a_run_that_hangs_is_ended_and_others_are_answered_meanwhile(server: tup
 
 def test_swaps_leave_no_process_behind(server: tuple[Running, Repository], tmp_path: Path) -> None:
     found, repository = server
-    keeper = found.call(Keeper, found.server.service)
+    reloader = found.call(Reloader, repository)
     for number in range(1, 4):
         old = process_of(repository)
         publish_affine(tmp_path, offset=number)
-        asyncio.run_coroutine_threadsafe(keeper.look(), found.loop).result(WAIT)
+        asyncio.run_coroutine_threadsafe(reloader.look(), found.loop).result(WAIT)
         assert process_of(repository) != old
         wait_for(lambda old=old: not Path(f"/proc/{old}").exists())
         assert infer(found).json()["outputs"][0]["data"] == [6 + number, 6 + number]

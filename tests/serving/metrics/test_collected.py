@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+import time
 from pathlib import Path
 
 from tests.serving.harness import Client, ask, infer_body, request, serving
 from tests.serving.onnx_models import lookup, plain, publish_affine
+from tests.serving.test_serve import started
 
 LINE = re.compile(r'([a-z_]+)(?:\{((?:[a-z]+="(?:[^"\\\n]|\\.)*",?)*)\})? (-?[0-9.]+(?:e[+-]?[0-9]+)?)')
 
@@ -68,3 +70,16 @@ def test_what_happened_is_counted(tmp_path: Path) -> None:
     assert found['onnxpress_answers_total{code="404"}'] == 1
     assert found["onnxpress_ready"] == 1
     assert found["process_resident_memory_bytes"] > 1e6
+
+
+def test_a_server_began_when_it_was_started_and_not_when_it_was_first_asked(tmp_path: Path) -> None:
+    publish_affine(tmp_path)
+    before = time.time()
+    with started(tmp_path) as server:
+        answers = time.time()
+        while time.time() < answers + 0.1:
+            time.sleep(0.01)
+        first, again = (ask(server.port, "GET", "/metrics").body.decode() for _ in range(2))
+    began = read(first)["process_start_time_seconds"]
+    assert before <= began <= answers
+    assert read(again)["process_start_time_seconds"] == began

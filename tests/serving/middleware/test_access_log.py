@@ -10,7 +10,7 @@ from tests.serving.harness import Client, ask, infer_body, request, running
 from tests.serving.onnx_models import publish_affine
 from tests.serving.test_serve import started
 
-from onnxpress.serving.middleware.access_log import Logged
+from onnxpress.serving.middleware.access_log import AccessLogMiddleware
 from onnxpress.serving.models.repository import Repository
 from onnxpress.serving.service import Service
 
@@ -22,8 +22,7 @@ def test_every_answer_is_a_line(tmp_path: Path) -> None:
     publish_affine(tmp_path)
     lines: list[str] = []
     service = Service(Repository(tmp_path))
-    with running(service) as server:
-        server.call(setattr, server.server, "service", Logged(service, lines.append))
+    with running(service, around=lambda handler: AccessLogMiddleware(handler, lines.append)) as server:
         given = ask(server.port, "POST", TARGET, ROW, ["x-request-id: abc-1"])
         made = ask(server.port, "POST", TARGET, ROW)
         other = ask(server.port, "POST", TARGET, b"{", ["x-request-id: \xe9"])

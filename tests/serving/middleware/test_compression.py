@@ -17,6 +17,7 @@ from onnxpress.serving.middleware.compression import accepts_gzip, unpack
 from onnxpress.serving.models.repository import Repository
 from onnxpress.serving.protocol.refusal import Refusal
 from onnxpress.serving.service import Service
+from onnxpress.serving.settings import AnswerSettings
 
 TARGET = "/v2/models/affine/infer"
 
@@ -83,7 +84,7 @@ def test_over_http(tmp_path: Path) -> None:
         assert ask(server.port, "POST", TARGET, row, ["content-encoding: gzip"]).status == 400
         assert ask(server.port, "POST", TARGET, row, ["content-encoding: gzip, gzip"]).status == 415
         assert "content-encoding" not in ask(server.port, "POST", TARGET, row, ["accept-encoding: gzip"]).headers
-    with running(Service(Repository(tmp_path), compress_from=200)) as server:
+    with running(Service(Repository(tmp_path)), answers=AnswerSettings(compress_from=200)) as server:
         many = infer_body([[1, 2, 3]] * 100)
         reply = ask(server.port, "POST", TARGET, many, ["accept-encoding: br, gzip"])
         assert (reply.headers["content-encoding"], reply.headers["vary"]) == ("gzip", "accept-encoding")

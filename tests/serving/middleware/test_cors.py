@@ -9,10 +9,9 @@ import pytest
 from tests.serving.harness import Running, ask, infer_body, running
 from tests.serving.onnx_models import publish_affine
 
-from onnxpress.serving.middleware.cors import Crossing
-from onnxpress.serving.middleware.tokens import Tokens
 from onnxpress.serving.models.repository import Repository
-from onnxpress.serving.service import Guarded, Service
+from onnxpress.serving.service import Service
+from onnxpress.serving.settings import AccessSettings
 
 PAGE = "https://page.example"
 TARGET = "/v2/models/affine/infer"
@@ -24,9 +23,7 @@ PREFLIGHT = [f"origin: {PAGE}", "access-control-request-method: POST", "access-c
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     folder = tmp_path_factory.mktemp("models")
     publish_affine(folder)
-    service = Service(Repository(folder))
-    with running(service) as found:
-        found.server.service = Crossing(service, [PAGE + "/"])
+    with running(Service(Repository(folder)), access=AccessSettings(allow_origin=(PAGE + "/",))) as found:
         yield found
 
 
@@ -54,9 +51,8 @@ def test_another_page_may_not(server: Running, origin: str) -> None:
 def test_the_question_whether_one_may_ask_needs_no_token(tmp_path: Path) -> None:
     publish_affine(tmp_path)
     (tmp_path / "tokens").write_text("a-token-of-some-length\n")
-    service = Guarded(Repository(tmp_path), Tokens(tmp_path / "tokens"))
-    with running(service) as found:
-        found.server.service = Crossing(service, ["*"])
+    access = AccessSettings(tokens=tmp_path / "tokens", allow_origin=("*",))
+    with running(Service(Repository(tmp_path)), access=access) as found:
         assert ask(found.port, "OPTIONS", TARGET, headers=PREFLIGHT).status == 200
         answer = ask(found.port, "POST", TARGET, ROW, [f"origin: {PAGE}"])
         assert (answer.status, answer.headers["access-control-allow-origin"]) == (401, "*")

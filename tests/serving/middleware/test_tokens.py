@@ -14,7 +14,8 @@ from onnxpress.serving.middleware import tokens
 from onnxpress.serving.middleware.tokens import Tokens
 from onnxpress.serving.models.repository import Repository
 from onnxpress.serving.protocol.refusal import Refusal
-from onnxpress.serving.service import Guarded
+from onnxpress.serving.service import Service
+from onnxpress.serving.settings import AccessSettings
 
 FIRST, SECOND = "first-token-0123456789", "second-token-0123456789"
 TARGET = "/v2/models/affine/infer"
@@ -30,7 +31,7 @@ def file(tmp_path: Path) -> Path:
 def test_nothing_is_answered_without_a_token_but_health(tmp_path: Path, file: Path) -> None:
     publish_affine(tmp_path)
     row = infer_body([[1, 2, 3]])
-    with running(Guarded(Repository(tmp_path), Tokens(file))) as server:
+    with running(Service(Repository(tmp_path)), access=AccessSettings(tokens=file)) as server:
         for token in (FIRST, SECOND):
             for _ in range(2):  # the first request makes the path known
                 assert ask(server.port, "POST", TARGET, row, [f"authorization: Bearer {token}"]).status == 200

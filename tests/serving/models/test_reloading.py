@@ -14,7 +14,8 @@ import pytest
 from tests.serving.harness import WAIT, Client, Running, ask, infer_body, request, running
 from tests.serving.onnx_models import affine, plain, publish_affine
 
-from onnxpress.serving.models.reloading import Keeper
+from onnxpress.core import memory
+from onnxpress.serving.models.reloading import Reloader
 from onnxpress.serving.models.repository import Repository
 from onnxpress.serving.service import Service
 
@@ -23,15 +24,15 @@ ZERO = infer_body([[0, 0, 0]])
 
 
 class Changing(Running):
-    """A running server and its keeper."""
+    """A running server and its reloader."""
 
-    keeper: Keeper
+    reloader: Reloader
 
     def do(self, change: Callable[[], Any]) -> Any:
         return asyncio.run_coroutine_threadsafe(change(), self.loop).result(WAIT)
 
     def look(self) -> None:
-        self.do(self.keeper.look)
+        self.do(self.reloader.look)
 
     def offset(self, target: str = TARGET) -> float:
         reply = ask(self.port, "POST", target, ZERO)
@@ -42,11 +43,11 @@ class Changing(Running):
 @pytest.fixture
 def server(tmp_path: Path) -> Any:
     publish_affine(tmp_path, offset=1)
-    service = Service(Repository(tmp_path))
-    with running(service) as found:
+    repository = Repository(tmp_path)
+    reloader = Reloader(repository)
+    with running(Service(repository, control=reloader)) as found:
         changing = Changing(found.port, found.server, found.loop)
-        changing.keeper = found.call(Keeper, service)
-        service.keeper = changing.keeper
+        changing.reloader = reloader
         yield changing
 
 
@@ -182,12 +183,11 @@ def test_thousands_of_looks_and_hundreds_of_swaps_leave_nothing_behind(server: C
                     shutil.rmtree(old)
 
     def left() -> tuple[int, int, int]:
-        resident = int(Path("/proc/self/statm").read_text().split()[1]) * 4096
-        return len(list(Path("/proc/self/fd").iterdir())), threading.active_count(), resident
+        return len(list(Path("/proc/self/fd").iterdir())), threading.active_count(), memory.of_process().resident
 
     async def looks(times: int) -> None:
         for _ in range(times):
-            await server.keeper.look()
+            await server.reloader.look()
 
     swap(40)
     server.do(lambda: looks(500))

@@ -13,7 +13,7 @@ from tests.serving.onnx_models import publish_affine
 
 from onnxpress.core.errors import BadModel, UsageError
 from onnxpress.serving.models import version_policy
-from onnxpress.serving.models.reloading import Keeper
+from onnxpress.serving.models.reloading import Reloader
 from onnxpress.serving.models.repository import Repository
 from onnxpress.serving.protocol.refusal import Refusal
 from onnxpress.serving.service import Service
@@ -95,10 +95,10 @@ def test_labels_move_while_served_and_a_wrong_file_changes_nothing(
     file.write_text('{"labels": {"stable": 1}}')
     service = Service(Repository(models))
     with running(service) as server:
-        keeper = server.call(Keeper, service)
+        reloader = server.call(Reloader, service.repository)
 
         def look() -> None:
-            asyncio.run_coroutine_threadsafe(keeper.look(), server.loop).result(WAIT)
+            asyncio.run_coroutine_threadsafe(reloader.look(), server.loop).result(WAIT)
 
         assert [offset(server, target) for _ in range(2)] == [1, 1]
         document = b'{"instances": [[0, 0, 0]]}'

@@ -16,9 +16,10 @@ import pytest
 import uvloop
 from tests.serving.publishing import publish
 
+from onnxpress.serving.handler import handler_of
 from onnxpress.serving.models.repository import Repository
 from onnxpress.serving.service import Service
-from onnxpress.serving.settings import ConnectionLimits
+from onnxpress.serving.settings import ConnectionLimits, ServerSettings
 from onnxpress.serving.transports.http import Server
 
 BODY = json.dumps({"inputs": [{"name": "row", "shape": [1], "datatype": "INT64", "data": [3]}]}).encode()
@@ -47,7 +48,7 @@ class Running:
     async def _main(self, limits: ConnectionLimits) -> None:
         self._loop = asyncio.get_running_loop()
         self._stop = asyncio.Event()
-        self.server = Server(Service(self._repository), limits)
+        self.server = Server(handler_of(Service(self._repository), ServerSettings(limits=limits)), limits)
         listener = await self._loop.create_server(self.server.connection, "127.0.0.1", 0)
         self.port = listener.sockets[0].getsockname()[1]
         self.server.tick()

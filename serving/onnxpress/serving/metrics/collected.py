@@ -1,84 +1,33 @@
-"""What the server has done, in Prometheus's text format, counted in one process or summed over several."""
+"""What the server has done, counted in this process."""
 
 from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Literal
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
-import msgspec
+from onnxpress.core import memory
+from onnxpress.serving.metrics.family import Family
+from onnxpress.serving.models.repository import Served
+from onnxpress.serving.service import Service
 
-from onnxpress.core.memory import of_process
-
-if TYPE_CHECKING:
-    from onnxpress.serving.models.repository import Served
-    from onnxpress.serving.service import Service
-
-CONTENT_TYPE = b"text/plain; version=0.0.4; charset=utf-8"
 _BUCKETS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
-_STARTED = time.time()
 
 
-class Family(msgspec.Struct):
-    """A metric with all its samples; `over` says how samples of several processes become one."""
+class OwnMetrics:
+    """The metrics of a process that answers alone."""
 
-    name: str
-    kind: Literal["counter", "gauge", "histogram"]
-    meaning: str
-    over: Literal["sum", "min", "max"] = "sum"
-    samples: dict[str, float] = {}
-    """name and labels as they are written → value"""
+    def __init__(self, service: Service) -> None:
+        self._service = service
 
-    def put(self, labels: Mapping[str, str], value: float, suffix: str = "") -> None:
-        """Add one sample."""
-        self.samples[_sample(self.name + suffix, labels)] = float(value)
-
-    def get(self, labels: Mapping[str, str]) -> float:
-        """One sample; 0 where there is none."""
-        return self.samples.get(_sample(self.name, labels), 0.0)
-
-
-def _sample(name: str, labels: Mapping[str, str]) -> str:
-    """Name and labels as they are written."""
-    escaped = [
-        '{}="{}"'.format(key, text.replace("\\", r"\\").replace('"', r"\"").replace("\n", r"\n"))
-        for key, text in labels.items()
-    ]
-    return f"{name}{{{','.join(escaped)}}}" if escaped else name
-
-
-def text(families: Iterable[Family]) -> bytes:
-    """The families in Prometheus's text format."""
-    lines = []
-    for family in families:
-        if not family.samples:
-            continue
-        lines.append(f"# HELP {family.name} {family.meaning}\n# TYPE {family.name} {family.kind}\n")
-        lines += [f"{name} {value:.17g}\n" for name, value in family.samples.items()]
-    return "".join(lines).encode()
-
-
-def merged(processes: Sequence[Sequence[Family]]) -> list[Family]:
-    """One set of families for several processes, each sample by its family's rule."""
-    found: dict[str, Family] = {}
-    for families in processes:
-        for family in families:
-            whole = found.setdefault(family.name, msgspec.structs.replace(family, samples={}))
-            for name, value in family.samples.items():
-                known = whole.samples.get(name)
-                if known is None:
-                    whole.samples[name] = value
-                elif family.over == "sum":
-                    whole.samples[name] = known + value
-                else:
-                    whole.samples[name] = min(known, value) if family.over == "min" else max(known, value)
-    return list(found.values())
+    def tell(self, then: Callable[[list[Family]], None]) -> None:
+        """Call `then` with them."""
+        then(families(self._service))
 
 
 def families(service: Service) -> list[Family]:
     """Every metric of this process."""
-    return [*_server(service), *_models(service.repository.all()), *_process()]
+    return [*_server(service), *_models(service.repository.all()), *_process(service.started)]
 
 
 def _server(service: Service) -> Iterator[Family]:
@@ -90,10 +39,10 @@ def _server(service: Service) -> Iterator[Family]:
     workers.put({}, service.ready)
     yield workers
     connections = Family("onnxpress_connections", "gauge", "Open connections.", samples={})
-    connections.put({}, service.connections())
+    connections.put({}, service.traffic.connections)
     yield connections
     answers = Family("onnxpress_answers_total", "counter", "HTTP answers other than 200, by status.", samples={})
-    for status, count in sorted(service.errors.items()):
+    for status, count in sorted(service.traffic.errors.items()):
         answers.put({"code": str(status)}, count)
     yield answers
     failed = Family(
@@ -131,7 +80,7 @@ def _models(served: Sequence[Served]) -> list[Family]:
         samples={},
     )
     up = Family("onnxpress_model_up", "gauge", "1 while an isolated model's process answers.", "min", {})
-    memory = Family("onnxpress_model_memory_bytes", "gauge", "Resident memory of an isolated model.", samples={})
+    resident = Family("onnxpress_model_memory_bytes", "gauge", "Resident memory of an isolated model.", samples={})
     for one in served:
         labels = {"model": one.name, "version": str(one.version)}
         counts, engine = one.batcher.counts, one.engine
@@ -149,14 +98,14 @@ def _models(served: Sequence[Served]) -> list[Family]:
         if engine.restarts is not None:
             restarts.put(labels, engine.restarts)
             up.put(labels, not engine.down)
-            memory.put(labels, _resident(engine.process_id))
-    return [requests, waiting, runs, seconds, batches, load, verified, multiple, replay, restarts, up, memory]
+            resident.put(labels, _resident(engine.process_id))
+    return [requests, waiting, runs, seconds, batches, load, verified, multiple, replay, restarts, up, resident]
 
 
 def _resident(process_id: int | None) -> int:
     """Bytes; 0 where that process is not there, or this system has no /proc."""
     try:
-        return 0 if process_id is None else of_process(process_id).resident
+        return 0 if process_id is None else memory.of_process(process_id).resident
     except OSError:
         return 0
 
@@ -171,27 +120,27 @@ def _put_histogram(family: Family, labels: Mapping[str, str], counts: Mapping[in
     family.put(labels, total, "_count")
 
 
-def _process() -> Iterator[Family]:
+def _process(began: float) -> Iterator[Family]:
     cpu = Family("process_cpu_seconds_total", "counter", "User and system CPU seconds.", samples={})
     cpu.put({}, time.process_time())
     yield cpu
     started = Family(
         "process_start_time_seconds", "gauge", "When the server was started, in seconds of Unix time.", "min", {}
     )
-    started.put({}, _STARTED)
+    started.put({}, began)
     yield started
     try:
-        resident, shared = of_process()
+        held = memory.of_process()
         descriptors = len(os.listdir("/proc/self/fd"))
     except OSError:  # no /proc here: macOS, Windows
         return
-    memory = Family("process_resident_memory_bytes", "gauge", "Resident memory.", samples={})
-    memory.put({}, resident)
-    yield memory
+    resident = Family("process_resident_memory_bytes", "gauge", "Resident memory.", samples={})
+    resident.put({}, held.resident)
+    yield resident
     # What every worker maps of one file is resident in each and there once: the sum of the private part is the truth.
     kinds = Family("onnxpress_memory_bytes", "gauge", "Resident memory, its own or mapped from files.", samples={})
-    kinds.put({"kind": "private"}, resident - shared)
-    kinds.put({"kind": "mapped"}, shared)
+    kinds.put({"kind": "private"}, held.resident - held.shared)
+    kinds.put({"kind": "mapped"}, held.shared)
     yield kinds
     files = Family("process_open_fds", "gauge", "Open file descriptors.", samples={})
     files.put({}, descriptors)

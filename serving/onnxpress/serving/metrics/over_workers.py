@@ -10,30 +10,28 @@ import asyncio
 import contextlib
 import os
 import sys
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import msgspec
 
-from onnxpress.serving.metrics import collected
-from onnxpress.serving.metrics.collected import Family
-
-if TYPE_CHECKING:
-    from onnxpress.serving.service import Service
+from onnxpress.serving.metrics.collected import families
+from onnxpress.serving.metrics.family import Family, merged
+from onnxpress.serving.service import Service
 
 _PATIENCE_SECONDS = 1.0
 """for a worker to answer; its last word counts where it does not"""
 _DEPARTED, _LOCK, _SOCKET, _LAST = "departed", "lock", ".sock", ".last"
 
 
-class Peers:
+class WorkerMetrics:
     """The workers that share `folder`, as one of them sees them. Used from the event loop's thread only."""
 
     def __init__(self, folder: Path, service: Service) -> None:
         self._folder, self._service = folder, service
         self._own = str(os.getpid())
         self._server: asyncio.AbstractServer | None = None
+        self._telling: set[asyncio.Task[None]] = set()
 
     async def start(self) -> None:
         """Answer the others from now on."""
@@ -53,12 +51,22 @@ class Peers:
             self._server.close()
         (self._folder / (self._own + _SOCKET)).unlink(missing_ok=True)
 
+    def tell(self, then: Callable[[list[Family]], None]) -> None:
+        """Call `then` with every metric over all workers, once they have told theirs."""
+
+        async def gather() -> None:
+            then(await self.families())
+
+        task = asyncio.get_running_loop().create_task(gather())
+        self._telling.add(task)
+        task.add_done_callback(self._telling.discard)
+
     async def families(self) -> list[Family]:
         """Every metric over all workers, and over those that are gone; this one's where the folder is not to be had."""
         try:
             return await self._all()
         except (OSError, msgspec.MsgspecError):
-            return collected.families(self._service)
+            return families(self._service)
 
     async def _all(self) -> list[Family]:
         others = [path.stem for path in self._folder.glob(f"*{_SOCKET}") if path.stem != self._own]
@@ -68,11 +76,11 @@ class Peers:
         # Off the loop: another worker may hold the lock.
         gone = await asyncio.to_thread(self._gone, answered)
         served = {name for families in found for family in families for name in family.samples}
-        return collected.merged([*found, _only(gone, served)])
+        return merged([*found, _only(gone, served)])
 
     def _report(self) -> bytes:
         """This worker's metrics, kept in its file as well."""
-        content = msgspec.json.encode(collected.families(self._service))
+        content = msgspec.json.encode(families(self._service))
         _write(self._folder / (self._own + _LAST), content)
         return content
 
@@ -113,9 +121,9 @@ class Peers:
                     continue
                 dead.append(counters)
                 path.unlink()
-            kept = collected.merged(dead)
+            kept = merged(dead)
             _write(departed, msgspec.json.encode(kept))
-        return collected.merged([kept, *silent])
+        return merged([kept, *silent])
 
 
 def _only(gone: list[Family], served: Collection[str]) -> list[Family]:

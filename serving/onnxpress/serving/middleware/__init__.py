@@ -1,1 +1,1 @@
-"""What stands between a transport and the service; each can be left out."""
+"""What stands between a transport and the router: a handler each, made around another. Each can be left out."""

@@ -8,8 +8,7 @@ from collections.abc import Callable, Mapping
 
 import msgspec
 
-from onnxpress.serving.exchange import Exchange, Headers
-from onnxpress.serving.service import Front
+from onnxpress.serving.exchange import Exchange, ExchangeWrapper, Handler, Headers
 
 _REQUEST_ID = b"x-request-id"
 _SHOWN = 200
@@ -20,45 +19,38 @@ class _Error(msgspec.Struct):
     error: str = ""
 
 
-class Logged:
-    """Stands before a service. A caller's X-Request-Id is kept, or one is made; the answer carries it."""
+class AccessLogMiddleware:
+    """Before a handler: a line for each answer. A caller's X-Request-Id is kept, or one is made, and sent back."""
 
-    def __init__(self, service: Front, write: Callable[[str], object]) -> None:
-        self._service, self._write = service, write
-        self.headers_read = service.headers_read | {_REQUEST_ID}
-        self.errors = service.errors
+    def __init__(self, handler: Handler, write: Callable[[str], object]) -> None:
+        self._handler, self._write = handler, write
+        self.headers_read = handler.headers_read | {_REQUEST_ID}
+        self.traffic = handler.traffic
 
     def submit(self, method: bytes, target: bytes, body: bytes, exchange: Exchange, alone: bool = False) -> None:
-        """As the service's."""
-        self._service.submit(method, target, body, _Timed(exchange, self._write, method, target, None), alone)
+        """As the handler's."""
+        self._handler.submit(method, target, body, _Timed(exchange, self._write, method, target, None), alone)
 
     def submit_with(
         self, headers: Mapping[bytes, bytes], method: bytes, target: bytes, body: bytes, exchange: Exchange
     ) -> None:
-        """As the service's."""
+        """As the handler's."""
         timed = _Timed(exchange, self._write, method, target, headers.get(_REQUEST_ID))
-        rest = {name: value for name, value in headers.items() if name != _REQUEST_ID}
-        if rest:
-            self._service.submit_with(rest, method, target, body, timed)
-        else:
-            self._service.submit(method, target, body, timed)
+        self._handler.submit_with(headers, method, target, body, timed)
 
 
-class _Timed:
+class _Timed(ExchangeWrapper):
     """Writes its line when the answer comes."""
 
     def __init__(
         self, exchange: Exchange, write: Callable[[str], object], method: bytes, target: bytes, given: bytes | None
     ) -> None:
-        self._exchange, self._write, self._method, self._target = exchange, write, method, target
+        super().__init__(exchange)
+        self._write, self._method, self._target = write, method, target
         shown = given[:_SHOWN].decode("latin-1") if given else ""
         # What is written back must not hold what ends a header, or a terminal's escapes.
         self._id = shown if shown.isascii() and shown.isprintable() and shown else secrets.token_hex(8)
         self._started = time.perf_counter()
-
-    @property
-    def gone(self) -> bool:
-        return self._exchange.gone
 
     def respond(self, status: int, body: bytes, headers: Headers = ()) -> None:
         line: dict[str, object] = {

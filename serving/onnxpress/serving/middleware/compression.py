@@ -3,15 +3,45 @@
 from __future__ import annotations
 
 import zlib
+from collections.abc import Mapping
 
-from onnxpress.serving.exchange import Exchange, Headers
+from onnxpress.serving.exchange import Exchange, ExchangeWrapper, Handler, Headers
 from onnxpress.serving.protocol.refusal import Refusal
 
+_ENCODING, _ACCEPTED = b"content-encoding", b"accept-encoding"
 _EITHER = zlib.MAX_WBITS | 32
 """zlib finds out by itself whether it is gzip's or zlib's header"""
 _GZIP = zlib.MAX_WBITS | 16
 _QUICK = 1
 """at level 6 a large JSON answer would hold the loop three times as long, for a tenth less"""
+
+
+class CompressionMiddleware:
+    """Before a handler: unpacks bodies, up to `max_body` bytes, and packs answers for those who accept it.
+
+    Answers of `compress_from` bytes and more are packed; none where that is None.
+    """
+
+    def __init__(self, handler: Handler, max_body: int, compress_from: int | None = None) -> None:
+        self._handler, self._max_body, self._compress_from = handler, max_body, compress_from
+        self.headers_read = handler.headers_read | {_ENCODING} | ({_ACCEPTED} if compress_from is not None else set())
+        self.traffic = handler.traffic
+        # Without these headers there is nothing to do here, and most requests are without them: not a call more.
+        self.submit = handler.submit
+
+    def submit_with(
+        self, headers: Mapping[bytes, bytes], method: bytes, target: bytes, body: bytes, exchange: Exchange
+    ) -> None:
+        """As the handler's, with the body itself."""
+        if _ENCODING in headers:
+            try:
+                body = unpack(headers[_ENCODING], body, self._max_body)
+            except Refusal as refusal:
+                exchange.respond(refusal.status, refusal.body(), refusal.headers)
+                return
+        if self._compress_from is not None and _ACCEPTED in headers and accepts_gzip(headers[_ACCEPTED]):
+            exchange = _Packed(exchange, self._compress_from)
+        self._handler.submit_with(headers, method, target, body, exchange)
 
 
 def unpack(encoding: bytes, body: bytes, limit: int) -> bytes:
@@ -51,15 +81,12 @@ def accepts_gzip(accepted: bytes) -> bool:
     return False
 
 
-class Packed:
+class _Packed(ExchangeWrapper):
     """An exchange that sends large answers as gzip."""
 
     def __init__(self, exchange: Exchange, smallest: int) -> None:
-        self._exchange, self._smallest = exchange, smallest
-
-    @property
-    def gone(self) -> bool:
-        return self._exchange.gone
+        super().__init__(exchange)
+        self._smallest = smallest
 
     def respond(self, status: int, body: bytes, headers: Headers = ()) -> None:
         if len(body) >= self._smallest:

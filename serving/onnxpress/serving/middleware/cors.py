@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 
-from onnxpress.serving.exchange import Exchange, Headers
+from onnxpress.serving.exchange import Exchange, ExchangeWrapper, Handler, Headers
 from onnxpress.serving.protocol.refusal import error_body
-from onnxpress.serving.service import Front
 
 _ORIGIN, _METHOD, _HEADERS = b"origin", b"access-control-request-method", b"access-control-request-headers"
 _ANY = "*"
@@ -22,27 +21,25 @@ _PREFLIGHT = (
 _EXPOSED = (b"access-control-expose-headers", b"inference-header-content-length, retry-after, x-request-id")
 
 
-class Crossing:
-    """Stands before a service, for pages of the `origins` (`https://host[:port]`, or `*` for all).
+class CorsMiddleware:
+    """Before a handler: lets pages of the `origins` ask (`https://host[:port]`, or `*` for all).
 
     A browser asks first, without its token, whether it may ask: so this stands before the token's check.
     """
 
-    def __init__(self, service: Front, origins: Collection[str]) -> None:
-        self._service = service
+    def __init__(self, handler: Handler, origins: Collection[str]) -> None:
+        self._handler = handler
         self._any = _ANY in origins
         self._origins = {origin.rstrip("/").lower().encode() for origin in origins}
-        self.headers_read = service.headers_read | {_ORIGIN, _METHOD, _HEADERS}
-        self.errors = service.errors
-
-    def submit(self, method: bytes, target: bytes, body: bytes, exchange: Exchange, alone: bool = False) -> None:
-        """As the service's: without an Origin it is no browser's."""
-        self._service.submit(method, target, body, exchange, alone)
+        self.headers_read = handler.headers_read | {_ORIGIN, _METHOD, _HEADERS}
+        self.traffic = handler.traffic
+        # Without an Origin it is no page's request, and there is nothing to do here.
+        self.submit = handler.submit
 
     def submit_with(
         self, headers: Mapping[bytes, bytes], method: bytes, target: bytes, body: bytes, exchange: Exchange
     ) -> None:
-        """As the service's, with what a browser wants to read in the answer's headers."""
+        """As the handler's, with what a browser wants to read in the answer's headers."""
         origin = headers.get(_ORIGIN, b"")
         allowed = bool(origin) and (self._any or origin.lower() in self._origins)
         if method == b"OPTIONS" and origin and _METHOD in headers:
@@ -51,13 +48,9 @@ class Crossing:
             else:
                 exchange.respond(403, error_body("pages of this origin may not ask here; see --allow-origin"), (_VARY,))
             return
-        rest = {name: value for name, value in headers.items() if name not in (_ORIGIN, _METHOD, _HEADERS)}
         if allowed:
             exchange = _Allowed(exchange, (*self._allowing(origin), _EXPOSED))
-        if rest:
-            self._service.submit_with(rest, method, target, body, exchange)
-        else:
-            self._service.submit(method, target, body, exchange)
+        self._handler.submit_with(headers, method, target, body, exchange)
 
     def _allowing(self, origin: bytes) -> Headers:
         if self._any:
@@ -65,15 +58,12 @@ class Crossing:
         return (b"access-control-allow-origin", origin), _VARY
 
 
-class _Allowed:
+class _Allowed(ExchangeWrapper):
     """An exchange whose answer the page may read."""
 
     def __init__(self, exchange: Exchange, headers: Headers) -> None:
-        self._exchange, self._headers = exchange, headers
-
-    @property
-    def gone(self) -> bool:
-        return self._exchange.gone
+        super().__init__(exchange)
+        self._headers = headers
 
     def respond(self, status: int, body: bytes, headers: Headers = ()) -> None:
         self._exchange.respond(status, body, (*headers, *self._headers))

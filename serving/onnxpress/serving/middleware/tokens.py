@@ -1,17 +1,47 @@
-"""Bearer tokens: several, compared in constant time, read again when their file changes."""
+"""Only those who show a token are answered: several, compared in constant time, read again when their file changes."""
 
 from __future__ import annotations
 
 import hashlib
 import hmac
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 from onnxpress.core.errors import UsageError
+from onnxpress.serving.exchange import Exchange, Handler
 from onnxpress.serving.protocol.refusal import Refusal
 
+_AUTHORIZATION = b"authorization"
+_OPEN = (b"/v2/health/live", b"/v2/health/ready")
+"""how the server is doing is no secret, and those who ask for it have no token"""
 _LOOK_SECONDS = 1.0
 _LEAST_CHARACTERS = 16
+
+
+class TokenMiddleware:
+    """Before a handler: refuses requests without a token that is known."""
+
+    def __init__(self, handler: Handler, tokens: Tokens) -> None:
+        self._handler, self._tokens = handler, tokens
+        self.headers_read = handler.headers_read | {_AUTHORIZATION}
+        self.traffic = handler.traffic
+
+    def submit(self, method: bytes, target: bytes, body: bytes, exchange: Exchange, alone: bool = False) -> None:
+        """As the handler's, for a request without any of the headers: it shows no token."""
+        self.submit_with({}, method, target, body, exchange)
+
+    def submit_with(
+        self, headers: Mapping[bytes, bytes], method: bytes, target: bytes, body: bytes, exchange: Exchange
+    ) -> None:
+        """As the handler's, once the token is checked."""
+        if target not in _OPEN:
+            try:
+                self._tokens.check(headers.get(_AUTHORIZATION))
+            except Refusal as refusal:
+                exchange.respond(refusal.status, refusal.body(), refusal.headers)
+                return
+        self._handler.submit_with(headers, method, target, body, exchange)
 
 
 class Tokens:

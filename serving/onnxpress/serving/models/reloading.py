@@ -10,25 +10,21 @@ import asyncio
 import sys
 from collections.abc import Mapping
 from time import perf_counter
-from typing import TYPE_CHECKING
 
 from onnxpress.core.errors import CorruptVersion, OnnxpressError
-from onnxpress.serving.models.repository import Found, FoundModel, Served, Signature
+from onnxpress.serving.models.repository import Found, FoundModel, Repository, Served, Signature
 from onnxpress.serving.models.version_policy import FILE_NAME, Selection
 from onnxpress.serving.protocol.refusal import Refusal
-
-if TYPE_CHECKING:
-    from onnxpress.serving.service import Service
 
 _DRAIN_SECONDS = 0.02
 _GONE = FoundModel({}, Selection())
 
 
-class Keeper:
+class Reloader:
     """Changes one repository, one change at a time. Used from the event loop's thread only."""
 
-    def __init__(self, service: Service) -> None:
-        self._service, self._repository = service, service.repository
+    def __init__(self, repository: Repository) -> None:
+        self._repository = repository
         self._one = asyncio.Lock()
         self._seen: dict[tuple[str, int], Signature] = {}
         """what the last look found, loaded or not"""
@@ -155,12 +151,7 @@ class Keeper:
 
     def _put(self, name: str, versions: dict[int, Served], labels: Mapping[str, int]) -> None:
         """Swap: requests from now on meet these versions; the old ones answer what they have, and go."""
-        old = self._repository.models.get(name, {})
-        self._repository.models = {**self._repository.models, name: versions}
-        self._repository.labels = {**self._repository.labels, name: labels}
-        if not versions:
-            del self._repository.models[name], self._repository.labels[name]
-        self._service.forget()
+        old = self._repository.put(name, versions, labels)
         for version, served in old.items():
             if versions.get(version) is not served:
                 _say(f"no longer serving {name} version {version}{' as it was' if version in versions else ''}")

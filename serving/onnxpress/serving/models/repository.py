@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -20,6 +20,7 @@ from onnxpress.serving.models import profiles, version_policy
 from onnxpress.serving.models.version_policy import Selection
 from onnxpress.serving.protocol.refusal import Refusal
 from onnxpress.serving.settings import ModelSettings, ProcessSettings
+from onnxpress.serving.traffic import Traffic
 
 _MUCH = 64 << 20
 """bytes of external data whose digest and prepacking would hold up the first answer by more than a tenth of a second"""
@@ -72,7 +73,7 @@ class Incomplete:
 
 
 class Repository:
-    """Everything that is served from one path. After `load` a Keeper may replace `models`, whole and on the loop."""
+    """Everything that is served from one path. After `load` a Reloader may put other models in, on the loop."""
 
     def __init__(
         self, path: Path, settings: ModelSettings = ModelSettings(), processes: ProcessSettings = ProcessSettings()
@@ -80,7 +81,10 @@ class Repository:
         """Nothing is loaded yet. Raises UsageError for a policy of versions that cannot be read."""
         self._path, self._settings, self._processes = path, settings, processes
         self._selection = version_policy.policy(settings.versions)
+        self.traffic = Traffic()
+        """of the transports through which these models are asked; see there"""
         self.models: dict[str, dict[int, Served]] = {}
+        """name → version → what is served; replaced whole, never changed"""
         self.incomplete: list[Incomplete] = []
         """versions that answer already, and have yet to be completed"""
         self.labels: dict[str, Mapping[str, int]] = {}
@@ -88,6 +92,22 @@ class Repository:
         self.failed: dict[tuple[str, int], str] = {}
         """(name, version) → why it is not served"""
         self.ready = False
+        self._on_change: list[Callable[[], None]] = []
+
+    def on_change(self, then: Callable[[], None]) -> None:
+        """Call `then` whenever other models are served, on the event loop's thread."""
+        self._on_change.append(then)
+
+    def put(self, name: str, versions: dict[int, Served], labels: Mapping[str, int]) -> dict[int, Served]:
+        """Serve these versions of the model from now on, none where there are none; returns those before."""
+        before = self.models.get(name, {})
+        self.models = {**self.models, name: versions}
+        self.labels = {**self.labels, name: labels}
+        if not versions:
+            del self.models[name], self.labels[name]
+        for then in self._on_change:
+            then()
+        return before
 
     def load(self) -> None:
         """Load the chosen versions of every model; a model that cannot be loaded harms no other.
@@ -178,7 +198,12 @@ class Repository:
         prepack = self._settings.prepack and not later
         engine, chosen = self._engine(path, prepack)
         batcher = Batcher(
-            engine, name=name, version=version, max_rows=chosen.max_rows, max_waiting=self._settings.max_waiting
+            engine,
+            self.traffic,
+            name=name,
+            version=version,
+            max_rows=chosen.max_rows,
+            max_waiting=self._settings.max_waiting,
         )
         if self._settings.provider != "cpu" and batcher.batches:
             from onnxpress.serving.engine import sample_inputs

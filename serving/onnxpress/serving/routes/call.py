@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Coroutine
 from dataclasses import dataclass
 
 from onnxpress.serving.batcher import Read
 from onnxpress.serving.exchange import Exchange, Headers
-from onnxpress.serving.protocol.refusal import Refusal
+from onnxpress.serving.protocol.refusal import Refusal, error_body
 
 _SHOWN = 200
+_WORKING: set[asyncio.Task[None]] = set()
+"""what is being done for callers; the loop itself would forget it"""
 
 
 @dataclass(frozen=True)
@@ -35,6 +39,23 @@ class Call:
     def answer(self, body: bytes, status: int = 200, headers: Headers = ()) -> None:
         """Send the answer."""
         self.exchange.respond(status, body, headers)
+
+    def later(self, what: str, work: Coroutine[None, None, bytes]) -> None:
+        """Answer with what `work` returns once it is done, or with the Refusal that it raises."""
+
+        async def answer() -> None:
+            try:
+                body = await work
+            except Refusal as refusal:
+                self.answer(refusal.body(), refusal.status)
+            except Exception as error:  # the caller must not wait for ever
+                self.answer(error_body(f"{what} failed: {type(error).__name__}"), 500)
+            else:
+                self.answer(body)
+
+        task = asyncio.get_running_loop().create_task(answer())
+        _WORKING.add(task)
+        task.add_done_callback(_WORKING.discard)
 
     def nothing_here(self, hint: str = "") -> Refusal:
         """The refusal for a path that leads nowhere."""

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 
 from onnxpress.core.tensors import TensorSpec
+from onnxpress.serving.metrics.family import Family
+from onnxpress.serving.models.repository import Repository, Served
 from onnxpress.serving.protocol.datatypes import DATATYPE_OF
 from onnxpress.serving.protocol.refusal import Refusal
-
-if TYPE_CHECKING:
-    from onnxpress.serving.metrics.collected import Family
-    from onnxpress.serving.models.repository import Repository, Served
 
 
 def config(served: Served) -> bytes:

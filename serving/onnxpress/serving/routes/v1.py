@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from onnxpress.serving.protocol import tensorflow_serving
 from onnxpress.serving.protocol.refusal import Refusal
 from onnxpress.serving.routes.call import Call
-
-if TYPE_CHECKING:
-    from onnxpress.serving.service import Service
+from onnxpress.serving.service import Service
 
 
 def route(service: Service, call: Call, parts: Sequence[str]) -> None:

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
 
 import msgspec
 
-from onnxpress.serving.protocol.refusal import Refusal, error_body
+from onnxpress.serving.metrics.source import MetricsSource
+from onnxpress.serving.models.repository import Served
+from onnxpress.serving.protocol.refusal import Refusal
 from onnxpress.serving.routes import metadata, triton
 from onnxpress.serving.routes.call import Call
-
-if TYPE_CHECKING:
-    from onnxpress.serving.models.repository import Served
-    from onnxpress.serving.service import Service
+from onnxpress.serving.service import Service
 
 
-def route(service: Service, call: Call, parts: Sequence[str]) -> None:
+def route(service: Service, metrics: MetricsSource, call: Call, parts: Sequence[str]) -> None:
     """Answer `/v2/...`; raises Refusal."""
     match parts:
         case []:
@@ -31,9 +28,9 @@ def route(service: Service, call: Call, parts: Sequence[str]) -> None:
             call.answer(_said("ready", service.ready), 200 if service.ready else 503)
         case ["models", "stats"]:
             call.allow(b"GET")
-            _statistics(service, call, service.repository.all())
+            _statistics(metrics, call, service.repository.all())
         case ["models", name, *rest]:
-            _model(service, call, name, rest)
+            _model(service, metrics, call, name, rest)
         case ["repository", "index"]:
             call.allow(b"GET", b"POST")
             call.answer(triton.index(service.repository, call.body))
@@ -44,7 +41,7 @@ def route(service: Service, call: Call, parts: Sequence[str]) -> None:
             raise call.nothing_here("; the protocol's root is /v2")
 
 
-def _model(service: Service, call: Call, name: str, rest: Sequence[str]) -> None:
+def _model(service: Service, metrics: MetricsSource, call: Call, name: str, rest: Sequence[str]) -> None:
     version = None
     if len(rest) >= 2 and rest[0] == "versions":
         version, rest = rest[1], rest[2:]
@@ -66,40 +63,31 @@ def _model(service: Service, call: Call, name: str, rest: Sequence[str]) -> None
             call.allow(b"GET")
             found = service.repository.find(name, version)
             every = service.repository.models[name].values() if version is None else [found]
-            _statistics(service, call, every)
+            _statistics(metrics, call, every)
         case ["infer"]:
             call.allow(b"POST")
             service.repository.find(name, version).batcher.submit(
                 call.body, call.exchange, read=call.read, seconds=call.seconds
             )
-            service.learn()
         case _:
             raise call.nothing_here()
 
 
-def _statistics(service: Service, call: Call, served: Iterable[Served]) -> None:
+def _statistics(metrics: MetricsSource, call: Call, served: Iterable[Served]) -> None:
     every = list(served)
-    service.with_metrics(lambda families: call.answer(triton.statistics(every, families)))
+    metrics.tell(lambda families: call.answer(triton.statistics(every, families)))
 
 
 def _change(service: Service, call: Call, name: str, verb: str) -> None:
-    keeper = service.keeper
-    if keeper is None:
+    control = service.control
+    if control is None:
         raise Refusal(403, "models cannot be changed from outside; the server was started without --model-control")
 
-    async def change() -> None:
-        try:
-            await (keeper.load(name) if verb == "load" else keeper.unload(name))
-        except Refusal as refusal:
-            call.answer(refusal.body(), refusal.status)
-        except Exception as error:  # the caller must not wait for ever
-            call.answer(error_body(f"{verb} failed: {type(error).__name__}"), 500)
-        else:
-            call.answer(b"{}")
+    async def change() -> bytes:
+        await (control.load(name) if verb == "load" else control.unload(name))
+        return b"{}"
 
-    task = asyncio.get_running_loop().create_task(change())
-    service.changes.add(task)
-    task.add_done_callback(service.changes.discard)
+    call.later(verb, change())
 
 
 def _said(name: str, value: bool) -> bytes:

@@ -75,7 +75,7 @@ class Slot:
             answer = _OK_JSON % (len(body), body)
         else:
             if status != 200:
-                connection.server.service.errors[status] += 1
+                connection.server.traffic.errors[status] += 1
             last = not head.keep_alive or (connection.draining and bool(owed) and owed[-1] is self)
             answer = _answer(status, body, headers, head, last)
         self.answer = answer

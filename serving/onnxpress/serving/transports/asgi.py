@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from onnxpress.core.errors import UsageError
-from onnxpress.serving.exchange import Headers
+from onnxpress.serving.exchange import Handler, Headers
+from onnxpress.serving.handler import handler_of
 from onnxpress.serving.models.repository import Repository
 from onnxpress.serving.protocol.refusal import error_body
 from onnxpress.serving.service import Service
-from onnxpress.serving.settings import ConnectionLimits, ModelSettings, ProcessSettings
+from onnxpress.serving.settings import ConnectionLimits, ModelSettings, ProcessSettings, ServerSettings
 from onnxpress.serving.transports import answers
 
 Message = MutableMapping[str, Any]
@@ -63,21 +64,23 @@ def application(
     """
     if models.poll or models.model_control:
         raise UsageError("poll and model_control are for onnxpress serve: an application loads at its start alone")
-    mounted = _Mounted(Service(Repository(Path(path), models, processes), max_body=max_body))
+    service = Service(Repository(Path(path), models, processes))
+    mounted = _Mounted(service)
+    handler = handler_of(service, ServerSettings(limits=ConnectionLimits(max_body=max_body)))
 
     async def app(scope: Message, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
             await _lifespan(mounted, receive, send)
         elif scope["type"] == "http":
             await mounted.load()
-            await _http(mounted.service, max_body, scope, receive, send)
+            await _http(handler, max_body, scope, receive, send)
         else:
             raise ValueError(f"there is no {scope['type']} here, only http")
 
     return app
 
 
-async def _http(service: Service, max_body: int, scope: Message, receive: Receive, send: Send) -> None:
+async def _http(handler: Handler, max_body: int, scope: Message, receive: Receive, send: Send) -> None:
     parts, length, more = [], 0, True
     exchange = _Exchange()
     while more:
@@ -95,15 +98,15 @@ async def _http(service: Service, max_body: int, scope: Message, receive: Receiv
         target: bytes = scope.get("raw_path") or scope["path"].encode()
         root = scope.get("root_path", "").encode()
         target = target[len(root) :] if root and target.startswith(root + b"/") else target
-        read = {name: value for name, value in scope["headers"] if name in service.headers_read}
-        service.submit_with(read, scope["method"].encode(), target, b"".join(parts), exchange)
+        read = {name: value for name, value in scope["headers"] if name in handler.headers_read}
+        handler.submit_with(read, scope["method"].encode(), target, b"".join(parts), exchange)
     watching = asyncio.ensure_future(_watch(exchange, receive))
     try:
         status, body, extra = await exchange.answer
     finally:
         watching.cancel()
     if status != 200:
-        service.errors[status] += 1
+        handler.traffic.errors[status] += 1
     headers = answers.complete(extra, status, len(body))
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else body})
@@ -127,7 +130,7 @@ async def _lifespan(mounted: _Mounted, receive: Receive, send: Send) -> None:
                 return
             await send({"type": "lifespan.startup.complete"})
         else:
-            mounted.service.draining = True
+            mounted.service.leave()
             mounted.service.repository.close()
             await send({"type": "lifespan.shutdown.complete"})
             return

@@ -68,6 +68,7 @@ class Connection(asyncio.Protocol):
         self.transport = transport  # type: ignore[assignment]
         connections = self.server.connections
         connections.add(self)
+        self.server.traffic.connections += 1
         if len(connections) > self.server.limits.max_connections:
             self._refuse(503, "too many connections")
             self.transport.close()
@@ -233,8 +234,8 @@ class Connection(asyncio.Protocol):
             self._expects = value.lower() == b"100-continue"
             if not self._expects:
                 self._refuse(417, "the only expectation met here is 100-continue")
-        elif name in self.server.service.headers_read:
-            # Given twice it is not one thing to go by; the service refuses what a comma makes of it.
+        elif name in self.server.handler.headers_read:
+            # Given twice it is not one thing to go by; the handler refuses what a comma makes of it.
             known = self._headers or {}
             self._headers = known | {name: b"%b, %b" % (known[name], value) if name in known else value}
 
@@ -300,9 +301,9 @@ class Connection(asyncio.Protocol):
             self._pipeline_full = True
             self._balance()
         if head.headers is None:
-            self.server.service.submit(head.method, head.target, body, slot, alone)
+            self.server.handler.submit(head.method, head.target, body, slot, alone)
         else:
-            self.server.service.submit_with(head.headers, head.method, head.target, body, slot)
+            self.server.handler.submit_with(head.headers, head.method, head.target, body, slot)
 
     # --- writing
 

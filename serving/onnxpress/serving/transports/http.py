@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from onnxpress.serving.service import Front
+from onnxpress.serving.exchange import Handler
 from onnxpress.serving.settings import ConnectionLimits
 from onnxpress.serving.transports.connection import Connection
 
@@ -17,10 +17,10 @@ _SWEEP_SECONDS = 1.0
 
 
 class Server:
-    """What all connections share: the service, the limits, the heads seen before, and the clock."""
+    """What all connections share: the handler, the limits, the heads seen before, and the clock."""
 
-    def __init__(self, service: Front, limits: ConnectionLimits) -> None:
-        self.service, self.limits = service, limits
+    def __init__(self, handler: Handler, limits: ConnectionLimits) -> None:
+        self.handler, self.limits, self.traffic = handler, limits, handler.traffic
         self.connections: set[Connection] = set()
         self.heads: dict[bytes, Head] = {}
         self.seconds = 0
@@ -61,5 +61,6 @@ class Server:
     def gone(self, connection: Connection) -> None:
         """A connection has closed."""
         self.connections.discard(connection)
+        self.traffic.connections -= 1
         if self.on_idle is not None and not self.owed:
             self.on_idle()

@@ -6,11 +6,14 @@ import asyncio
 import gc
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from onnxpress.serving.service import Front, Service
+import numpy as np
+
+from onnxpress.serving.exchange import Handler
+from onnxpress.serving.service import Service
 from onnxpress.serving.settings import ServerSettings
 from onnxpress.serving.transports.http import Server
 from onnxpress.serving.transports.listening import listen
@@ -22,9 +25,15 @@ _LARGEST_KEPT = 16 << 20
 
 
 async def run(
-    service: Service, settings: ServerSettings, *, on_ready: Callable[[str], None], worker: Worker | None = None
+    service: Service,
+    handler: Handler,
+    settings: ServerSettings,
+    *,
+    on_ready: Callable[[str], None],
+    watch: Callable[[], Coroutine[Any, Any, None]] | None = None,
+    worker: Worker | None = None,
 ) -> int:
-    """Serve until SIGTERM or SIGINT. `on_ready` gets the URL once every model is loaded.
+    """Serve until SIGTERM or SIGINT. `on_ready` gets the URL once every model is loaded, and `watch` runs from then on.
 
     The socket is open while models load: the server is live then, and not ready. After the first signal it is not ready
     again, finishes what it accepted within the grace time, and returns; a second signal cuts that short. Returns the
@@ -34,8 +43,7 @@ async def run(
     meanwhile; it leaves when the supervisor is gone.
     """
     loop = asyncio.get_running_loop()
-    server = Server(_front(service, settings), settings.limits)
-    service.connections = lambda: len(server.connections)
+    server = Server(handler, settings.limits)
     listener = None
     if worker is None:
         listener, url = await listen(settings.address, server.connection)
@@ -44,7 +52,7 @@ async def run(
     def on_signal() -> None:
         if stop.is_set():
             cut.set()
-        service.draining = True
+        service.leave()
         stop.set()
 
     def on_orphaned() -> None:
@@ -76,13 +84,8 @@ async def run(
             if worker is not None:
                 listener, url = await listen(settings.address, server.connection, worker.socket)
             on_ready(url)
-            poll = settings.models.poll
-            if poll or settings.models.model_control:
-                from onnxpress.serving.models.reloading import Keeper
-
-                keeper = Keeper(service)
-                service.keeper = keeper if settings.models.model_control else None
-                watching = loop.create_task(keeper.watch(poll)) if poll else None
+            if watch is not None:
+                watching = loop.create_task(watch())
             await stopped
     finally:
         loader.shutdown(wait=False)
@@ -105,22 +108,7 @@ def _keep_freed_memory() -> None:
     heap's end beyond twice that. So one block is asked for and freed, and none of its pages touched. Where
     MALLOC_TRIM_THRESHOLD_ or MALLOC_MMAP_THRESHOLD_ is set, or with another malloc, this does nothing.
     """
-    import numpy as np
-
     np.empty(_LARGEST_KEPT, np.uint8)
-
-
-def _front(service: Service, settings: ServerSettings) -> Front:
-    front: Front = service
-    if settings.access.allow_origin:
-        from onnxpress.serving.middleware.cors import Crossing
-
-        front = Crossing(front, settings.access.allow_origin)
-    if settings.answers.access_log:
-        from onnxpress.serving.middleware.access_log import Logged
-
-        front = Logged(front, sys.stderr.write)
-    return front
 
 
 async def _drain(server: Server, cut: asyncio.Event) -> int:

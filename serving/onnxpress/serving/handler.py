@@ -1,0 +1,36 @@
+"""The handler of a server: the router, behind the middlewares that its settings ask for."""
+
+from __future__ import annotations
+
+import sys
+
+from onnxpress.serving.exchange import Handler
+from onnxpress.serving.metrics.source import MetricsSource
+from onnxpress.serving.middleware.compression import CompressionMiddleware
+from onnxpress.serving.router import Router
+from onnxpress.serving.service import Service
+from onnxpress.serving.settings import ServerSettings
+
+
+def handler_of(service: Service, settings: ServerSettings, metrics: MetricsSource | None = None) -> Handler:
+    """From the inside out: what is answered, packed, to those who show a token, from the pages allowed, is logged.
+
+    Raises UsageError where the file of tokens cannot be used.
+    """
+    handler: Handler = CompressionMiddleware(
+        Router(service, metrics), settings.limits.max_body, settings.answers.compress_from
+    )
+    if settings.access.tokens is not None:
+        from onnxpress.serving.middleware.tokens import TokenMiddleware, Tokens
+
+        handler = TokenMiddleware(handler, Tokens(settings.access.tokens))
+    if settings.access.allow_origin:
+        from onnxpress.serving.middleware.cors import CorsMiddleware
+
+        # A browser asks without its token whether it may ask.
+        handler = CorsMiddleware(handler, settings.access.allow_origin)
+    if settings.answers.access_log:
+        from onnxpress.serving.middleware.access_log import AccessLogMiddleware
+
+        handler = AccessLogMiddleware(handler, sys.stderr.write)
+    return handler

@@ -1,0 +1,114 @@
+"""A request's way: by its path to the model that answers it, or to the route that does.
+
+Every request of every transport comes through `Router.submit` or `Router.submit_with`. The usual one needs one look-up:
+the plain spelling of every model's path for inference is indexed. Whatever else is asked goes through the routes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from urllib.parse import unquote_to_bytes
+
+from onnxpress.serving.batcher import Read
+from onnxpress.serving.exchange import Exchange
+from onnxpress.serving.metrics import family
+from onnxpress.serving.metrics.collected import OwnMetrics
+from onnxpress.serving.metrics.source import MetricsSource
+from onnxpress.serving.models.repository import Served
+from onnxpress.serving.protocol.refusal import Refusal
+from onnxpress.serving.protocol.timeouts import deadline_of
+from onnxpress.serving.routes import v1, v2
+from onnxpress.serving.routes.call import Call
+from onnxpress.serving.service import Service
+
+_JSON_LENGTH = b"inference-header-content-length"
+_DEADLINE = b"x-envoy-expected-rq-timeout-ms"
+
+
+class Router:
+    """The handler that all others stand before. `metrics` are this process's own where nobody else has them."""
+
+    def __init__(self, service: Service, metrics: MetricsSource | None = None) -> None:
+        self.headers_read = frozenset({_JSON_LENGTH, _DEADLINE})
+        self.traffic = service.traffic
+        self._service = service
+        self._metrics: MetricsSource = OwnMetrics(service) if metrics is None else metrics
+        self._infer: dict[bytes, Served] = {}
+        service.repository.on_change(self._forget)
+
+    def submit(self, method: bytes, target: bytes, body: bytes, exchange: Exchange, alone: bool = False) -> None:
+        """See Handler."""
+        served = self._infer.get(target)
+        if served is not None and method == b"POST":
+            served.batcher.submit(body, exchange, alone)
+        else:
+            self._route(method, target, body, exchange, None, None)
+
+    def submit_with(
+        self, headers: Mapping[bytes, bytes], method: bytes, target: bytes, body: bytes, exchange: Exchange
+    ) -> None:
+        """See Handler."""
+        try:
+            read = _binary(headers[_JSON_LENGTH]) if _JSON_LENGTH in headers else None
+            seconds = deadline_of(headers[_DEADLINE]) if _DEADLINE in headers else None
+        except Refusal as refusal:
+            exchange.respond(refusal.status, refusal.body(), refusal.headers)
+            return
+        served = self._infer.get(target)
+        if served is not None and method == b"POST":
+            served.batcher.submit(body, exchange, read=read, seconds=seconds)
+        else:
+            self._route(method, target, body, exchange, read, seconds)
+
+    def _route(
+        self, method: bytes, target: bytes, body: bytes, exchange: Exchange, read: Read | None, seconds: float | None
+    ) -> None:
+        if not self._infer and self._service.repository.ready:
+            self._learn()
+        path = unquote_to_bytes(_origin_form(target).partition(b"?")[0]).decode("utf-8", "replace")
+        call = Call(method, path, body, exchange, read, seconds)
+        try:
+            match path.strip("/").split("/"):
+                case ["v2", *rest]:
+                    v2.route(self._service, self._metrics, call, rest)
+                case ["v1", *rest]:
+                    v1.route(self._service, call, rest)
+                case ["metrics"]:
+                    call.allow(b"GET")
+                    headers = ((b"content-type", family.CONTENT_TYPE),)
+                    self._metrics.tell(lambda families: call.answer(family.text(families), headers=headers))
+                case _:
+                    raise call.nothing_here("; the protocol's root is /v2")
+        except Refusal as refusal:
+            exchange.respond(refusal.status, refusal.body(), refusal.headers)
+
+    def _learn(self) -> None:
+        """Index the plain spelling of every path for inference."""
+        repository = self._service.repository
+        for name, versions in repository.models.items():
+            path = f"/v2/models/{name}".encode()
+            self._infer[path + b"/infer"] = versions[max(versions)]
+            for version, served in versions.items():
+                self._infer[b"%b/versions/%d/infer" % (path, version)] = served
+            for label, version in repository.labels.get(name, {}).items():
+                if version in versions:
+                    self._infer[b"%b/versions/%b/infer" % (path, label.encode())] = versions[version]
+
+    def _forget(self) -> None:
+        """Drop the index: other models are served now."""
+        self._infer = {}
+
+
+def _origin_form(target: bytes) -> bytes:
+    """`/v2` of `http://host/v2`, the form that clients send to proxies and that servers must take (RFC 9112, 3.2.2)."""
+    if target[:7].lower() == b"http://":
+        return b"/" + target[7:].partition(b"/")[2]
+    return target
+
+
+def _binary(json_length: bytes) -> Read:
+    """How the body of a request with binary tensors is read, by its Inference-Header-Content-Length."""
+    if not json_length.isdigit() or len(json_length) > 18:
+        raise Refusal(400, "Inference-Header-Content-Length must be the number of bytes that are JSON")
+    length = int(json_length)
+    return lambda reader, body: reader.read_binary(body, length)

@@ -1,0 +1,27 @@
+"""A reader of ONNX files that needs neither the onnx package nor a runtime.
+
+It reads protobuf's wire format in place: a file is mapped, weights are passed over by their length, attributes are read
+when they are asked for. The time is linear in the number of messages that are not weights; memory is that of the nodes.
+What is malformed raises BadModel. A singular message that occurs twice, which protobuf would merge, is refused: no
+writer makes such a file, and two readers could see two models in it.
+"""
+
+from __future__ import annotations
+
+from onnxpress.core.onnx_graph.attribute import Attribute, Attributes
+from onnxpress.core.onnx_graph.model import Function, Graph, Model, Node, ValueInfo, mapped, open_model
+from onnxpress.core.onnx_graph.tensor import DTYPES, Tensor
+
+__all__ = [
+    "DTYPES",
+    "Attribute",
+    "Attributes",
+    "Function",
+    "Graph",
+    "Model",
+    "Node",
+    "Tensor",
+    "ValueInfo",
+    "mapped",
+    "open_model",
+]

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from onnxpress.core.rows import ragged
 from onnxpress.core.rows.broadcasting import stretched
 from onnxpress.core.rows.call import Call, rule
 from onnxpress.core.rows.sizes import Size, exact, positive, product, without
@@ -130,6 +131,8 @@ def _sizes(wanted: Sequence[Element]) -> list[Size | None]:
 
 @rule("Flatten")
 def _flatten(call: Call) -> Value:
+    if call.value(0).ragged is not None and call.rank(call.value(0)) == 2 and call.integer("axis", 1) == 1:
+        return call.value(0)
     value = moved(call)
     shape = call.shape(value)
     axis = call.integer("axis", 1)
@@ -201,6 +204,8 @@ def _expand(call: Call) -> Value:
     old = (1,) * (rank - len(value.shape)) + value.shape
     target = (1,) * (rank - len(wanted)) + tuple(wanted)
     rows = None if value.rows is None else value.rows.at(value.rows.axis + rank - len(value.shape))
+    if (filled := ragged.fills(call, value, target)) is not None:
+        return filled
     sizes: list[Size] = []
     for axis, (size, new) in enumerate(zip(old, target, strict=True)):
         if rows is not None and axis == rows.axis:

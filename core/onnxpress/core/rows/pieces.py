@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from onnxpress.core.rows import ragged
 from onnxpress.core.rows.call import Call, rule
 from onnxpress.core.rows.layout import moved
 from onnxpress.core.rows.sizes import Polynomial, Size, exact, without
@@ -22,7 +23,10 @@ _ENDLESS = 2**31 - 1
 def _concat(call: Call) -> Value:
     if all(value is not None and value.elements is not None for value in call.inputs):
         return _concatenated(call)
-    values = [_part(call, number) for number in range(len(call.inputs))]
+    if any(value is not None and value.ragged is not None for value in call.inputs):
+        parts = [call.value(number) for number in range(len(call.inputs))]
+        return ragged.joined(call, parts, call.axis(call.integer("axis", 0), 2))
+    values = [moved(call, number) for number in range(len(call.inputs))]
     shapes = [value.shape for value in values]
     first = shapes[0]
     if first is None or any(shape is None or len(shape) != len(first) for shape in shapes):
@@ -34,6 +38,8 @@ def _concat(call: Call) -> Value:
     if rows is None:
         return Value(_joined(call, values, axis))
     if any(value.rows is None for value in values):
+        if (extended := ragged.with_tail(call, values, axis)) is not None:
+            return extended
         raise call.refused("a part that has no rows is put beside them")
     others = [value.rows for value in values if value.rows is not None]
     if any(other.axis != rows.axis for other in others):
@@ -49,10 +55,6 @@ def _concat(call: Call) -> Value:
     for other in others:
         outer = outer + other.outer
     return Value(_joined(call, values, axis), Rows(axis, outer, rows.inner))
-
-
-def _part(call: Call, number: int) -> Value:
-    return moved(call, number)
 
 
 def _joined(call: Call, values: Sequence[Value], axis: int) -> tuple[Size, ...]:
@@ -143,7 +145,9 @@ def _parts(call: Call, size: Size) -> Sequence[Size]:
 
 @rule("Slice")
 def _slice(call: Call) -> Value:
-    value = call.value(0) if call.value(0).elements is not None else moved(call)
+    value = call.value(0)
+    if value.elements is None and value.ragged is None:
+        value = moved(call)
     shape = call.shape(value)
     starts, ends, steps = (_bounds(call, number, name) for number, name in ((1, "starts"), (2, "ends"), (4, "steps")))
     if call.given(3):
@@ -159,6 +163,8 @@ def _slice(call: Call) -> Value:
         steps = (None if call.given(4) else 1,) * len(starts)
     if not len(starts) == len(ends) == len(axes) == len(steps):
         raise call.refused("its bounds do not fit its axes")
+    if value.ragged is not None:
+        return ragged.cut(call, value, {axis: (starts[at], ends[at], steps[at]) for at, axis in enumerate(axes)})
     elements, rows, sizes = value.elements, value.rows, list(shape)
     for at, axis in enumerate(call.axis(axis, len(shape)) for axis in axes):
         bounds = starts[at], ends[at], steps[at]

@@ -41,7 +41,7 @@ def _columns(call: Call) -> Value:
     return Value(value.shape, value.rows)
 
 
-@rule("Binarizer", "LabelEncoder", "CategoryMapper", domain=ML)
+@rule("Binarizer", "CategoryMapper", domain=ML)
 def _each(call: Call) -> Value:
     value = call.data(0)
     return Value(value.shape, value.rows)

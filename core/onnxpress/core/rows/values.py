@@ -56,6 +56,8 @@ class Ragged:
     tail: int = 0
     fill: int | str | None = None
     least: int = 0
+    bare: bool = False
+    """nothing but fills"""
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,6 +25,9 @@ RANDOM = frozenset(
 )
 _NOT_ALONE = RANDOM | {"If", "Loop", "Scan", "SequenceMap"}
 """what they give is not a function of their inputs alone"""
+MALFORMED = "its inputs and attributes do not fit each other"
+_MALFORMED = (IndexError, KeyError, TypeError, ValueError)
+"""what a rule trips over where a node has fewer axes, elements or outputs than its operator asks for"""
 _OWN = frozenset({"", "ai.onnx.ml", "com.microsoft"})
 
 
@@ -125,6 +128,8 @@ class Walk:
             taint = dependence.taint
         except TooLarge:
             taint = Taint(node.title, node.operator, "a size is not followed", False)
+        except _MALFORMED:
+            taint = Taint(node.title, node.operator, MALFORMED, False)
         else:
             answers = [answer] if isinstance(answer, Value) else list(answer)
             return answers + [FREE] * (len(node.outputs) - len(answers)) if free else answers

@@ -8,8 +8,8 @@ writer makes such a file, and two readers could see two models in it.
 
 from __future__ import annotations
 
-from onnxpress.core.onnx_graph.attribute import Attribute, Attributes
-from onnxpress.core.onnx_graph.model import Function, Graph, Model, Node, ValueInfo, mapped, open_model
+from onnxpress.core.onnx_graph.graph import Attribute, Attributes, Graph, Node, ValueInfo
+from onnxpress.core.onnx_graph.model import Function, Model, mapped, open_model
 from onnxpress.core.onnx_graph.tensor import DTYPES, Tensor
 
 __all__ = [

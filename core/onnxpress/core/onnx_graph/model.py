@@ -1,123 +1,16 @@
-"""ModelProto and what it holds: graphs, nodes, attributes, functions, the types of inputs and outputs."""
+"""ModelProto and FunctionProto: a whole file."""
 
 from __future__ import annotations
 
 import mmap
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 from onnxpress.core.errors import BadModel
-from onnxpress.core.onnx_graph.attribute import Attribute, Attributes
+from onnxpress.core.onnx_graph.graph import Attributes, Graph, Node, and_within, tensors_in, tensors_of
 from onnxpress.core.onnx_graph.tensor import Tensor
 from onnxpress.core.onnx_graph.wire import Buffer, damaged, fields, signed, text
-
-DEEPEST = 40
-"""graphs within graphs; protobuf's own limit of 100 messages within messages ends at 33"""
-
-Size = int | str | None
-"""of one axis: a number, a name, or None where the file says nothing"""
-_KINDS = {10: "tensor", 34: "sequence", 42: "map", 74: "optional", 66: "sparse tensor", 58: "opaque"}
-
-
-@dataclass(frozen=True, slots=True)
-class ValueInfo:
-    """The declared type of an input, output or other value.
-
-    `kind` is "tensor", "sequence" and so on, or "" where none is declared; `type` is an onnx.TensorProto.DataType. The
-    shape is None where the rank is open.
-    """
-
-    name: str
-    kind: str
-    type: int
-    shape: tuple[Size, ...] | None
-
-
-class Node:
-    """One NodeProto. An empty input or output name means that it is left out."""
-
-    __slots__ = ("attributes", "domain", "inputs", "name", "operator", "outputs", "overload")
-
-    def __init__(self, data: Buffer, at: int, end: int, depth: int) -> None:
-        self.name = self.operator = self.domain = self.overload = ""
-        self.inputs: list[str] = []
-        self.outputs: list[str] = []
-        spans = []
-        for key, a, b in fields(data, at, end):
-            if key == 10:
-                self.inputs.append(text(data, a, b))
-            elif key == 18:
-                self.outputs.append(text(data, a, b))
-            elif key == 34:
-                self.operator = text(data, a, b)
-            elif key == 42:
-                spans.append((a, b))
-            elif key == 26:
-                self.name = text(data, a, b)
-            elif key == 58:
-                self.domain = text(data, a, b)
-            elif key == 66:
-                self.overload = text(data, a, b)
-        if self.domain == "ai.onnx":
-            self.domain = ""
-        self.attributes = Attributes(data, spans, depth)
-
-    @property
-    def title(self) -> str:
-        """How a person finds it: its name, else that of its first output."""
-        return self.name or next(filter(None, self.outputs), self.operator)
-
-
-class Graph:
-    """One GraphProto: nodes in order, constants, inputs and outputs."""
-
-    __slots__ = ("_data", "_declared", "initializers", "inputs", "name", "nodes", "outputs", "sparse")
-
-    def __init__(self, data: Buffer, at: int, end: int, depth: int) -> None:
-        if depth > DEEPEST:
-            raise damaged("graphs are nested too deep")
-        self._data = data
-        self.name = ""
-        self.nodes: list[Node] = []
-        self.initializers: list[Tensor] = []
-        self.sparse: list[tuple[Tensor, ...]] = []
-        """values and indices of each sparse initializer; the values bear its name"""
-        self.inputs: list[ValueInfo] = []
-        """with those that an initializer of the same name gives a default"""
-        self.outputs: list[ValueInfo] = []
-        self._declared: list[tuple[int, int]] = []
-        for key, a, b in fields(data, at, end):
-            if key == 10:
-                self.nodes.append(Node(data, a, b, depth))
-            elif key == 42:
-                self.initializers.append(Tensor(data, a, b))
-            elif key == 90:
-                self.inputs.append(_value_info(data, a, b))
-            elif key == 98:
-                self.outputs.append(_value_info(data, a, b))
-            elif key == 106:
-                self._declared.append((a, b))
-            elif key == 122:
-                self.sparse.append(tuple(Tensor(data, c, d) for k, c, d in fields(data, a, b) if k in (10, 18)))
-            elif key == 18:
-                self.name = text(data, a, b)
-
-    def value_info(self) -> list[ValueInfo]:
-        """The types declared for values within the graph; nothing in the file vouches for them."""
-        return [_value_info(self._data, a, b) for a, b in self._declared]
-
-    def tensors(self) -> Iterator[Tensor]:
-        """Every tensor of the graph: initializers, sparse ones, and those in attributes of nodes and their graphs."""
-        yield from self.initializers
-        for parts in self.sparse:
-            yield from parts
-        yield from _in_nodes(self.nodes)
-
-    def all_nodes(self) -> Iterator[Node]:
-        """Every node of the graph and of the graphs in its attributes."""
-        return _and_within(self.nodes)
 
 
 class Function:
@@ -164,9 +57,9 @@ class Function:
 
     def tensors(self) -> Iterator[Tensor]:
         """Every tensor in its nodes and in the defaults of its attributes."""
-        yield from _in_nodes(self.nodes)
+        yield from tensors_of(self.nodes)
         for attribute in self.defaults.values():
-            yield from _in_attribute(attribute)
+            yield from tensors_in(attribute)
 
 
 class Model:
@@ -225,7 +118,7 @@ class Model:
         """Every node of the graph, of the graphs in its attributes, and of the functions."""
         yield from self.graph.all_nodes()
         for function in self.functions.values():
-            yield from _and_within(function.nodes)
+            yield from and_within(function.nodes)
 
 
 @contextmanager
@@ -263,56 +156,3 @@ def _opset(opsets: dict[str, int], data: Buffer, at: int, end: int) -> None:
         elif key == 16:
             version = signed(a)
     opsets["" if domain == "ai.onnx" else domain] = version
-
-
-def _value_info(data: Buffer, at: int, end: int) -> ValueInfo:
-    name, kind, element, shape = "", "", 0, None
-    for key, a, b in fields(data, at, end):
-        if key == 10:
-            name = text(data, a, b)
-        elif key == 18:
-            for key_of_type, c, d in fields(data, a, b):
-                if key_of_type in _KINDS:
-                    kind = _KINDS[key_of_type]
-                    element, shape = _tensor_type(data, c, d) if kind == "tensor" else (0, None)
-    return ValueInfo(name, kind, element, shape)
-
-
-def _tensor_type(data: Buffer, at: int, end: int) -> tuple[int, tuple[Size, ...] | None]:
-    element, shape = 0, None
-    for key, a, b in fields(data, at, end):
-        if key == 8:
-            element = a & 0xFFFFFFFF
-        elif key == 18:
-            shape = tuple(_dim(data, c, d) for k, c, d in fields(data, a, b) if k == 10)
-    return element, shape
-
-
-def _dim(data: Buffer, at: int, end: int) -> Size:
-    found: Size = None
-    for key, a, b in fields(data, at, end):
-        if key == 8:
-            found = signed(a)
-        elif key == 18:
-            found = text(data, a, b) or None
-    return found if not isinstance(found, int) or found >= 0 else None
-
-
-def _in_nodes(nodes: list[Node]) -> Iterator[Tensor]:
-    for node in nodes:
-        for attribute in node.attributes.values():
-            yield from _in_attribute(attribute)
-
-
-def _in_attribute(attribute: Attribute) -> Iterator[Tensor]:
-    yield from attribute.tensors()
-    for graph in attribute.graphs():
-        yield from graph.tensors()
-
-
-def _and_within(nodes: list[Node]) -> Iterator[Node]:
-    for node in nodes:
-        yield node
-        for attribute in node.attributes.values():
-            for graph in attribute.graphs():
-                yield from graph.all_nodes()

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from onnxpress.core.rows.sizes import Polynomial, Size, has, symbol
 from onnxpress.core.rows.values import Element, Rows, Shape, Taint, Value
 
 if TYPE_CHECKING:
-    from onnxpress.core.onnx_graph import Attribute, Node, Tensor
-    from onnxpress.core.rows.walk import Scope, Walk
+    from onnxpress.core.onnx_graph import Attribute, Graph, Node, Tensor
+    from onnxpress.core.rows.scope import Scope
 
 ML, MS = "ai.onnx.ml", "com.microsoft"
 
@@ -24,10 +24,16 @@ NUMBERED = "the number of the row is part of its value"
 COUNTED = "the number of rows is part of the value"
 
 
-def rule(*operators: str, domain: str = "") -> Callable[[Rule], Rule]:
+IMPURE: set[Rule] = set()
+"""the rules of operators whose answers are not a function of their inputs alone"""
+
+
+def rule(*operators: str, domain: str = "", pure: bool = True) -> Callable[[Rule], Rule]:
     """The decorated function is the rule of these operators."""
 
     def add(function: Rule) -> Rule:
+        if not pure:
+            IMPURE.add(function)
         for operator in operators:
             RULES[domain, operator] = function
         return function
@@ -74,6 +80,17 @@ class Symbols:
         return not isinstance(size, int) and any(self._made.get(name, -1) >= count for name in size.symbols)
 
 
+class Follower(Protocol):
+    """Whoever follows the graph that the node is in."""
+
+    symbols: Symbols
+
+    def within(
+        self, graph: Graph, outer: Scope, inputs: Sequence[Value], bound: Mapping[str, Attribute] | None
+    ) -> list[Value]:
+        """The outputs of a graph in a node's attribute."""
+
+
 class Call:
     """One node to be followed. Methods raise Dependence where what they are asked for cannot be had."""
 
@@ -85,7 +102,7 @@ class Call:
         inputs: Sequence[Value | None],
         version: int,
         scope: Scope,
-        walk: Walk,
+        walk: Follower,
         bound: Mapping[str, Attribute] | None,
     ) -> None:
         self.node, self.inputs, self.version, self.scope, self.walk, self.bound = (
@@ -102,6 +119,10 @@ class Call:
     def mixed(self, what: str = "rows") -> Dependence:
         """To be raised: the operator combines the rows of the batch."""
         return self.refused(f"{self.node.operator} combines {what}", definite=True)
+
+    def untold(self, reason: str) -> Value:
+        """An output that is not followed, beside others that are."""
+        return Value(taint=self.refused(reason).taint)
 
     # --- attributes
 

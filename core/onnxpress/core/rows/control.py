@@ -17,7 +17,7 @@ _ROUNDS = 12
 """of widening; each round lowers at least one of a few things known of a value"""
 
 
-@rule("If")
+@rule("If", pure=False)
 def _if(call: Call) -> Sequence[Value]:
     condition = call.value(0)
     branches = [_graph(call, name) for name in ("then_branch", "else_branch")]
@@ -103,7 +103,7 @@ def _covers(call: Call, old: Value, new: Value, made: int) -> bool:
     return all(a == b or call.symbols.since(a, made) for a, b in zip(old.shape, new.shape, strict=True))
 
 
-@rule("Loop")
+@rule("Loop", pure=False)
 def _loop(call: Call) -> Sequence[Value]:
     graph = _graph(call, "body")
     for number, what in ((0, "how often it runs"), (1, "whether it runs")):
@@ -160,7 +160,7 @@ def _after(call: Call, value: Value, made: int) -> Value:
     return Value(tuple(sizes), rows, None, None if open_ones else value.elements, value.numbers, value.ragged)
 
 
-@rule("Scan")
+@rule("Scan", pure=False)
 def _scan(call: Call) -> Sequence[Value]:
     if call.version < 9:
         raise call.refused("before opset 9 it is not followed")

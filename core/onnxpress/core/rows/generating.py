@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from onnxpress.core.rows.call import COUNTED, MS, Call, rule
+from onnxpress.core.rows.constants import MOST_ELEMENTS, constant
 from onnxpress.core.rows.sizes import Polynomial, Size, positive, product, without
 from onnxpress.core.rows.values import FREE, NUMBERS, Element, Rows, Value
-from onnxpress.core.rows.walk import MOST_ELEMENTS, RANDOM, constant
 
 
 @rule("Constant")
@@ -100,7 +100,9 @@ def _mel(call: Call) -> Value:
     return Value((call.fresh(), call.fresh()))
 
 
-@rule(*RANDOM)
+@rule(
+    "Bernoulli", "Multinomial", "RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike", pure=False
+)  # fmt: skip
 def _random(call: Call) -> Value:
     raise call.refused("its values are drawn at random")
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from onnxpress.core.rows.call import MS, Call, Dependence, rule
+from onnxpress.core.rows.call import MS, Call, rule
 from onnxpress.core.rows.sizes import Size
-from onnxpress.core.rows.values import FREE, Element, Rows, Shape, Taint, Value
+from onnxpress.core.rows.values import FREE, Element, Rows, Shape, Value
 
 
 def _image(call: Call, number: int = 0) -> Value:
@@ -124,8 +124,7 @@ def _pool(call: Call) -> Sequence[Value]:
     result = Value((*shape[:2], *_windows(call, shape[2:], kernel)), value.rows)
     if value.rows is None:
         return [result, FREE]
-    taint = Taint(call.node.title, call.node.operator, "its indices count through the whole batch", True)
-    return [result, Value(taint=taint)]
+    return [result, call.untold("its indices count through the whole batch")]
 
 
 @rule("GlobalAveragePool", "GlobalMaxPool", "GlobalLpPool")
@@ -251,11 +250,3 @@ def _stft(call: Call) -> Value:
         if call.given(number):
             call.same(number, "a frame")
     return call.rowwise(value, range(1, len(shape)), (shape[0], call.fresh(), call.fresh(), 2))
-
-
-def untold(call: Call, reason: str) -> Value:
-    """An output that is not followed, beside others that are."""
-    try:
-        raise call.refused(reason)
-    except Dependence as dependence:
-        return Value(taint=dependence.taint)

@@ -21,9 +21,10 @@ from onnxpress.core.rows import (  # noqa: F401  each brings its operators' rule
     texts,
 )
 from onnxpress.core.rows.call import Symbols
+from onnxpress.core.rows.scope import Scope
 from onnxpress.core.rows.sizes import Size, symbol
 from onnxpress.core.rows.values import Rows, Value
-from onnxpress.core.rows.walk import Scope, Walk
+from onnxpress.core.rows.walk import Walk
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from onnxpress.core.rows.broadcasting import broadcast
-from onnxpress.core.rows.call import MS, Call, Dependence, rule
+from onnxpress.core.rows.call import MS, Call, rule
 from onnxpress.core.rows.sizes import Size, product
 from onnxpress.core.rows.values import FREE, Element, Shape, Value
 
@@ -139,15 +139,8 @@ def _skip_norm(call: Call) -> Sequence[Value]:
     whole = broadcast(call, call.everything())
     rank = call.rank(whole)
     normal = call.rowwise(whole, (rank - 1,))
-    statistics = FREE if normal.free else _no(call)
+    statistics = FREE if normal.free else call.untold("its statistics are not followed")
     return [normal, statistics, statistics, normal]
-
-
-def _no(call: Call) -> Value:
-    try:
-        raise call.refused("its statistics are not followed")
-    except Dependence as dependence:
-        return Value(taint=dependence.taint)
 
 
 @rule("BatchNormalization")

@@ -7,7 +7,6 @@ from dataclasses import replace
 
 from onnxpress.core.rows import ragged
 from onnxpress.core.rows.call import ML, MS, Call, rule
-from onnxpress.core.rows.images import untold
 from onnxpress.core.rows.values import FREE, Value
 
 
@@ -26,7 +25,7 @@ def _split(call: Call) -> Sequence[Value]:
     shape = call.shape(value)
     if value.rows is None:
         return [FREE, Value(shape)]
-    parts = untold(call, ragged.LONGEST)
+    parts = call.untold(ragged.LONGEST)
     return [parts, Value(shape, value.rows)]
 
 

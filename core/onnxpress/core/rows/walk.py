@@ -4,63 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from onnxpress.core.onnx_graph import Attribute, Function, Graph, Model, Node, Tensor
-from onnxpress.core.onnx_graph.tensor import BOOL, DOUBLE, FLOAT, INT32, INT64, STRING
-from onnxpress.core.rows.call import RULES, Call, Dependence, Symbols
+from onnxpress.core.onnx_graph import Attribute, Function, Graph, Model, Node
+from onnxpress.core.rows.call import IMPURE, RULES, Call, Dependence, Symbols
+from onnxpress.core.rows.constants import constant
+from onnxpress.core.rows.scope import NOWHERE, Scope
 from onnxpress.core.rows.sizes import TooLarge
 from onnxpress.core.rows.values import FREE, Taint, Value
 
-MOST_ELEMENTS = 64
-"""of a constant whose values are looked at: a shape, axes, pads"""
 _DEEPEST = 60
 """functions within functions"""
-_MOST_NODES = 200_000
+_MOST_NODES = 50_000
 """visited: functions that call functions, and loops, may visit a node many times"""
 
-_LOOKED_AT = frozenset({FLOAT, INT32, INT64, STRING, BOOL, DOUBLE})
-"""arithmetic in the small types wraps around, which is not followed"""
-
-RANDOM = frozenset(
-    {"Bernoulli", "Multinomial", "RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike"}
-)
-_NOT_ALONE = RANDOM | {"If", "Loop", "Scan", "SequenceMap"}
-"""what they give is not a function of their inputs alone"""
 MALFORMED = "its inputs and attributes do not fit each other"
 _MALFORMED = (IndexError, KeyError, TypeError, ValueError)
 """what a rule trips over where a node has fewer axes, elements or outputs than its operator asks for"""
 _OWN = frozenset({"", "ai.onnx.ml", "com.microsoft"})
-
-
-NOWHERE = Value(taint=Taint("", "", "nothing computes it", False))
-"""what is known of a name that no input, constant or earlier node has"""
-
-
-class Scope:
-    """The values of a graph by name, and those of the graphs around it; None for an optional input left out."""
-
-    __slots__ = ("_outer", "_values")
-
-    def __init__(self, outer: Scope | None = None) -> None:
-        self._outer = outer
-        self._values: dict[str, Value | None] = {}
-
-    def __contains__(self, name: str) -> bool:
-        return name in self._values or (self._outer is not None and name in self._outer)
-
-    def __setitem__(self, name: str, value: Value | None) -> None:
-        # A runtime that sorts the nodes itself could take either of two values of one name.
-        if name in self:
-            value = Value(taint=Taint(name, "", "two values have this name", False))
-        self._values[name] = value
-
-    def get(self, name: str) -> Value | None:
-        """The value, NOWHERE where there is none of this name."""
-        scope: Scope | None = self
-        while scope is not None:
-            if name in scope._values:
-                return scope._values[name]
-            scope = scope._outer
-        return NOWHERE
 
 
 class Walk:
@@ -115,11 +74,7 @@ class Walk:
             return self._inline(function, node, inputs, bound)
         call = Call(node, inputs, self._opsets.get(node.domain, 1), scope, self, bound)
         # Whatever a deterministic operator computes from what is the same for every batch, is so too.
-        free = (
-            followed is not None
-            and node.operator not in _NOT_ALONE
-            and all(value is None or value.free for value in inputs)
-        )
+        free = followed is not None and followed not in IMPURE and all(value is None or value.free for value in inputs)
         try:
             if followed is None:
                 raise call.refused("the operator is not known")
@@ -158,14 +113,6 @@ class Walk:
             self._depth -= 1
             self._opsets = outside
         return [self._output(name, scope) for name in function.outputs]
-
-
-def constant(tensor: Tensor) -> Value:
-    """An initializer or the value of a Constant."""
-    shape = tensor.dims
-    if any(size < 0 for size in shape):
-        return FREE
-    return Value(shape, None, None, tensor.values(MOST_ELEMENTS) if tensor.type in _LOOKED_AT else None)
 
 
 def _more(answers: Sequence[Value], node: Node) -> Value:

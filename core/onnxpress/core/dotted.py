@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import importlib.util
 import pkgutil
@@ -12,6 +11,7 @@ from types import ModuleType
 from typing import Any
 
 from onnxpress.core.errors import UsageError
+from onnxpress.core.spelling import did_you_mean
 
 _LISTED = 20
 
@@ -31,15 +31,13 @@ def load(path: str, *, search: Path | None = None) -> Any:
     for part in attribute.split("."):
         if not hasattr(value, part):
             public = sorted(name for name in getattr(value, "__dict__", {}) if not name.startswith("_"))
-            raise UsageError(f"{module_name} has no attribute {part!r}", where=path, hint=_there_is(public, near=part))
+            raise UsageError(
+                f"{module_name} has no attribute {part!r}",
+                where=path,
+                hint=did_you_mean(part, public, "there is", most=_LISTED),
+            )
         value = getattr(value, part)
     return value
-
-
-def _there_is(names: list[str], *, near: str) -> str:
-    close = difflib.get_close_matches(near, names, n=1)
-    listed = ", ".join(names[:_LISTED]) + (f" and {len(names) - _LISTED} more" if len(names) > _LISTED else "")
-    return (f"did you mean {close[0]!r}? " if close else "") + f"there is: {listed or 'nothing'}"
 
 
 def _import(name: str, search: Path) -> ModuleType:
@@ -57,7 +55,8 @@ def _import(name: str, search: Path) -> ModuleType:
             folders = getattr(package, "__path__", []) if package else [str(search)]
             siblings = sorted(module.name for module in pkgutil.iter_modules(folders))
             place = f"in the package {parent}" if parent else f"in {search}, nor installed in this environment"
-            raise UsageError(f"no module {last!r} {place}", where=name, hint=_there_is(siblings, near=last)) from error
+            hint = did_you_mean(last, siblings, "there is", most=_LISTED)
+            raise UsageError(f"no module {last!r} {place}", where=name, hint=hint) from error
         raise UsageError(f"importing it failed: {error}", where=name, hint="mend the import, or install it") from error
     except (Exception, SystemExit) as error:  # SystemExit: a script without `if __name__ == "__main__"`
         raise UsageError(f"importing it raised {type(error).__name__}: {error}", where=name) from error

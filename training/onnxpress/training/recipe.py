@@ -10,8 +10,8 @@ from typing import Any
 
 import msgspec
 
+from onnxpress.core.documents import read_document
 from onnxpress.core.errors import UsageError
-from onnxpress.core.optional import require
 from onnxpress.core.run import Framework
 from onnxpress.training.data.sources import Data
 from onnxpress.training.families import Family, Own
@@ -19,7 +19,6 @@ from onnxpress.training.recipe_errors import wrong_recipe
 from onnxpress.training.settings import Training
 
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}")
-_EXPONENT = re.compile(r"[-+]?[0-9][0-9_]*(\.[0-9_]*)?[eE][-+]?[0-9]+")
 
 
 class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -70,13 +69,7 @@ def _make_path_absolute(document: dict[str, Any], folder: Path) -> None:
 
 
 def _read(path: Path) -> dict[str, Any]:
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except OSError as error:
-        raise UsageError(f"cannot be read: {error.strerror}", where=str(path)) from None
-    except UnicodeDecodeError as error:
-        raise UsageError(f"is not UTF-8 text: {error}", where=str(path)) from None
-    document = _parse_json(text, path) if path.suffix.lower() == ".json" else _parse_yaml(text, path)
+    document = read_document(path)
     if not isinstance(document, dict):
         raise UsageError(
             "not a recipe: expected fields such as name, model and data",
@@ -84,30 +77,6 @@ def _read(path: Path) -> dict[str, Any]:
             hint="see recipes/anomaly.yaml",
         )
     return document
-
-
-def _parse_json(text: str, path: Path) -> Any:
-    try:
-        return json.loads(text)
-    except json.JSONDecodeError as error:
-        raise UsageError(f"is not JSON: {error.msg}", where=f"{path}:{error.lineno}:{error.colno}") from None
-
-
-def _parse_yaml(text: str, path: Path) -> Any:
-    yaml = require("yaml", needed_by="reading a YAML recipe")
-
-    class Loader(yaml.SafeLoader):  # type: ignore[name-defined]  # a base class known only at run time
-        """YAML 1.1, except that 1e-3 is a number, as everybody expects."""
-
-    Loader.add_implicit_resolver("tag:yaml.org,2002:float", _EXPONENT, list("-+0123456789"))
-    try:
-        return yaml.load(text, Loader)
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark
-        where = f"{path}:{mark.line + 1}:{mark.column + 1}" if mark else str(path)
-        raise UsageError(f"is not YAML: {error.problem or error.context}", where=where) from None
-    except yaml.YAMLError as error:
-        raise UsageError(f"is not YAML: {error}", where=str(path)) from None
 
 
 def _set(document: dict[str, Any], setting: str) -> None:

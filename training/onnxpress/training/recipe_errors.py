@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 import types
 from collections.abc import Iterator
@@ -11,6 +10,7 @@ from typing import Any, Literal, Union, get_args, get_origin
 import msgspec
 
 from onnxpress.core.errors import UsageError
+from onnxpress.core.spelling import did_you_mean
 
 _MESSAGE = re.compile(r"(?P<what>.*?)(?: - at `(?P<path>\$.*)`)?", re.DOTALL)
 _UNKNOWN = re.compile(r"Object contains unknown field `(?P<name>.*)`", re.DOTALL)
@@ -31,7 +31,9 @@ def wrong_recipe(
         place = _kinds_at(kind, path, document)
         names = [name for struct in place for name in _field_names(struct)]
         return UsageError(
-            f"{path}: unknown field {unknown['name']!r}", where=where, hint=_meant(unknown["name"], names, "it has")
+            f"{path}: unknown field {unknown['name']!r}",
+            where=where,
+            hint=did_you_mean(unknown["name"], names, "it has"),
         )
     what = what.replace("`", "")
     return UsageError(
@@ -55,12 +57,7 @@ def _value_hint(what: str, path: str, document: Any, kind: type[msgspec.Struct])
             else _literals(next((field.type for field in msgspec.structs.fields(struct) if field.name == last), None))
         )
     ]
-    return _meant(str(given), allowed, "it may be") if allowed else None
-
-
-def _meant(given: str, known: list[str], introduction: str) -> str:
-    near = difflib.get_close_matches(given, known, n=1)
-    return (f"did you mean {near[0]!r}? " if near else "") + f"{introduction}: {', '.join(known)}"
+    return did_you_mean(str(given), allowed, "it may be") if allowed else None
 
 
 def _value_at(document: Any, path: str) -> Any:

@@ -22,9 +22,9 @@ def doctor(as_json: bool) -> None:
     """Show what is installed here, what is missing for what, and the pip line that brings it."""
     found = diagnosis()
     if as_json:
-        import msgspec
+        from onnxpress.core.indented_json import indented
 
-        click.echo(msgspec.json.format(msgspec.json.encode(found), indent=2))
+        click.echo(indented(found), nl=False)
         return
     click.echo(f"onnxpress {found['onnxpress'] or '(not installed)'} on Python {found['python']}, {found['platform']}")
     click.echo(f"the server's hot path: {'compiled' if found['compiled'] else 'not compiled; a wheel has it compiled'}")

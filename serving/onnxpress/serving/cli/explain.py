@@ -26,8 +26,7 @@ def explain(
     as_json: bool,
 ) -> None:
     """Show with which options MODEL would be served, and why with these."""
-    import msgspec
-
+    from onnxpress.core.indented_json import indented
     from onnxpress.core.version_folder import locate_one
     from onnxpress.serving import serving_options
     from onnxpress.serving.engine import Engine
@@ -45,7 +44,7 @@ def explain(
     choices = serving_options.explain(engine, chosen)
     if as_json:
         document = {"name": name, "version": version, "choices": choices}
-        click.echo(msgspec.json.format(msgspec.json.encode(document), indent=2))
+        click.echo(indented(document), nl=False)
         return
     click.echo(f"{name} version {version}")
     width = max(len(choice.option) for choice in choices)

@@ -20,7 +20,7 @@ def inspect(model: Path, as_json: bool) -> None:
     engine = Engine.load(path, self_test=False)
     manifest = engine.manifest
     if as_json:
-        import msgspec
+        from onnxpress.core.indented_json import indented
 
         document: dict[str, Any] = {
             "name": name,
@@ -31,7 +31,7 @@ def inspect(model: Path, as_json: bool) -> None:
             "outputs": engine.outputs,
             "manifest": manifest,
         }
-        click.echo(msgspec.json.format(msgspec.json.encode(document), indent=2))
+        click.echo(indented(document), nl=False)
         return
     click.echo(f"{name} version {version}   {path}   {path.stat().st_size:,} bytes")
     for title, specs in (("takes", engine.inputs), ("answers", engine.outputs)):

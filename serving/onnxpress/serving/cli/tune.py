@@ -45,9 +45,8 @@ def tune(
     """
     from datetime import UTC, datetime
 
-    import msgspec
-
     from onnxpress.core.files import write_atomically
+    from onnxpress.core.indented_json import indented
     from onnxpress.core.version_folder import locate_one, read_manifest
     from onnxpress.serving import tuning
     from onnxpress.serving.engine.threads import available_cpus
@@ -94,7 +93,7 @@ def tune(
         latency_ms=1e3 * alone.seconds,
     )
     target = profiles.path_of(path)
-    write_atomically(target, msgspec.json.format(msgspec.json.encode(profile), indent=2) + b"\n")
+    write_atomically(target, indented(profile))
     if as_json:
         document: dict[str, Any] = {
             "name": name,
@@ -104,7 +103,7 @@ def tune(
             "best": profile,
             "path": str(target),
         }
-        click.echo(msgspec.json.format(msgspec.json.encode(document), indent=2))
+        click.echo(indented(document), nl=False)
         return
     _print(points, chosen)
     click.echo(

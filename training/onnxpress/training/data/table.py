@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from array import array
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ import numpy as np
 
 from onnxpress.core.arrays import Array
 from onnxpress.core.errors import BadData
+from onnxpress.core.spelling import did_you_mean
 
 _LARGEST = float(np.finfo(np.float32).max)
 
@@ -55,9 +55,7 @@ class Reading:
             numbers = tuple(name for name in known if name != target and name not in self.texts)
         for column in (target, *numbers, *self.texts):
             if column not in known:
-                near = difflib.get_close_matches(column, known, n=1)
-                meant = f"did you mean {near[0]!r}? " if near else ""
-                raise BadData(f"no column {column!r}", where=where, hint=f"{meant}it has: {', '.join(known)}")
+                raise BadData(f"no column {column!r}", where=where, hint=did_you_mean(column, known, "it has"))
             if known.count(column) > 1:
                 raise BadData(f"{known.count(column)} columns are named {column!r}", where=f"{where}:1")
         if not numbers and not self.texts:

@@ -86,7 +86,8 @@ check: $(ready)  ## lint, formatting, types, import contracts, version against c
 	@$(bin)/lint-imports
 	@$(bin)/python scripts/check_version.py
 
-fix: $(ready)  ## mend what ruff can mend
+fix: $(ready)  ## mend what ruff can mend, write the reference pages anew
+	@$(bin)/python scripts/write_references.py
 	@$(bin)/ruff check --fix .
 	@$(bin)/ruff format .
 

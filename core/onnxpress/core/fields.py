@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import functools
 import types
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import msgspec
@@ -79,19 +81,22 @@ def _field(one: msgspec.structs.FieldInfo) -> Field:
     return Field(one.name, one.type, default, kind, optional, _bounds(metas), description, extra)
 
 
-def kind_words(annotation: Any, names: dict[Any, str] = _NAMES) -> str:
-    """`integer`, `list of paths`, `cpu or cuda`; a struct is called by its name."""
+def kind_words(annotation: Any, names: Mapping[Any, str] = MappingProxyType({}), *, plural: bool = False) -> str:
+    """`integer`, `list of paths`, `cpu or cuda`; a struct is called by its name, or what `names` calls it."""
     kind, _, _ = _unwrapped(annotation)
+    known = {**(_PLURALS if plural else _NAMES), **names}
     origin, arguments = get_origin(kind), get_args(kind)
+    if kind in known:
+        return known[kind]
     if origin is Literal:
         return _or([str(choice) for choice in arguments])
     if origin in (tuple, list):
-        return f"list of {kind_words(arguments[0], _PLURALS)}"
+        return f"list of {kind_words(arguments[0], names, plural=True)}"
     if origin is dict:
-        return f"table of {kind_words(arguments[1], _PLURALS)} by name"
+        return f"table of {kind_words(arguments[1], names, plural=True)} by name"
     if origin in (types.UnionType, Union):
-        return _or([kind_words(member) for member in arguments if member is not type(None)])
-    return names.get(kind) or str(getattr(kind, "__name__", kind))
+        return _or([kind_words(member, names) for member in arguments if member is not type(None)])
+    return str(getattr(kind, "__name__", kind))
 
 
 def range_words(annotation: Any) -> str:

@@ -42,7 +42,11 @@ _TRUST = click.option("--trust-pickle", is_flag=True, help="Read a scikit-learn 
 )
 @click.option("--name", help="Name of the model; default: the run's, the file's or the attribute's.")
 @click.option(
-    "--repository", type=click.Path(path_type=Path, file_okay=False), default=Path("models"), show_default=True
+    "--repository",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path("models"),
+    show_default=True,
+    help="Where the version is published.",
 )
 @_INPUT
 @_SAMPLES

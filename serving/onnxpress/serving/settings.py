@@ -1,9 +1,9 @@
 """What a server is told: one frozen struct, in groups, checked where it is made.
 
 The options of `onnxpress serve` and their help, its configuration file, its environment variables and the page
-docs/serving-options.md are made of these fields; an option has the field's name. `Meta.extra` holds what the types do
-not say: `unit`, `default` (in words, where None stands for something), `metavar`, `past` (what a caller meets beyond a
-limit), `file` (it must exist), `option` (False: there is none).
+docs/serving-options.md are made of these fields; an option has the field's name. Beside the words about a field stand,
+where they are needed: `unit`; `default`, where None stands for something; `metavar`; `past`, what a caller meets beyond
+a limit; `file`, that it must exist; `option`, False where there is none.
 """
 
 # Without `from __future__ import annotations`: these types are read at every start, and reading them as text costs
@@ -18,6 +18,14 @@ from onnxpress.core.errors import UsageError
 from onnxpress.core.fields import fields_of
 
 _RUN_SECONDS, _LOAD_SECONDS = 30.0, 60.0
+
+_Count = Annotated[int, Meta(ge=1)]
+_Positive = Annotated[float, Meta(gt=0)]
+_NotNegative = Annotated[float, Meta(ge=0)]
+
+
+def _says(description: str, **extra: Any) -> Meta:
+    return Meta(description=description, extra=extra)
 
 
 class _Group(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -36,18 +44,15 @@ class _Group(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
 
 class Address(_Group, frozen=True, kw_only=True):
-    """Where it listens."""
+    """Address: where it listens."""
 
-    host: Annotated[str, Meta(description="Name or address to listen on; 0.0.0.0 is every network.")] = "127.0.0.1"
-    port: Annotated[int, Meta(ge=0, le=65535, description="0 takes a free one.")] = 8000
-    unix: (
-        Annotated[Path, Meta(description="Listen on this Unix socket instead of a port.", extra={"metavar": "PATH"})]
-        | None
-    ) = None
-    tls_certificate: (
-        Annotated[Path, Meta(description="PEM file; with --tls-key, speak TLS.", extra={"file": True})] | None
-    ) = None
-    tls_key: Annotated[Path, Meta(description="PEM file.", extra={"file": True})] | None = None
+    host: Annotated[str, _says("Name or address to listen on; 0.0.0.0 is every network.")] = "127.0.0.1"
+    port: Annotated[int, Meta(ge=0, le=65535), _says("Port to listen on; 0 takes a free one.")] = 8000
+    unix: Annotated[Path | None, _says("Listen on this Unix socket instead of a port.")] = None
+    tls_certificate: Annotated[
+        Path | None, _says("PEM file of the certificate; with --tls-key, speak TLS.", file=True)
+    ] = None
+    tls_key: Annotated[Path | None, _says("PEM file of the certificate's key.", file=True)] = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -56,57 +61,44 @@ class Address(_Group, frozen=True, kw_only=True):
 
 
 class ModelSettings(_Group, frozen=True, kw_only=True):
-    """Which models, and how they run."""
+    """Models: which, and how they run."""
 
     versions: Annotated[
-        str, Meta(description="latest, latest:N, all, or 1,3 by number.", extra={"metavar": "POLICY"})
+        str, _says("Which versions to serve: latest, latest:N, all, or 1,3 by number.", metavar="POLICY")
     ] = "latest"
-    require_equivalence: Annotated[bool, Meta(description="Refuse models whose equivalence was never measured.")] = (
-        False
-    )
+    require_equivalence: Annotated[bool, _says("Refuse models whose equivalence was never measured.")] = False
     custom_ops: Annotated[
         tuple[Path, ...],
-        Meta(
-            description="Let the models use the operators of this shared library.",
-            extra={"metavar": "LIBRARY", "file": True},
-        ),
+        _says("Let the models use the operators of this shared library. Repeatable.", metavar="LIBRARY", file=True),
     ] = ()
     provider: Annotated[
         str,
-        Meta(
-            description="Where to run the models: cpu, cuda or cuda:N, with options after commas; see docs/cuda.md.",
-            extra={"metavar": "DEVICE"},
+        _says(
+            "Where to run the models: cpu, cuda or cuda:N, with options after commas; see docs/cuda.md.",
+            metavar="DEVICE",
         ),
     ] = "cpu"
-    threads: (
-        Annotated[int, Meta(ge=1, description="Per model.", extra={"default": "the profile's, or a share of the CPUs"})]
-        | None
-    ) = None
+    threads: Annotated[
+        _Count | None, _says("Threads of each model.", default="the profile's, or a share of the CPUs")
+    ] = None
     prepack: Annotated[
         bool,
-        Meta(
-            description="Without, external weights stay in their file, mapped once for all workers; batches are slower."
+        _says(
+            "Lay weights out as the kernels like them. Without, external ones stay in their file, mapped once for all "
+            "workers, and batches are slower."
         ),
     ] = True
-    max_batch: (
-        Annotated[
-            int,
-            Meta(
-                ge=1,
-                description="Rows run together.",
-                extra={"default": "the profile's, or 64", "past": "the next run; one request may have more"},
-            ),
-        ]
-        | None
-    ) = None
-    max_waiting: Annotated[
-        int, Meta(ge=1, description="Requests waiting per model.", extra={"past": "503, `Retry-After: 1`"})
-    ] = 1024
-    poll: Annotated[
-        float,
-        Meta(ge=0, description="Look for new versions so often; 0: never.", extra={"unit": "seconds"}),
-    ] = 0.0
-    model_control: Annotated[bool, Meta(description="Let callers load and unload models.")] = False
+    max_batch: Annotated[
+        _Count | None,
+        _says(
+            "Most rows that run together.",
+            default="the profile's, or 64",
+            past="the next run; one request may have more",
+        ),
+    ] = None
+    max_waiting: Annotated[_Count, _says("Most requests that wait for one model.", past="503, `Retry-After: 1`")] = 1024
+    poll: Annotated[_NotNegative, _says("Look for new versions so often; 0: never.", unit="seconds")] = 0.0
+    model_control: Annotated[bool, _says("Let callers load and unload models.")] = False
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -119,34 +111,22 @@ class ModelSettings(_Group, frozen=True, kw_only=True):
 
 
 class ProcessSettings(_Group, frozen=True, kw_only=True):
-    """Its processes."""
+    """Processes: how many, and whether models have their own."""
 
-    workers: Annotated[int, Meta(ge=1, description="Processes on the one port.")] = 1
-    isolate: Annotated[
-        bool, Meta(description="Run every model in a process of its own, started again when it ends.")
-    ] = False
-    run_limit: (
-        Annotated[
-            float,
-            Meta(
-                gt=0,
-                description="With --isolate: a run that takes longer ends the model's process.",
-                extra={"unit": "seconds", "default": f"{_RUN_SECONDS:g}"},
-            ),
-        ]
-        | None
-    ) = None
-    load_limit: (
-        Annotated[
-            float,
-            Meta(
-                gt=0,
-                description="With --isolate: the same for loading.",
-                extra={"unit": "seconds", "default": f"{_LOAD_SECONDS:g}"},
-            ),
-        ]
-        | None
-    ) = None
+    workers: Annotated[_Count, _says("Worker processes on the one port.")] = 1
+    isolate: Annotated[bool, _says("Run every model in a process of its own, started again when it ends.")] = False
+    run_limit: Annotated[
+        _Positive | None,
+        _says(
+            "With --isolate: a run that takes longer ends the model's process.",
+            unit="seconds",
+            default=f"{_RUN_SECONDS:g}",
+        ),
+    ] = None
+    load_limit: Annotated[
+        _Positive | None,
+        _says("With --isolate: loading that takes longer ends it too.", unit="seconds", default=f"{_LOAD_SECONDS:g}"),
+    ] = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -165,102 +145,82 @@ class ProcessSettings(_Group, frozen=True, kw_only=True):
 
 
 class ConnectionLimits(_Group, frozen=True, kw_only=True):
-    """What a caller may ask of it."""
+    """Limits: what a caller may ask of it."""
 
     max_body: Annotated[
-        int,
-        Meta(
-            ge=1,
-            description="Of one body, also after unpacking.",
-            extra={
-                "unit": "bytes",
-                "past": "413, connection closed (kept open where only unpacking is past it)",
-            },
+        _Count,
+        _says(
+            "Largest body of a request, also after unpacking.",
+            unit="bytes",
+            past="413, connection closed (kept open where only unpacking is past it)",
         ),
     ] = 64 * 1024 * 1024
     max_held: Annotated[
-        int,
-        Meta(
-            ge=1,
-            description="Of all bodies of 64 KiB and more that are read, wait or run, per process.",
-            extra={"unit": "bytes", "past": "503, `Retry-After: 1`, connection closed"},
+        _Count,
+        _says(
+            "Most that all bodies of 64 KiB and more hold while they are read, wait or run; per process.",
+            unit="bytes",
+            past="503, `Retry-After: 1`, connection closed",
         ),
     ] = 1 << 30
     max_head: Annotated[
         int,
-        Meta(
-            ge=256,
-            description="Of request line and headers.",
-            extra={"unit": "bytes", "past": "431, connection closed"},
-        ),
+        Meta(ge=256),
+        _says("Largest request line and headers.", unit="bytes", past="431, connection closed"),
     ] = 32 * 1024
-    max_connections: Annotated[int, Meta(ge=1, description="Per process.", extra={"past": "503, `Retry-After: 1`"})] = (
+    max_connections: Annotated[_Count, _says("Most open connections, per process.", past="503, `Retry-After: 1`")] = (
         10_000
     )
     request_timeout: Annotated[
-        int,
-        Meta(
-            ge=1,
-            description="From a request's first byte to its last, and for a client to take some of its answer.",
-            extra={"unit": "seconds", "past": "408, connection closed; or connection cut"},
+        _Count,
+        _says(
+            "Time for a request to arrive, and for a client to take some of its answer.",
+            unit="seconds",
+            past="408, connection closed; or connection cut",
         ),
     ] = 60
     idle_timeout: Annotated[
-        int,
-        Meta(
-            ge=1,
-            description="Between requests on one connection.",
-            extra={"unit": "seconds", "past": "connection closed"},
-        ),
+        _Count,
+        _says("Time that a connection may be open without a request.", unit="seconds", past="connection closed"),
     ] = 75
     linger: Annotated[
-        int,
-        Meta(
-            ge=1,
-            description="For a client to read a refusal before the connection is cut.",
-            extra={"unit": "seconds", "past": "connection cut", "option": False},
+        _Count,
+        _says(
+            "Time for a client to read a refusal before the connection is cut.",
+            unit="seconds",
+            past="connection cut",
+            option=False,
         ),
     ] = 5
     grace: Annotated[
-        float,
-        Meta(
-            ge=0,
-            description="To finish accepted requests after SIGTERM.",
-            extra={"unit": "seconds", "past": "cut, exit code 1; a second signal cuts at once"},
+        _NotNegative,
+        _says(
+            "Time to finish accepted requests after SIGTERM.",
+            unit="seconds",
+            past="cut, exit code 1; a second signal cuts at once",
         ),
     ] = 30.0
 
 
 class AccessSettings(_Group, frozen=True, kw_only=True):
-    """Who may ask."""
+    """Access: who may ask."""
 
-    tokens: (
-        Annotated[
-            Path,
-            Meta(
-                description="Answer only callers with a bearer token of this file, one a line.",
-                extra={"file": True},
-            ),
-        ]
-        | None
-    ) = None
+    tokens: Annotated[
+        Path | None, _says("Answer only callers that show a bearer token of this file, one a line.", file=True)
+    ] = None
     allow_origin: Annotated[
-        tuple[str, ...],
-        Meta(description="Let web pages from there ask; * for all.", extra={"metavar": "ORIGIN"}),
+        tuple[str, ...], _says("Let web pages of this origin ask; * for all. Repeatable.", metavar="ORIGIN")
     ] = ()
 
 
 class AnswerSettings(_Group, frozen=True, kw_only=True):
-    """Its answers."""
+    """Answers: how they are sent and noted."""
 
-    access_log: Annotated[bool, Meta(description="A line of JSON on stderr for every answer.")] = False
-    compress_from: (
-        Annotated[
-            int,
-            Meta(ge=0, description="Gzip answers of so many bytes where accepted.", extra={"unit": "bytes"}),
-        ]
-        | None
-    ) = None
+    access_log: Annotated[bool, _says("Write a line of JSON to stderr for every answer.")] = False
+    compress_from: Annotated[
+        Annotated[int, Meta(ge=0)] | None,
+        _says("Gzip answers of so many bytes and more where they are accepted.", unit="bytes"),
+    ] = None
 
 
 class ServerSettings(_Group, frozen=True, kw_only=True):
@@ -272,9 +232,7 @@ class ServerSettings(_Group, frozen=True, kw_only=True):
     Raises UsageError, with the field's name, where a value is not what the field takes, or two exclude each other.
     """
 
-    path: Annotated[
-        Path, Meta(description="An .onnx file, a version, a model or a repository.", extra={"option": False})
-    ] = Path("models")
+    path: Annotated[Path, _says("An .onnx file, a version, a model or a repository.")] = Path("models")
     address: Address = Address()
     models: ModelSettings = ModelSettings()
     processes: ProcessSettings = ProcessSettings()

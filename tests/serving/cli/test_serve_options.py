@@ -175,7 +175,7 @@ def test_help_has_a_section_for_every_group() -> None:
     text = CliRunner().invoke(serve, ["--help"]).stdout
     sections = {block.partition(":\n")[0].strip(): block for block in text.split("\n\n")}
     for struct in GROUPS.values():
-        block = sections[str(struct.__doc__).partition(".")[0]]
+        block = sections[str(struct.__doc__).partition(":")[0]]
         for field in fields_of(struct):
             if field.extra.get("option", True):
                 assert f"  --{field.name.replace('_', '-')} " in block

@@ -7,12 +7,20 @@ from typing import Literal
 
 import click
 
+_OUTPUT = click.option(
+    "--output",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path("runs"),
+    show_default=True,
+    help="Where the run's folder goes.",
+)
+
 
 @click.command()
 @click.argument("recipe", type=click.Path(path_type=Path), required=False)
 @click.option("--framework", type=click.Choice(["pytorch", "tensorflow"]), help="Instead of the recipe's.")
 @click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Change a field: training.epochs=5.")
-@click.option("--output", type=click.Path(path_type=Path, file_okay=False), default=Path("runs"), show_default=True)
+@_OUTPUT
 @click.option("--resume", type=click.Path(path_type=Path), help="Go on with a run that was killed, instead of RECIPE.")
 @click.option(
     "--from", "run", type=click.Path(path_type=Path, exists=True, file_okay=False), help="Fine-tune this run's model."
@@ -68,7 +76,7 @@ def train(
 @click.command()
 @click.argument("run", type=click.Path(path_type=Path, exists=True, file_okay=False))
 @click.option("--to", type=click.Choice(["pytorch", "tensorflow"]), required=True, help="The other framework.")
-@click.option("--output", type=click.Path(path_type=Path, file_okay=False), default=Path("runs"), show_default=True)
+@_OUTPUT
 def port(run: Path, to: Literal["pytorch", "tensorflow"], output: Path) -> None:
     """Write the model of RUN in the other framework, with the same weights; prints the new run folder.
 

@@ -29,8 +29,11 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     framework: Framework = "pytorch"
     """for a user's own model the default is the framework of what its factory returns"""
     model: Family
+    """the network, by its family; or `module:attribute` of one's own"""
     data: Data
+    """where the rows come from"""
     training: Training = Training()
+    """how to fit"""
 
     def __post_init__(self) -> None:
         if not _NAME.fullmatch(self.name):

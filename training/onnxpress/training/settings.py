@@ -19,6 +19,7 @@ class Plateau(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     patience: _Count = 5
     """epochs without a lower validation loss before each lowering"""
     factor: _Share = 0.5
+    """what the rate is multiplied by at each lowering"""
     minimum: Annotated[float, msgspec.Meta(ge=0)] = 0.0
     """the rate is never lowered below this"""
 
@@ -30,8 +31,11 @@ class Selection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     """
 
     metric: str = "loss"
+    """the lowest of losses, errors and false alarms is the best, of all else the highest"""
     at_least: dict[str, float] = {}
+    """metric → the least that an epoch must have"""
     at_most: dict[str, float] = {}
+    """metric → the most that it may have"""
 
 
 class Training(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -40,8 +44,11 @@ class Training(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     epochs: _Count = 200
     """at most; early stopping may end sooner"""
     batch_size: _Count = 32
+    """rows in a step"""
     optimizer: Literal["adam", "adamw"] = "adam"
+    """Adam, or AdamW with weights that decay"""
     learning_rate: _Rate = 1e-3
+    """of the optimizer, between warming up and cooling down"""
     weight_decay: Annotated[float, msgspec.Meta(ge=0, lt=1)] = 0.0
     """of AdamW (Loshchilov and Hutter 2019): each step takes this share times the learning rate off every weight"""
     clip_norm: _Positive | None = None
@@ -51,9 +58,11 @@ class Training(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     cool_down: _CountOrNone = 0
     """last epochs, in which it falls to near zero"""
     plateau: Plateau | None = None
+    """lower the learning rate when the validation loss stays"""
     patience: _Count = 20
     """epochs without a better one before stopping; the best epoch's weights are kept"""
     select: Selection = Selection()
+    """which epoch's weights are kept"""
     class_weights: Literal["balanced"] | dict[str, float] | None = None
     """weight of a row in the loss by its label; balanced: rows / (classes × rows of the class)"""
     balanced_batches: bool = False

@@ -13,8 +13,8 @@ from onnxpress.serving.cli import options
 @click.command()
 @click.argument("model", type=click.Path(path_type=Path))
 @provider_option
-@click.option("--threads", type=click.IntRange(1), help="As for serve.")
-@click.option("--max-batch", type=click.IntRange(1), help="As for serve.")
+@click.option("--threads", type=click.IntRange(1), help="As for serve.  [default: the profile's, or serve's]")
+@click.option("--max-batch", type=click.IntRange(1), help="As for serve.  [default: the profile's, or serve's]")
 @options.custom_ops
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 def explain(

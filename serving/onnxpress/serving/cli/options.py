@@ -17,7 +17,7 @@ custom_ops = click.option(
     type=click.Path(exists=True, dir_okay=False, resolve_path=True),
     multiple=True,
     metavar="LIBRARY",
-    help="Let the models use the operators of this shared library.",
+    help="Let the models use the operators of this shared library. Repeatable.",
 )
 
 
@@ -67,7 +67,7 @@ def settings_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
     # click lists decorators from the last to the first.
     for struct in reversed(GROUPS.values()):
-        section = (struct.__doc__ or struct.__name__).partition(".")[0]
+        section = (struct.__doc__ or struct.__name__).partition(":")[0]
         for field in reversed(fields_of(struct)):
             if field.extra.get("option", True):
                 names, attributes = _attributes(field)

@@ -18,7 +18,14 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("model", type=click.Path(path_type=Path))
-@click.option("--for", "aim", type=click.Choice(["throughput", "latency"]), default="throughput", show_default=True)
+@click.option(
+    "--for",
+    "aim",
+    type=click.Choice(["throughput", "latency"]),
+    default="throughput",
+    show_default=True,
+    help="What the best is chosen for.",
+)
 @provider_option
 @click.option(
     "--threads", "threads", type=click.IntRange(1), multiple=True, help="Try these only.  [default: 1, 2, 4 ...]"

@@ -43,6 +43,7 @@ class Penguins(
     """344 penguins of three species (Horst, Hill and Gorman 2020, CC0), from the package `palmerpenguins`."""
 
     target: str = "species"
+    """the column of labels"""
 
     def load(self, reading: Reading | None = None) -> Table:
         """Read it. Raises MissingExtra without the package."""

@@ -17,6 +17,7 @@ class CsvFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     """A CSV file in UTF-8 with a header line; numbers or text in the feature columns, any text as label."""
 
     path: str
+    """of the file, from the recipe's folder"""
     target: str
     """the column of labels, or of the values to predict"""
     features: list[str] | None = None

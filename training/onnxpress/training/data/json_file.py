@@ -18,6 +18,7 @@ class JsonFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """A list of records, `[{"domain": "example.com", "label": "legit"}, …]`, or one record a line (`.jsonl`)."""
 
     path: str
+    """of the file, from the recipe's folder"""
     target: str
     """the field of labels, or of the values to predict"""
     records: str = ""

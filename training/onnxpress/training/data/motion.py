@@ -31,7 +31,9 @@ class TimeSeries(
     """
 
     dataset: Literal["GunPoint", "BasicMotions"] | None = None
+    """one that sktime carries"""
     path: str | None = None
+    """of a file, from the recipe's folder"""
 
     def __post_init__(self) -> None:
         if (self.dataset is None) == (self.path is None):
@@ -92,12 +94,13 @@ class Events(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """
 
     path: str
+    """of the file, from the recipe's folder"""
     target: str = "type"
     """the field of an event that is its label"""
     samples: _Count = 125
-    """of one datapoint"""
+    """in one datapoint"""
     datapoints: _Count = 6
-    """in a window: 6 × 5 s = 30 s, 750 samples"""
+    """in one window: 6 × 5 s = 30 s, 750 samples"""
     step: _Count = 1
     """datapoints from one window's begin to the next"""
     short: Literal["refuse", "leave_out"] = "refuse"
@@ -175,11 +178,15 @@ class Samples(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     """A CSV file with one sample a line: an event's name, its label, and the axes; consecutive lines of an event."""
 
     path: str
+    """of the file, from the recipe's folder"""
     event: str = "event"
+    """the column that names the event of a sample"""
     target: str = "label"
+    """the column of labels"""
     axes: tuple[str, ...] = ("x", "y", "z")
+    """the columns of the axes"""
     window: _Count = 750
-    """samples"""
+    """samples in a window"""
     step: _Count = 125
     """samples from one window's begin to the next"""
 

@@ -18,6 +18,7 @@ class Vectors(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     """
 
     path: str
+    """of the file, from the recipe's folder"""
 
     def load(self, reading: Reading | None = None) -> Table:
         """Read it without pickle. Raises BadData saying what is wrong, with the first bad row."""

@@ -51,6 +51,7 @@ class Autoencoder(
     hidden: Annotated[tuple[_Share, ...], msgspec.Meta(min_length=1)] = (0.75, 0.50, 0.33, 0.25, 0.33, 0.50, 0.75)
     """units of each hidden layer as a share of the width, rounded down, at least one"""
     dropout: Annotated[float, msgspec.Meta(ge=0, lt=1)] = 0.2
+    """share of the values that dropout sets to zero in training"""
     threshold_percentile: Annotated[float, msgspec.Meta(gt=0, lt=100)] = 95.0
     """of the training rows' scores"""
 

@@ -32,13 +32,16 @@ class SpectrogramSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unkn
     """Magnitudes of the Fourier transform of Hann-windowed pieces, as the network's input in place of the samples."""
 
     window: _Units = 50
+    """samples in a piece"""
     hop: _Units = 10
+    """samples from one piece's begin to the next"""
 
 
 class Augmentation(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Changed copies of the training windows, drawn once from the training's seed."""
 
     copies: _Units = 1
+    """of every training window"""
     noise: Annotated[float, msgspec.Meta(ge=0)] = 0.05
     """standard deviation of added Gaussian noise, as a share of the training windows' own"""
     phase: bool = True
@@ -53,22 +56,29 @@ class Cnn14(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     """
 
     filters: Annotated[tuple[_Units, ...], msgspec.Meta(min_length=1)] = (16, *[32] * 11, 64, 64)
+    """of each convolution"""
     kernel: _Units = 5
+    """width of the convolutions, in samples"""
     stride_every: Annotated[int, msgspec.Meta(ge=0)] = 5
     """every so many convolutions one has stride 2; 0: none"""
     dense: Annotated[tuple[_Units, ...], msgspec.Meta(min_length=1)] = (64, 64, 32, 16)
+    """units of each dense layer"""
     dropout: _Rate = 0.5
+    """share of the values that are set to zero in training, after the first dense layer"""
     epsilon: Annotated[float, msgspec.Meta(gt=0)] = 1e-3
+    """what batch norm adds to the variance"""
     momentum: _Rate = 0.9
     """share of the old statistics that batch norm keeps at each step, as Keras counts it"""
     unit: Literal["g", "mg", "m/s2"] | None = None
-    """of the raw axes, which are turned into g; None: taken as they are"""
+    """of the raw axes, which are turned into g; without it they are taken as they are"""
     magnitude: bool = False
     """one channel, the length of the vector of the axes, in place of the axes"""
     normalise: bool = False
     """each window and channel to mean 0 and standard deviation 1"""
     spectrogram: SpectrogramSettings | None = None
+    """the network sees the window's spectrogram in place of its samples"""
     augmentation: Augmentation | None = None
+    """train on changed copies of the windows too"""
     positive: str | None = None
     """of two labels, the one that is looked for: class 1"""
 

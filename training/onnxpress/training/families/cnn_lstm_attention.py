@@ -45,16 +45,25 @@ class CnnLstmAttention(
     positive: str | None = None
     """of two labels, the one that is looked for: class 1"""
     embedding: _Units = 256
+    """width of the vector that each character gets"""
     convolutions: Annotated[tuple[_Units, ...], msgspec.Meta(min_length=1)] = (128, 64)
+    """filters of each convolution"""
     kernel: _Units = 3
+    """width of the convolutions, in places"""
     pool: _Units = 2
+    """places that max pooling makes one of"""
     lstm: _Units = 128
+    """units of the LSTM"""
     attention: Annotated[int, msgspec.Meta(ge=0)] = 64
     """units of the additive attention; 0: the mean over time instead"""
     dense: tuple[_Units, ...] = (128, 64)
+    """units of each dense layer after the LSTM"""
     dropout: _Rate = 0.3
+    """of the embedding and the convolutions: share of the values that are set to zero in training"""
     dense_dropouts: tuple[_Rate, ...] = (0.3, 0.2)
+    """the same after each dense layer"""
     epsilon: Annotated[float, msgspec.Meta(gt=0)] = 1e-3
+    """what batch norm adds to the variance"""
     momentum: _Rate = 0.9
     """share of the old statistics that batch norm keeps at each step, as Keras counts it"""
 

@@ -31,13 +31,15 @@ class Document(
     """The spec of the network, the same for both frameworks; the encoder's weights stay as they are."""
 
     text: str | None = None
-    """the column of raw text; None: the rows are vectors already"""
+    """the column of raw text; without it the rows are vectors already"""
     encoder: Literal["all-minilm-l6-v2"] | None = None
     """the transformer that embeds the text, from an installed package"""
     tokens: Annotated[int, msgspec.Meta(ge=2, le=512)] = 256
     """at most, of one text; what comes after is cut"""
     hidden: _Units = 512
+    """units of the hidden layer"""
     dropout: Annotated[float, msgspec.Meta(ge=0, lt=1)] = 0.0
+    """share of the values that dropout sets to zero in training"""
 
     def __post_init__(self) -> None:
         if (self.text is None) != (self.encoder is None):

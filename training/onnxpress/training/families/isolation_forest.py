@@ -17,6 +17,7 @@ class ForestSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     """An isolation forest (Liu, Ting and Zhou 2008)."""
 
     trees: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 100
+    """how many are grown"""
     rows: Annotated[int, msgspec.Meta(ge=2)] = 256
     """that each tree is grown on, at most"""
 

@@ -31,8 +31,11 @@ class Own(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True,
     """
 
     build: str
+    """`module:attribute` of the factory"""
     settings: dict[str, Any] = {}
+    """keywords that the factory is called with"""
     task: Literal["classify", "regress"] = "classify"
+    """tell classes, or say a number"""
     scale: bool = True
     """columns of numbers to [0, 1] by the training rows, in the graph"""
     before: list[Step] = []

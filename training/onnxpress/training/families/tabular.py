@@ -46,8 +46,11 @@ class Tabular(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     columns: dict[str, Action]
     """what is done with each column that is used"""
     task: Literal["classify", "regress"] = "classify"
+    """tell classes, or say a number"""
     hidden: Annotated[tuple[_Units, ...], msgspec.Meta(min_length=1)] = (64, 32)
+    """units of each hidden layer"""
     dropout: _Rate = 0.1
+    """share of the values that dropout sets to zero in training"""
     positive: str | None = None
     """of two labels, the one whose probability is given"""
     calibration: Literal["platt", "isotonic"] = "platt"

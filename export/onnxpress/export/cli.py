@@ -86,7 +86,7 @@ def export(
     .pt2, TorchScript .pt, .keras, .h5, a SavedModel folder, .onnx, a scikit-learn pickle. Prints the published folders;
     for several sources a table too, and the worst exit code.
     """
-    from onnxpress.export.child_process.parent import Limits
+    from onnxpress.export.child_process.parent import ConversionLimits
     from onnxpress.export.pipeline import source_list
     from onnxpress.export.pipeline.export import export as export_one
     from onnxpress.export.pipeline.publish import Published
@@ -100,7 +100,7 @@ def export(
         entries = source_list.read_list(listed, trust_pickle=of_source["trust_pickle"], hide_gpus=_hides_gpus(provider))
     else:
         entries = [source_list.Entry(ref=_ref(source, provider, of_source), name=name) for source in sources]
-    limits = Limits(seconds=time_limit, memory=None if memory_limit is None else int(memory_limit * 2**30))
+    limits = ConversionLimits(seconds=time_limit, memory=None if memory_limit is None else int(memory_limit * 2**30))
 
     def one(entry: source_list.Entry) -> Published:
         source = resolve(entry.ref)

@@ -16,7 +16,7 @@ pytest.importorskip("onnxscript")
 
 from onnxpress.core.errors import BadModel, NotEquivalent
 from onnxpress.export.child_process import parent
-from onnxpress.export.child_process.parent import Limits
+from onnxpress.export.child_process.parent import ConversionLimits
 from onnxpress.export.pipeline.export import export as export_source
 from onnxpress.export.pipeline.publish import Published
 from onnxpress.export.source import SourceRef
@@ -94,7 +94,7 @@ def nets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def export(reference: str, repository: Path, **limits: Any) -> Published:
-    return export_source(resolve(reference), repository=repository, limits=Limits(**limits))
+    return export_source(resolve(reference), repository=repository, limits=ConversionLimits(**limits))
 
 
 @pytest.mark.parametrize(

@@ -33,7 +33,7 @@ _FRAMES = 6
 
 
 @dataclass(frozen=True, kw_only=True)
-class Limits:
+class ConversionLimits:
     """How long (seconds) and how large (bytes resident; None: 80 % of what is free then) a conversion may get."""
 
     seconds: float = 1800.0
@@ -55,7 +55,9 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     talk: list[str]
 
 
-def convert(network: Network, ref: SourceRef, limits: Limits, folder: Path, external_above: int) -> onnx.ModelProto:
+def convert(
+    network: Network, ref: SourceRef, limits: ConversionLimits, folder: Path, external_above: int
+) -> onnx.ModelProto:
     """Have a child resolve `ref` again, take this network's weights, and convert; its notes are added to `network`.
 
     The empty `folder` is where parent and child meet; large weights stay there as `external_data.FILE`. Raises what
@@ -75,7 +77,7 @@ def convert(network: Network, ref: SourceRef, limits: Limits, folder: Path, exte
     return onnx.load(str(folder / MODEL), load_external_data=False)
 
 
-def _run(folder: Path, reference: str, limits: Limits) -> None:
+def _run(folder: Path, reference: str, limits: ConversionLimits) -> None:
     memory = limits.memory or int(_free_memory() * _SHARE_OF_FREE_MEMORY)
     # -P: the child's imports must not find a user's `types.py` in the working directory before Python's own.
     command = [sys.executable, "-P", "-m", "onnxpress.export.child_process.child", str(folder)]

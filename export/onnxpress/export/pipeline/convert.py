@@ -48,7 +48,7 @@ class Converted:
 
 
 def convert(
-    prepared: Prepared, folder: Path, limits: parent.Limits | None = None, *, external_above: int = LARGE
+    prepared: Prepared, folder: Path, limits: parent.ConversionLimits | None = None, *, external_above: int = LARGE
 ) -> Converted:
     """Convert the network, compose it with its steps, and give inputs, outputs and layers the author's names.
 
@@ -60,7 +60,7 @@ def convert(
 
     source, network = prepared.source, prepared.network
     if source.ref is not None:
-        proto = parent.convert(network, source.ref, limits or parent.Limits(), folder, external_above)
+        proto = parent.convert(network, source.ref, limits or parent.ConversionLimits(), folder, external_above)
     else:  # an object handed over from Python: no other process can resolve it again
         proto = network.convert(folder)
         external_data.put_beside(proto, folder, above=external_above)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from onnxpress.core.errors import NotEquivalent
 from onnxpress.core.progress import step
-from onnxpress.export.child_process.parent import Limits
+from onnxpress.export.child_process.parent import ConversionLimits
 from onnxpress.export.graph.external_data import LARGE
 from onnxpress.export.pipeline import refused
 from onnxpress.export.pipeline.convert import convert
@@ -28,7 +28,7 @@ def export(
     repository: Path,
     name: str | None = None,
     provider: str = "cpu",
-    limits: Limits | None = None,
+    limits: ConversionLimits | None = None,
     external_above: int = LARGE,
 ) -> Published:
     """Convert, measure and publish `source` as the next version of model `name` in `repository`.

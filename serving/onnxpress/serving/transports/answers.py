@@ -19,7 +19,7 @@ _PHRASES = {
 
 
 HEAVY = 64 * 1024
-"""bytes of a body from which it counts against `Limits.max_held`; smaller ones are bounded by their number"""
+"""bytes of a body from which it counts against `ConnectionLimits.max_held`; smaller ones are bounded by their number"""
 
 
 class Head:

@@ -20,8 +20,8 @@ from tests.serving.harness import running
 
 from onnxpress.core.arrays import Array
 from onnxpress.core.cli import root
+from onnxpress.core.documents import read_document
 from onnxpress.core.processing import Processing, apply
-from onnxpress.export.sources import documents
 from onnxpress.serving.client.blocking import Client
 from onnxpress.serving.models.repository import Repository
 from onnxpress.serving.service import Service
@@ -119,7 +119,7 @@ def by_torch(name: str, raw: dict[str, Array]) -> dict[str, Array]:
 
     torch.manual_seed(0)
     network = getattr(importlib.import_module("raw_nets"), name)().eval()
-    described = documents.read(Path(f"{name}.yaml"))
+    described = read_document(Path(f"{name}.yaml"))
     steps = convert({"before": described["before"], "after": described["after"]}, Processing)
     tensors = apply(steps.before, raw)
     with torch.no_grad():

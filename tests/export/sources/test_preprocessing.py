@@ -98,7 +98,7 @@ def test_named_outputs_and_steps_behind_the_network_alone(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("before: [", "cannot be read"),
+        ("before: [", "is not YAML"),
         ("before: [{step: sacle, input: a, output: b}]", "Invalid value 'sacle'"),
         ("befor: []", "unknown field `befor`"),
         (STEPS.replace("input: colour,", "input: color,"), "a step reads 'color'"),

@@ -9,11 +9,11 @@ from typing import Any
 
 import msgspec
 
+from onnxpress.core.documents import read_document
 from onnxpress.core.errors import OnnxpressError, UsageError
 from onnxpress.export.equivalence.report.schema import Report, multiple
 from onnxpress.export.pipeline.publish import Published
 from onnxpress.export.source import SourceRef
-from onnxpress.export.sources import documents
 
 
 class Entry(msgspec.Struct, frozen=True, kw_only=True):
@@ -39,7 +39,7 @@ def read_list(path: Path, **of_all: Any) -> list[Entry]:
     Files are taken from the list's folder; `of_all` are fields of SourceRef that hold for every source. Raises
     UsageError with the place of what is wrong.
     """
-    document = documents.read(path)
+    document = read_document(path)
     if isinstance(document, list):
         document = [{"source": item} if isinstance(item, str) else item for item in document]
         for place, item in enumerate(document):

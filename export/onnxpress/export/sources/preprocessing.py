@@ -16,11 +16,11 @@ from pathlib import Path
 
 import msgspec
 
+from onnxpress.core.documents import read_document
 from onnxpress.core.errors import BadData, UsageError
 from onnxpress.core.processing import Processing, Step, apply
 from onnxpress.core.tensors import parse_spec
 from onnxpress.export.source import Source
-from onnxpress.export.sources import documents
 
 
 class Description(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -36,7 +36,7 @@ def read(path: Path) -> Description:
     """Read a YAML or JSON file. Raises UsageError with the place of what is wrong."""
     try:
         # Not strict: YAML takes 1e-3 for a string.
-        return msgspec.convert(documents.read(path), Description, strict=False)
+        return msgspec.convert(read_document(path), Description, strict=False)
     except msgspec.ValidationError as error:
         raise UsageError(f"it is no description of steps: {error}", where=str(path)) from None
 

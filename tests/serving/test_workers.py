@@ -134,6 +134,31 @@ def test_a_rolling_restart_fails_no_request(served: Served) -> None:
     assert callers.answered > 100
 
 
+@pytest.mark.parametrize("moment", ["at once", "a new worker starts", "an old worker leaves"])
+def test_sigterm_during_a_rolling_restart_ends_all_in_order(served: Served, moment: str) -> None:
+    before = set(served.workers())
+    served.process.send_signal(signal.SIGHUP)
+    if moment == "a new worker starts":
+        served.wait_for(lambda: set(served.workers()) - before)
+    elif moment == "an old worker leaves":
+        served.wait_for(lambda: before - set(served.workers()))
+    workers = served.workers()
+    served.process.terminate()
+    assert served.process.wait(timeout=15) == 0
+    assert not [pid for pid in workers if Path(f"/proc/{pid}").exists()]
+
+
+def test_sigterm_while_a_replaced_worker_owes_an_answer_is_not_its_second(served: Served) -> None:
+    with Callers(served) as callers:  # somebody is always being answered
+        served.process.send_signal(signal.SIGHUP)
+        before = set(served.workers())
+        served.wait_for(lambda: before - set(served.workers()))
+        answered = callers.answered
+        served.wait_for(lambda: callers.answered > answered)
+        served.process.terminate()
+        assert served.process.wait(timeout=15) == 0
+
+
 def got(served: Served, path: str) -> str:
     connection = http.client.HTTPConnection("127.0.0.1", served.port, timeout=10)
     with contextlib.closing(connection):

@@ -55,6 +55,9 @@ class _Child(msgspec.Struct, eq=False):
     place: int
     ready_pipe: int | None
     started: float
+    answered: bool = False
+    leaving: bool = False
+    """told to finish, so that another signal would cut it short"""
 
 
 class _Supervisor:
@@ -165,10 +168,15 @@ class _Supervisor:
 
     def _stop(self) -> None:
         """Pass the signal on: the first makes workers drain, a second cuts them short."""
+        again = self._stopping
         self._rolling = []
         self._due = {}
         self._killing = time.monotonic() + self._grace + _LAST_RESORT_SECONDS
-        self._send(signal.SIGTERM)
+        for child in self._children.values():
+            # One that a rolling restart replaced drains already: the first signal to all must not be its second.
+            if again or not child.leaving:
+                child.leaving = True
+                os.kill(child.pid, signal.SIGTERM)
 
     def _send(self, number: signal.Signals) -> None:
         for pid in self._children:
@@ -182,6 +190,7 @@ class _Supervisor:
         child.ready_pipe = None
         if not answers:
             return
+        child.answered = True
         self._retries[child.place] = 0
         if self._announced:
             _say(f"worker {child.pid} answers, {time.monotonic() - child.started:.2f} s after it was started")
@@ -189,6 +198,7 @@ class _Supervisor:
         if old is not None and old is not child:
             # The new worker accepts from the same socket already; the old one finishes what it has.
             self._current[child.place] = child
+            old.leaving = True
             os.kill(old.pid, signal.SIGTERM)
             self._next_roll()
         current = [child for child in self._current if child is not None and child.ready_pipe is None]
@@ -217,7 +227,9 @@ class _Supervisor:
 
     def _ended(self, child: _Child, code: int) -> None:
         if self._stopping:
-            self._code = max(self._code, 0 if code == 0 else 1)
+            # One that was still starting handles no signal yet. It had answered nobody, and so lost nothing.
+            well = code == 0 or (code == -signal.SIGTERM and not child.answered)
+            self._code = max(self._code, 0 if well else 1)
             return
         if not self._announced:
             # A worker that cannot start says why itself; the others would say the same.

@@ -29,7 +29,7 @@ bin := $(venv)/bin
 ready := $(venv)/.onnxpress-setup
 demo_versions := models/anomaly-pytorch/1/manifest.json models/anomaly-tensorflow/1/manifest.json
 
-.PHONY: help setup demo train export verify serve bench gpu-check test test-slow coverage check fix wheel-smoke clean
+.PHONY: help setup demo train export verify serve bench gpu-check test test-slow coverage docs check fix wheel-smoke clean
 
 help:  ## show this list
 	@echo "Targets"
@@ -79,6 +79,10 @@ test-slow: $(ready)  ## run the tests that take over a minute each
 coverage: $(ready)  ## run the tests and hold their branch coverage: core and serving 95 %, all 90 %
 	@$(bin)/python scripts/coverage.py $(TESTS)
 
+docs: $(ready)  ## build the site into build/site, and run every block of README and docs
+	@$(bin)/python scripts/build_site.py
+	@$(bin)/python -m pytest -m "slow or not slow" tests/docs
+
 check: $(ready)  ## lint, formatting, types, import contracts, version against changelog
 	@$(bin)/ruff check .
 	@$(bin)/ruff format --check .
@@ -99,5 +103,5 @@ models/anomaly-%/1/manifest.json: | $(ready)
 	  && $(bin)/onnxpress export "$$run" --name anomaly-$* --repository models
 
 clean:  ## remove build products and caches; .venv, runs and models stay
-	@rm -rf build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	@rm -rf build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache .cache
 	@find . -path ./$(venv) -prune -o -type d -name __pycache__ -prune -exec rm -rf {} +

@@ -166,12 +166,12 @@ def _table(rows: list[Row]) -> str:
 def _page(table: str, today: str, left_out: list[str]) -> str:
     return (
         "# The families, measured\n\n"
-        f"Written by `python -m benchmarks.families` on {today}; the record is in `benchmarks/records/`.\n\n"
+        f"Written by `python -m benchmarks.families` on {today}. The record is in `benchmarks/records/`.\n\n"
         f"{table}\n\n"
-        "`export` is the worst error of the exported graph, `port` that of the same weights in the other framework, "
-        "both in noise floors (see equivalence.md; 10 is the limit). Seconds are the fit's alone, on two cores; memory "
-        "is the whole command's. The domains and the news texts are not shipped with the project.\n"
-        + "".join(f"\n- {line}\n" for line in left_out)
+        "`export` is the worst error of the exported graph. `port` is that of the same weights in the other "
+        "framework. Both are in noise floors, of which 10 are accepted ([Equivalence](equivalence.md)). Seconds are "
+        "the fit's alone, on two cores. Memory is the whole command's. The domains and the news texts are not shipped "
+        "with the project.\n" + "".join(f"\n- {line}\n" for line in left_out)
     )
 
 

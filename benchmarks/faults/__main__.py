@@ -125,8 +125,8 @@ def _page(found: list[dict[str, Any]]) -> str:
         "",
         f"Written by `python -m benchmarks.faults` on {datetime.now(UTC).date().isoformat()}: {len(faults)} faults in "
         f"{len({(s['subject'], s['seed']) for s in sound})} sound graphs ({len({s['subject'] for s in sound})} models, "
-        f"seeds {', '.join(map(str, sorted({s['seed'] for s in sound})))}). How far a fault changes an output is "
-        "searched on the inputs of four seeds that no checker draws from, against the sound graph, in noise floors.",
+        f"seeds {', '.join(map(str, sorted({s['seed'] for s in sound})))}). Each fault is measured "
+        "against the sound graph, in noise floors, on the inputs of four seeds that no checker draws from.",
         "",
         f"{head} | false alarms ({len(sound)} sound graphs) |",
         "| --- |" + " ---: |" * (len(groups) + 1),
@@ -140,12 +140,12 @@ def _page(found: list[dict[str, Any]]) -> str:
     silent = sum(f["change"] == 0 for f in faults)
     lines += [
         "",
-        f"Counted apart: {silent} edits that changed no output on any input tried (equivalent mutants, or beyond what "
-        f"was tried), and {len(unloadable)} that made a graph that cannot be planted in or does not load.",
+        f"Two groups are counted apart. {silent} edits changed no output on any input that was tried. "
+        f"{len(unloadable)} made a graph that cannot be planted in, or that does not load.",
         "",
-        f"The explanation names the layer of the fault in {_share(right)} of {len(looked)} refused graphs that run and "
-        "whose source has layers. A layer is right when the changed node, or a node that uses the changed constant, "
-        "came from it.",
+        f"{len(looked)} refused graphs run and have a source with layers. The explanation names the layer of the fault "
+        f"in {_share(right)} of them. A layer is right when the changed node, or a node that uses the changed "
+        "constant, came from it.",
         "",
         "## By kind",
         "",

@@ -7,21 +7,23 @@ from typing import Any
 
 _HEAD = """# Sweeps: whole model families through `onnxpress export`
 
-Written by `python -m benchmarks.sweeps keras` and `python -m benchmarks.sweeps transformers`; do not edit. Each model
-is exported by a process of its own. *equal* means published: no output of any case, at batch 1, 2, 3, 7 and 64 (16 for
-large models) and at every size of its other named dimensions, lies further from the original than 10 noise floors; the
-figure is the worst one seen.
+Written by `python -m benchmarks.sweeps keras` and `python -m benchmarks.sweeps transformers`. Do not edit it. Each
+model is exported by a process of its own. *equal* means published: no answer lies further from the original than 10
+noise floors. The figure is the worst one seen.
+
+Each model is measured at batch 1, 2, 3, 7 and 64 (16 for large models), and at every size of its other named
+dimensions.
 """
 _FAMILY = {
     "keras": (
         "keras.applications",
-        "Every model with fewer than 60 million parameters, `weights=None`, images of 80 x 80, logits as output; the "
-        "normalisations' weights and the layer scales drawn at random, as fresh ones do nothing.",
+        "Every model with fewer than 60 million parameters, `weights=None`, images of 80 x 80, logits as output. "
+        "The weights of normalisations and the layer scales are drawn at random, as fresh ones do nothing.",
     ),
     "transformers": (
         "transformers",
-        "Tiny random configurations. Texts are dynamic in batch and sequence and come with an attention mask of any "
-        "zeros and ones, speech is dynamic in batch and time, images in batch.",
+        "Tiny random configurations. Texts are dynamic in batch and sequence. Their attention mask holds any zeros and "
+        "ones. Speech is dynamic in batch and time, images in batch.",
     ),
 }
 
@@ -36,7 +38,7 @@ def render(families: Mapping[str, Mapping[str, Mapping[str, Any]]], wanted: Mapp
         equal = [row for row in rows.values() if row["state"] == "equal"]
         newest = max(rows.values(), key=lambda row: str(row["date"]))
         versions = ", ".join(f"{name} {number}" for name, number in newest["versions"].items())
-        parts.append(f"## {title}\n\n{about}\n\n{len(equal)} of {len(rows)} equal; {newest['date']}, {versions}.\n")
+        parts.append(f"## {title}\n\n{about}\n\n{len(equal)} of {len(rows)} equal. {newest['date']}, {versions}.\n")
         parts.append("\n".join(_table(rows)) + "\n")
         absent = [name for name in wanted[family] if name not in rows]
         if absent:

@@ -10,8 +10,8 @@ import click
 from onnxpress.serving.cli.options import SettingOption
 from onnxpress.serving.cli.serve import serve
 
-PAGE = (Path(__file__).parents[2] / "docs" / "serving.md").read_text()
-TABLE = PAGE.partition("## Limits")[2].partition("\n\nRefused")[0]
+PAGE = (Path(__file__).parents[2] / "docs" / "serving-reference.md").read_text()
+TABLE = PAGE.partition("## Limits")[2].partition("\n\nAn accepted")[0]
 UNITS = {"": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "s": 1, "per": 1}
 OTHERS = {"request_timeout", "idle_timeout", "grace"}
 """options that are limits by another name"""

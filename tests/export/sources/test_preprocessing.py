@@ -137,10 +137,10 @@ def test_steps_before_the_network_need_raw_rows(folder: Path) -> None:
     assert preprocessing.read(folder / "steps.yaml").outputs == []
 
 
-DOCS = Path(__file__).parents[3] / "docs" / "exporting.md"
+DOCS = Path(__file__).parents[3] / "docs" / "steps.md"
 
 
-@pytest.mark.parametrize("block", re.findall(r"```yaml\n(inputs:.*?)```", DOCS.read_text("utf-8"), re.DOTALL))
+@pytest.mark.parametrize("block", re.findall(r"```yaml\n# [\w.]+\n(inputs:.*?)```", DOCS.read_text("utf-8"), re.DOTALL))
 def test_the_descriptions_in_the_docs_can_be_read(block: str, tmp_path: Path) -> None:
     (tmp_path / "steps.yaml").write_text(block, encoding="utf-8")
     described = preprocessing.read(tmp_path / "steps.yaml")

@@ -11,8 +11,9 @@ import numpy as np
 from onnxpress.core.arrays import Array
 from onnxpress.core.errors import BadData, UsageError
 from onnxpress.core.tensors import FLOATS, TensorSpec
+from onnxpress.export.equivalence.values import NOTHING_SHOWN, Shown, declared, draw, like, magnitudes, normal
 
-Kind = Literal["samples", "generated", "zeros", "large", "tiny", "size"]
+Kind = Literal["samples", "generated", "normal", "magnitudes", "zeros", "large", "tiny", "size"]
 """where a case's values come from; `size`: generated, with a named dimension at a size of its own"""
 BATCHES = (1, 2, 3, 7)
 LARGE_MODEL = 25_000_000
@@ -24,6 +25,7 @@ LARGE_BATCH_OF_A_LARGE_MODEL = 16
 """in its place where a row takes so long that 64 of them, in float64 too, would take minutes"""
 _SCALES: dict[Kind, float] = {"zeros": 0.0, "large": 1e3, "tiny": 1e-6}
 """what generated floats are multiplied with"""
+_NORMAL_BATCHES = (2, 7)
 _SEED = 20_240_229
 _SEQUENCE = 8  # the size of a named dimension of which nobody gave an example
 
@@ -50,12 +52,18 @@ class Case:
 
 
 def cases(
-    specs: Sequence[TensorSpec], samples: Mapping[str, Array], seed: int = _SEED, *, largest: int = LARGE_BATCH
+    specs: Sequence[TensorSpec],
+    samples: Mapping[str, Array],
+    seed: int = _SEED,
+    *,
+    largest: int = LARGE_BATCH,
+    shown: Shown = NOTHING_SHOWN,
 ) -> list[Case]:
     """The cases of one measurement, the same for the same specs, samples and seed; no batch above `largest`.
 
-    Real rows at every batch size when there are samples; generated rows at every batch size, within the samples' range
-    or the declared domain; zeros, large and tiny values; every other named dimension small and large.
+    Real rows at every batch size when there are samples; generated rows at every batch size, in the declared domain or
+    what the graph shows, else around the samples; standard normal values and magnitudes of both signs, whatever the
+    samples hold; zeros, large and tiny values; every other named dimension small and large. Rows of a batch differ.
     """
     _check(specs, samples)
     generator = np.random.default_rng(seed)
@@ -65,20 +73,31 @@ def cases(
             feeds = _pick(specs, samples, batch, generator)
             chosen.append(Case("samples", batch, feeds))
     for batch in (*BATCHES, largest):
-        feeds = generate(specs, samples, {"batch": batch}, generator)
+        feeds = generate(specs, samples, {"batch": batch}, generator, shown)
         chosen.append(Case("generated", batch, feeds))
+    floats = [spec for spec in specs if spec.dtype in FLOATS]
+    free = [spec for spec in floats if not declared(spec)]
+    if free and samples:
+        for batch in _NORMAL_BATCHES:
+            feeds = generate(specs, samples, {"batch": batch}, generator, shown)
+            feeds |= {spec.name: normal(spec, feeds[spec.name].shape, generator) for spec in free}
+            chosen.append(Case("normal", batch, feeds))
+    if free:
+        feeds = generate(specs, samples, {"batch": 3}, generator, shown)
+        for spec in free:
+            feeds[spec.name] = magnitudes(spec, feeds[spec.name].shape, samples.get(spec.name), generator)
+        chosen.append(Case("magnitudes", 3, feeds))
     for kind, scale in _SCALES.items():
-        if any(spec.dtype in FLOATS for spec in specs):
-            feeds = generate(specs, samples, {"batch": 3}, generator)
-            for spec in specs:
-                if spec.dtype in FLOATS:
-                    feeds[spec.name] = (feeds[spec.name] * scale).astype(spec.dtype)
+        if floats:
+            feeds = generate(specs, samples, {"batch": 3}, generator, shown)
+            for spec in floats:
+                feeds[spec.name] = (feeds[spec.name] * scale).astype(feeds[spec.name].dtype)
             chosen.append(Case(kind, 3, feeds))
     example = _example_sizes(specs, samples)
     for name in sorted({name for spec in specs for name in spec.named_dimensions} - {"batch"}):
         usual = example.get(name, _SEQUENCE)
         for size in sorted({1, 2, usual + 1, 2 * usual + 1}):
-            feeds = generate(specs, samples, {"batch": 2, name: size}, generator)
+            feeds = generate(specs, samples, {"batch": 2, name: size}, generator, shown)
             chosen.append(Case("size", 2, feeds, (name, size)))
     return chosen
 
@@ -96,51 +115,38 @@ def largest_batch(parameters: int, specs: Sequence[TensorSpec], samples: Mapping
 
 
 def generate(
-    specs: Sequence[TensorSpec], samples: Mapping[str, Array], sizes: Mapping[str, int], generator: np.random.Generator
+    specs: Sequence[TensorSpec],
+    samples: Mapping[str, Array],
+    sizes: Mapping[str, int],
+    generator: np.random.Generator,
+    shown: Shown = NOTHING_SHOWN,
 ) -> dict[str, Array]:
-    """Random values within each input's declared domain, else its samples' range, else standard normal or {0, 1}."""
+    """Random values of every input, see `values.draw`; `sizes` of named dimensions go before the example's."""
     known = {**_example_sizes(specs, samples), **sizes}
     feeds = {}
     for spec in specs:
         shape = tuple(known.get(size, _SEQUENCE) if isinstance(size, str) else size for size in spec.shape)
-        feeds[spec.name] = _draw(spec, shape, samples.get(spec.name), generator)
+        feeds[spec.name] = draw(spec, shape, samples.get(spec.name), generator, shown)
     return feeds
-
-
-def _draw(spec: TensorSpec, shape: tuple[int, ...], sample: Array | None, generator: np.random.Generator) -> Array:
-    domain = spec.domain
-    if spec.dtype == "string":
-        words = domain.values if domain and domain.values else None
-        vocabulary = words or (sorted(set(sample.astype(str).ravel().tolist())) if sample is not None else [""])
-        return np.array(generator.choice(np.array(vocabulary, object), shape), object)
-    if spec.dtype == "bool":
-        return generator.integers(0, 2, shape).astype(bool)
-    low, high = (domain.low, domain.high) if domain else (None, None)
-    if spec.dtype not in FLOATS:
-        low = low if low is not None else (sample.min() if sample is not None and sample.size else 0)
-        high = high if high is not None else (sample.max() if sample is not None and sample.size else 1)
-        return generator.integers(int(low), int(high) + 1, shape).astype(spec.dtype)
-    if low is not None and high is not None:
-        return generator.uniform(low, high, shape).astype(spec.dtype)
-    if sample is None or sample.size == 0:
-        return generator.standard_normal(shape).astype(spec.dtype)
-    rows = np.where(np.isfinite(sample), sample, 0).reshape(sample.shape[0], -1)
-    same_rows = sample.shape[1:] == shape[1:]
-    bottom, top = (rows.min(0), rows.max(0)) if same_rows else (rows.min(), rows.max())
-    flat = (shape[0], rows.shape[1]) if same_rows else shape
-    return generator.uniform(bottom, top, flat).reshape(shape).astype(spec.dtype)
 
 
 def _pick(
     specs: Sequence[TensorSpec], samples: Mapping[str, Array], batch: int, generator: np.random.Generator
 ) -> dict[str, Array]:
-    """`batch` of the author's rows, the same rows of every input; all of them once before any is repeated."""
+    """`batch` of the author's rows, the same of every input. Those that come again are moved a little.
+
+    Equal rows would hide that a model's rows look at each other.
+    """
     rows = next(samples[spec.name].shape[0] for spec in specs if spec.shape)
     order = np.resize(generator.permutation(rows), batch)
-    return {
-        spec.name: (samples[spec.name][order] if spec.shape and spec.shape[0] == "batch" else samples[spec.name])
-        for spec in specs
-    }
+    feeds = {}
+    for spec in specs:
+        value = samples[spec.name]
+        if spec.shape[:1] == ("batch",):
+            value = value[order]
+            value[rows:] = like(spec, value[rows:], generator)
+        feeds[spec.name] = value
+    return feeds
 
 
 def _example_sizes(specs: Sequence[TensorSpec], samples: Mapping[str, Array]) -> dict[str, int]:

@@ -19,6 +19,7 @@ from onnxpress.export.pipeline.explain import explained
 from onnxpress.export.pipeline.measure import measure
 from onnxpress.export.pipeline.prepare import prepare
 from onnxpress.export.pipeline.publish import Published, publish
+from onnxpress.export.pipeline.questions import widened
 from onnxpress.export.source import Source
 
 
@@ -42,6 +43,7 @@ def export(
         folder = Path(temporary)
         with step(f"converting ({prepared.network.converter})"):
             converted = convert(prepared, folder, limits, external_above=external_above)
+        prepared = widened(prepared, converted.graph)
         with step("measuring equivalence"):
             measured = measure(prepared, converted, provider=provider)
         model = name or source.name

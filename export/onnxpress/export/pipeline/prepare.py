@@ -8,7 +8,7 @@ from onnxpress.core.arrays import Array
 from onnxpress.core.errors import UsageError
 from onnxpress.core.processing import apply
 from onnxpress.core.tensors import TensorSpec
-from onnxpress.export.equivalence import accepted_sizes
+from onnxpress.export.equivalence.answerable import answerable
 from onnxpress.export.equivalence.cases import Case, cases, largest_batch
 from onnxpress.export.equivalence.preflight import repeatable
 from onnxpress.export.equivalence.reference import Reference
@@ -40,7 +40,7 @@ def prepare(source: Source) -> Prepared:
     parameters = sum(value.size for value in network.parameters().values())
     chosen = cases(inputs, samples, largest=largest_batch(parameters, network.inputs, network.examples(1) or {}))
     _refuse_unfed(source, network, chosen[0])
-    chosen, left_out = accepted_sizes.accepted(reference, chosen, inputs)
+    chosen, left_out = answerable(reference, chosen, inputs)
     checks = [Check(name="inference mode", passed=True, detail=note) for note in network.notes]
     checks += [repeatable(reference, network, chosen), *left_out]
     return Prepared(source, network, reference, inputs, samples, chosen, checks)

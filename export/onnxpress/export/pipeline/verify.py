@@ -22,6 +22,7 @@ from onnxpress.export.pipeline.convert import Converted
 from onnxpress.export.pipeline.environment import environment
 from onnxpress.export.pipeline.explain import explained
 from onnxpress.export.pipeline.prepare import Prepared, prepare
+from onnxpress.export.pipeline.questions import widened
 from onnxpress.export.source import Source
 from onnxpress.serving.engine import Engine
 
@@ -122,6 +123,7 @@ def against_source(
     served = f"{provider}, as served"
     rungs[served] = Rung(lambda: engine)
     graph = onnx.load(path)
+    prepared = widened(prepared, graph)
     report = measure(
         prepared.reference,
         rungs,

@@ -1,0 +1,27 @@
+"""The cases asked again where the converted graph shows what its inputs take: table sizes, and words of look-ups."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from onnxpress.export.equivalence.answerable import answerable
+from onnxpress.export.equivalence.cases import cases, largest_batch
+from onnxpress.export.equivalence.graph_domain import shown
+from onnxpress.export.pipeline.prepare import Prepared
+
+if TYPE_CHECKING:
+    import onnx
+
+
+def widened(prepared: Prepared, graph: onnx.ModelProto) -> Prepared:
+    """`prepared` with cases over the values that the graph shows, as far as the original answers them."""
+    known = shown(graph)
+    if not known.sizes and not known.words:
+        return prepared
+    parameters = sum(value.size for value in prepared.network.parameters().values())
+    largest = largest_batch(parameters, prepared.network.inputs, prepared.network.examples(1) or {})
+    chosen = cases(prepared.inputs, prepared.samples, largest=largest, shown=known)
+    chosen, left_out = answerable(prepared.reference, chosen, prepared.inputs)
+    told = [check for check in prepared.checks if check.name not in ("sizes", "values")]
+    return replace(prepared, cases=chosen, checks=[*told, *left_out])

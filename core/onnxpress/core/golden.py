@@ -75,6 +75,7 @@ def worst_multiple(case: Golden, answers: dict[str, Array]) -> dict[str, float]:
 
     Numbers are compared in float64. NaN equals NaN and an infinity equals itself. Integers, booleans and strings must
     be equal (0 or inf), unless the case has a floor for them, where 1 marks an element that may differ (a near-tie).
+    An element whose floor is infinite may be anything: the reference itself overflowed there.
     """
     return {
         name: _multiple(expected, answers.get(name), case.floors.get(name)) for name, expected in case.outputs.items()
@@ -98,6 +99,6 @@ def multiples(expected: Array, answer: Array | None, floor: Array | None) -> Arr
     with np.errstate(invalid="ignore", divide="ignore"):
         error = np.where(same, 0.0, np.abs(value - reference))
         unit = np.zeros_like(error) if floor is None else floor
-        ratio = np.where(same, 0.0, error / unit)
+        ratio = np.where(same | np.isinf(unit), 0.0, error / unit)
     result: Array = np.where(np.isnan(ratio), np.inf, ratio)
     return result

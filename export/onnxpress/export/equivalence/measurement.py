@@ -13,6 +13,7 @@ import numpy as np
 from onnxpress.core.arrays import Array
 from onnxpress.core.golden import LIMIT, Golden, worst_multiple
 from onnxpress.core.tensors import TensorSpec
+from onnxpress.export.equivalence import bounded_outputs
 from onnxpress.export.equivalence.cases import Case
 from onnxpress.export.equivalence.evaluator.numpy_graph import NotEvaluated
 from onnxpress.export.equivalence.figures import figure
@@ -68,7 +69,8 @@ def measure(
     The verdict holds when every check passed and no output of any rung is further than `limit` noise floors from the
     reference. Batching is judged on the served rung alone.
     """
-    results, method = reference_results(reference, cases, outputs, limit)
+    bounded = {} if graph is None else bounded_outputs.ranges(graph)
+    results, method = reference_results(reference, cases, outputs, limit, bounded)
     ladder, results = _climb(rungs, served, results)
     apart = rows_stand_alone(cases, outputs)
     if apart:

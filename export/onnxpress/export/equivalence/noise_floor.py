@@ -32,10 +32,15 @@ _MOST_ROWS = 512
 
 
 def reference_results(
-    reference: Reference, cases: Sequence[Case], outputs: Sequence[TensorSpec], limit: float
+    reference: Reference,
+    cases: Sequence[Case],
+    outputs: Sequence[TensorSpec],
+    limit: float,
+    ranges: Mapping[str, float] | None = None,
 ) -> tuple[list[CaseResult], Method]:
     """What the original says to every case, with its noise floor; and how the floor was found.
 
+    `ranges` holds the widths of bounded outputs: a floor there is at least the dtype's epsilon times the width.
     For a non-float output the floor marks near-ties with 1: elements that the truth decides otherwise than the
     reference, or whose score lies within `limit` floors of its threshold. Raises NotEquivalent where the original has
     no such output.
@@ -54,6 +59,10 @@ def reference_results(
         if name not in answers[0]:
             raise NotEquivalent(f"the reference does not produce the output {name!r}; it has {', '.join(answers[0])}")
     floors = pooled_floors(cases, answers, truths, wanted)
+    for name, width in (ranges or {}).items():
+        for answer, floor in zip(answers, floors, strict=True):
+            if name in floor and answer[name].dtype.kind == "f":
+                floor[name] = np.maximum(floor[name], float(np.finfo(answer[name].dtype).eps) * width)
     results = []
     for case, answer, truth, floor in zip(cases, answers, truths, floors, strict=True):
         for name, step in deciding.items():
@@ -119,7 +128,11 @@ def pool(references: Sequence[Array], truths: Sequence[Array]) -> list[Array]:
     if by_channel:
         floor = np.where(_telling(references), floor, np.maximum(floor, np.max(noise, initial=0.0)))
     floor = np.maximum(floor, np.finfo(np.float32).smallest_subnormal)
-    return [np.broadcast_to(floor, r.shape) if by_channel else np.full(r.shape, floor) for r in references]
+    return [
+        # What overflows in the original itself, and not in the truth, is not held against the export.
+        np.where(~np.isfinite(r) & np.isfinite(t), np.inf, np.broadcast_to(floor, r.shape))
+        for r, t in zip(references, truths, strict=True)
+    ]
 
 
 def _telling(references: Sequence[Array]) -> Array:

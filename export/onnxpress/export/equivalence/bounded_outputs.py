@@ -1,9 +1,9 @@
 """Outputs that a graph's last operators keep between two bounds, and how exact the runtime is there.
 
 ONNX Runtime's CPU Sigmoid is exact to 6e-8 absolutely, not relatively: near 0 it answers 0 where the framework says
-1e-9 (docs/adr/0002-limits-of-equivalence.md). Who reads a probability reads it on its own scale. So the floor of such an
-output is at least its type's epsilon times its range. An output that was divided, or whose logarithm was taken, after the
-bounded operator is not bounded: such tails matter, and its floor stays.
+1e-9 (docs/adr/0002-limits-of-equivalence.md). Who reads a probability reads it on its own scale. So the floor of such
+an output is at least its type's epsilon times its range. An output that was divided, or whose logarithm was taken,
+after the bounded operator is not bounded: such tails matter, and its floor stays.
 """
 
 from __future__ import annotations

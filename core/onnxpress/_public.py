@@ -17,11 +17,14 @@ NAMES = {
     "OnnxpressError": "onnxpress.core.errors:OnnxpressError",
     "ProcessLost": "onnxpress.core.errors:ProcessLost",
     "ServerError": "onnxpress.core.errors:ServerError",
+    "ServerSettings": "onnxpress.serving.settings:ServerSettings",
     "UsageError": "onnxpress.core.errors:UsageError",
     "__version__": "",
     "asgi_app": "onnxpress.serving.transports.asgi:application",
+    "export": "onnxpress.export",
     "load": "onnxpress.serving.engine.loading:load",
     "measure": "onnxpress.export.equivalence.api:measure",
+    "serve": "onnxpress.serving.server:run",
 }
 """name → `module:attribute`, or a module that is called itself"""
 

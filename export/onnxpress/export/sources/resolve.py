@@ -181,6 +181,17 @@ def _from_object(model: Any, name: str, ref: SourceRef, samples: dict[str, Array
     return source if ref.preprocess is None else preprocessing.around(source, ref.preprocess)
 
 
+def from_object(model: Any, name: str, ref: SourceRef, samples: dict[str, Array], example_inputs: Any = None) -> Source:
+    """The Source of a model in this process; of `ref` the options count, as no other process can resolve it again.
+
+    Raises BadModel for what is no model, UsageError for options that cannot be read.
+    """
+    if ref.opset not in OPSETS:
+        raise UsageError(f"opset {ref.opset} is not one of {OPSETS.start} to {OPSETS.stop - 1}", where=ref.reference)
+    ref = msgspec.structs.replace(ref, inputs=ref.input_specs)
+    return replace(_from_object(model, name, ref, samples, example_inputs), ref=None)
+
+
 def _seed() -> None:
     """The same weights from an unseeded factory every time: export is deterministic, and a child builds the same."""
     random.seed(_SEED)

@@ -18,7 +18,16 @@ from typing import Any
 
 
 class OnnxpressError(Exception):
-    """What happened (`what`), in which file, field or model (`where`), and how to mend it (`hint`)."""
+    """What happened (`what`), in which file, field or model (`where`), and how to mend it (`hint`).
+
+    Every error that is not a fault of this program is one of these, with the exit code that the command line gives it.
+
+    >>> try:
+    ...     onnxpress.load("nothing.onnx")
+    ... except onnxpress.OnnxpressError as error:
+    ...     error.what, error.where, error.hint, error.exit_code
+    ('no such file or folder', 'nothing.onnx', None, 1)
+    """
 
     exit_code = 1
 
@@ -37,35 +46,77 @@ class OnnxpressError(Exception):
 
 
 class UsageError(OnnxpressError):
-    """The command line, recipe or specification is wrong; nothing was started."""
+    """The command line, recipe or specification is wrong; nothing was started.
+
+    >>> onnxpress.AsyncClient("http://127.0.0.1:8000", connections=0)
+    Traceback (most recent call last):
+    onnxpress.core.errors.UsageError: connections is 0; at least one is needed
+    """
 
     exit_code = 2
 
 
 class MissingExtra(OnnxpressError):
-    """A package that this step needs is not installed; the hint holds the pip line that brings it."""
+    """A package that this step needs is not installed; the hint holds the pip line that brings it.
+
+    >>> from onnxpress.core.optional import require
+    >>> require("a_framework", needed_by="this example")
+    Traceback (most recent call last):
+    onnxpress.core.errors.MissingExtra: this example needs the package a_framework, which is not installed
+      hint: pip install a_framework
+    """
 
 
 class BadData(OnnxpressError):
-    """Data that cannot be used; `where` names file, row and column as far as they are known."""
+    """Data that cannot be used; `where` names file, row and column as far as they are known.
+
+    >>> onnxpress.load("models/iris")(features=[["many"]])
+    Traceback (most recent call last):
+    onnxpress.core.errors.BadData: iris: the values of 'features' are no float32: they are <U4
+    """
 
 
 class BadModel(OnnxpressError):
-    """A model that cannot be loaded, converted or run."""
+    """A model that cannot be loaded, converted or run, or that is not there.
+
+    >>> onnxpress.load("nothing.onnx")
+    Traceback (most recent call last):
+    onnxpress.core.errors.BadModel: nothing.onnx: no such file or folder
+    """
 
 
 class CorruptVersion(BadModel):
-    """A version folder whose files are missing or differ from what its manifest says."""
+    """A version folder whose files are missing or differ from what its manifest says.
+
+    >>> with open(shutil.copytree("models/iris", "copy") + "/1/model.onnx", "ab") as file:
+    ...     _ = file.write(b"more")
+    >>> onnxpress.load("copy")    # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+    onnxpress.core.errors.CorruptVersion: ...copy/1: model.onnx has ... bytes, the manifest says ...
+      hint: copy or export the version again
+    """
 
 
 class NotEquivalent(OnnxpressError):
-    """The export does not say the same as its source, or cannot be shown to; nothing was published."""
+    """The export does not say the same as its source, or cannot be shown to; nothing was published.
+
+    >>> onnxpress.export("models/iris/1/model.onnx", against="other_iris:build")    # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+    onnxpress.core.errors.NotEquivalent: models/iris/1/model.onnx: the export is refused, nothing was published
+    ...
+    """
 
 
 class ServerError(OnnxpressError):
     """A server that gave no answer, or one that is not about the question; `status` is HTTP's, None without an answer.
 
     401 and 403 are a token that is missing or wrong, 503 a server that is loading, leaving or too busy.
+
+    >>> try:
+    ...     onnxpress.Client("http://127.0.0.1:1").infer("iris", rows)
+    ... except onnxpress.ServerError as error:
+    ...     print(error, error.status)
+    http://127.0.0.1:1/v2/models/iris: the server cannot be reached: Connection refused None
     """
 
     def __init__(
@@ -79,4 +130,8 @@ class ServerError(OnnxpressError):
 
 
 class ProcessLost(OnnxpressError):
-    """Another of the processes that fit together is gone, and none can go on without it; the checkpoint stays."""
+    """Another of the processes that fit together is gone, and none can go on without it; the checkpoint stays.
+
+    >>> str(onnxpress.ProcessLost("process 1 is gone", hint="start all again with --resume"))
+    'process 1 is gone\\n  hint: start all again with --resume'
+    """

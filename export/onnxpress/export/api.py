@@ -66,9 +66,9 @@ def export(
     BadModel where it cannot be converted, UsageError and BadData for arguments that do not fit, MissingExtra where the
     framework's converter is not installed.
 
-    >>> published = onnxpress.export(estimator, name="iris", samples={"features": rows})
+    >>> published = onnxpress.export(estimator, name="flowers", samples={"features": rows})
     >>> published.folder
-    PosixPath('models/iris/1')
+    PosixPath('models/flowers/1')
     >>> published.report.equivalent
     True
     """

@@ -39,8 +39,12 @@ def run(settings: ServerSettings, on_ready: Callable[[str], None] | None = None)
     With several workers this process becomes their supervisor, and forks: call it before numpy, ONNX Runtime or a
     thread is there. It does not return then: SystemExit ends each of these processes, with 0 where all was answered.
 
-    >>> run(ServerSettings(path=Path("models"), address=Address(port=0)), on_ready=print)    # doctest: +SKIP
-    http://127.0.0.1:41267
+    >>> def ready(url):
+    ...     print(url.rpartition(":")[0])
+    ...     os.kill(os.getpid(), signal.SIGTERM)
+    >>> onnxpress.serve(onnxpress.ServerSettings(path="models", address={"port": 0}), on_ready=ready)
+    http://127.0.0.1
+    Ended(unanswered=0, busy=False)
     """
     on_ready = on_ready or (lambda url: None)
     if settings.processes.workers > 1:

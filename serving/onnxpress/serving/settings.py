@@ -224,10 +224,12 @@ class AnswerSettings(_Group, frozen=True, kw_only=True):
 
 
 class ServerSettings(_Group, frozen=True, kw_only=True):
-    """All that `onnxpress serve` can be told.
+    """All that `onnxpress serve` can be told, in groups: structs of this module, or dicts of their fields.
 
-    >>> ServerSettings(address=Address(port=0), limits=ConnectionLimits(max_body=1 << 20)).limits.max_head
-    32768
+    >>> from onnxpress.serving.settings import ConnectionLimits
+    >>> settings = onnxpress.ServerSettings(address={"port": 0}, limits=ConnectionLimits(max_body=1 << 20))
+    >>> settings.address.port, settings.limits.max_head
+    (0, 32768)
 
     Raises UsageError, with the field's name, where a value is not what the field takes, or two exclude each other.
     """

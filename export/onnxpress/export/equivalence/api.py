@@ -44,6 +44,17 @@ def measure(
     original's answer moves when its inputs move by one unit in the last place. `export` is an `.onnx` file, its bytes,
     or another such function. `inputs` are written `x:float32[batch,30]`; `samples` hold real rows by input name.
 
+    >>> def original(features):
+    ...     return {
+    ...         "label": estimator.predict(features).astype(object),
+    ...         "probabilities": estimator.predict_proba(features).astype("float32"),
+    ...     }
+    >>> report = onnxpress.measure(
+    ...     original, "models/iris/1/model.onnx", inputs=["features:float32[batch,4]"], samples={"features": rows}
+    ... )
+    >>> report.equivalent, report.worst_multiple < report.limit
+    (True, True)
+
     Raises UsageError where the two have different outputs or the specifications cannot be read, BadModel where the
     graph cannot be loaded.
     """

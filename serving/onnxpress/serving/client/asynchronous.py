@@ -21,15 +21,15 @@ _CHUNK = 1 << 18
 class AsyncClient:
     """Client for asyncio: the same names and arguments, and `await` before each call.
 
-    A client belongs to the event loop that it is first used in. Calls may run side by side; at most `connections` are
+    A client belongs to the event loop that it is first used in; in another it raises UsageError. Calls may run side by side; at most `connections` are
     open at a time, and what is beyond waits for one, within its own `timeout`. A call that is cancelled takes its
     connection with it, so that the server need not answer it. Errors are those of Client, and UsageError for
     `connections` below 1.
 
     >>> async def main():
     ...     async with onnxpress.AsyncClient("http://127.0.0.1:8000") as client:
-    ...         calls = [client.infer("iris", {"x": [row]}) for row in rows]
-    ...         return [answers["label"][0] for answers in await asyncio.gather(*calls)]
+    ...         calls = [client.infer("iris", [row]) for row in rows]
+    ...         return [answers["label"].item() for answers in await asyncio.gather(*calls)]
     >>> asyncio.run(main())
     ['setosa', 'virginica']
     """
@@ -52,6 +52,7 @@ class AsyncClient:
         if connections < 1:
             raise UsageError(f"connections is {connections}; at least one is needed")
         self._open = asyncio.Semaphore(connections)
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._idle: deque[_Connection] = deque()
 
     async def infer(
@@ -63,11 +64,7 @@ class AsyncClient:
         outputs: Sequence[str] | None = None,
         timeout: float | None = None,
     ) -> dict[str, Array]:
-        """As Client.infer: output name → array, writable, of the shape and dtype that the model gives.
-
-        >>> await client.infer("iris", [[5.1, 3.5, 1.4, 0.2]], outputs=["label"])
-        {'label': array(['setosa'], dtype=object)}
-        """
+        """As Client.infer: output name → array, writable, of the shape and dtype that the model gives."""
         return await self._run(self._conversation.infer(model, inputs, version, outputs), timeout)
 
     @overload
@@ -77,21 +74,13 @@ class AsyncClient:
     async def metadata(
         self, model: str | None = None, *, version: int | str | None = None
     ) -> ServerMetadata | ModelMetadata:
-        """As Client.metadata: what the model takes and answers, or without a model what the server is.
-
-        >>> (await client.metadata("iris")).parameters["verified"]
-        True
-        """
+        """As Client.metadata: what the model takes and answers, or without a model what the server is."""
         if model is None:
             return await self._run(self._conversation.server())
         return await self._run(self._conversation.model(model, version))
 
     async def ready(self, model: str | None = None, *, version: int | str | None = None) -> bool:
-        """As Client.ready: whether the server, or the model, answers now.
-
-        >>> await client.ready()
-        True
-        """
+        """As Client.ready: whether the server, or the model, answers now."""
         return await self._run(self._conversation.ready(model, version))
 
     async def close(self) -> None:
@@ -110,6 +99,10 @@ class AsyncClient:
 
     async def _run(self, steps: Steps[Result], timeout: float | None = None) -> Result:
         """Carry out what the conversation says."""
+        loop = asyncio.get_running_loop()
+        if loop is not (self._loop or loop):
+            raise UsageError("the client was used in another event loop", hint="make one for each event loop")
+        self._loop = loop
         seconds = self._timeout if timeout is None else timeout
         answer: Answer | None = None
         failure: ServerError | None = None

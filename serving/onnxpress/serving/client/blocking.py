@@ -38,7 +38,7 @@ class Client:
     BadData for inputs that are refused.
 
     >>> with onnxpress.Client("http://127.0.0.1:8000") as client:
-    ...     client.infer("iris", {"x": [[5.1, 3.5, 1.4, 0.2]]})["label"]
+    ...     client.infer("iris", {"features": [[5.1, 3.5, 1.4, 0.2]]})["label"]
     array(['setosa'], dtype=object)
     """
 
@@ -74,6 +74,7 @@ class Client:
         changes but for a float's rounding. Strings are `str`, bfloat16 is held as float32. `version` is a number or a
         label, by default the server's choice; `outputs` names those wanted, by default all.
 
+        >>> client = onnxpress.Client("http://127.0.0.1:8000")
         >>> client.infer("iris", [[5.1, 3.5, 1.4, 0.2]], outputs=["label"])
         {'label': array(['setosa'], dtype=object)}
         """
@@ -86,8 +87,9 @@ class Client:
     def metadata(self, model: str | None = None, *, version: int | str | None = None) -> ServerMetadata | ModelMetadata:
         """What the model takes and answers, or without a model what the server is.
 
+        >>> client = onnxpress.Client("http://127.0.0.1:8000")
         >>> print(*client.metadata("iris").inputs)
-        x:float32[x_0,4]
+        features:float32[features_0,4]
         """
         if model is None:
             return self._run(self._conversation.server())
@@ -96,6 +98,7 @@ class Client:
     def ready(self, model: str | None = None, *, version: int | str | None = None) -> bool:
         """Whether the server, or the model, answers now. False too while nothing listens there.
 
+        >>> client = onnxpress.Client("http://127.0.0.1:8000")
         >>> client.ready(), client.ready("iris")
         (True, True)
         """

@@ -12,7 +12,7 @@ from onnxpress.serving.engine.engine import Engine
 def load(
     path: str | Path, *, provider: str = "cpu", threads: int | None = None, custom_ops: Sequence[str | Path] = ()
 ) -> Engine:
-    """Load a model to call it: `load("models/iris")(x=rows)` gives output name → array.
+    """Load a model to call it: `load("models/iris")(features=rows)` gives output name → array.
 
     `path` is an `.onnx` file, a version folder, a model folder (its latest version) or a repository of one model. Files
     are held against the manifest's digests, and the golden samples replayed; `Engine.self_test` says how far from the
@@ -28,8 +28,8 @@ def load(
 
     >>> engine = onnxpress.load("models/iris")
     >>> print(*engine.inputs)
-    x:float32[batch,4]
-    >>> engine(x=[[5.1, 3.5, 1.4, 0.2]])["label"]
+    features:float32[batch,4]
+    >>> engine(features=[[5.1, 3.5, 1.4, 0.2]])["label"]
     array(['setosa'], dtype=object)
     """
     _, _, model = locate_one(Path(path))

@@ -59,8 +59,16 @@ def application(
     """An ASGI 3 application that serves the models at `path`; a body may have `max_body` bytes.
 
     Models are loaded at the lifespan's start, or at the first request where the host has no lifespan. The host's own
-    processes share the CPUs: `processes.workers` is how many there are. Raises UsageError for `poll` and
-    `model_control`: nothing is loaded after the start here.
+    processes share the CPUs: `processes.workers` is how many there are. Below a prefix (`Mount("/ml", app)`) the
+    protocol's paths follow it. Raises UsageError for `poll` and `model_control`, as nothing is loaded after the start;
+    a start without a model that can be loaded fails with BadModel's words.
+
+    >>> app = onnxpress.asgi_app("models")
+    >>> async def ask():
+    ...     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://app") as client:
+    ...         return (await client.get("/v2/models/iris/ready")).json()
+    >>> asyncio.run(ask())
+    {'ready': True}
     """
     if models.poll or models.model_control:
         raise UsageError("poll and model_control are for onnxpress serve: an application loads at its start alone")

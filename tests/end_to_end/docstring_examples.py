@@ -12,9 +12,8 @@ import json
 import sys
 from typing import Any
 
-from onnxpress import _public
-
 import onnxpress
+from onnxpress import _public
 
 SETTING = """
 import asyncio, os, shutil, signal

@@ -324,6 +324,18 @@ def test_a_cancelled_call_lets_go_of_its_connection() -> None:
         assert ended.wait(WAIT)
 
 
+def test_a_client_stays_in_its_event_loop(url: str) -> None:
+    asked = AsyncClient(url)
+
+    async def leave() -> None:
+        assert await asked.ready()
+        await asked.close()
+
+    asyncio.run(leave())
+    with pytest.raises(UsageError, match="another event loop"):
+        asyncio.run(leave())
+
+
 @pytest.fixture(scope="module")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
     if shutil.which("openssl") is None:

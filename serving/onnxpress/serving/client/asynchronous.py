@@ -21,10 +21,10 @@ _CHUNK = 1 << 18
 class AsyncClient:
     """Client for asyncio: the same names and arguments, and `await` before each call.
 
-    A client belongs to the event loop that it is first used in; in another it raises UsageError. Calls may run side by side; at most `connections` are
+    A client belongs to the event loop that it is first used in. Calls may run side by side; at most `connections` are
     open at a time, and what is beyond waits for one, within its own `timeout`. A call that is cancelled takes its
     connection with it, so that the server need not answer it. Errors are those of Client, and UsageError for
-    `connections` below 1.
+    `connections` below 1 and for another event loop.
 
     >>> async def main():
     ...     async with onnxpress.AsyncClient("http://127.0.0.1:8000") as client:

@@ -78,7 +78,7 @@ def _links() -> dict[Any, str]:
     links: dict[Any, str] = {AnyStep: "[steps](steps.md)", Any: "values"}
     for struct in structs():
         title = _title(struct)
-        anchor = "".join(letter for letter in title.lower() if letter.isalnum() or letter in " -").replace(" ", "-")
+        anchor = "".join(letter for letter in title.lower() if letter.isalnum() or letter in " -_").replace(" ", "-")
         shown = str(struct.__struct_config__.tag) if struct.__struct_config__.tag_field else title
         links[struct] = f"[{shown}](#{anchor})"
     return links

@@ -22,7 +22,7 @@ START_SECONDS = 60
 STOP_SECONDS = 40
 
 _PORT = re.compile(r"(?<=127\.0\.0\.1:)8000|(?<=localhost:)8000")
-_SERVE = re.compile(r"onnxpress serve\b")
+_SERVE = re.compile(r"(?:[A-Z_]+=\S+ )*onnxpress serve\b")
 _NUMBER = re.compile(r"(?<![\w.])-?\d[\d,]*(\.\d+)?([eE][-+]?\d+)?")
 
 
@@ -112,7 +112,7 @@ class Reader:
             command += f" --port {self._port}"
         with (self.folder / ".server.log").open("w") as log:
             self._server = server = subprocess.Popen(
-                ["bash", "-c", f"exec {command}"],
+                ["bash", "-c", re.sub(r"(?=onnxpress serve)", "exec ", command, count=1)],
                 cwd=self.folder,
                 env=self._environment,
                 stdin=subprocess.DEVNULL,

@@ -14,7 +14,7 @@ import numpy as np
 from onnxpress.core.arrays import Array
 from onnxpress.core.errors import UsageError
 from onnxpress.core.tensors import TensorSpec
-from onnxpress.export.child_process.parent import Limits
+from onnxpress.export.child_process.parent import ConversionLimits
 from onnxpress.export.graph.opset import OPSET
 from onnxpress.export.pipeline.export import export as export_source
 from onnxpress.export.pipeline.publish import Published
@@ -101,7 +101,7 @@ def export(
                 if given:
                     raise UsageError(f"{option} is for a model that words name; this one is here already")
             source = _in_this_process(model, inputs, example, samples, preprocess, opset, allow_operators)
-        limits = Limits(seconds=time_limit, memory=None if memory_limit is None else int(memory_limit * _GIB))
+        limits = ConversionLimits(seconds=time_limit, memory=None if memory_limit is None else int(memory_limit * _GIB))
         return export_source(source, repository=Path(repository), name=name, provider=provider, limits=limits)
 
 

@@ -19,7 +19,7 @@ from onnxpress.serving.service import Service
 from onnxpress.serving.settings import ConnectionLimits, ModelSettings, ServerSettings
 from onnxpress.serving.transports.http import Server
 
-WAIT = 20
+WAIT = 60
 """seconds after which a test gives up"""
 
 

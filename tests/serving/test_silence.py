@@ -37,13 +37,13 @@ port = int(server.stdout.readline().rpartition(":")[2])
 body = json.dumps({"inputs": [{"name": "x", "shape": [1, 32], "datatype": "FP32", "data": [0.5] * 32}]})
 statuses = []
 for _ in range(20):
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
     connection.request("POST", "/v2/models/tiny/infer", body)
     statuses.append(connection.getresponse().status)
     connection.close()
 time.sleep(3)  # what gathers before it sends
 server.terminate()
-code = server.wait(30)
+code = server.wait(60)
 quiet = refused() - before
 with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as one:
     try:

@@ -49,12 +49,12 @@ class Served:
         return sorted(map(int, listed.stdout.split()))
 
     def ask(self) -> int:
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
         with contextlib.closing(connection):
             connection.request("POST", "/v2/models/tiny/infer", BODY)
             return connection.getresponse().status
 
-    def wait_for(self, condition: object, seconds: float = 10.0) -> None:
+    def wait_for(self, condition: object, seconds: float = 60.0) -> None:
         deadline = time.monotonic() + seconds
         while not condition():  # type: ignore[operator]
             assert time.monotonic() < deadline, "it did not happen in time"
@@ -67,7 +67,7 @@ def served(repository: Path) -> Iterator[Served]:
     yield server
     if server.process.poll() is None:
         server.process.terminate()
-    server.process.communicate(timeout=15)
+    server.process.communicate(timeout=60)
 
 
 class Callers:
@@ -98,7 +98,7 @@ class Callers:
     def __exit__(self, *_: object) -> None:
         self._stop.set()
         for thread in self._threads:
-            thread.join(20)
+            thread.join(60)
 
 
 def test_both_workers_answer_and_sigterm_ends_all(served: Served) -> None:
@@ -106,7 +106,7 @@ def test_both_workers_answer_and_sigterm_ends_all(served: Served) -> None:
     assert len(workers) == 2
     assert {served.ask() for _ in range(20)} == {200}
     served.process.terminate()
-    assert served.process.wait(timeout=15) == 0
+    assert served.process.wait(timeout=60) == 0
     assert not [pid for pid in workers if Path(f"/proc/{pid}").exists()]
 
 
@@ -116,7 +116,7 @@ def test_a_killed_worker_is_back_and_harms_only_its_own_connections(served: Serv
             before = served.workers()
             lost = len(callers.failures)
             os.kill(before[0], signal.SIGKILL)
-            served.wait_for(lambda before=before: len(set(served.workers()) - {before[0]}) == 2, 5)
+            served.wait_for(lambda before=before: len(set(served.workers()) - {before[0]}) == 2)
             reached = callers.answered + 40
             served.wait_for(lambda reached=reached: callers.answered >= reached)
             # At most what each caller had open with the one that was killed.
@@ -129,9 +129,9 @@ def test_a_rolling_restart_fails_no_request(served: Served) -> None:
             before = set(served.workers())
             served.process.send_signal(signal.SIGHUP)
             served.wait_for(lambda before=before: not before & set(served.workers()) and len(served.workers()) == 2)
-            time.sleep(0.2)
+            reached = callers.answered + 40
+            served.wait_for(lambda reached=reached: callers.answered >= reached)
     assert callers.failures == []
-    assert callers.answered > 100
 
 
 @pytest.mark.parametrize("moment", ["at once", "a new worker starts", "an old worker leaves"])
@@ -144,7 +144,7 @@ def test_sigterm_during_a_rolling_restart_ends_all_in_order(served: Served, mome
         served.wait_for(lambda: before - set(served.workers()))
     workers = served.workers()
     served.process.terminate()
-    assert served.process.wait(timeout=15) == 0
+    assert served.process.wait(timeout=60) == 0
     assert not [pid for pid in workers if Path(f"/proc/{pid}").exists()]
 
 
@@ -156,11 +156,11 @@ def test_sigterm_while_a_replaced_worker_owes_an_answer_is_not_its_second(served
         answered = callers.answered
         served.wait_for(lambda: callers.answered > answered)
         served.process.terminate()
-        assert served.process.wait(timeout=15) == 0
+        assert served.process.wait(timeout=60) == 0
 
 
 def got(served: Served, path: str) -> str:
-    connection = http.client.HTTPConnection("127.0.0.1", served.port, timeout=10)
+    connection = http.client.HTTPConnection("127.0.0.1", served.port, timeout=60)
     with contextlib.closing(connection):
         connection.request("GET", path)
         response = connection.getresponse()
@@ -204,13 +204,13 @@ def test_workers_end_when_their_supervisor_is_killed(repository: Path) -> None:
     server = Served(repository)
     workers = server.workers()
     server.process.kill()
-    server.process.communicate(timeout=10)
+    server.process.communicate(timeout=60)
     server.wait_for(lambda: not [pid for pid in workers if Path(f"/proc/{pid}").exists()])
 
 
 def test_a_start_that_cannot_work_ends_with_the_reason(tmp_path: Path) -> None:
     command = [str(Path(sys.executable).with_name("onnxpress")), "serve", str(tmp_path / "none"), "--port", "0"]
-    done = subprocess.run([*command, "--workers", "2"], capture_output=True, text=True, timeout=30)
+    done = subprocess.run([*command, "--workers", "2"], capture_output=True, text=True, timeout=60)
     assert done.returncode == 1
     assert done.stdout == ""
     assert "no such file or folder" in done.stderr
@@ -218,6 +218,6 @@ def test_a_start_that_cannot_work_ends_with_the_reason(tmp_path: Path) -> None:
 
 def test_a_port_in_use_is_refused(served: Served, repository: Path) -> None:
     command = [str(Path(sys.executable).with_name("onnxpress")), "serve", str(repository), "--workers", "2"]
-    done = subprocess.run([*command, "--port", str(served.port)], capture_output=True, text=True, timeout=30)
+    done = subprocess.run([*command, "--port", str(served.port)], capture_output=True, text=True, timeout=60)
     assert done.returncode == 2
     assert "cannot listen" in done.stderr

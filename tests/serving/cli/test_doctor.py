@@ -9,8 +9,10 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
+from onnxpress.core.errors import BadModel, MissingExtra
 from onnxpress.serving import batcher
 from onnxpress.serving.cli import doctor
+from onnxpress.serving.engine import probe, runtime
 
 
 def pretend(monkeypatch: pytest.MonkeyPatch, installed: dict[str, str]) -> dict[str, Any]:
@@ -63,3 +65,30 @@ def test_a_gpu_is_told_with_its_libraries_or_with_what_is_missing() -> None:
         "CUDA: cannot be used: there is no NVIDIA driver here"
     ]
     assert doctor._told(None) == []
+
+
+@pytest.mark.parametrize(
+    ("error", "problem"),
+    [
+        (MissingExtra("no onnxruntime", hint="pip install it"), "no onnxruntime; pip install it"),
+        (ImportError("no libc"), "onnxruntime is installed and cannot be loaded: no libc"),
+    ],
+)
+def test_a_runtime_that_is_missing_or_broken_is_a_problem(
+    error: Exception, problem: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def onnxruntime() -> None:
+        raise error
+
+    monkeypatch.setattr(runtime, "onnxruntime", onnxruntime)
+    said = CliRunner().invoke(doctor.doctor, [], catch_exceptions=False).stdout
+    assert "execution providers: none" in said
+    assert f"problem: {problem}\n" in said
+
+
+def test_without_a_driver_cuda_is_told_with_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    def cuda_state() -> None:
+        raise BadModel("there is no NVIDIA driver here", hint="install one")
+
+    monkeypatch.setattr(probe, "cuda_state", cuda_state)
+    assert doctor._told(doctor._cuda()) == ["CUDA: cannot be used: there is no NVIDIA driver here; install one"]

@@ -28,3 +28,19 @@ def test_quota_of_cgroup_version_1(tmp_path: Path, quota: str, cpus: int) -> Non
 
 def test_without_a_cgroup_the_affinity_counts(tmp_path: Path) -> None:
     assert available_cpus(tmp_path / "none") == HERE
+
+
+@pytest.mark.skipif(not Path("/proc/self/cgroup").exists(), reason="needs Linux's /proc")
+def test_the_quota_of_a_group_above_counts_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = Path.read_text
+
+    def read_text(path: Path, *arguments: str, **named: str) -> str:
+        return (
+            "1:name=systemd:/\n0::/pods/this\n" if str(path) == "/proc/self/cgroup" else real(path, *arguments, **named)
+        )
+
+    monkeypatch.setattr(Path, "read_text", read_text)
+    (tmp_path / "pods" / "this").mkdir(parents=True)
+    (tmp_path / "pods" / "cpu.max").write_text("50000 100000")
+    (tmp_path / "pods" / "this" / "cpu.max").write_text("max 100000")
+    assert available_cpus(tmp_path) == 1

@@ -43,7 +43,7 @@ class Running:
 
         self._thread = threading.Thread(target=run)
         self._thread.start()
-        assert self._ready.wait(10)
+        assert self._ready.wait(60)
 
     async def _main(self, limits: ConnectionLimits) -> None:
         self._loop = asyncio.get_running_loop()
@@ -60,11 +60,11 @@ class Running:
 
     def stop(self) -> None:
         self._loop.call_soon_threadsafe(self._stop.set)
-        self._thread.join(10)
+        self._thread.join(60)
         self._repository.close()
 
     def connect(self) -> socket.socket:
-        return socket.create_connection(("127.0.0.1", self.port), timeout=10)
+        return socket.create_connection(("127.0.0.1", self.port), timeout=60)
 
 
 # asyncio's own loop serves on Windows.

@@ -87,9 +87,9 @@ def together(framework: str, arguments: list[str], folder: Path) -> Iterator[lis
             if process.poll() is None:
                 process.terminate()  # torchrun ends its children
                 with contextlib.suppress(subprocess.TimeoutExpired):
-                    process.wait(20)
+                    process.wait(60)
                 process.kill()
-                process.wait(20)
+                process.wait(60)
 
 
 def ended(processes: list[subprocess.Popen[str]]) -> list[tuple[int, str, str]]:

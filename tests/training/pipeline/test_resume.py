@@ -37,7 +37,7 @@ def test_a_killed_run_goes_on_to_the_same_result(
         assert process.poll() is None, "ended before its first checkpoint"
         time.sleep(0.01)
     process.send_signal(signal.SIGKILL)
-    process.wait(30)
+    process.wait(60)
     assert [path for path in killed.iterdir() if not path.name.startswith(".")] == [], "nothing that looks finished"
     for output, arguments in ((killed, ["--resume", str(killed / f"anomaly-{framework}")]), (whole, chosen)):
         with pytest.raises(SystemExit) as ended:

@@ -28,6 +28,7 @@ _WEIGHTS = click.option(
     metavar="FILE",
     help="For module:attribute: a state dict (.safetensors, .pt) or Keras's .weights.h5.",
 )
+_SIGNATURE = click.option("--signature", metavar="NAME", help="For a SavedModel: which of its signatures.")
 _TRUST = click.option("--trust-pickle", is_flag=True, help="Read a scikit-learn pickle: it can run any code.")
 
 
@@ -57,6 +58,7 @@ _TRUST = click.option("--trust-pickle", is_flag=True, help="Read a scikit-learn 
     "--preprocess", type=click.Path(path_type=Path), metavar="FILE", help="Steps to write around the network, as YAML."
 )
 @_WEIGHTS
+@_SIGNATURE
 @click.option(
     "--opset", type=int, default=OPSET, show_default=True, help="The ONNX opset to write, for an older runtime."
 )
@@ -139,6 +141,7 @@ def export(
 @_INPUT
 @_SAMPLES
 @_WEIGHTS
+@_SIGNATURE
 @provider_option
 @_TRUST
 @_JSON

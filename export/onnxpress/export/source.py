@@ -37,6 +37,8 @@ class SourceRef(msgspec.Struct, frozen=True, kw_only=True, rename={"reference": 
     """a state dict, or Keras's `.weights.h5`, for the model that `module:attr` makes"""
     against: str | None = None
     """for an .onnx file: the framework's model that it is said to come from"""
+    signature: str | None = None
+    """for a SavedModel: which of its signatures"""
     opset: int = OPSET
     allow_operators: list[str] = []
     """custom operators that the graph may use, as `domain:Name`"""
@@ -79,6 +81,8 @@ class Source:
     """custom operators that the graph may use, as `domain:Name`"""
     answers: list[str] | None = None
     """which tensors of the pipeline are answered, where `processing` came without its outputs' specifications"""
+    signature: str | None = None
+    """of a SavedModel: which of its signatures; None for its only one"""
     against: Source | None = None
     """for an .onnx file: the framework's model that it is said to come from"""
     ref: SourceRef | None = None

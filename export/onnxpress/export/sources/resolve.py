@@ -69,6 +69,7 @@ def _compared(ref: SourceRef, against: str) -> Source:
             reference=against,
             inputs=ref.inputs,
             samples=ref.samples,
+            signature=ref.signature,
             trust_pickle=ref.trust_pickle,
             hide_gpus=ref.hide_gpus,
         )
@@ -176,6 +177,7 @@ def _from_object(model: Any, name: str, ref: SourceRef, samples: dict[str, Array
         samples=samples,
         opset=ref.opset,
         allowed_operators=ref.allow_operators,
+        signature=ref.signature,
         ref=ref,
     )
     return source if ref.preprocess is None else preprocessing.around(source, ref.preprocess)

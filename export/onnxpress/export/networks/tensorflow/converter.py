@@ -56,7 +56,9 @@ def convert(
 
     def forward(*tensors: Any) -> list[Any]:
         # Named identities keep the order and give the outputs names that can be told apart afterwards.
-        return [tf.identity(v, name=f"output_{n}") for n, v in enumerate(call(list(tensors)).values())]
+        # A list in the order of `outputs`: TensorFlow and tf2onnx sort the keys of a dict.
+        answers = call(list(tensors))
+        return [tf.identity(answers[name], name=f"output_{n}") for n, name in enumerate(outputs)]
 
     register()
     function = tf.function(forward, input_signature=signature, autograph=False)

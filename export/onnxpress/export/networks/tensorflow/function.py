@@ -36,6 +36,7 @@ class FunctionNetwork:
         refuse_opset(source)
         self._source = source.network  # keeps a SavedModel's variables alive
         self._function, declared = _signature(source)
+        self._declared = [spec.name for spec in declared]
         self._given = source.example_inputs
         self.inputs = source.network_inputs or declared or self._from_examples(source)
         for spec in self.inputs:
@@ -71,6 +72,9 @@ class FunctionNetwork:
         return {name: np.asarray(value) for name, value in answer.items()}
 
     def _call(self, tensors: list[Any]) -> dict[str, Any]:
+        names = [spec.name for spec in self.inputs]
+        if set(names) == set(self._declared):  # described in another order
+            tensors = [tensors[names.index(name)] for name in self._declared]
         return flatten(self._function(tensors))
 
     def random_layer(self, feeds: dict[str, Array]) -> str:
@@ -110,23 +114,75 @@ def _signature(source: Source) -> tuple[Any, list[TensorSpec]]:
     function = source.network
     signatures = getattr(function, "signatures", None)
     if signatures is not None:
-        name = next((name for name in _SIGNATURES if name in signatures), None) or next(iter(signatures), None)
-        if name is None:
-            raise BadModel(
-                "the SavedModel has no signatures",
-                where=source.reference,
-                hint="save it with signatures=..., or with keras.Model.export",
-            )
-        chosen = signatures[name]
+        chosen = signatures[_chosen(signatures, source)]
         specs = chosen.structured_input_signature[1]
         names = sorted(specs)
         return (lambda tensors: chosen(**dict(zip(names, tensors, strict=True)))), [
             spec_of(name, specs[name].dtype, specs[name].shape) for name in names
         ]
-    declared = getattr(function, "input_signature", None) or ()
-    arguments = list(inspect.signature(function.python_function).parameters)
+    if source.signature is not None:
+        raise UsageError(
+            "--signature chooses one of a SavedModel's signatures; this is no SavedModel", where=source.reference
+        )
+    if not hasattr(function, "python_function"):
+        function = _called(function, source)
+    declared = list(getattr(function, "input_signature", None) or ())
+    if not all(isinstance(spec, tf.TensorSpec) for spec in declared):
+        raise BadModel(
+            "its input_signature holds dicts or lists of tensors",
+            where=source.reference,
+            hint="give it one tf.TensorSpec for each argument",
+        )
+    arguments = [name for name in inspect.signature(function.python_function).parameters if name != "self"]
     specs = [
         spec_of(getattr(spec, "name", None) or argument, spec.dtype, spec.shape)
         for spec, argument in zip(declared, arguments, strict=False)
     ]
     return (lambda tensors: function(*tensors)), specs
+
+
+def _called(module: Any, source: Source) -> Any:
+    """The `__call__` of a tf.Module, as a tf.function."""
+    if not callable(module):
+        raise BadModel(
+            f"{type(module).__name__} has no __call__",
+            where=source.reference,
+            hint="name the tf.function itself, or give the module a __call__ with @tf.function(input_signature=[...])",
+        )
+    call = module.__call__
+    return call if hasattr(call, "python_function") else tf.function(call)
+
+
+def _chosen(signatures: Any, source: Source) -> str:
+    """The signature to export: the one that is asked for, else the only one."""
+    names = list(signatures)
+    listed = "; ".join(_told(name, signatures[name]) for name in names)
+    if not names:
+        raise BadModel(
+            "the SavedModel has no signatures",
+            where=source.reference,
+            hint="save it with signatures=..., or with keras.Model.export",
+        )
+    if source.signature is not None:
+        if source.signature not in names:
+            raise UsageError(
+                f"the SavedModel has no signature {source.signature!r}",
+                where=source.reference,
+                hint=f"there is {listed}",
+            )
+        return source.signature
+    # keras.Model.export writes its one function under both names.
+    if len(names) == 1 or (set(names) == set(_SIGNATURES) and len({_told("", signatures[n]) for n in names}) == 1):
+        return next((name for name in _SIGNATURES if name in names), names[0])
+    raise UsageError(
+        f"the SavedModel has {len(names)} signatures: {listed}",
+        where=source.reference,
+        hint=f"choose one: --signature {next((name for name in _SIGNATURES if name in names), names[0])}",
+    )
+
+
+def _told(name: str, signature: Any) -> str:
+    """`serving_default(x) -> scores`."""
+    answers = signature.structured_outputs
+    inputs = ", ".join(sorted(signature.structured_input_signature[1]))
+    return f"{name}({inputs}) -> {', '.join(answers) if isinstance(answers, dict) else answers}"

@@ -15,6 +15,7 @@ from onnxpress.core.errors import BadModel, NotEquivalent, UsageError
 from onnxpress.core.tensors import TensorSpec
 from onnxpress.export.network import Precision, See, TruthUnavailable
 from onnxpress.export.networks.tensorflow import watching as from_keras_layers
+from onnxpress.export.networks.tensorflow.calling import Calling, arranged, how_called, input_names
 from onnxpress.export.networks.tensorflow.converter import convert, refuse_opset
 from onnxpress.export.networks.tensorflow.structure import _clean, blank, flatten, spec_of, tensor
 from onnxpress.export.networks.truth import refuse_other_truth
@@ -47,21 +48,19 @@ class KerasNetwork:
         self._given = source.example_inputs if source.example_inputs is not None else (source.samples or None)
         self._double: Any = None
         self._double_checked = False
-        self._order = self._input_order()
+        self._order = list(getattr(self._model, "inputs", None) or [])
         self.inputs = source.network_inputs or self._tell_inputs(source)
         self._refuse_baked_batch(source)
-        names = [spec.name for spec in source.network_outputs] if source.network_outputs else None
-        self.output_names = names or list(getattr(self._model, "output_names", []) or [])
-        if not self.output_names or len(set(self.output_names)) != len(self.output_names):
-            self.output_names = self._tell_outputs()
-
-    def _input_order(self) -> list[Any]:
-        tensors = getattr(self._model, "inputs", None)
-        return list(tensors) if tensors else []
+        self._calling: Calling | None = None
+        self._described = [spec.name for spec in source.network_outputs or []]
+        self.output_names = self._tell_outputs()
 
     def _tell_inputs(self, source: Source) -> list[TensorSpec]:
         if self._order:
-            return [spec_of(value.name, value.dtype, value.shape) for value in self._order]
+            return [
+                spec_of(name, value.dtype, value.shape)
+                for name, value in zip(input_names(self._model), self._order, strict=True)
+            ]
         arrays = self._named(source)
         return [
             TensorSpec(name=name, dtype=str(array.dtype), shape=("batch", *array.shape[1:]))
@@ -92,7 +91,6 @@ class KerasNetwork:
                 )
 
     def _tell_outputs(self) -> list[str]:
-        self.output_names = []
         feeds = self.examples(2) or {spec.name: blank(spec) for spec in self.inputs}
         return list(self.run(feeds, "float32"))
 
@@ -121,21 +119,26 @@ class KerasNetwork:
                 raise TruthUnavailable(str(error)) from error
             shapes = {spec.name: list(feeds[spec.name].shape) for spec in self.inputs}
             raise BadModel(f"the model fails on inputs of shape {shapes}: {error}") from error
+        return {name: np.asarray(value) for name, value in self._by_name(answer).items()}
+
+    def _by_name(self, answer: Any) -> dict[str, Any]:
+        """What the model's own call returned: under the author's keys where it is a dict, else by position."""
         flat = flatten(answer)
-        names = self.output_names or list(flat)
-        return {name: np.asarray(value) for name, value in zip(names, flat.values(), strict=True)}
+        if isinstance(answer, dict) and (not self._described or set(flat) == set(self._described)):
+            return flat
+        own = list(getattr(self._model, "output_names", None) or [])
+        for names in (self._described, own if not isinstance(answer, dict) else []):
+            if len(names) == len(flat) and len(set(names)) == len(names):
+                return dict(zip(names, flat.values(), strict=True))
+        return flat
 
     def _call(self, model: Any, tensors: list[Any]) -> Any:
-        if not self._order:
-            arguments = tensors[0] if len(tensors) == 1 else tensors
-        else:
-            structure = getattr(model, "_inputs_struct", None)
-            arguments = (
-                tf.nest.pack_sequence_as(structure, tensors)
-                if structure is not None
-                else (tensors[0] if len(tensors) == 1 else tensors)
-            )
-        return model(arguments, training=False)
+        names = [spec.name for spec in self.inputs]
+        if self._order:
+            return model(arranged(model, names, tensors), training=False)
+        if self._calling is None:
+            self._calling = how_called(model, names, tensors, self._given)
+        return self._calling(model, tensors)
 
     def _in_double(self) -> Any:
         """The same architecture rebuilt from its config with dtype float64, with the same weights."""
@@ -182,7 +185,7 @@ class KerasNetwork:
     def convert(self, folder: Path) -> onnx.ModelProto:
         """Trace the model with training=False and hand the function to tf2onnx."""
         return convert(
-            lambda tensors: flatten(self._call(self._model, tensors)),
+            lambda tensors: self._by_name(self._call(self._model, tensors)),
             self.inputs,
             self.output_names,
             owner=self._model,

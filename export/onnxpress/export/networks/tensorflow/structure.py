@@ -47,10 +47,16 @@ def blank(spec: TensorSpec) -> Array:
     return np.zeros(shape, spec.dtype)
 
 
-def flatten(answer: Any) -> dict[str, Any]:
-    """Outputs by stable names: dict keys as they are, positions as `output_0`, a lone tensor as `output`."""
+def flatten(answer: Any, prefix: str = "") -> dict[str, Any]:
+    """Outputs by stable names: a dict's keys, positions as `output_0`, a lone tensor as `output`; inside them `a.0`."""
     if isinstance(answer, dict):
-        return {str(key): value for key, value in answer.items()}
-    if isinstance(answer, list | tuple):
-        return {f"output_{number}": value for number, value in enumerate(answer)}
-    return {"output": answer}
+        items = [(str(key), value) for key, value in answer.items()]
+    elif isinstance(answer, list | tuple):
+        items = [(str(number) if prefix else f"output_{number}", value) for number, value in enumerate(answer)]
+    else:
+        return {prefix or "output": answer}
+    flat: dict[str, Any] = {}
+    for name, value in items:
+        if value is not None:
+            flat.update(flatten(value, f"{prefix}.{name}" if prefix else name))
+    return flat

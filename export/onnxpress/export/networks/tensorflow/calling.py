@@ -1,0 +1,60 @@
+"""How a Keras model is called: its inputs by the author's names, in the structure that its call takes."""
+
+from __future__ import annotations
+
+import contextlib
+import inspect
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import keras
+
+Calling = Callable[[Any, list[Any]], Any]
+
+
+def input_names(model: Any) -> list[str]:
+    """The names of `model.inputs`, in their order: the author's keys where the model takes a dict."""
+    keys = _keys(model)
+    return [keys.get(id(value), value.name) for value in model.inputs]
+
+
+def arranged(model: Any, names: Sequence[str], tensors: Sequence[Any]) -> Any:
+    """What a model with declared inputs is called with; other names than its own stand in the order of its inputs."""
+    own = [name.partition(":")[0] for name in input_names(model)]
+    if set(own) == set(names):
+        by_name = dict(zip(names, tensors, strict=True))
+        tensors = [by_name[name] for name in own]
+    keys, structure = _keys(model), getattr(model, "_inputs_struct", None)
+    if keys:
+        return {keys[id(value)]: tensor for value, tensor in zip(model.inputs, tensors, strict=True)}
+    if structure is not None:
+        return keras.tree.pack_sequence_as(structure, list(tensors))
+    return tensors[0] if len(tensors) == 1 else list(tensors)
+
+
+def _keys(model: Any) -> dict[int, str]:
+    """Of a functional model that takes a flat dict: the identity of each input tensor → its key."""
+    structure = getattr(model, "_inputs_struct", None)
+    if not isinstance(structure, dict):
+        return {}
+    keys = {id(value): str(key) for key, value in structure.items()}
+    return keys if set(keys) == {id(value) for value in model.inputs} else {}
+
+
+def how_called(model: Any, names: Sequence[str], tensors: Sequence[Any], given: Any) -> Calling:
+    """How a model without declared inputs takes them: by the names of its arguments, as a dict, or by position.
+
+    A dict of examples is what the author calls the model with, unless the model cannot take it.
+    """
+    arguments = inspect.signature(model.call).parameters
+    if isinstance(given, dict) and len(names) > 1 and set(names) <= set(arguments):
+        return lambda model, tensors: model(**dict(zip(names, tensors, strict=True)), training=False)
+    if isinstance(given, dict) and names[0] not in arguments:
+
+        def as_dict(model: Any, tensors: list[Any]) -> Any:
+            return model(dict(zip(names, tensors, strict=True)), training=False)
+
+        with contextlib.suppress(Exception):
+            as_dict(model, list(tensors))
+            return as_dict
+    return lambda model, tensors: model(tensors[0] if len(tensors) == 1 else list(tensors), training=False)

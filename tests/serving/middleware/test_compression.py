@@ -6,6 +6,7 @@ import gzip
 import json
 import zlib
 from pathlib import Path
+from time import process_time
 
 import pytest
 from hypothesis import given
@@ -48,6 +49,21 @@ def test_gzip_in_several_pieces_has_one_limit() -> None:
     assert unpack(b"gzip", packed, 1200) == b"a" * 600 + b"b" * 600
     with pytest.raises(Refusal):
         unpack(b"gzip", packed, 1199)
+
+
+@pytest.mark.parametrize(("encoding", "empty"), [(b"gzip", gzip.compress(b"")), (b"deflate", b"\x03\x00")])
+def test_many_empty_streams_cost_no_more_than_their_bytes(encoding: bytes, empty: bytes) -> None:
+    body = empty * ((16 << 20) // len(empty))
+    started = process_time()
+    with pytest.raises(Refusal, match="more than 4096 compressed streams"):
+        unpack(encoding, body, 1 << 20)
+    assert process_time() - started < 2
+    assert unpack(encoding, empty * 4096, 0) == b""
+
+
+def test_blocks_packed_for_themselves_are_read() -> None:
+    blocks = [bytes([number]) * (1 << 16) for number in range(40)]
+    assert unpack(b"gzip", b"".join(map(gzip.compress, [*blocks, b""])), 40 << 16) == b"".join(blocks)
 
 
 def test_a_bomb_is_refused_before_it_is_large() -> None:

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
+from collections.abc import Iterator
+from contextlib import contextmanager
+from time import process_time
 from typing import Any
 
 import numpy as np
@@ -24,6 +28,16 @@ def reader(*inputs: str, outputs: tuple[str, ...] = (Y,)) -> Reader:
 def request(data: Any, shape: Any, *, datatype: str = "FP32", name: str = "x", **more: Any) -> bytes:
     tensor = {"name": name, "shape": shape, "datatype": datatype, "data": data}
     return json.dumps({"inputs": [tensor], **more}).encode()
+
+
+@contextmanager
+def bounded_memory(most: int = 2_000_000) -> Iterator[None]:
+    tracemalloc.start()
+    try:
+        yield
+        assert tracemalloc.get_traced_memory()[1] < most
+    finally:
+        tracemalloc.stop()
 
 
 def array(spec: str, body: bytes) -> np.ndarray[Any, Any]:
@@ -175,3 +189,72 @@ def test_a_batch_is_the_rows_one_after_the_other() -> None:
 def test_unknown_fields_are_ignored_and_parameters_accepted() -> None:
     body = request([1, 2], [1, 2], id="a", parameters={"binary_data_output": False}, more=[1])
     assert reader(X).read(body).id == "a"
+
+
+HUGE = [1 << 26, 1 << 27, 1 << 46, 1 << 63, 1 << 64, 10**30]
+
+
+@pytest.mark.parametrize("rows", HUGE)
+@pytest.mark.parametrize(
+    ("spec", "datatype", "row"),
+    [
+        ("x:float32[n,4]", "FP32", [1, 2, 3, 4]),
+        ("x:float16[n,4]", "FP16", [1, 2, 3, 4]),
+        ("x:int64[n,1]", "INT64", [1]),
+        ("x:uint8[n,m]", "UINT8", [1]),
+        ("x:bool[n,2]", "BOOL", [True, False]),
+        ("x:string[n,1]", "BYTES", ["a"]),
+    ],
+)
+@pytest.mark.parametrize("nested", [True, False])
+def test_a_shape_that_promises_more_than_came_costs_nothing(
+    rows: int, spec: str, datatype: str, row: list[Any], nested: bool
+) -> None:
+    own = reader(spec)
+    body = request([row] if nested else row, [rows, len(row)], datatype=datatype)
+    with bounded_memory():
+        assert "too few values" in refusal(own, body)
+
+
+@pytest.mark.parametrize("rows", HUGE)
+@pytest.mark.parametrize("datatype", ["FP32", "BYTES"])
+def test_a_shape_that_promises_more_bytes_than_came_costs_nothing(rows: int, datatype: str) -> None:
+    own = reader("x:string[n]" if datatype == "BYTES" else "x:float32[n]")
+    tensor = {"name": "x", "shape": [rows], "datatype": datatype, "parameters": {"binary_data_size": 0}}
+    body = json.dumps({"inputs": [tensor]}).encode()
+    with bounded_memory(), pytest.raises(Refusal, match="too few values"):
+        own.read_binary(body, len(body))
+
+
+def test_bytes_need_four_bytes_for_each_value() -> None:
+    own = reader("x:string[n]")
+    tensor = {"name": "x", "shape": [200_000], "datatype": "BYTES", "parameters": {"binary_data_size": 400_000}}
+    body = json.dumps({"inputs": [tensor]}).encode()
+    with bounded_memory(), pytest.raises(Refusal, match="400000 bytes, too few for 200000 values"):
+        own.read_binary(body + bytes(400_000), len(body))
+
+
+def test_a_tensor_of_no_values_promises_no_rows_that_did_not_come() -> None:
+    own = reader("x:int64[batch,words]")
+    assert "too few values" in refusal(own, request([], [1 << 16, 0], datatype="INT64"))
+    own.read(request([], [2, 0], datatype="INT64"))
+    # What the model itself says is no promise of the caller.
+    reader("x:float32[n,3,224,224]").read(request([], [0, 3, 224, 224]))
+
+
+def test_a_shape_of_many_axes_is_not_multiplied() -> None:
+    own = reader("x:float32[n,4]")
+    text = b'{"inputs":[{"name":"x","shape":[%b],"datatype":"FP32","data":[%b]}]}'
+    body = text % (b",".join([b"9223372036854775807"] * 200_000), b"1," * 20_000 + b"1")
+    started = process_time()
+    assert "must have 2 axes" in refusal(own, body)
+    body = text % (b",".join([b"1"] * 200_000), b"[" * 100 + b"1" * 20_000 + b"]" * 100)
+    assert "must have 2 axes" in refusal(own, body)
+    assert process_time() - started < 5
+
+
+@pytest.mark.parametrize("depth", [100, 990, 100_000])
+def test_data_nested_too_deep_are_refused(depth: int) -> None:
+    nested = b"[" * depth + b"1" + b"]" * depth
+    refusal(reader(X), b'{"inputs":[{"name":"x","shape":[1,2],"datatype":"FP32","data":%b}]}' % nested)
+    refusal(reader("x:string[n]"), b'{"inputs":[{"name":"x","shape":[1],"datatype":"BYTES","data":%b}]}' % nested)

@@ -10,6 +10,11 @@ import pytest
 from tests.serving.harness import Client, Running, ask, request, serving
 from tests.serving.onnx_models import identity, mixed, plain, publish, publish_affine
 
+from onnxpress.core.tensors import parse_spec
+from onnxpress.serving.protocol.refusal import Refusal
+from onnxpress.serving.protocol.requests import Reader
+from onnxpress.serving.protocol.tensorflow_serving import read
+
 MIXED = (
     ["a:float32[batch,2]", "b:float32[batch,2]", "s:string[batch]"],
     ["y:float32[batch,2]", "a_again:float32[batch,2]", "b_again:float32[batch,2]", "s_again:string[batch]"],
@@ -117,3 +122,11 @@ def test_other_paths(server: Running) -> None:
     assert ask(server.port, "GET", "/v1/models").status == 404
     assert ask(server.port, "GET", "/v1/models/affine/other").status == 404
     assert ask(server.port, "GET", "/v1/models/affine/versions/9").status == 404
+
+
+def test_texts_nested_deeper_than_the_model_says_are_refused() -> None:
+    reader = Reader([parse_spec("x:string[n]")], [parse_spec("y:float32[n]")])
+    for depth in (2, 400, 900):
+        with pytest.raises(Refusal):
+            read(reader, b'{"instances":%b"a"%b}' % (b"[" * depth, b"]" * depth))
+    assert read(reader, b'{"instances":["a",{"b64":"Yg=="}]}').shapes == [[2]]

@@ -12,6 +12,10 @@ _ENCODING, _ACCEPTED = b"content-encoding", b"accept-encoding"
 _EITHER = zlib.MAX_WBITS | 32
 """zlib finds out by itself whether it is gzip's or zlib's header"""
 _GZIP = zlib.MAX_WBITS | 16
+_MOST_STREAMS = 4096
+"""in one body; those who pack blocks of 64 KiB for themselves (bgzf) need 1,025 for the largest body"""
+_FIRST_PIECE, _PIECE = 4 << 10, 256 << 10
+"""bytes given to zlib at a time; the first is short because most of many streams are"""
 _QUICK = 1
 """at level 6 a large JSON answer would hold the loop three times as long, for a tenth less"""
 
@@ -53,22 +57,39 @@ def unpack(encoding: bytes, body: bytes, limit: int) -> bytes:
         raise Refusal(
             415, f"the content encoding {encoding[:80].decode('latin-1')!r} is not read here; gzip and deflate are"
         )
-    parts, size = [], 0
     try:
-        while body:
-            # "deflate" means zlib's format, but some clients leave its header out: the low bits of the first byte tell.
-            bare = encoding == b"deflate" and body[0] & 0x0F != 8
-            stream = zlib.decompressobj(-zlib.MAX_WBITS if bare else _EITHER)
-            part = stream.decompress(body, limit - size + 1)
+        return _unpacked(memoryview(body), limit, deflate=encoding == b"deflate")
+    except zlib.error as error:
+        raise Refusal(400, f"the body cannot be unpacked: {error}") from None
+
+
+def _unpacked(body: memoryview, limit: int, *, deflate: bool) -> bytes:
+    """All the streams that stand in `body`, one after the other, as gzip allows it.
+
+    zlib hands back what it did not use of its input as a copy. So it is given a piece at a time: the whole body for
+    each of a million empty streams would be copied a million times.
+    """
+    parts, size, at, streams = list[bytes](), 0, 0, 0
+    while at < len(body):
+        streams += 1
+        if streams > _MOST_STREAMS:
+            raise Refusal(400, f"the body has more than {_MOST_STREAMS} compressed streams one after the other")
+        # "deflate" means zlib's format, but some clients leave its header out: the low bits of the first byte tell.
+        bare = deflate and body[at] & 0x0F != 8
+        stream = zlib.decompressobj(-zlib.MAX_WBITS if bare else _EITHER)
+        piece = _FIRST_PIECE
+        while not stream.eof:
+            given = body[at : at + piece]
+            if not given:
+                raise Refusal(400, "the compressed body ends before its end")
+            at += len(given)
+            part = stream.decompress(given, limit - size + 1)
             size += len(part)
             if size > limit:
                 raise Refusal(413, f"the body is larger than {limit} bytes once it is unpacked")
-            if not stream.eof:
-                raise Refusal(400, "the compressed body ends before its end")
             parts.append(part)
-            body = stream.unused_data  # gzip allows several streams one after the other
-    except zlib.error as error:
-        raise Refusal(400, f"the body cannot be unpacked: {error}") from None
+            piece = _PIECE
+        at -= len(stream.unused_data)
     return b"".join(parts)
 
 

@@ -19,7 +19,7 @@ from onnxpress.serving.engine.bfloat16 import from_bits, to_bits
 from onnxpress.serving.engine.dtypes import array_dtype
 from onnxpress.serving.exchange import Headers
 from onnxpress.serving.protocol.datatypes import DATATYPE_OF
-from onnxpress.serving.protocol.refusal import Refusal
+from onnxpress.serving.protocol.refusal import Refusal, shown
 
 if TYPE_CHECKING:
     from onnxpress.serving.protocol.inputs import Inputs
@@ -89,7 +89,7 @@ def from_bytes(spec: TensorSpec, count: int, content: memoryview) -> Array:
         return _texts(spec, count, content)
     wire = np.dtype({"bfloat16": "uint16", "bool": "uint8"}.get(spec.dtype, spec.dtype)).newbyteorder("<")
     if len(content) != count * wire.itemsize:
-        wanted = f"{count} values of {DATATYPE_OF[spec.dtype]} have {count * wire.itemsize}"
+        wanted = f"{shown(count)} values of {DATATYPE_OF[spec.dtype]} have {shown(count * wire.itemsize)}"
         raise Refusal(400, f"the input {spec.name!r} has {len(content)} bytes; {wanted}")
     values: Array = np.frombuffer(content, wire)
     if spec.dtype == "bfloat16":
@@ -100,6 +100,8 @@ def from_bytes(spec: TensorSpec, count: int, content: memoryview) -> Array:
 
 
 def _texts(spec: TensorSpec, count: int, content: memoryview) -> Array:
+    if count > len(content) // _LENGTH.size:  # each has its length before it, if nothing else
+        raise Refusal(400, f"the input {spec.name!r} has {len(content)} bytes, too few for {shown(count)} values")
     values, start = np.empty(count, object), 0
     for number in range(count):
         stop = start + _LENGTH.size

@@ -105,8 +105,11 @@ class Lists:
     def _array(self, tensor: AnyTensor, body: bytes, start: int, stop: int) -> Array | None:
         """The values of the list in body[start:stop], flat; None where it is not plain numbers as the tensor says."""
         spec, read = self._inputs.get(tensor.name, (None, None))
+        # The shape was not checked yet: one of a million axes would cost more to multiply than the list to read.
+        if spec is None or read is None or len(tensor.shape) != len(spec.shape) or min(tensor.shape, default=1) < 1:
+            return None
         count = math.prod(tensor.shape)
-        if spec is None or read is None or not 0 < count < stop - start:
+        if count >= stop - start:
             return None
         if body.find(b"[", start + 1, stop) < 0:
             return read(body, start + 1, stop - 1, count)

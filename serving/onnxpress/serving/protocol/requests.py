@@ -113,7 +113,7 @@ class Reader:
         if len(body) >= numbers.LONG:
             found = self._long().read(body)
             if found is not None:
-                return self._inputs_of(found[0], None, found[1])
+                return self._inputs_of(found[0], len(body), None, found[1])
         if self._frames is not None and to_be_cut:
             inputs = self._frames.cut(body)
             if inputs is not None:
@@ -156,17 +156,22 @@ class Reader:
             raise Refusal(400, f"the request is not an inference request: {error}") from None
         except NOT_JSON as error:
             raise Refusal(400, f"the request is not JSON: {error}") from None
-        return self._inputs_of(request, behind, {})
+        return self._inputs_of(request, len(text) + (0 if behind is None else len(behind)), behind, {})
 
-    def _inputs_of(self, request: AnyRequest, behind: memoryview | None, arrays: Mapping[bytes, Array]) -> Inputs:
-        """The request's inputs, of which some are bytes `behind` it, and some `arrays` in whose place a mark stands."""
+    def _inputs_of(
+        self, request: AnyRequest, arrived: int, behind: memoryview | None, arrays: Mapping[bytes, Array]
+    ) -> Inputs:
+        """The inputs of a request of `arrived` bytes.
+
+        Some of them are bytes `behind` it, and some `arrays` in whose place a mark stands.
+        """
         given = self._by_name(request.inputs)
         cuts = {} if behind is None else binary.cut([(one.name, one.parameters) for one in request.inputs], behind)
         values: list[Any] = []
         shapes, sizes = [], dict[str, int]()
         for number, spec in enumerate(self._specs):
             tensor = given[spec.name]
-            check_shape(spec, tensor.shape, sizes)
+            check_shape(spec, tensor.shape, sizes, arrived)
             count = math.prod(tensor.shape)
             if spec.name in cuts:
                 values.append(binary.from_bytes(spec, count, cuts[spec.name]))

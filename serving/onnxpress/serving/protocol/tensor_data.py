@@ -21,11 +21,18 @@ _NUMERALS = b"0123456789+-.eE \t\r\n"
 def unnested(spec: TensorSpec, text: msgspec.Raw, shape: list[int]) -> bytes:
     """Nested numbers as a flat list, both JSON. Raises ValueError where brackets and commas are not as the shape says.
 
+    `shape` has the spec's number of axes, none of them negative; no more is done than the length of the text allows.
     What JSON has between them, and whether it is numbers, remains to be seen.
     """
     if spec.dtype in ("string", "bool") or len(shape) < 2 or not math.prod(shape):
         raise ValueError("only numbers are told from brackets and commas without looking at them")
+    # Before anything is made as long as the shape says: the text must be long enough to hold it.
+    length = shape[-1] - 1
+    for size in reversed(shape[:-1]):
+        length = size * (length + 2) + size - 1
     nested = bytes(text)
+    if length + math.prod(shape) + 2 > len(nested):
+        raise ValueError("the text is shorter than the shape says")
     skeleton = b"," * (shape[-1] - 1)
     for size in reversed(shape[:-1]):
         skeleton = b",".join([b"[%b]" % skeleton] * size)

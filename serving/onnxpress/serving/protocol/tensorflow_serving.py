@@ -91,7 +91,7 @@ def read(reader: Reader, body: bytes) -> Inputs:
     values, shapes, sizes = [], [], dict[str, int]()
     for spec in reader.specs:
         array = _array(spec, given[spec.name])
-        check_shape(spec, list(array.shape), sizes)
+        check_shape(spec, list(array.shape), sizes, len(body))
         values.append(array.ravel())
         shapes.append(list(array.shape))
     return reader.inputs(values, shapes, None, None, form)
@@ -125,9 +125,11 @@ def _array(spec: TensorSpec, data: Any) -> Array:
     return array
 
 
-def _texts(spec: TensorSpec, data: Any) -> Any:
+def _texts(spec: TensorSpec, data: Any, axis: int = 0) -> Any:
     if isinstance(data, list):
-        return [_texts(spec, item) for item in data]
+        if axis == len(spec.shape):
+            raise Refusal(400, f"the values of {spec.name!r} have more axes than {spec}")
+        return [_texts(spec, item, axis + 1) for item in data]
     if isinstance(data, dict) and data.keys() == {"b64"}:
         try:
             return base64.b64decode(data["b64"], validate=True).decode()

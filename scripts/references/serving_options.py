@@ -42,7 +42,7 @@ max_body = 1048576
 - The models' path is `ONNXPRESS_PATH` there.
 - Kubernetes sets `ONNXPRESS_PORT` to `tcp://...` for a Service that is named `onnxpress`. Such a value is ignored.
 
-In Python the groups are structs. `onnxpress.serving.server.run(settings)` serves until it is told to stop.
+In Python the groups are structs. `onnxpress.serve(settings)` serves until it is told to stop.
 
 ```python
 from pathlib import Path

@@ -67,7 +67,7 @@ def predict(
         raise UsageError("no INPUT", hint="name a .json, .npz or .csv file, - for stdin, or use --interactive")
     answers = ask(tensor_files.read_input(input_file, specs))
     if output is None:
-        click.echo(tensor_files.to_json(answers))
+        click.echo(tensor_files.to_json(answers), nl=False)
     else:
         tensor_files.write(output, answers)
 

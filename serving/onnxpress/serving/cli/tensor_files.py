@@ -15,6 +15,7 @@ import numpy as np
 
 from onnxpress.core.arrays import Array
 from onnxpress.core.errors import BadData
+from onnxpress.core.indented_json import indented
 from onnxpress.core.tensors import TensorSpec, bind_dimensions
 from onnxpress.serving.engine.dtypes import array_dtype
 from onnxpress.serving.protocol.datatypes import DATATYPE_OF
@@ -110,10 +111,9 @@ def _names(specs: Sequence[TensorSpec]) -> list[str]:
     return [spec.name for spec in specs]
 
 
-def to_json(answers: Mapping[str, Array]) -> str:
-    """`{"output": values}`, indented."""
-    encoded = msgspec.json.encode({name: value.tolist() for name, value in answers.items()})
-    return msgspec.json.format(encoded, indent=2).decode()
+def to_json(answers: Mapping[str, Array]) -> bytes:
+    """`{"output": values}`, indented, with a line's end."""
+    return indented({name: value.tolist() for name, value in answers.items()})
 
 
 def write(path: Path, answers: Mapping[str, Array]) -> None:
@@ -123,7 +123,7 @@ def write(path: Path, answers: Mapping[str, Array]) -> None:
     from onnxpress.core.files import write_atomically
 
     if path.suffix != ".npz":
-        write_atomically(path, to_json(answers).encode() + b"\n")
+        write_atomically(path, to_json(answers))
         return
     buffer = BytesIO()
     plain = {name: value.astype(np.str_) if value.dtype == object else value for name, value in answers.items()}

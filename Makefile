@@ -83,12 +83,13 @@ docs: $(ready)  ## build the site into build/site, and run every block of README
 	@$(bin)/python scripts/build_site.py
 	@$(bin)/python -m pytest -m "slow or not slow" tests/docs
 
-check: $(ready)  ## lint, formatting, types, import contracts, version against changelog
+check: $(ready)  ## lint, formatting, types, import contracts, changelog, reference pages
 	@$(bin)/ruff check .
 	@$(bin)/ruff format --check .
 	@$(bin)/mypy
 	@$(bin)/lint-imports
 	@$(bin)/python scripts/check_version.py
+	@$(bin)/python scripts/write_references.py --check
 
 fix: $(ready)  ## mend what ruff can mend, write the reference pages anew
 	@$(bin)/python scripts/write_references.py

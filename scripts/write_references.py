@@ -4,7 +4,8 @@
     docs/serving-options.md    the server's settings, from `onnxpress.serving.settings`
     docs/recipe-reference.md   a recipe's fields, from the types of `onnxpress.training`
 
-tests/end_to_end/test_references.py fails while a page is not what this would write.
+With --check it writes nothing and fails while a page is not what it would write; so does
+tests/end_to_end/test_references.py.
 """
 
 from __future__ import annotations
@@ -26,12 +27,18 @@ PAGES = {
 
 
 def main() -> None:
-    """Write every page, and name those that changed."""
-    for name, page in PAGES.items():
-        path, text = ROOT / name, page()
-        if not path.exists() or path.read_text(encoding="utf-8") != text:
-            path.write_text(text, encoding="utf-8")
-            print(name)
+    """Write every page that is behind, and name it; with --check, only name it, and exit with 1."""
+    behind = [name for name, page in PAGES.items() if _read(ROOT / name) != page()]
+    for name in behind:
+        if "--check" not in sys.argv:
+            (ROOT / name).write_text(PAGES[name](), encoding="utf-8")
+        print(name)
+    if behind and "--check" in sys.argv:
+        raise SystemExit("these pages are not what the code says now; make fix writes them")
+
+
+def _read(path: Path) -> str:
+    return path.read_text(encoding="utf-8") if path.exists() else ""
 
 
 if __name__ == "__main__":

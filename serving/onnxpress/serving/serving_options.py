@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from onnxpress.serving.engine import Engine
-from onnxpress.serving.engine.runtime import provider_options
+from onnxpress.serving.engine.provider_options import provider_options
 from onnxpress.serving.engine.sessions import SPIN_MICROSECONDS
 from onnxpress.serving.engine.signature import share_rows
 from onnxpress.serving.models.profiles import Chosen

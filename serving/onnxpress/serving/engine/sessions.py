@@ -13,7 +13,8 @@ from onnxpress.core.arrays import Array
 from onnxpress.core.device import PROVIDERS, Device, parse
 from onnxpress.core.errors import BadModel
 from onnxpress.core.manifest import SessionSettings
-from onnxpress.serving.engine.runtime import onnxruntime, provider_options
+from onnxpress.serving.engine.provider_options import provider_options
+from onnxpress.serving.engine.runtime import onnxruntime
 
 Run = Callable[[list[str], dict[str, Array]], list[Array]]
 """names of outputs, input name → array; the outputs in that order"""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from typing import Literal
 
 import msgspec
 
@@ -21,6 +22,8 @@ DTYPES = (
 
 FLOATS = frozenset({"float16", "bfloat16", "float32", "float64"})
 Dimension = int | str
+Special = Literal["nan", "infinity"]
+"""float values that are no numbers to reckon with"""
 
 _SPEC = re.compile(r"(?P<name>[^:\[\]]+):(?P<dtype>[a-z0-9]+)\[(?P<shape>[^\[\]]*)\]\s*")
 _DIMENSION = re.compile(r"[A-Za-z_][A-Za-z0-9_]*|[0-9]+")
@@ -41,6 +44,8 @@ class TensorSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     dtype: str
     shape: tuple[Dimension, ...]
     domain: Domain | None = None
+    refuses: tuple[Special, ...] = ()
+    """values that the original answers otherwise than the export, or not at all; the server answers 400 to them"""
 
     def __post_init__(self) -> None:
         if self.dtype not in DTYPES:

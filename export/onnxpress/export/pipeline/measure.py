@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from onnxpress.core.arrays import Array
-from onnxpress.core.golden import Golden
+from onnxpress.core.golden import LIMIT, Golden
 from onnxpress.core.manifest import SessionSettings
 from onnxpress.core.progress import step
-from onnxpress.export.equivalence import measurement
+from onnxpress.core.tensors import TensorSpec
+from onnxpress.export.equivalence import measurement, special_values
 from onnxpress.export.equivalence.measurement import Measurement
 from onnxpress.export.equivalence.report.schema import Check, Report
 from onnxpress.export.equivalence.runtime import no_rows, optimizers
@@ -17,6 +18,9 @@ from onnxpress.export.graph import external_data
 from onnxpress.export.pipeline.convert import Converted
 from onnxpress.export.pipeline.environment import environment
 from onnxpress.export.pipeline.prepare import Prepared
+
+_SPECIAL_ROWS = 3
+"""of the case in which NaN and infinity are put"""
 
 
 @dataclass(frozen=True)
@@ -27,6 +31,8 @@ class Measured:
     goldens: list[Golden]
     session: SessionSettings
     answers_no_rows: bool
+    inputs: list[TensorSpec]
+    """with what each refuses"""
 
 
 def measure(prepared: Prepared, converted: Converted, *, provider: str = "cpu") -> Measured:
@@ -62,6 +68,13 @@ def measure(prepared: Prepared, converted: Converted, *, provider: str = "cpu") 
         told = no_rows.ask(prepared.reference, content, settings, first, converted.outputs, converted.folder)
         answers_no_rows = told.answered
         checks.append(told.check)
+    pool = EnginePool(content, provider)
+    question = next((case for case in prepared.cases if case.batch == _SPECIAL_ROWS), prepared.cases[0])
+    inputs, told_special = special_values.ask(
+        prepared.reference, pool.rung(settings), question, prepared.inputs, converted.outputs, LIMIT
+    )
+    pool.release()
+    checks += told_special
     result = measured(settings)
     report = result.report
     if report.rung(plain) <= report.limit < report.rung(served):
@@ -72,7 +85,7 @@ def measure(prepared: Prepared, converted: Converted, *, provider: str = "cpu") 
             note = f"the runtime's {', '.join(guilty)} changed the answer {report.rung(served):,.0f} floors; served "
             checks.append(Check(name="optimisers", passed=True, detail=f"{note}with it switched off"))
             result = measured(settings)
-    return Measured(result.report, result.goldens, settings, answers_no_rows)
+    return Measured(result.report, result.goldens, settings, answers_no_rows, inputs)
 
 
 def _worst_feeds(prepared: Prepared, report: Report) -> dict[str, Array]:

@@ -49,7 +49,7 @@ def publish(prepared: Prepared, converted: Converted, measured: Measured, reposi
         manifest = Manifest(
             name=name,
             created=datetime.now(UTC).isoformat(timespec="seconds"),
-            inputs=prepared.inputs,
+            inputs=measured.inputs,
             outputs=converted.outputs,
             labels=source.labels,
             thresholds=source.thresholds,

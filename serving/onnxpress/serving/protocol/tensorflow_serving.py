@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import numpy as np
 
+from onnxpress.core import special_values
 from onnxpress.core.arrays import Array
 from onnxpress.core.tensors import FLOATS, TensorSpec
 from onnxpress.serving.engine import Engine
@@ -122,6 +123,8 @@ def _array(spec: TensorSpec, data: Any) -> Array:
         raise Refusal(400, f"the values of {spec.name!r} make no {spec.dtype} tensor: {error}") from None
     if spec.dtype == "string" and any(not isinstance(text, str) for text in array.ravel().tolist()):
         raise Refusal(400, f"the values of {spec.name!r} are no strings in a regular shape")
+    if spec.refuses and (what := special_values.refused(spec, array)):
+        raise Refusal(400, what)
     return array
 
 

@@ -3,7 +3,8 @@
 Converters transpose weights, reorder and join a recurrent layer's gates, and fold a batch norm into its neighbour. So a
 parameter is looked for under its own name, then in any initializer: in any order of its axes, then as a set of values.
 One that is mostly there, with a few values changed, is a fault. One that is not there at all was folded into others; it
-is counted as not compared, and left to the other comparisons.
+is counted as not compared, and left to the other comparisons. One that was joined with others to a constant is computed
+again from the originals, see `folded`.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import numpy as np
 
 from onnxpress.core.arrays import Array
 from onnxpress.core.processing import Processing
+from onnxpress.export.equivalence.layerwise.folded import explained
 from onnxpress.export.equivalence.report.schema import Check
 from onnxpress.export.graph.compose import constants_of
 from onnxpress.export.graph.editing import nodes
@@ -75,6 +77,13 @@ def compare(graph: onnx.ModelProto, parameters: Mapping[str, Array]) -> Compared
             _judge_folded(name, parameter.astype(own.dtype, copy=False), own, compared)
         else:
             _as_sets(name, parameter, constants, compared)
+        if name in compared.changed and any(
+            explained(parameter, constant, parameters)
+            for constant in constants.arrays.values()
+            if constant.size <= parameter.size
+        ):
+            del compared.changed[name]
+            compared.same.append(name)
     return compared
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import copy
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,6 +16,7 @@ from onnxpress.core.errors import BadModel
 from onnxpress.export.graph.external_data import LARGE
 from onnxpress.export.network import Precision, See, TruthUnavailable
 from onnxpress.export.networks.pytorch.binding import EXAMPLE_BATCH, Binding, argument_names, bind, blank, called_with
+from onnxpress.export.networks.pytorch.copying import copied
 from onnxpress.export.networks.pytorch.exporters import TORCHSCRIPT_OPSET, export_dynamo, export_torchscript
 from onnxpress.export.networks.pytorch.float64 import StaysWide, layers_in_float64
 from onnxpress.export.networks.pytorch.structure import Flat, flatten, put_together
@@ -58,7 +58,7 @@ class TorchNetwork:
         training = [name or type(original).__name__ for name, module in original.named_modules() if module.training]
         try:
             # A large module that was built from its name, for this export, is nobody else's: no second one in memory.
-            module = (original if self._one_copy and source.ref else copy.deepcopy(original)).eval().cpu()
+            module = (original if self._one_copy and source.ref else copied(original)).eval().cpu()
         except Exception as error:
             raise BadModel(
                 f"the module cannot be copied: {error}",
@@ -160,7 +160,7 @@ class TorchNetwork:
             return self._module  # widened layer by layer while it runs
         if self._double is None:
             try:
-                self._double = copy.deepcopy(self._module).double()
+                self._double = copied(self._module).double()
             except Exception as error:
                 raise TruthUnavailable(f"no float64 copy: {error}") from error
         return self._double
@@ -219,9 +219,9 @@ class TorchNetwork:
         # A copy: the exporters swap parameters for fake tensors while they trace, and a failure leaves them in. Of the
         # structure only: the tensors themselves are read.
         if isinstance(self._module, torch.jit.ScriptModule):
-            return copy.deepcopy(self._module)  # a script module inside a traced one is not found by the tracer
+            return copied(self._module)  # a script module inside a traced one is not found by the tracer
         shared = {id(value): value for value in self._state().values()}
-        return Flat(copy.deepcopy(self._module, shared), self._binding.structure, self.output_names).eval()
+        return Flat(copied(self._module, shared), self._binding.structure, self.output_names).eval()
 
     def parameters(self) -> dict[str, Array]:
         """Parameters and buffers, as they are exported."""

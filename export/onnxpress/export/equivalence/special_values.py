@@ -19,7 +19,7 @@ from onnxpress.export.equivalence.cases import Case
 from onnxpress.export.equivalence.measurement import Runnable
 from onnxpress.export.equivalence.noise_floor import reference_results
 from onnxpress.export.equivalence.reference import Reference
-from onnxpress.export.equivalence.report.schema import Check
+from onnxpress.export.equivalence.report.schema import SPECIAL_VALUES, Check
 
 _VALUES: dict[Special, tuple[float, ...]] = {"nan": (np.nan,), "infinity": (np.inf, -np.inf)}
 _SHARES = (0.1, 0.3, 0.8)
@@ -53,7 +53,7 @@ def ask(
                     refuses += (special,)
                     told.append(f"{spec.name} refuses {special}{f': {why}' if why else ''}")
         refusing.append(replaced(spec, refuses))
-    return refusing, [Check(name="special values", passed=True, detail="; ".join(told))] if told else []
+    return refusing, [Check(name=SPECIAL_VALUES, passed=True, detail="; ".join(told))] if told else []
 
 
 def replaced(spec: TensorSpec, refuses: tuple[Special, ...]) -> TensorSpec:

@@ -22,6 +22,8 @@ class Check(msgspec.Struct, frozen=True, kw_only=True):
     detail: str = ""
 
 
+SPECIAL_VALUES = "special values"
+"""the check that tells which inputs refuse NaN or infinity; it stands on the first screen"""
 Multiple = Annotated[float, msgspec.Meta(extra_json_schema={"type": ["number", "null"]})]
 """of a noise floor; in JSON null stands for infinity"""
 EDGES = (0.01, 0.1, 0.3, 1.0, 3.0, 10.0, 100.0, 1000.0)
@@ -140,6 +142,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
             f"({figure.worst_case})"
             for figure in self.outputs
         ]
+        lines += [f"  {check.name}: {check.detail}" for check in self.checks if check.name == SPECIAL_VALUES]
         lines += [f"  failed: {check.name}: {check.detail}" for check in self.checks if not check.passed]
         if self.explanation is not None:
             lines.append(f"  {self.explanation.detail} (seen on {self.explanation.case})")

@@ -141,7 +141,7 @@ def _telling(references: Sequence[Array]) -> Array:
     One that hardly varies shows the same rounding in every row, and one that is clipped to zero shows none.
     """
     rows = np.concatenate([r.reshape(-1, r.shape[-1])[:_MOST_ROWS] for r in references])[:_MOST_ROWS]
-    values = np.sort(rows, axis=0)
+    values = np.sort(_finite(rows), axis=0)
     result: Array = 1 + np.count_nonzero(np.diff(values, axis=0), axis=0) >= _ROWS_PER_CHANNEL // 2
     return result
 

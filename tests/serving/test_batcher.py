@@ -51,16 +51,17 @@ class Counted:
         self.manifest = type("Measured", (), {"batch_safe": batch_safe, "no_rows": False})()
         self.fatal_when_empty: tuple[str, ...] = ()
         self.runs: list[int] = []
+        self.run_limit, self.end_long_run = 60.0, self._engine.end_long_run
         self._seconds, self._fails = seconds, fails
 
-    def run_all(self, feeds: dict[str, Any], values: int) -> list[Any]:
+    def run_all(self, feeds: dict[str, Any], values: int, shapes: Any = None, *, limited: bool = False) -> list[Any]:
         rows = len(next(iter(feeds.values())))
         self.runs.append(rows)
         if self._fails and rows > 1:
             raise RuntimeError("no batches today")
-        return self._engine.run_all(feeds, values)
+        return self._engine.run_all(feeds, values, shapes, limited=limited)
 
-    def expected_seconds(self, values: int) -> float:
+    def expected_seconds(self, values: int, shapes: Any = None) -> float:
         return self._seconds
 
 
@@ -163,7 +164,7 @@ def test_answers_that_cannot_be_written_are_500_and_the_queue_goes_on(
     engine = Counted("table")
     own = batcher(engine)
     whole: Callable[..., Any] = engine.run_all
-    monkeypatch.setattr(engine, "run_all", lambda feeds, values: [object()])
+    monkeypatch.setattr(engine, "run_all", lambda *_, **__: [object()])
     assert [asked.status for asked in ask(own, [row(1), row(2)])] == [500, 500]
     assert "cannot be written" in capsys.readouterr().err
     monkeypatch.setattr(engine, "run_all", whole)
@@ -172,7 +173,7 @@ def test_answers_that_cannot_be_written_are_500_and_the_queue_goes_on(
 
 @pytest.mark.parametrize("count", [1, 3])
 def test_a_model_that_is_down_is_503(monkeypatch: pytest.MonkeyPatch, count: int) -> None:
-    def down(feeds: Any, values: int) -> list[Any]:
+    def down(*_: Any, **__: Any) -> list[Any]:
         raise Down("the model's process was ended; try again")
 
     engine = Counted("table")
@@ -321,7 +322,7 @@ def test_a_fault_of_our_own_costs_its_batch_and_not_the_model(seconds: float) ->
     class Fault(BaseException):
         """Nothing that anybody expects."""
 
-    def fail(*_: Any) -> Any:
+    def fail(*_: Any, **__: Any) -> Any:
         raise Fault
 
     engine = Counted("table", seconds=seconds)
@@ -397,3 +398,69 @@ def test_no_rows_are_refused_where_they_were_not_measured() -> None:
     (answer,) = ask(own, [features(0, 0)])
     assert (answer.status, engine.runs, own.counts.refused) == (400, [], 1)
     assert "no rows" in answer.body["error"]
+
+
+def test_a_run_is_trusted_by_its_shape_and_not_by_the_number_of_values() -> None:
+    content = model([node("MatMul", ["x", "x"], ["y"])], ["x:float32[n,n]"], ["y:float32[n,n]"])
+    engine = Engine.load(content)
+    small, large = ((2, 2),), ((9, 9),)
+    engine.run_all({"x": np.ones((2, 2), np.float32)}, 4, small)
+    assert engine.expected_seconds(4, small) < 1
+    assert engine.expected_seconds(81, large) == float("inf")
+
+
+def test_a_run_whose_time_follows_values_is_never_trusted() -> None:
+    engine = Engine.load(MODELS / "slow.onnx")
+    for _ in range(3):
+        engine.run_all({"steps": np.array(1, np.int64)}, 1, ((),))
+    assert engine.expected_seconds(1, ((),)) == float("inf")
+
+
+def test_a_run_that_takes_too_long_is_ended_and_the_next_answered() -> None:
+    engine = Engine.load(MODELS / "slow.onnx")
+    engine.run_limit = 0.2
+    own = batcher(engine)  # type: ignore[arg-type]
+
+    def steps(number: int) -> bytes:
+        tensor = {"name": "steps", "shape": [], "datatype": "INT64", "data": [number]}
+        return json.dumps({"inputs": [tensor]}).encode()
+
+    async def main() -> list[Asked]:
+        asked = [Asked(), Asked(), Asked()]
+        own.submit(steps(10**12), asked[0])
+        own.submit(steps(2), asked[1])
+        while not asked[1].status:
+            await asyncio.sleep(0.01)
+        # Nobody waits for it any more.
+        engine.run_limit = 1e9
+        own.submit(steps(10**12), asked[2])
+        asked[2].gone = True
+        engine.run_limit = 0.2  # how often it is looked at
+        while own.busy:
+            await asyncio.sleep(0.01)
+        return asked
+
+    asked = asyncio.run(asyncio.wait_for(main(), 60))
+    assert asked[0].status == 503
+    assert "was ended" in asked[0].body["error"]
+    assert asked[1].status == 200
+    own.close()
+
+
+@pytest.mark.parametrize("error", [MemoryError, OverflowError, RecursionError])
+def test_whatever_is_raised_around_a_batch_is_answered_500(error: type[Exception], monkeypatch: Any) -> None:
+    engine = Counted("table")
+    own = batcher(engine)
+
+    def fail(*_: Any, **__: Any) -> Any:
+        raise error("no")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(engine, "expected_seconds", fail)
+        assert [asked.status for asked in ask(own, [row(1), row(2)])] == [500, 500]
+        assert [asked.status for asked in ask(own, [row(1)])] == [500]
+    assert [asked.status for asked in ask(own, [row(1), row(2)])] == [200, 200]
+    if error is MemoryError:
+        with monkeypatch.context() as patch:
+            patch.setattr(engine, "run_all", fail)
+            assert [asked.status for asked in ask(own, [row(1), row(2)])] == [500, 500]

@@ -48,7 +48,7 @@ def test_every_setting_is_described() -> None:
         (lambda: Address(tls_key=Path(__file__)), "TLS needs both, --tls-certificate and --tls-key"),
         (lambda: ModelSettings(provider="gpu"), "there is no provider 'gpu'"),
         (lambda: ModelSettings(custom_ops=(Path("/none"),)), "ModelSettings.custom_ops: there is no file '/none'"),
-        (lambda: ProcessSettings(run_limit=3.0), "need --isolate"),
+        (lambda: ProcessSettings(load_limit=3.0), "needs --isolate"),
         (lambda: ProcessSettings(isolate=True, load_limit=0), "expected a number, above 0; got 0"),
         (lambda: AccessSettings(allow_origin="https://a"), "expected a list of texts; got 'https://a'"),
         (lambda: AnswerSettings(compress_from=-1), "expected an integer, at least 0; got -1"),
@@ -76,6 +76,7 @@ def test_what_is_made_has_the_fields_types() -> None:
     assert found.models.custom_ops == (Path(__file__).resolve(),)
     isolated = ProcessSettings(isolate=True, run_limit=2)
     assert (isolated.run_seconds, isolated.load_seconds) == (2.0, 60.0)
+    assert (ProcessSettings(isolate=True).run_seconds, ProcessSettings().run_seconds) == (30.0, 300.0)
 
 
 def config(folder: Path, text: str, name: str = "serve.toml") -> Path:

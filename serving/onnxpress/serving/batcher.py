@@ -15,18 +15,19 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
 from functools import partial
 from time import monotonic
 
+from onnxpress.serving.counts import Counts
 from onnxpress.serving.engine import Down, Engine, plain
-from onnxpress.serving.exchange import CLIENT_GONE, Exchange, Headers
+from onnxpress.serving.engine.engine import Shapes
+from onnxpress.serving.exchange import CLIENT_GONE, Exchange, Headers, fail
 from onnxpress.serving.protocol.inputs import Inputs
 from onnxpress.serving.protocol.refusal import Refusal, error_body
 from onnxpress.serving.protocol.requests import Reader
 from onnxpress.serving.protocol.responses import Writer
 from onnxpress.serving.protocol.strictness import strict
+from onnxpress.serving.run_thread import RunThread
 from onnxpress.serving.traffic import Traffic
 
 _INLINE_SECONDS = 0.002
@@ -38,26 +39,6 @@ _TURN_SECONDS = 0.002
 Answer = tuple[Exchange, int, bytes, Headers]
 Read = Callable[[Reader, bytes], Inputs]
 """how a body that is not V2 JSON is read; raises Refusal"""
-
-
-@dataclass
-class Counts:
-    """What has become of a model's requests."""
-
-    batches: dict[int, int] = field(default_factory=dict)
-    """requests in a batch → how many such batches were run"""
-    failed: int = 0
-    refused: int = 0
-    rejected: int = 0
-    expired: int = 0
-    """not run: the request's own timeout was over"""
-    cancelled: int = 0
-    """not run: the caller had gone"""
-
-    @property
-    def answered(self) -> int:
-        """Requests that were run, but for those that the model failed."""
-        return sum(size * count for size, count in self.batches.items()) - self.failed
 
 
 class _Waiting:
@@ -89,6 +70,11 @@ class Batcher:
         self._refuses_no_rows = self._reader.has_rows and not answers_no_rows and bool(engine.manifest or fatal)
         self._axes = slice(1, None) if self._reader.has_rows else slice(None)
         """those besides the rows"""
+        # A run is as short as one before it of the same shapes. Where rows were measured to be answered apart, and
+        # nothing else is open, so many rows take so many times as long.
+        open_sizes = any(isinstance(size, str) for spec in engine.inputs for size in spec.shape[1:])
+        self._rows_alone = measured and self._reader.has_rows and not open_sizes
+        self._texts = any(spec.dtype == "string" for spec in engine.inputs)
         self.max_rows, self._max_waiting = max_rows, max_waiting
         self.counts = Counts()
         self._traffic = traffic
@@ -97,7 +83,7 @@ class Batcher:
         self._seen = 0  # requests that waited when the turn before looked
         self._waited = False  # something in the queue has been there since before this turn, or may expire in it
         self._context = strict()
-        self._executor: ThreadPoolExecutor | None = None
+        self._thread = RunThread(engine)
 
     def submit(
         self,
@@ -131,16 +117,18 @@ class Batcher:
             self.counts.refused += 1
             exchange.respond(400, error_body(f"a tensor of no values; the runtime would die of it in {self._fatal}"))
             return
+        if self._texts:
+            inputs.size = len(body)  # one text may be as long as a million others
         timeout, deadline = inputs.timeout, None
         if seconds is not None:
             timeout = seconds if timeout is None else min(seconds, timeout)
         if timeout is not None:
             deadline = monotonic() + timeout
             self._waited = True
-        if alone and not self._scheduled and self._engine.expected_seconds(inputs.size) <= _INLINE_SECONDS:
+        if alone and not self._scheduled and self._expected(inputs) <= _INLINE_SECONDS:
             # Another turn of the loop, and a queue for one, cost a tenth of the time that a lone request takes.
             self.counts.batches[1] = self.counts.batches.get(1, 0) + 1
-            status, answer, headers = self._context.run(self._answer, inputs)
+            status, answer, headers = self._context.run(self._answer, inputs, False)
             exchange.respond(status, answer, headers)
             return
         waiting.append(_Waiting(inputs, exchange, deadline))
@@ -160,8 +148,7 @@ class Batcher:
 
     def close(self) -> None:
         """End the thread, if there is one; a run under way is finished first."""
-        if self._executor is not None:
-            self._executor.shutdown(wait=True)
+        self._thread.close()
 
     def _turn(self) -> None:
         """Run everything that waits, batch after batch, until one has to go to the thread."""
@@ -179,7 +166,7 @@ class Batcher:
             raise
 
     def _run_waiting(self) -> None:
-        batches, spent = self.counts.batches, 0.0
+        spent = 0.0
         while self._waiting:
             if spent > _TURN_SECONDS:
                 self._waited = True
@@ -190,32 +177,70 @@ class Batcher:
                 if not self._waiting:
                     break
             batch = self._next_batch()
-            count = len(batch)
-            batches[count] = batches.get(count, 0) + 1
-            size = batch[0].inputs.size if count == 1 else sum([one.inputs.size for one in batch])
-            expected = self._engine.expected_seconds(size)
-            if expected > _INLINE_SECONDS:
-                self._hand_over(batch)
+            answered: list[Exchange] = []
+            try:
+                expected = self._run_batch(batch, answered)
+            except Exception as error:
+                self._fail(batch, answered, error)
+                continue
+            if expected < 0.0:
                 return
             spent += expected
-            if count == 1:  # the usual case of few clients, spared the generator
-                one = batch[0]
-                status, body, headers = self._answer(one.inputs)
-                one.exchange.respond(status, body, headers)
-                continue
-            # Each answer goes out while the next is still being written.
-            for exchange, status, body, headers in self._answers(batch):
-                exchange.respond(status, body, headers)
         self._scheduled = False
+
+    def _run_batch(self, batch: list[_Waiting], answered: list[Exchange]) -> float:
+        """Run a batch here and answer it, or hand it over. The seconds that were expected of it; -1 in the latter case.
+
+        Those who got their answer are in `answered` where anything is raised.
+        """
+        count = len(batch)
+        batches = self.counts.batches
+        batches[count] = batches.get(count, 0) + 1
+        first = batch[0].inputs
+        if count == 1:
+            expected = self._expected(first)
+        else:
+            size = sum([one.inputs.size for one in batch])
+            expected = self._engine.expected_seconds(size, None if self._rows_alone else self._shapes(first, count))
+        if expected > _INLINE_SECONDS:
+            self._hand_over(batch)
+            return -1.0
+        if count == 1:  # the usual case of few clients, spared the generator
+            exchange = batch[0].exchange
+            status, body, headers = self._answer(first, False)
+            answered.append(exchange)
+            exchange.respond(status, body, headers)
+            return expected
+        # Each answer goes out while the next is still being written.
+        for exchange, status, body, headers in self._answers(batch, False):
+            answered.append(exchange)
+            exchange.respond(status, body, headers)
+        return expected
+
+    def _expected(self, inputs: Inputs) -> float:
+        """Seconds that a run of this request alone will take."""
+        return self._engine.expected_seconds(inputs.size, None if self._rows_alone else self._shapes(inputs, 1))
+
+    def _shapes(self, inputs: Inputs, count: int) -> Shapes:
+        """What tells runs apart whose time for a value may differ."""
+        if self.batches and inputs.tails is not None:
+            return inputs.tails
+        return tuple([tuple(shape) for shape in inputs.shapes])
+
+    def _fail(self, batch: list[_Waiting], answered: list[Exchange], error: BaseException) -> None:
+        """A fault of ours, or no memory: it costs its batch, whose callers are told so."""
+        for one in batch:
+            if not any(exchange is one.exchange for exchange in answered):
+                fail(one.exchange, error, f"{self._engine.name}: a run")
 
     def _hand_over(self, batch: list[_Waiting]) -> None:
         """Run the batch in the model's thread; its answers, and the next turn, come back to the loop."""
-        if self._executor is None:
-            self._executor = ThreadPoolExecutor(1, thread_name_prefix=self._engine.name)
-            self._executor_context = strict()
-        loop = asyncio.get_running_loop()
-        answers = loop.run_in_executor(self._executor, self._executor_context.run, lambda: list(self._answers(batch)))
-        answers.add_done_callback(partial(self._finish, batch), context=self._context)
+        self._thread.call(
+            lambda: list(self._answers(batch, True)),
+            [one.exchange for one in batch],
+            partial(self._finish, batch),
+            self._context,
+        )
 
     def _finish(self, batch: list[_Waiting], answers: asyncio.Future[list[Answer]]) -> None:
         self._waited = True
@@ -224,10 +249,7 @@ class Batcher:
                 return
             error = answers.exception()
             if error is not None:  # no memory for the answers, say
-                print(f"{self._engine.name}: a run failed: {type(error).__name__}: {error}", file=sys.stderr)
-                message = error_body(f"the run failed: {type(error).__name__}")
-                for one in batch:
-                    one.exchange.respond(500, message)
+                self._fail(batch, [], error)
                 return
             for exchange, status, body, headers in answers.result():
                 exchange.respond(status, body, headers)
@@ -272,8 +294,8 @@ class Batcher:
         self._waiting = rest
         return batch
 
-    def _answers(self, batch: list[_Waiting]) -> Iterator[Answer]:
-        """The answer of each request. Only the guilty one fails.
+    def _answers(self, batch: list[_Waiting], limited: bool) -> Iterator[Answer]:
+        """The answer of each request. Only the guilty one fails. `limited` runs can be ended, see Engine.run_all.
 
         What makes no array is refused, and the rest run together. A batch that fails in the model is run one by one.
         """
@@ -282,11 +304,13 @@ class Batcher:
             try:
                 feeds = self._reader.feeds(requests)
             except Exception:
-                yield from self._apart(batch)
+                yield from self._apart(batch, limited)
                 return
             done = 0
             try:
-                outputs = self._engine.run_all(feeds, sum([inputs.size for inputs in requests]))
+                size = sum([inputs.size for inputs in requests])
+                shapes = None if self._rows_alone else self._shapes(requests[0], len(requests))
+                outputs = self._engine.run_all(feeds, size, shapes, limited=limited)
                 if requests[0].form is None:
                     for body in self._writer.together(requests, outputs):
                         yield batch[done].exchange, 200, body, ()
@@ -299,34 +323,42 @@ class Batcher:
                 batch = batch[done:]
             else:
                 return
-        yield from self._one_by_one(batch)
+        yield from self._one_by_one(batch, limited)
 
-    def _one_by_one(self, batch: list[_Waiting]) -> Iterator[Answer]:
+    def _one_by_one(self, batch: list[_Waiting], limited: bool) -> Iterator[Answer]:
         for one in batch:
-            yield one.exchange, *self._answer(one.inputs)
+            if limited and one.exchange.gone:  # perhaps for its sake the run that they shared was ended
+                yield one.exchange, CLIENT_GONE, b"", ()
+            else:
+                yield one.exchange, *self._answer(one.inputs, limited)
 
-    def _apart(self, batch: list[_Waiting]) -> Iterator[Answer]:
+    def _apart(self, batch: list[_Waiting], limited: bool) -> Iterator[Answer]:
         """The answers of requests that make no arrays together: those that make none alone are told so."""
         fitting = []
         for one in batch:
             try:
                 self._reader.feeds([one.inputs])
             except Exception:
-                yield one.exchange, *self._answer(one.inputs)
+                yield one.exchange, *self._answer(one.inputs, limited)
             else:
                 fitting.append(one)
-        yield from self._answers(fitting) if len(fitting) < len(batch) else self._one_by_one(batch)
+        yield from (self._answers(fitting, limited) if len(fitting) < len(batch) else self._one_by_one(batch, limited))
 
-    def _answer(self, inputs: Inputs) -> tuple[int, bytes, Headers]:
+    def _answer(self, inputs: Inputs, limited: bool) -> tuple[int, bytes, Headers]:
         """Status, body and headers for one request, run alone. Raises nothing: one must not stop the queue."""
         try:
-            outputs = self._engine.run_all(self._reader.feeds([inputs]), inputs.size)
+            feeds = self._reader.feeds([inputs])
+            shapes = None if self._rows_alone else self._shapes(inputs, 1)
+            outputs = self._engine.run_all(feeds, inputs.size, shapes, limited=limited)
         except Refusal as refusal:
             self.counts.failed += 1
             return refusal.status, refusal.body(), ()
         except Down as error:
             self.counts.failed += 1
             return 503, error_body(error.what), ()
+        except (MemoryError, RecursionError) as error:
+            self.counts.failed += 1
+            return 500, error_body(f"the server failed at it: {type(error).__name__}"), ()
         except Exception as error:
             self.counts.failed += 1
             # The runtime refuses values that the signature allows, such as an index beyond a table's end.

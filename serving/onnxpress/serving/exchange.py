@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from typing import Protocol
 
@@ -12,6 +13,7 @@ Headers = tuple[tuple[bytes, bytes], ...]
 
 CLIENT_GONE = 499
 """the status for the log and the metrics, as in nginx; nobody reads the answer"""
+_SHOWN = 200
 
 
 class Exchange(Protocol):
@@ -22,7 +24,15 @@ class Exchange(Protocol):
         """Whether the caller is no longer there to read an answer."""
 
     def respond(self, status: int, body: bytes, headers: Headers = ()) -> None:
-        """Send the answer. Called once, on the event loop's thread."""
+        """Send the answer. Called once, on the event loop's thread. Raises nothing: what cannot be sent is given up."""
+
+
+def fail(exchange: Exchange, error: BaseException, what: str = "the request") -> None:
+    """Answer 500 for what nobody expected (no memory, say): a caller must not wait for ever, nor hold what it has."""
+    print(f"{what} failed: {type(error).__name__}: {str(error)[:_SHOWN]}", file=sys.stderr)
+    exchange.respond(
+        500, b'{"error":"the server failed at it: %b; its log may say more"}' % type(error).__name__.encode()
+    )
 
 
 class Handler(Protocol):

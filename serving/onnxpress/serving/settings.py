@@ -18,6 +18,9 @@ from onnxpress.core.errors import UsageError
 from onnxpress.core.fields import fields_of
 
 _RUN_SECONDS, _LOAD_SECONDS = 30.0, 60.0
+"""of a model in a process of its own, which can be ended at any moment and started again"""
+_RUN_SECONDS_HERE = 300.0
+"""of one in the server's process, where the runtime is asked to end a run"""
 
 _Count = Annotated[int, Meta(ge=1)]
 _Positive = Annotated[float, Meta(gt=0)]
@@ -118,9 +121,11 @@ class ProcessSettings(_Group, frozen=True, kw_only=True):
     run_limit: Annotated[
         _Positive | None,
         _says(
-            "With --isolate: a run that takes longer ends the model's process.",
+            "A run that takes longer is ended, at the end of the operator that it is at; with --isolate at once, with "
+            "the model's process.",
             unit="seconds",
-            default=f"{_RUN_SECONDS:g}",
+            default=f"{_RUN_SECONDS_HERE:g}, or {_RUN_SECONDS:g} with --isolate",
+            past="503",
         ),
     ] = None
     load_limit: Annotated[
@@ -130,13 +135,15 @@ class ProcessSettings(_Group, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not self.isolate and (self.run_limit is not None or self.load_limit is not None):
-            raise UsageError("--run-limit and --load-limit need --isolate: what runs in this process cannot be ended")
+        if not self.isolate and self.load_limit is not None:
+            raise UsageError("--load-limit needs --isolate: loading in this process cannot be ended")
 
     @property
     def run_seconds(self) -> float:
-        """How long a run may take in a process of its own."""
-        return _RUN_SECONDS if self.run_limit is None else self.run_limit
+        """How long a run may take."""
+        if self.run_limit is not None:
+            return self.run_limit
+        return _RUN_SECONDS if self.isolate else _RUN_SECONDS_HERE
 
     @property
     def load_seconds(self) -> float:

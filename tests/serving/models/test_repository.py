@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.serving.onnx_models import model, node, plain
 from tests.serving.publishing import MODELS, publish
 
 from onnxpress.core.errors import BadModel
 from onnxpress.serving.models.repository import Repository
 from onnxpress.serving.protocol.refusal import Refusal
-from onnxpress.serving.settings import ModelSettings
+from onnxpress.serving.settings import ModelSettings, ProcessSettings
 
 
 def loaded(path: Path, **settings: Any) -> Repository:
@@ -92,3 +93,14 @@ def test_what_is_not_there_is_404(tmp_path: Path, name: str, version: str | None
     with pytest.raises(Refusal) as caught:
         loaded(tmp_path).find(name, version)
     assert caught.value.status == 404
+
+
+def test_a_model_whose_values_could_end_the_server_is_refused_in_its_process(tmp_path: Path) -> None:
+    """The processor traps at the smallest integer divided by -1, and both are the caller's here."""
+    content = model([node("Div", ["a", "b"], ["y"])], ["a:int64[n]", "b:int64[n]"], ["y:int64[n]"])
+    plain(tmp_path, "divides", content)
+    with pytest.raises(BadModel, match="divides integers by integers that callers choose"):
+        Repository(tmp_path).load()
+    isolated = Repository(tmp_path, processes=ProcessSettings(isolate=True))
+    isolated.load()
+    isolated.close()

@@ -27,11 +27,11 @@ def from_bits(bits: Array) -> Array:
     return (bits.astype(np.uint32) << np.uint32(16)).view(np.float32)
 
 
-def run_of(session: Any, inputs: Collection[str]) -> Callable[[list[str], dict[str, Array]], list[Array]]:
+def run_of(session: Any, inputs: Collection[str]) -> Callable[..., list[Array]]:
     """`session.run` with float32 arrays for bfloat16 inputs, which are those named, and for bfloat16 outputs."""
     make = onnxruntime().OrtValue
 
-    def run(names: list[str], feeds: dict[str, Array]) -> list[Array]:
+    def run(names: list[str], feeds: dict[str, Array], options: Any = None) -> list[Array]:
         kept = {name: to_bits(value) if name in inputs else value for name, value in feeds.items()}
         values = {
             name: make.ortvalue_from_numpy_with_onnx_type(value, _ELEMENT_TYPE)
@@ -39,7 +39,7 @@ def run_of(session: Any, inputs: Collection[str]) -> Callable[[list[str], dict[s
             else make.ortvalue_from_numpy(value)
             for name, value in kept.items()
         }
-        return [_array(value) for value in session.run_with_ort_values(names, values)]
+        return [_array(value) for value in session.run_with_ort_values(names, values, options)]
 
     return run
 

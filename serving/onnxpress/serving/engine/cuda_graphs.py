@@ -51,8 +51,8 @@ class Replayed:
         self._captured: dict[int, Captured] = {}
         self._lock = Lock()
 
-    def run(self, names: list[str], feeds: dict[str, Array]) -> list[Array]:
-        """Like InferenceSession.run."""
+    def run(self, names: list[str], feeds: dict[str, Array], _options: object = None) -> list[Array]:
+        """Like InferenceSession.run; a replayed graph cannot be ended by options."""
         rows = {value.shape[0] if value.ndim else -1 for value in feeds.values()}
         count = rows.pop()
         with self._lock:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from time import perf_counter
-from typing import Self
+from typing import Any, Self
 
 import msgspec
 
@@ -15,12 +15,16 @@ from onnxpress.core.errors import BadData, BadModel, CorruptVersion, OnnxpressEr
 from onnxpress.core.manifest import Manifest, SessionSettings
 from onnxpress.core.tensors import TensorSpec
 from onnxpress.core.version_folder import read_manifest
-from onnxpress.serving.engine import external_data, fatal
+from onnxpress.serving.engine import external_data, fatal, value_dependent
 from onnxpress.serving.engine.feeds import as_arrays
-from onnxpress.serving.engine.sessions import OpenSession, Session, local_session, plain
+from onnxpress.serving.engine.runtime import onnxruntime
+from onnxpress.serving.engine.sessions import Down, OpenSession, Session, local_session, plain
 from onnxpress.serving.engine.signature import agreed, declared
 
 _SMOOTHING = 0.2
+Shapes = tuple[tuple[int, ...], ...] | None
+"""of the inputs, or what is open of them; None where nothing but the number of rows is"""
+_MOST_SHAPES = 1024
 _LONG_SECONDS = 0.05
 """a first run that takes so long is no matter of preparation; a second would only delay the start"""
 
@@ -49,6 +53,12 @@ class Engine:
     fatal_when_empty: tuple[str, ...] = ()
     """operators in the graph that a tensor of no values must not reach; see `fatal`"""
 
+    findings = value_dependent.Findings()
+    """what the graph does with values that their shapes do not tell; see `value_dependent`"""
+
+    run_limit = 300.0
+    """seconds that a run may take where `run_all` is told to limit it"""
+
     def __init__(self, session: Session, manifest: Manifest | None, *, name: str, version: int, provider: str) -> None:
         """Raises BadModel for inputs and outputs that requests cannot carry, CorruptVersion where the manifest errs."""
         self._session, self._run = session, session.run
@@ -59,6 +69,10 @@ class Engine:
         self.outputs = agreed(outputs, manifest.outputs) if manifest else outputs
         self.runs, self.run_seconds = 0, 0.0  # of run_all
         self.output_names = [spec.name for spec in self.outputs]
+        self._measured: dict[Shapes, float] = {}
+        """seconds for each value in runs of these shapes"""
+        self._under_way: tuple[float, Any] | None = None
+        """when the limited run began, and its RunOptions"""
 
     @classmethod
     def load(
@@ -89,11 +103,14 @@ class Engine:
         if isinstance(model, bytes):
             session: Session = local_session(model, provider, settings, threads, prepack)
             engine = cls(session, None, name="model", version=1, provider=provider)
-            engine.fatal_when_empty = fatal.when_empty(model)
+            engine.fatal_when_empty, engine.findings = fatal.when_empty(model), value_dependent.findings(model)
             return engine
         name, version = (manifest.name, manifest.version) if manifest else (model.stem, 1)
         external_data.check(model)
-        dangers = fatal.when_empty(model)  # before there are two of it in memory
+        dangers, found = (
+            fatal.when_empty(model),
+            value_dependent.findings(model),
+        )  # before there are two of it in memory
         try:
             rows_apart = manifest is not None and manifest.batch_safe
             opened = open_session or partial(local_session, rows_apart=rows_apart)
@@ -102,7 +119,7 @@ class Engine:
         except BadModel as error:
             error.where = error.where or str(model)
             raise
-        engine.fatal_when_empty = dangers
+        engine.fatal_when_empty, engine.findings = dangers, found
         if self_test and manifest is not None:
             try:
                 engine._replay(model.parent, manifest)
@@ -145,13 +162,20 @@ class Engine:
             raise BadData("inputs come by name or in one mapping, not both", where=self.name)
         return self.run(as_arrays(self.inputs, named if inputs is None else inputs, where=self.name))
 
-    def run_all(self, feeds: dict[str, Array], values: int) -> list[Array]:
+    def run_all(
+        self, feeds: dict[str, Array], values: int, shapes: Shapes = None, *, limited: bool = False
+    ) -> list[Array]:
         """Every output in order, timed for `expected_seconds`. For the server's hot path: the runtime's own exceptions.
 
-        `values` is the number of values in all inputs together. Raises Down where the session is not there.
+        `values` is the number of values in all inputs together; `shapes` tells runs apart whose time for a value may
+        differ. A `limited` run can be ended from another thread, see `end_long_run`. Raises Down where it was, or where
+        the session is not there.
         """
         started = perf_counter()
-        answers = self._run(self.output_names, feeds)
+        if limited and not self._session.apart:
+            answers = self._run_limited(feeds, started)
+        else:
+            answers = self._run(self.output_names, feeds)
         took = perf_counter() - started
         self.runs += 1
         self.run_seconds += took
@@ -161,13 +185,44 @@ class Engine:
         known = self.seconds_per_value
         # The first run sets the estimate; later ones move it, so that one slow run does not change the course.
         self.seconds_per_value = seconds if known is None else known + (min(seconds, 10 * known) - known) * _SMOOTHING
+        if shapes is not None:
+            if len(self._measured) >= _MOST_SHAPES:
+                self._measured.clear()
+            known = self._measured.get(shapes)
+            self._measured[shapes] = (
+                seconds if known is None else known + (min(seconds, 10 * known) - known) * _SMOOTHING
+            )
         return answers
+
+    def _run_limited(self, feeds: dict[str, Array], started: float) -> list[Array]:
+        options = onnxruntime().RunOptions()
+        self._under_way = (started, options)
+        try:
+            return self._run(self.output_names, feeds, options)
+        except Exception:
+            if options.terminate:
+                took = perf_counter() - started
+                raise Down(f"the run was ended after {took:.3g} s; it may take {self.run_limit:g}") from None
+            raise
+        finally:
+            self._under_way = None
+
+    def end_long_run(self, limit: float | None = None) -> None:
+        """Have the limited run that is under way end, if it has taken longer than `limit` seconds (`run_limit`).
+
+        It ends with the node that the runtime is at.
+        """
+        under_way = self._under_way
+        if under_way is not None:
+            started, options = under_way
+            if perf_counter() - started > (self.run_limit if limit is None else limit):
+                options.terminate = True
 
     def adopt(self, other: Engine) -> None:
         """Run with another engine's session of the same model from now on; runs under way end in their own."""
         old = self._session
         self._session, self._run, self.self_test = other._session, other._run, other.self_test
-        self.seconds_per_value = other.seconds_per_value
+        self.seconds_per_value, self._measured = other.seconds_per_value, {}
         old.close()
 
     @property
@@ -189,10 +244,13 @@ class Engine:
         """Execution provider → how many nodes of the optimised graph it runs; empty where the session cannot tell."""
         return self._session.placement()
 
-    def expected_seconds(self, values: int) -> float:
-        """How long a run over so many input values will take, as far as is known; infinite where it is not."""
-        known = self.seconds_per_value
-        return float("inf") if known is None else known * values
+    def expected_seconds(self, values: int, shapes: Shapes = None) -> float:
+        """How long a run over so many input values, of these shapes, will take; infinite where nothing tells.
+
+        Nothing does before the first run of the shapes, and where the time follows the values themselves.
+        """
+        known = self.seconds_per_value if shapes is None else self._measured.get(shapes)
+        return float("inf") if known is None or self.findings.unmeasured else known * values
 
     def close(self) -> None:
         """End the process of a model that has one of its own; a run under way is finished first."""

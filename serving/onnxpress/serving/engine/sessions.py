@@ -16,8 +16,8 @@ from onnxpress.core.manifest import SessionSettings
 from onnxpress.serving.engine.provider_options import provider_options
 from onnxpress.serving.engine.runtime import onnxruntime
 
-Run = Callable[[list[str], dict[str, Array]], list[Array]]
-"""names of outputs, input name → array; the outputs in that order"""
+Run = Callable[..., list[Array]]
+"""names of outputs, input name → array, and perhaps ONNX Runtime's RunOptions; the outputs in that order"""
 SPIN_MICROSECONDS = "1000"
 """ONNX Runtime's own default keeps 75-80 % of the CPUs busy at 50 requests a second; this 11 %, at the same latency"""
 _LEVELS = {"none": 0, "basic": 1, "extended": 2, "all": 99}
@@ -55,8 +55,8 @@ class Session(Protocol):
     def process_id(self) -> int | None:
         """Of its own process while that answers; None where it has none."""
 
-    def run(self, names: list[str], feeds: dict[str, Array], /) -> list[Array]:
-        """The named outputs, in that order.
+    def run(self, names: list[str], feeds: dict[str, Array], options: Any = None, /) -> list[Array]:
+        """The named outputs, in that order; `options` are ONNX Runtime's RunOptions, by which a run can be ended.
 
         Raises Down; and where the model refuses the values, whatever the runtime raises.
         """
@@ -189,7 +189,7 @@ def _run_of(session: Any, device: Device, *, rows_apart: bool) -> Run:
 
         return bfloat16.run_of(session, {value.name for value in inputs if value.type == "tensor(bfloat16)"})
     call = session._sess.run
-    return lambda names, feeds: call(names, feeds, None)
+    return lambda names, feeds, options=None: call(names, feeds, options)
 
 
 def _options(settings: SessionSettings, threads: int | None) -> Any:

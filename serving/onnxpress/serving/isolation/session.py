@@ -79,8 +79,11 @@ class IsolatedSession:
         """Empty: the process does not tell."""
         return {}
 
-    def run(self, names: list[str], feeds: dict[str, Array], /) -> list[Array]:
-        """See Session. Raises Down, or ValueError with what the runtime said."""
+    def run(self, names: list[str], feeds: dict[str, Array], _options: object = None, /) -> list[Array]:
+        """See Session; the process is ended where a run takes too long.
+
+        Raises Down, or ValueError with what the runtime said.
+        """
         with self._lock:
             connection = self._socket
             if self.down or connection is None:

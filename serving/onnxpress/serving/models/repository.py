@@ -259,6 +259,16 @@ class Repository:
             # Only what was named at the start: neither a manifest nor a caller can load a library.
             custom_ops=[str(library) for library in self._settings.custom_ops],
         )
+        engine.run_limit = self._processes.run_seconds
+        trapping = engine.findings.trapping
+        if trapping and not self._processes.isolate:
+            engine.close()
+            raise BadModel(
+                f"values of a caller could end the server: {trapping[0]} divides integers by integers that callers "
+                "choose, and the processor traps at the smallest one divided by -1",
+                where=str(path),
+                hint="serve it with --isolate, or divide by Where(b == -1, 1, b) and negate there",
+            )
         return engine, chosen
 
     def all(self) -> list[Served]:
@@ -289,9 +299,10 @@ class Repository:
         raise Refusal(404, f"there is no model {name!r}; there are: {', '.join(sorted(self.models)) or 'none'}")
 
     def close(self) -> None:
-        """End every model's thread; runs under way are finished first."""
+        """End every model's thread. A run under way is ended: nobody is left to read its answer."""
         for versions in self.models.values():
             for served in versions.values():
+                served.engine.end_long_run(0.0)
                 served.close()
 
 

@@ -17,7 +17,7 @@ def wrap(source: Source) -> Network:
         return ProgramNetwork(source) if is_program(source.network) else TorchNetwork(source)
     if source.framework == "sklearn":
         require("skl2onnx", needed_by="exporting a scikit-learn estimator")
-        from onnxpress.export.networks.sklearn import SklearnNetwork
+        from onnxpress.export.networks.sklearn.estimator import SklearnNetwork
 
         return SklearnNetwork(source)
     if source.framework == "onnx":

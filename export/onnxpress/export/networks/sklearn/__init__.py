@@ -1,0 +1,1 @@
+"""scikit-learn: fitted estimators and pipelines behind the seam."""

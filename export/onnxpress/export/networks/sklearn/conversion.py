@@ -1,0 +1,220 @@
+"""A fitted estimator → ONNX with skl2onnx 1.20, around its known faults, as exact inside as the estimator needs."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from sklearn.base import is_outlier_detector
+from sklearn.pipeline import Pipeline
+
+from onnxpress.core.errors import BadModel
+from onnxpress.core.tensors import TensorSpec
+from onnxpress.export.graph.editing import drop_unused, rename_values
+from onnxpress.export.networks.converter_talk import converter_talk
+from onnxpress.export.networks.sklearn.parts import parts, rounds_its_inputs, whole_categories
+from onnxpress.export.networks.sklearn.trees import send_missing
+
+if TYPE_CHECKING:
+    import onnx
+
+# skl2onnx writes IsolationForest for the older form of the tree operators only.
+_TREES = {"ai.onnx.ml": 3}
+_WORD = r"(?u)\b\w\w+\b"
+"""scikit-learn's token pattern, if none is given"""
+_SAME_WORD = r"[\p{L}\p{N}_]{2,}"
+"""the same in the runtime's regular expressions, whose own `\\w` knows ASCII alone"""
+
+
+class Conversion:
+    """One conversion: the estimator, its inputs and outputs, and what the converter says meanwhile."""
+
+    def __init__(self, estimator: Any, inputs: Sequence[TensorSpec], outputs: Sequence[str], opset: int) -> None:
+        self._estimator, self._inputs, self._outputs, self._opset = estimator, inputs, list(outputs), opset
+        self.notes: list[str] = []
+        self.talk: list[str] = []
+
+    def convert(self, *, double: bool) -> onnx.ModelProto:
+        """In float64 where `double` and where the operators exist in it, else in float32. Raises BadModel."""
+        if not double:
+            return self._finished(self._converted(self._estimator, self._types("float32")))
+        for attempt in (self._as_pipeline_before_trees, self._in_double):
+            proto = attempt()
+            if proto is not None:
+                return self._finished(proto)
+        self.notes.append("computed in float32 inside: skl2onnx has no form in float64 that the runtime can load")
+        return self._finished(self._converted(self._estimator, self._types("float32")))
+
+    def _in_double(self) -> onnx.ModelProto | None:
+        return self._loadable(self._estimator, self._types("float64"))
+
+    def _as_pipeline_before_trees(self) -> onnx.ModelProto | None:
+        """Steps in float64, then trees, which round their inputs to float32 themselves."""
+        import onnx
+
+        estimator = self._estimator
+        if rounds_its_inputs(estimator):
+            return self._loadable(estimator, self._types("float32"))
+        if not isinstance(estimator, Pipeline) or len(estimator.steps) < 2 or not rounds_its_inputs(estimator[-1]):
+            return None
+        before = self._loadable(estimator[:-1], self._types("float64"))
+        if before is None:
+            return None
+        from skl2onnx.common.data_types import FloatTensorType
+
+        after = self._converted(estimator[-1], [("rows", FloatTensorType([None, estimator[-1].n_features_in_]))])
+        made = before.graph.output[0].name
+        before.graph.node.append(onnx.helper.make_node("Cast", [made], ["rounded"], to=onnx.TensorProto.FLOAT))
+        del before.graph.output[:]
+        before.graph.output.append(onnx.helper.make_tensor_value_info("rounded", onnx.TensorProto.FLOAT, None))
+        before, after = onnx.compose.add_prefix(before, "steps/", rename_inputs=False), after
+        after = onnx.compose.add_prefix(after, "trees/")
+        opsets = {entry.domain: entry.version for model in (before, after) for entry in model.opset_import}
+        for model in (before, after):
+            model.ir_version = max(before.ir_version, after.ir_version)
+            del model.opset_import[:]
+            model.opset_import.extend(onnx.helper.make_opsetid(domain, v) for domain, v in opsets.items())
+        merged: onnx.ModelProto = onnx.compose.merge_models(before, after, [("steps/rounded", "trees/rows")])
+        return merged
+
+    def _loadable(self, estimator: Any, types: list[tuple[str, Any]]) -> onnx.ModelProto | None:
+        """None where the converter fails, or the runtime has no such kernels."""
+        import onnxruntime
+
+        try:
+            proto = self._converted(estimator, types)
+            options = onnxruntime.SessionOptions()
+            options.log_severity_level = 4
+            onnxruntime.InferenceSession(proto.SerializeToString(), options, providers=["CPUExecutionProvider"])
+        except Exception as error:
+            self.talk.append(f"not in float64: {type(error).__name__}: {str(error).strip()[:500]}")
+            return None
+        return proto
+
+    def _types(self, floats: str) -> list[tuple[str, Any]]:
+        from skl2onnx.common import data_types
+
+        whole = whole_categories(self._estimator)
+        number = data_types.DoubleTensorType if floats == "float64" else data_types.FloatTensorType
+
+        def kind(spec: TensorSpec) -> Any:
+            if spec.dtype == "string":
+                return data_types.StringTensorType
+            return data_types.Int64TensorType if spec.dtype == "int64" and spec.name in whole else number
+
+        return [(spec.name, kind(spec)([None, *spec.shape[1:]])) for spec in self._inputs]
+
+    def _converted(self, estimator: Any, types: list[tuple[str, Any]]) -> onnx.ModelProto:
+        import skl2onnx
+
+        with converter_talk(self.talk) as talk, _plain_attributes():
+            try:
+                proto: onnx.ModelProto = skl2onnx.convert_sklearn(
+                    estimator,
+                    initial_types=types,
+                    target_opset={"": self._opset, **_TREES},
+                    options=self._options(estimator),
+                )
+            except Exception as error:
+                first = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+                raise BadModel(f"skl2onnx cannot convert it: {first}", hint=talk.tail() or None) from error
+        return proto
+
+    def _options(self, estimator: Any) -> dict[int, Any] | None:
+        last = estimator.steps[-1][1] if isinstance(estimator, Pipeline) else estimator
+        options: dict[int, Any] = {}
+        if "probabilities" in self._outputs and hasattr(last, "predict_proba") and hasattr(last, "classes_"):
+            options[id(estimator)] = {"zipmap": False}
+        for part in parts(estimator):
+            if getattr(part, "vocabulary_", None) is None or not hasattr(part, "build_analyzer"):
+                continue
+            # ASCII needs no locale. Lower case of other letters does; C.UTF-8 is a part of glibc itself.
+            locale = "C" if all(word.isascii() for word in part.vocabulary_) else "C.UTF-8"
+            options[id(part)] = {"locale": locale}
+            if part.token_pattern == _WORD and part.analyzer == "word":
+                options[id(part)]["tokenexp"] = _SAME_WORD
+        return options or None
+
+    def _finished(self, proto: onnx.ModelProto) -> onnx.ModelProto:
+        """Inputs of the signature's dtypes, outputs in float32 under the author's names."""
+        made = [value.name for value in proto.graph.output]
+        if len(made) < len(self._outputs):
+            raise BadModel(f"skl2onnx gives {', '.join(made)}; {', '.join(self._outputs)} are expected")
+        del proto.graph.output[len(self._outputs) :]
+        # An inner tensor may already carry the author's name for an output.
+        renames = {name: f"inner/{name}" for name in self._outputs}
+        renames |= {old: f"\0{new}" for old, new in zip(made, self._outputs, strict=False)}
+        rename_values(proto.graph, renames)
+        rename_values(proto.graph, {f"\0{name}": name for name in self._outputs})
+        column = "label" in self._outputs and len(proto.graph.output[0].type.tensor_type.shape.dim) == 2
+        if column or is_outlier_detector(self._estimator):
+            flatten_label(proto.graph)
+        _inputs_as_told(proto.graph, self._inputs)
+        _outputs_in_float32(proto.graph)
+        send_missing(proto.graph, self._estimator)
+        drop_unused(proto.graph)
+        return proto
+
+
+def _inputs_as_told(graph: onnx.GraphProto, inputs: Sequence[TensorSpec]) -> None:
+    """Cast inputs from the author's dtype to the one that the graph computes in."""
+    import onnx
+
+    from onnxpress.export.graph.signature import element_type
+
+    told = {spec.name: element_type(spec.dtype) for spec in inputs}
+    for value in graph.input:
+        kind = value.type.tensor_type
+        wanted = told.get(value.name, kind.elem_type)
+        if wanted != kind.elem_type:
+            for node in graph.node:
+                node.input[:] = [f"cast/{name}" if name == value.name else name for name in node.input]
+            graph.node.insert(0, onnx.helper.make_node("Cast", [value.name], [f"cast/{value.name}"], to=kind.elem_type))
+            kind.elem_type = wanted
+
+
+def _outputs_in_float32(graph: onnx.GraphProto) -> None:
+    import onnx
+
+    for value in graph.output:
+        if value.type.tensor_type.elem_type == onnx.TensorProto.DOUBLE:
+            name = value.name
+            rename_values(graph, {name: f"double/{name}"})
+            value.name = name
+            value.type.tensor_type.elem_type = onnx.TensorProto.FLOAT
+            graph.node.append(onnx.helper.make_node("Cast", [f"double/{name}"], [name], to=onnx.TensorProto.FLOAT))
+
+
+def flatten_label(graph: onnx.GraphProto) -> None:
+    """skl2onnx gives the label of an outlier detector and of a mixture as one column; scikit-learn as one for a row."""
+    import onnx
+
+    rename_values(graph, {"label": "inner/column"})
+    next(value for value in graph.output if value.name == "inner/column").name = "label"
+    graph.initializer.append(onnx.numpy_helper.from_array(np.asarray([-1], np.int64), "inner/rows"))
+    graph.node.append(onnx.helper.make_node("Reshape", ["inner/column", "inner/rows"], ["label"]))
+
+
+@contextlib.contextmanager
+def _plain_attributes() -> Iterator[None]:
+    """skl2onnx 1.20 hands HistGradientBoosting's numpy integers and booleans to onnx, which takes Python's only."""
+    from skl2onnx.common._container import ModelComponentContainer
+
+    stock = ModelComponentContainer.add_node
+
+    def add_node(self: Any, *args: Any, **attributes: Any) -> Any:
+        return stock(self, *args, **{name: _plain(value) for name, value in attributes.items()})
+
+    ModelComponentContainer.add_node = add_node
+    try:
+        yield
+    finally:
+        ModelComponentContainer.add_node = stock
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, list):
+        return [int(item) if isinstance(item, bool | np.bool_ | np.integer) else item for item in value]
+    return value

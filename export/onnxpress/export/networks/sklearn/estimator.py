@@ -1,0 +1,210 @@
+"""A fitted scikit-learn estimator or pipeline as a Network, converted with skl2onnx."""
+
+from __future__ import annotations
+
+import pickle
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import sklearn
+from sklearn.base import is_classifier, is_clusterer, is_outlier_detector, is_regressor
+from sklearn.compose import ColumnTransformer
+
+from onnxpress.core.arrays import Array
+from onnxpress.core.errors import BadModel, UsageError
+from onnxpress.core.optional import require
+from onnxpress.core.tensors import Domain, TensorSpec
+from onnxpress.export.network import Precision, TruthUnavailable
+from onnxpress.export.networks.sklearn.conversion import Conversion
+from onnxpress.export.networks.sklearn.examples import named_examples
+from onnxpress.export.networks.sklearn.parts import (
+    fitted,
+    needs_double,
+    parts,
+    string_columns,
+    takes_texts,
+    used_columns,
+    whole_categories,
+    width,
+)
+from onnxpress.export.source import Source
+
+if TYPE_CHECKING:
+    import onnx
+
+_WIDE = ("int64", "float64")
+
+
+class SklearnNetwork:
+    """Numeric estimators take one matrix; a ColumnTransformer over named columns takes each column alone."""
+
+    def __init__(self, source: Source) -> None:
+        import skl2onnx
+
+        self._estimator = source.network
+        self.framework_version = sklearn.__version__
+        self.converter = f"skl2onnx {skl2onnx.__version__}"
+        self.notes: list[str] = []
+        self.talk: list[str] = []
+        self._opset = source.opset
+        _refuse_known_wrong(self._estimator, source.reference)
+        self._columns = self._column_names()
+        self._read = used_columns(self._estimator, self._columns)
+        given = source.example_inputs if source.example_inputs is not None else (source.samples or None)
+        alone = source.network_inputs[0].name if source.network_inputs else self._alone()
+        self._examples = named_examples(given, self._read, alone, source.reference)
+        self.inputs = source.network_inputs or self._tell_inputs(source)
+        self._double = needs_double(self._estimator) or any(spec.dtype in _WIDE for spec in self.inputs)
+        self.output_names = self._tell_outputs()
+
+    def _column_names(self) -> list[str]:
+        """The columns to be sent one by one; none where a matrix is."""
+        names = getattr(self._estimator, "feature_names_in_", None)
+        by_column = any(isinstance(part, ColumnTransformer) for part in parts(self._estimator))
+        return [str(name) for name in names] if names is not None and by_column else []
+
+    def _alone(self) -> str:
+        """The name of the one input of an estimator without columns."""
+        return "text" if takes_texts(self._estimator) else "features"
+
+    def _tell_inputs(self, source: Source) -> list[TensorSpec]:
+        """The author's dtypes; float32 where nobody showed a number and float32 is enough."""
+        usual = "float64" if needs_double(self._estimator) else "float32"
+
+        def dtype(name: str) -> str:
+            return str(self._examples[name].dtype) if name in self._examples else usual
+
+        if self._columns:
+            words = dict(string_columns(self._estimator))
+            whole = whole_categories(self._estimator)
+            specs = []
+            for name in self._read:
+                if name in words:
+                    domain = Domain(values=words[name])
+                    specs.append(TensorSpec(name=name, dtype="string", shape=("batch", 1), domain=domain))
+                elif name in self._examples and self._examples[name].dtype.kind == "O":
+                    specs.append(TensorSpec(name=name, dtype="string", shape=("batch", 1)))
+                else:
+                    kind = "int64" if name in whole and name not in self._examples else dtype(name)
+                    specs.append(TensorSpec(name=name, dtype=kind, shape=("batch", 1)))
+            return specs
+        if takes_texts(self._estimator):
+            return [TensorSpec(name="text", dtype="string", shape=("batch",))]
+        columns = width(self._estimator)
+        if columns is None:
+            raise UsageError(
+                "the estimator does not tell its inputs (is it fitted?)",
+                where=source.reference,
+                hint="fit it, or describe them: --input 'features:float32[batch,4]'",
+            )
+        return [TensorSpec(name="features", dtype=dtype("features"), shape=("batch", columns))]
+
+    def _tell_outputs(self) -> list[str]:
+        estimator = self._estimator
+        if is_classifier(estimator):
+            # Without probabilities the label alone: skl2onnx's scores of such classifiers follow no one convention.
+            return ["label", "probabilities"] if hasattr(estimator, "predict_proba") else ["label"]
+        if hasattr(estimator, "predict_proba") and hasattr(estimator, "predict"):  # mixtures
+            return ["label", "probabilities"]
+        if is_outlier_detector(estimator) or is_clusterer(estimator):
+            return ["label", "scores"]
+        if is_regressor(estimator):
+            return ["prediction"]
+        if hasattr(estimator, "transform"):
+            return ["transformed"]
+        raise BadModel(f"{type(estimator).__name__} neither predicts nor transforms")
+
+    def run(self, feeds: dict[str, Array], precision: Precision) -> dict[str, Array]:
+        """The estimator's own answer, rows first; it computes in float64 itself from inputs in `precision`."""
+        X = self._matrix(feeds, precision)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # "X does not have valid feature names": they are the graph's to keep
+            try:
+                answers = [self._ask(name, X) for name in self.output_names]
+            except Exception as error:
+                if precision == "float64":  # fitted on float32, some estimators take nothing else
+                    raise TruthUnavailable(str(error)) from error
+                raise BadModel(f"the estimator fails: {type(error).__name__}: {error}") from error
+        return {name: _as(answer, precision) for name, answer in zip(self.output_names, answers, strict=True)}
+
+    def _ask(self, output: str, X: Any) -> Any:
+        estimator = self._estimator
+        if output == "label":
+            return estimator.predict(X)
+        if output == "prediction":
+            answer = np.asarray(estimator.predict(X))
+            return answer.reshape(len(answer), -1)
+        if output == "probabilities":
+            return estimator.predict_proba(X)
+        if output == "transformed":
+            answer = estimator.transform(X)
+            return answer.toarray() if hasattr(answer, "toarray") else answer
+        if is_clusterer(estimator):
+            return estimator.transform(X)
+        scores = np.asarray(estimator.decision_function(X))
+        return scores.reshape(len(scores), -1)
+
+    def _matrix(self, feeds: dict[str, Array], precision: Precision) -> Any:
+        """The author's own values: whole numbers and float64 as they are, float32 in `precision`."""
+        rows = {
+            spec.name: feeds[spec.name].astype(precision) if spec.dtype == "float32" else feeds[spec.name]
+            for spec in self.inputs
+        }
+        if not self._columns:
+            return rows[self.inputs[0].name]
+        pandas = require("pandas", needed_by="a pipeline over named columns")
+        # What is dropped at once may hold anything.
+        return pandas.DataFrame({name: rows[name][:, 0] if name in rows else 0 for name in self._columns})
+
+    def random_layer(self, feeds: dict[str, Array]) -> str:
+        """The estimator as a whole."""
+        return type(self._estimator).__name__
+
+    def examples(self, batch: int) -> dict[str, Array] | None:
+        """The author's rows, repeated or cut to `batch`."""
+        if not self._examples:
+            return None
+        rows = np.resize(np.arange(len(next(iter(self._examples.values())))), batch)
+        return {name: array[rows] for name, array in self._examples.items()}
+
+    def convert(self, folder: Path) -> onnx.ModelProto:
+        """With skl2onnx: no ZipMap; in float64 inside where the inputs or the fitted values ask for it."""
+        conversion = Conversion(self._estimator, self.inputs, self.output_names, self._opset)
+        try:
+            return conversion.convert(double=self._double)
+        finally:
+            self.notes += conversion.notes
+            self.talk += conversion.talk
+
+    def parameters(self) -> dict[str, Array]:
+        """The fitted arrays that converters write as they are, of every step; trees have none."""
+        return dict(fitted("", self._estimator))
+
+    def write_state(self, path: Path) -> None:
+        """The fitted estimator: a factory that fits may fit otherwise the next time."""
+        path.write_bytes(pickle.dumps(self._estimator))
+
+    def read_state(self, path: Path) -> None:
+        """Take the estimator of `write_state`, which this machine's own parent process has just written."""
+        self._estimator = pickle.loads(path.read_bytes())
+
+
+def _refuse_known_wrong(estimator: Any, reference: str) -> None:
+    for part in parts(estimator):
+        if type(part).__name__.startswith("HistGradientBoosting") and np.any(getattr(part, "is_categorical_", None)):
+            raise BadModel(
+                f"{type(part).__name__} with categorical features: skl2onnx writes a graph that answers wrongly",
+                where=reference,
+                hint="one-hot encode the categories before it, and train it without categorical_features",
+            )
+
+
+def _as(answer: Any, precision: Precision) -> Array:
+    array = np.asarray(answer)
+    if array.dtype.kind == "f":
+        return array.astype(precision)
+    if array.dtype.kind in "OUS":
+        return array.astype(object)
+    return array.astype(np.int64)

@@ -1,0 +1,123 @@
+"""What a fitted estimator tells: the estimators inside it, its columns and their words, how exactly it computes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from onnxpress.core.arrays import Array
+
+_FITTED = ("coef_", "intercept_", "coefs_", "intercepts_", "mean_", "components_", "cluster_centers_", "theta_")
+_FAR = 1e4
+"""times its width may a column lie from zero: float32 then still tells a thousandth of that width"""
+
+
+def parts(estimator: Any) -> Iterator[Any]:
+    """The estimator and every estimator inside it, fitted ones as far as they are kept."""
+    yield estimator
+    for _, step in getattr(estimator, "steps", []):
+        if hasattr(step, "get_params"):
+            yield from parts(step)
+    for _, transformer, _ in getattr(estimator, "transformers_", []):
+        if hasattr(transformer, "get_params"):
+            yield from parts(transformer)
+    inner = getattr(estimator, "estimators_", None)
+    if isinstance(inner, list):
+        for member in inner:
+            if hasattr(member, "get_params"):
+                yield from parts(member)
+
+
+def width(estimator: Any) -> int | None:
+    """The number of columns it was fitted with; None where it is not fitted, or takes something else (texts)."""
+    try:
+        return int(estimator.n_features_in_)
+    except AttributeError:
+        return None
+
+
+def string_columns(estimator: Any) -> Iterator[tuple[str, list[str]]]:
+    """Column name → its words, from the fitted encoders behind a ColumnTransformer."""
+    for part in parts(estimator):
+        for _, transformer, columns in getattr(part, "transformers_", []):
+            if not hasattr(transformer, "get_params"):
+                continue
+            for inner in parts(transformer):
+                for column, values in zip(list(columns), getattr(inner, "categories_", []), strict=False):
+                    if np.asarray(values).dtype.kind in "OUS":
+                        yield str(column), [str(value) for value in values]
+
+
+def used_columns(estimator: Any, names: list[str]) -> list[str]:
+    """Those of `names` that a ColumnTransformer at the front reads; the others are dropped there."""
+    first = estimator.steps[0][1] if getattr(estimator, "steps", None) else estimator
+    chosen = getattr(first, "transformers_", None)
+    if chosen is None or not hasattr(first, "remainder"):
+        return names
+    used: set[str] = set()
+    for _, transformer, columns in chosen:
+        if isinstance(transformer, str) and transformer == "drop":
+            continue
+        if callable(columns):
+            return names
+        if isinstance(columns, slice):
+            if any(isinstance(end, str) for end in (columns.start, columns.stop)):
+                return names
+            used |= set(names[columns])
+            continue
+        listed = np.atleast_1d(np.asarray(columns))
+        used |= {str(c) for c in listed} if listed.dtype.kind in "OUS" else set(np.asarray(names, object)[listed])
+    return [name for name in names if name in used]
+
+
+def takes_texts(estimator: Any) -> bool:
+    """Whether it begins with a vectoriser of texts, so that one text is a row."""
+    first = estimator.steps[0][1] if getattr(estimator, "steps", None) else estimator
+    return hasattr(first, "build_analyzer")
+
+
+def needs_double(estimator: Any) -> bool:
+    """Whether float32 loses what it was fitted on: kernels that are inverted, columns far from zero for their width."""
+    for part in parts(estimator):
+        if type(part).__name__.startswith("GaussianProcess"):
+            return True
+        for centre, spread in (("mean_", "scale_"), ("center_", "scale_"), ("data_min_", "data_range_")):
+            far, wide = getattr(part, centre, None), getattr(part, spread, None)
+            if not isinstance(far, np.ndarray) or not isinstance(wide, np.ndarray) or far.shape != wide.shape:
+                continue
+            if np.any(np.abs(far) > _FAR * np.abs(wide)):
+                return True
+    return False
+
+
+def whole_categories(estimator: Any) -> set[str]:
+    """The columns whose encoders know whole numbers."""
+    found = set()
+    for part in parts(estimator):
+        for _, transformer, columns in getattr(part, "transformers_", []):
+            if hasattr(transformer, "get_params"):
+                for inner in parts(transformer):
+                    for column, values in zip(list(columns), getattr(inner, "categories_", []), strict=False):
+                        if np.asarray(values).dtype.kind in "iu":
+                            found.add(str(column))
+    return found
+
+
+def rounds_its_inputs(estimator: Any) -> bool:
+    """Whether it computes on float32 whatever it is given, as scikit-learn's trees do."""
+    inner = getattr(estimator, "estimators_", None)
+    members = np.ravel(np.asarray(inner, object)) if inner is not None else [estimator]
+    return len(members) > 0 and all(hasattr(member, "tree_") for member in members)
+
+
+def fitted(name: str, estimator: Any) -> Iterator[tuple[str, Array]]:
+    """`step.coef_` → array, for an estimator and those inside it."""
+    for step, inner in [*getattr(estimator, "steps", []), *(t[:2] for t in getattr(estimator, "transformers_", []))]:
+        yield from fitted(f"{name}{step}.", inner)
+    for attribute in _FITTED:
+        value = getattr(estimator, attribute, None)
+        for place, array in enumerate(value if isinstance(value, list) else [value]):
+            if isinstance(array, np.ndarray) and array.dtype.kind == "f":
+                yield f"{name}{attribute}{place if isinstance(value, list) else ''}", array

@@ -306,7 +306,7 @@ def test_a_client_that_does_not_read_is_not_read_from(running: Running) -> None:
         # It is cut when it has not read for the time that a request may take.
         for _ in range(100):
             if not any(
-                connection.owed or connection.transport.get_write_buffer_size() for connection in list(connections)
+                connection.busy or connection.transport.get_write_buffer_size() for connection in list(connections)
             ):
                 break
             threading.Event().wait(0.1)

@@ -15,7 +15,7 @@ from tests.serving.harness import WAIT, Client, Running, ask, infer_body, reques
 from tests.serving.onnx_models import identity, plain, publish_affine
 
 from onnxpress.serving.settings import ConnectionLimits
-from onnxpress.serving.transports.answers import HEAVY
+from onnxpress.serving.transports.request_head import HEAVY
 
 TARGET = "/v2/models/affine/infer"
 ROW = infer_body([[1, 2, 3]])
@@ -357,7 +357,7 @@ def test_large_bodies_together_are_bounded(models: Path) -> None:
         half = request("POST", TARGET, body)
         with Client(found.port) as slow, Client(found.port) as second, Client(found.port) as small:
             slow.send(half[:-1])
-            while not found.call(lambda: found.server.held):
+            while not found.call(lambda: found.server.shared.held.taken):
                 time.sleep(0.01)
             second.send(half)
             reply = second.reply()
@@ -371,9 +371,9 @@ def test_large_bodies_together_are_bounded(models: Path) -> None:
             assert slow.reply().status == 200
             slow.send(half[:-1])
         deadline = time.monotonic() + WAIT
-        while found.call(lambda: found.server.held) and time.monotonic() < deadline:
+        while found.call(lambda: found.server.shared.held.taken) and time.monotonic() < deadline:
             time.sleep(0.01)
-        assert found.call(lambda: found.server.held) == 0
+        assert found.call(lambda: found.server.shared.held.taken) == 0
 
 
 def test_chunks_count_as_they_come(models: Path) -> None:
@@ -383,11 +383,11 @@ def test_chunks_count_as_they_come(models: Path) -> None:
         with Client(found.port) as client:
             client.send(head + chunk + chunk)
             assert client.reply().status == 503
-        assert found.call(lambda: found.server.held) == 0
+        assert found.call(lambda: found.server.shared.held.taken) == 0
         with Client(found.port) as client:
             client.send(head + b"%x\r\n%b\r\n0\r\n\r\n" % (len(ROW), ROW))
             assert client.reply().status == 200
-        assert found.call(lambda: found.server.held) == 0
+        assert found.call(lambda: found.server.shared.held.taken) == 0
 
 
 def test_large_bodies_in_pieces_behind_new_and_known_heads(models: Path) -> None:
@@ -404,4 +404,4 @@ def test_large_bodies_in_pieces_behind_new_and_known_heads(models: Path) -> None
             assert client.reply().json() == answer
         client.send(b"".join(requests))
         assert [client.reply().json() for _ in requests] == wanted
-        assert running.server.held == 0
+        assert running.server.shared.held.taken == 0

@@ -14,7 +14,7 @@ from onnxpress.serving.models.repository import Repository
 from onnxpress.serving.protocol.refusal import error_body
 from onnxpress.serving.service import Service
 from onnxpress.serving.settings import ConnectionLimits, ModelSettings, ProcessSettings, ServerSettings
-from onnxpress.serving.transports import answers
+from onnxpress.serving.transports.response import complete
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -115,7 +115,7 @@ async def _http(handler: Handler, max_body: int, scope: Message, receive: Receiv
         watching.cancel()
     if status != 200:
         handler.traffic.errors[status] += 1
-    headers = answers.complete(extra, status, len(body))
+    headers = complete(extra, status, len(body))
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else body})
 

@@ -115,8 +115,7 @@ async def _drain(server: Server, cut: asyncio.Event) -> int:
     """Wait for the answers that are owed, at most the grace time, or until a second signal."""
     # A client that has just connected, or whose next request is on its way, must not find the door shut: for a moment
     # requests are still taken, each as the last one of its connection.
-    for connection in server.connections:
-        connection.draining, connection.flowing = True, False
+    server.begin_draining()
     await asyncio.sleep(0)
     if server.connections and not cut.is_set():
         await asyncio.sleep(_LAST_CALL_SECONDS)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from io import BytesIO
 
-from onnxpress.serving.transports.answers import HEAVY
+from onnxpress.serving.transports.held import HeldBytes
+from onnxpress.serving.transports.request_head import HEAVY
 
 _SIZED = 4 << 20
 """bytes of a body up to which its room is taken at once, before it is sent: at most so much for each connection"""
@@ -18,13 +19,15 @@ class Body:
     faults were a third of the time of a request of a megabyte.
     """
 
-    __slots__ = ("_parts", "_whole", "length")
+    __slots__ = ("_held", "_parts", "_reserved", "_whole", "length")
 
-    def __init__(self) -> None:
+    def __init__(self, held: HeldBytes) -> None:
+        self._held, self._reserved = held, 0
         self.clear()
 
     def clear(self) -> None:
-        """Forget what has come."""
+        """Forget what has come, and hold nothing."""
+        self.release()
         self._parts: list[bytes] = []
         self._whole: BytesIO | None = None
         self.length = 0
@@ -32,12 +35,25 @@ class Body:
 
     def expect(self, length: int) -> None:
         """Make ready for a body of that length."""
-        self.clear()
+        self._parts, self._whole, self.length = [], None, 0
         if HEAVY <= length <= _SIZED:
             self._whole = BytesIO()
             self._whole.seek(length - 1)
             self._whole.write(b"\0")
             self._whole.seek(0)
+
+    def reserve(self, weight: int) -> bool:
+        """Hold so many bytes more while the body is on its way; False where there is no room."""
+        if not self._held.take(weight):
+            return False
+        self._reserved += weight
+        return True
+
+    def release(self) -> None:
+        """Hold nothing any more: whoever gets the body counts it from now on."""
+        if self._reserved:
+            self._held.give_back(self._reserved)
+            self._reserved = 0
 
     def add(self, part: bytes) -> None:
         """What has come next."""

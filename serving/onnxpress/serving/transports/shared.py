@@ -1,0 +1,20 @@
+"""What all connections of one server share."""
+
+from __future__ import annotations
+
+from onnxpress.serving.exchange import Handler
+from onnxpress.serving.settings import ConnectionLimits
+from onnxpress.serving.transports.held import HeldBytes
+from onnxpress.serving.transports.request_head import Head
+
+
+class Shared:
+    """Whom their requests go to, the limits, the heads seen before, the bytes that large bodies hold, and the clock."""
+
+    def __init__(self, handler: Handler, limits: ConnectionLimits) -> None:
+        self.handler, self.traffic, self.limits = handler, handler.traffic, limits
+        self.headers_read = handler.headers_read
+        self.held = HeldBytes(limits.max_held)
+        self.heads: dict[bytes, Head] = {}
+        self.seconds = 0
+        """since the server began; a tick a second"""

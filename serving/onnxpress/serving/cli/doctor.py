@@ -13,7 +13,7 @@ import click
 
 _RUNTIMES = ("cpu", "cuda")
 """extras that exclude each other: both packages own the folder onnxruntime/"""
-_NOT_LISTED = ("dev",)
+_NOT_LISTED = ("dev", "docs")
 
 
 @click.command()

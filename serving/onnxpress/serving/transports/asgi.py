@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from onnxpress.core.errors import UsageError
-from onnxpress.serving.exchange import Handler, Headers
+from onnxpress.serving.exchange import Handler, Headers, fail
 from onnxpress.serving.handler import handler_of
 from onnxpress.serving.models.repository import Repository
 from onnxpress.serving.protocol.refusal import error_body
@@ -107,7 +107,11 @@ async def _http(handler: Handler, max_body: int, scope: Message, receive: Receiv
         root = scope.get("root_path", "").encode()
         target = target[len(root) :] if root and target.startswith(root + b"/") else target
         read = {name: value for name, value in scope["headers"] if name in handler.headers_read}
-        handler.submit_with(read, scope["method"].encode(), target, b"".join(parts), exchange)
+        try:
+            handler.submit_with(read, scope["method"].encode(), target, b"".join(parts), exchange)
+        except Exception as error:
+            if not exchange.answer.done():
+                fail(exchange, error, "a request")
     watching = asyncio.ensure_future(_watch(exchange, receive))
     try:
         status, body, extra = await exchange.answer

@@ -8,9 +8,10 @@ sends or reads for too long is cut off.
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import Callable
 
-from onnxpress.serving.exchange import Headers
+from onnxpress.serving.exchange import Headers, fail
 from onnxpress.serving.protocol.refusal import error_body
 from onnxpress.serving.transports.request_head import UNREADABLE, Head
 from onnxpress.serving.transports.request_parser import RequestParser
@@ -38,7 +39,11 @@ class PendingAnswer:
 
     def respond(self, status: int, body: bytes, headers: Headers = ()) -> None:
         """See Exchange."""
-        self.connection.answer(self, status, body, headers)
+        try:
+            self.connection.answer(self, status, body, headers)
+        except Exception as error:  # no memory to write it with: its client is told by the end of the connection
+            print(f"an answer could not be written: {type(error).__name__}", file=sys.stderr)
+            self.connection.transport.abort()
 
 
 class Connection(asyncio.Protocol):
@@ -130,10 +135,15 @@ class Connection(asyncio.Protocol):
         if len(self._owed) >= _PIPELINED:
             self._pipeline_full = True
             self._balance()
-        if head.headers is None:
-            shared.handler.submit(head.method, head.target, body, pending, alone)
-        else:
-            shared.handler.submit_with(head.headers, head.method, head.target, body, pending)
+        try:
+            if head.headers is None:
+                shared.handler.submit(head.method, head.target, body, pending, alone)
+            else:
+                shared.handler.submit_with(head.headers, head.method, head.target, body, pending)
+        except Exception as error:
+            # The one place for all that nobody expected of a request, whoever reads or answers it.
+            if pending.answer is None and pending in self._owed:
+                fail(pending, error, "a request")
 
     def answer(self, pending: PendingAnswer, status: int, body: bytes, headers: Headers) -> None:
         """Write the answer now if it is this request's turn, else keep it until it is."""

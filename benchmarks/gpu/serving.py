@@ -92,7 +92,7 @@ def _environment() -> dict[str, str]:
 
 def _code() -> str:
     """Which file the server's batcher is: `.so` where it is compiled."""
-    command = [sys.executable, "-c", "import onnxpress.serving.batcher as found; print(found.__file__)"]
+    command = [sys.executable, "-c", "import onnxpress.serving.batching.batcher as found; print(found.__file__)"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=30, env=_environment())
     return done.stdout.strip() or done.stderr[-300:]
 

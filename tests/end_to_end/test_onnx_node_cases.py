@@ -15,7 +15,7 @@ from tests.serving.harness import Client, Reply, request, running
 from onnxpress.core.arrays import Array
 from onnxpress.core.errors import BadData, BadModel
 from onnxpress.core.tensors import TensorSpec
-from onnxpress.serving.batcher import Batcher
+from onnxpress.serving.batching.batcher import Batcher
 from onnxpress.serving.engine import Engine
 from onnxpress.serving.engine.dtypes import array_dtype
 from onnxpress.serving.models.repository import Repository, Served

@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 from onnxpress.core.errors import BadModel, MissingExtra
-from onnxpress.serving import batcher
+from onnxpress.serving.batching import batcher
 from onnxpress.serving.cli import doctor
 from onnxpress.serving.engine import probe, runtime
 

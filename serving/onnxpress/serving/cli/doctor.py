@@ -115,7 +115,7 @@ def _told(cuda: dict[str, Any] | None) -> list[str]:
 
 def _compiled() -> bool:
     """Whether what every request goes through runs as machine code; see scripts/compile_hot_path.py."""
-    found = find_spec("onnxpress.serving.batcher")
+    found = find_spec("onnxpress.serving.batching.batcher")
     return found is not None and not str(found.origin).endswith(".py")
 
 

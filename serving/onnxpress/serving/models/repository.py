@@ -12,7 +12,7 @@ from time import perf_counter
 from onnxpress.core.errors import BadModel, OnnxpressError
 from onnxpress.core.manifest import FILE_NAME as MANIFEST
 from onnxpress.core.version_folder import MODEL_FILE, Located, check_files, locate, read_manifest
-from onnxpress.serving.batcher import Batcher
+from onnxpress.serving.batching.batcher import Batcher
 from onnxpress.serving.engine import Engine, external_data
 from onnxpress.serving.engine.sessions import OpenSession
 from onnxpress.serving.engine.threads import available_cpus

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from tests.serving.onnx_models import model, node
 from tests.serving.publishing import MODELS
 
-from onnxpress.serving.batcher import Batcher
+from onnxpress.serving.batching.batcher import Batcher
 from onnxpress.serving.engine import Down, Engine
 from onnxpress.serving.exchange import Headers
 from onnxpress.serving.traffic import Traffic

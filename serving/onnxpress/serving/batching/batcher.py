@@ -18,7 +18,8 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from time import monotonic
 
-from onnxpress.serving.counts import Counts
+from onnxpress.serving.batching.counts import Counts
+from onnxpress.serving.batching.run_thread import RunThread
 from onnxpress.serving.engine import Down, Engine, plain
 from onnxpress.serving.engine.engine import Shapes
 from onnxpress.serving.exchange import CLIENT_GONE, Exchange, Headers, fail
@@ -27,7 +28,6 @@ from onnxpress.serving.protocol.refusal import Refusal, error_body
 from onnxpress.serving.protocol.requests import Reader
 from onnxpress.serving.protocol.responses import Writer
 from onnxpress.serving.protocol.strictness import strict
-from onnxpress.serving.run_thread import RunThread
 from onnxpress.serving.traffic import Traffic
 
 _INLINE_SECONDS = 0.002

@@ -13,16 +13,15 @@ itself is over.
 from __future__ import annotations
 
 import asyncio
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 from time import monotonic
 
+from onnxpress.serving.batching.batch_run import Answer, BatchRun, Waiting
 from onnxpress.serving.batching.counts import Counts
 from onnxpress.serving.batching.run_thread import RunThread
-from onnxpress.serving.engine import Down, Engine, plain
-from onnxpress.serving.engine.engine import Shapes
-from onnxpress.serving.exchange import CLIENT_GONE, Exchange, Headers, fail
+from onnxpress.serving.engine import Engine
+from onnxpress.serving.exchange import CLIENT_GONE, Exchange, fail
 from onnxpress.serving.protocol.inputs import Inputs
 from onnxpress.serving.protocol.refusal import Refusal, error_body
 from onnxpress.serving.protocol.requests import Reader
@@ -36,18 +35,8 @@ _INLINE_SECONDS = 0.002
 
 _TURN_SECONDS = 0.002
 """how long a model with many batches waiting may keep the loop, before others have their turn"""
-Answer = tuple[Exchange, int, bytes, Headers]
 Read = Callable[[Reader, bytes], Inputs]
 """how a body that is not V2 JSON is read; raises Refusal"""
-
-
-class _Waiting:
-    """A request in the queue; past its `deadline` (by time.monotonic) nobody wants its answer."""
-
-    __slots__ = ("deadline", "exchange", "inputs")
-
-    def __init__(self, inputs: Inputs, exchange: Exchange, deadline: float | None) -> None:
-        self.inputs, self.exchange, self.deadline = inputs, exchange, deadline
 
 
 class Batcher:
@@ -59,7 +48,6 @@ class Batcher:
         """`traffic` tells how many could still ask while requests are gathered."""
         self._engine = engine
         self._reader = Reader(engine.inputs, engine.outputs)
-        self._writer = Writer(name, version, engine.outputs)
         measured = engine.manifest is not None and engine.manifest.batch_safe
         self.batches = measured and self._reader.has_rows and max_rows > 1
         """whether requests are run together"""
@@ -70,15 +58,13 @@ class Batcher:
         self._refuses_no_rows = self._reader.has_rows and not answers_no_rows and bool(engine.manifest or fatal)
         self._axes = slice(1, None) if self._reader.has_rows else slice(None)
         """those besides the rows"""
-        # A run is as short as one before it of the same shapes. Where rows were measured to be answered apart, and
-        # nothing else is open, so many rows take so many times as long.
-        open_sizes = any(isinstance(size, str) for spec in engine.inputs for size in spec.shape[1:])
-        self._rows_alone = measured and self._reader.has_rows and not open_sizes
         self._texts = any(spec.dtype == "string" for spec in engine.inputs)
         self.max_rows, self._max_waiting = max_rows, max_waiting
         self.counts = Counts()
+        writer = Writer(name, version, engine.outputs)
+        self._run = BatchRun(engine, self._reader, writer, self.counts, batch_safe=measured, batches=self.batches)
         self._traffic = traffic
-        self._waiting: list[_Waiting] = []
+        self._waiting: list[Waiting] = []
         self._scheduled = False
         self._seen = 0  # requests that waited when the turn before looked
         self._waited = False  # something in the queue has been there since before this turn, or may expire in it
@@ -125,13 +111,13 @@ class Batcher:
         if timeout is not None:
             deadline = monotonic() + timeout
             self._waited = True
-        if alone and not self._scheduled and self._expected(inputs) <= _INLINE_SECONDS:
+        if alone and not self._scheduled and self._run.expected_alone(inputs) <= _INLINE_SECONDS:
             # Another turn of the loop, and a queue for one, cost a tenth of the time that a lone request takes.
             self.counts.batches[1] = self.counts.batches.get(1, 0) + 1
-            status, answer, headers = self._context.run(self._answer, inputs, False)
+            status, answer, headers = self._context.run(self._run.alone, inputs, False)
             exchange.respond(status, answer, headers)
             return
-        waiting.append(_Waiting(inputs, exchange, deadline))
+        waiting.append(Waiting(inputs, exchange, deadline))
         if not self._scheduled:
             self._scheduled = True
             asyncio.get_running_loop().call_soon(self._turn, context=self._context)
@@ -188,7 +174,7 @@ class Batcher:
             spent += expected
         self._scheduled = False
 
-    def _run_batch(self, batch: list[_Waiting], answered: list[Exchange]) -> float:
+    def _run_batch(self, batch: list[Waiting], answered: list[Exchange]) -> float:
         """Run a batch here and answer it, or hand it over. The seconds that were expected of it; -1 in the latter case.
 
         Those who got their answer are in `answered` where anything is raised.
@@ -196,53 +182,38 @@ class Batcher:
         count = len(batch)
         batches = self.counts.batches
         batches[count] = batches.get(count, 0) + 1
-        first = batch[0].inputs
-        if count == 1:
-            expected = self._expected(first)
-        else:
-            size = sum([one.inputs.size for one in batch])
-            expected = self._engine.expected_seconds(size, None if self._rows_alone else self._shapes(first, count))
+        expected = self._run.expected_alone(batch[0].inputs) if count == 1 else self._run.expected(batch)
         if expected > _INLINE_SECONDS:
             self._hand_over(batch)
             return -1.0
         if count == 1:  # the usual case of few clients, spared the generator
             exchange = batch[0].exchange
-            status, body, headers = self._answer(first, False)
+            status, body, headers = self._run.alone(batch[0].inputs, False)
             answered.append(exchange)
             exchange.respond(status, body, headers)
             return expected
         # Each answer goes out while the next is still being written.
-        for exchange, status, body, headers in self._answers(batch, False):
+        for exchange, status, body, headers in self._run.answers(batch, False):
             answered.append(exchange)
             exchange.respond(status, body, headers)
         return expected
 
-    def _expected(self, inputs: Inputs) -> float:
-        """Seconds that a run of this request alone will take."""
-        return self._engine.expected_seconds(inputs.size, None if self._rows_alone else self._shapes(inputs, 1))
-
-    def _shapes(self, inputs: Inputs, count: int) -> Shapes:
-        """What tells runs apart whose time for a value may differ."""
-        if self.batches and inputs.tails is not None:
-            return inputs.tails
-        return tuple([tuple(shape) for shape in inputs.shapes])
-
-    def _fail(self, batch: list[_Waiting], answered: list[Exchange], error: BaseException) -> None:
+    def _fail(self, batch: list[Waiting], answered: list[Exchange], error: BaseException) -> None:
         """A fault of ours, or no memory: it costs its batch, whose callers are told so."""
         for one in batch:
             if not any(exchange is one.exchange for exchange in answered):
                 fail(one.exchange, error, f"{self._engine.name}: a run")
 
-    def _hand_over(self, batch: list[_Waiting]) -> None:
+    def _hand_over(self, batch: list[Waiting]) -> None:
         """Run the batch in the model's thread; its answers, and the next turn, come back to the loop."""
         self._thread.call(
-            lambda: list(self._answers(batch, True)),
+            lambda: list(self._run.answers(batch, True)),
             [one.exchange for one in batch],
             partial(self._finish, batch),
             self._context,
         )
 
-    def _finish(self, batch: list[_Waiting], answers: asyncio.Future[list[Answer]]) -> None:
+    def _finish(self, batch: list[Waiting], answers: asyncio.Future[list[Answer]]) -> None:
         self._waited = True
         try:
             if answers.cancelled():
@@ -259,7 +230,7 @@ class Batcher:
     def _drop(self) -> None:
         """Take out what nobody waits for any more."""
         self._waited = False
-        kept: list[_Waiting] = []
+        kept: list[Waiting] = []
         now = monotonic()
         for one in self._waiting:
             if one.exchange.gone:
@@ -273,7 +244,7 @@ class Batcher:
                 self._waited |= one.deadline is not None
         self._waiting = kept
 
-    def _next_batch(self) -> list[_Waiting]:
+    def _next_batch(self) -> list[Waiting]:
         """Take the first request and all that can share its run, in order, up to the row limit."""
         waiting = self._waiting
         if len(waiting) == 1:
@@ -282,8 +253,8 @@ class Batcher:
         if not self.batches:
             return [waiting.pop(0)]
         tails, rows = waiting[0].inputs.tails, 0
-        batch: list[_Waiting] = []
-        rest: list[_Waiting] = []
+        batch: list[Waiting] = []
+        rest: list[Waiting] = []
         for one in waiting:
             inputs = one.inputs
             if not batch or (inputs.tails == tails and rows + inputs.rows <= self.max_rows):
@@ -293,83 +264,3 @@ class Batcher:
                 rest.append(one)
         self._waiting = rest
         return batch
-
-    def _answers(self, batch: list[_Waiting], limited: bool) -> Iterator[Answer]:
-        """The answer of each request. Only the guilty one fails. `limited` runs can be ended, see Engine.run_all.
-
-        What makes no array is refused, and the rest run together. A batch that fails in the model is run one by one.
-        """
-        if len(batch) > 1:
-            requests = [one.inputs for one in batch]
-            try:
-                feeds = self._reader.feeds(requests)
-            except Exception:
-                yield from self._apart(batch, limited)
-                return
-            done = 0
-            try:
-                size = sum([inputs.size for inputs in requests])
-                shapes = None if self._rows_alone else self._shapes(requests[0], len(requests))
-                outputs = self._engine.run_all(feeds, size, shapes, limited=limited)
-                if requests[0].form is None:
-                    for body in self._writer.together(requests, outputs):
-                        yield batch[done].exchange, 200, body, ()
-                        done += 1
-                else:
-                    for body, headers in self._writer.formed(requests, outputs):
-                        yield batch[done].exchange, 200, body, headers
-                        done += 1
-            except Exception:
-                batch = batch[done:]
-            else:
-                return
-        yield from self._one_by_one(batch, limited)
-
-    def _one_by_one(self, batch: list[_Waiting], limited: bool) -> Iterator[Answer]:
-        for one in batch:
-            if limited and one.exchange.gone:  # perhaps for its sake the run that they shared was ended
-                yield one.exchange, CLIENT_GONE, b"", ()
-            else:
-                yield one.exchange, *self._answer(one.inputs, limited)
-
-    def _apart(self, batch: list[_Waiting], limited: bool) -> Iterator[Answer]:
-        """The answers of requests that make no arrays together: those that make none alone are told so."""
-        fitting = []
-        for one in batch:
-            try:
-                self._reader.feeds([one.inputs])
-            except Exception:
-                yield one.exchange, *self._answer(one.inputs, limited)
-            else:
-                fitting.append(one)
-        yield from (self._answers(fitting, limited) if len(fitting) < len(batch) else self._one_by_one(batch, limited))
-
-    def _answer(self, inputs: Inputs, limited: bool) -> tuple[int, bytes, Headers]:
-        """Status, body and headers for one request, run alone. Raises nothing: one must not stop the queue."""
-        try:
-            feeds = self._reader.feeds([inputs])
-            shapes = None if self._rows_alone else self._shapes(inputs, 1)
-            outputs = self._engine.run_all(feeds, inputs.size, shapes, limited=limited)
-        except Refusal as refusal:
-            self.counts.failed += 1
-            return refusal.status, refusal.body(), ()
-        except Down as error:
-            self.counts.failed += 1
-            return 503, error_body(error.what), ()
-        except (MemoryError, RecursionError) as error:
-            self.counts.failed += 1
-            return 500, error_body(f"the server failed at it: {type(error).__name__}"), ()
-        except Exception as error:
-            self.counts.failed += 1
-            # The runtime refuses values that the signature allows, such as an index beyond a table's end.
-            return 400, error_body(f"the model cannot answer this: {plain(error)}"), ()
-        try:
-            if inputs.form is None:
-                return 200, self._writer.alone(inputs, outputs), ()
-            body, headers = inputs.form.write(self._writer, inputs, outputs)
-            return 200, body, headers
-        except Exception as error:
-            self.counts.failed += 1
-            message = f"the model's answer cannot be written: {plain(error)}"
-            print(f"{self._engine.name}: {message}", file=sys.stderr)
-            return 500, error_body(message), ()

@@ -1,0 +1,139 @@
+"""How a batch is run and answered: together where that can be, and only the guilty one fails."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Sequence
+
+from onnxpress.serving.batching.counts import Counts
+from onnxpress.serving.engine import Down, Engine, plain
+from onnxpress.serving.engine.engine import Shapes
+from onnxpress.serving.exchange import CLIENT_GONE, Exchange, Headers
+from onnxpress.serving.protocol.inputs import Inputs
+from onnxpress.serving.protocol.refusal import Refusal, error_body
+from onnxpress.serving.protocol.requests import Reader
+from onnxpress.serving.protocol.responses import Writer
+
+Answer = tuple[Exchange, int, bytes, Headers]
+
+
+class Waiting:
+    """A request in the queue; past its `deadline` (by time.monotonic) nobody wants its answer."""
+
+    __slots__ = ("deadline", "exchange", "inputs")
+
+    def __init__(self, inputs: Inputs, exchange: Exchange, deadline: float | None) -> None:
+        self.inputs, self.exchange, self.deadline = inputs, exchange, deadline
+
+
+class BatchRun:
+    """The runs of one engine, which are counted in `counts`. Knows nothing of a queue, and may be used in a thread.
+
+    `batch_safe`: it was measured that a row's answer does not depend on the others in its batch. `batches`: requests
+    are run together.
+    """
+
+    def __init__(
+        self, engine: Engine, reader: Reader, writer: Writer, counts: Counts, *, batch_safe: bool, batches: bool
+    ) -> None:
+        self._batches = batches
+        self._engine, self._reader, self._writer, self._counts = engine, reader, writer, counts
+        # A run is as short as one before it of the same shapes. Where rows were measured to be answered apart, and
+        # nothing else is open, so many rows take so many times as long.
+        open_sizes = any(isinstance(size, str) for spec in engine.inputs for size in spec.shape[1:])
+        self._rows_alone = batch_safe and reader.has_rows and not open_sizes
+
+    def expected(self, batch: Sequence[Waiting]) -> float:
+        """Seconds that a run of these requests together will take, as far as is known; else infinite."""
+        shapes = None if self._rows_alone else self._shapes(batch[0].inputs)
+        return self._engine.expected_seconds(sum([one.inputs.size for one in batch]), shapes)
+
+    def expected_alone(self, inputs: Inputs) -> float:
+        """Seconds that a run of this request alone will take."""
+        return self._engine.expected_seconds(inputs.size, None if self._rows_alone else self._shapes(inputs))
+
+    def _shapes(self, inputs: Inputs) -> Shapes:
+        """What tells runs apart whose time for a value may differ."""
+        if self._batches and inputs.tails is not None:
+            return inputs.tails
+        return tuple([tuple(shape) for shape in inputs.shapes])
+
+    def answers(self, batch: list[Waiting], limited: bool) -> Iterator[Answer]:
+        """The answer of each request. Only the guilty one fails. `limited` runs can be ended, see Engine.run_all.
+
+        What makes no array is refused, and the rest run together. A batch that fails in the model is run one by one.
+        """
+        if len(batch) > 1:
+            requests = [one.inputs for one in batch]
+            try:
+                feeds = self._reader.feeds(requests)
+            except Exception:
+                yield from self._apart(batch, limited)
+                return
+            done = 0
+            try:
+                size = sum([inputs.size for inputs in requests])
+                shapes = None if self._rows_alone else self._shapes(requests[0])
+                outputs = self._engine.run_all(feeds, size, shapes, limited=limited)
+                if requests[0].form is None:
+                    for body in self._writer.together(requests, outputs):
+                        yield batch[done].exchange, 200, body, ()
+                        done += 1
+                else:
+                    for body, headers in self._writer.formed(requests, outputs):
+                        yield batch[done].exchange, 200, body, headers
+                        done += 1
+            except Exception:
+                batch = batch[done:]
+            else:
+                return
+        yield from self._one_by_one(batch, limited)
+
+    def _one_by_one(self, batch: list[Waiting], limited: bool) -> Iterator[Answer]:
+        for one in batch:
+            if limited and one.exchange.gone:  # perhaps for its sake the run that they shared was ended
+                yield one.exchange, CLIENT_GONE, b"", ()
+            else:
+                yield one.exchange, *self.alone(one.inputs, limited)
+
+    def _apart(self, batch: list[Waiting], limited: bool) -> Iterator[Answer]:
+        """The answers of requests that make no arrays together: those that make none alone are told so."""
+        fitting = []
+        for one in batch:
+            try:
+                self._reader.feeds([one.inputs])
+            except Exception:
+                yield one.exchange, *self.alone(one.inputs, limited)
+            else:
+                fitting.append(one)
+        yield from (self.answers(fitting, limited) if len(fitting) < len(batch) else self._one_by_one(batch, limited))
+
+    def alone(self, inputs: Inputs, limited: bool) -> tuple[int, bytes, Headers]:
+        """Status, body and headers for one request, run alone. Raises nothing: one must not stop the queue."""
+        try:
+            feeds = self._reader.feeds([inputs])
+            shapes = None if self._rows_alone else self._shapes(inputs)
+            outputs = self._engine.run_all(feeds, inputs.size, shapes, limited=limited)
+        except Refusal as refusal:
+            self._counts.failed += 1
+            return refusal.status, refusal.body(), ()
+        except Down as error:
+            self._counts.failed += 1
+            return 503, error_body(error.what), ()
+        except (MemoryError, RecursionError) as error:
+            self._counts.failed += 1
+            return 500, error_body(f"the server failed at it: {type(error).__name__}"), ()
+        except Exception as error:
+            self._counts.failed += 1
+            # The runtime refuses values that the signature allows, such as an index beyond a table's end.
+            return 400, error_body(f"the model cannot answer this: {plain(error)}"), ()
+        try:
+            if inputs.form is None:
+                return 200, self._writer.alone(inputs, outputs), ()
+            body, headers = inputs.form.write(self._writer, inputs, outputs)
+            return 200, body, headers
+        except Exception as error:
+            self._counts.failed += 1
+            message = f"the model's answer cannot be written: {plain(error)}"
+            print(f"{self._engine.name}: {message}", file=sys.stderr)
+            return 500, error_body(message), ()

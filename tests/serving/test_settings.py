@@ -52,6 +52,11 @@ def test_every_setting_is_described() -> None:
         (lambda: ProcessSettings(isolate=True, load_limit=0), "expected a number, above 0; got 0"),
         (lambda: AccessSettings(allow_origin="https://a"), "expected a list of texts; got 'https://a'"),
         (lambda: AnswerSettings(compress_from=-1), "expected an integer, at least 0; got -1"),
+        (lambda: ServerSettings(address={"port": 70000}), "Address.port: expected an integer, 0 to 65535; got 70000"),
+        (
+            lambda: ServerSettings(address={"prot": 1}),
+            "address: there is no setting 'prot'\n  hint: did you mean 'port'?",
+        ),
         (lambda: ServerSettings(limits=5), "ServerSettings.limits: expected a ConnectionLimits; got 5"),
         (
             lambda: ServerSettings(processes=ProcessSettings(workers=2), models=ModelSettings(model_control=True)),

@@ -16,6 +16,7 @@ from msgspec import Meta
 
 from onnxpress.core.errors import UsageError
 from onnxpress.core.fields import fields_of
+from onnxpress.core.spelling import did_you_mean
 
 _RUN_SECONDS, _LOAD_SECONDS = 30.0, 60.0
 """of a model in a process of its own, which can be ended at any moment and started again"""
@@ -35,8 +36,11 @@ class _Group(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     def __post_init__(self) -> None:
         for field in fields_of(type(self)):
             where = f"{type(self).__name__}.{field.name}"
+            given = getattr(self, field.name)
+            if isinstance(given, dict) and isinstance(field.default, _Group):
+                given = _from_table(field.kind, given, where)
             try:
-                value = field.convert(getattr(self, field.name))
+                value = field.convert(given)
             except ValueError as error:
                 raise UsageError(str(error), where=where) from None
             msgspec.structs.force_setattr(self, field.name, value)
@@ -44,6 +48,14 @@ class _Group(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
                 for path in value if isinstance(value, tuple) else [value]:
                     if path is not None and not path.is_file():
                         raise UsageError(f"there is no file {str(path)!r}", where=where)
+
+
+def _from_table(kind: type[_Group], table: dict[str, Any], where: str) -> _Group:
+    for name in table:
+        if name not in kind.__struct_fields__:
+            hint = did_you_mean(name, kind.__struct_fields__, "there are")
+            raise UsageError(f"there is no setting {name!r}", where=where, hint=hint)
+    return kind(**table)
 
 
 class Address(_Group, frozen=True, kw_only=True):
@@ -237,6 +249,8 @@ class ServerSettings(_Group, frozen=True, kw_only=True):
     >>> settings = onnxpress.ServerSettings(address={"port": 0}, limits=ConnectionLimits(max_body=1 << 20))
     >>> settings.address.port, settings.limits.max_head
     (0, 32768)
+
+    A group may be a dict: `ServerSettings(address={"port": 0})`.
 
     Raises UsageError, with the field's name, where a value is not what the field takes, or two exclude each other.
     """

@@ -14,6 +14,7 @@ from onnxpress.core.errors import BadModel, NotEquivalent
 from onnxpress.core.tensors import TensorSpec
 from onnxpress.core.version_folder import MODEL_FILE
 from onnxpress.export.graph.editing import rename_values
+from onnxpress.export.graph.squeezes import drop_idle_squeezes
 from onnxpress.export.networks.converter_talk import converter_talk
 from onnxpress.export.networks.pytorch.attention import SpelledOut
 
@@ -63,7 +64,7 @@ def export_dynamo(
                 opset_version=opset,
                 dynamic_shapes=None if program else {"tensors": dynamic},
                 input_names=[spec.name for spec in inputs],
-                output_names=outputs,
+                output_names=[_reserved(number) for number in range(len(outputs))],
                 external_data=False,
                 verbose=False,
             )
@@ -79,7 +80,20 @@ def export_dynamo(
 
         exported.save(beside / MODEL_FILE, external_data=True)
         proto = onnx.load(str(beside / MODEL_FILE), load_external_data=False)
+    _named(proto.graph, outputs)
+    drop_idle_squeezes(proto.graph)
     return proto if program else _unwrapped(proto)
+
+
+def _reserved(number: int) -> str:
+    """What an output is called while torch names its operators: `relu` may be an operator and an author's output."""
+    return f"onnxpress.output.{number}"
+
+
+def _named(graph: onnx.GraphProto, outputs: Sequence[str]) -> None:
+    """Give the outputs the author's names; an inner tensor that carries one of them gives way."""
+    rename_values(graph, {name: f"inner/{name}" for name in outputs})
+    rename_values(graph, {_reserved(number): name for number, name in enumerate(outputs)})
 
 
 def export_torchscript(

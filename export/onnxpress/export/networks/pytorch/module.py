@@ -88,7 +88,9 @@ class TorchNetwork:
 
     def _tell_outputs(self) -> list[str]:
         self.output_names = []
-        return list(self.run(self._trace_feeds(), "float32"))
+        taken = {spec.name for spec in self.inputs}
+        # A graph has one tensor of a name; an output that is called as an input gets another.
+        return [f"{name}_out" if name in taken else name for name in self.run(self._trace_feeds(), "float32")]
 
     def _trace_feeds(self) -> dict[str, Array]:
         given = self.examples(EXAMPLE_BATCH)

@@ -1,18 +1,23 @@
-"""What a caller may cost: every request is answered, everything held is given back."""
+"""What a caller may cost: every request is answered, everything held is given back, who does not read gets no runs."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import socket
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
-from tests.serving.harness import Client, Running, infer_body, request, running
-from tests.serving.onnx_models import publish_affine
+from tests.serving.harness import WAIT, Client, Running, ask, infer_body, request, running
+from tests.serving.onnx_models import model, node, plain, publish_affine
 
 from onnxpress.serving.exchange import Exchange, Handler
 from onnxpress.serving.models.repository import Repository
 from onnxpress.serving.service import Service
+from onnxpress.serving.settings import ConnectionLimits
 
 TARGET = "/v2/models/affine/infer"
 
@@ -52,3 +57,62 @@ def test_whatever_is_raised_is_answered_and_given_back(error: Exception, tmp_pat
                 assert [client.reply().status, client.reply().status] == [500, 200]
         assert server.server.shared.held.taken == 0
         assert server.server.shared.traffic.errors[500] == 8
+
+
+def wait_until(fact: Callable[[], bool]) -> None:
+    end = time.monotonic() + WAIT
+    while not fact():
+        assert time.monotonic() < end
+        time.sleep(0.01)
+
+
+def large(repository: Path, width: int = 50_000) -> None:
+    """`y` is x, `width` times: a short question, an answer of some 500 kB."""
+    constants: dict[str, Any] = {"s": np.array([1, width], np.int64)}
+    plain(
+        repository,
+        "large",
+        model([node("Expand", ["x", "s"], ["y"])], ["x:float32[b,1]"], [f"y:float32[b,{width}]"], constants),
+    )
+
+
+def question() -> bytes:
+    body = b'{"inputs":[{"name":"x","shape":[1,1],"datatype":"FP32","data":[0.12345678]}]}'
+    return request("POST", "/v2/models/large/infer", body)
+
+
+def test_who_does_not_take_answers_gets_no_further_runs(tmp_path: Path) -> None:
+    large(tmp_path)
+    repository = Repository(tmp_path)
+    with running(Service(repository)) as server:
+        (served,) = repository.all()
+        with Client(server.port) as client:
+            client.send(question())
+            assert client.reply().status == 200
+        with socket.create_connection(("127.0.0.1", server.port), WAIT) as slow:
+            slow.sendall(question() * 60)
+            wait_until(lambda: server.server.shared.held.taken > 0)
+            wait_until(lambda: not served.batcher.busy)
+            runs = served.engine.runs
+            time.sleep(0.2)
+            assert served.engine.runs == runs < 30
+            # Everybody else is answered, and this one too once it reads.
+            assert ask(server.port, "GET", "/v2/health/live").status == 200
+            file = slow.makefile("rb")
+            for _ in range(60):
+                length = 0
+                while (line := file.readline().strip()) != b"":
+                    length = int(line.split()[1]) if line.lower().startswith(b"content-length") else length
+                assert len(file.read(length)) == length > 100_000
+            wait_until(lambda: server.server.shared.held.taken == 0)
+        assert served.engine.runs == 61
+
+
+def test_answers_that_nobody_takes_are_given_up_where_others_need_the_room(tmp_path: Path) -> None:
+    large(tmp_path)
+    with running(Service(Repository(tmp_path)), ConnectionLimits(max_held=300_000)) as server:
+        with socket.create_connection(("127.0.0.1", server.port), WAIT) as slow:
+            slow.sendall(question() * 40)
+            wait_until(lambda: not server.server.connections)
+        assert server.server.shared.held.taken == 0
+        assert ask(server.port, "GET", "/v2/health/live").status == 200

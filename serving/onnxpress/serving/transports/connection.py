@@ -13,22 +13,26 @@ from collections.abc import Callable
 
 from onnxpress.serving.exchange import Headers, fail
 from onnxpress.serving.protocol.refusal import error_body
-from onnxpress.serving.transports.request_head import UNREADABLE, Head
+from onnxpress.serving.transports.request_head import HEAVY, UNREADABLE, Head
 from onnxpress.serving.transports.request_parser import RequestParser
 from onnxpress.serving.transports.response import CONTINUE, OK_JSON, response
 from onnxpress.serving.transports.shared import Shared
 
 _PIPELINED = 64
 """answers owed on one connection before reading from it pauses"""
+_AHEAD = 1 << 20
+"""bytes of answers that a connection may be ahead of its client, where answers are as large as the last large one"""
 
 
 class PendingAnswer:
     """One request's place in its connection's order of answers; the exchange that is answered to."""
 
-    __slots__ = ("answer", "connection", "head")
+    __slots__ = ("answer", "connection", "head", "held")
 
     def __init__(self, connection: Connection, head: Head) -> None:
         self.connection, self.head = connection, head
+        self.held = head.weight
+        """bytes that count against max_held: of its body, and then of its answer until that is written"""
         self.answer: bytes | None = None
         """as it is to be written, once it is known"""
 
@@ -55,8 +59,8 @@ class Connection(asyncio.Protocol):
     """
 
     __slots__ = (
-        "_draining", "_flowing", "_lingering", "_on_lost", "_open_ones", "_owed", "_parser", "_pipeline_full",
-        "_shared", "_since", "_write_full", "transport",
+        "_draining", "_flowing", "_later", "_lingering", "_on_lost", "_open_ones", "_owed", "_parser", "_pipeline_full",
+        "_shared", "_since", "_suspended", "_unsent", "_write_full", "transport",
     )  # fmt: skip
 
     def __init__(self, shared: Shared, open_ones: set[Connection], on_lost: Callable[[], None]) -> None:
@@ -68,6 +72,9 @@ class Connection(asyncio.Protocol):
         self._draining = False
         self._lingering = False  # the refusal is sent, and the client gets time to read it
         self._pipeline_full = self._write_full = False  # reasons for not reading
+        self._suspended = False  # requests that have come wait in the parser until answers are taken
+        self._later: list[bytes] = []  # what came meanwhile
+        self._unsent = 0  # bytes of answers in the socket's buffer, as far as they count against max_held
         self._since = shared.seconds
 
     @property
@@ -88,7 +95,12 @@ class Connection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._flowing = False
         self._parser.stop()
+        self._later.clear()
+        self._count_unsent(0)
         # Answers that are still to come find no order to stand in, and are dropped; see `answer`.
+        for pending in self._owed:
+            if pending.answer is not None:
+                self._give_back(pending)
         self._owed.clear()
         self._open_ones.discard(self)
         self._shared.traffic.connections -= 1
@@ -98,12 +110,22 @@ class Connection(asyncio.Protocol):
         parser = self._parser
         if parser.done:
             return
+        if self._suspended:
+            self._later.append(data)
+            return
         if not parser.within:
             self._since = self._shared.seconds
-        head = parser.receive(data)
+        self._take(parser.receive(data))
+
+    def _take(self, head: Head | None) -> None:
+        """Hand over this request and those behind it, as long as the client takes its answers."""
+        parser = self._parser
         while head is not None:
             # With one client connected, and nothing more of it here, no request can come to share a run.
             self._request(head, parser.take_body(), parser.empty and len(self._open_ones) == 1)
+            if (self._write_full or self._pipeline_full) and not parser.empty:
+                self._suspended = True
+                return
             head = parser.next()
         if parser.refusal is not None:
             status, reason = parser.refusal
@@ -115,10 +137,12 @@ class Connection(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         self._write_full, self._since = True, self._shared.seconds
+        self._count_unsent(self.transport.get_write_buffer_size())
         self._balance()
 
     def resume_writing(self) -> None:
         self._write_full = False
+        self._count_unsent(0)
         self._balance()
 
     # --- order
@@ -132,7 +156,7 @@ class Connection(asyncio.Protocol):
         if not head.keep_alive or self._draining:
             self._parser.stop()
             self._flowing = False
-        if len(self._owed) >= _PIPELINED:
+        if len(self._owed) >= self._window():
             self._pipeline_full = True
             self._balance()
         try:
@@ -145,17 +169,26 @@ class Connection(asyncio.Protocol):
             if pending.answer is None and pending in self._owed:
                 fail(pending, error, "a request")
 
+    def _window(self) -> int:
+        """How many answers may be owed before the client has to wait."""
+        large = self._shared.answer_bytes
+        return min(_PIPELINED, max(1, _AHEAD // large)) if large else _PIPELINED
+
     def answer(self, pending: PendingAnswer, status: int, body: bytes, headers: Headers) -> None:
         """Write the answer now if it is this request's turn, else keep it until it is."""
         head, owed, shared = pending.head, self._owed, self._shared
         if status == 200 and len(owed) == 1 and self._flowing and head.usual and not headers:
             # The one answer owed is this one: what is no longer owed is of a connection that flows no more.
+            text = OK_JSON % (len(body), body)
             owed.pop()
             self._since = shared.seconds
-            self.transport.write(OK_JSON % (len(body), body))
+            if len(body) >= HEAVY:
+                shared.answer_bytes = len(body)
+            self.transport.write(text)
             return
-        if head.weight:
-            shared.held.give_back(head.weight)
+        self._give_back(pending)
+        if len(body) >= HEAVY:
+            shared.answer_bytes = len(body)
         if status == 200 and head.plain and not headers and not self._draining:
             pending.answer = OK_JSON % (len(body), body)
         else:
@@ -165,6 +198,22 @@ class Connection(asyncio.Protocol):
             pending.answer = response(status, body, headers, bodiless=head.method == b"HEAD", last=last)
         if owed and owed[0] is pending:
             self._flush()
+        elif len(pending.answer) >= HEAVY and pending in owed:
+            pending.held = len(pending.answer)
+            shared.held.taken += pending.held
+
+    def _give_back(self, pending: PendingAnswer) -> None:
+        if pending.held:
+            self._shared.held.give_back(pending.held)
+            pending.held = 0
+
+    def _count_unsent(self, size: int) -> None:
+        """So many bytes of answers wait for the client to take them."""
+        held = self._shared.held
+        held.taken += size - self._unsent
+        self._unsent = size
+        if size and held.taken > held.limit:  # others need the room, and this one does not read
+            self.transport.abort()
 
     def _flush(self) -> None:
         """Send every answer whose turn has come; the last one of a connection closes it."""
@@ -173,7 +222,10 @@ class Connection(asyncio.Protocol):
             pending = owed.pop(0)
             assert pending.answer is not None
             self._since = self._shared.seconds
+            self._give_back(pending)
             self.transport.write(pending.answer)
+            if self._write_full:
+                self._count_unsent(self.transport.get_write_buffer_size())
             if pending.head is UNREADABLE:
                 # Closing at once, with bytes of the request unread, would reset the connection before the client has
                 # read why. So only this side is ended, and what still comes is thrown away for a while.
@@ -184,7 +236,7 @@ class Connection(asyncio.Protocol):
             if not pending.head.keep_alive:
                 self.transport.close()
                 return
-        if self._pipeline_full and len(owed) < _PIPELINED // 2:
+        if self._pipeline_full and len(owed) < max(1, self._window() // 2):
             self._pipeline_full = False
             self._balance()
         if self._draining and not self.busy:
@@ -239,3 +291,14 @@ class Connection(asyncio.Protocol):
             self.transport.pause_reading()
         else:
             self.transport.resume_reading()
+            if self._suspended:
+                asyncio.get_running_loop().call_soon(self._go_on)
+
+    def _go_on(self) -> None:
+        """Hand over what waited for the client to take its answers."""
+        if not self._suspended or self._write_full or self._pipeline_full or self.transport.is_closing():
+            return
+        self._suspended = False
+        self._take(self._parser.next())
+        while self._later and not self._suspended:
+            self.data_received(self._later.pop(0))

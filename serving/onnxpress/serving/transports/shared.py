@@ -15,6 +15,8 @@ class Shared:
         self.handler, self.traffic, self.limits = handler, handler.traffic, limits
         self.headers_read = handler.headers_read
         self.held = HeldBytes(limits.max_held)
+        self.answer_bytes = 0
+        """of the last large answer; half of it after each second, so that it is forgotten"""
         self.heads: dict[bytes, Head] = {}
         self.seconds = 0
         """since the server began; a tick a second"""

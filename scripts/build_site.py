@@ -23,7 +23,8 @@ _FETCHED = re.compile(rb'<(?:link|script|img)[^>]+(?:href|src)="(https?://[^"]+)
 
 def pages() -> list[Path]:
     """Every Markdown file of the documentation, relative to the repository."""
-    return [path.relative_to(ROOT) for path in (*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md")))]
+    places = (ROOT.glob("*.md"), (ROOT / "docs").rglob("*.md"), (ROOT / "examples").rglob("*.md"))
+    return [path.relative_to(ROOT) for found in places for path in sorted(found)]
 
 
 def linked(page: Path) -> set[Path]:

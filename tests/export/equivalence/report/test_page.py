@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 from html.parser import HTMLParser
 
+import msgspec
 import pytest
 
 from onnxpress.export.equivalence.report.page import render
-from onnxpress.export.equivalence.report.schema import CaseFigure, Check, OutputFigure, Report, Rung
+from onnxpress.export.equivalence.report.schema import CaseFigure, Check, Explanation, OutputFigure, Report, Rung
 
 
 def report(worst: float) -> Report:
@@ -75,3 +76,13 @@ def test_the_page_is_whole_and_says_the_verdict_first(worst: float) -> None:
     assert read.text.index("Not measured: the output <map>") < read.text.index("Outputs")
     for words in ("<m>", "<score>", "a & b", "3 near-ties", "onnxpress verify models/<m> --against a:b"):
         assert words in read.text
+
+
+@pytest.mark.parametrize("detail", ["first differs at 0 (Linear)", "no layer could be named: the original shows none"])
+def test_an_explanation_is_a_sentence(detail: str) -> None:
+    page = render(
+        msgspec.structs.replace(report(2432.0), explanation=Explanation(case="a", detail=detail)),
+        name="net",
+        source="x",
+    )
+    assert f"<p>{detail[0].upper()}{detail[1:]}.</p>" in page

@@ -78,7 +78,8 @@ def _verdict(report: Report, verdict: str) -> Iterable[str]:
     )
     yield f"<p>{batch}</p>"
     if report.explanation is not None:
-        yield f"<p>It {escape(report.explanation.detail)}.</p>"
+        detail = report.explanation.detail
+        yield f"<p>{escape(detail[:1].upper() + detail[1:])}.</p>"
         yield f'<p class="soft">Seen on: {escape(report.explanation.case)}.</p>'
     for check in report.checks:
         if not check.passed:

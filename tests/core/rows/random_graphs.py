@@ -337,6 +337,20 @@ def _numbered(d: Draft) -> None:
     d.add("GatherND", [d.pick("f", (2, 3)), indices])
 
 
+def _flattened(d: Draft) -> None:
+    """Row numbers times a size, plus an index that may or may not stay below it, into rows laid end to end."""
+    name = d.pick("f", (2, 3))
+    (flat,) = d.add("Reshape", [name, d.constant(np.array([-1, 1] if d.g.random() < 0.5 else [-1], np.int64))])
+    (size,) = d.add("Shape", [name], start=1, end=2)
+    (numbers,) = d.add("Mul", [d.pick("i", (1,)), size])
+    if d.g.random() < 0.5:
+        (local,) = d.add("ArgMax", [name], axis=int(d.g.integers(-1, 3)), keepdims=int(d.g.integers(2)))
+    else:
+        local = d.pick("i", (0, 1))
+    (index,) = d.add("Add", [numbers, local])
+    d.add("Gather", [flat, index])
+
+
 def _scatter(d: Draft) -> None:
     name = d.pick("f", (1, 2, 3))
     indices = d.pick("i", (d.values[name].ndim,))
@@ -455,6 +469,7 @@ _STEPS: list[Callable[[Draft], None]] = [
     _flat, _pair, _pair, _pair, _reduce, _reduce, _softmax, _cumulate, _matmul, _matmul, _gemm, _einsum, _transpose,
     _transpose, _reshape, _reshape, _reshape_by_sizes, _reshape_by_sizes, _flatten, _unsqueeze, _unsqueeze,
     _squeeze, _concat, _concat, _split, _slice, _slice_by_rows, _pad, _tile, _expand, _expand, _filled,
-    _size_as_value, _numbers, _gather, _gather, _gather_elements, _gather_nd, _numbered, _scatter, _one_hot, _arg,
-    _top, _where, _norm, _instance, _conv, _recurrent, _triangle, _cast, _scaler, _extract, _looped,
+    _size_as_value, _numbers, _gather, _gather, _gather_elements, _gather_nd, _numbered, _flattened, _flattened,
+    _scatter, _one_hot, _arg, _top, _where, _norm, _instance, _conv, _recurrent, _triangle, _cast, _scaler,
+    _extract, _looped,
 ]  # fmt: skip

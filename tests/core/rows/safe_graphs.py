@@ -350,3 +350,36 @@ safe(
     start=ints(0, 0),
     end=ints(-1, 3),
 )
+safe(
+    "own values by flattened index",
+    "$XL => $Y { s = Shape<start=0, end=1>(x) n = Squeeze(s, zeros) r = Range(zero, n, one) "
+    "t = Shape<start=1, end=2>(x) m = Mul(r, t) v = ReduceMax<keepdims=0>(x, two) a = ArgMax<axis=1, keepdims=0>(v) "
+    "i = Add(m, a) f = Reshape(x, flat) y = Gather(f, i) }",
+    zero=number(0),
+    one=number(1),
+    two=ints(2),
+    zeros=ints(0),
+    flat=ints(-1, 4),
+)
+safe(
+    "a mask by row number and place",
+    "int64[N,L] x => int64[] y { s = Shape<start=0, end=1>(x) n = Squeeze(s, zeros) r = Range(zero, n, one) "
+    "t = Shape<start=1, end=2>(x) l = Squeeze(t, zeros) p = Range(zero, l, one) a = Unsqueeze(r, ones) "
+    "b = Unsqueeze(p, zeros) m = Max(a, b) k = Shape(m) c = Expand(a, k) d = Expand(b, k) e = Unsqueeze(c, twos) "
+    "g = Unsqueeze(d, twos) i = Concat<axis=2>(e, g) y = GatherND(x, i) }",
+    zero=number(0),
+    one=number(1),
+    zeros=ints(0),
+    ones=ints(1),
+    twos=ints(2),
+)
+safe(
+    "as much of a table as there are steps",
+    "int64[N,L] x => $Y { l = Shape<start=1, end=2>(x) p = Slice(t, zero, l, zero) e = Gather(w, x) a = Add(e, p) "
+    "s = Shape(x) k = Concat<axis=0>(s, minus, two) y = Reshape(a, k) }",
+    zero=ints(0),
+    two=ints(2),
+    minus=ints(-1),
+    t=floats(9, 4),
+    w=floats(5, 4),
+)

@@ -554,3 +554,22 @@ unsafe(
     'int64[N] x => float[] y { y = TfIdfVectorizer<mode="TF", min_gram_length=1, max_gram_length=1, '
     "max_skip_count=0, ngram_counts=[0], ngram_indexes=[0,1], pool_int64s=[0,1]>(x) }",
 )
+unsafe(
+    "a flattened index that may leave its row",
+    "$XL, int64[N] i => $Y { s = Shape<start=0, end=1>(x) n = Squeeze(s) r = Range(zero, n, one) "
+    "t = Shape<start=1, end=2>(x) m = Mul(r, t) b = Mul(i, three) a = Add(m, b) k = Min(a, last) f = Reshape(x, flat) "
+    "y = Gather(f, k) }",
+    zero=number(0),
+    one=number(1),
+    three=number(3),
+    last=number(2),
+    flat=ints(-1, 4),
+)
+unsafe(
+    "a flattened index of the wrong stride",
+    "$XL => $Y { s = Shape<start=0, end=1>(x) n = Squeeze(s) r = Range(zero, n, one) m = Mul(r, one) "
+    "f = Reshape(x, flat) y = Gather(f, m) }",
+    zero=number(0),
+    one=number(1),
+    flat=ints(-1, 4),
+)

@@ -10,8 +10,8 @@ from collections.abc import Sequence
 
 from onnxpress.core.rows.arithmetic import FOLDED, fold
 from onnxpress.core.rows.call import MS, Call, Dependence, rule
-from onnxpress.core.rows.sizes import Polynomial, Size
-from onnxpress.core.rows.values import FREE, Element, Rows, Shape, Value
+from onnxpress.core.rows.sizes import Polynomial, Size, positive
+from onnxpress.core.rows.values import FREE, Element, Numbers, Rows, Shape, Value
 
 
 def stretched(call: Call, one: Size, other: Size) -> Size:
@@ -24,6 +24,9 @@ def stretched(call: Call, one: Size, other: Size) -> Size:
         return one
     if isinstance(other, int):
         return other
+    # Where they differ, the runtime takes only a smaller one that is 1.
+    if (larger := call.symbols.larger(one, other)) is not None:
+        return larger
     return call.symbols.of("stretched", *sorted((one, other), key=str))
 
 
@@ -72,7 +75,62 @@ def _broadcast(call: Call) -> Value:
         folded = _folded(call)
         if folded is not None:
             return folded
-    return broadcast(call, call.everything())
+    if (indices := _shifted(call)) is not None:
+        return indices
+    return _combined(call)
+
+
+def _combined(call: Call) -> Value:
+    """Of values that are not told row by row at least the shape."""
+    try:
+        return broadcast(call, call.everything())
+    except Dependence as dependence:
+        return Value(_outline(call), taint=dependence.taint)
+
+
+def _outline(call: Call) -> Shape | None:
+    """The shape of all inputs together, where it is known for every number of rows."""
+    shapes = [value.shape for value in call.inputs if value is not None and value.ragged is None]
+    if any(shape is None for shape in shapes):
+        return None
+    known = [shape for shape in shapes if shape is not None]
+    rank = max(map(len, known), default=0)
+    sizes: list[Size] = [1] * rank
+    for shape in known:
+        for axis, size in enumerate(shape, rank - len(shape)):
+            if size in (1, sizes[axis]) or sizes[axis] == 1:
+                sizes[axis] = sizes[axis] if size == 1 else size
+            elif call.depends(size) or call.depends(sizes[axis]):
+                return None
+            else:
+                sizes[axis] = stretched(call, sizes[axis], size)
+    return tuple(sizes)
+
+
+def _shifted(call: Call) -> Value | None:
+    """Row numbers times a size, or plus something of the row's own; None where it is something else."""
+    operator = call.node.operator
+    if operator not in ("Add", "Mul") or len(call.inputs) != 2:
+        return None
+    numbered = [value for value in call.inputs if value is not None and value.numbers is not None]
+    others = [value for value in call.inputs if value is not None and value.numbers is None]
+    if len(numbered) != 1 or len(others) != 1 or others[0].taint is not None or others[0].ragged is not None:
+        return None
+    (value,), (other,) = numbered, others
+    numbers, below = value.numbers, value.below
+    if numbers is None or numbers.column is not None or below is None:
+        return None
+    if operator == "Mul":
+        factor = other.elements[0] if other.elements is not None and len(other.elements) == 1 else None
+        if below != 1 or not isinstance(factor, int | Polynomial) or not positive(factor):
+            return None
+        numbers = Numbers(numbers.stride * factor)
+    elif other.below is None:
+        return None
+    else:
+        below = below + other.below - 1
+    place = broadcast(call, [Value(value.shape, value.rows), Value(other.shape, other.rows)])
+    return Value(place.shape, place.rows, numbers=numbers, below=below)
 
 
 @rule("BiasGelu", "FastGelu", domain=MS)
@@ -91,8 +149,7 @@ def _unary(call: Call) -> Value:
         folded = _folded(call)
         if folded is not None:
             return folded
-    value = call.data(0)
-    return Value(value.shape, value.rows)
+    return _combined(call)
 
 
 @rule("Gelu", "QuickGelu", domain=MS)

@@ -57,6 +57,7 @@ class Symbols:
         self.rows = symbol(batch)
         self._made: dict[str, int] = {}
         self._known: dict[tuple[object, ...], Polynomial] = {}
+        self._most: dict[Size, tuple[Size, ...]] = {}
 
     def fresh(self) -> Polynomial:
         """A size like no other."""
@@ -69,6 +70,16 @@ class Symbols:
         if what not in self._known:
             self._known[what] = self.fresh()
         return self._known[what]
+
+    def at_most(self, size: Size, others: tuple[Size, ...]) -> None:
+        """Remember that the size is never larger than one of the others."""
+        self._most[size] = others
+
+    def larger(self, one: Size, other: Size) -> Size | None:
+        """The one of the two that is never smaller; None where it is not known."""
+        if other in self._most.get(one, ()):
+            return other
+        return one if one in self._most.get(other, ()) else None
 
     @property
     def count(self) -> int:

@@ -52,6 +52,8 @@ def _either(call: Call, one: Value, other: Value) -> Value:
             return Value(taint=value.taint)
     if one.ragged != other.ragged or one.numbers != other.numbers:
         return _unlike(call)
+    if one.numbers is not None and one.below != other.below:
+        return _unlike(call)
     if one.rows != other.rows:
         return _unlike(call)
     if one.shape is None or other.shape is None or len(one.shape) != len(other.shape):
@@ -63,7 +65,8 @@ def _either(call: Call, one: Value, other: Value) -> Value:
         else:
             sizes.append(call.fresh())
     elements = one.elements if one.elements == other.elements else None
-    return Value(tuple(sizes), one.rows, None, elements, one.numbers, one.ragged)
+    below = one.below if one.below == other.below else None
+    return Value(tuple(sizes), one.rows, None, elements, one.numbers, one.ragged, below)
 
 
 def _unlike(call: Call) -> Value:
@@ -94,6 +97,8 @@ def _covers(call: Call, old: Value, new: Value, made: int) -> bool:
     if new.taint is not None or old.rows != new.rows or old.numbers != new.numbers or old.ragged != new.ragged:
         return False
     if old.elements is not None and old.elements != new.elements:
+        return False
+    if old.below is not None and old.below != new.below:
         return False
     if old.shape is None:
         return True
@@ -155,9 +160,15 @@ def _after(call: Call, value: Value, made: int) -> Value:
         call.fresh() if (rows is None or axis != rows.axis) and call.symbols.since(size, made) else size
         for axis, size in enumerate(value.shape)
     ]
-    known = value.elements or ()
-    open_ones = any(isinstance(one, Polynomial) and call.symbols.since(one, made) for one in known)
-    return Value(tuple(sizes), rows, None, None if open_ones else value.elements, value.numbers, value.ragged)
+    elements, below = value.elements, value.below
+    if any(isinstance(one, Polynomial) and call.symbols.since(one, made) for one in elements or ()):
+        elements = None
+    if below is not None and call.symbols.since(below, made):
+        below = None
+    stride = 1 if value.numbers is None else value.numbers.stride
+    if value.numbers is not None and (call.symbols.since(stride, made) or (below is None and value.below is not None)):
+        raise call.refused("what is added to row numbers changes from step to step")
+    return Value(tuple(sizes), rows, None, elements, value.numbers, value.ragged, below)
 
 
 @rule("Scan", pure=False)

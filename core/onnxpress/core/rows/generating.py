@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from onnxpress.core.rows.call import COUNTED, MS, Call, rule
 from onnxpress.core.rows.constants import MOST_ELEMENTS, constant
 from onnxpress.core.rows.sizes import Polynomial, Size, positive, product, without
-from onnxpress.core.rows.values import FREE, NUMBERS, Element, Rows, Value
+from onnxpress.core.rows.values import FREE, Element, Numbers, Rows, Value
 
 
 @rule("Constant")
@@ -69,12 +69,12 @@ def _range(call: Call) -> Value:
     start, limit, step = known
     if not any(map(call.counts, known)):
         if start == 0 and step == 1 and isinstance(limit, int) and limit >= 0:
-            return Value((limit,), None, None, tuple(range(limit)) if limit <= MOST_ELEMENTS else None)
+            return Value((limit,), elements=tuple(range(limit)) if limit <= MOST_ELEMENTS else None, below=limit)
         if start == 0 and step == 1 and isinstance(limit, Polynomial) and positive(limit):
-            return Value((limit,))
+            return Value((limit,), below=limit)
         return Value((call.fresh(),))
     if start == 0 and step == 1 and limit == call.symbols.rows:
-        return Value((call.symbols.rows,), Rows(0), None, None, NUMBERS)
+        return Value((call.symbols.rows,), Rows(0), numbers=Numbers(), below=1)
     raise call.refused(COUNTED, definite=True)
 
 

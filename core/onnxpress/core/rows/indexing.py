@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from onnxpress.core.rows.call import Call, rule
 from onnxpress.core.rows.layout import moved
 from onnxpress.core.rows.sizes import product
-from onnxpress.core.rows.values import FREE, NUMBERS, Element, Rows, Shape, Value
+from onnxpress.core.rows.values import FREE, Element, Numbers, Rows, Shape, Value
 
 _ITSELF = Rows(0)
 
@@ -24,8 +24,7 @@ def _gather(call: Call) -> Value:
     value = moved(call, 0)
     shape = call.shape(value)
     axis = call.axis(call.integer("axis", 0), len(shape))
-    if indices.numbers == NUMBERS and value.rows == Rows(axis) and indices.rows is not None:
-        # Each row takes itself.
+    if _within_own(call, value, indices, axis) and indices.rows is not None:
         picked = call.shape(indices)
         rows = indices.rows.at(axis + indices.rows.axis)
         return value.shaped((*shape[:axis], *picked, *shape[axis + 1 :]), rows)
@@ -40,6 +39,16 @@ def _gather(call: Call) -> Value:
         raise call.mixed("every row with the indices of every row")
     place = value.rows.axis
     return value.shaped(result, value.rows.at(place if place < axis else place - 1 + len(picked)))
+
+
+def _within_own(call: Call, value: Value, indices: Value, axis: int) -> bool:
+    """Whether each index stays among the values that its own row has at the axis."""
+    if value.rows is None or value.rows != Rows(axis, 1, value.rows.inner) or indices.taint is not None:
+        return False
+    inner, below = value.rows.inner, indices.below
+    if indices.numbers != Numbers(inner) or below is None:
+        return False
+    return below in (1, inner) or (isinstance(below, int) and isinstance(inner, int) and below <= inner)
 
 
 def _of_elements(call: Call, value: Value, indices: Value) -> Value | None:
@@ -102,7 +111,9 @@ def _own(value: Value, indices: Value, batch: int) -> bool:
     if rows is None or rows != Rows(rows.axis) or indices.rows is None:
         return False
     reach = (indices.shape or (None,))[-1]
-    named = indices.numbers == rows.axis - batch or (indices.numbers == NUMBERS and reach == 1 and rows.axis == batch)
+    named = indices.numbers == Numbers(column=rows.axis - batch) or (
+        indices.counts_rows and reach == 1 and rows.axis == batch
+    )
     return named and batch <= indices.rows.axis < len(indices.shape or ()) - 1
 
 

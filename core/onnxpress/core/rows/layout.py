@@ -13,13 +13,13 @@ from onnxpress.core.rows import ragged
 from onnxpress.core.rows.broadcasting import stretched
 from onnxpress.core.rows.call import Call, rule
 from onnxpress.core.rows.sizes import Size, exact, positive, product, without
-from onnxpress.core.rows.values import FREE, NUMBERS, Element, Rows, Shape, Value
+from onnxpress.core.rows.values import FREE, Element, Rows, Shape, Value
 
 
 def moved(call: Call, number: int = 0) -> Value:
     """An input of which only the places are used: row numbers stay what they are."""
     value = call.value(number)
-    return value if value.numbers == NUMBERS else call.data(number)
+    return value if value.numbers is not None and value.numbers.column is None else call.data(number)
 
 
 def reshaped(call: Call, value: Value, shape: Shape) -> Value:
@@ -27,7 +27,7 @@ def reshaped(call: Call, value: Value, shape: Shape) -> Value:
     if value.rows is None:
         if any(call.depends(size) for size in shape):
             raise call.refused("the number of rows is in the shape of a value that has none")
-        return Value(shape, None, value.taint, value.elements)
+        return Value(shape, None, value.taint, value.elements, below=value.below)
     old, rows = call.shape(value), value.rows
     before = product(old[: rows.axis]) * rows.outer
     behind = rows.inner * product(old[rows.axis + 1 :])
@@ -182,7 +182,7 @@ def _squeeze(call: Call) -> Value:
     shape, axes = call.shape(value), _axes(call)
     if axes is None:
         if not all(isinstance(size, int) for size in shape):
-            raise call.refused("without axes, a batch of one row loses its axis too", definite=value.rows is not None)
+            raise call.refused("without axes, a batch of one row loses its axis too")
         axes = tuple(axis for axis, size in enumerate(shape) if size == 1)
     gone = {call.axis(axis, len(shape)) for axis in axes}
     if value.rows is not None and value.rows.axis in gone:

@@ -12,8 +12,8 @@ from dataclasses import replace
 from onnxpress.core.rows import ragged
 from onnxpress.core.rows.call import Call, rule
 from onnxpress.core.rows.layout import moved
-from onnxpress.core.rows.sizes import Polynomial, Size, exact, without
-from onnxpress.core.rows.values import FREE, NUMBERS, Element, Rows, Value
+from onnxpress.core.rows.sizes import Polynomial, Size, exact, positive, without
+from onnxpress.core.rows.values import FREE, Element, Numbers, Rows, Value
 
 _ENDLESS = 2**31 - 1
 """what exporters write for the end of an axis, or more"""
@@ -47,7 +47,8 @@ def _concat(call: Call) -> Value:
     if axis != rows.axis:
         if not all(rows.fits(other) for other in others):
             raise call.mixed("the rows of one input with those of another")
-        return Value(_joined(call, values, axis), rows, numbers=_column(call, values, axis))
+        numbers, below = _numbered(call, values, axis)
+        return Value(_joined(call, values, axis), rows, numbers=numbers, below=below)
     # Behind each other along their own axis: copies of the batch.
     if any(other.inner != rows.inner for other in others) or any(value.numbers is not None for value in values):
         raise call.refused("batches of different form are put behind each other")
@@ -69,17 +70,19 @@ def _joined(call: Call, values: Sequence[Value], axis: int) -> tuple[Size, ...]:
     return tuple(sizes)
 
 
-def _column(call: Call, values: Sequence[Value], axis: int) -> int | None:
-    """Where the number of the row stands on the last axis, after row numbers were put beside other indices."""
-    if all(value.numbers == NUMBERS for value in values):
-        return NUMBERS
+def _numbered(call: Call, values: Sequence[Value], axis: int) -> tuple[Numbers | None, Size | None]:
+    """What is known of row numbers that are put together, or beside other indices along the last axis."""
+    first = values[0]
+    if all(value.numbers == first.numbers and value.below == first.below for value in values):
+        return first.numbers, first.below
     numbered = [at for at, value in enumerate(values) if value.numbers is not None]
     if not numbered:
-        return None
+        return None, None
     shapes = [call.shape(value) for value in values]
-    if len(numbered) > 1 or axis != len(shapes[0]) - 1 or any(shape[-1] != 1 for shape in shapes[: numbered[0] + 1]):
+    (at, *more), last = numbered, len(shapes[0]) - 1
+    if more or not values[at].counts_rows or axis != last or any(shape[-1] != 1 for shape in shapes[: at + 1]):
         raise call.refused("row numbers stand beside other values")
-    return numbered[0]
+    return Numbers(column=at), None
 
 
 def _concatenated(call: Call) -> Value:
@@ -250,7 +253,10 @@ def _left(call: Call, size: Size, bounds: Bounds) -> Size:
         return size - 1
     if any(bound is None for bound in bounds):
         return call.fresh()
-    return call.symbols.of("slice", size, *bounds)
+    left = call.symbols.of("slice", size, *bounds)
+    if start == 0 and step == 1:
+        call.symbols.at_most(left, (size, end) if isinstance(end, Polynomial) and positive(end) else (size,))
+    return left
 
 
 @rule("Pad")

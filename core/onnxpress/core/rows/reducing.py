@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from onnxpress.core.rows.broadcasting import broadcast
 from onnxpress.core.rows.call import MS, Call, rule
@@ -66,9 +67,9 @@ def _countable(element: Element) -> bool:
 def _arg(call: Call) -> Value:
     value = call.data(0)
     shape = call.shape(value)
-    return _collapsed(
-        call, value, shape, {call.axis(call.integer("axis", 0), len(shape))}, call.integer("keepdims", 1) != 0
-    )
+    axis = call.axis(call.integer("axis", 0), len(shape))
+    found = _collapsed(call, value, shape, {axis}, call.integer("keepdims", 1) != 0)
+    return replace(found, below=shape[axis])
 
 
 @rule("TopK")

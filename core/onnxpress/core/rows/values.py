@@ -11,9 +11,6 @@ Shape = tuple[Size, ...]
 Element = int | float | bool | str | Size | None
 """of a small tensor: its value, or None for one that is unknown but the same for every batch"""
 
-NUMBERS = -1
-"""`Value.numbers` where every element is the number of its row"""
-
 
 @dataclass(frozen=True, slots=True)
 class Rows:
@@ -61,21 +58,39 @@ class Ragged:
 
 
 @dataclass(frozen=True, slots=True)
+class Numbers:
+    """Indices made from the number of the row, counted from 0.
+
+    Without `column` every element is that number times `stride`, plus something of the row's own from 0 to less than
+    the value's `below`. With it, the bare number stands at this place of the last axis, beside the row's own values.
+    """
+
+    stride: Size = 1
+    column: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Value:
     """One value. With neither rows nor taint it is the same, in shape and content, for every batch.
 
     With `rows`, row i of it is what the graph computes when it is asked for row i alone. `shape` is None where the rank
     is unknown, which it never is with rows. `elements` are those of a small tensor of numbers; one that depends on the
-    number of rows is tainted by it. `numbers`: not the row's own value but the row's number, everywhere (NUMBERS) or in
-    one place of the last axis.
+    number of rows is tainted by it. `numbers` says that the row's number is in it. Where `below` is known the elements
+    are whole numbers from 0 to less than that; with `numbers`, what is added to the row's part is.
     """
 
     shape: Shape | None = None
     rows: Rows | None = None
     taint: Taint | None = None
     elements: tuple[Element, ...] | None = field(default=None)
-    numbers: int | None = None
+    numbers: Numbers | None = None
     ragged: Ragged | None = None
+    below: Size | None = None
+
+    @property
+    def counts_rows(self) -> bool:
+        """Whether every element is the number of its row, and nothing else."""
+        return self.numbers == Numbers() and self.below == 1
 
     @property
     def free(self) -> bool:

@@ -48,15 +48,13 @@ def explain(engine: Engine, chosen: Chosen) -> list[Choice]:
 
 
 def _batching(engine: Engine, chosen: Chosen) -> tuple[str, str]:
-    if engine.manifest is None:
-        return "off", "whether a row's answer depends on its batch was never measured: there is no manifest"
-    if not engine.manifest.batch_safe:
-        return "off", "measured: a row's answer depends on the others in its batch"
+    if not engine.rows.apart:
+        return "off", engine.rows.why
     if not share_rows(engine.inputs, engine.outputs):
         return "off", "the inputs and outputs do not share one open first dimension"
     if chosen.max_rows == 1:
         return "off", f"at most one row: {chosen.max_rows_why}"
-    return f"up to {chosen.max_rows} rows", f"a row's answer was measured the same in a batch; {chosen.max_rows_why}"
+    return f"up to {chosen.max_rows} rows", f"{engine.rows.why}; {chosen.max_rows_why}"
 
 
 def _reading(engine: Engine) -> tuple[str, str]:

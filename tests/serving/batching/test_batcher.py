@@ -17,6 +17,7 @@ from tests.serving.publishing import MODELS
 
 from onnxpress.serving.batching.batcher import Batcher
 from onnxpress.serving.engine import Down, Engine
+from onnxpress.serving.engine.rows_apart import RowsApart
 from onnxpress.serving.exchange import Headers
 from onnxpress.serving.traffic import Traffic
 
@@ -48,7 +49,8 @@ class Counted:
     ) -> None:
         self._engine = Engine.load(content or (MODELS / f"{name}.onnx").read_bytes())
         self.inputs, self.outputs, self.name = self._engine.inputs, self._engine.outputs, name
-        self.manifest = type("Measured", (), {"batch_safe": batch_safe, "no_rows": False})()
+        self.manifest = type("Measured", (), {"no_rows": False})()
+        self.rows = RowsApart(batch_safe, "said so")
         self.fatal_when_empty: tuple[str, ...] = ()
         self.runs: list[int] = []
         self.run_limit, self.end_long_run = 60.0, self._engine.end_long_run

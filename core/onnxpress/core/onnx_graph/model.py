@@ -81,6 +81,7 @@ class Model:
         """by domain, name and overload"""
         self.training: list[Graph] = []
         """graphs for training alone, which no inference runs"""
+        self._data = data
         graph = None
         for key, a, b in fields(data, 0, len(data)):
             if key == 58:
@@ -106,6 +107,10 @@ class Model:
         if graph is None:
             raise damaged("it has no graph")
         self.graph = graph
+
+    def holds(self, content: bytes) -> bool:
+        """Whether these bytes are anywhere in the file, weights included: quicker than to look at every message."""
+        return self._data.find(content) >= 0
 
     def tensors(self) -> Iterator[Tensor]:
         """Every tensor of the file, wherever it is: each may name external data."""

@@ -11,10 +11,14 @@ from onnxpress.core.rows.values import Element
 
 def fold(operator: str, arguments: Sequence[Element], batch: str) -> Any:
     """The result for one element; None where it is unknown but the same for every batch; else NotImplemented."""
-    arguments = [int(one) if isinstance(one, float) and one.is_integer() else one for one in arguments]
+    floating = any(isinstance(argument, float) for argument in arguments)
+    if floating:
+        arguments = [int(one) if isinstance(one, float) and one.is_integer() else one for one in arguments]
     found = FOLDED[operator](*arguments) if all(map(_number, arguments)) else _choice(operator, arguments)
+    if operator == "Div" and found is NotImplemented and not floating:
+        found = _rounded(*arguments)
     if found is not NotImplemented:
-        return found
+        return float(found) if floating and isinstance(found, int) and not isinstance(found, bool) else found
     return NotImplemented if any(_counts(argument, batch) for argument in arguments) else None
 
 
@@ -39,7 +43,15 @@ def _divided(one: Size, other: Size) -> Any:
     return NotImplemented if quotient is None else quotient
 
 
+def _rounded(one: Element, other: Element) -> Any:
+    """Whole numbers are divided downwards; a number that is written as one is of a whole type."""
+    plain = isinstance(one, int) and isinstance(other, int) and one >= 0 < other
+    return one // other if plain and isinstance(one, int) and isinstance(other, int) else NotImplemented
+
+
 def _remainder(one: Size, other: Size) -> Any:
+    if isinstance(one, int) and isinstance(other, int) and one >= 0 < other:
+        return one % other
     return NotImplemented if exact(one, other) is None else 0
 
 

@@ -7,6 +7,7 @@ nothing, or a size that is 1 for certain: a size that merely may be 1 would be s
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from onnxpress.core.rows.arithmetic import FOLDED, fold
 from onnxpress.core.rows.call import MS, Call, Dependence, rule
@@ -167,20 +168,24 @@ def _identity(call: Call) -> Value:
 def _cast(call: Call) -> Value:
     """Sizes and row numbers stay what they are: both are far below what any type but the smallest rounds."""
     value = call.value(0)
-    exact = call.node.operator == "Cast" and call.integer("to", 0) in _EXACT and value.ragged is None
-    if exact and all(map(_whole, value.elements or ())):
+    wanted = _EXACT.get(call.integer("to", 0)) if call.node.operator == "Cast" and value.ragged is None else None
+    if wanted is not None and value.elements is None:
         return value
+    if wanted is not None and all(map(_whole, value.elements or ())):
+        # Plain numbers show by their type whether a division rounds them.
+        numbers = tuple(wanted(one) if isinstance(one, int | float) else one for one in value.elements or ())
+        return replace(value, elements=numbers)
     value = call.data(0)
     return Value(value.shape, value.rows)
 
 
-_EXACT = frozenset({1, 6, 7, 11})
+_EXACT: dict[int, type[int] | type[float]] = {1: float, 6: int, 7: int, 11: float}
 """float32, int32, int64, float64"""
 
 
 def _whole(element: Element) -> bool:
-    if isinstance(element, int):
-        return not isinstance(element, bool) and abs(element) <= 1 << 24
+    if isinstance(element, int | float) and not isinstance(element, bool):
+        return float(element).is_integer() and abs(element) <= 1 << 24
     return element is None or isinstance(element, Polynomial)
 
 

@@ -6,6 +6,8 @@ the blocks of the other rows between them; the rows are still rows where some ax
 
 from __future__ import annotations
 
+import itertools
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -142,7 +144,7 @@ def _flatten(call: Call) -> Value:
 
 @rule("Transpose")
 def _transpose(call: Call) -> Value:
-    value = moved(call)
+    value = call.value(0) if call.value(0).elements is not None else moved(call)
     shape = call.shape(value)
     order = call.ints("perm")
     if order is None:
@@ -151,7 +153,17 @@ def _transpose(call: Call) -> Value:
         raise call.refused("its order of axes is none")
     rows = None if value.rows is None else value.rows.at(order.index(value.rows.axis))
     moved_to = value.shaped([shape[axis] for axis in order], rows)
-    return moved_to if len(shape) < 2 or value.elements is None else replace(moved_to, elements=None)
+    if value.elements is None or len(shape) < 2:
+        return moved_to
+    return replace(moved_to, elements=_turned(value.elements, shape, order))
+
+
+def _turned(elements: tuple[Element, ...], shape: Shape, order: Sequence[int]) -> tuple[Element, ...]:
+    """The elements of a small tensor in the order that they have after a transpose."""
+    sizes = [size for size in shape if isinstance(size, int)]
+    strides = [math.prod(sizes[axis + 1 :]) for axis in range(len(sizes))]
+    places = itertools.product(*(range(sizes[axis]) for axis in order))
+    return tuple(elements[sum(at * strides[axis] for at, axis in zip(place, order, strict=True))] for place in places)
 
 
 def _axes(call: Call) -> tuple[int, ...] | None:

@@ -12,7 +12,7 @@ from dataclasses import replace
 from onnxpress.core.rows import ragged
 from onnxpress.core.rows.call import Call, rule
 from onnxpress.core.rows.layout import moved
-from onnxpress.core.rows.sizes import Polynomial, Size, exact, positive, without
+from onnxpress.core.rows.sizes import Polynomial, Size, exact, positive, product, without
 from onnxpress.core.rows.values import FREE, Element, Numbers, Rows, Value
 
 _ENDLESS = 2**31 - 1
@@ -172,16 +172,19 @@ def _slice(call: Call) -> Value:
     for at, axis in enumerate(call.axis(axis, len(shape)) for axis in axes):
         bounds = starts[at], ends[at], steps[at]
         if elements is not None:
-            elements = _cut(call, elements, bounds) if len(shape) == 1 else None
+            elements, size = _cut(elements, sizes, axis, bounds)
+            if elements is not None:
+                sizes[axis] = size
+                continue
         if rows is not None and axis == rows.axis:
             rows = _whole_batches(call, rows, sizes[axis], bounds)
             sizes[axis] = rows.outer * call.symbols.rows * rows.inner
-        elif any(map(call.counts, bounds)) and elements is None:
+        elif any(map(call.counts, bounds)):
             raise call.refused("it is cut by the number of rows", definite=True)
         else:
-            sizes[axis] = _left(call, sizes[axis], bounds) if elements is None else len(elements)
+            sizes[axis] = _left(call, sizes[axis], bounds)
     if elements is not None:
-        return call.sized(elements, (len(elements),))
+        return call.sized(elements, tuple(sizes))
     if value.taint is not None:
         raise call.refused("sizes are cut at an unknown place")
     return replace(value, shape=tuple(sizes), rows=rows, elements=None)
@@ -197,14 +200,25 @@ def _bounds(call: Call, number: int, name: str) -> tuple[Element, ...] | None:
     return call.ints(name)
 
 
-def _cut(call: Call, elements: tuple[Element, ...], bounds: Bounds) -> tuple[Element, ...] | None:
-    """Some elements of a list; None where it is not known which."""
+def _cut(
+    elements: tuple[Element, ...], sizes: Sequence[Size], axis: int, bounds: Bounds
+) -> tuple[tuple[Element, ...] | None, Size]:
+    """Some elements of a small tensor, and the size that the axis has then; None where it is not known which."""
+    size, inner = sizes[axis], product(sizes[axis + 1 :])
+    if not isinstance(size, int) or not isinstance(inner, int):
+        return None, size
     if not all(isinstance(bound, int) for bound in bounds) or bounds[2] == 0:
-        return None
+        return None, size
     start, end, step = (bound for bound in bounds if isinstance(bound, int))
-    if step < 0 and end < -len(elements):
-        return elements[start::step]
-    return elements[start:end:step]
+    kept = list(range(size))[start : None if step < 0 and end < -size else end : step]
+    block = size * inner
+    found = [
+        elements[before + at * inner + behind]
+        for before in range(0, len(elements), block or 1)
+        for at in kept
+        for behind in range(inner)
+    ]
+    return tuple(found), len(kept)
 
 
 def _whole_batches(call: Call, rows: Rows, size: Size, bounds: Bounds) -> Rows:

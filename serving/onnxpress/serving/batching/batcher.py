@@ -48,8 +48,7 @@ class Batcher:
         """`traffic` tells how many could still ask while requests are gathered."""
         self._engine = engine
         self._reader = Reader(engine.inputs, engine.outputs)
-        measured = engine.manifest is not None and engine.manifest.batch_safe
-        self.batches = measured and self._reader.has_rows and max_rows > 1
+        self.batches = engine.rows.apart and self._reader.has_rows and max_rows > 1
         """whether requests are run together"""
         # Some operators kill the process when a tensor of no values reaches them. Of an exported model a batch of no
         # rows was measured; all else that is empty is refused where the graph has such an operator.

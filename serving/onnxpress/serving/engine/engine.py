@@ -13,10 +13,12 @@ import msgspec
 from onnxpress.core.arrays import Array
 from onnxpress.core.errors import BadData, BadModel, CorruptVersion, OnnxpressError
 from onnxpress.core.manifest import Manifest, SessionSettings
+from onnxpress.core.onnx_graph import Model, open_model
 from onnxpress.core.tensors import TensorSpec
 from onnxpress.core.version_folder import read_manifest
-from onnxpress.serving.engine import external_data, fatal, value_dependent
+from onnxpress.serving.engine import external_data, fatal, rows_apart, value_dependent
 from onnxpress.serving.engine.feeds import as_arrays
+from onnxpress.serving.engine.rows_apart import RowsApart
 from onnxpress.serving.engine.runtime import onnxruntime
 from onnxpress.serving.engine.sessions import Down, OpenSession, Session, local_session, plain
 from onnxpress.serving.engine.signature import agreed, declared
@@ -55,6 +57,9 @@ class Engine:
 
     findings = value_dependent.Findings()
     """what the graph does with values that their shapes do not tell; see `value_dependent`"""
+
+    rows = RowsApart(False, "its file was not read")
+    """whether a row's answer is the same in every batch, and how that is known"""
 
     run_limit = 300.0
     """seconds that a run may take where `run_all` is told to limit it"""
@@ -103,23 +108,24 @@ class Engine:
         if isinstance(model, bytes):
             session: Session = local_session(model, provider, settings, threads, prepack)
             engine = cls(session, None, name="model", version=1, provider=provider)
-            engine.fatal_when_empty, engine.findings = fatal.when_empty(model), value_dependent.findings(model)
+            read = Model(model)
+            engine.fatal_when_empty, engine.findings = fatal.when_empty(read), value_dependent.findings(read)
             return engine
         name, version = (manifest.name, manifest.version) if manifest else (model.stem, 1)
-        external_data.check(model)
-        dangers, found = (
-            fatal.when_empty(model),
-            value_dependent.findings(model),
-        )  # before there are two of it in memory
+        with open_model(model) as read:  # before there are two of it in memory
+            external_data.check(model, read)
+            dangers, found = fatal.when_empty(read), value_dependent.findings(read)
+            rows = rows_apart.told(manifest) if manifest else rows_apart.proven(read, where=str(model))
         try:
-            rows_apart = manifest is not None and manifest.batch_safe
-            opened = open_session or partial(local_session, rows_apart=rows_apart)
+            opened = open_session or partial(local_session, rows_apart=rows.apart)
             session = opened(str(model), provider, settings, threads, prepack, custom_ops)
             engine = cls(session, manifest, name=name, version=version, provider=provider)
         except BadModel as error:
             error.where = error.where or str(model)
             raise
-        engine.fatal_when_empty, engine.findings = dangers, found
+        engine.fatal_when_empty, engine.findings, engine.rows = dangers, found, rows
+        if manifest is None and rows.apart:
+            engine.outputs = rows_apart.named_alike(engine.inputs, engine.outputs)
         if self_test and manifest is not None:
             try:
                 engine._replay(model.parent, manifest)

@@ -47,9 +47,11 @@ class Findings(NamedTuple):
     """integer divisions that a caller can make the smallest integer by -1"""
 
 
-def findings(model: Path | bytes) -> Findings:
-    """Of a model file or a serialized model. One that this reader cannot read counts as unmeasured, no more."""
+def findings(model: Model | Path | bytes) -> Findings:
+    """Of a model that was read, a file or a serialized one. One that cannot be read counts as unmeasured, no more."""
     try:
+        if isinstance(model, Model):
+            return _Walk(model).findings()
         if isinstance(model, bytes):
             return _Walk(Model(model)).findings()
         with open_model(model) as opened:

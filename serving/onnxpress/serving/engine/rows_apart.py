@@ -1,0 +1,59 @@
+"""Whether a model's rows may be run together: as its manifest says that was measured, or as its graph proves."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import msgspec
+
+from onnxpress.core.manifest import Manifest
+from onnxpress.core.onnx_graph import Model
+from onnxpress.core.rows import Proven, prove
+from onnxpress.core.tensors import TensorSpec
+
+
+@dataclass(frozen=True)
+class RowsApart:
+    """`apart`: a row's answer is the same in every batch. `why` says how that is known, or what stands against it."""
+
+    apart: bool
+    why: str
+
+
+def told(manifest: Manifest) -> RowsApart:
+    """What was measured of a published version."""
+    if manifest.batch_safe:
+        return RowsApart(True, "a row's answer was measured the same in a batch")
+    return RowsApart(False, "measured: a row's answer depends on the others in its batch")
+
+
+def proven(model: Model, *, where: str) -> RowsApart:
+    """What the graph of a file without a manifest shows."""
+    try:
+        answer = prove(model)
+    except Exception as error:  # a graph that the proof trips over is served all the same, one request after another
+        sys.stderr.write(f"{where}: whether its rows are independent could not be looked at: {error!r}\n")
+        return RowsApart(
+            False, "whether a row's answer depends on its batch was never measured, nor could it be proven"
+        )
+    if isinstance(answer, Proven):
+        return RowsApart(True, "its graph proves that a row's answer is the same in every batch")
+    return RowsApart(False, f"there is no manifest, and its graph does not prove that rows are independent: {answer}")
+
+
+def named_alike(inputs: Sequence[TensorSpec], outputs: Sequence[TensorSpec]) -> tuple[TensorSpec, ...]:
+    """The outputs with their rows named as the inputs' are, where both are open.
+
+    A converter that loses the name of the batch on the way leaves another, or none, at the end.
+    """
+    rows = inputs[0].shape[0] if inputs and inputs[0].shape else None
+    if not isinstance(rows, str):
+        return tuple(outputs)
+    return tuple(
+        msgspec.structs.replace(spec, shape=(rows, *spec.shape[1:]))
+        if spec.shape and isinstance(spec.shape[0], str)
+        else spec
+        for spec in outputs
+    )

@@ -67,6 +67,8 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     """output name → the threshold that it was decided with"""
     batch_safe: bool = False
     """whether a row's answer was measured to be the same alone and in a batch; the server batches only then"""
+    rows: str = ""
+    """how that is known: `proven` over the graph, `measured` only, or `dependent (node)`; empty in older manifests"""
     no_rows: bool = False
     """whether a batch of no rows was measured to be answered; ONNX Runtime dies of one in a recurrent layer"""
     opset: int

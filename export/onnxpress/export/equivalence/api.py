@@ -17,6 +17,7 @@ from onnxpress.core.golden import LIMIT
 from onnxpress.core.processing import Processing
 from onnxpress.core.tensors import TensorSpec, parse_spec
 from onnxpress.export.equivalence.cases import cases
+from onnxpress.export.equivalence.independence import proof_of
 from onnxpress.export.equivalence.measurement import Runnable
 from onnxpress.export.equivalence.measurement import measure as measure_rungs
 from onnxpress.export.equivalence.reference import Reference
@@ -62,13 +63,15 @@ def measure(
     chosen = cases(specs, dict(samples or {}))
     functions = _Functions(original, truth, specs)
     candidate: Runnable = _Function(export) if callable(export) else _engine(export)
+    proof = None if callable(export) else proof_of(export if isinstance(export, bytes) else Path(export))
     expected = functions.run(chosen[0].feeds, "float32")
     answers = candidate.run(chosen[0].feeds)
     if expected.keys() != answers.keys():
         raise UsageError(f"the original answers {', '.join(expected)}; the export {', '.join(answers)}")
     outputs = [_observed(name, value) for name, value in expected.items()]
     reference = Reference(functions, Processing(), specs)
-    return measure_rungs(reference, {"export": candidate}, chosen, outputs, served="export", limit=limit).report
+    rungs = {"export": candidate}
+    return measure_rungs(reference, rungs, chosen, outputs, served="export", limit=limit, proof=proof).report
 
 
 class _Functions:

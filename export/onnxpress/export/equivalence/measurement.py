@@ -12,11 +12,13 @@ import numpy as np
 
 from onnxpress.core.arrays import Array
 from onnxpress.core.golden import LIMIT, Golden, worst_multiple
+from onnxpress.core.rows import Dependent, Proven
 from onnxpress.core.tensors import TensorSpec
 from onnxpress.export.equivalence import bounded_outputs
 from onnxpress.export.equivalence.cases import Case
 from onnxpress.export.equivalence.evaluator.numpy_graph import NotEvaluated
 from onnxpress.export.equivalence.figures import figure
+from onnxpress.export.equivalence.independence import judged
 from onnxpress.export.equivalence.layerwise import whole_graph
 from onnxpress.export.equivalence.layerwise.comparison import GraphFindings, examine
 from onnxpress.export.equivalence.noise_floor import reference_results
@@ -58,6 +60,7 @@ def measure(
     graph: onnx.ModelProto | None = None,
     parameters: Mapping[str, Array] | None = None,
     release: Callable[[], None] = lambda: None,
+    proof: Proven | Dependent | None = None,
 ) -> Measurement:
     """Compare every rung with the reference on every case; `served` names the one that will be served.
 
@@ -67,7 +70,7 @@ def measure(
     `release` is called when the rungs have answered: computing the graph in float64 takes memory that they may hold.
 
     The verdict holds when every check passed and no output of any rung is further than `limit` noise floors from the
-    reference. Batching is judged on the served rung alone.
+    reference. Batching is judged on the served rung alone, and by the `proof` over the graph where there is one.
     """
     bounded = {} if graph is None else bounded_outputs.ranges(graph)
     results, method = reference_results(reference, cases, outputs, limit, bounded)
@@ -90,6 +93,8 @@ def measure(
             ladder, results = _climb(rungs, served, results)
             checks.append(Check(name="rounding", passed=True, detail="floors include the graph's own float32 rounding"))
     batch = max((_rows_alone(result) for result in results), default=0.0) if apart else math.inf
+    independence = judged(proof, measured=batch <= limit)
+    checks.append(independence.check)
     worst = max(rung.worst_multiple for rung in ladder)
     return Measurement(
         report=Report(
@@ -97,8 +102,9 @@ def measure(
             worst_multiple=worst,
             limit=limit,
             floor=method,
-            batch_safe=batch <= limit,
+            batch_safe=independence.safe,
             batch_multiple=batch,
+            rows=independence.rows,
             outputs=[figure(spec, results, limit) for spec in outputs],
             cases=[
                 CaseFigure(name=result.case.name, batch=result.case.batch, multiples=dict(result.multiples))

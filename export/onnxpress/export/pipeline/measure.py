@@ -10,6 +10,7 @@ from onnxpress.core.manifest import SessionSettings
 from onnxpress.core.progress import step
 from onnxpress.core.tensors import TensorSpec
 from onnxpress.export.equivalence import measurement, special_values
+from onnxpress.export.equivalence.independence import proof_of
 from onnxpress.export.equivalence.measurement import Measurement
 from onnxpress.export.equivalence.report.schema import Check, Report
 from onnxpress.export.equivalence.runtime import no_rows, optimizers
@@ -60,6 +61,7 @@ def measure(prepared: Prepared, converted: Converted, *, provider: str = "cpu") 
             graph=converted.graph if whole else None,
             parameters=prepared.network.parameters(),
             release=pool.release,
+            proof=proof_of(content),
         )
 
     settings, answers_no_rows = SessionSettings(), False

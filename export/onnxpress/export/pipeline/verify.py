@@ -11,6 +11,7 @@ from onnxpress.core.arrays import Array
 from onnxpress.core.errors import BadModel, NotEquivalent
 from onnxpress.core.optional import require
 from onnxpress.core.version_folder import check_files, locate_one, read_manifest
+from onnxpress.export.equivalence.independence import proof_of
 from onnxpress.export.equivalence.measurement import Runnable, measure
 from onnxpress.export.equivalence.reference import Reference
 from onnxpress.export.equivalence.report import page
@@ -134,6 +135,7 @@ def against_source(
         environment=environment(provider),
         graph=graph,
         parameters=prepared.network.parameters(),
+        proof=proof_of(path),
     ).report
     if explain and not report.equivalent:
         return explained(prepared, Converted(graph, list(engine.outputs), path.parent), report)

@@ -29,6 +29,7 @@ def inspect(model: Path, as_json: bool) -> None:
             "size": path.stat().st_size,
             "inputs": engine.inputs,
             "outputs": engine.outputs,
+            "rows": engine.rows,
             "manifest": manifest,
         }
         click.echo(indented(document), nl=False)
@@ -39,6 +40,7 @@ def inspect(model: Path, as_json: bool) -> None:
             click.echo(f"  {title:8} {spec}")
     if manifest is None:
         click.echo("  unverified: there is no manifest beside it")
+        click.echo(f"  rows     {'may share a run' if engine.rows.apart else 'run alone'}: {engine.rows.why}")
         return
     for output, labels in manifest.labels.items():
         click.echo(f"  labels   {output}: {', '.join(labels)}")
@@ -48,6 +50,7 @@ def inspect(model: Path, as_json: bool) -> None:
     click.echo(
         f"  measured {'equivalent' if summary.equivalent else 'NOT equivalent'}: worst {summary.worst_multiple:.2g} of "
         f"{summary.limit:g} noise floors ({summary.floor}); batch-safe: {'yes' if manifest.batch_safe else 'no'}"
+        f"{f', {manifest.rows}' if manifest.rows else ''}"
     )
     click.echo(f"  from     {source.reference} ({source.framework} {source.framework_version}, {source.converter})")
     click.echo(f"  made     {manifest.created}, opset {manifest.opset}, IR {manifest.ir_version}")

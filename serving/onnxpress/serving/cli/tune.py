@@ -56,14 +56,16 @@ def tune(
     from onnxpress.core.indented_json import indented
     from onnxpress.core.version_folder import locate_one, read_manifest
     from onnxpress.serving import tuning
+    from onnxpress.serving.engine import rows_apart
     from onnxpress.serving.engine.threads import available_cpus
     from onnxpress.serving.models import profiles
 
     name, version, path = locate_one(model)
     manifest = read_manifest(path.parent)
     cpus = available_cpus()
-    # Without the proof that rows do not touch one another, the server runs no batches.
-    batches = [size for size in tuning.BATCHES if size <= max_batch] if manifest and manifest.batch_safe else [1]
+    # Where it is not known that rows do not touch one another, the server runs no batches.
+    apart = rows_apart.of(path, manifest).apart
+    batches = [size for size in tuning.BATCHES if size <= max_batch] if apart else [1]
     points: list[Point] = []
     refused: list[Refused] = []
     tried = threads or (*(count for count in (1, 2, 4, 8, 16, 32, 64) if count < cpus), cpus)

@@ -5,28 +5,35 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import msgspec
 
 from onnxpress.core.manifest import Manifest
-from onnxpress.core.onnx_graph import Model
+from onnxpress.core.onnx_graph import Model, open_model
 from onnxpress.core.rows import Proven, prove
 from onnxpress.core.tensors import TensorSpec
 
 
 @dataclass(frozen=True)
 class RowsApart:
-    """`apart`: a row's answer is the same in every batch. `why` says how that is known, or what stands against it."""
+    """`apart`: a row's answer is the same in every batch. `why` says how that is known, or what stands against it.
+
+    `known` is the same in a word or two: `proven`, `measured`, `dependent (node)`, or nothing.
+    """
 
     apart: bool
     why: str
+    known: str = ""
 
 
 def told(manifest: Manifest) -> RowsApart:
     """What was measured of a published version."""
     if manifest.batch_safe:
-        return RowsApart(True, "a row's answer was measured the same in a batch")
-    return RowsApart(False, "measured: a row's answer depends on the others in its batch")
+        proof = "proven over its graph, and " if manifest.rows == "proven" else ""
+        return RowsApart(True, f"a row's answer was {proof}measured the same in a batch", manifest.rows or "measured")
+    known = manifest.rows or "dependent"
+    return RowsApart(False, f"measured: a row's answer depends on the others in its batch ({known})", known)
 
 
 def proven(model: Model, *, where: str) -> RowsApart:
@@ -39,8 +46,17 @@ def proven(model: Model, *, where: str) -> RowsApart:
             False, "whether a row's answer depends on its batch was never measured, nor could it be proven"
         )
     if isinstance(answer, Proven):
-        return RowsApart(True, "its graph proves that a row's answer is the same in every batch")
-    return RowsApart(False, f"there is no manifest, and its graph does not prove that rows are independent: {answer}")
+        return RowsApart(True, "its graph proves that a row's answer is the same in every batch", "proven")
+    why = f"there is no manifest, and its graph does not prove that rows are independent: {answer}"
+    return RowsApart(False, why, f"dependent ({answer.node})" if answer.definite else "")
+
+
+def of(path: Path, manifest: Manifest | None) -> RowsApart:
+    """What is known of a model file, and of the manifest beside it. Raises BadModel where it is no model."""
+    if manifest is not None:
+        return told(manifest)
+    with open_model(path) as model:
+        return proven(model, where=str(path))
 
 
 def named_alike(inputs: Sequence[TensorSpec], outputs: Sequence[TensorSpec]) -> tuple[TensorSpec, ...]:

@@ -26,13 +26,16 @@ def server() -> bytes:
 def model(name: str, versions: Sequence[int], engine: Engine) -> bytes:
     """Inputs and outputs with -1 for a varying size; under `parameters` what was measured of this version.
 
-    `parameters.verified` is false for a model whose equivalence was never measured; `parameters.nodes` says how many
-    nodes of the optimised graph each execution provider runs.
+    `parameters.verified` is false for a model whose equivalence was never measured; `parameters.rows` is how it is
+    known that a row's answer is the same in every batch (`proven`, `measured`), or which node stands against it;
+    `parameters.nodes` says how many nodes of the optimised graph each execution provider runs.
     """
     manifest = engine.manifest
     parameters: dict[str, Any] = {"verified": manifest is not None and manifest.equivalence.equivalent}
     if placed := engine.placement():
         parameters["nodes"] = placed
+    if engine.rows.known:
+        parameters["rows"] = engine.rows.known
     if manifest is not None:
         parameters |= {
             "batch_safe": manifest.batch_safe,

@@ -71,10 +71,11 @@ def _verdict(report: Report, verdict: str) -> Iterable[str]:
     yield f'<div class="{box}">'
     yield f'<p><strong class="{state}">{verdict}.</strong> The export differs from the original by at most'
     yield f"<strong>{multiple(report.worst_multiple)}</strong> noise floors; {report.limit:g} are accepted.</p>"
+    known = f" ({escape(report.rows)})" if report.rows else ""
     batch = (
-        "A row gets the same answer alone and in a batch, so the server may batch."
+        f"A row gets the same answer alone and in a batch{known}, so the server may batch."
         if report.batch_safe
-        else "A row's answer depends on the rows beside it, or has no row of its own, so the server will not batch."
+        else f"A row's answer depends on others{known}, or has no row of its own, so the server will not batch."
     )
     yield f"<p>{batch}</p>"
     if report.explanation is not None:

@@ -119,6 +119,8 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     batch_safe: bool
     batch_multiple: Multiple
     """rows alone against the same rows in a batch, worst multiple"""
+    rows: str = ""
+    """how that is known: `proven` over the graph, `measured` only, or `dependent (node)`"""
     outputs: list[OutputFigure]
     cases: list[CaseFigure]
     ladder: list[Rung]

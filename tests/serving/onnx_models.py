@@ -164,6 +164,11 @@ def mixed() -> bytes:
     return model(nodes, inputs, outputs)
 
 
+def mixing() -> bytes:
+    """Rows that look at each other: a softmax over the batch, float32 (batch, 3) → (batch, 3)."""
+    return model([node("Softmax", ["x"], ["y"], axis=0)], ["x:float32[batch,3]"], ["y:float32[batch,3]"])
+
+
 def busy() -> bytes:
     """Works as long as it is told to: int64 (1,) `n` → the mean of a chain of eight products of n × n matrices."""
     nodes = [node("Concat", ["n", "n"], ["shape"], axis=0), node("ConstantOfShape", ["shape"], ["m0"])]

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from tests.serving.harness import serving
-from tests.serving.onnx_models import mixed, plain, publish_affine
+from tests.serving.onnx_models import mixed, mixing, plain, publish_affine
 
 from onnxpress.core.cli import main
 
@@ -99,12 +99,18 @@ def test_doctor(capsys: pytest.CaptureFixture[str]) -> None:
 def test_explain(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = publish_affine(tmp_path)
     plain(tmp_path, "mixed", mixed())
+    plain(tmp_path, "mixing", mixing())
     code, out, _ = call(capsys, "explain", str(folder), "--threads", "1")
     assert code == 0
     assert "up to 64 rows" in out
-    code, out, _ = call(capsys, "explain", str(tmp_path / "mixed"), "--json")
+    code, out, _ = call(capsys, "explain", str(tmp_path / "mixing"), "--json")
     found = {choice["option"]: choice for choice in json.loads(out)["choices"]}
     assert found["batching"]["value"] == "off"
     assert "no manifest" in found["batching"]["why"]
+    assert "Softmax combines rows" in found["batching"]["why"]
+    code, out, _ = call(capsys, "explain", str(tmp_path / "mixed"), "--json")
+    found = {choice["option"]: choice for choice in json.loads(out)["choices"]}
+    assert found["batching"]["value"] == "up to 64 rows"
+    assert "its graph proves" in found["batching"]["why"]
     assert found["reading JSON"]["value"].startswith("in two passes")
     assert found["self-test"]["value"] == "none"

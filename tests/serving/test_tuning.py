@@ -10,7 +10,7 @@ import msgspec
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from tests.serving.onnx_models import affine, plain, publish_affine
+from tests.serving.onnx_models import affine, mixing, plain, publish_affine
 
 from onnxpress.core import golden
 from onnxpress.core.errors import BadModel, UsageError
@@ -118,9 +118,12 @@ def test_a_level_that_fails_the_self_test_is_refused(tmp_path: Path) -> None:
     assert not (tmp_path / "affine" / "1.profile.json").exists()
 
 
-def test_a_model_without_a_manifest_is_measured_one_row_at_a_time(tmp_path: Path) -> None:
-    plain(tmp_path, "m", affine())
-    assert {point["batch"] for point in tuned(tmp_path, "--threads", "1")["points"]} == {1}
+@pytest.mark.parametrize(("content", "batches"), [(affine(), {1, 2, 4}), (mixing(), {1})])
+def test_a_model_whose_rows_look_at_each_other_is_measured_one_at_a_time(
+    content: bytes, batches: set[int], tmp_path: Path
+) -> None:
+    plain(tmp_path, "m", content)
+    assert {point["batch"] for point in tuned(tmp_path, "--threads", "1")["points"]} == batches
 
 
 def test_a_new_profile_is_seen_by_the_next_look(tmp_path: Path) -> None:

@@ -10,8 +10,9 @@ from typing import Any
 import msgspec
 import numpy as np
 import pytest
-from tests.serving.onnx_models import affine, model, node, plain, publish
+from tests.serving.onnx_models import affine, mixing, model, node, plain, publish
 
+from onnxpress.core import rows
 from onnxpress.core.manifest import Manifest
 from onnxpress.core.onnx_graph import Model
 from onnxpress.serving.batcher import Batcher
@@ -22,7 +23,6 @@ from onnxpress.serving.serving_options import explain
 from onnxpress.serving.traffic import Traffic
 
 X = ["x:float32[batch,3]"]
-MIXING = model([node("Softmax", ["x"], ["y"], axis=0)], X, ["y:float32[batch,3]"])
 UNKNOWN = model([node("Tokenizer", ["x"], ["y"])], X, ["y:float32[batch,3]"])
 
 
@@ -42,17 +42,17 @@ class Asked:
         self.status, self.body = status, body
 
 
-def ask_together(own: Batcher, rows: np.ndarray[Any, Any]) -> list[Any]:
+def ask_together(own: Batcher, asked: np.ndarray[Any, Any]) -> list[Any]:
     """The answers to requests of one row each that come in one turn of the loop."""
-    tensors = [{"name": "x", "shape": [1, 3], "datatype": "FP32", "data": row.tolist()} for row in rows]
+    tensors = [{"name": "x", "shape": [1, 3], "datatype": "FP32", "data": row.tolist()} for row in asked]
 
     async def main() -> list[Asked]:
-        asked = [Asked() for _ in tensors]
-        for tensor, exchange in zip(tensors, asked, strict=True):
+        exchanges = [Asked() for _ in tensors]
+        for tensor, exchange in zip(tensors, exchanges, strict=True):
             own.submit(json.dumps({"inputs": [tensor]}).encode(), exchange)
-        while not all(exchange.status for exchange in asked):
+        while not all(exchange.status for exchange in exchanges):
             await asyncio.sleep(0.001)
-        return asked
+        return exchanges
 
     return [json.loads(exchange.body)["outputs"][0]["data"] for exchange in asyncio.run(main())]
 
@@ -68,13 +68,13 @@ def test_a_plain_file_whose_rows_are_proven_independent_is_batched(tmp_path: Pat
     assert engine.rows.known == "proven"
     own = batcher(engine)
     assert own.batches
-    rows = np.arange(24, dtype=np.float32).reshape(8, 3)
-    answers = ask_together(own, rows)
+    asked = np.arange(24, dtype=np.float32).reshape(8, 3)
+    answers = ask_together(own, asked)
     assert own.counts.batches == {8: 1}
-    np.testing.assert_array_equal(answers, np.repeat(rows.sum(1, keepdims=True) + 0.5, 2, axis=1))
+    np.testing.assert_array_equal(answers, np.repeat(asked.sum(1, keepdims=True) + 0.5, 2, axis=1))
 
 
-@pytest.mark.parametrize(("content", "known"), [(MIXING, "dependent (y)"), (UNKNOWN, "")])
+@pytest.mark.parametrize(("content", "known"), [(mixing(), "dependent (y)"), (UNKNOWN, "")])
 def test_one_that_is_not_is_not(content: bytes, known: str, tmp_path: Path) -> None:
     found = of(content)
     assert not found.apart
@@ -98,7 +98,7 @@ def test_of_a_published_version_the_manifest_decides(batch_safe: bool, tmp_path:
 
 
 @pytest.mark.parametrize(
-    ("batch_safe", "rows", "known"),
+    ("batch_safe", "said", "known"),
     [
         (True, "", "measured"),
         (True, "proven", "proven"),
@@ -108,9 +108,9 @@ def test_of_a_published_version_the_manifest_decides(batch_safe: bool, tmp_path:
         (False, "proven", "proven"),
     ],
 )
-def test_what_a_manifest_says_is_told(batch_safe: bool, rows: str, known: str, tmp_path: Path) -> None:
+def test_what_a_manifest_says_is_told(batch_safe: bool, said: str, known: str, tmp_path: Path) -> None:
     folder = publish(tmp_path, "m", affine(), X, ["y:float32[batch,2]"])
-    written = json.loads((folder / "manifest.json").read_text()) | {"batch_safe": batch_safe, "rows": rows}
+    written = json.loads((folder / "manifest.json").read_text()) | {"batch_safe": batch_safe, "rows": said}
     found = rows_apart.told(msgspec.json.decode(json.dumps(written), type=Manifest))
     assert (found.apart, found.known) == (batch_safe, known)
 
@@ -130,7 +130,7 @@ def test_a_graph_that_the_proof_trips_over_is_served_all_the_same(
     def broken(model: Model) -> None:
         raise RecursionError("too deep")
 
-    monkeypatch.setattr(rows_apart, "prove", broken)
+    monkeypatch.setattr(rows, "prove", broken)
     plain(tmp_path, "m", affine())
     engine = Engine.load(tmp_path / "m" / "1" / "model.onnx")
     assert not engine.rows.apart
@@ -138,7 +138,7 @@ def test_a_graph_that_the_proof_trips_over_is_served_all_the_same(
 
 
 def test_explain_says_which_node_stands_against_it(tmp_path: Path) -> None:
-    plain(tmp_path, "mixing", MIXING)
+    plain(tmp_path, "mixing", mixing())
     path = tmp_path / "mixing" / "1" / "model.onnx"
     chosen = profiles.choose(path, provider="cpu", threads=1, share=1, max_rows=None)
     (batching,) = [choice for choice in explain(Engine.load(path), chosen) if choice.option == "batching"]

@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 from tests.serving.harness import WAIT, Reply, Running, ask, infer_body, running
-from tests.serving.onnx_models import affine, busy, identity, lookup, mixed, plain, publish_affine
+from tests.serving.onnx_models import affine, busy, identity, lookup, mixed, model, node, plain, publish_affine
 
 from onnxpress.core.errors import BadModel
 from onnxpress.serving.engine import Engine
@@ -199,9 +199,10 @@ def test_a_model_that_hangs_or_crashes_at_load_is_left_out(
         load(plain(tmp_path, "m", affine()) / "model.onnx", ProcessSettings(isolate=True, load_limit=1.0))
 
 
-def test_a_file_that_is_no_model_is_refused_in_the_runtimes_words(tmp_path: Path) -> None:
+def test_a_model_that_the_runtime_refuses_is_refused_in_its_words(tmp_path: Path) -> None:
+    unknown = model([node("Unheard", ["x"], ["y"])], ["x:float32[batch]"], ["y:float32[batch]"])
     with pytest.raises(BadModel, match="ONNX Runtime cannot load it"):
-        load(plain(tmp_path, "m", b"junk") / "model.onnx", ProcessSettings(isolate=True))
+        load(plain(tmp_path, "m", unknown) / "model.onnx", ProcessSettings(isolate=True))
 
 
 def load(path: Path, limits: ProcessSettings) -> Engine:

@@ -5,19 +5,23 @@ from __future__ import annotations
 from pathlib import Path
 
 from tests.serving.harness import ask, infer_body, serving
-from tests.serving.onnx_models import mixed, plain, publish_affine
+from tests.serving.onnx_models import mixed, mixing, plain, publish_affine
 
 
 def test_config_leaves_the_batch_out_only_where_requests_share_runs(tmp_path: Path) -> None:
     publish_affine(tmp_path)
     plain(tmp_path, "mixed", mixed())
+    plain(tmp_path, "mixing", mixing())
     with serving(tmp_path, max_batch=32) as server:
         found = ask(server.port, "GET", "/v2/models/affine/config").json()
         assert (found["name"], found["platform"], found["max_batch_size"]) == ("affine", "onnxruntime_onnx", 32)
         assert found["input"] == [{"name": "x", "data_type": "TYPE_FP32", "dims": [3]}]
         found = ask(server.port, "GET", "/v2/models/mixed/versions/1/config").json()
+        assert found["max_batch_size"] == 32
+        assert {"name": "s", "data_type": "TYPE_STRING", "dims": []} in found["input"]
+        found = ask(server.port, "GET", "/v2/models/mixing/versions/1/config").json()
         assert found["max_batch_size"] == 0
-        assert {"name": "s", "data_type": "TYPE_STRING", "dims": [-1]} in found["input"]
+        assert found["input"] == [{"name": "x", "data_type": "TYPE_FP32", "dims": [-1, 3]}]
 
 
 def test_statistics_count_requests_and_runs(tmp_path: Path) -> None:

@@ -11,7 +11,6 @@ import msgspec
 
 from onnxpress.core.manifest import Manifest
 from onnxpress.core.onnx_graph import Model, open_model
-from onnxpress.core.rows import Proven, prove
 from onnxpress.core.tensors import TensorSpec
 
 
@@ -38,6 +37,9 @@ def told(manifest: Manifest) -> RowsApart:
 
 def proven(model: Model, *, where: str) -> RowsApart:
     """What the graph of a file without a manifest shows."""
+    # Not before it is needed: the rules of all operators take as long to import as the rest of the engine.
+    from onnxpress.core.rows import Proven, prove
+
     try:
         answer = prove(model)
     except Exception as error:  # a graph that the proof trips over is served all the same, one request after another

@@ -61,7 +61,9 @@ class Batcher:
         self.max_rows, self._max_waiting = max_rows, max_waiting
         self.counts = Counts()
         writer = Writer(name, version, engine.outputs)
-        self._run = BatchRun(engine, self._reader, writer, self.counts, batch_safe=measured, batches=self.batches)
+        self._run = BatchRun(
+            engine, self._reader, writer, self.counts, batch_safe=engine.rows.apart, batches=self.batches
+        )
         self._traffic = traffic
         self._waiting: list[Waiting] = []
         self._scheduled = False

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 import numpy as np
 import pytest
-from onnxpress.serving.batcher import Batcher
+from onnxpress.serving.batching.batcher import Batcher
 from tests.serving.onnx_models import affine, mixing, model, node, plain, publish
 
 from onnxpress.core import rows

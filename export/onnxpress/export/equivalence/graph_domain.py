@@ -60,10 +60,16 @@ def _table_size(node: onnx.NodeProto, graph: onnx.GraphProto, shapes: dict[str, 
 
 
 def _with_sizes(graph: onnx.ModelProto) -> onnx.ModelProto:
-    """The graph with the sizes that ONNX infers; a large one as it is, since inferring would copy its weights."""
+    """The graph with the sizes that ONNX infers, where integers may look something up in a tensor that is computed.
+
+    A large one stays as it is, since inferring would copy its weights. So does one with operators of other domains:
+    onnx 1.23 dies of a graph with look-ups of `ai.onnx.ml`.
+    """
     import onnx
 
-    if graph.ByteSize() > _LARGE:
+    looks_up = any(node.op_type in _INDEX for node in graph.graph.node)
+    standard = all(node.domain in ("", "ai.onnx") for node in graph.graph.node)
+    if not looks_up or not standard or graph.ByteSize() > _LARGE:
         return graph
     try:
         return onnx.shape_inference.infer_shapes(graph)

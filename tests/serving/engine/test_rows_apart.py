@@ -10,12 +10,12 @@ from typing import Any
 import msgspec
 import numpy as np
 import pytest
-from onnxpress.serving.batching.batcher import Batcher
 from tests.serving.onnx_models import affine, mixing, model, node, plain, publish
 
 from onnxpress.core import rows
 from onnxpress.core.manifest import Manifest
 from onnxpress.core.onnx_graph import Model
+from onnxpress.serving.batching.batcher import Batcher
 from onnxpress.serving.engine import Engine, rows_apart
 from onnxpress.serving.exchange import Headers
 from onnxpress.serving.models import profiles

@@ -12,7 +12,7 @@ with onnxpress.Client(sys.argv[1], token=os.environ.get("TOKEN")) as client:
     print("rents takes", ", ".join(map(str, told.inputs)))
 
     flat = {"size": [[60]], "rooms": [[2]], "district": np.array([["centre"]], object)}
-    rent = client.infer("rents", flat)["prediction"]  # float32 (1, 1)
+    rent = client.infer("rents", flat)["prediction"]  # float64 (1, 1)
     print(f"60 m² in the centre: {rent.item():.0f}")
 
     try:

@@ -5,8 +5,8 @@ from starlette.testclient import TestClient
 
 FLAT = {
     "inputs": [
-        {"name": "size", "datatype": "FP32", "shape": [1, 1], "data": [60]},
-        {"name": "rooms", "datatype": "FP32", "shape": [1, 1], "data": [2]},
+        {"name": "size", "datatype": "FP64", "shape": [1, 1], "data": [60]},
+        {"name": "rooms", "datatype": "FP64", "shape": [1, 1], "data": [2]},
         {"name": "district", "datatype": "BYTES", "shape": [1, 1], "data": ["centre"]},
     ]
 }

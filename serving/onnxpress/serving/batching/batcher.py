@@ -70,7 +70,7 @@ class Batcher:
         self._seen = 0  # requests that waited when the turn before looked
         self._waited = False  # something in the queue has been there since before this turn, or may expire in it
         self._context = strict()
-        self._thread = RunThread(engine)
+        self._run_thread = RunThread(engine)
 
     def submit(
         self,
@@ -135,7 +135,7 @@ class Batcher:
 
     def close(self) -> None:
         """End the thread, if there is one; a run under way is finished first."""
-        self._thread.close()
+        self._run_thread.close()
 
     def _turn(self) -> None:
         """Run everything that waits, batch after batch, until one has to go to the thread."""
@@ -207,7 +207,7 @@ class Batcher:
 
     def _hand_over(self, batch: list[Waiting]) -> None:
         """Run the batch in the model's thread; its answers, and the next turn, come back to the loop."""
-        self._thread.call(
+        self._run_thread.call(
             lambda: list(self._run.answers(batch, True)),
             [one.exchange for one in batch],
             partial(self._finish, batch),

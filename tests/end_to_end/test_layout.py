@@ -19,11 +19,14 @@ import onnxpress
 ROOT = Path(__file__).parents[2]
 PORTIONS = ["core", "training", "export", "serving"]
 MODULES = sorted(path for portion in PORTIONS for path in (ROOT / portion).rglob("*.py"))
-SETTLED = ["core", "training", "export"]
-"""portions that hold what is asked of all"""
 LONGEST_MODULE, LONGEST_CLASS = 400, 250
 """lines"""
-LONG_CLASSES: dict[str, str] = {}
+LONG_CLASSES = {
+    "requests.Reader": "every way to read a request to one model shares its decoders; apart they would be handed round",
+    "engine.Engine": "half of it says what its public names take, answer and raise",
+    "request_parser.RequestParser": "both ways to a request share all of its state; its docstring says more",
+    "connection.Connection": "one client's order, pressure and time hang together; two lines over",
+}
 """class → why it may be longer"""
 
 
@@ -111,7 +114,6 @@ def test_classes_are_small() -> None:
     lengths = {
         f"{path.stem}.{node.name}": (node.end_lineno or 0) - node.lineno + 1
         for path in MODULES
-        if path.relative_to(ROOT).parts[0] in SETTLED
         for node in ast.walk(ast.parse(path.read_text()))
         if isinstance(node, ast.ClassDef)
     }
@@ -162,9 +164,7 @@ def test_no_module_comes_back_to_itself_through_its_imports() -> None:
     assert len(onnxpress.__path__) == len(PORTIONS)  # imported, so that grimp knows all of its roots
     graph = grimp.build_graph("onnxpress", cache_dir=None)
     assert {name_of(path) for path in MODULES} <= graph.modules
-    assert {portion: circles(graph, f"onnxpress.{portion}") for portion in SETTLED} == {
-        portion: [] for portion in SETTLED
-    }
+    assert circles(graph, "onnxpress") == []
 
 
 def test_compiled_modules_keep_off_what_mypyc_gets_wrong() -> None:

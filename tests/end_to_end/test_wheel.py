@@ -44,6 +44,17 @@ def test_it_holds_every_module_of_the_four_portions_and_their_types(wheel: zipfi
     assert held == sorted(wanted)  # the front door, which lies in each root, is there once
 
 
+def test_its_front_door_opens_and_reaches_every_portion(wheel: zipfile.ZipFile, tmp_path: Path) -> None:
+    wheel.extractall(tmp_path)
+    program = (
+        f"import sys; sys.path.insert(0, {str(tmp_path)!r}); import onnxpress, onnxpress.export, onnxpress.serving, "
+        "onnxpress.training; print(onnxpress.BadData.__name__, onnxpress.__path__)"
+    )
+    # -S: what is installed here, the checkout among it, is not on the path.
+    done = subprocess.run([sys.executable, "-S", "-c", program], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout == f"BadData {[str(tmp_path / 'onnxpress')]}\n"
+
+
 def test_its_metadata_names_the_command_the_licence_and_the_extras(wheel: zipfile.ZipFile) -> None:
     (info,) = {name.partition("/")[0] for name in wheel.namelist() if ".dist-info/" in name}
     metadata = HeaderParser().parsestr(wheel.read(f"{info}/METADATA").decode())

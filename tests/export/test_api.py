@@ -13,6 +13,7 @@ import pytest
 import onnxpress
 from onnxpress.core.errors import BadData, UsageError
 from onnxpress.export.api import export
+from onnxpress.export.source import SourceRef
 
 ROWS = np.random.default_rng(0).standard_normal((40, 3)).astype(np.float32)
 
@@ -91,9 +92,15 @@ def test_a_keras_model_in_this_process(tmp_path: Path) -> None:
     np.testing.assert_allclose(found, np.asarray(model(ROWS)), rtol=1e-5, atol=1e-6)
 
 
+def test_every_option_of_a_source_is_an_argument() -> None:
+    options = {*SourceRef.__struct_fields__} - {"reference", "hide_gpus"}
+    assert options <= {*inspect.signature(export).parameters}
+
+
 def test_arguments_that_do_not_fit_are_refused(estimator: Any) -> None:
     for named, said in (
         ({"weights": "w.pt"}, "weights is for a model that words name"),
+        ({"signature": "serve"}, "signature is for a model that words name"),
         ({"against": "a:b"}, "against is for a model that words name"),
         ({"trust_pickle": True}, "trust_pickle is for a model that words name"),
         ({"opset": 3}, "opset 3 is not one of"),

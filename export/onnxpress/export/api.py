@@ -39,6 +39,7 @@ def export(
     preprocess: str | Path | None = None,
     weights: str | Path | None = None,
     against: str | None = None,
+    signature: str | None = None,
     opset: int = OPSET,
     allow_operators: Sequence[str] = (),
     provider: str = "cpu",
@@ -56,8 +57,8 @@ def export(
     `inputs` name the inputs, as TensorSpec or text: `x:float32[batch,3,224,224]`, where a name stands for a size that
     varies. Of a Keras model and an estimator they are known. `example` is what the model is called with (an array, a
     tuple, a dict by name), whose first axis is the batch. `samples` are real rows for the measurement, input name →
-    array (or an `.npz` of them), rows on the first axis. They are kept in the dtypes that the model takes, strings
-    included, and are the best questions there are: without them, rows are made up.
+    array (or an `.npz` of them), rows on the first axis, in the dtypes of the inputs; of an estimator, the inputs take
+    the dtypes of the samples or the example. They are the best questions there are: without them, rows are made up.
 
     The other arguments are the command's options, see docs/exporting.md; `memory_limit` is in GiB. A model that words
     name is converted in a child process within both limits; one in this process is converted here, without them.
@@ -90,6 +91,7 @@ def export(
                     preprocess=_path(preprocess),
                     weights=_path(weights),
                     against=against,
+                    signature=signature,
                     opset=opset,
                     allow_operators=list(allow_operators),
                     trust_pickle=trust_pickle,
@@ -97,7 +99,8 @@ def export(
                 )
             )
         else:
-            for option, given in (("weights", weights), ("against", against), ("trust_pickle", trust_pickle)):
+            of_words = {"weights": weights, "against": against, "signature": signature, "trust_pickle": trust_pickle}
+            for option, given in of_words.items():
                 if given:
                     raise UsageError(f"{option} is for a model that words name; this one is here already")
             source = _in_this_process(model, inputs, example, samples, preprocess, opset, allow_operators)

@@ -8,15 +8,13 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any, Self
 
-import msgspec
-
 from onnxpress.core.arrays import Array
-from onnxpress.core.errors import BadData, BadModel, CorruptVersion, OnnxpressError
+from onnxpress.core.errors import BadData, BadModel, OnnxpressError
 from onnxpress.core.manifest import Manifest, SessionSettings
 from onnxpress.core.onnx_graph import Model, open_model
 from onnxpress.core.tensors import TensorSpec
 from onnxpress.core.version_folder import read_manifest
-from onnxpress.serving.engine import external_data, fatal, rows_apart, value_dependent
+from onnxpress.serving.engine import external_data, fatal, rows_apart, self_tests, value_dependent
 from onnxpress.serving.engine.feeds import as_arrays
 from onnxpress.serving.engine.rows_apart import RowsApart
 from onnxpress.serving.engine.runtime import onnxruntime
@@ -31,15 +29,6 @@ _LONG_SECONDS = 0.05
 """a first run that takes so long is no matter of preparation; a second would only delay the start"""
 
 
-class SelfTest(msgspec.Struct, frozen=True, kw_only=True):
-    """The golden samples replayed on this machine: the worst error in noise floors, against the accepted limit."""
-
-    cases: int
-    worst_multiple: float
-    limit: float
-    seconds: float
-
-
 class Engine:
     """A loaded model. `run` and `run_all` are safe to call from several threads."""
 
@@ -48,7 +37,7 @@ class Engine:
     manifest: Manifest | None
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
-    self_test: SelfTest | None = None
+    self_test: self_tests.SelfTest | None = None
     seconds_per_value: float | None = None
     """smoothed run time over the number of input values; None before the first run, and where runs are elsewhere"""
 
@@ -263,38 +252,15 @@ class Engine:
         self._session.close()
 
     def _replay(self, folder: Path, manifest: Manifest) -> None:
-        from onnxpress.core import golden
-
-        path = folder / golden.FILE_NAME
-        if not path.exists():
-            if golden.FILE_NAME in manifest.files:
-                raise CorruptVersion(f"{golden.FILE_NAME} is missing", where=str(folder), hint="export it again")
+        found = self_tests.replay(self.run, folder, manifest)
+        if found is None:
             return
-        started = perf_counter()
-        cases = golden.read(path)
-        worst, limit = 0.0, manifest.equivalence.limit
-        for case in cases:
-            try:
-                answers = self.run(case.inputs)
-            except BadData as error:
-                raise CorruptVersion(f"the samples do not fit the model: {error.what}", where=str(path)) from None
-            multiples = golden.worst_multiple(case, answers)
-            name = max(multiples, key=lambda output: multiples[output])
-            worst = max(worst, multiples[name])
-            if not multiples[name] <= limit:
-                raise BadModel(
-                    f"the self-test failed: {name} is {multiples[name]:.3g} noise floors from the reference on this "
-                    f"machine, {limit:g} are accepted",
-                    where=str(folder),
-                    hint="the model file or the runtime is not what was measured; export it again with this runtime",
-                )
-        if cases:
-            first = cases[0].inputs
+        self.self_test, first = found
+        if first is not None:
             values = sum(value.size for value in first.values())
-            if len(cases) == 1 and perf_counter() - started > _LONG_SECONDS:
+            if self.self_test.cases == 1 and self.self_test.seconds > _LONG_SECONDS:
                 if not self._session.apart:
-                    self.seconds_per_value = (perf_counter() - started) / max(values, 1)
+                    self.seconds_per_value = self.self_test.seconds / max(values, 1)
             else:
                 # The runtime prepares itself in the first run; this one, warm, tells the server how long a run takes.
                 self.run_all(first, values)
-        self.self_test = SelfTest(cases=len(cases), worst_multiple=worst, limit=limit, seconds=perf_counter() - started)

@@ -10,8 +10,8 @@ import numpy as np
 from onnxpress.core.arrays import Array
 from onnxpress.core.errors import BadData
 from onnxpress.core.tensors import FLOATS, TensorSpec
-from onnxpress.serving.engine import Engine
 from onnxpress.serving.engine.dtypes import array_dtype
+from onnxpress.serving.engine.engine import Engine
 
 
 def inputs(engine: Engine, model: Path, sizes: Mapping[str, int] | None = None) -> dict[str, Array]:

@@ -1,4 +1,4 @@
-"""Reading inference requests: JSON in, flat values per input, then the arrays of one run over several requests.
+"""Reading inference requests: JSON or bytes in, flat values per input out; `run_arrays` makes the arrays of a run.
 
 A request to the usual model (one input, every size fixed but the first) is decoded by one typed decoder in one pass.
 Every other goes through the general reading, which also accepts nested data and says exactly what is wrong.
@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from itertools import chain
 from typing import Any
 
 import msgspec
@@ -24,22 +23,17 @@ import numpy as np
 
 from onnxpress.core.arrays import Array
 from onnxpress.core.tensors import TensorSpec
-from onnxpress.serving.engine.dtypes import array_dtype
 from onnxpress.serving.engine.signature import share_rows
 from onnxpress.serving.protocol import binary, numbers
 from onnxpress.serving.protocol.datatypes import DATATYPE_OF
 from onnxpress.serving.protocol.frames import Frames
 from onnxpress.serving.protocol.inputs import Form, Inputs
 from onnxpress.serving.protocol.refusal import Refusal, shown
+from onnxpress.serving.protocol.run_arrays import RunArrays
 from onnxpress.serving.protocol.shapes import check_shape
 from onnxpress.serving.protocol.tensor_data import NOT_JSON, flat_carefully, unnested, value_type
 from onnxpress.serving.protocol.timeouts import timeout_of
 from onnxpress.serving.protocol.wire import AnyRequest, AnyTensor, Output, Request
-
-_MANY = 64
-"""floats from which on the way through MessagePack is quicker than numpy's own from a list: 5 ns against 14 for each"""
-_BIG_ENDIAN = np.dtype(">f8")
-_pack = msgspec.msgpack.Encoder().encode
 
 
 class Reader:
@@ -51,15 +45,13 @@ class Reader:
                 raise ValueError(f"{spec} has a dtype that requests cannot carry")
         self._specs = tuple(inputs)
         self._outputs = {spec.name: number for number, spec in enumerate(outputs)}
-        self._dtypes = [(spec.name, np.dtype(array_dtype(spec.dtype))) for spec in inputs]
         self._lists = [msgspec.json.Decoder(list[value_type(spec.dtype)]).decode for spec in inputs]  # type: ignore[misc]
+        self._arrays = RunArrays(inputs, self._lists)
         self._any = msgspec.json.Decoder(AnyRequest).decode
         # Rows can be put together only where every tensor's first axis is the one dimension that all share.
         self.has_rows = share_rows(inputs, outputs)
         self._frames: Frames | None = None
-        # Made when first needed, which loads simdjson.
-        self._long_lists: numbers.Lists | None = None
-        self._joined_floats: numbers.Floats | None = None
+        self._long_lists: numbers.Lists | None = None  # made when first needed, which loads simdjson
         self._usual = self._one_pass()
 
     def _one_pass(self) -> Callable[[bytes, bool], Inputs | None] | None:
@@ -181,7 +173,7 @@ class Reader:
             shapes.append(tensor.shape)
         if cuts or arrays:
             with np.errstate(over="raise"):  # see strictness: this is not in the context of the runs
-                values = [self._array(number, flat) for number, flat in enumerate(values)]
+                values = [self._arrays.array(number, flat) for number, flat in enumerate(values)]
         asked = request.outputs or []
         selected = self._selected(asked)
         wanted: list[tuple[int, dict[str, Any] | None]] = [(number, None) for number in range(len(self._outputs))]
@@ -270,69 +262,5 @@ class Reader:
         return flat
 
     def feeds(self, batch: Sequence[Inputs]) -> dict[str, Array]:
-        """The arrays of one run: the rows of every request one after the other. Raises Refusal where a value is off.
-
-        Numbers beyond the dtype's range are refused where numpy raises on overflow; see `strictness.strict`.
-        """
-        feeds = {}
-        first = batch[0]
-        for number, (name, _) in enumerate(self._dtypes):
-            shape, flat = first.shapes[number], first.values[number]
-            if len(batch) > 1:
-                # One conversion for the whole batch.
-                parts = [inputs.values[number] for inputs in batch]
-                flat = np.concatenate(parts) if isinstance(flat, np.ndarray) else self._joined(number, parts)
-                shape = [sum([inputs.rows for inputs in batch]), *shape[1:]]
-            elif type(flat) is bytes:
-                array = self._floats_of(number, flat)
-                flat = self._values(number, flat) if array is None else array
-            feeds[name] = self._array(number, flat).reshape(shape)
-        return feeds
-
-    def _joined(self, number: int, parts: list[Any]) -> Any:
-        """The values of one input of several requests, one request's after the other's: a list, or a flat array."""
-        try:
-            # Each text has its number of commas, so if all of it together is a list of numbers, each is its part of it.
-            text = b",".join(parts)
-            array = self._floats_of(number, text)
-            return self._lists[number](b"[%b]" % text) if array is None else array
-        except (TypeError, *NOT_JSON):  # lists among them, or nulls, or no numbers
-            values = [self._values(number, part) if type(part) is bytes else part for part in parts]
-            return list(chain.from_iterable(values))
-
-    def _floats_of(self, number: int, text: bytes) -> Array | None:
-        """The numbers of a list by simdjson; None where that is not quicker, or it takes them for no plain floats."""
-        if len(text) < numbers.JOINED or self._dtypes[number][1].kind != "f":
-            return None
-        if self._joined_floats is None:
-            self._joined_floats = numbers.Floats()
-        array = self._joined_floats.read(text)
-        # Blanks are no value, and have no comma either.
-        return array if array is not None and len(array) == text.count(b",") + 1 else None
-
-    def _values(self, number: int, text: bytes) -> list[Any]:
-        """The values of one request that was only cut. Raises Refusal where they are not as many as its commas say."""
-        count, text = text.count(b",") + 1, b"[%b]" % text
-        try:
-            values: list[Any] = self._lists[number](text)
-        except NOT_JSON:
-            values = flat_carefully(self._specs[number], msgspec.Raw(text), [count])
-        if len(values) != count:
-            raise Refusal(
-                400, f"the input {self._dtypes[number][0]!r} has {len(values)} values; its shape wants {count}"
-            )
-        return values
-
-    def _array(self, number: int, flat: Any) -> Array:
-        name, dtype = self._dtypes[number]
-        try:
-            if dtype.kind == "f" and type(flat) is list and len(flat) >= _MANY:
-                # In MessagePack a float64 is a mark and eight bytes; a None is one byte.
-                packed = _pack(flat)
-                head = len(packed) - 9 * len(flat)
-                if head > 0:
-                    return np.ndarray((len(flat),), _BIG_ENDIAN, packed, head + 1, (9,)).astype(dtype)
-            return np.asarray(flat, dtype)
-        except (OverflowError, FloatingPointError, ValueError, TypeError) as error:
-            datatype = DATATYPE_OF[self._specs[number].dtype]
-            raise Refusal(400, f"the data of {name!r} do not fit {datatype}: {error}") from None
+        """The arrays of one run, see RunArrays."""
+        return self._arrays.feeds(batch)

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from onnxpress.serving.settings import ConnectionLimits
+
 HEAVY = 64 * 1024
 """bytes of a body from which it counts against `ConnectionLimits.max_held`; smaller ones are bounded by their number"""
+
 _SHOWN = 80
+_KEPT, _KEPT_BYTES = 512, 2048
 
 Refused = tuple[int, str]
 """HTTP status and reason"""
@@ -30,36 +34,74 @@ class Head:
         self.usual = self.plain and not self.weight
 
 
+class KnownHeads:
+    """The heads that were seen before, by their bytes; so many at most, and none that is long."""
+
+    __slots__ = ("_heads",)
+
+    def __init__(self) -> None:
+        self._heads: dict[bytes, Head] = {}
+
+    def get(self, data: bytes) -> Head | None:
+        """The head that these bytes are, empty line and all."""
+        return self._heads.get(data)
+
+    def keep(self, data: bytes, head: Head) -> None:
+        """Know these bytes from now on."""
+        if len(data) <= _KEPT_BYTES:
+            if len(self._heads) >= _KEPT:
+                self._heads.clear()
+            self._heads[data] = head
+
+
 class HeadLines:
     """A head while it is read: what its lines say as far as they have come.
 
-    `headers_read`: names of the headers that the Head is to have. `size`: bytes of the lines that have come.
+    `headers_read`: names of the headers that the Head is to have. What comes is added; what is wrong with it, or with
+    the head's length, is returned.
     """
 
-    __slots__ = ("chunked", "expects", "headers", "headers_read", "hosts", "length", "max_body", "size", "target")
+    __slots__ = (
+        "_limits", "_received", "_size",
+        "chunked", "expects", "headers", "headers_read", "hosts", "length", "target",
+    )  # fmt: skip
 
-    def __init__(self, headers_read: frozenset[bytes], max_body: int) -> None:
-        self.headers_read, self.max_body = headers_read, max_body
+    def __init__(self, limits: ConnectionLimits, headers_read: frozenset[bytes], received: int) -> None:
+        """`received`: bytes that will be told as received and are not the head's, less than 0."""
+        self._limits, self.headers_read = limits, headers_read
+        self._size, self._received = 0, received
         self.target = b""
         self.headers: dict[bytes, bytes] | None = None
-        self.hosts = self.length = self.size = 0
+        self.hosts = self.length = 0
         self.chunked = self.expects = False
 
-    def add_target(self, part: bytes) -> None:
+    def add_target(self, part: bytes) -> Refused | None:
         """More of the request's target."""
         self.target += part
-        self.size += len(part)
+        self._size += len(part)
+        return self._too_long()
+
+    def add_received(self, count: int) -> Refused | None:
+        """So many bytes have come, and the head is not complete: perhaps they are of one line that has no end."""
+        self._received += count
+        return self._too_long()
+
+    def _too_long(self) -> Refused | None:
+        limit = self._limits.max_head
+        if self._size > limit or self._received > limit:
+            return 431, f"the request's head is larger than {limit} bytes"
+        return None
 
     def add_header(self, name: bytes, value: bytes) -> Refused | None:
-        """One header; returns what is wrong with it."""
-        self.size += len(name) + len(value) + 4
+        """One header."""
+        self._size += len(name) + len(value) + 4
         name = name.lower()
         if name == b"host":
             self.hosts += 1
         elif name == b"content-length":
             self.length = int(value) if value.isdigit() else 0  # llhttp refuses what is no number
-            if self.length > self.max_body:
-                return too_large(self.max_body)
+            if self.length > self._limits.max_body:
+                return too_large(self._limits.max_body)
         elif name == b"transfer-encoding":
             self.chunked = True
             if value.lower() != b"chunked":
@@ -72,7 +114,7 @@ class HeadLines:
             # Given twice it is not one thing to go by; the handler refuses what a comma makes of it.
             known = self.headers or {}
             self.headers = known | {name: b"%b, %b" % (known[name], value) if name in known else value}
-        return None
+        return self._too_long()
 
 
 def too_large(max_body: int) -> Refused:

@@ -50,10 +50,7 @@ import httptools
 from onnxpress.serving.settings import ConnectionLimits
 from onnxpress.serving.transports.held import HeldBytes
 from onnxpress.serving.transports.request_body import Body
-from onnxpress.serving.transports.request_head import HEAVY, Head, HeadLines, Refused, too_large
-
-_KEPT_HEADS = 512
-_KEPT_HEAD_BYTES = 2048
+from onnxpress.serving.transports.request_head import HEAVY, Head, HeadLines, KnownHeads, Refused, too_large
 
 
 class Phase(Enum):
@@ -79,19 +76,19 @@ _REFUSED: Final = Phase.REFUSED
 class RequestParser:
     """The requests of one connection. One class for both ways to a request: what they share is all of their state.
 
-    `known`: head bytes → head, shared by all connections. `headers_read`: names of the headers that a Head is to have.
+    `known` is shared by all connections. `headers_read`: names of the headers that a Head is to have.
     `refusal`: HTTP status and reason, once something could not be read. `waits_for_continue`: a head has come whose
     client sends the body only when it is told to go on; whoever tells it so, or decides not to, sets it to False.
     """
 
     __slots__ = (
-        "_body", "_data", "_fed", "_head", "_head_counted", "_held", "_limits", "_lines", "_opening", "_parser",
+        "_body", "_data", "_fed", "_head", "_held", "_limits", "_lines", "_opening", "_parser",
         "_received", "_taken", "_whole",
         "headers_read", "known", "phase", "refusal", "waits_for_continue",
     )  # fmt: skip
 
     def __init__(
-        self, limits: ConnectionLimits, held: HeldBytes, known: dict[bytes, Head], headers_read: frozenset[bytes]
+        self, limits: ConnectionLimits, held: HeldBytes, known: KnownHeads, headers_read: frozenset[bytes]
     ) -> None:
         self._limits, self._held = limits, held
         self.known, self.headers_read = known, headers_read
@@ -201,22 +198,18 @@ class RequestParser:
         """Hold room for a large body that is on its way, or refuse it where there is none."""
         fits = self._body.reserve(weight)
         if not fits:
-            self._refuse(503, f"bodies of {self._held.taken} bytes are being read or waiting already; try again")
+            self._refuse((503, f"bodies of {self._held.taken} bytes are being read or waiting already; try again"))
         return fits
 
-    def _refuse(self, status: int, reason: str) -> None:
-        if not self.done:
-            self.phase, self.refusal = _REFUSED, (status, reason)
+    def _refuse(self, refused: Refused | None) -> None:
+        """Read nothing more, where that is why; None is no reason."""
+        if refused is not None and not self.done:
+            self.phase, self.refusal = _REFUSED, refused
             self._forget()
 
     def _forget(self) -> None:
         self._data, self._head = b"", None
         self._body.clear()
-
-    def _check_head(self) -> None:
-        limit = self._limits.max_head
-        if self._lines.size > limit or self._head_counted > limit:
-            self._refuse(431, f"the request's head is larger than {limit} bytes")
 
     # --- by httptools, which calls what begins with on_
 
@@ -235,22 +228,20 @@ class RequestParser:
             self._decline_upgrade(data[upgrade.args[0] :])
             return
         except httptools.HttpParserError as error:
-            self._refuse(400, f"not HTTP/1.1: {error}")
+            self._refuse((400, f"not HTTP/1.1: {error}"))
             return
         if self.phase is _IDLE:
             self._keep()
         elif self.phase is _HEAD:
             # httptools keeps what it has of a header to itself until the header is complete.
-            self._head_counted += len(data)
-            self._check_head()
+            self._refuse(self._lines.add_received(len(data)))
 
     def _begin(self) -> None:
         self.phase = _HEAD
-        self._lines = HeadLines(self.headers_read, self._limits.max_body)
         self._body.clear()
-        # Bytes received of a head that is not complete. Where in what is being fed it begins, nobody knows: unless it
-        # is the first one there, they count from the next bytes on.
-        self._head_counted = -self._fed
+        # Where in what is being fed it begins, nobody knows: unless it is the first one there, its bytes count as
+        # received from the next ones on.
+        self._lines = HeadLines(self._limits, self.headers_read, -self._fed)
 
     def _decline_upgrade(self, rest: bytes) -> None:
         """Take a request that offers another protocol as the HTTP/1.1 request that it is; `rest` follows its head.
@@ -263,7 +254,7 @@ class RequestParser:
             return
         lines = self._lines
         if lines.chunked:
-            self._refuse(501, "a chunked body cannot be read behind an offer to upgrade; send the request without it")
+            self._refuse((501, "a chunked body cannot be read behind an offer to upgrade; send the request without it"))
             return
         head = Head(parser.get_method(), lines.target, lines.length, parser.should_keep_alive(), lines.headers)
         self._data = rest
@@ -278,15 +269,11 @@ class RequestParser:
             self._begin()
 
     def on_url(self, url: bytes) -> None:
-        self._lines.add_target(url)
-        self._check_head()
+        self._refuse(self._lines.add_target(url))
 
     def on_header(self, name: bytes, value: bytes) -> None:
         if self.phase is _HEAD:  # else it is a trailer: nothing in it changes what was asked
-            refused = self._lines.add_header(name, value)
-            self._check_head()
-            if refused is not None:
-                self._refuse(*refused)
+            self._refuse(self._lines.add_header(name, value))
 
     def on_headers_complete(self) -> None:
         if self.done:
@@ -295,7 +282,7 @@ class RequestParser:
         lines = self._lines
         if lines.hosts != 1 and self._parser.get_http_version() == "1.1":
             # Two readers of such a request could take it for two different sites (RFC 9112, 3.2).
-            self._refuse(400, f"a request must have one Host header; this one has {lines.hosts}")
+            self._refuse((400, f"a request must have one Host header; this one has {lines.hosts}"))
             return
         if self._reserve(lines.length if lines.length >= HEAVY else 0):
             self.waits_for_continue = lines.expects
@@ -306,7 +293,7 @@ class RequestParser:
         if self.done:
             return
         if self._body.length + len(part) > self._limits.max_body:
-            self._refuse(*too_large(self._limits.max_body))
+            self._refuse(too_large(self._limits.max_body))
         elif not self._lines.chunked or self._reserve(len(part)):
             self._body.add(part)
 
@@ -326,11 +313,8 @@ class RequestParser:
 
         The same bytes need no parser again.
         """
-        end = len(self._opening)
-        lines = self._lines
-        plain = not (lines.chunked or lines.expects) and 0 < end <= _KEPT_HEAD_BYTES
-        if plain and end + self._body.length == self._received:
-            if len(self.known) >= _KEPT_HEADS:
-                self.known.clear()
+        opening, lines = self._opening, self._lines
+        plain = not (lines.chunked or lines.expects)
+        if plain and len(opening) + self._body.length == self._received:
             method = self._parser.get_method()
-            self.known[self._opening] = Head(method, lines.target, self._body.length, True, lines.headers)
+            self.known.keep(opening, Head(method, lines.target, self._body.length, True, lines.headers))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from onnxpress.serving.exchange import Handler
 from onnxpress.serving.settings import ConnectionLimits
 from onnxpress.serving.transports.held import HeldBytes
-from onnxpress.serving.transports.request_head import Head
+from onnxpress.serving.transports.request_head import KnownHeads
 
 
 class Shared:
@@ -17,6 +17,6 @@ class Shared:
         self.held = HeldBytes(limits.max_held)
         self.answer_bytes = 0
         """of the last large answer; half of it after each second, so that it is forgotten"""
-        self.heads: dict[bytes, Head] = {}
+        self.heads = KnownHeads()
         self.seconds = 0
         """since the server began; a tick a second"""

@@ -22,9 +22,6 @@ MODULES = sorted(path for portion in PORTIONS for path in (ROOT / portion).rglob
 LONGEST_MODULE, LONGEST_CLASS = 400, 250
 """lines"""
 LONG_CLASSES = {
-    "requests.Reader": "every way to read a request to one model shares its decoders; apart they would be handed round",
-    "engine.Engine": "half of it says what its public names take, answer and raise",
-    "request_parser.RequestParser": "both ways to a request share all of its state; its docstring says more",
     "connection.Connection": "one client's order, pressure and time hang together; two lines over",
 }
 """class → why it may be longer"""

@@ -43,6 +43,8 @@ class EquivalenceSummary(msgspec.Struct, frozen=True, kw_only=True):
     """null for infinity, which only a refused export has"""
     limit: float
     floor: str
+    accepted: str = ""
+    """why a refused version was published all the same, in its author's words; empty for every other"""
 
 
 class FileDigest(msgspec.Struct, frozen=True, kw_only=True):

@@ -46,6 +46,7 @@ def export(
     trust_pickle: bool = False,
     time_limit: float = 1800.0,
     memory_limit: float | None = None,
+    accept_refusal: str | None = None,
 ) -> Published:
     """Convert a model to ONNX, measure that it says the same, and publish it; the version's folder and its evidence.
 
@@ -105,7 +106,14 @@ def export(
                     raise UsageError(f"{option} is for a model that words name; this one is here already")
             source = _in_this_process(model, inputs, example, samples, preprocess, opset, allow_operators)
         limits = ConversionLimits(seconds=time_limit, memory=None if memory_limit is None else int(memory_limit * _GIB))
-        return export_source(source, repository=Path(repository), name=name, provider=provider, limits=limits)
+        return export_source(
+            source,
+            repository=Path(repository),
+            name=name,
+            provider=provider,
+            limits=limits,
+            accept_refusal=accept_refusal,
+        )
 
 
 def _in_this_process(

@@ -69,6 +69,11 @@ _TRUST = click.option("--trust-pickle", is_flag=True, help="Read a scikit-learn 
     "--time-limit", type=float, default=1800.0, show_default=True, metavar="SECONDS", help="End a conversion then."
 )
 @click.option("--memory-limit", type=float, metavar="GIB", help="End a conversion then; default: 80 % of what is free.")
+@click.option(
+    "--accept-refusal",
+    metavar="REASON",
+    help="Publish a version that the measurement refuses; the reason stands wherever it is shown.",
+)
 @_JSON
 def export(
     sources: tuple[str, ...],
@@ -78,6 +83,7 @@ def export(
     provider: str,
     time_limit: float,
     memory_limit: float | None,
+    accept_refusal: str | None,
     as_json: bool,
     **of_source: Any,
 ) -> None:
@@ -99,14 +105,26 @@ def export(
     if len(sources) > 1 and name is not None:
         raise click.UsageError("--name names one model; there are several sources")
     if listed is not None:
+        if accept_refusal is not None:
+            raise click.UsageError("in a list, each source has its own `accept_refusal`")
         entries = source_list.read_list(listed, trust_pickle=of_source["trust_pickle"], hide_gpus=_hides_gpus(provider))
     else:
-        entries = [source_list.Entry(ref=_ref(source, provider, of_source), name=name) for source in sources]
+        entries = [
+            source_list.Entry(ref=_ref(source, provider, of_source), name=name, accept_refusal=accept_refusal)
+            for source in sources
+        ]
     limits = ConversionLimits(seconds=time_limit, memory=None if memory_limit is None else int(memory_limit * 2**30))
 
     def one(entry: source_list.Entry) -> Published:
         source = resolve(entry.ref)
-        published = export_one(source, repository=repository, name=entry.name, provider=provider, limits=limits)
+        published = export_one(
+            source,
+            repository=repository,
+            name=entry.name,
+            provider=provider,
+            limits=limits,
+            accept_refusal=entry.accept_refusal,
+        )
         click.echo(str(published.report), err=True)
         return published
 

@@ -14,6 +14,7 @@ from onnxpress.core.progress import step
 from onnxpress.export.child_process.parent import ConversionLimits
 from onnxpress.export.graph.external_data import LARGE
 from onnxpress.export.pipeline import refused
+from onnxpress.export.pipeline.accepted import accepted, reason_of
 from onnxpress.export.pipeline.convert import convert
 from onnxpress.export.pipeline.explain import explained
 from onnxpress.export.pipeline.measure import measure
@@ -31,12 +32,17 @@ def export(
     provider: str = "cpu",
     limits: ConversionLimits | None = None,
     external_above: int = LARGE,
+    accept_refusal: str | None = None,
 ) -> Published:
     """Convert, measure and publish `source` as the next version of model `name` in `repository`.
 
-    More than `external_above` bytes of weights are written beside the graph. Raises NotEquivalent when the export
-    cannot be shown to say the same, BadModel when it cannot be converted; nothing is published then.
+    More than `external_above` bytes of weights are written beside the graph. `accept_refusal` is the reason why a
+    version that the measurement refuses is published all the same; everything that shows it says so.
+
+    Raises NotEquivalent when the export cannot be shown to say the same, BadModel when it cannot be converted; nothing
+    is published then.
     """
+    reason = reason_of(accept_refusal)
     with step("asking the original"):
         prepared = prepare(source)
     with tempfile.TemporaryDirectory(prefix="onnxpress-convert-") as temporary:
@@ -51,13 +57,18 @@ def export(
             with step("looking for the layer"):
                 report = explained(prepared, converted, measured.report)
             evidence = replace(measured, report=report)
+            if reason:
+                with step("publishing, though refused"):
+                    knowingly = accepted(evidence, converted, reason, provider)
+                    return publish(prepared, converted, knowingly, repository, model)
             kept = refused.keep(
                 lambda place: publish(prepared, converted, evidence, place, model).folder, repository, model
             )
             raise NotEquivalent(
                 f"the export is refused, nothing was published\n{report}",
                 where=source.reference,
-                hint=f"the export differs from the original by more than rounding explains; {kept}",
+                hint=f"the export differs from the original by more than rounding explains; {kept}\n  to publish it "
+                'knowingly: --accept-refusal "REASON"',
             )
         with step("publishing"):
             return publish(prepared, converted, measured, repository, model)

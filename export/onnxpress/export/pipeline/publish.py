@@ -64,6 +64,7 @@ def publish(prepared: Prepared, converted: Converted, measured: Measured, reposi
                 worst_multiple=report.worst_multiple,
                 limit=report.limit,
                 floor=report.floor,
+                accepted=report.accepted,
             ),
             source=ManifestSource(
                 reference=source.reference,

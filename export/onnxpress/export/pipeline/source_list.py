@@ -21,12 +21,14 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
 
     ref: SourceRef
     name: str | None = None
+    accept_refusal: str | None = None
 
 
 class _Listed(SourceRef, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """An entry as the file holds it: the name among the source's options."""
+    """An entry as the file holds it: the name, and why a refusal is accepted, among the source's options."""
 
     name: str | None = None
+    accept_refusal: str | None = None
 
 
 _COMMAND_ONLY = ("trust_pickle", "hide_gpus")
@@ -51,7 +53,14 @@ def read_list(path: Path, **of_all: Any) -> list[Entry]:
         raise UsageError(f"it is no list of sources: {error}", where=str(path)) from None
     if not listed:
         raise UsageError("the list is empty", where=str(path))
-    return [Entry(name=one.name, ref=SourceRef(**_options(one, path.parent) | of_all)) for one in listed]
+    return [
+        Entry(
+            name=one.name,
+            accept_refusal=one.accept_refusal,
+            ref=SourceRef(**_options(one, path.parent) | of_all),
+        )
+        for one in listed
+    ]
 
 
 def _options(listed: _Listed, folder: Path) -> dict[str, Any]:
@@ -95,9 +104,10 @@ def table(results: Sequence[Result]) -> str:
     lines = []
     for result in results:
         if result.equivalence is not None:
+            knowingly = f", refused but accepted ({reason})" if (reason := result.equivalence.accepted) else ""
             lines.append(
                 f"{result.source:{width}}  published  {multiple(result.equivalence.worst_multiple):>6} floors  "
-                f"{result.folder}"
+                f"{result.folder}{knowingly}"
             )
         else:
             first = next(iter((result.error or "").splitlines()), "")

@@ -47,8 +47,11 @@ def inspect(model: Path, as_json: bool) -> None:
     for output, threshold in manifest.thresholds.items():
         click.echo(f"  threshold {output}: {threshold:g}")
     summary, source = manifest.equivalence, manifest.source
+    if summary.accepted:
+        click.echo(f"  refused  and published knowingly: {summary.accepted}")
+    worst = "inf" if summary.worst_multiple is None else f"{summary.worst_multiple:.2g}"
     click.echo(
-        f"  measured {'equivalent' if summary.equivalent else 'NOT equivalent'}: worst {summary.worst_multiple:.2g} of "
+        f"  measured {'equivalent' if summary.equivalent else 'NOT equivalent'}: worst {worst} of "
         f"{summary.limit:g} noise floors ({summary.floor}); batch-safe: {'yes' if manifest.batch_safe else 'no'}"
         f"{f', {manifest.rows}' if manifest.rows else ''}"
     )

@@ -69,6 +69,9 @@ def _models(served: Sequence[Served]) -> list[Family]:
     verified = Family(
         "onnxpress_verified", "gauge", "1 where the export was measured equivalent to its source.", "min", {}
     )
+    accepted = Family(
+        "onnxpress_accepted_refusal", "gauge", "1 for a refused export that was published knowingly.", "max", {}
+    )
     multiple = Family(
         "onnxpress_self_test_multiple", "gauge", "Worst error of the golden samples here, in noise floors.", "max", {}
     )
@@ -92,6 +95,8 @@ def _models(served: Sequence[Served]) -> list[Family]:
         _put_histogram(batches, labels, counts.batches)
         load.put(labels, one.load_seconds)
         verified.put(labels, engine.manifest is not None and engine.manifest.equivalence.equivalent)
+        if engine.manifest is not None and (reason := engine.manifest.equivalence.accepted):
+            accepted.put({**labels, "reason": reason}, 1)
         if engine.self_test is not None:
             multiple.put(labels, engine.self_test.worst_multiple)
             replay.put(labels, engine.self_test.seconds)
@@ -99,7 +104,21 @@ def _models(served: Sequence[Served]) -> list[Family]:
             restarts.put(labels, engine.restarts)
             up.put(labels, not engine.down)
             resident.put(labels, _resident(engine.process_id))
-    return [requests, waiting, runs, seconds, batches, load, verified, multiple, replay, restarts, up, resident]
+    return [
+        requests,
+        waiting,
+        runs,
+        seconds,
+        batches,
+        load,
+        verified,
+        accepted,
+        multiple,
+        replay,
+        restarts,
+        up,
+        resident,
+    ]
 
 
 def _resident(process_id: int | None) -> int:

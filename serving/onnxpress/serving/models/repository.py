@@ -188,8 +188,16 @@ class Repository:
         if manifest is not None:
             check_files(path.parent, manifest, digests_later=later)
         if manifest is not None and not manifest.equivalence.equivalent:
-            raise BadModel("its export was refused: it does not say what its original says", where=str(path))
-        if self._settings.require_equivalence and not (manifest and manifest.equivalence.equivalent):
+            reason = manifest.equivalence.accepted
+            if not reason:
+                raise BadModel("its export was refused: it does not say what its original says", where=str(path))
+            if self._settings.require_equivalence:
+                raise BadModel(
+                    f"its export was refused and published knowingly ({reason}), and --require-equivalence is set",
+                    where=str(path),
+                    hint="serve a version that was measured equivalent",
+                )
+        elif self._settings.require_equivalence and manifest is None:
             raise BadModel(
                 "its equivalence was never measured, and --require-equivalence is set",
                 where=str(path),

@@ -26,7 +26,8 @@ def server() -> bytes:
 def model(name: str, versions: Sequence[int], engine: Engine) -> bytes:
     """Inputs and outputs with -1 for a varying size; under `parameters` what was measured of this version.
 
-    `parameters.verified` is false for a model whose equivalence was never measured; `parameters.rows` is how it is
+    `parameters.verified` is false for a model whose equivalence was never measured, or that was refused and published
+    knowingly, for the reason in `parameters.accepted_refusal`; `parameters.rows` is how it is
     known that a row's answer is the same in every batch (`proven`, `measured`), or which node stands against it;
     `parameters.nodes` says how many nodes of the optimised graph each execution provider runs.
     """
@@ -43,6 +44,8 @@ def model(name: str, versions: Sequence[int], engine: Engine) -> bytes:
             "equivalence_limit": manifest.equivalence.limit,
             "source_framework": manifest.source.framework,
         }
+        if manifest.equivalence.accepted:
+            parameters["accepted_refusal"] = manifest.equivalence.accepted
         if manifest.labels:
             parameters["labels"] = manifest.labels
         if manifest.thresholds:

@@ -69,6 +69,8 @@ def render(report: Report, *, name: str, source: str) -> str:
 def _verdict(report: Report, verdict: str) -> Iterable[str]:
     state, box = ("good", "verdict") if report.equivalent else ("bad", "verdict refused")
     yield f'<div class="{box}">'
+    if report.accepted:
+        yield f'<p><strong class="bad">Published knowingly though refused:</strong> {escape(report.accepted)}</p>'
     yield f'<p><strong class="{state}">{verdict}.</strong> The export differs from the original by at most'
     yield f"<strong>{multiple(report.worst_multiple)}</strong> noise floors; {report.limit:g} are accepted.</p>"
     known = f" ({escape(report.rows)})" if report.rows else ""

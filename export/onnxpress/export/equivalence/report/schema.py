@@ -130,6 +130,8 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     """the divergence along the graph, in float64 on one case; of a large graph the worst of neighbouring nodes"""
     explanation: Explanation | None = None
     """only of a refused export: the layer where it leaves the original"""
+    accepted: str = ""
+    """only of a refused export that was published all the same: why, in its author's words"""
     environment: dict[str, str] = {}
 
     def rung(self, name: str) -> float:
@@ -138,6 +140,8 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
 
     def __str__(self) -> str:
         verdict = "equivalent" if self.equivalent else "NOT equivalent"
+        if self.accepted:
+            verdict += f", published knowingly ({self.accepted})"
         lines = [f"{verdict}: worst {multiple(self.worst_multiple)} of {self.limit:g} noise floors ({self.floor})"]
         lines += [
             f"  {figure.name}: {multiple(figure.worst_multiple)} floors, largest error {figure.largest_error:.3g} "

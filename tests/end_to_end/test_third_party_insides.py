@@ -1,4 +1,4 @@
-"""docs/third_party_insides.md names every private name that `export` and `serving` use, and files and tests that exist."""
+"""docs/third_party_insides.md names every private name that `export` and `serving` use; its files and tests exist."""
 
 from __future__ import annotations
 

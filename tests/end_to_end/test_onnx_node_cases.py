@@ -66,7 +66,7 @@ def as_json(feeds: dict[str, Array], specs: list[TensorSpec]) -> bytes | None:
 
 
 def as_bytes(feeds: dict[str, Array], specs: list[TensorSpec]) -> bytes:
-    contents = [to_bytes(spec, feeds[spec.name]) for spec in specs]
+    contents = [to_bytes(spec.dtype, feeds[spec.name]) for spec in specs]
     tensors = [
         {"name": spec.name, "datatype": DATATYPE_OF[spec.dtype], "shape": feeds[spec.name].shape,
          "parameters": {"binary_data_size": len(content)}}

@@ -210,7 +210,7 @@ def test_bytes_that_are_no_texts_are_refused(content: bytes) -> None:
 def test_bytes_anywhere_in_a_body_are_the_array(data: st.DataObject, dtype: str, offset: int) -> None:
     x = data.draw(arrays.arrays(dtype, st.integers(0, 9)))
     spec = parse_spec(f"x:{dtype}[n]")
-    content = memoryview(b"j" * offset + to_bytes(spec, x))[offset:]
+    content = memoryview(b"j" * offset + to_bytes(spec.dtype, x))[offset:]
     got = from_bytes(spec, x.size, content)
     assert got.dtype == x.dtype
     assert got.flags.aligned

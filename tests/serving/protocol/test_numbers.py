@@ -145,7 +145,7 @@ def test_null_is_nan_in_a_long_list_too() -> None:
     [
         ',"id":"\\"data\\":[1,2,3]"',
         ',"id":"@0"',
-        ',"parameters":{"data":[1,2,3]}',
+        ',"more":{"data":[1,2,3]}',
         ',"id":"data"',
         ',"outputs":[{"name":"y"}]',
     ],
@@ -157,7 +157,7 @@ def test_what_stands_besides_the_list(rest: str) -> None:
 
 def test_a_list_elsewhere_is_no_data() -> None:
     text, rows = long(["1", "2", "3"])
-    stolen = body('"@0"', rows, rest=f',"parameters":{{"data":{text}}}')
+    stolen = body('"@0"', rows, rest=f',"more":{{"data":{text}}}')
     assert isinstance(read(stolen), str)
     twice = body(f'{text},"data":[1,2,3]', 1)
     np.testing.assert_array_equal(read(twice), np.array([[1, 2, 3]], np.float32))

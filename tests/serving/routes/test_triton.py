@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
-from tests.serving.harness import ask, infer_body, serving
+from tests.serving.harness import ask, infer_body, running, serving
 from tests.serving.onnx_models import mixed, mixing, plain, publish_affine
+
+from onnxpress.serving.models.reloading import Reloader
+from onnxpress.serving.models.repository import Repository
+from onnxpress.serving.service import Service
 
 
 def test_config_leaves_the_batch_out_only_where_requests_share_runs(tmp_path: Path) -> None:
@@ -56,3 +61,35 @@ def test_the_index_names_what_is_served_and_what_is_not_without_paths(tmp_path: 
             reply = ask(server.port, "POST", f"/v2/repository/models/affine/{verb}")
             assert reply.status == 403
             assert "--model-control" in reply.json()["error"]
+
+
+def test_a_load_that_wants_more_than_the_folder_holds_is_refused_and_changes_nothing(tmp_path: Path) -> None:
+    publish_affine(tmp_path)
+    repository = Repository(tmp_path)
+    with running(Service(repository, control=Reloader(repository))) as server:
+        for verb, body, says in (
+            ("load", {"parameters": {"config": "{}"}}, "as it lies in the repository"),
+            ("load", {"parameters": {"config": "{}", "file:1/model.onnx": "AAAA"}}, "as it lies in the repository"),
+            ("load", {"parameters": 5}, "no load request"),
+            ("unload", {"parameters": {"unload_dependents": "yes"}}, "true or false"),
+            ("unload", [], "no unload request"),
+        ):
+            path = f"/v2/repository/models/affine/{verb}"
+            reply = ask(server.port, "POST", path, json.dumps(body).encode())
+            assert reply.status == 400
+            assert says in reply.json()["error"]
+            for content in (b"{", b"\xff", b"no", b"[" * 100_000):
+                assert ask(server.port, "POST", path, content).status == 400
+        assert ask(server.port, "GET", "/v2/models/affine/ready").status == 200
+        for verb, content in (("load", b"{}"), ("unload", b'{"parameters":{"unload_dependents":false}}')):
+            assert ask(server.port, "POST", f"/v2/repository/models/affine/{verb}", content).status == 200
+        assert ask(server.port, "GET", "/v2/models/affine/ready").status == 404
+
+
+def test_shared_memory_is_refused_with_the_reason(tmp_path: Path) -> None:
+    publish_affine(tmp_path)
+    with serving(tmp_path) as server:
+        for method, path in (("GET", "status"), ("POST", "region/r/register"), ("POST", "unregister")):
+            for kind in ("system", "cuda"):
+                reply = ask(server.port, method, f"/v2/{kind}sharedmemory/{path}", b"{}")
+                assert (reply.status, "no shared memory" in reply.json()["error"]) == (400, True)

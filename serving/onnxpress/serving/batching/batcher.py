@@ -60,7 +60,7 @@ class Batcher:
         self._texts = any(spec.dtype == "string" for spec in engine.inputs)
         self.max_rows, self._max_waiting = max_rows, max_waiting
         self.counts = Counts()
-        writer = Writer(name, version, engine.outputs)
+        writer = Writer(name, version, engine.outputs, engine.manifest.labels if engine.manifest else None)
         self._run = BatchRun(
             engine, self._reader, writer, self.counts, batch_safe=engine.rows.apart, batches=self.batches
         )

@@ -43,7 +43,7 @@ def write(
         array = arrays[spec.name]
         tensor = {"name": spec.name, "datatype": DATATYPE_OF[spec.dtype], "shape": array.shape}
         if binary:
-            behind.append(to_bytes(spec, array))
+            behind.append(to_bytes(spec.dtype, array))
             tensor["parameters"] = {"binary_data_size": len(behind[-1])}
         else:
             tensor["data"] = _values(spec, array)

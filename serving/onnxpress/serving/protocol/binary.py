@@ -19,6 +19,7 @@ from onnxpress.core.tensors import TensorSpec
 from onnxpress.serving.engine.bfloat16 import from_bits, to_bits
 from onnxpress.serving.engine.dtypes import array_dtype
 from onnxpress.serving.exchange import Headers
+from onnxpress.serving.protocol.classification import best
 from onnxpress.serving.protocol.datatypes import DATATYPE_OF
 from onnxpress.serving.protocol.refusal import Refusal, shown
 
@@ -31,33 +32,50 @@ _encode = msgspec.json.Encoder().encode
 
 
 class Binary:
-    """The form of an answer with some outputs, or all, as bytes. `numbers` are those outputs."""
+    """The form of an answer with some outputs, or all, as bytes. `numbers` are those outputs.
 
-    def __init__(self, numbers: Collection[int]) -> None:
-        self.numbers = numbers
+    `classes`: output → how many of its best classes are answered instead of its values.
+    """
+
+    def __init__(self, numbers: Collection[int], classes: Mapping[int, int] | None = None) -> None:
+        self.numbers, self.classes = numbers, classes or {}
 
     def write(self, writer: Writer, inputs: Inputs, answers: Sequence[Array]) -> tuple[bytes, Headers]:
         """The JSON, then the bytes of the outputs that are not in it; and the headers that say how much is JSON."""
         chosen = range(len(answers)) if inputs.outputs is None else inputs.outputs
         outputs, behind = [], []
         for number in chosen:
-            answer = answers[number]
+            spec, answer = writer.outputs[number], answers[number]
+            dtype = spec.dtype
+            if number in self.classes:
+                labels = writer.labels.get(spec.name, ())
+                answer = best(spec, answer, self.classes[number], labels, rows=inputs.tails is not None)
+                dtype = "string"
             if number in self.numbers:
-                behind.append(to_bytes(writer.outputs[number], answer))
+                behind.append(to_bytes(dtype, answer))
                 rest = b',"parameters":{"binary_data_size":%d}}' % len(behind[-1])
             else:
                 rest = b',"data":%b}' % _encode(answer.ravel().tolist())
-            outputs.append(writer.described(number, answer.shape) + rest)
+            outputs.append(writer.described(number, answer.shape, dtype) + rest)
         text = b'%b"outputs":[%b]}' % (writer.opening(inputs), b",".join(outputs))
+        if not self.numbers:
+            return text, ()
         kind = (b"content-type", b"application/octet-stream")
         return b"".join([text, *behind]), (kind, (b"inference-header-content-length", b"%d" % len(text)))
 
 
-def form(asked: Mapping[str, Any] | None, outputs: Sequence[tuple[int, Mapping[str, Any] | None]]) -> Binary | None:
-    """What a request wants as bytes, by its own parameters and by those of its `outputs`: (number, parameters)."""
+def form(
+    asked: Mapping[str, Any] | None,
+    outputs: Sequence[tuple[int, Mapping[str, Any] | None]],
+    classes: Mapping[int, int],
+) -> Binary | None:
+    """What a request wants as bytes, by its own parameters and by those of its `outputs`: (number, parameters).
+
+    None where it wants neither bytes nor `classes`.
+    """
     every = _flag(asked, "binary_data_output", default=False)
     numbers = [number for number, parameters in outputs if _flag(parameters, "binary_data", default=every)]
-    return Binary(frozenset(numbers)) if numbers else None
+    return Binary(frozenset(numbers), classes) if numbers or classes else None
 
 
 def _flag(parameters: Mapping[str, Any] | None, name: str, *, default: bool) -> bool:
@@ -124,12 +142,12 @@ def _texts(spec: TensorSpec, count: int, content: memoryview) -> Array:
     return values
 
 
-def to_bytes(spec: TensorSpec, answer: Array) -> bytes:
-    """An output as the wire has it."""
-    if spec.dtype == "string":
+def to_bytes(dtype: str, answer: Array) -> bytes:
+    """A tensor as the wire has it."""
+    if dtype == "string":
         encoded = [text.encode() for text in answer.ravel().tolist()]
         return b"".join([_LENGTH.pack(len(text)) + text for text in encoded])
-    if spec.dtype == "bfloat16":
+    if dtype == "bfloat16":
         answer = to_bits(answer)
     return answer.astype(answer.dtype.newbyteorder("<"), copy=False).tobytes()
 

@@ -24,7 +24,7 @@ import numpy as np
 from onnxpress.core.arrays import Array
 from onnxpress.core.tensors import TensorSpec
 from onnxpress.serving.engine.signature import share_rows
-from onnxpress.serving.protocol import binary, numbers
+from onnxpress.serving.protocol import binary, numbers, parameters
 from onnxpress.serving.protocol.datatypes import DATATYPE_OF
 from onnxpress.serving.protocol.frames import Frames
 from onnxpress.serving.protocol.inputs import Form, Inputs
@@ -33,7 +33,7 @@ from onnxpress.serving.protocol.run_arrays import RunArrays
 from onnxpress.serving.protocol.shapes import check_shape
 from onnxpress.serving.protocol.tensor_data import NOT_JSON, flat_carefully, unnested, value_type
 from onnxpress.serving.protocol.timeouts import timeout_of
-from onnxpress.serving.protocol.wire import AnyRequest, AnyTensor, Output, Request
+from onnxpress.serving.protocol.wire import AnyRequest, AnyTensor, Named, Output, Request
 
 
 class Reader:
@@ -45,6 +45,7 @@ class Reader:
                 raise ValueError(f"{spec} has a dtype that requests cannot carry")
         self._specs = tuple(inputs)
         self._outputs = {spec.name: number for number, spec in enumerate(outputs)}
+        self._output_specs = tuple(outputs)
         self._lists = [msgspec.json.Decoder(list[value_type(spec.dtype)]).decode for spec in inputs]  # type: ignore[misc]
         self._arrays = RunArrays(inputs, self._lists)
         self._any = msgspec.json.Decoder(AnyRequest).decode
@@ -77,7 +78,7 @@ class Reader:
                 request = decode(body)
             except NOT_JSON:
                 return None
-            if len(request.inputs) != 1 or request.parameters is not None:
+            if len(request.inputs) != 1:
                 return None
             tensor = request.inputs[0]
             shape, data = tensor.shape, tensor.data
@@ -90,8 +91,6 @@ class Reader:
                 if learn and request.id is None and size:
                     frames.learn(body, [shape], rows, data, tails)
                 return Inputs([data], [shape], rows, size, tails, request.id, None)
-            if any(output.parameters is not None for output in request.outputs):
-                return None
             return Inputs([data], [shape], rows, size, tails, request.id, selected(request.outputs))
 
         return read
@@ -157,12 +156,17 @@ class Reader:
 
         Some of them are bytes `behind` it, and some `arrays` in whose place a mark stands.
         """
+        if request.parameters is not None:
+            parameters.check_request(request.parameters)
         given = self._by_name(request.inputs)
         cuts = {} if behind is None else binary.cut([(one.name, one.parameters) for one in request.inputs], behind)
         values: list[Any] = []
         shapes, sizes = [], dict[str, int]()
         for number, spec in enumerate(self._specs):
             tensor = given[spec.name]
+            if tensor.parameters is not None:
+                in_json = memoryview(tensor.data).nbytes > 0
+                parameters.check_input(spec, tensor.parameters, in_json=in_json, binary=behind is not None)
             check_shape(spec, tensor.shape, sizes, arrived)
             count = math.prod(tensor.shape)
             if spec.name in cuts:
@@ -179,7 +183,9 @@ class Reader:
         wanted: list[tuple[int, dict[str, Any] | None]] = [(number, None) for number in range(len(self._outputs))]
         if selected is not None:
             wanted = [(number, output.parameters) for number, output in zip(selected, asked, strict=True)]
-        inputs = self.inputs(values, shapes, request.id, selected, binary.form(request.parameters, wanted))
+        classes = {number: parameters.classes_of(self._output_specs[number], own) for number, own in wanted if own}
+        classes = {number: count for number, count in classes.items() if count}
+        inputs = self.inputs(values, shapes, request.id, selected, binary.form(request.parameters, wanted, classes))
         inputs.timeout = timeout_of(request.parameters)
         return inputs
 
@@ -231,7 +237,7 @@ class Reader:
                 raise Refusal(400, f"the input {spec.name!r} is missing; the model takes {spec}")
         return given
 
-    def _selected(self, outputs: Sequence[Output]) -> list[int] | None:
+    def _selected(self, outputs: Sequence[Named | Output]) -> list[int] | None:
         """The numbers of the outputs asked for; None for all of them, which is also what an empty list means."""
         numbers = []
         for output in outputs:

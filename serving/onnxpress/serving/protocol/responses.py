@@ -5,7 +5,7 @@ NaN and the infinities have no JSON form: they are written as null.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from math import prod
 
 import msgspec
@@ -27,11 +27,14 @@ class Writer:
     Everything but the numbers is the same in all plain responses of the same shapes, and kept as a template.
     """
 
-    def __init__(self, name: str, version: int, outputs: Sequence[TensorSpec]) -> None:
+    def __init__(
+        self, name: str, version: int, outputs: Sequence[TensorSpec], labels: Mapping[str, Sequence[str]] | None = None
+    ) -> None:
+        """`labels`: output name → the label of each of its classes."""
         for spec in outputs:
             if spec.dtype not in DATATYPE_OF:
                 raise ValueError(f"{spec} has a dtype that responses cannot carry")
-        self.outputs = tuple(outputs)
+        self.outputs, self.labels = tuple(outputs), labels or {}
         self._start = b'{"model_name":%b,"model_version":"%d",' % (_literal(name), version)
         self._heads = [
             b'{"name":%b,"datatype":"%b","shape":' % (_literal(spec.name), DATATYPE_OF[spec.dtype].encode())
@@ -83,9 +86,13 @@ class Writer:
         """The JSON before `"outputs"`."""
         return self._start % () + (b"" if inputs.id is None else b'"id":%b,' % _encode(inputs.id))
 
-    def described(self, number: int, shape: Shape) -> bytes:
-        """One output's JSON but for its data."""
-        return self._heads[number] % () + _encode(shape)
+    def described(self, number: int, shape: Shape, dtype: str) -> bytes:
+        """One output's JSON but for its data, of which `dtype` is told."""
+        spec = self.outputs[number]
+        if dtype == spec.dtype:
+            return self._heads[number] % () + _encode(shape)
+        datatype = DATATYPE_OF[dtype].encode()
+        return b'{"name":%b,"datatype":"%b","shape":%b' % (_encode(spec.name), datatype, _encode(shape))
 
     def _body(self, inputs: Inputs, shapes: tuple[Shape, ...], texts: tuple[bytes, ...]) -> bytes:
         """`texts` are the flat values of each output of the model, without the brackets."""

@@ -11,12 +11,20 @@ T = TypeVar("T")
 
 # gc=False: a request holds no cycles, and the collector need not walk what lives for one turn of the loop.
 class Tensor(msgspec.Struct, Generic[T], gc=False):
-    """An input whose data are of a known type."""
+    """An input whose data are of a known type. With any parameters it does not decode: AnyTensor is for those."""
 
     name: str
     shape: list[int]
     datatype: str
     data: T
+    parameters: None = None
+
+
+class Named(msgspec.Struct, gc=False):
+    """An output that is asked for by its name alone."""
+
+    name: str
+    parameters: None = None
 
 
 class Output(msgspec.Struct, gc=False):
@@ -27,12 +35,12 @@ class Output(msgspec.Struct, gc=False):
 
 
 class Request(msgspec.Struct, Generic[T], gc=False):
-    """A request whose inputs all have data of a known type."""
+    """A request without parameters, whose inputs all have data of a known type."""
 
     inputs: list[Tensor[T]]
     id: str | None = None
-    outputs: list[Output] | None = None
-    parameters: dict[str, Any] | None = None
+    outputs: list[Named] | None = None
+    parameters: None = None
 
 
 class AnyTensor(msgspec.Struct, gc=False):

@@ -12,7 +12,7 @@ from onnxpress.core.tensors import TensorSpec
 from onnxpress.serving.engine import Engine
 from onnxpress.serving.protocol.datatypes import DATATYPE_OF
 
-_EXTENSIONS = ["binary_tensor_data", "model_configuration", "model_repository", "statistics"]
+_EXTENSIONS = ["binary_tensor_data", "classification", "model_configuration", "model_repository", "statistics"]
 
 
 @cache

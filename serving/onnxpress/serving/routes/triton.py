@@ -10,8 +10,10 @@ import msgspec
 from onnxpress.core.tensors import TensorSpec
 from onnxpress.serving.metrics.family import Family
 from onnxpress.serving.models.repository import Repository, Served
+from onnxpress.serving.protocol import parameters
 from onnxpress.serving.protocol.datatypes import DATATYPE_OF
 from onnxpress.serving.protocol.refusal import Refusal
+from onnxpress.serving.protocol.tensor_data import NOT_JSON
 
 
 def config(served: Served) -> bytes:
@@ -83,6 +85,19 @@ def _statistics(served: Served, known: Mapping[str, Family]) -> dict[str, Any]:
     }
 
 
+class _Change(msgspec.Struct):
+    parameters: dict[str, Any] | None = None
+
+
+def check_change(verb: str, body: bytes) -> None:
+    """Refuse the body of a `load` or `unload` that asks for more than that. Raises Refusal."""
+    try:
+        asked = msgspec.json.decode(body, type=_Change) if body else _Change()
+    except NOT_JSON as error:
+        raise Refusal(400, f"the body is no {verb} request: {error}") from None
+    (parameters.check_load if verb == "load" else parameters.check_unload)(asked.parameters)
+
+
 class _Index(msgspec.Struct):
     ready: bool = False
 
@@ -94,7 +109,7 @@ def index(repository: Repository, body: bytes) -> bytes:
     """
     try:
         asked = msgspec.json.decode(body, type=_Index) if body else _Index()
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+    except NOT_JSON as error:
         raise Refusal(400, f"the body is no question for the index: {error}") from None
     rows = [
         {"name": served.name, "version": str(served.version), "state": "READY", "reason": ""}

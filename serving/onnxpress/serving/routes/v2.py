@@ -26,6 +26,8 @@ def route(service: Service, metrics: MetricsSource, call: Call, parts: Sequence[
         case ["health", "ready"]:
             call.allow(b"GET")
             call.answer(_said("ready", service.ready), 200 if service.ready else 503)
+        case ["systemsharedmemory" | "cudasharedmemory", *_]:
+            raise Refusal(400, "there is no shared memory here; send tensors in the body")
         case ["models", "stats"]:
             call.allow(b"GET")
             _statistics(metrics, call, service.repository.all())
@@ -82,6 +84,7 @@ def _change(service: Service, call: Call, name: str, verb: str) -> None:
     control = service.control
     if control is None:
         raise Refusal(403, "models cannot be changed from outside; the server was started without --model-control")
+    triton.check_change(verb, call.body)
 
     async def change() -> bytes:
         await (control.load(name) if verb == "load" else control.unload(name))

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping
 from typing import Protocol
 
+from onnxpress.serving import log
 from onnxpress.serving.traffic import Traffic
 
 Headers = tuple[tuple[bytes, bytes], ...]
@@ -29,7 +29,7 @@ class Exchange(Protocol):
 
 def fail(exchange: Exchange, error: BaseException, what: str = "the request") -> None:
     """Answer 500 for what nobody expected (no memory, say): a caller must not wait for ever, nor hold what it has."""
-    print(f"{what} failed: {type(error).__name__}: {str(error)[:_SHOWN]}", file=sys.stderr)
+    log.say(f"{what} failed: {type(error).__name__}: {str(error)[:_SHOWN]}")
     exchange.respond(
         500, b'{"error":"the server failed at it: %b; its log may say more"}' % type(error).__name__.encode()
     )

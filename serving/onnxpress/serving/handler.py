@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import sys
-
+from onnxpress.serving import log
 from onnxpress.serving.exchange import Handler
 from onnxpress.serving.metrics.source import MetricsSource
 from onnxpress.serving.middleware.compression import CompressionMiddleware
@@ -32,5 +31,5 @@ def handler_of(service: Service, settings: ServerSettings, metrics: MetricsSourc
     if settings.answers.access_log:
         from onnxpress.serving.middleware.access_log import AccessLogMiddleware
 
-        handler = AccessLogMiddleware(handler, sys.stderr.write)
+        handler = AccessLogMiddleware(handler, log.write)
     return handler

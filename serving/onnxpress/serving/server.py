@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
+from onnxpress.serving import log
 from onnxpress.serving.settings import ServerSettings
 
 if TYPE_CHECKING:
@@ -46,6 +48,7 @@ def run(settings: ServerSettings, on_ready: Callable[[str], None] | None = None)
     http://127.0.0.1
     Ended(unanswered=0, busy=False)
     """
+    log.keep_descriptors()
     on_ready = on_ready or (lambda url: None)
     if settings.processes.workers > 1:
         _share(settings, on_ready)
@@ -72,9 +75,11 @@ def _share(settings: ServerSettings, on_ready: Callable[[str], None]) -> NoRetur
 def leave(ended: Ended) -> NoReturn:
     """End this process: 0, or 1 where a connection was left without its answer."""
     code = 1 if ended.unanswered else 0
+    log.flush()
     if ended.unanswered or ended.busy:
-        sys.stdout.flush()
-        sys.stderr.flush()
+        if sys.stdout is not None:
+            with suppress(OSError):
+                sys.stdout.flush()
         os._exit(code)
     sys.exit(code)
 
@@ -166,6 +171,6 @@ def _say(repository: Repository) -> None:
                 state = f"self-test {test.worst_multiple:.2g} of {test.limit:g} noise floors"
             else:
                 state = "no golden samples to replay" if served.engine.manifest else "unverified: it has no manifest"
-            print(f"serving {name} version {version} ({state})", file=sys.stderr, flush=True)
+            log.say(f"serving {name} version {version} ({state})")
     for (name, version), reason in repository.failed.items():
-        print(f"NOT serving {name} version {version}: {reason}", file=sys.stderr, flush=True)
+        log.say(f"NOT serving {name} version {version}: {reason}")

@@ -13,7 +13,6 @@ import os
 import select
 import signal
 import socket
-import sys
 import time
 from collections.abc import Callable
 from typing import Any
@@ -21,6 +20,7 @@ from typing import Any
 import msgspec
 
 from onnxpress.core.errors import UsageError
+from onnxpress.serving import log
 from onnxpress.serving.settings import Address, ServerSettings
 
 _BACKLOG = 2048
@@ -102,8 +102,7 @@ class _Supervisor:
     def _start(self, place: int) -> Worker | None:
         """Fork a worker for `place`; returns its Worker in the new process, None in the supervisor."""
         ready_read, ready_write = os.pipe()
-        sys.stdout.flush()
-        sys.stderr.flush()
+        log.flush()
         pid = os.fork()
         if pid == 0:
             return self._become_worker(place, ready_read, ready_write)
@@ -162,7 +161,7 @@ class _Supervisor:
         if number in (signal.SIGTERM, signal.SIGINT):
             self._stop()
         elif number == signal.SIGHUP and self._announced and not self._stopping and not self._rolling:
-            _say(f"rolling restart of {len(self._sockets)} workers")
+            log.say(f"rolling restart of {len(self._sockets)} workers")
             self._rolling = list(range(len(self._sockets)))
             self._due[self._rolling[0]] = 0.0
 
@@ -193,7 +192,7 @@ class _Supervisor:
         child.answered = True
         self._retries[child.place] = 0
         if self._announced:
-            _say(f"worker {child.pid} answers, {time.monotonic() - child.started:.2f} s after it was started")
+            log.say(f"worker {child.pid} answers, {time.monotonic() - child.started:.2f} s after it was started")
         old = self._current[child.place]
         if old is not None and old is not child:
             # The new worker accepts from the same socket already; the old one finishes what it has.
@@ -213,7 +212,7 @@ class _Supervisor:
         if self._rolling:
             self._due[self._rolling[0]] = 0.0
         else:
-            _say("rolling restart done")
+            log.say("rolling restart done")
 
     def _reap(self) -> None:
         while self._children:
@@ -239,14 +238,14 @@ class _Supervisor:
         how = f"was ended by signal {-code}" if code < 0 else f"ended with exit code {code}"
         if self._current[child.place] is not child:
             if child.place in self._rolling[:1] and code != 0:
-                _say(f"the new worker {child.pid} {how}: rolling restart broken off, the old workers go on")
+                log.say(f"the new worker {child.pid} {how}: rolling restart broken off, the old workers go on")
                 self._rolling = []
             return
         self._current[child.place] = None
         young = time.monotonic() - child.started < _YOUNG_SECONDS
         self._retries[child.place] = min(self._retries[child.place] + 1, len(_RETRY_SECONDS) - 1) if young else 0
         delay = _RETRY_SECONDS[self._retries[child.place]]
-        _say(f"worker {child.pid} {how}; another is started" + (f" in {delay:g} s" if delay else ""))
+        log.say(f"worker {child.pid} {how}; another is started" + (f" in {delay:g} s" if delay else ""))
         self._due[child.place] = time.monotonic() + delay
 
 
@@ -288,9 +287,3 @@ def _listen(at: Address, count: int) -> list[socket.socket]:
         hint = "choose another --port, or 0 for a free one"
         raise UsageError(f"cannot listen on {at.host}:{at.port}: {error.strerror}", hint=hint) from error
     return sockets
-
-
-def _say(message: str) -> None:
-    # In one write: several processes share stderr, and print would let another come between the text and its end.
-    sys.stderr.write(f"{message}\n")
-    sys.stderr.flush()

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator, Sequence
 
+from onnxpress.serving import log
 from onnxpress.serving.batching.counts import Counts
 from onnxpress.serving.engine import Down, Engine, plain
 from onnxpress.serving.engine.engine import Shapes
@@ -135,5 +135,5 @@ class BatchRun:
         except Exception as error:
             self._counts.failed += 1
             message = f"the model's answer cannot be written: {plain(error)}"
-            print(f"{self._engine.name}: {message}", file=sys.stderr)
+            log.say(f"{self._engine.name}: {message}")
             return 500, error_body(message), ()

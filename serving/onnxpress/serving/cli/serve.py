@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -32,4 +33,15 @@ def serve(context: click.Context, /, config: Path | None, **_: Any) -> None:
     from onnxpress.serving import server, settings_file
 
     settings = settings_file.load(config, options.given_settings(context))
-    server.leave(server.run(settings, on_ready=click.echo))
+    server.leave(server.run(settings, on_ready=_tell))
+
+
+def _tell(url: str) -> None:
+    """Print the URL. Where stdout cannot be written the server answers all the same."""
+    try:
+        click.echo(url)
+    except OSError as error:
+        from onnxpress.serving import log
+
+        sys.stdout = None  # or Python's exit would fail at what is left in it
+        log.say(f"serving at {url}, which stdout did not take: {error.strerror}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ import msgspec
 from onnxpress.core.manifest import Manifest
 from onnxpress.core.onnx_graph import Model, open_model
 from onnxpress.core.tensors import TensorSpec
+from onnxpress.serving import log
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ def proven(model: Model, *, where: str) -> RowsApart:
     try:
         answer = prove(model)
     except Exception as error:  # a graph that the proof trips over is served all the same, one request after another
-        sys.stderr.write(f"{where}: whether its rows are independent could not be looked at: {error!r}\n")
+        log.say(f"{where}: whether its rows are independent could not be looked at: {error!r}")
         return RowsApart(
             False, "whether a row's answer depends on its batch was never measured, nor could it be proven"
         )

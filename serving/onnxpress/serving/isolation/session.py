@@ -18,6 +18,7 @@ import msgspec
 from onnxpress.core.arrays import Array
 from onnxpress.core.errors import BadModel
 from onnxpress.core.manifest import SessionSettings
+from onnxpress.serving import log
 from onnxpress.serving.engine.sessions import Down
 from onnxpress.serving.isolation.process import Job, Message, Value, receive, send
 from onnxpress.serving.settings import ProcessSettings
@@ -132,7 +133,7 @@ class IsolatedSession:
             pause = _PAUSES[min(failures, len(_PAUSES) - 1)]
             failures += 1
             when = f" in {pause:g} s" if pause else ""
-            sys.stderr.write(f"{self._model}: its process {self.down}; another is started{when}\n")
+            log.say(f"{self._model}: its process {self.down}; another is started{when}")
             self._closed.wait(pause)
             self.restarts += 1
 

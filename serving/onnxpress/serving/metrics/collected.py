@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from onnxpress.core import memory
+from onnxpress.serving import log
 from onnxpress.serving.metrics.family import Family
 from onnxpress.serving.models.repository import Served
 from onnxpress.serving.service import Service
@@ -45,6 +46,9 @@ def _server(service: Service) -> Iterator[Family]:
     for status, count in sorted(service.traffic.errors.items()):
         answers.put({"code": str(status)}, count)
     yield answers
+    lost = Family("onnxpress_log_dropped_total", "counter", "Lines of the log that could not be written.", samples={})
+    lost.put({}, log.dropped())
+    yield lost
     failed = Family(
         "onnxpress_failed_version", "gauge", "1 for a version that could not be loaded; the log says why.", "max", {}
     )

@@ -9,12 +9,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import sys
 from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 
 import msgspec
 
+from onnxpress.serving import log
 from onnxpress.serving.metrics.collected import families
 from onnxpress.serving.metrics.family import Family, merged
 from onnxpress.serving.service import Service
@@ -41,7 +41,7 @@ class WorkerMetrics:
             self._server = await asyncio.start_unix_server(self._answer, str(path))
         except OSError as error:
             # The folder was tidied away, or its path is too long for a socket: no reason to answer nobody.
-            print(f"/metrics of worker {self._own} are its own only: {path}: {error}", file=sys.stderr, flush=True)
+            log.say(f"/metrics of worker {self._own} are its own only: {path}: {error}")
 
     def leave(self) -> None:
         """Answer no more; what was counted stays."""

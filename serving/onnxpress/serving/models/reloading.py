@@ -7,11 +7,11 @@ cannot be checked against anything, is left alone until it has not changed betwe
 from __future__ import annotations
 
 import asyncio
-import sys
 from collections.abc import Mapping
 from time import perf_counter
 
 from onnxpress.core.errors import CorruptVersion, OnnxpressError
+from onnxpress.serving import log
 from onnxpress.serving.models.repository import Found, FoundModel, Repository, Served, Signature
 from onnxpress.serving.models.version_policy import FILE_NAME, Selection
 from onnxpress.serving.protocol.refusal import Refusal
@@ -41,7 +41,7 @@ class Reloader:
             try:
                 await self.look()
             except Exception as error:  # whatever it is, the next look comes
-                _say(f"looking for new versions failed: {type(error).__name__}: {error}")
+                log.say(f"looking for new versions failed: {type(error).__name__}: {error}")
 
     async def look(self) -> None:
         """Follow the folder once: load what is new or changed, drop what is gone."""
@@ -96,9 +96,9 @@ class Reloader:
                 reason = str(error)
                 loop.call_soon_threadsafe(self._withdraw, served, reason)
             except OnnxpressError as error:
-                _say(f"{name} version {version} goes on from its file as it lies: {error}")
+                log.say(f"{name} version {version} goes on from its file as it lies: {error}")
             else:
-                _say(f"{name} version {version} is complete, {perf_counter() - started:.2f} s after it was ready")
+                log.say(f"{name} version {version} is complete, {perf_counter() - started:.2f} s after it was ready")
 
     def _withdraw(self, served: Served, reason: str) -> None:
         """Serve this version no more; it is not what was published."""
@@ -107,7 +107,7 @@ class Reloader:
         if versions.get(version) is not served:
             return  # another took its place meanwhile
         self._repository.failed[name, version] = reason
-        _say(f"NOT serving {name} version {version}: {reason}")
+        log.say(f"NOT serving {name} version {version}: {reason}")
         rest = {number: one for number, one in versions.items() if number != version}
         self._put(name, rest, self._repository.labels.get(name, {}))
 
@@ -115,7 +115,7 @@ class Reloader:
         """Bring one model in step with what was found of it."""
         if isinstance(found.selection, str):
             if self._unusable.get(name) != found.selection:
-                _say(f"leaving {name} as it is: {found.selection}")
+                log.say(f"leaving {name} as it is: {found.selection}")
             self._unusable[name] = found.selection
             return
         self._unusable.pop(name, None)
@@ -144,7 +144,7 @@ class Reloader:
             served = await asyncio.to_thread(self._repository.load_version, name, version, found.path)
         except (OnnxpressError, OSError, ValueError) as error:
             self._repository.failed[key] = str(error)
-            _say(f"NOT serving {name} version {version}: {error}")
+            log.say(f"NOT serving {name} version {version}: {error}")
             return None
         self._repository.failed.pop(key, None)
         return served
@@ -154,22 +154,16 @@ class Reloader:
         old = self._repository.put(name, versions, labels)
         for version, served in old.items():
             if versions.get(version) is not served:
-                _say(f"no longer serving {name} version {version}{' as it was' if version in versions else ''}")
+                log.say(f"no longer serving {name} version {version}{' as it was' if version in versions else ''}")
                 task = asyncio.get_running_loop().create_task(_close(served))
                 self._closing.add(task)
                 task.add_done_callback(self._closing.discard)
         for version, served in versions.items():
             if old.get(version) is not served:
-                _say(f"serving {name} version {version}")
+                log.say(f"serving {name} version {version}")
 
 
 async def _close(served: Served) -> None:
     while served.batcher.busy:
         await asyncio.sleep(_DRAIN_SECONDS)
     await asyncio.to_thread(served.close)
-
-
-def _say(message: str) -> None:
-    # In one write: several processes share stderr, and print would let another come between the text and its end.
-    sys.stderr.write(f"{message}\n")
-    sys.stderr.flush()

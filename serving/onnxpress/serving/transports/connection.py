@@ -8,9 +8,9 @@ sends or reads for too long is cut off.
 from __future__ import annotations
 
 import asyncio
-import sys
 from collections.abc import Callable
 
+from onnxpress.serving import log
 from onnxpress.serving.exchange import Headers, fail
 from onnxpress.serving.protocol.refusal import error_body
 from onnxpress.serving.transports.request_head import HEAVY, UNREADABLE, Head
@@ -46,7 +46,7 @@ class PendingAnswer:
         try:
             self.connection.answer(self, status, body, headers)
         except Exception as error:  # no memory to write it with: its client is told by the end of the connection
-            print(f"an answer could not be written: {type(error).__name__}", file=sys.stderr)
+            log.say(f"an answer could not be written: {type(error).__name__}")
             self.connection.transport.abort()
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
+from onnxpress.serving import log
 from onnxpress.serving.exchange import Handler
 from onnxpress.serving.settings import ConnectionLimits
 from onnxpress.serving.transports.connection import Connection
@@ -34,6 +35,7 @@ class Server:
         self.shared.answer_bytes >>= 1
         for connection in list(self.connections):
             connection.check_time(self.shared.seconds)
+        log.flush()
         self._timer = asyncio.get_running_loop().call_later(_SWEEP_SECONDS, self.tick)
 
     def begin_draining(self) -> None:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import gc
 import signal
-import sys
 from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
 
+from onnxpress.serving import log
 from onnxpress.serving.exchange import Handler
 from onnxpress.serving.service import Service
 from onnxpress.serving.settings import ServerSettings
@@ -43,6 +43,7 @@ async def run(
     meanwhile; it leaves when the supervisor is gone.
     """
     loop = asyncio.get_running_loop()
+    loop.set_exception_handler(_say_unforeseen)
     server = Server(handler, settings.limits)
     listener = None
     if worker is None:
@@ -100,6 +101,12 @@ async def run(
     return unanswered
 
 
+def _say_unforeseen(_: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """What no callback caught. asyncio's own word on it would wait for a reader of stderr."""
+    error = context.get("exception")
+    log.say(f"{context.get('message', 'an error')}: {type(error).__name__}: {error}")
+
+
 def _keep_freed_memory() -> None:
     """Have malloc keep what large requests take, for the next one, instead of handing it back after each.
 
@@ -129,7 +136,7 @@ async def _drain(server: Server, cut: asyncio.Event) -> int:
             wait.cancel()
     unanswered = server.owed
     if unanswered:
-        print(f"stopped with requests of {unanswered} connections unanswered", file=sys.stderr)
+        log.say(f"stopped with requests of {unanswered} connections unanswered")
     server.stop()
     await asyncio.sleep(0)
     return unanswered

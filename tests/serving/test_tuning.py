@@ -49,6 +49,28 @@ def test_latency_takes_the_quickest_single_row() -> None:
         tuning.best([], "latency", "all")
 
 
+@pytest.mark.parametrize(
+    ("aim", "gpu_ms", "cpu_ms", "advised"),
+    [
+        ("latency", (0.047, 0.05), (0.009, 0.6), "cpu"),  # a tiny network: launching costs more than computing
+        ("throughput", (0.047, 0.05), (0.009, 0.6), "cuda:0"),
+        ("latency", (2.0, 6.0), (8.0, 200.0), "cuda:0"),
+        ("throughput", (2.0, 6.0), (8.0, 5.9), "cpu"),
+        ("throughput", (2.0, 6.0), (8.0, 6.1), "cpu"),  # no gain to speak of
+    ],
+)
+def test_a_gpu_is_advised_where_it_gains(
+    aim: tuning.Aim, gpu_ms: tuple[float, float], cpu_ms: tuple[float, float], advised: str
+) -> None:
+    (gpu_alone, gpu_many), (cpu_alone, cpu_many) = (
+        points((1, "all", 1, one / 1e3), (1, "all", 64, many / 1e3)) for one, many in (gpu_ms, cpu_ms)
+    )
+    advice = tuning.advise(aim, "cuda:0", (gpu_many, gpu_alone), (cpu_many, cpu_alone))
+    assert advice.provider == advised
+    assert "cuda:0" in advice.reason
+    assert "CPU" in advice.reason
+
+
 @pytest.mark.parametrize("text", ["length", "length=", "=3", "length=x", "length=0"])
 def test_a_size_that_is_none_is_refused(text: str) -> None:
     with pytest.raises(UsageError):
@@ -66,6 +88,22 @@ def explained(path: Path, *options: str) -> dict[str, tuple[str, str]]:
     done = CliRunner().invoke(explain, [str(path), "--json", *options])
     assert done.exit_code == 0, done.output
     return {choice["option"]: (choice["value"], choice["why"]) for choice in json.loads(done.stdout)["choices"]}
+
+
+def test_a_gpus_figures_stand_beside_the_cpus(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    publish_affine(tmp_path)
+    asked: list[str] = []
+    measure = tuning.measure
+
+    def on_this_machine(path: Path, *, provider: str, **rest: Any) -> Any:
+        asked.append(provider)
+        return measure(path, provider="cpu", **rest)
+
+    monkeypatch.setattr(tuning, "measure", on_this_machine)
+    found = tuned(tmp_path, "--threads", "1", "--provider", "cuda:0")
+    assert asked == ["cuda:0", "cpu"]
+    assert found["advice"]["provider"] in ("cuda:0", "cpu")
+    assert tuned(tmp_path, "--threads", "1")["advice"] is None
 
 
 def test_the_best_is_kept_beside_the_version_and_served(tmp_path: Path) -> None:

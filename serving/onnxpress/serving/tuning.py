@@ -134,6 +134,29 @@ def best(points: Sequence[Point], aim: Aim, usual: Level) -> tuple[Point, Point]
     return chosen, alone[pair]
 
 
+class Advice(msgspec.Struct, frozen=True):
+    """Which of two providers to serve on, and why."""
+
+    provider: str
+    reason: str
+
+
+def advise(aim: Aim, provider: str, here: tuple[Point, Point], cpu: tuple[Point, Point]) -> Advice:
+    """Whether the CPU does as well as `provider`; each pair is what `best` found there.
+
+    A GPU is worth its price where it gains: what is no better on it belongs on the CPU.
+    """
+    if aim == "latency":
+        ours, its = here[1].seconds, cpu[1].seconds
+        reason = f"one row takes {1e3 * ours:.3g} ms on {provider} and {1e3 * its:.3g} ms on the CPU"
+        gains = ours < its * _NEAR
+    else:
+        many, its_many = here[0].rows_per_second, cpu[0].rows_per_second
+        reason = f"{provider} answers at most {many:,.0f} rows/s and the CPU {its_many:,.0f}"
+        gains = its_many < many * _NEAR
+    return Advice(provider if gains else "cpu", reason)
+
+
 def _in_child(job: _Job) -> _Found:
     command = [sys.executable, "-P", "-m", "onnxpress.serving.tuning", msgspec.json.encode(job).decode()]
     try:

@@ -8,11 +8,13 @@ from collections.abc import Callable, Mapping
 import numpy as np
 import pytest
 
+from onnxpress.core.golden import Golden
 from onnxpress.core.processing import Processing, Threshold
 from onnxpress.core.tensors import parse_spec
-from onnxpress.export.equivalence.cases import cases
-from onnxpress.export.equivalence.measurement import Measurement, measure
+from onnxpress.export.equivalence.cases import Case, cases
+from onnxpress.export.equivalence.measurement import Measurement, choose_goldens, measure
 from onnxpress.export.equivalence.reference import Reference
+from onnxpress.export.equivalence.results import CaseResult
 from onnxpress.export.network import TruthUnavailable
 
 WIDTH = 16
@@ -157,6 +159,18 @@ def test_flips_within_the_noise_of_a_threshold_are_near_ties_and_others_are_faul
     assert judged(0.0)
     assert judged(1e-7)
     assert not judged(0.05)
+
+
+def test_a_golden_that_is_too_large_is_still_one_that_shows_something() -> None:
+    def result(values: np.ndarray, multiple: float) -> CaseResult:
+        golden = Golden({"x": values}, {"y": values}, {"y": np.ones_like(values)})
+        return CaseResult(Case("generated", len(values), golden.inputs), golden, multiples={"y": multiple})
+
+    large = 1 << 17
+    zeros, drawn = np.zeros((1, large), np.float32), np.linspace(0, 1, large, dtype=np.float32)[None]
+    both = np.concatenate([drawn, drawn])
+    chosen = choose_goldens([result(zeros, 0.0), result(both, 2.0), result(drawn, 1.0)])
+    assert [golden.inputs["x"] is drawn for golden in chosen] == [True]
 
 
 def test_goldens_are_few_and_small_and_hold_a_lone_row() -> None:

@@ -69,7 +69,7 @@ def test_a_batch_runs_in_the_next_captured_size_and_gets_its_own_rows_only() -> 
         z, y = session.run(["z", "y"], {"x": x})
         np.testing.assert_array_equal(y, x * 2)
         np.testing.assert_array_equal(z, x.sum(axis=1))
-    assert graphs.captured == [4, 1, 8, 2]
+    assert graphs.captured == [3, 4, 1, 8, 6, 2]
     assert graphs.plain == []
 
 

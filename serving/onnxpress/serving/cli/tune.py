@@ -13,7 +13,7 @@ from onnxpress.serving.cli import options
 _WIDTH = 13
 
 if TYPE_CHECKING:
-    from onnxpress.serving.tuning import Aim, Point, Refused
+    from onnxpress.serving.tuning import Aim, Level, Point, Refused
 
 
 @click.command()
@@ -66,28 +66,37 @@ def tune(
     # Where it is not known that rows do not touch one another, the server runs no batches.
     apart = rows_apart.of(path, manifest).apart
     batches = [size for size in tuning.BATCHES if size <= max_batch] if apart else [1]
-    points: list[Point] = []
-    refused: list[Refused] = []
     tried = threads or (*(count for count in (1, 2, 4, 8, 16, 32, 64) if count < cpus), cpus)
-    measured = tuning.measure(
-        path,
-        provider=provider,
-        threads=tried,
-        levels=tuning.LEVELS,
-        batches=batches,
-        sizes=tuning.parse_sizes(sizes),
-        seconds=seconds,
-        custom_ops=custom_ops,
-    )
-    for found in measured:
-        if isinstance(found, tuning.Refused):
-            refused.append(found)
-            click.echo(f"{found.threads} threads, {found.optimization}: refused: {found.why}", err=True)
-        else:
-            points += found
-            click.echo(f"{found[0].threads} threads, {found[0].optimization}: measured", err=True)
-    usual = manifest.session.optimization if manifest else "all"
+    usual: Level = manifest.session.optimization if manifest else "all"
+
+    def measured(provider: str, levels: tuple[Level, ...]) -> tuple[list[Point], list[Refused]]:
+        points: list[Point] = []
+        refused: list[Refused] = []
+        for found in tuning.measure(
+            path,
+            provider=provider,
+            threads=tried,
+            levels=levels,
+            batches=batches,
+            sizes=tuning.parse_sizes(sizes),
+            seconds=seconds,
+            custom_ops=custom_ops,
+        ):
+            if isinstance(found, tuning.Refused):
+                refused.append(found)
+                said = f"{found.threads} threads, {found.optimization}: refused: {found.why}"
+            else:
+                points += found
+                said = f"{found[0].threads} threads, {found[0].optimization}: measured"
+            click.echo(said if provider == "cpu" else f"{provider}, {said}", err=True)
+        return points, refused
+
+    points, refused = measured(provider, tuning.LEVELS)
     chosen, alone = tuning.best(points, aim, usual)
+    advice = None
+    if provider != "cpu":
+        on_cpu, _ = measured("cpu", (usual,))
+        advice = tuning.advise(aim, provider, (chosen, alone), tuning.best(on_cpu, aim, usual))
     profile = profiles.Profile(
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         model_sha256=profiles.digest(path, manifest),
@@ -110,6 +119,7 @@ def tune(
             "points": points,
             "refused": refused,
             "best": profile,
+            "advice": advice,
             "path": str(target),
         }
         click.echo(indented(document), nl=False)
@@ -119,6 +129,8 @@ def tune(
         f"best for {aim}: {chosen.threads} threads, {chosen.optimization}, batches up to {chosen.batch}: "
         f"{chosen.rows_per_second:,.0f} rows/s, one row {1e3 * alone.seconds:.3g} ms\nwritten to {target}"
     )
+    if advice is not None:
+        click.echo(f"serve it with --provider {advice.provider}: {advice.reason}")
 
 
 def _print(points: list[Point], chosen: Point) -> None:

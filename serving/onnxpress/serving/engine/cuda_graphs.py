@@ -1,8 +1,7 @@
 """Runs replayed as CUDA graphs: one captured for each padded batch size, with tensors that stay where they are.
 
-A graph replays the same kernels on the same addresses, so a batch is padded to the next size that was captured: the
-rows behind the last are whatever lay there before, and their answers are cut off. That is sound where a row's answer
-does not depend on the others, which is what a manifest's `batch_safe` says.
+A graph replays the same kernels on the same addresses, so a batch is padded to the next size that was captured, see
+`padding`. The rows behind the last are whatever lay there before, and their answers are cut off.
 """
 
 from __future__ import annotations
@@ -15,10 +14,9 @@ import numpy as np
 
 from onnxpress.core.arrays import Array
 from onnxpress.core.device import Device
+from onnxpress.serving.engine.padding import MAX_ROWS, padded
 from onnxpress.serving.engine.runtime import onnxruntime
 
-MAX_ROWS = 256
-"""batches of more rows run uncaptured; there the launches that a graph spares cost little"""
 _NUMPY_OF = {
     "tensor(float)": np.float32, "tensor(double)": np.float64, "tensor(float16)": np.float16, "tensor(bool)": np.bool_,
     "tensor(int64)": np.int64, "tensor(int32)": np.int32, "tensor(int8)": np.int8, "tensor(uint8)": np.uint8,
@@ -65,11 +63,6 @@ class Replayed:
             answers = run(feeds, count)
         by_name = dict(zip(self._outputs, answers, strict=True))
         return [by_name[name][:count] for name in names]
-
-
-def padded(rows: int) -> int:
-    """The captured size that so many rows run in: the next power of two."""
-    return 1 << (rows - 1).bit_length()
 
 
 def obstacle(session: Any) -> str:

@@ -75,7 +75,7 @@ OpenSession = Callable[[str, str, SessionSettings, int | None, bool, Sequence[st
 class LocalSession:
     """ONNX Runtime's own session, in this process. bfloat16 inputs and outputs are float32 arrays.
 
-    `rows_apart` says that a row's answer was measured to be the same in any batch, see `cuda_graphs`.
+    `rows_apart` says that a row's answer is the same in any batch: a GPU's batches may be padded then, see `padding`.
     """
 
     apart, down, restarts, process_id = False, "", None, None
@@ -189,7 +189,22 @@ def _run_of(session: Any, device: Device, *, rows_apart: bool) -> Run:
 
         return bfloat16.run_of(session, {value.name for value in inputs if value.type == "tensor(bfloat16)"})
     call = session._sess.run
-    return lambda names, feeds, options=None: call(names, feeds, options)
+
+    def run(names: list[str], feeds: dict[str, Array], options: Any = None) -> list[Array]:
+        answers: list[Array] = call(names, feeds, options)
+        return answers
+
+    if device.provider == "cuda" and rows_apart:
+        from onnxpress.serving.engine import padding
+
+        if padding.searches(_operators(session)) and not padding.obstacle(session):
+            return padding.PaddedRuns(run).run
+    return run
+
+
+def _operators(session: Any) -> list[str]:
+    """Of the optimised graph's nodes."""
+    return [node.op_type for part in session.get_provider_graph_assignment_info() for node in part.get_nodes()]
 
 
 def _options(settings: SessionSettings, threads: int | None) -> Any:

@@ -214,10 +214,10 @@ class Repository:
             max_waiting=self._settings.max_waiting,
         )
         if self._settings.provider != "cpu" and batcher.batches:
-            from onnxpress.serving.engine import sample_inputs
+            from onnxpress.serving.engine import padding, sample_inputs
 
-            # Powers of two: not every size, which would take minutes, but no caller meets a cold device.
-            sample_inputs.warm_up(engine, path, [1 << power for power in range(chosen.max_rows.bit_length())])
+            # Not every size, which would take minutes, but no caller meets a cold device.
+            sample_inputs.warm_up(engine, path, padding.sizes(min(chosen.max_rows, padding.MAX_ROWS)))
         took = perf_counter() - started
         served = Served(name, version, engine, batcher, load_seconds=took, signature=signature)
         if later:

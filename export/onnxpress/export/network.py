@@ -65,6 +65,29 @@ class Network(Answering, Protocol):
         """Take weights that `write_state` wrote in another process. Raises BadModel where they do not fit."""
 
 
+@runtime_checkable
+class Narrowing(Protocol):
+    """A network that computes in float64 whatever it is given.
+
+    Its float32 answer is as exact as the truth, and shows no noise that a float32 graph could be allowed.
+    """
+
+    def run_narrowed(self, feeds: dict[str, Array]) -> dict[str, Array]:
+        """Its answer with its own values rounded to float32, which is all that a float32 graph holds of them."""
+
+
+Choice = Literal["highest", "lowest", "sign"]
+"""how a decision is taken from scores: by the place of the highest, of the lowest, or by whether one is negative"""
+
+
+@runtime_checkable
+class Deciding(Protocol):
+    """A network some of whose outputs are decisions taken from the scores in other outputs."""
+
+    def decisions(self) -> dict[str, tuple[str, Choice]]:
+        """Output that decides → the output with its scores, classes on the last axis, and how."""
+
+
 @dataclass(frozen=True)
 class Seen:
     """One tensor that a layer, or an operation inside a layer's own code, has just computed."""

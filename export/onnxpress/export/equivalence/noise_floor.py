@@ -1,6 +1,8 @@
 """The noise floor: how far the framework's own float32 answer is from the truth.
 
-The truth is the same network in float64. Where that cannot run, the floor is how far the answer moves when the float
+The truth is the same network in float64. One that computes in float64 whatever it is given, as scikit-learn's do, has
+no noise of its own: there the floor is how far its answer moves when its fitted values are rounded to float32, which
+is all that a float32 graph can hold. Where float64 cannot run, the floor is how far the answer moves when the float
 inputs move by one unit in the last place: an exporter may not be asked for more than the input's own precision.
 
 A floor is pooled over all cases of one kind, per channel (last axis) when there are enough values for a channel to
@@ -24,7 +26,7 @@ from onnxpress.core.tensors import TensorSpec
 from onnxpress.export.equivalence.cases import Case
 from onnxpress.export.equivalence.reference import Reference
 from onnxpress.export.equivalence.results import CaseResult
-from onnxpress.export.network import TruthUnavailable
+from onnxpress.export.network import Choice, Deciding, TruthUnavailable
 
 Method = Literal["float64", "ulp"]
 _ROWS_PER_CHANNEL = 32
@@ -53,12 +55,17 @@ def reference_results(
         truths = [reference.run(_moved(case.feeds), "float32") for case in cases]
         method = "ulp"
     deciding = {step.output: step for step in reference.processing.after if isinstance(step, Threshold | Label | TopK)}
+    taken = reference.network.decisions() if isinstance(reference.network, Deciding) else {}
     names = {spec.name for spec in outputs}
     wanted = names | {step.input for name, step in deciding.items() if name in names}
     for name in sorted(wanted):
         if name not in answers[0]:
             raise NotEquivalent(f"the reference does not produce the output {name!r}; it has {', '.join(answers[0])}")
     floors = pooled_floors(cases, answers, truths, wanted)
+    narrowed = [answer for answer in map(reference.narrowed, (case.feeds for case in cases)) if answer is not None]
+    if len(narrowed) == len(cases):
+        for floor, own in zip(floors, pooled_floors(cases, narrowed, truths, wanted), strict=True):
+            floor |= {name: np.maximum(floor[name], value) for name, value in own.items()}
     for name, width in (ranges or {}).items():
         for answer, floor in zip(answers, floors, strict=True):
             if name in floor and answer[name].dtype.kind == "f":
@@ -69,6 +76,9 @@ def reference_results(
             if name in names:
                 ties = near_ties(step, answer[step.input], limit * floor[step.input])
                 floor[name] = np.maximum(floor[name], ties)
+        for name, (scores, choice) in taken.items():
+            if {name, scores} <= names:
+                floor[name] = np.maximum(floor[name], tied(choice, answer[scores], limit * floor[scores]))
         golden = Golden(case.feeds, {n: answer[n] for n in names}, {n: floor[n] for n in names})
         results.append(CaseResult(case, golden, truth if method == "float64" else None))
     return results, method
@@ -101,15 +111,28 @@ def near_ties(step: Threshold | Label | TopK, scores: Array, noise: Array) -> Ar
     if isinstance(step, Threshold):
         result: Array = np.abs(values - step.value) <= noise
         return result
+    tied = _among_best(values, noise, step.k if isinstance(step, TopK) else 1)
+    return tied if isinstance(step, TopK) else tied[..., 0]
+
+
+def _among_best(values: Array, noise: Array, best: int) -> Array:
+    """Of the `best` highest along the last axis, in their order: which have a neighbour within the noise of both."""
     order = np.argsort(-values, axis=-1, kind="stable")
     ranked = np.take_along_axis(values, order, axis=-1)
     around = np.take_along_axis(np.broadcast_to(noise, values.shape), order, axis=-1)
     with np.errstate(invalid="ignore"):
         close = -np.diff(ranked, axis=-1) <= around[..., :-1] + around[..., 1:]
-    best = step.k if isinstance(step, TopK) else 1
     edge = np.zeros((*close.shape[:-1], 1), bool)
-    tied = (np.concatenate([edge, close], axis=-1) | np.concatenate([close, edge], axis=-1))[..., :best]
-    return tied if isinstance(step, TopK) else tied[..., 0]
+    result: Array = (np.concatenate([edge, close], axis=-1) | np.concatenate([close, edge], axis=-1))[..., :best]
+    return result
+
+
+def tied(choice: Choice, scores: Array, noise: Array) -> Array:
+    """Where `noise` around the scores, classes on their last axis, could decide otherwise: bool, one for each row."""
+    if choice == "sign":
+        return np.asarray((np.abs(scores.astype(np.float64)) <= noise).all(axis=-1))
+    values = scores.astype(np.float64)
+    return _among_best(values if choice == "highest" else -values, noise, 1)[..., 0]
 
 
 def pool(references: Sequence[Array], truths: Sequence[Array]) -> list[Array]:

@@ -5,14 +5,17 @@ from __future__ import annotations
 from onnxpress.core.arrays import Array
 from onnxpress.core.processing import Processing, apply
 from onnxpress.core.tensors import TensorSpec
-from onnxpress.export.network import Answering, Precision
+from onnxpress.export.network import Answering, Narrowing, Precision
 
 
 class Reference:
     """Raw inputs → every tensor of the pipeline by name: the network's outputs and each processing step's."""
 
-    def __init__(self, network: Answering, processing: Processing, inputs: list[TensorSpec]) -> None:
-        self.network, self.processing, self.inputs = network, processing, inputs
+    def __init__(
+        self, network: Answering, processing: Processing, inputs: list[TensorSpec], *, narrow: bool = False
+    ) -> None:
+        """`narrow`: what it is held against computes in float32; see `narrowed`."""
+        self.network, self.processing, self.inputs, self.narrow = network, processing, inputs, narrow
 
     def run(self, feeds: dict[str, Array], precision: Precision = "float32") -> dict[str, Array]:
         """The answer in `precision`. Raises TruthUnavailable where the network cannot run in float64."""
@@ -20,6 +23,13 @@ class Reference:
         network_feeds = {spec.name: tensors[spec.name] for spec in self.network.inputs}
         tensors |= self.network.run(network_feeds, precision)
         return apply(self.processing.after, tensors, dtype=precision)
+
+    def narrowed(self, feeds: dict[str, Array]) -> dict[str, Array] | None:
+        """Its answer as a float32 graph could give it; None where it shows float32's noise itself, see Narrowing."""
+        if not self.narrow or not isinstance(self.network, Narrowing):
+            return None
+        tensors = apply(self.processing.before, feeds)
+        return apply(self.processing.after, tensors | self.network.run_narrowed(self.network_feeds(feeds)))
 
     def network_feeds(self, feeds: dict[str, Array], precision: Precision = "float32") -> dict[str, Array]:
         """What the network itself receives for these raw inputs, processed in `precision`."""

@@ -1,4 +1,4 @@
-"""The cases asked again where the converted graph shows what its inputs take: table sizes, and words of look-ups."""
+"""What is asked once there is a graph: over what its inputs take (tables, words), and how exact it can be."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 from onnxpress.export.equivalence.answerable import answerable
 from onnxpress.export.equivalence.cases import cases, largest_batch
 from onnxpress.export.equivalence.graph_domain import shown
+from onnxpress.export.equivalence.reference import Reference
+from onnxpress.export.graph.precision import computes_in_float64
 from onnxpress.export.pipeline.prepare import Prepared
 
 if TYPE_CHECKING:
@@ -16,6 +18,9 @@ if TYPE_CHECKING:
 
 def widened(prepared: Prepared, graph: onnx.ModelProto) -> Prepared:
     """`prepared` with cases over the values that the graph shows, as far as the original answers them."""
+    narrow = not computes_in_float64(graph)
+    reference = Reference(prepared.network, prepared.source.processing, prepared.inputs, narrow=narrow)
+    prepared = replace(prepared, reference=reference)
     known = shown(graph)
     if not known.sizes and not known.words:
         return prepared

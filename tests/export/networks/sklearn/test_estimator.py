@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 from typing import Any
 
@@ -13,19 +14,35 @@ pytest.importorskip("skl2onnx")
 pytest.importorskip("pandas")
 
 import pandas as pd
+from sklearn.base import clone
+from sklearn.calibration import CalibratedClassifierCV
+from sklearn.cluster import KMeans
 from sklearn.compose import ColumnTransformer
-from sklearn.ensemble import ExtraTreesRegressor, RandomForestClassifier
+from sklearn.datasets import load_iris
+from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
+from sklearn.ensemble import (
+    ExtraTreesRegressor,
+    HistGradientBoostingRegressor,
+    RandomForestClassifier,
+    VotingClassifier,
+)
 from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.impute import SimpleImputer
-from sklearn.linear_model import LinearRegression, LogisticRegression
+from sklearn.linear_model import LinearRegression, LogisticRegression, Ridge
 from sklearn.mixture import BayesianGaussianMixture
+from sklearn.multiclass import OneVsRestClassifier
+from sklearn.naive_bayes import GaussianNB
+from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import MinMaxScaler, OneHotEncoder
+from sklearn.preprocessing import MinMaxScaler, OneHotEncoder, StandardScaler
+from sklearn.svm import SVC, LinearSVC
 from sklearn.tree import DecisionTreeClassifier
 
 from onnxpress.core.errors import UsageError
+from onnxpress.export.api import export as export_call
 from onnxpress.export.networks.sklearn.estimator import SklearnNetwork
+from onnxpress.export.pipeline.verify import against_source
 from onnxpress.export.source import Source
 from onnxpress.serving.engine import Engine
 
@@ -154,3 +171,73 @@ def test_imputed_words(tmp_path: Path) -> None:
     answers = graph(made, tmp_path).run({"town": asked})
     expected = model.predict_proba(pd.DataFrame(asked, columns=["town"]))
     np.testing.assert_allclose(answers["probabilities"], expected, atol=1e-6)
+
+
+IRIS = load_iris()
+SIDE_OF_IRIS = (IRIS.target == 2).astype(int)
+SPECIES = IRIS.target_names[IRIS.target]
+PLAIN = {
+    "logistic": LogisticRegression(max_iter=500),
+    "logistic in tails": make_pipeline(StandardScaler(), LogisticRegression(C=1e4, max_iter=2000)),
+    "ridge": Ridge(),
+    "naive Bayes": GaussianNB(),
+    "discriminant": LinearDiscriminantAnalysis(),
+    "neighbours": KNeighborsClassifier(),
+    "kernel": make_pipeline(StandardScaler(), SVC()),
+    "one against the rest": OneVsRestClassifier(LogisticRegression(max_iter=500)),
+    "calibrated": CalibratedClassifierCV(LinearSVC(), cv=3),
+    "soft vote": VotingClassifier([("a", LogisticRegression(max_iter=500)), ("b", GaussianNB())], voting="soft"),
+    "forest": RandomForestClassifier(20, random_state=0),
+    "histograms": HistGradientBoostingRegressor(max_iter=20, random_state=0),
+    "clusters": KMeans(3, n_init=2, random_state=0),
+}
+
+
+@pytest.mark.parametrize("example", [None, "float32", "float64"])
+@pytest.mark.parametrize("name", PLAIN)
+def test_an_estimator_that_computes_in_float64_is_no_false_alarm(
+    name: str, example: str | None, tmp_path: Path
+) -> None:
+    estimator = clone(PLAIN[name])
+    regressor = isinstance(estimator, Ridge | HistGradientBoostingRegressor)
+    estimator.fit(IRIS.data, IRIS.data @ [1.0, 2.0, -1.0, 0.5] if regressor else SPECIES)
+    shown = None if example is None else IRIS.data[:40].astype(example)
+    published = export_call(estimator, name="m", repository=tmp_path, example=shown)
+    assert published.report.equivalent
+    assert not [output for output in published.report.outputs if output.largest_error > 1e-3]
+
+
+@pytest.mark.parametrize("wrong", [1e-3, 1e-4])
+def test_a_weight_that_was_changed_a_little_is_still_seen(wrong: float, tmp_path: Path) -> None:
+    estimator = LogisticRegression(max_iter=500).fit(IRIS.data, SPECIES)
+    other = copy.deepcopy(estimator)
+    other.coef_[1, 2] *= 1 + wrong
+    made = network(other, IRIS.data[:40].astype(np.float32))
+    path = tmp_path / "wrong.onnx"
+    path.write_bytes(made.convert(tmp_path).SerializeToString())
+    right = Source(
+        reference="right", name="m", framework="sklearn", network=estimator, example_inputs=IRIS.data[:40].astype("f4")
+    )
+    assert not against_source(path, right, "cpu").equivalent
+
+
+def test_a_regression_that_is_wrong_in_its_tails_is_still_seen(tmp_path: Path) -> None:
+    estimator = LogisticRegression(max_iter=500).fit(IRIS.data, SIDE_OF_IRIS)
+    other = copy.deepcopy(estimator)
+    other.intercept_ += 1e-3
+    made = network(other)
+    path = tmp_path / "wrong.onnx"
+    path.write_bytes(made.convert(tmp_path).SerializeToString())
+    right = Source(reference="right", name="m", framework="sklearn", network=estimator)
+    assert not against_source(path, right, "cpu").equivalent
+
+
+def test_thresholds_stay_above_the_values_that_they_divide(tmp_path: Path) -> None:
+    """Few distinct values: a threshold is one of them, and its nearest float32 may lie above the value's own."""
+    values = np.linspace(0.1, 0.9, 40)
+    rows = rng.choice(values, (400, 2))
+    model = HistGradientBoostingRegressor(max_iter=30, random_state=0).fit(rows, rows[:, 0] > 0.5)
+    made = network(model, rows[:20].astype(np.float32))
+    fed = rows.astype(np.float32)
+    answered = graph(made, tmp_path).run({"features": fed})["prediction"][:, 0]
+    np.testing.assert_allclose(answered, model.predict(fed), atol=1e-5)

@@ -15,7 +15,7 @@ from onnxpress.core.tensors import TensorSpec
 from onnxpress.export.graph.editing import drop_unused, rename_values
 from onnxpress.export.networks.converter_talk import converter_talk
 from onnxpress.export.networks.sklearn.parts import parts, rounds_its_inputs, whole_categories
-from onnxpress.export.networks.sklearn.trees import send_missing
+from onnxpress.export.networks.sklearn.trees import round_down, send_missing
 
 if TYPE_CHECKING:
     import onnx
@@ -109,7 +109,7 @@ class Conversion:
     def _converted(self, estimator: Any, types: list[tuple[str, Any]]) -> onnx.ModelProto:
         import skl2onnx
 
-        with converter_talk(self.talk) as talk, _plain_attributes():
+        with converter_talk(self.talk) as talk, _plain_attributes(), _votes_apart(estimator):
             try:
                 proto: onnx.ModelProto = skl2onnx.convert_sklearn(
                     estimator,
@@ -154,6 +154,8 @@ class Conversion:
         _inputs_as_told(proto.graph, self._inputs)
         _outputs_in_float32(proto.graph)
         send_missing(proto.graph, self._estimator)
+        if not any(spec.dtype == "float64" for spec in self._inputs):  # rounded to the nearest, they keep their order
+            round_down(proto.graph, self._estimator)
         drop_unused(proto.graph)
         return proto
 
@@ -212,6 +214,19 @@ def _plain_attributes() -> Iterator[None]:
         yield
     finally:
         ModelComponentContainer.add_node = stock
+
+
+@contextlib.contextmanager
+def _votes_apart(estimator: Any) -> Iterator[None]:
+    """skl2onnx refuses a soft vote whose `transform` flattens, by default, though it converts `predict` alone."""
+    voting = [part for part in parts(estimator) if getattr(part, "flatten_transform", False)]
+    try:
+        for part in voting:
+            part.flatten_transform = False
+        yield
+    finally:
+        for part in voting:
+            part.flatten_transform = True
 
 
 def _plain(value: Any) -> Any:

@@ -16,14 +16,16 @@ from onnxpress.core.arrays import Array
 from onnxpress.core.errors import BadModel, UsageError
 from onnxpress.core.optional import require
 from onnxpress.core.tensors import Domain, TensorSpec
-from onnxpress.export.network import Precision, TruthUnavailable
+from onnxpress.export.network import Choice, Precision, TruthUnavailable
 from onnxpress.export.networks.sklearn.conversion import Conversion
 from onnxpress.export.networks.sklearn.examples import named_examples
+from onnxpress.export.networks.sklearn.narrowing import rounded
 from onnxpress.export.networks.sklearn.parts import (
     fitted,
     needs_double,
     parts,
     string_columns,
+    takes_float32,
     takes_texts,
     used_columns,
     whole_categories,
@@ -56,6 +58,7 @@ class SklearnNetwork:
         alone = source.network_inputs[0].name if source.network_inputs else self._alone()
         self._examples = named_examples(given, self._read, alone, source.reference)
         self.inputs = source.network_inputs or self._tell_inputs(source)
+        self._narrow: Any = None
         self._double = needs_double(self._estimator) or any(spec.dtype in _WIDE for spec in self.inputs)
         self.output_names = self._tell_outputs()
 
@@ -72,6 +75,12 @@ class SklearnNetwork:
     def _tell_inputs(self, source: Source) -> list[TensorSpec]:
         """The author's dtypes; float32 where nobody showed a number and float32 is enough."""
         usual = "float64" if needs_double(self._estimator) else "float32"
+        if not self._columns and not takes_float32(self._estimator):
+            usual = "float64"
+            self._examples = {
+                name: value.astype(np.float64) if value.dtype == np.float32 else value
+                for name, value in self._examples.items()
+            }
 
         def dtype(name: str) -> str:
             return str(self._examples[name].dtype) if name in self._examples else usual
@@ -118,19 +127,27 @@ class SklearnNetwork:
 
     def run(self, feeds: dict[str, Array], precision: Precision) -> dict[str, Array]:
         """The estimator's own answer, rows first; it computes in float64 itself from inputs in `precision`."""
+        return self._answers(self._estimator, feeds, precision)
+
+    def _answers(self, estimator: Any, feeds: dict[str, Array], precision: Precision) -> dict[str, Array]:
         X = self._matrix(feeds, precision)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # "X does not have valid feature names": they are the graph's to keep
             try:
-                answers = [self._ask(name, X) for name in self.output_names]
+                answers = [self._ask(estimator, name, X) for name in self.output_names]
             except Exception as error:
                 if precision == "float64":  # fitted on float32, some estimators take nothing else
                     raise TruthUnavailable(str(error)) from error
                 raise BadModel(f"the estimator fails: {type(error).__name__}: {error}") from error
         return {name: _as(answer, precision) for name, answer in zip(self.output_names, answers, strict=True)}
 
-    def _ask(self, output: str, X: Any) -> Any:
-        estimator = self._estimator
+    def run_narrowed(self, feeds: dict[str, Array]) -> dict[str, Array]:
+        """With fitted values rounded to float32; see Narrowing. The author's own wide inputs are not rounded."""
+        if self._narrow is None:
+            self._narrow = rounded(self._estimator)
+        return self._answers(self._narrow, feeds, "float32")
+
+    def _ask(self, estimator: Any, output: str, X: Any) -> Any:
         if output == "label":
             return estimator.predict(X)
         if output == "prediction":
@@ -157,6 +174,14 @@ class SklearnNetwork:
         pandas = require("pandas", needed_by="a pipeline over named columns")
         # What is dropped at once may hold anything.
         return pandas.DataFrame({name: rows[name][:, 0] if name in rows else 0 for name in self._columns})
+
+    def decisions(self) -> dict[str, tuple[str, Choice]]:
+        """The label is taken from the scores beside it; see Deciding."""
+        if "probabilities" in self.output_names:
+            return {"label": ("probabilities", "highest")}
+        if "scores" in self.output_names:
+            return {"label": ("scores", "lowest" if is_clusterer(self._estimator) else "sign")}
+        return {}
 
     def random_layer(self, feeds: dict[str, Array]) -> str:
         """The estimator as a whole."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from typing import Any
 
@@ -10,6 +11,8 @@ import numpy as np
 from onnxpress.core.arrays import Array
 
 _FITTED = ("coef_", "intercept_", "coefs_", "intercepts_", "mean_", "components_", "cluster_centers_", "theta_")
+_DIVIDED = {"OneVsRestClassifier", "CalibratedClassifierCV", "SGDClassifier"}
+"""classifiers whose probabilities are one sigmoid for each class, divided by their sum"""
 _FAR = 1e4
 """times its width may a column lie from zero: float32 then still tells a thousandth of that width"""
 
@@ -79,8 +82,13 @@ def takes_texts(estimator: Any) -> bool:
 
 
 def needs_double(estimator: Any) -> bool:
-    """Whether float32 loses what it was fitted on: kernels that are inverted, columns far from zero for their width."""
+    """Whether float32 loses what it was fitted on: kernels that are inverted, columns far from zero for their width.
+
+    Or what it answers: one sigmoid for each of several classes, divided by their sum, is lost where all are small.
+    """
     for part in parts(estimator):
+        if type(part).__name__ in _DIVIDED and hasattr(part, "predict_proba") and len(part.classes_) > 2:
+            return True
         if type(part).__name__.startswith("GaussianProcess"):
             return True
         for centre, spread in (("mean_", "scale_"), ("center_", "scale_"), ("data_min_", "data_range_")):
@@ -90,6 +98,24 @@ def needs_double(estimator: Any) -> bool:
             if np.any(np.abs(far) > _FAR * np.abs(wide)):
                 return True
     return False
+
+
+def takes_float32(estimator: Any) -> bool:
+    """Whether it answers rows of float32 where it answers the same in float64: KMeans fitted on float64 does not."""
+    columns = width(estimator)
+    ask = getattr(estimator, "predict", None) or getattr(estimator, "transform", None)
+    if columns is None or ask is None:
+        return True
+    rows = np.zeros((1, columns))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for narrow in (True, False):
+            try:
+                ask(rows.astype(np.float32) if narrow else rows)
+            except (ValueError, TypeError):
+                continue
+            return narrow
+    return True
 
 
 def whole_categories(estimator: Any) -> set[str]:

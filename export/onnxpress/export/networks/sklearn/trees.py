@@ -1,4 +1,4 @@
-"""Where trees send a missing value: scikit-learn learns it, skl2onnx 1.20 leaves it out."""
+"""What skl2onnx 1.20 loses of trees: where they send a missing value, and thresholds in float64."""
 
 from __future__ import annotations
 
@@ -69,3 +69,34 @@ def _trees(estimator: Any) -> Iterator[Any]:
             if tree is not None and hasattr(tree, "missing_go_to_left") and id(tree) not in seen:
                 seen.add(id(tree))
                 yield tree
+
+
+def round_down(graph: onnx.GraphProto, estimator: Any) -> None:
+    """Write HistGradientBoosting's thresholds as the largest float32 not above each.
+
+    A float32 value is then below one exactly where it is below the other. skl2onnx takes the nearest float32; where
+    that lies above, a value that was a threshold itself, as with few distinct values, goes the other way. Trees that
+    do not agree node by node are left as they are.
+    """
+    predictors = [one.nodes for part in parts(estimator) for row in getattr(part, "_predictors", []) for one in row]
+    for node in graph.node if predictors else ():
+        attributes = {attribute.name: attribute for attribute in node.attribute}
+        if node.op_type not in _OPERATORS or "nodes_values" not in attributes:
+            continue
+        owners, numbers = (np.asarray(attributes[name].ints) for name in ("nodes_treeids", "nodes_nodeids"))
+        features, values = np.asarray(attributes["nodes_featureids"].ints), np.array(attributes["nodes_values"].floats)
+        for owner in np.unique(owners):
+            places = np.flatnonzero(owners == owner)
+            own = numbers[places]
+            for nodes in predictors:
+                if len(nodes) != len(own) or set(own.tolist()) != set(range(len(nodes))):
+                    continue
+                splits = ~nodes["is_leaf"][own].astype(bool)
+                wide = nodes["num_threshold"][own][splits].astype(np.float64)
+                near = wide.astype(np.float32)
+                same = np.array_equal(nodes["feature_idx"][own][splits], features[places][splits])
+                if same and np.array_equal(values[places][splits].astype(np.float32), near):
+                    lower = np.where(near > wide, np.nextafter(near, np.float32(-np.inf)), near)
+                    values[places[splits]] = lower
+                    break
+        attributes["nodes_values"].floats[:] = values.tolist()

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from time import process_time
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -258,3 +259,13 @@ def test_data_nested_too_deep_are_refused(depth: int) -> None:
     nested = b"[" * depth + b"1" + b"]" * depth
     refusal(reader(X), b'{"inputs":[{"name":"x","shape":[1,2],"datatype":"FP32","data":%b}]}' % nested)
     refusal(reader("x:string[n]"), b'{"inputs":[{"name":"x","shape":[1],"datatype":"BYTES","data":%b}]}' % nested)
+
+
+@pytest.mark.parametrize("shape", ["batch,2", "batch,width"])
+def test_null_is_refused_where_nan_is(shape: str) -> None:
+    spec = parse_spec(f"x:float32[{shape}]")
+    own = Reader([msgspec.structs.replace(spec, refuses=("nan",))], [parse_spec(Y)])
+    for data in ([None, 1], [[None, 1]], [1, None]):
+        assert "holds NaN" in refusal(own, request(data, [1, 2]))
+    wide = Reader([msgspec.structs.replace(spec, refuses=("infinity",))], [parse_spec(Y)])
+    assert wide.feeds([wide.read(request([None, 1], [1, 2]))])["x"].shape == (1, 2)

@@ -7,8 +7,10 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from tests.serving.harness import Client, Running, ask, request, serving
-from tests.serving.onnx_models import identity, mixed, plain, publish, publish_affine
+from tests.serving.onnx_models import identity, mixed, model, node, plain, publish, publish_affine
 
 from onnxpress.core.tensors import parse_spec
 from onnxpress.serving.protocol.refusal import Refusal
@@ -26,8 +28,10 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     folder = tmp_path_factory.mktemp("models")
     publish_affine(folder)
     publish_affine(folder, offset=1)
+    reduce = [node("ReduceSum", ["x"], ["y"], keepdims=0)]
+    plain(folder, "total", model(reduce, ["x:float32[batch,3]"], ["y:float32[]"]))
     publish(folder, "mixed", mixed(), *MIXED)
-    for dtype in ("bool", "int8", "string"):
+    for dtype in ("bool", "int8", "int64", "uint64", "float64", "string"):
         plain(folder, dtype, identity(dtype, "batch"))
     with serving(folder, versions="all") as found:
         yield found
@@ -73,7 +77,7 @@ def test_many_at_once_share_runs_and_get_their_own_rows(server: Running) -> None
         ("affine", {"instances": []}, "no instances"),
         ("affine", {"instances": 5}, "not a predict request"),
         ("affine", {"instances": [[1, 2]]}, "axis 1 is 2, but it must be 3"),
-        ("affine", {"instances": [[1, 2, 3], [1]]}, "make no float32 tensor"),
+        ("affine", {"instances": [[1, 2, 3], [1]]}, "lists differ in length"),
         ("affine", {"instances": [[1, 2, "3"]]}, "are no float32"),
         ("affine", {"instances": [[True, False, True]]}, "are no float32"),
         ("affine", {"instances": [[1, 2, None]]}, "are no float32"),
@@ -86,8 +90,24 @@ def test_many_at_once_share_runs_and_get_their_own_rows(server: Running) -> None
         ("int8", {"instances": [128]}, "make no int8 tensor"),
         ("int8", {"instances": [1.5]}, "are no int8"),
         ("bool", {"instances": [1]}, "are no bool"),
-        ("string", {"instances": [1]}, "no strings"),
-        ("string", {"instances": [["a"], "b"]}, ""),
+        ("int8", {"instances": [True]}, "are no int8: true is among them"),
+        ("int8", {"instances": [-1.0]}, "are no int8"),
+        ("int64", {"instances": [2**63]}, "beyond its range"),
+        ("int64", {"instances": [1.0]}, "are no int64"),
+        ("uint64", {"instances": [-1]}, "beyond its range"),
+        ("uint64", {"instances": [2**64]}, "beyond its range"),
+        ("int64", {"instances": [float("nan")]}, 'are no int64: "NaN" is among them'),
+        ("string", {"instances": [float("nan")]}, "are no string"),
+        ("affine", {"instances": [["NaN", 1, 2]]}, "are no float32"),
+        ("affine", {"instances": [{"x": [1, 2, 3]}, [1, 2, 3]]}, "every instance must be an object with x"),
+        ("affine", {"instances": [{"x": [1, 2, 3], "z": 1}]}, "every instance must be an object with x"),
+        ("affine", {"instances": [{"b64": "AAAA"}]}, "are no float32"),
+        ("affine", {"instances": [[1, 2, 3]], "signature_name": 5}, "not a predict request"),
+        ("total", {"instances": [[1, 2, 3]]}, "ask with inputs, not instances"),
+        ("string", {"instances": [1]}, "are no strings: 1 is among them"),
+        ("string", {"instances": [["a"], "b"]}, "lists differ in length"),
+        ("string", {"instances": [{"b64": 5}]}, "not base64"),
+        ("string", {"instances": [{"b64": "AAAA", "x": 1}]}, ""),
         ("string", {"instances": [{"b64": "!"}]}, "not base64"),
         ("nobody", {"instances": [1]}, "there is no model 'nobody'"),
     ],
@@ -98,6 +118,25 @@ def test_what_does_not_fit_is_refused_with_the_reason(
     status, answer = predict(server, model, document)
     assert status == (404 if model == "nobody" else 400)
     assert sentence in answer["error"]
+
+
+@given(st.lists(st.integers(0, 2**64 - 1), min_size=1, max_size=5))
+def test_large_integers_are_exact(server: Running, numbers: list[int]) -> None:
+    assert predict(server, "uint64", {"instances": numbers}) == (200, {"predictions": numbers})
+    signed = [number - 2**63 for number in numbers]
+    assert predict(server, "int64", {"inputs": signed}) == (200, {"outputs": signed})
+    assert predict(server, "uint64", {"instances": [{"x": number} for number in numbers]})[1]["predictions"] == numbers
+
+
+def test_nan_and_infinity_as_clients_of_tensorflow_serving_write_them(server: Running) -> None:
+    for words in ("[NaN, Infinity, -Infinity, 1]", "[NaN,Inf,-Inf,1.0]", "[-NaN , Infinity , -Inf, 1e0]"):
+        body = f'{{"instances":{words}}}'.encode()
+        reply = ask(server.port, "POST", "/v1/models/float64:predict", body)
+        assert (reply.status, reply.json()) == (200, {"predictions": [None, None, None, 1]})
+    reply = ask(server.port, "POST", "/v1/models/string:predict", b'{"instances":["NaN","-Infinity \\" Inf"]}')
+    assert reply.json() == {"predictions": ["NaN", '-Infinity " Inf']}
+    for bad in (b"[NaN", b"[nan]", b"[NaNa]", b"[+Infinity]", b"[Infinite]", b'["NaN]', b"[INF]", b"[1NaN]"):
+        assert ask(server.port, "POST", "/v1/models/float64:predict", b'{"instances":%b}' % bad).status == 400
 
 
 def test_bytes_that_are_no_json(server: Running) -> None:

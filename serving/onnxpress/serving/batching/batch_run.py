@@ -132,6 +132,9 @@ class BatchRun:
                 return 200, self._writer.alone(inputs, outputs), ()
             body, headers = inputs.form.write(self._writer, inputs, outputs)
             return 200, body, headers
+        except Refusal as refusal:  # the form that was asked for does not go with what the model answers
+            self._counts.failed += 1
+            return refusal.status, refusal.body(), ()
         except Exception as error:
             self._counts.failed += 1
             message = f"the model's answer cannot be written: {plain(error)}"

@@ -1,29 +1,27 @@
 """TensorFlow Serving's REST format: `instances` or `inputs` in, `predictions` or `outputs` out.
 
-A string may come as `{"b64": ...}`. NaN and the infinities are written as null, where TensorFlow Serving writes words
-that are no JSON.
+A string may come as `{"b64": ...}`. NaN and the infinities are read as TensorFlow Serving's clients write them, in
+words that are no JSON, and written as null.
 """
 
 from __future__ import annotations
 
-import base64
-import binascii
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import msgspec
-import numpy as np
 
-from onnxpress.core import special_values
 from onnxpress.core.arrays import Array
-from onnxpress.core.tensors import FLOATS, TensorSpec
+from onnxpress.core.tensors import TensorSpec
 from onnxpress.serving.engine import Engine
-from onnxpress.serving.engine.dtypes import array_dtype
 from onnxpress.serving.exchange import Headers
 from onnxpress.serving.protocol.inputs import Inputs
+from onnxpress.serving.protocol.literals import marked
+from onnxpress.serving.protocol.nested import array_of
 from onnxpress.serving.protocol.refusal import Refusal
 from onnxpress.serving.protocol.requests import Reader
 from onnxpress.serving.protocol.shapes import check_shape
+from onnxpress.serving.protocol.tensor_data import NOT_JSON
 
 if TYPE_CHECKING:
     from onnxpress.serving.protocol.responses import Writer
@@ -47,11 +45,11 @@ class _Rows:
     """The answer row by row: a value each, or an object each where the model has several outputs."""
 
     def write(self, writer: Writer, inputs: Inputs, answers: Sequence[Array]) -> tuple[bytes, Headers]:
-        """Raises ValueError where an output has no rows to be cut into."""
+        """Raises Refusal where an output has no rows to be cut into."""
         for spec, answer in zip(writer.outputs, answers, strict=True):
             if not answer.ndim or len(answer) != inputs.shapes[0][0]:
-                raise ValueError(
-                    f"the output {spec.name!r} has no row for each instance; ask with inputs, not instances"
+                raise Refusal(
+                    400, f"the output {spec.name!r} has no row for each instance; ask with inputs, not instances"
                 )
         columns = [answer.tolist() for answer in answers]
         if len(columns) == 1:
@@ -71,10 +69,7 @@ class _Columns:
 
 def read(reader: Reader, body: bytes) -> Inputs:
     """Read a predict request. Raises Refusal saying what is wrong with which input."""
-    try:
-        request = msgspec.json.decode(body, type=_Request)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, ValueError) as error:
-        raise Refusal(400, f"not a predict request: {error}") from None
+    request = _decoded(body)
     if request.signature_name not in ("", _SIGNATURE):
         raise Refusal(400, f"there is no signature {request.signature_name[:80]!r}; there is: {_SIGNATURE}")
     names = [spec.name for spec in reader.specs]
@@ -91,11 +86,27 @@ def read(reader: Reader, body: bytes) -> Inputs:
         raise Refusal(400, f"the model takes {', '.join(map(str, reader.specs))}; give each by its name, and no other")
     values, shapes, sizes = [], [], dict[str, int]()
     for spec in reader.specs:
-        array = _array(spec, given[spec.name])
+        try:
+            array = array_of(spec, given[spec.name])
+        except ValueError as error:
+            raise Refusal(400, str(error)) from None
         check_shape(spec, list(array.shape), sizes, len(body))
         values.append(array.ravel())
         shapes.append(list(array.shape))
     return reader.inputs(values, shapes, None, None, form)
+
+
+def _decoded(body: bytes) -> _Request:
+    try:
+        try:
+            return msgspec.json.decode(body, type=_Request)
+        except NOT_JSON:
+            again = marked(body)
+            if again is None:
+                raise
+            return msgspec.json.decode(again, type=_Request)
+    except NOT_JSON as error:
+        raise Refusal(400, f"not a predict request: {error}") from None
 
 
 def _columns(instances: list[Any], names: list[str]) -> dict[str, list[Any]]:
@@ -103,42 +114,9 @@ def _columns(instances: list[Any], names: list[str]) -> dict[str, list[Any]]:
         raise Refusal(400, "there are no instances")
     if all(isinstance(row, dict) and row.keys() == set(names) for row in instances):
         return {name: [row[name] for row in instances] for name in names}
-    if len(names) == 1:
+    if len(names) == 1 and not any(isinstance(row, dict) and names[0] in row for row in instances):
         return {names[0]: instances}
     raise Refusal(400, f"every instance must be an object with {', '.join(names)}, and nothing else")
-
-
-def _array(spec: TensorSpec, data: Any) -> Array:
-    if spec.dtype == "string":
-        data = _texts(spec, data)
-    kinds = "iuf" if spec.dtype in FLOATS else {"bool": "b", "string": "O"}.get(spec.dtype, "iu")
-    try:
-        with np.errstate(over="raise"):
-            # numpy would read "1" and true as 1: what JSON meant is looked at first.
-            plain = np.asarray(data, object if spec.dtype == "string" else None)
-            if plain.size and plain.dtype.kind not in kinds:
-                raise Refusal(400, f"the values of {spec.name!r} are no {spec.dtype}")
-            array: Array = np.asarray(data, array_dtype(spec.dtype))
-    except (ValueError, TypeError, OverflowError, FloatingPointError) as error:
-        raise Refusal(400, f"the values of {spec.name!r} make no {spec.dtype} tensor: {error}") from None
-    if spec.dtype == "string" and any(not isinstance(text, str) for text in array.ravel().tolist()):
-        raise Refusal(400, f"the values of {spec.name!r} are no strings in a regular shape")
-    if spec.refuses and (what := special_values.refused(spec, array)):
-        raise Refusal(400, what)
-    return array
-
-
-def _texts(spec: TensorSpec, data: Any, axis: int = 0) -> Any:
-    if isinstance(data, list):
-        if axis == len(spec.shape):
-            raise Refusal(400, f"the values of {spec.name!r} have more axes than {spec}")
-        return [_texts(spec, item, axis + 1) for item in data]
-    if isinstance(data, dict) and data.keys() == {"b64"}:
-        try:
-            return base64.b64decode(data["b64"], validate=True).decode()
-        except (binascii.Error, TypeError, ValueError):
-            raise Refusal(400, f"a b64 of {spec.name!r} is not base64 of UTF-8") from None
-    return data
 
 
 def status(versions: Sequence[int]) -> bytes:

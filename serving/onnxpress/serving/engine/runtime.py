@@ -14,6 +14,8 @@ def onnxruntime() -> ModuleType:
     """The module onnxruntime. Raises MissingExtra, naming both extras, where it is not installed."""
     # On by default since 1.29 on Linux, and read when the library loads.
     os.environ["ORT_DISABLE_TELEMETRY"] = "1"
+    # With it the runtime takes session options, file names among them, out of a model's own metadata.
+    os.environ.pop("ORT_LOAD_CONFIG_FROM_MODEL", None)
     try:
         import onnxruntime as runtime
     except ModuleNotFoundError as error:

@@ -15,6 +15,7 @@ from onnxpress.core.errors import BadModel
 from onnxpress.core.manifest import SessionSettings
 from onnxpress.serving.engine.provider_options import provider_options
 from onnxpress.serving.engine.runtime import onnxruntime
+from onnxpress.serving.engine.session_config import checked
 
 Run = Callable[..., list[Array]]
 """names of outputs, input name → array, and perhaps ONNX Runtime's RunOptions; the outputs in that order"""
@@ -219,10 +220,7 @@ def _options(settings: SessionSettings, threads: int | None) -> Any:
     options.add_session_config_entry("session.intra_op.spin_duration_us", SPIN_MICROSECONDS)
     # Tells where the nodes went; half a millisecond for 2,000 of them.
     options.add_session_config_entry("session.record_ep_graph_assignment_info", "1")
-    for key, value in settings.config.items():
-        if key.endswith("path"):
-            # Whoever wrote the manifest must not name files of this machine.
-            raise BadModel(f"the manifest's session setting {key} names a file", hint="export it again")
+    for key, value in checked(settings.config).items():
         options.add_session_config_entry(key, value)
     return options
 

@@ -1,11 +1,15 @@
-"""Writing so that a reader sees the old file or the new one, never a half; and digests of what was written."""
+"""Files written so that a reader sees the old one or the new, never a half; files of others, read within bounds."""
 
 from __future__ import annotations
 
 import hashlib
 import os
 import secrets
+import stat
 from pathlib import Path
+from typing import BinaryIO
+
+_NOT_WAITING = getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOCTTY", 0) | getattr(os, "O_BINARY", 0)
 
 
 def write_atomically(path: Path, content: bytes) -> None:
@@ -37,7 +41,35 @@ def sync_folder(path: Path) -> None:
         sync_file(path)
 
 
+def open_regular(path: Path, most: int | None = None) -> BinaryIO:
+    """The file, open for reading; one that others may have put there.
+
+    Raises OSError where it is none: not there, not readable, no regular file (a pipe would be waited for, a device has
+    no end), or longer than `most` bytes.
+    """
+    file = os.fdopen(os.open(path, os.O_RDONLY | _NOT_WAITING), "rb")
+    try:
+        found = os.fstat(file.fileno())
+        if not stat.S_ISREG(found.st_mode):
+            raise OSError("it is not a regular file")
+        if most is not None and found.st_size > most:
+            raise OSError(f"it has {found.st_size} bytes, at most {most} are read")
+    except BaseException:
+        file.close()
+        raise
+    return file
+
+
+def read_regular(path: Path, most: int) -> bytes:
+    """The file's content, of `most` bytes at most. Raises OSError as `open_regular` does."""
+    with open_regular(path, most) as file:
+        content = file.read(most + 1)
+    if len(content) > most:  # it grew meanwhile, or its length is not told, as in /proc
+        raise OSError(f"it has more than {most} bytes")
+    return content
+
+
 def sha256(path: Path) -> str:
-    """The file's SHA-256 as lower-case hex, read in blocks."""
-    with path.open("rb") as file:
+    """The regular file's SHA-256 as lower-case hex, read in blocks. Raises OSError as `open_regular` does."""
+    with open_regular(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

@@ -12,6 +12,8 @@ from onnxpress.core.tensors import TensorSpec
 
 FORMAT = 1
 FILE_NAME = "manifest.json"
+MOST_BYTES = 16 << 20
+"""of a manifest; the labels of a hundred thousand classes have two million"""
 
 
 class SessionSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -105,5 +107,5 @@ def decode(content: bytes, *, where: str) -> Manifest:
                 hint="upgrade onnxpress",
             )
         return msgspec.json.decode(content, type=Manifest)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
         raise CorruptVersion(f"the manifest cannot be read: {error}", where=where, hint="export it again") from None

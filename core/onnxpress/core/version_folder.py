@@ -15,22 +15,29 @@ import shutil
 import time
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Literal
 
 import msgspec
 
 from onnxpress.core import manifest as manifests
+from onnxpress.core import pbtxt
 from onnxpress.core.errors import BadModel, CorruptVersion, UsageError
-from onnxpress.core.files import sha256, sync_file, sync_folder
+from onnxpress.core.files import read_regular, sha256, sync_file, sync_folder
 from onnxpress.core.manifest import FileDigest, Manifest
 
 MODEL_FILE = "model.onnx"
+CONFIG_FILE = "config.pbtxt"
+"""Triton's, beside a model's versions"""
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
 _VERSION = re.compile(r"[1-9][0-9]{0,17}")  # no leading zero, as in Triton; 18 digits fit a signed 64-bit integer
 _STAGING = ".staging-"
 _ABANDONED_SECONDS = 24 * 3600
 _ATTEMPTS = 10_000
+_SHOWN = 100
+"""characters of a file's name in a message"""
+_NAMED, _LISTED = 3, 20
+_FILE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_. -]{0,127}")
 
 
 @dataclass
@@ -124,21 +131,90 @@ def _remove_abandoned(model_folder: Path) -> None:
 
 def versions(model_folder: Path) -> dict[int, Path]:
     """version number → folder, ascending, for every numeric subfolder that holds a model."""
-    folders = {}
-    if model_folder.is_dir():
-        for path in model_folder.iterdir():
-            if _VERSION.fullmatch(path.name) and (path / MODEL_FILE).is_file():
-                folders[int(path.name)] = path
-    return dict(sorted(folders.items()))
+    found, _ = _look(model_folder)
+    return {version: model.parent for version, model in found.items()}
+
+
+def in_version_folder(model: Path) -> bool:
+    """Whether the files beside this model file belong to it, as those in a version's folder do."""
+    return model.name == MODEL_FILE or _VERSION.fullmatch(model.parent.name) is not None
+
+
+def _look(folder: Path) -> tuple[dict[int, Path], dict[str, str]]:
+    """A model folder's versions as version number → model file, and the folders in it that are none, with the reason.
+
+    The model file is `model.onnx`, or what Triton's `config.pbtxt` beside the versions says.
+    """
+    try:
+        file = model_file_name(folder)
+        paths = sorted(folder.iterdir()) if folder.is_dir() else []
+    except (OSError, BadModel) as error:
+        return {}, {"": _reason(error)}
+    found: dict[int, Path] = {}
+    skipped: dict[str, str] = {}
+    for path in paths:
+        if path.name.startswith("."):
+            continue
+        why = _why_no_version(path, file)
+        if why is None:
+            found[int(path.name)] = path / file
+        elif why:
+            skipped[path.name] = why
+    return dict(sorted(found.items())), skipped
+
+
+def _why_no_version(path: Path, file: str) -> str | None:
+    """None for a version; empty for what is not meant as one."""
+    try:
+        if not path.is_dir():
+            return ""
+        if not _VERSION.fullmatch(path.name):
+            return "a version is a number of at most 18 digits, without leading zeros"
+        if (path / file).is_file():
+            return None
+        if os.path.lexists(path / file):
+            return f"{file} is not a file, or a link to none"
+        others = sorted(other.name for other in path.glob("*.onnx"))
+        holds = f"; it holds {', '.join(map(ascii, others[:_NAMED]))}" if others else ""
+        return f"there is no {file} in it{holds}"
+    except (OSError, ValueError) as error:
+        return _reason(error)
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, OSError):
+        return f"it cannot be read: {error.strerror or error}"
+    return error.what if isinstance(error, BadModel) else str(error)
+
+
+def model_file_name(model_folder: Path) -> str:
+    """What the model file in each of the folder's versions is called. Raises BadModel where its `config.pbtxt` errs."""
+    path = model_folder / CONFIG_FILE
+    if not os.path.lexists(path):
+        return MODEL_FILE
+    given = pbtxt.read(path).get("default_model_filename", [])
+    if not given:
+        return MODEL_FILE
+    name = given[-1]
+    if not isinstance(name, str) or not _FILE.fullmatch(name):
+        raise BadModel(f"its default_model_filename {ascii(name)[:_SHOWN]} is no name of a file", where=str(path))
+    return name
 
 
 def read_manifest(folder: Path) -> Manifest | None:
-    """The version's manifest, or None where there is none (a model made elsewhere)."""
+    """The version's manifest, or None where there is none (a model made elsewhere).
+
+    Raises CorruptVersion where there is one that cannot be read.
+    """
     path = folder / manifests.FILE_NAME
     try:
-        content = path.read_bytes()
+        content = read_regular(path, manifests.MOST_BYTES)
     except FileNotFoundError:
+        if os.path.islink(path):
+            raise CorruptVersion("the manifest is a link to nothing", where=str(path)) from None
         return None
+    except OSError as error:
+        raise CorruptVersion(f"the manifest cannot be read: {error.strerror or error}", where=str(path)) from None
     return manifests.decode(content, where=str(path))
 
 
@@ -148,18 +224,28 @@ def check_files(folder: Path, manifest: Manifest, *, digests_later: Collection[s
     Of the files named in `digests_later` only the size is looked at.
     """
     hint = "copy or export the version again"
+
+    def corrupt(what: str) -> CorruptVersion:
+        return CorruptVersion(what, where=str(folder), hint=hint)
+
     for name, digest in manifest.files.items():
+        shown = name if len(name) <= _SHOWN and name.isprintable() else ascii(name[:_SHOWN])
+        # As Windows reads it too, where a backslash parts and a drive leads elsewhere.
+        parts = (*PurePosixPath(name).parts, *PureWindowsPath(name).parts)
+        if not parts or ".." in parts or PurePosixPath(name).is_absolute() or PureWindowsPath(name).anchor:
+            raise corrupt(f"{shown or 'a file without a name'} lies outside the version folder")
         path = folder / name
-        if ".." in path.parts[len(folder.parts) :] or Path(name).is_absolute():
-            raise CorruptVersion(f"{name} lies outside the version folder", where=str(folder), hint=hint)
-        if not path.is_file():
-            raise CorruptVersion(f"{name} is missing", where=str(folder), hint=hint)
-        if path.stat().st_size != digest.size:
-            raise CorruptVersion(
-                f"{name} has {path.stat().st_size} bytes, the manifest says {digest.size}", where=str(folder), hint=hint
-            )
-        if name not in digests_later and sha256(path) != digest.sha256:
-            raise CorruptVersion(f"{name} is not the file that was published (SHA-256)", where=str(folder), hint=hint)
+        try:
+            if not path.is_file():
+                raise corrupt(f"{shown} is missing" if not os.path.lexists(path) else f"{shown} is not a file")
+            size = path.stat().st_size
+            if size != digest.size:
+                raise corrupt(f"{shown} has {size} bytes, the manifest says {digest.size}")
+            if name not in digests_later and sha256(path) != digest.sha256:
+                raise corrupt(f"{shown} is not the file that was published (SHA-256)")
+        except (OSError, ValueError) as error:  # a name too long, or with NUL; a file that may not be read
+            why = error.strerror if isinstance(error, OSError) else error
+            raise corrupt(f"{shown} cannot be read: {why or error}") from None
 
 
 @dataclass(frozen=True)
@@ -168,6 +254,8 @@ class Located:
 
     form: Literal["file", "version", "model", "repository"]
     models: dict[str, dict[int, Path]]
+    skipped: dict[str, str] = field(default_factory=dict)
+    """path below the one that was given, of what lies there and is no version or model → why"""
 
 
 def locate(path: Path) -> Located:
@@ -175,6 +263,20 @@ def locate(path: Path) -> Located:
 
     Raises BadModel where there is none, saying what was looked for.
     """
+    found = survey(path)
+    if not found.models:
+        skipped = "".join(f"\n  skipped {name}: {why}" for name, why in list(found.skipped.items())[:_LISTED])
+        raise BadModel(
+            f"no model here{skipped}",
+            where=str(path),
+            hint=f"expected {MODEL_FILE}, <version>/{MODEL_FILE} or <name>/<version>/{MODEL_FILE}; "
+            "publish one with onnxpress export",
+        )
+    return found
+
+
+def survey(path: Path) -> Located:
+    """As `locate`; a folder without any model is a repository of none."""
     if path.is_file():
         if path.suffix != ".onnx":
             raise BadModel("not an .onnx file", where=str(path))
@@ -183,6 +285,8 @@ def locate(path: Path) -> Located:
         return Located("file", {path.stem: {1: path}})
     if not path.exists():
         raise BadModel("no such file or folder", where=str(path))
+    if not path.is_dir():
+        raise BadModel("it is neither a file nor a folder", where=str(path))
     path = path.resolve()
     if (path / MODEL_FILE).is_file():
         manifest = read_manifest(path)
@@ -191,22 +295,42 @@ def locate(path: Path) -> Located:
         if _VERSION.fullmatch(path.name):
             return Located("version", {path.parent.name: {int(path.name): path / MODEL_FILE}})
         return Located("version", {path.name: {1: path / MODEL_FILE}})
-    own = versions(path)
+    own, skipped = _look(path)
     if own:
-        return Located("model", {path.name: _model_files(own)})
-    models = {
-        folder.name: _model_files(numbered)
-        for folder in sorted(path.iterdir())
-        if folder.is_dir() and not folder.name.startswith(".") and (numbered := versions(folder))
-    }
-    if not models:
-        raise BadModel(
-            "no model here",
-            where=str(path),
-            hint=f"expected {MODEL_FILE}, <version>/{MODEL_FILE} or <name>/<version>/{MODEL_FILE}; "
-            "publish one with onnxpress export",
-        )
-    return Located("repository", models)
+        return Located("model", {path.name: own}, skipped)
+    try:
+        entries = sorted(path.iterdir())
+    except OSError as error:
+        raise BadModel(_reason(error), where=str(path)) from None
+    return _repository(entries)
+
+
+def _repository(entries: list[Path]) -> Located:
+    found = Located("repository", {})
+    for path in entries:
+        name = path.name
+        if name.startswith("."):
+            continue
+        # Such a name could stand in no answer, and forge lines of the log.
+        if not name.isprintable():
+            found.skipped[ascii(name)] = "its name has characters that cannot be printed"
+            continue
+        try:
+            if not path.is_dir():
+                if path.suffix == ".onnx":
+                    found.skipped[name] = f"a file; expected a folder with versions: {path.stem}/1/{MODEL_FILE}"
+                continue
+            numbered, skipped = _look(path)
+            if numbered:
+                found.models[name] = numbered
+            elif "" not in skipped:
+                found.skipped[name] = "there is no version in it"
+                if (path / MODEL_FILE).is_file():
+                    found.skipped[name] = f"{MODEL_FILE} lies in it, not in a version's folder: {name}/1/{MODEL_FILE}"
+            found.skipped.update({f"{name}/{one}" if one else name: why for one, why in skipped.items()})
+        except OSError as error:
+            found.skipped[name] = _reason(error)
+    return found
 
 
 def locate_one(path: Path) -> tuple[str, int, Path]:
@@ -221,7 +345,3 @@ def locate_one(path: Path) -> tuple[str, int, Path]:
     ((name, numbered),) = located.models.items()
     version = max(numbered)
     return name, version, numbered[version]
-
-
-def _model_files(folders: dict[int, Path]) -> dict[int, Path]:
-    return {version: folder / MODEL_FILE for version, folder in folders.items()}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from time import perf_counter
@@ -33,7 +34,7 @@ def replay(
     from onnxpress.core import golden
 
     path = folder / golden.FILE_NAME
-    if not path.exists():
+    if not os.path.lexists(path):  # what is there but cannot be read is no version without samples
         if golden.FILE_NAME in manifest.files:
             raise CorruptVersion(f"{golden.FILE_NAME} is missing", where=str(folder), hint="export it again")
         return None
@@ -45,6 +46,8 @@ def replay(
             answers = run(case.inputs)
         except BadData as error:
             raise CorruptVersion(f"the samples do not fit the model: {error.what}", where=str(path)) from None
+        if not case.outputs:
+            raise CorruptVersion("a sample has no outputs to compare with", where=str(path), hint="export it again")
         multiples = golden.worst_multiple(case, answers)
         name = max(multiples, key=lambda output: multiples[output])
         worst = max(worst, multiples[name])

@@ -8,17 +8,21 @@ provider and number of CPUs.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
 
-from onnxpress.core.files import sha256
+from onnxpress.core.files import read_regular, sha256
 from onnxpress.core.manifest import Manifest, SessionSettings
 from onnxpress.core.version_folder import MODEL_FILE, read_manifest
 from onnxpress.serving.engine.threads import available_cpus
 
 MAX_ROWS = 64
 """rows run together, where nobody says otherwise"""
+
+
+_MOST_BYTES = 1 << 20
+_Count = Annotated[int, msgspec.Meta(ge=1, le=1 << 16)]
 
 
 class Profile(msgspec.Struct, frozen=True, kw_only=True):
@@ -28,11 +32,11 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
     model_sha256: str
     onnxruntime: str
     provider: str
-    cpus: int
+    cpus: _Count
     aim: Literal["throughput", "latency"]
-    threads: int
+    threads: _Count
     optimization: Literal["none", "basic", "extended", "all"]
-    max_batch: int
+    max_batch: Annotated[int, msgspec.Meta(ge=1, le=1 << 20)]
     rows_per_second: float
     """at `max_batch`"""
     latency_ms: float
@@ -72,10 +76,10 @@ def read(model: Path, manifest: Manifest | None, provider: str) -> tuple[Profile
     """The profile, if there is one that counts here; and in words what became of it."""
     path = path_of(model)
     try:
-        profile = msgspec.json.decode(path.read_bytes(), type=Profile)
+        profile = msgspec.json.decode(read_regular(path, _MOST_BYTES), type=Profile)
     except FileNotFoundError:
         return None, "there is none; onnxpress tune measures one"
-    except (OSError, UnicodeDecodeError, msgspec.MsgspecError) as error:
+    except (OSError, msgspec.MsgspecError, ValueError, RecursionError) as error:
         return None, f"{path.name} cannot be read: {error}"
     for what, there, here in (
         ("the provider", profile.provider, provider),

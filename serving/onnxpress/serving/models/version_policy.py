@@ -16,8 +16,10 @@ from pathlib import Path
 import msgspec
 
 from onnxpress.core.errors import BadModel, UsageError
+from onnxpress.core.files import read_regular
 
 FILE_NAME = "serving.json"
+_MOST_BYTES = 1 << 20
 _LABEL = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,63}")
 _SYNTAX = "latest, latest:N, all, or version numbers such as 1,3"
 
@@ -64,11 +66,13 @@ def read(model_folder: Path, default: Selection) -> Selection:
     """What the model's own file says, or the default where it has none. Raises BadModel."""
     path = model_folder / FILE_NAME
     try:
-        written = msgspec.json.decode(path.read_bytes(), type=_File)
+        written = msgspec.json.decode(read_regular(path, _MOST_BYTES), type=_File)
         chosen = default if written.versions is None else policy(written.versions)
     except FileNotFoundError:
         return default
-    except (msgspec.MsgspecError, UnicodeDecodeError, OSError) as error:
+    except OSError as error:
+        raise BadModel(f"it cannot be read: {error.strerror or error}", where=str(path)) from None
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
         raise BadModel(f"it cannot be read: {error}", where=str(path)) from None
     except UsageError as error:
         raise BadModel(error.what, where=str(path), hint=error.hint) from None

@@ -1,0 +1,170 @@
+"""Versions tried in another process before they are loaded here: one that ends its process must not end the server.
+
+A file can make the runtime trap while it folds constants, or abort in a golden sample. No exception comes of that. So
+where there are several versions a copy of this process (fork, some milliseconds) goes ahead through the same versions
+and says of each when it begins and when it came out alive. This process follows one version behind. With a second CPU
+the start is hardly later, and of memory there is never more than at the end.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import signal
+import sys
+import time
+import warnings
+from collections.abc import Callable
+
+Key = tuple[str, int]
+"""name and version"""
+_BEGUN, _DONE = b"?", b"="
+_SECONDS, _BYTES_PER_SECOND = 60.0, 20e6
+"""how long one version may take: so long, and for its files as long as a slow disk needs to read them"""
+_PR_SET_PDEATHSIG = 1
+
+
+class Trials:
+    """What goes ahead. `plan` is called in the copy, with a function that it wraps around every load."""
+
+    def __init__(self, plan: Callable[[Callable[[Key, Callable[[], object]], None]], None]) -> None:
+        self._plan = plan
+        self._pid = 0
+        self._pipe = -1
+        self._rest = b""
+        self._begun: set[Key] = set()
+        self._done: set[Key] = set()
+        self._killed: set[Key] = set()
+        self._off = not hasattr(os, "fork")
+
+    def why_not(self, key: Key, size: int) -> str | None:
+        """Wait until the copy has tried this version of so many bytes: None where it lives, else how it ended.
+
+        None too where no copy can be made: then the load goes on without.
+        """
+        for _ in range(2):
+            if self._off or key in self._done:
+                return None
+            if not self._pid and not self._start(key):
+                return None
+            code = self._wait(key, time.monotonic() + _SECONDS + size / _BYTES_PER_SECOND)
+            if key in self._done:
+                return None
+            if code is None:
+                return f"loading it takes more than {_SECONDS + size / _BYTES_PER_SECOND:.0f} s"
+            if key not in self._begun:
+                # It ended at another version, or takes another course: a new one begins here.
+                continue
+            if code == -signal.SIGKILL and key not in self._killed:
+                # Both processes may have been too much for the memory. Now this one waits before it loads more.
+                self._killed.add(key)
+                continue
+            return f"it ended the process that tried it, with {_how(code)}"
+        return None
+
+    def close(self) -> None:
+        """End the copy."""
+        if self._pid:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self._pid, signal.SIGKILL)
+            self._reap()
+
+    def _start(self, first: Key) -> bool:
+        self._begun.clear()
+        self._rest = b""
+        try:
+            reading, writing = os.pipe()
+        except OSError:
+            self._off = True
+            return False
+        try:
+            with warnings.catch_warnings():
+                # Python warns of threads. The copy has this one only, and touches nothing that the others hold.
+                warnings.simplefilter("ignore", DeprecationWarning)
+                pid = os.fork()
+        except OSError:
+            os.close(reading)
+            os.close(writing)
+            self._off = True
+            return False
+        if pid == 0:
+            code = 1
+            try:
+                _alone(writing)
+                self._go_ahead(writing, first)
+                code = 0
+            finally:
+                os._exit(code)
+        os.close(writing)
+        self._pid, self._pipe = pid, reading
+        return True
+
+    def _go_ahead(self, pipe: int, first: Key) -> None:
+        """In the copy: every load of the plan, from the first that is asked for on."""
+        begun = False
+
+        def around(key: Key, load: Callable[[], object]) -> None:
+            nonlocal begun
+            begun = begun or key == first
+            if not begun or key in self._done:
+                return
+            name = b"%d %b" % (key[1], key[0].encode("utf-8", "surrogateescape"))
+            os.write(pipe, _BEGUN + name + b"\0")
+            load()
+            os.write(pipe, _DONE + name + b"\0")
+
+        self._plan(around)
+
+    def _wait(self, key: Key, until: float) -> int | None:
+        """Read what the copy says until it has tried this version, or ended: its exit code, None past the time."""
+        while key not in self._done:
+            left = until - time.monotonic()
+            ready, _, _ = select.select([self._pipe], [], [], max(0.0, left))
+            if not ready:
+                self.close()
+                return None
+            said = os.read(self._pipe, 65536)
+            if not said:
+                return self._reap()
+            *whole, self._rest = (self._rest + said).split(b"\0")
+            for one in whole:
+                number, _, name = one[1:].partition(b" ")
+                found = (name.decode("utf-8", "surrogateescape"), int(number))
+                (self._done if one[:1] == _DONE else self._begun).add(found)
+        return 0
+
+    def _reap(self) -> int:
+        os.close(self._pipe)
+        _, status = os.waitpid(self._pid, 0)
+        self._pid = 0
+        return os.waitstatus_to_exitcode(status)
+
+
+def _how(code: int) -> str:
+    if code >= 0:
+        return f"exit code {code}"
+    try:
+        return f"signal {-code} ({signal.Signals(-code).name})"
+    except ValueError:
+        return f"signal {-code}"
+
+
+def _alone(pipe: int) -> None:
+    """Let the copy share nothing with the server: no socket, no signal, no terminal; and let it go first."""
+    signal.set_wakeup_fd(-1)
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN if number == signal.SIGINT else signal.SIG_DFL)
+    nowhere = os.open(os.devnull, os.O_RDWR)
+    for standard in (0, 1, 2):
+        os.dup2(nowhere, standard)
+    os.closerange(3, pipe)
+    os.closerange(pipe + 1, os.sysconf("SC_OPEN_MAX"))
+    if sys.platform == "linux":
+        import ctypes
+        import resource
+
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "w") as file:
+            file.write("1000")  # where memory is short the kernel ends this process, not the server

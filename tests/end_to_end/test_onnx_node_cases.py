@@ -18,7 +18,8 @@ from onnxpress.core.tensors import TensorSpec
 from onnxpress.serving.batching.batcher import Batcher
 from onnxpress.serving.engine import Engine
 from onnxpress.serving.engine.dtypes import array_dtype
-from onnxpress.serving.models.repository import Repository, Served
+from onnxpress.serving.models.repository import Repository
+from onnxpress.serving.models.served import Served
 from onnxpress.serving.protocol.binary import from_bytes, to_bytes
 from onnxpress.serving.protocol.datatypes import DATATYPE_OF
 from onnxpress.serving.service import Service

@@ -12,7 +12,7 @@ from tests.serving.harness import WAIT, Running, ask, infer_body, running
 from tests.serving.onnx_models import external, publish_folder
 
 from onnxpress.core import golden
-from onnxpress.serving.models import repository as repositories
+from onnxpress.serving.models import loading
 from onnxpress.serving.models.reloading import Reloader
 from onnxpress.serving.models.repository import Repository
 from onnxpress.serving.service import Service
@@ -24,7 +24,7 @@ TARGET = "/v2/models/m/infer"
 @pytest.fixture
 def models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A version with external data, of which a few bytes count as much."""
-    monkeypatch.setattr(repositories, "_MUCH", 8)
+    monkeypatch.setattr(loading, "_MUCH", 8)
 
     def write(folder: Path) -> None:
         (folder / "model.onnx").write_bytes(external("w"))
@@ -51,7 +51,7 @@ def test_it_answers_first_and_is_completed_afterwards(models: Path, capsys: pyte
     with running(service) as server:
         body = infer_body([[1, 2, 3]])
         answers: list[Any] = [ask(server.port, "POST", TARGET, body).json()]
-        (one,) = service.repository.incomplete
+        (one,) = service.repository.loader.incomplete
         session = one.served.engine._session
         complete(server, service)
         answers.append(ask(server.port, "POST", TARGET, body).json())
@@ -77,15 +77,15 @@ def test_data_that_was_not_published_is_withdrawn(models: Path, capsys: pytest.C
 
 def test_a_version_that_comes_later_is_whole_before_it_is_served(models: Path) -> None:
     repository = Repository(models)
-    repository.load_version("m", 1, models / "m" / "1" / "model.onnx")
-    assert repository.incomplete == []
+    repository.loader.load("m", 1, models / "m" / "1" / "model.onnx")
+    assert repository.loader.incomplete == []
 
 
 def test_without_prepacking_only_the_digests_are_left(models: Path) -> None:
     repository = Repository(models, ModelSettings(prepack=False))
     repository.load()
-    (one,) = repository.incomplete
+    (one,) = repository.loader.incomplete
     session = one.served.engine._session
-    repository.complete(one)
+    repository.loader.complete(one)
     assert one.served.engine._session is session
     repository.close()

@@ -6,8 +6,8 @@ import hashlib
 import os
 import secrets
 import stat
+from io import BufferedReader
 from pathlib import Path
-from typing import BinaryIO
 
 _NOT_WAITING = getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOCTTY", 0) | getattr(os, "O_BINARY", 0)
 
@@ -41,7 +41,7 @@ def sync_folder(path: Path) -> None:
         sync_file(path)
 
 
-def open_regular(path: Path, most: int | None = None) -> BinaryIO:
+def open_regular(path: Path, most: int | None = None) -> BufferedReader:
     """The file, open for reading; one that others may have put there.
 
     Raises OSError where it is none: not there, not readable, no regular file (a pipe would be waited for, a device has

@@ -20,7 +20,8 @@ _DEEPEST = 30
 _TOKEN = re.compile(
     r"""(?:\s|\#[^\n]*(?:\n|$))*
     (?:(?P<name>[A-Za-z_][A-Za-z0-9_]*)
-    | (?P<number>-?(?:0[xX][0-9a-fA-F]{1,16}|(?:[0-9]{1,20}(?:\.[0-9]{0,40})?|\.[0-9]{1,40})(?:[eE][-+]?[0-9]{1,4})?[fF]?))
+    | (?P<number>-?(?:0[xX][0-9a-fA-F]{1,16}
+        |(?:[0-9]{1,20}(?:\.[0-9]{0,40})?|\.[0-9]{1,40})(?:[eE][-+]?[0-9]{1,4})?[fF]?))
     | (?P<text>"(?:[^"\\\n]|\\.)*"|'(?:[^'\\\n]|\\.)*')
     | (?P<sign>[{}<>\[\]:,;-]))""",
     re.VERBOSE,
@@ -52,9 +53,7 @@ def parse(text: str) -> Message:
     >>> parse('name: "iris" dynamic_batching { preferred_batch_size: [4, 8] }')
     {'name': ['iris'], 'dynamic_batching': [{'preferred_batch_size': [4, 8]}]}
     """
-    reader = _Reader(text)
-    found = reader.message("")
-    return found
+    return _Reader(text).message("")
 
 
 class _Reader:

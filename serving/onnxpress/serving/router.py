@@ -14,7 +14,7 @@ from onnxpress.serving.exchange import Exchange
 from onnxpress.serving.metrics import family
 from onnxpress.serving.metrics.collected import OwnMetrics
 from onnxpress.serving.metrics.source import MetricsSource
-from onnxpress.serving.models.repository import Served
+from onnxpress.serving.models.served import Served
 from onnxpress.serving.protocol.refusal import Refusal
 from onnxpress.serving.protocol.timeouts import deadline_of
 from onnxpress.serving.routes import v1, v2

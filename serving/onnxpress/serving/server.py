@@ -110,7 +110,7 @@ def _serve(
     completing: list[Thread] = []
 
     def answering(url: str) -> None:
-        if repository.incomplete:
+        if repository.loader.incomplete:
             completing.append(_complete(reloader))
         if worker is None:
             on_ready(url)

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from onnxpress.core import memory
 from onnxpress.serving import log
 from onnxpress.serving.metrics.family import Family
-from onnxpress.serving.models.repository import Served
+from onnxpress.serving.models.served import Served
 from onnxpress.serving.service import Service
 
 _BUCKETS = (1, 2, 4, 8, 16, 32, 64, 128, 256)

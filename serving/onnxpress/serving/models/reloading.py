@@ -12,7 +12,9 @@ from time import perf_counter
 
 from onnxpress.core.errors import CorruptVersion, OnnxpressError
 from onnxpress.serving import log
-from onnxpress.serving.models.repository import Found, FoundModel, Repository, Served, Signature
+from onnxpress.serving.models.folder import Found, FoundModel
+from onnxpress.serving.models.repository import Repository
+from onnxpress.serving.models.served import Served, Signature
 from onnxpress.serving.models.version_policy import FILE_NAME, Selection
 from onnxpress.serving.protocol.refusal import Refusal
 
@@ -46,7 +48,7 @@ class Reloader:
     async def look(self) -> None:
         """Follow the folder once: load what is new or changed, drop what is gone."""
         async with self._one:
-            found = await asyncio.to_thread(self._repository.look)
+            found = await asyncio.to_thread(self._repository.folder.look)
             for name in sorted(self._repository.models.keys() | found.keys()):
                 if name not in self._unloaded:
                     await self._follow(name, found.get(name, _GONE), settled=False)
@@ -64,7 +66,7 @@ class Reloader:
     async def load(self, name: str) -> None:
         """Load the model's latest version, or all, as they are in the folder now. Raises Refusal."""
         async with self._one:
-            found = (await asyncio.to_thread(self._repository.look)).get(name)
+            found = (await asyncio.to_thread(self._repository.folder.look)).get(name)
             if not found:
                 raise Refusal(400, f"there is no model {name!r} in the repository")
             self._unloaded.discard(name)
@@ -87,11 +89,11 @@ class Reloader:
 
     def complete(self, loop: asyncio.AbstractEventLoop) -> None:
         """Finish what loading at once left undone, one version after another. Runs in a thread of its own."""
-        for one in self._repository.incomplete:
+        for one in self._repository.loader.incomplete:
             served, started = one.served, perf_counter()
             name, version = served.name, served.version
             try:
-                self._repository.complete(one)
+                self._repository.loader.complete(one)
             except (CorruptVersion, OSError) as error:
                 reason = str(error)
                 loop.call_soon_threadsafe(self._withdraw, served, reason)
@@ -141,7 +143,7 @@ class Reloader:
         if known_bad or early:
             return None
         try:
-            served = await asyncio.to_thread(self._repository.load_version, name, version, found.path)
+            served = await asyncio.to_thread(self._repository.loader.load, name, version, found.path)
         except (OnnxpressError, OSError, ValueError) as error:
             self._repository.failed[key] = str(error)
             log.say(f"NOT serving {name} version {version}: {error}")

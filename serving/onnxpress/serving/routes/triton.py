@@ -9,7 +9,8 @@ import msgspec
 
 from onnxpress.core.tensors import TensorSpec
 from onnxpress.serving.metrics.family import Family
-from onnxpress.serving.models.repository import Repository, Served
+from onnxpress.serving.models.repository import Repository
+from onnxpress.serving.models.served import Served
 from onnxpress.serving.protocol import parameters
 from onnxpress.serving.protocol.datatypes import DATATYPE_OF
 from onnxpress.serving.protocol.refusal import Refusal

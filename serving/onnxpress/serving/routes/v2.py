@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 import msgspec
 
 from onnxpress.serving.metrics.source import MetricsSource
-from onnxpress.serving.models.repository import Served
+from onnxpress.serving.models.served import Served
 from onnxpress.serving.protocol.refusal import Refusal
 from onnxpress.serving.routes import metadata, triton
 from onnxpress.serving.routes.call import Call

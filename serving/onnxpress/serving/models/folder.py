@@ -1,0 +1,81 @@
+"""What lies in the folder that is served: models, versions, which are wanted, and whether they changed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from onnxpress.core.errors import BadModel, OnnxpressError
+from onnxpress.core.manifest import FILE_NAME as MANIFEST
+from onnxpress.core.version_folder import MODEL_FILE, Located, locate
+from onnxpress.serving.models import profiles, version_policy
+from onnxpress.serving.models.served import Signature
+from onnxpress.serving.models.version_policy import Selection
+
+
+@dataclass(frozen=True)
+class Found:
+    """A version as it lies in the folder."""
+
+    path: Path
+    signature: Signature
+    has_manifest: bool
+
+
+@dataclass(frozen=True)
+class FoundModel:
+    """A model's versions as they lie in the folder, and which of them are wanted, or why that cannot be told."""
+
+    versions: dict[int, Found]
+    selection: Selection | str
+
+
+class Folder:
+    """A path with models, and the versions that are wanted where a model does not say so itself."""
+
+    def __init__(self, path: Path, selection: Selection) -> None:
+        self.path, self._selection = path, selection
+
+    def look(self) -> dict[str, FoundModel]:
+        """What lies in the folder now. Nothing where nothing is."""
+        try:
+            located = locate(self.path)
+        except OnnxpressError:
+            return {}
+        found: dict[str, FoundModel] = {}
+        for name, versions in located.models.items():
+            chosen: Selection | str
+            try:
+                chosen = self.selected(located, name)
+            except BadModel as error:
+                chosen = str(error)
+            model = FoundModel({}, chosen)
+            for version, path in versions.items():
+                try:
+                    one = Found(path, signature(path), (path.parent / MANIFEST).is_file())
+                except OSError:
+                    continue  # it went away meanwhile
+                model.versions[version] = one
+            if model.versions:
+                found[name] = model
+        return found
+
+    def selected(self, located: Located, name: str) -> Selection:
+        """Which versions of the model are wanted. Raises BadModel where its own file is wrong."""
+        if located.form in ("file", "version"):
+            return self._selection
+        any_version = next(iter(located.models[name].values()))
+        return version_policy.read(any_version.parent.parent, self._selection)
+
+
+def signature(model: Path) -> Signature:
+    """Of every file beside a version's model.onnx, or of a lone .onnx file."""
+    files = [path for path in model.parent.rglob("*") if path.is_file()] if model.name == MODEL_FILE else [model]
+    profile = profiles.path_of(model)
+    if profile.is_file():
+        files.append(profile)  # what a new one says is wanted at the next look
+    stats = [
+        (path.name if path == profile else path.relative_to(model.parent).as_posix(), path.stat())
+        for path in sorted(files)
+    ]
+    return tuple((name, stat.st_size, stat.st_mtime_ns) for name, stat in stats)

@@ -1,0 +1,39 @@
+"""What is served: a loaded version, its queue, and what is still to be done for it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from onnxpress.serving.batching.batcher import Batcher
+from onnxpress.serving.engine import Engine
+
+Signature = tuple[tuple[str, int, int], ...]
+"""name, size and time of change of every file of a version: what tells whether it was changed"""
+
+
+class Served:
+    """One loaded version: its engine and the queue in front of it."""
+
+    def __init__(
+        self, name: str, version: int, engine: Engine, batcher: Batcher, *, load_seconds: float, signature: Signature
+    ) -> None:
+        self.name, self.version, self.engine, self.batcher = name, version, engine, batcher
+        self.load_seconds, self.signature = load_seconds, signature
+
+        self.closed = False
+
+    def close(self) -> None:
+        """End its thread and its process; a run under way is finished first."""
+        self.closed = True
+        self.batcher.close()
+        self.engine.close()
+
+
+@dataclass(frozen=True)
+class Incomplete:
+    """A version that answers from external data as it lies: its model file, and those whose digests were put off."""
+
+    served: Served
+    path: Path
+    later: list[str]

@@ -23,6 +23,8 @@ MODEL ?= $(REPOSITORY)/anomaly-$(FRAMEWORK)
 PORT ?= 8000
 #: TESTS        what test runs
 TESTS ?= tests
+#: JOBS         how many processes test runs in: auto is one for each CPU, at most four
+JOBS ?= auto
 
 venv := .venv
 bin := $(venv)/bin
@@ -71,7 +73,7 @@ gpu-check: $(ready)  ## on a machine with an NVIDIA GPU: tests, answers and rate
 	@$(bin)/python -m benchmarks.gpu build/gpu
 
 test: $(ready)  ## run the tests (TESTS=tests/core for some of them)
-	@$(bin)/python -m pytest $(TESTS)
+	@$(bin)/python -m pytest -n $(JOBS) --maxprocesses 4 --dist loadfile $(TESTS)
 
 test-slow: $(ready)  ## run the tests that take over a minute each
 	@$(bin)/python -m pytest -m slow $(TESTS)

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -136,6 +137,18 @@ def test_frozen_layers_stay_as_they_were(framework: str) -> None:
     for name, roles in weights.read(network).items():
         for role, array in roles.items():
             assert np.array_equal(array, before[name][role]) == (name != "rebuilt"), (name, role)
+
+
+@pytest.mark.slow  # the compiler takes half a minute; its dropout draws others
+def test_compiled_steps_learn_the_same(framework: str, tmp_path: Path) -> None:
+    training = Training(epochs=3, batch_size=20, learning_rate=0.02, compile=True)
+    network, history, _ = fitted(framework, training, checkpoints=Checkpoints(tmp_path, seconds=0), dropout=0.0)
+    plain, expected, _ = fitted(framework, msgspec.structs.replace(training, compile=False), dropout=0.0)
+    np.testing.assert_allclose(history.training_loss, expected.training_loss, rtol=1e-3)
+    x = {"scaled": X}
+    np.testing.assert_allclose(
+        half(framework).predict(network, x), half(framework).predict(plain, x), rtol=1e-3, atol=1e-4
+    )
 
 
 @pytest.mark.parametrize("precision", ["bfloat16", "float16"])

@@ -77,6 +77,8 @@ class Training(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """which of the folds is held out; set by the stage"""
     precision: Literal["float32", "bfloat16", "float16"] = "float32"
     """of the products in training; weights, inference and the export stay float32"""
+    compile: bool = False
+    """fuse the steps with the framework's compiler, `torch.compile` or XLA; pays off where a fit takes minutes"""
     deterministic: bool = False
     """refuse operations that may differ from run to run on a GPU; on the CPU the same seed gives the same run anyway"""
     checkpoint_seconds: Annotated[float, msgspec.Meta(ge=0)] = 30.0

@@ -56,6 +56,8 @@ class _Learner:
         self._still = _freeze(network, job.only)
         self._network = network
         self._model = self._accelerator.prepare(network)
+        if training.compile:
+            self._model = torch.compile(self._model)
         self._trained = [parameter for parameter in network.parameters() if parameter.requires_grad]
         kind = torch.optim.AdamW if training.optimizer == "adamw" else torch.optim.Adam
         self._plain: torch.optim.Optimizer = kind(

@@ -74,7 +74,8 @@ class _Learner:
         ]
         self._rate = training.learning_rate
         rows = tf.TensorSpec([None], tf.int64)
-        self._step = tf.function(self._one_step, input_signature=[rows])
+        self._step = tf.function(self._one_step, input_signature=[rows], jit_compile=training.compile or None)
+        # Steps over several processes hold what XLA cannot compile: the sums over all of them.
         share = [rows, tf.TensorSpec([], tf.float32)]
         self._step_together = tf.function(self._one_step_together, input_signature=share)
 

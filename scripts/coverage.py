@@ -28,7 +28,7 @@ def main(arguments: list[str]) -> int:
     if arguments != ["--report"]:
         shutil.rmtree(DATA, ignore_errors=True)
         DATA.mkdir(parents=True)
-        code = coverage("run", "-m", "pytest", *arguments)
+        code = coverage("run", "-m", "pytest", "-n", "auto", "--maxprocesses", "4", "--dist", "loadfile", *arguments)
     if any(DATA.glob("data.*")):
         code = coverage("combine", "--quiet", "--append") or code
     for portion, floor in FLOORS.items():

@@ -19,6 +19,13 @@ _JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON doc
 _INPUT = click.option(
     "--input", "inputs", multiple=True, metavar="SPEC", help="An input, as 'x:float32[batch,3,224,224]'. Repeatable."
 )
+_DOMAIN = click.option(
+    "--domain",
+    "domains",
+    multiple=True,
+    metavar="DOMAIN",
+    help="The values that an input takes, as 'x:[0,255]'; the server refuses others. Repeatable.",
+)
 _SAMPLES = click.option(
     "--samples", type=click.Path(path_type=Path), metavar="FILE.npz", help="Real input rows, one array per input."
 )
@@ -50,6 +57,7 @@ _TRUST = click.option("--trust-pickle", is_flag=True, help="Read a scikit-learn 
     help="Where the version is published.",
 )
 @_INPUT
+@_DOMAIN
 @_SAMPLES
 @provider_option
 @_TRUST
@@ -157,6 +165,7 @@ def export(
 )
 @click.option("--explain", is_flag=True, help="With --against: name the layer where the model leaves its source.")
 @_INPUT
+@_DOMAIN
 @_SAMPLES
 @_WEIGHTS
 @_SIGNATURE

@@ -60,11 +60,14 @@ def _bound(text: str, whole: str) -> float | None:
     return value
 
 
-def narrowed(specs: Sequence[TensorSpec], texts: Sequence[str]) -> list[TensorSpec]:
-    """The specs with these domains. Raises UsageError for an input that is not there, or values that it cannot have."""
+def narrowed(specs: Sequence[TensorSpec], domains: Sequence[str | tuple[str, Domain]]) -> list[TensorSpec]:
+    """The specs with these domains, as text or as `parse_domain` reads it.
+
+    Raises UsageError for an input that is not there, or values that it cannot have.
+    """
     found: dict[str, Domain] = {}
-    for text in texts:
-        name, domain = parse_domain(text)
+    for given in domains:
+        name, domain = parse_domain(given) if isinstance(given, str) else given
         spec = next((spec for spec in specs if spec.name == name), None)
         if spec is None:
             known = [spec.name for spec in specs]
@@ -76,7 +79,7 @@ def narrowed(specs: Sequence[TensorSpec], texts: Sequence[str]) -> list[TensorSp
             raise UsageError(f"two domains were given of the input {name!r}", hint="give one of each input")
         if (spec.dtype == "string") != (domain.values is not None) or spec.dtype == "bool":
             kind = "strings" if spec.dtype == "string" else spec.dtype
-            raise UsageError(f"the input {name!r} holds {kind}; {text!r} says nothing of these", hint=_EXAMPLE)
+            raise UsageError(f"the input {name!r} holds {kind}; {domain} says nothing of these", hint=_EXAMPLE)
         found[name] = domain
     return [msgspec.structs.replace(spec, domain=found[spec.name]) if spec.name in found else spec for spec in specs]
 

@@ -182,8 +182,11 @@ def verify(
 ) -> None:
     """Check a published version: its files, and its golden samples replayed here. Needs no framework.
 
+    Of a repository every version of every model is checked, with a line each; the exit code is 1 where one failed.
+
     With --against, the whole measurement is made again between MODEL and SOURCE.
     """
+    from onnxpress.core.version_folder import locate
     from onnxpress.export.pipeline import verify as verifying
     from onnxpress.export.sources.resolve import resolve
 
@@ -201,6 +204,18 @@ def verify(
         else:
             click.echo(str(report))
         if not report.equivalent:
+            raise click.exceptions.Exit(1)
+        return
+    located = locate(model)
+    if located.form == "repository":
+        outcomes = []
+        for outcome in verifying.replay_all(located, provider):
+            outcomes.append(outcome)
+            if not as_json:
+                click.echo(str(outcome))
+        if as_json:
+            _print_json(outcomes)
+        if any(outcome.error is not None for outcome in outcomes):
             raise click.exceptions.Exit(1)
         return
     replay = verifying.replay(model, provider)

@@ -10,7 +10,7 @@ import msgspec
 
 from onnxpress.core.arrays import Array
 from onnxpress.core.processing import Processing
-from onnxpress.core.tensors import TensorSpec, parse_spec
+from onnxpress.core.tensors import Domain, TensorSpec, parse_spec
 from onnxpress.export.graph.opset import OPSET
 
 Framework = Literal["pytorch", "tensorflow", "sklearn", "onnx"]
@@ -73,7 +73,7 @@ class Source:
     inputs: list[TensorSpec] | None = None
     outputs: list[TensorSpec] | None = None
     processing: Processing = field(default_factory=Processing)
-    domains: list[str] = field(default_factory=list)
+    domains: list[str | tuple[str, Domain]] = field(default_factory=list)
     """of inputs, as `core.domains` reads them; they go before those that the specifications have"""
     samples: dict[str, Array] = field(default_factory=dict)
     labels: dict[str, list[str]] = field(default_factory=dict)

@@ -84,6 +84,13 @@ def test_what_is_made_has_the_fields_types() -> None:
     assert (ProcessSettings(isolate=True).run_seconds, ProcessSettings().run_seconds) == (30.0, 300.0)
 
 
+def test_one_host_may_stand_alone_and_none_is_none() -> None:
+    assert Address(host="::1").host == ("::1",)  # type: ignore[arg-type]
+    assert Address(host=["::1", "127.0.0.1"]).host == ("::1", "127.0.0.1")  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match=r"Address.host: expected a list of texts, 1 or more of them; got \(\)"):
+        Address(host=())
+
+
 def config(folder: Path, text: str, name: str = "serve.toml") -> Path:
     path = folder / name
     path.write_text(text)
@@ -107,7 +114,7 @@ def test_a_file_in_each_form(tmp_path: Path) -> None:
 def test_what_is_given_goes_before_the_file(tmp_path: Path) -> None:
     path = config(tmp_path, "[address]\nport = 1\nhost = '::1'\n[models]\npoll = 2\n")
     found = settings_file.load(path, {"port": 5, "max_body": 7, "path": Path("here")})
-    assert (found.address.port, found.address.host, found.models.poll, found.limits.max_body) == (5, "::1", 2.0, 7)
+    assert (found.address.port, found.address.host, found.models.poll, found.limits.max_body) == (5, ("::1",), 2.0, 7)
     assert found.path == Path("here")
     assert settings_file.load() == ServerSettings()
 

@@ -117,6 +117,7 @@ def test_a_killed_worker_is_back_and_harms_only_its_own_connections(served: Serv
             lost = len(callers.failures)
             os.kill(before[0], signal.SIGKILL)
             served.wait_for(lambda before=before: len(set(served.workers()) - {before[0]}) == 2)
+            served.wait_for(lambda: scraped(served)["onnxpress_workers"] == 2)
             reached = callers.answered + 40
             served.wait_for(lambda reached=reached: callers.answered >= reached)
             # At most what each caller had open with the one that was killed.

@@ -53,7 +53,12 @@ class Field(msgspec.Struct, frozen=True):
         return f"{words}, {within}" if within else words
 
     def convert(self, value: Any) -> Any:
-        """The value as the field's type. Raises ValueError saying what was expected."""
+        """The value as the field's type. Raises ValueError saying what was expected.
+
+        Where the `Meta` has `alone`, a text that stands alone is a list of one.
+        """
+        if self.extra.get("alone") and isinstance(value, str):
+            value = (value,)
         try:
             return msgspec.convert(value, self.annotation, dec_hook=_from_text)
         except msgspec.ValidationError:

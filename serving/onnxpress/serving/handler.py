@@ -22,7 +22,9 @@ def handler_of(service: Service, settings: ServerSettings, metrics: MetricsSourc
     if settings.access.tokens is not None:
         from onnxpress.serving.middleware.tokens import TokenMiddleware, Tokens
 
-        handler = TokenMiddleware(handler, Tokens(settings.access.tokens))
+        tokens = Tokens(settings.access.tokens)
+        service.on_reload.append(tokens.read_again)
+        handler = TokenMiddleware(handler, tokens)
     if settings.access.allow_origin:
         from onnxpress.serving.middleware.cors import CorsMiddleware
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from functools import partial
@@ -22,6 +23,10 @@ if TYPE_CHECKING:
     from onnxpress.serving.workers import Worker
 
 
+_LAST_SECONDS, _LEAST_SECONDS = 1.0, 0.1
+"""for models to end once nobody waits for an answer, of the grace time; and for those whose callers were cut off"""
+
+
 class Ended(NamedTuple):
     """How a server ended."""
 
@@ -34,9 +39,10 @@ class Ended(NamedTuple):
 def run(settings: ServerSettings, on_ready: Callable[[str], None] | None = None) -> Ended:
     """Serve until SIGTERM or SIGINT. It blocks, must be called in the main thread, and talks to stderr.
 
-    `on_ready` gets the URL once every model is loaded. After the first signal the server is not ready any more,
-    finishes what it accepted and returns; a second signal cuts that short. Raises UsageError where it cannot listen,
-    and BadModel where no model can be loaded.
+    `on_ready` gets the URL once the server is ready, or once loading is over where models failed. After the first
+    signal the server is not ready any more, finishes what it accepted and returns; a second signal cuts that short.
+    SIGHUP has tokens and certificate read again. Raises UsageError where it cannot listen, and BadModel where no model
+    can be loaded, nor can come later.
 
     With several workers this process becomes their supervisor, and forks: call it before numpy, ONNX Runtime or a
     thread is there. It does not return then: SystemExit ends each of these processes, with 0 where all was answered.
@@ -91,50 +97,68 @@ def _serve(
     shared: Path | None = None,
 ) -> Ended:
     """The one process, or one of several: `worker` is what its supervisor gave it, `shared` the folder they meet in."""
+    from onnxpress.serving import sockets
+
+    # At once, so that a port that is taken is said at once. None of them listens yet: see below.
+    bound = sockets.bound(settings.address) if worker is None and settings.address.unix is None else []
     # numpy's BLAS runs nothing here; making its threads would cost 40 ms of the start.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     from onnxpress.serving.handler import handler_of
     from onnxpress.serving.models.reloading import Reloader
     from onnxpress.serving.models.repository import Repository
     from onnxpress.serving.service import Service
-    from onnxpress.serving.transports import lifetime
+    from onnxpress.serving.transports.lifetime import Lifetime, Occasions
+    from onnxpress.serving.transports.loop_threads import LoopThreads
 
     repository = Repository(settings.path, settings.models, settings.processes)
     reloader = Reloader(repository)
-    service = Service(repository, control=reloader if settings.models.model_control else None)
+    control = reloader if settings.models.model_control else None
+    service = Service(repository, control=control, ready_when=settings.models.ready_when)
     metrics = None
     if shared is not None:
         from onnxpress.serving.metrics.over_workers import WorkerMetrics
 
         metrics = WorkerMetrics(shared, service)
+    handler = handler_of(service, settings, metrics)
+    if not settings.processes.isolate:
+        # The import holds every thread for 50 ms: before anybody is there to be kept waiting.
+        from onnxpress.serving.engine.runtime import onnxruntime
+
+        onnxruntime()
     completing: list[Thread] = []
 
-    def answering(url: str) -> None:
+    def loaded() -> None:
         if repository.loader.incomplete:
             completing.append(_complete(reloader))
-        if worker is None:
-            on_ready(url)
-        else:
-            worker.say_ready()
         if worker is None or worker.first:
             _say(repository)
 
     poll = settings.models.poll
-    main = lifetime.run(
-        service,
-        handler_of(service, settings, metrics),
-        settings,
-        on_ready=answering,
+    occasions = Occasions(
+        on_ready=on_ready if worker is None else lambda _: worker.say_ready(),
+        on_loaded=loaded,
+        on_hangup=service.reload,
         watch=partial(reloader.watch, poll) if poll else None,
-        worker=worker,
     )
-    if metrics is not None:
-        main = _among(metrics, main)
-    unanswered = _run(main)
-    busy = not repository.ready or any(thread.is_alive() for thread in completing)
-    if not unanswered and not busy:
-        repository.close()
+    threads = LoopThreads()
+    main = Lifetime(service, handler, settings, bound if worker is None else worker.sockets, occasions, worker)
+    unanswered = _run(_among(metrics, main.run(threads)) if metrics is not None else main.run(threads))
+    # What was cut off is not waited for.
+    seconds = 0.0 if unanswered else min(_LAST_SECONDS, settings.limits.grace)
+    busy = threads.busy or not _close(repository, completing, _LEAST_SECONDS + seconds)
     return Ended(unanswered, busy)
+
+
+def _close(repository: Repository, completing: list[Thread], seconds: float) -> bool:
+    """End the models and the threads that run them; False where one goes on, since nothing can interrupt it."""
+    from threading import Thread
+
+    closing = Thread(target=repository.close, daemon=True)
+    closing.start()
+    until = time.monotonic() + seconds
+    for thread in [closing, *completing]:
+        thread.join(max(0.0, until - time.monotonic()))
+    return not any(thread.is_alive() for thread in [closing, *completing])
 
 
 def _complete(reloader: Reloader) -> Thread:

@@ -3,28 +3,56 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
+from typing import Literal
 
 from onnxpress.serving.models.reloading import Reloader
 from onnxpress.serving.models.repository import Repository
+
+ReadyWhen = Literal["all", "any", "started"]
 
 
 class Service:
     """A repository, and what is to be said of the server that answers from it.
 
-    `control`: who loads and unloads models for callers; None where callers may not.
+    `control`: who loads and unloads models for callers; None where callers may not. `ready_when`: what has to be loaded
+    before it is ready; see `ModelSettings`.
     """
 
-    def __init__(self, repository: Repository, *, control: Reloader | None = None) -> None:
+    def __init__(
+        self, repository: Repository, *, control: Reloader | None = None, ready_when: ReadyWhen = "all"
+    ) -> None:
         self.repository, self.control = repository, control
+        self._ready_when = ready_when
         self.traffic = repository.traffic
         self.started = time.time()
         """Unix time"""
+        self.on_reload: list[Callable[[], None]] = []
+        """what SIGHUP asks to read its file again, and raises nothing where that fails"""
         self._leaving = False
 
     @property
+    def leaving(self) -> bool:
+        """Whether the server is on its way out."""
+        return self._leaving
+
+    @property
     def ready(self) -> bool:
-        """Whether requests are welcome: everything is loaded, and the server is not on its way out."""
-        return self.repository.ready and not self._leaving
+        """Whether requests are welcome: what has to be loaded is, and the server is not on its way out."""
+        if self._leaving:
+            return False
+        repository = self.repository
+        if self._ready_when == "started":
+            return True
+        if self._ready_when == "any":
+            return bool(repository.models)
+        # A new version that failed while the one before it is served takes nothing away.
+        return repository.ready and all(name in repository.models for name, _ in repository.failed)
+
+    def reload(self) -> None:
+        """Have files read again that say who may ask."""
+        for read_again in self.on_reload:
+            read_again()
 
     def leave(self) -> None:
         """Not ready any more: the server is on its way out."""

@@ -3,13 +3,13 @@
 The options of `onnxpress serve` and their help, its configuration file, its environment variables and the page
 docs/serving-options.md are made of these fields; an option has the field's name. Beside the words about a field stand,
 where they are needed: `unit`; `default`, where None stands for something; `metavar`; `past`, what a caller meets beyond
-a limit; `file`, that it must exist; `option`, False where there is none.
+a limit; `file`, that it must exist; `option`, False where there is none; `alone`, that a text stands for a list of one.
 """
 
 # Without `from __future__ import annotations`: these types are read at every start, and reading them as text costs
 # milliseconds.
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta
@@ -61,7 +61,11 @@ def _from_table(kind: type[_Group], table: dict[str, Any], where: str) -> _Group
 class Address(_Group, frozen=True, kw_only=True):
     """Address: where it listens."""
 
-    host: Annotated[str, _says("Name or address to listen on; 0.0.0.0 is every network.")] = "127.0.0.1"
+    host: Annotated[
+        tuple[str, ...],
+        Meta(min_length=1),
+        _says("Name or address to listen on; 0.0.0.0 is every network, :: that and IPv6. Repeatable.", alone=True),
+    ] = ("127.0.0.1",)
     port: Annotated[int, Meta(ge=0, le=65535), _says("Port to listen on; 0 takes a free one.")] = 8000
     unix: Annotated[Path | None, _says("Listen on this Unix socket instead of a port.")] = None
     tls_certificate: Annotated[
@@ -114,6 +118,10 @@ class ModelSettings(_Group, frozen=True, kw_only=True):
     max_waiting: Annotated[_Count, _says("Most requests that wait for one model.", past="503, `Retry-After: 1`")] = 1024
     poll: Annotated[_NotNegative, _says("Look for new versions so often; 0: never.", unit="seconds")] = 0.0
     model_control: Annotated[bool, _says("Let callers load and unload models.")] = False
+    ready_when: Annotated[
+        Literal["all", "any", "started"],
+        _says("When the server is ready: all models are loaded and none failed, any is loaded, or it has started."),
+    ] = "all"
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -211,10 +219,18 @@ class ConnectionLimits(_Group, frozen=True, kw_only=True):
             option=False,
         ),
     ] = 5
+    drain_delay: Annotated[
+        _NotNegative,
+        _says(
+            "Time after SIGTERM in which new callers are still answered, so that others learn that it is not ready.",
+            unit="seconds",
+            past="new callers are refused",
+        ),
+    ] = 0.0
     grace: Annotated[
         _NotNegative,
         _says(
-            "Time to finish accepted requests after SIGTERM.",
+            "Time to finish accepted requests after SIGTERM and --drain-delay.",
             unit="seconds",
             past="cut, exit code 1; a second signal cuts at once",
         ),

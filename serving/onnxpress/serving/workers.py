@@ -1,8 +1,9 @@
 """Several worker processes on one port, and the supervisor that keeps them there.
 
-Every place has a listening socket of its own (SO_REUSEPORT: the kernel spreads connections over them), which the
-supervisor keeps open. So when a worker dies, what was waiting to be accepted waits for the next worker of that place,
-and in a rolling restart the old and the new worker accept from the same queue: no connection is refused in between.
+All workers that are ready accept from the same sockets, which the supervisor opened: whoever has time takes the next
+connection, and none waits for a worker that was killed, still loads or is leaving. (With a socket for each worker, by
+SO_REUSEPORT, the kernel goes on to give connections to a worker that does not take them.) While no worker is ready the
+supervisor answers itself, see `stand_in`.
 
 The supervisor forks before anything heavy is imported and runs no model itself.
 """
@@ -10,7 +11,6 @@ The supervisor forks before anything heavy is imported and runs no model itself.
 from __future__ import annotations
 
 import os
-import select
 import signal
 import socket
 import time
@@ -20,22 +20,21 @@ from typing import Any
 import msgspec
 
 from onnxpress.core.errors import UsageError
-from onnxpress.serving import log
-from onnxpress.serving.settings import Address, ServerSettings
+from onnxpress.serving import log, sockets, stand_in
+from onnxpress.serving.settings import ServerSettings
 
-_BACKLOG = 2048
 _RETRY_SECONDS = (0.0, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 """before a worker is started again: by how often in a row it ended young"""
 _YOUNG_SECONDS = 5.0
-_LAST_RESORT_SECONDS = 5.0
+_LAST_RESORT_SECONDS = 3.0
 """past the grace time, workers that are still there are killed"""
 
 
 class Worker(msgspec.Struct):
     """What `supervise` returns in a worker process."""
 
-    socket: socket.socket
-    """to accept from"""
+    sockets: list[socket.socket]
+    """to accept from, once it is ready"""
     parent: int
     """a descriptor that becomes readable when the supervisor is gone"""
     first: bool
@@ -61,18 +60,22 @@ class _Child(msgspec.Struct, eq=False):
 
 
 class _Supervisor:
-    def __init__(self, sockets: list[socket.socket], settings: ServerSettings, on_ready: Callable[[str], None]) -> None:
-        self._sockets, self._on_ready = sockets, on_ready
-        self._grace = settings.limits.grace
-        self._scheme = "http" if settings.address.tls_certificate is None else "https"
+    def __init__(
+        self, listeners: list[socket.socket], settings: ServerSettings, on_ready: Callable[[str], None]
+    ) -> None:
+        self._sockets, self._address, self._on_ready = listeners, settings.address, on_ready
+        self._stand_in = stand_in.StandIn(listeners, _tls_of(settings))
+        self._limits = settings.limits
         self._children: dict[int, _Child] = {}
-        self._current: list[_Child | None] = [None] * len(sockets)
-        self._retries = [0] * len(sockets)
+        self._current: list[_Child | None] = [None] * settings.processes.workers
+        self._retries = [0] * settings.processes.workers
         self._due: dict[int, float] = {}
         """place → when its next worker is to be started"""
         self._rolling: list[int] = []
         """places still to be restarted; the first is under way"""
         self._announced = False
+        self._closing: float | None = None
+        """when new callers are to be refused"""
         self._killing: float | None = None
         self._code = 0
         self._alive = os.pipe()
@@ -85,7 +88,7 @@ class _Supervisor:
         signal.set_wakeup_fd(self._wakeup[1].fileno(), warn_on_full_buffer=False)
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD):
             signal.signal(number, lambda *_: None)
-        for place in range(len(self._sockets)):
+        for place in range(len(self._current)):
             worker = self._start(place)
             if worker is not None:
                 return worker
@@ -93,11 +96,17 @@ class _Supervisor:
             worker = self._turn()
             if worker is not None:
                 return worker
+        self._refuse_callers()
         return self._code
 
     @property
     def _stopping(self) -> bool:
         return self._killing is not None
+
+    @property
+    def _answered(self) -> bool:
+        """Whether a worker accepts connections."""
+        return any(child is not None and child.answered for child in self._current)
 
     def _start(self, place: int) -> Worker | None:
         """Fork a worker for `place`; returns its Worker in the new process, None in the supervisor."""
@@ -126,27 +135,31 @@ class _Supervisor:
                 os.close(child.ready_pipe)
         for end in self._wakeup:
             end.close()
-        for number, listener in enumerate(self._sockets):
-            if number != place:
-                listener.close()
-        return Worker(self._sockets[place], self._alive[0], place == 0 and not self._announced, ready_write)
+        self._stand_in.close()
+        return Worker(self._sockets, self._alive[0], place == 0 and not self._announced, ready_write)
 
     def _turn(self) -> Worker | None:
-        """Wait for signals, ready workers or a due start, and do what they ask for."""
-        waiting: dict[Any, _Child] = {
+        """Wait for signals, ready workers, callers or a due start, and do what they ask for."""
+        waiting: dict[int, _Child] = {
             child.ready_pipe: child for child in self._children.values() if child.ready_pipe is not None
         }
-        times = [*self._due.values()] + ([self._killing] if self._killing is not None else [])
-        timeout = max(0.0, min(times) - time.monotonic()) if times else None
-        readable, _, _ = select.select([self._wakeup[0], *waiting], [], [], timeout)
+        callers = self._stand_in.sources(accepting=not self._answered and not self._stopping)
+        times = [*self._due.values(), self._killing, self._closing, self._stand_in.until]
+        due = min((at for at in times if at is not None), default=None)
+        timeout = None if due is None else max(0.0, due - time.monotonic())
+        wakeup = self._wakeup[0].fileno()
+        readable = stand_in.ready([wakeup, *waiting, *callers], timeout)
+        if wakeup in readable:
+            for number in self._wakeup[0].recv(4096):
+                self._signal(number)
         for source in readable:
-            if source is self._wakeup[0]:
-                for number in self._wakeup[0].recv(4096):
-                    self._signal(number)
-            else:
+            if source in waiting:
                 self._ready(waiting[source])
+        self._stand_in.serve([source for source in readable if source in callers])
         self._reap()
         now = time.monotonic()
+        if self._closing is not None and (now >= self._closing or not self._answered):
+            self._refuse_callers()
         if self._killing is not None and now >= self._killing:
             self._send(signal.SIGKILL)
             self._killing = now + _LAST_RESORT_SECONDS
@@ -161,8 +174,8 @@ class _Supervisor:
         if number in (signal.SIGTERM, signal.SIGINT):
             self._stop()
         elif number == signal.SIGHUP and self._announced and not self._stopping and not self._rolling:
-            log.say(f"rolling restart of {len(self._sockets)} workers")
-            self._rolling = list(range(len(self._sockets)))
+            log.say(f"rolling restart of {len(self._current)} workers")
+            self._rolling = list(range(len(self._current)))
             self._due[self._rolling[0]] = 0.0
 
     def _stop(self) -> None:
@@ -170,12 +183,23 @@ class _Supervisor:
         again = self._stopping
         self._rolling = []
         self._due = {}
-        self._killing = time.monotonic() + self._grace + _LAST_RESORT_SECONDS
+        now = time.monotonic()
+        delay = 0.0 if again else self._limits.drain_delay
+        self._closing = now + delay if self._sockets else None
+        self._killing = now + (0.0 if again else delay + self._limits.grace) + _LAST_RESORT_SECONDS
         for child in self._children.values():
             # One that a rolling restart replaced drains already: the first signal to all must not be its second.
             if again or not child.leaving:
                 child.leaving = True
                 os.kill(child.pid, signal.SIGTERM)
+
+    def _refuse_callers(self) -> None:
+        """Listen no more. What the workers have of the sockets they close themselves."""
+        self._closing = None
+        self._stand_in.close()
+        for listener in self._sockets:
+            listener.close()
+        self._sockets.clear()
 
     def _send(self, number: signal.Signals) -> None:
         for pid in self._children:
@@ -195,17 +219,15 @@ class _Supervisor:
             log.say(f"worker {child.pid} answers, {time.monotonic() - child.started:.2f} s after it was started")
         old = self._current[child.place]
         if old is not None and old is not child:
-            # The new worker accepts from the same socket already; the old one finishes what it has.
+            # The new worker accepts already; the old one finishes what it has.
             self._current[child.place] = child
             old.leaving = True
             os.kill(old.pid, signal.SIGTERM)
             self._next_roll()
         current = [child for child in self._current if child is not None and child.ready_pipe is None]
-        if not self._announced and len(current) == len(self._sockets):
+        if not self._announced and not self._stopping and len(current) == len(self._current):
             self._announced = True
-            address = self._sockets[0].getsockname()
-            shown = f"[{address[0]}]" if ":" in address[0] else address[0]
-            self._on_ready(f"{self._scheme}://{shown}:{address[1]}")
+            self._on_ready(sockets.url(self._address, self._sockets))
 
     def _next_roll(self) -> None:
         self._rolling = self._rolling[1:]
@@ -227,11 +249,13 @@ class _Supervisor:
     def _ended(self, child: _Child, code: int) -> None:
         if self._stopping:
             # One that was still starting handles no signal yet. It had answered nobody, and so lost nothing.
+            if self._current[child.place] is child:
+                self._current[child.place] = None
             well = code == 0 or (code == -signal.SIGTERM and not child.answered)
             self._code = max(self._code, 0 if well else 1)
             return
-        if not self._announced:
-            # A worker that cannot start says why itself; the others would say the same.
+        if not self._announced and code != -signal.SIGKILL:
+            # A worker that cannot start says why itself; the others would say the same. One that was killed does not.
             self._code = 1
             self._stop()
             return
@@ -255,35 +279,23 @@ def supervise(settings: ServerSettings, on_ready: Callable[[str], None]) -> Work
     `on_ready` gets the URL in the supervisor, once every worker answers. SIGTERM and SIGINT end all workers (a second
     one cuts short), SIGHUP restarts them one after another. Raises UsageError where the port cannot be had.
     """
-    if not hasattr(os, "fork") or not hasattr(socket, "SO_REUSEPORT"):
-        raise UsageError("several workers need fork and SO_REUSEPORT, which this system has not", hint="--workers 1")
-    sockets = _listen(settings.address, settings.processes.workers)
-    found = _Supervisor(sockets, settings, on_ready).run()
+    if not hasattr(os, "fork"):
+        raise UsageError("several workers need fork, which this system has not", hint="--workers 1")
+    # Before the first worker is there: callers are answered from the first moment on.
+    listeners = sockets.listening(settings.address)
+    found = _Supervisor(listeners, settings, on_ready).run()
     if not isinstance(found, Worker):
         raise SystemExit(found)
     return found
 
 
-def _listen(at: Address, count: int) -> list[socket.socket]:
-    """`count` sockets on one port; port 0 is chosen by the first."""
-    sockets: list[socket.socket] = []
-    try:
-        family, kind, protocol, _, address = socket.getaddrinfo(at.host, at.port, type=socket.SOCK_STREAM)[0]
-        # SO_REUSEPORT would silently share a port that somebody else of the same user listens on.
-        with socket.socket(family, kind, protocol) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind(address)
-        for _ in range(count):
-            listener = socket.socket(family, kind, protocol)
-            sockets.append(listener)
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-            listener.bind(address)
-            address = listener.getsockname()
-            listener.listen(_BACKLOG)
-    except OSError as error:
-        for listener in sockets:
-            listener.close()
-        hint = "choose another --port, or 0 for a free one"
-        raise UsageError(f"cannot listen on {at.host}:{at.port}: {error.strerror}", hint=hint) from error
-    return sockets
+def _tls_of(settings: ServerSettings) -> Callable[[], Any] | None:
+    if settings.address.tls_certificate is None:
+        return None
+
+    def context() -> Any:
+        from onnxpress.serving import tls
+
+        return tls.context_of(settings.address)
+
+    return context

@@ -16,7 +16,7 @@ from onnxpress.serving.settings import GROUPS, ServerSettings
 
 # What scripts rely on: each option's type, default, and whether it is a flag (True) or may stand several times (...).
 KEPT: dict[str, tuple[str, Any, Any]] = {
-    "--host": ("text", "127.0.0.1", None),
+    "--host": ("text", ("127.0.0.1",), ...),
     "--port": ("0<=x<=65535", 8000, None),
     "--provider": ("text", "cpu", None),
     "--threads": ("x>=1", None, None),
@@ -38,6 +38,7 @@ KEPT: dict[str, tuple[str, Any, Any]] = {
     "--max-waiting": ("x>=1", 1024, None),
     "--poll": ("x>=0", 0.0, None),
     "--model-control": ("boolean", False, True),
+    "--ready-when": ("all|any|started", "all", None),
     "--tokens": ("file", None, None),
     "--unix": ("path", None, None),
     "--tls-certificate": ("file", None, None),
@@ -45,6 +46,7 @@ KEPT: dict[str, tuple[str, Any, Any]] = {
     "--allow-origin": ("text", (), ...),
     "--access-log": ("boolean", False, True),
     "--compress-from": ("x>=0", None, None),
+    "--drain-delay": ("x>=0", 0.0, None),
     "--grace": ("x>=0", 30.0, None),
 }
 
@@ -106,8 +108,8 @@ def test_every_option_and_variable_reaches_its_field(monkeypatch: pytest.MonkeyP
             if not field.extra.get("option", True):
                 continue
             value: Any = {int: 300, float: 1.5, bool: not field.default, str: "all", Path: file}.get(field.kind)
-            value = "cuda:1" if field.name == "provider" else value
-            if field.default == ():
+            value = {"provider": "cuda:1", "ready_when": "any"}.get(field.name, value)
+            if isinstance(field.default, tuple):
                 value = (file.resolve(),) if field.name == "custom_ops" else ("https://a",)
             before = {"isolate": "1"} if "isolate" in needs.get(field.name, {}) else {}
             before |= {name: str(file) for name in needs.get(field.name, {}) if name != "isolate"}
@@ -132,7 +134,7 @@ def test_an_option_goes_before_the_environment_and_that_before_the_file(
     config = ("--config", str(tmp_path / "serve.toml"))
     found = called(monkeypatch, *config, "--port", "8000", ONNXPRESS_PORT="2", ONNXPRESS_HOST="2")
     # An option that says what is the default anyway was said all the same.
-    assert (found.address.port, found.address.host, found.limits.max_head) == (8000, "2", 1000)
+    assert (found.address.port, found.address.host, found.limits.max_head) == (8000, ("2",), 1000)
     assert (found.path, found.models.model_control) == (tmp_path / "m", True)
     assert called(monkeypatch, *config, ONNXPRESS_MODEL_CONTROL="false").models.model_control is False
     assert called(monkeypatch, *config, ONNXPRESS_PATH="p").path == Path("p")

@@ -12,13 +12,12 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-import msgspec
 import numpy as np
 import pytest
 from tests.serving.onnx_models import affine, lookup
 
 from onnxpress.core.manifest import SessionSettings
-from onnxpress.serving.isolation.process import Job, Message, receive, send
+from onnxpress.serving.isolation.process import Job, Message, receive, send, send_job
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="sockets handed to a process, as POSIX does")
 COMMAND = [sys.executable, "-P", "-m", "onnxpress.serving.isolation.process"]
@@ -31,8 +30,9 @@ def living(model: Path) -> Iterator[tuple[socket.socket, subprocess.Popen[bytes]
     with ours, theirs:
         ours.settimeout(60)
         number = theirs.fileno()
-        with subprocess.Popen([*COMMAND, str(number), msgspec.json.encode(job).decode()], pass_fds=[number]) as process:
+        with subprocess.Popen([*COMMAND, str(number)], pass_fds=[number]) as process:
             theirs.close()
+            send_job(ours, job)
             try:
                 yield ours, process
             finally:

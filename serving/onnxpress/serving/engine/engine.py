@@ -213,6 +213,11 @@ class Engine:
             if perf_counter() - started > (self.run_limit if limit is None else limit):
                 options.terminate = True
 
+    def abandon(self) -> None:
+        """End every run that is under way: nobody waits for an answer any more. `close` is still to be called."""
+        self.end_long_run(0.0)
+        self._session.abandon()
+
     def adopt(self, other: Engine) -> None:
         """Run with another engine's session of the same model from now on; runs under way end in their own."""
         old = self._session

@@ -68,6 +68,9 @@ class Session(Protocol):
     def close(self) -> None:
         """End what outlives the object; a run under way is finished first."""
 
+    def abandon(self) -> None:
+        """End what outlives the object at once, and with it any run: nobody waits for an answer."""
+
 
 OpenSession = Callable[[str, str, SessionSettings, int | None, bool, Sequence[str]], Session]
 """model file, provider, settings, threads, whether to prepack, libraries of custom operators → what runs it"""
@@ -95,6 +98,9 @@ class LocalSession:
 
     def close(self) -> None:
         """Nothing: it ends with the object."""
+
+    def abandon(self) -> None:
+        """Nothing: runs here are ended one by one, see `Engine.end_long_run`."""
 
 
 def local_session(

@@ -1,12 +1,14 @@
 """The process that holds one model's session and nothing else, and how arrays come and go over its socket.
 
-Started by `onnxpress.serving.isolation.session`: python -P -m onnxpress.serving.isolation.process DESCRIPTOR JOB
+Started by `onnxpress.serving.isolation.session`: python -P -m onnxpress.serving.isolation.process DESCRIPTOR
+The job comes over the socket: a manifest's settings may be longer than the kernel lets a command line be.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
+import select
 import signal
 import socket
 import struct
@@ -106,6 +108,18 @@ def receive(connection: socket.socket, deadline: float | None = None) -> tuple[M
     return message, arrays
 
 
+def send_job(connection: socket.socket, job: Job, deadline: float | None = None) -> None:
+    """Tell a new process what it is for. Raises TimeoutError past the deadline, OSError."""
+    encoded = msgspec.json.encode(job)
+    _let_wait_until(deadline, connection)
+    connection.sendall(_SIZE.pack(len(encoded)) + encoded)
+
+
+def _receive_job(connection: socket.socket) -> Job:
+    (size,) = _SIZE.unpack(_exactly(connection, memoryview(bytearray(_SIZE.size)), None))
+    return msgspec.json.decode(_exactly(connection, memoryview(bytearray(size)), None), type=Job)
+
+
 def _exactly(connection: socket.socket, buffer: memoryview, deadline: float | None) -> memoryview:
     """Fill the buffer."""
     rest = buffer
@@ -131,9 +145,12 @@ def _values(described: Sequence[Any]) -> list[Value]:
     return [Value(one.name, one.type, list(one.shape)) for one in described]
 
 
-def _live(descriptor: int, job: Job) -> None:
+def _live(connection: socket.socket) -> None:
     """Load, say so, answer until the server is gone."""
-    connection = socket.socket(fileno=descriptor)
+    try:
+        job = _receive_job(connection)
+    except EOFError:
+        return
     try:
         session = local_session(job.model, job.provider, job.settings, job.threads, job.prepack, job.custom_ops)
     except OnnxpressError as error:
@@ -154,16 +171,20 @@ def _live(descriptor: int, job: Job) -> None:
             send(connection, Message(), dict(zip(message.names, answers, strict=True)))
 
 
-def _end_with_the_server() -> None:
-    """A run that hangs would not notice that the other end of the socket is gone."""
+def _end_with_the_server(connection: socket.socket) -> None:
+    """A run that hangs, or a load, would not notice that the other end of the socket is gone."""
     if sys.platform == "linux":
         import ctypes
 
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    # It may have gone before it was asked to take this process along.
+    if select.select([connection], [], [], 0)[0] and not connection.recv(1, socket.MSG_PEEK):
+        sys.exit()
 
 
 if __name__ == "__main__":
-    _end_with_the_server()
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     with contextlib.suppress(ConnectionError):  # the server went first
-        _live(int(sys.argv[1]), msgspec.json.decode(sys.argv[2], type=Job))
+        server = socket.socket(fileno=int(sys.argv[1]))
+        _end_with_the_server(server)
+        _live(server)

@@ -20,12 +20,14 @@ from onnxpress.core.errors import BadModel
 from onnxpress.core.manifest import SessionSettings
 from onnxpress.serving import log
 from onnxpress.serving.engine.sessions import Down
-from onnxpress.serving.isolation.process import Job, Message, Value, receive, send
+from onnxpress.serving.isolation.process import Job, Message, Value, receive, send, send_job
 from onnxpress.serving.settings import ProcessSettings
 
 _COMMAND = (sys.executable, "-P", "-m", "onnxpress.serving.isolation.process")
 """-P: the folder it is started in is no place to import from"""
 _PAUSES = (0.0, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
+_FIRST_STARTS = 5
+"""attempts at having a first process at all, where this machine has no descriptor, memory or process to spare"""
 _STEADY_SECONDS = 60.0
 """after so long the pauses begin anew"""
 
@@ -47,7 +49,7 @@ class IsolatedSession:
     ) -> None:
         """Start the process and wait until the model is loaded. Raises BadModel where it is not, or too slowly."""
         self._model, self._limits = model, limits
-        self._job = msgspec.json.encode(Job(model, provider, settings, threads, prepack, list(custom_ops))).decode()
+        self._job = Job(model, provider, settings, threads, prepack, list(custom_ops))
         self._lock = threading.Lock()
         self._socket: socket.socket | None = None
         self._process: subprocess.Popen[bytes] | None = None
@@ -113,22 +115,28 @@ class IsolatedSession:
                 self._process.kill()
         self._starter.join()
 
+    def abandon(self) -> None:
+        """End the process at once, and the run in it."""
+        self._closed.set()
+        process = self._process
+        if process is not None:
+            process.kill()
+
     def _keep(self) -> None:
         """Start the process, wait for its end, start it again; until `close`, or until the first does not load."""
         failures = 0
         while not self._closed.is_set():
             started = time.monotonic()
-            process, connection = self._start()
-            loaded = self._load(process, connection)
-            self._settled.set()
-            if not loaded:
-                process.kill()
-            code = process.wait()
-            connection.close()
-            if self._closed.is_set() or (not loaded and not self.inputs):
-                return
-            if loaded:
-                self.down = self._ended or f"was ended by {_how(code)}"
+            try:
+                process, connection = self._start()
+            except OSError as error:
+                self.down = f"cannot be started: {error.strerror or error}"
+                if not self.inputs and failures + 1 >= _FIRST_STARTS:
+                    self._settled.set()
+                    return
+            else:
+                if not self._serve(process, connection):
+                    return
             failures = 0 if time.monotonic() - started > _STEADY_SECONDS else failures
             pause = _PAUSES[min(failures, len(_PAUSES) - 1)]
             failures += 1
@@ -136,18 +144,38 @@ class IsolatedSession:
             log.say(f"{self._model}: its process {self.down}; another is started{when}")
             self._closed.wait(pause)
             self.restarts += 1
+        self._settled.set()
+
+    def _serve(self, process: subprocess.Popen[bytes], connection: socket.socket) -> bool:
+        """Have it load the model, and wait for its end; whether another is to be started."""
+        loaded = self._load(process, connection)
+        self._settled.set()
+        if not loaded:
+            process.kill()
+        code = process.wait()
+        connection.close()
+        if self._closed.is_set() or (not loaded and not self.inputs):
+            return False
+        if loaded:
+            self.down = self._ended or f"was ended by {_how(code)}"
+        return True
 
     def _start(self) -> tuple[subprocess.Popen[bytes], socket.socket]:
+        """Raises OSError where there is nothing left to start a process with."""
         ours, theirs = socket.socketpair()
         with theirs:
             # A session of its own: Ctrl-C at the terminal is for the server, which drains first.
-            process = subprocess.Popen(
-                [*_COMMAND, str(theirs.fileno()), self._job],
-                pass_fds=[theirs.fileno()],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                start_new_session=True,
-            )
+            try:
+                process = subprocess.Popen(
+                    [*_COMMAND, str(theirs.fileno())],
+                    pass_fds=[theirs.fileno()],
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.DEVNULL,
+                    start_new_session=True,
+                )
+            except OSError:
+                ours.close()
+                raise
         with self._lock:
             self._process, self._ended = process, ""
             if self._closed.is_set():
@@ -157,7 +185,9 @@ class IsolatedSession:
     def _load(self, process: subprocess.Popen[bytes], connection: socket.socket) -> bool:
         """Whether the process has loaded the model; `down` says why not."""
         try:
-            message, _ = receive(connection, time.monotonic() + self._limits.load_seconds)
+            deadline = time.monotonic() + self._limits.load_seconds
+            send_job(connection, self._job, deadline)
+            message, _ = receive(connection, deadline)
         except TimeoutError:
             self.down = f"did not load the model within {self._limits.load_seconds:g} s and was ended"
             return False

@@ -37,7 +37,7 @@ def _server(service: Service) -> Iterator[Family]:
     ready.put({}, service.ready)
     yield ready
     workers = Family("onnxpress_workers", "gauge", "Processes that answer.", samples={})
-    workers.put({}, service.ready)
+    workers.put({}, service.repository.ready and not service.leaving)
     yield workers
     connections = Family("onnxpress_connections", "gauge", "Open connections.", samples={})
     connections.put({}, service.traffic.connections)

@@ -64,6 +64,11 @@ class Tokens:
         if scheme.lower() != b"bearer" or not any(known):
             raise Refusal(401, "a valid bearer token is needed", ((b"www-authenticate", b"Bearer"),))
 
+    def read_again(self) -> None:
+        """Read the file now, whether or not it seems to have changed."""
+        self._seen, self._looked = None, -_LOOK_SECONDS
+        self._look()
+
     def _look(self) -> None:
         """At most once a second: read the file again if it changed. One that cannot be read leaves the old tokens."""
         now = time.monotonic()

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
+from threading import Lock
+from typing import Any
 
 from onnxpress.core.errors import BadModel, OnnxpressError
 from onnxpress.core.version_folder import Located, locate
@@ -36,7 +39,9 @@ class Repository:
         self.failed: dict[tuple[str, int], str] = {}
         """(name, version) → why it is not served"""
         self.ready = False
+        """whether `load` is over"""
         self._on_change: list[Callable[[], None]] = []
+        self._placing = Lock()
 
     def on_change(self, then: Callable[[], None]) -> None:
         """Call `then` whenever other models are served, on the event loop's thread."""
@@ -53,26 +58,42 @@ class Repository:
             then()
         return before
 
-    def load(self) -> None:
+    def load(self, placed: Callable[[], Any] = lambda: None) -> None:
         """Load the chosen versions of every model; a model that cannot be loaded harms no other.
 
         Where the latest version cannot be loaded the one before it is, so that a bad publication does not take a model
-        away; `failed` says so. Raises BadModel when nothing at all can be served.
+        away; `failed` says so. `placed` is called, in whatever thread, when a model can be asked. Raises BadModel when
+        nothing at all can be served, and nothing can come later either.
         """
-        located = locate(self._path)
+        located = self._located()
+        load = partial(self._load_model, located, placed)
         if not self._processes.isolate:
             for name in located.models:
-                self._load_model(located, name)
-        else:
+                load(name)
+        elif located.models:
             # Beside one another: one that hangs must not keep the others from being loaded.
             with ThreadPoolExecutor(len(located.models), thread_name_prefix="load") as threads:
-                list(threads.map(lambda name: self._load_model(located, name), located.models))
-        if not self.models:
+                list(threads.map(load, located.models))
+        if not self.models and not self._more_may_come:
             reasons = "\n  ".join(f"{name} version {version}: {why}" for (name, version), why in self.failed.items())
             raise BadModel(f"no model could be loaded\n  {reasons}", where=str(self._path))
         self.ready = True
 
-    def _load_model(self, located: Located, name: str) -> None:
+    @property
+    def _more_may_come(self) -> bool:
+        """Whether models can be loaded after the start."""
+        return self._settings.poll > 0 or self._settings.model_control
+
+    def _located(self) -> Located:
+        """What lies in the folder; nothing in an empty one, where something may come later. Raises BadModel."""
+        try:
+            return locate(self._path)
+        except BadModel:
+            if self._more_may_come and self._path.is_dir():
+                return Located("repository", {})
+            raise
+
+    def _load_model(self, located: Located, placed: Callable[[], Any], name: str) -> None:
         versions = located.models[name]
         try:
             chosen = self.folder.selected(located, name)
@@ -87,7 +108,10 @@ class Repository:
                 except (OnnxpressError, OSError, ValueError) as error:
                     self.failed[name, version] = str(error)
         if found:
-            self.models[name], self.labels[name] = found, chosen.labels
+            with self._placing:  # replaced whole: others read it meanwhile
+                self.labels = {**self.labels, name: chosen.labels}
+                self.models = {**self.models, name: found}
+            placed()
 
     def all(self) -> list[Served]:
         """Every version that is served."""
@@ -118,7 +142,8 @@ class Repository:
 
     def close(self) -> None:
         """End every model's thread. A run under way is ended: nobody is left to read its answer."""
-        for versions in self.models.values():
-            for served in versions.values():
-                served.engine.end_long_run(0.0)
-                served.close()
+        served = self.all()
+        for one in served:
+            one.engine.abandon()
+        for one in served:
+            one.close()

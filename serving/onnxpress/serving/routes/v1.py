@@ -19,7 +19,7 @@ def route(service: Service, call: Call, parts: Sequence[str]) -> None:
     parts, version = [*before, last], None
     if len(parts) >= 3 and parts[1] in ("versions", "labels"):
         parts, version = [parts[0], *parts[3:]], parts[2]
-    if not service.repository.ready:
+    if not service.repository.ready and parts[0] not in service.repository.models:
         raise Refusal(503, "the models are still being loaded")
     match parts, verb:
         case [name], "predict":

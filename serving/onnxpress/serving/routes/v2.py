@@ -47,7 +47,7 @@ def _model(service: Service, metrics: MetricsSource, call: Call, name: str, rest
     version = None
     if len(rest) >= 2 and rest[0] == "versions":
         version, rest = rest[1], rest[2:]
-    if not service.repository.ready:
+    if not service.repository.ready and name not in service.repository.models:
         raise Refusal(503, "the models are still being loaded")
     match rest:
         case []:
@@ -56,7 +56,7 @@ def _model(service: Service, metrics: MetricsSource, call: Call, name: str, rest
             call.answer(metadata.model(name, sorted(service.repository.models[name]), served.engine))
         case ["ready"]:
             call.allow(b"GET")
-            ready = service.ready and not service.repository.find(name, version).engine.down
+            ready = not service.repository.find(name, version).engine.down and not service.leaving
             call.answer(_said("ready", ready), 200 if ready else 503)
         case ["config"]:
             call.allow(b"GET")
@@ -84,6 +84,8 @@ def _change(service: Service, call: Call, name: str, verb: str) -> None:
     control = service.control
     if control is None:
         raise Refusal(403, "models cannot be changed from outside; the server was started without --model-control")
+    if not service.repository.ready:
+        raise Refusal(503, "the models are still being loaded")
     triton.check_change(verb, call.body)
 
     async def change() -> bytes:

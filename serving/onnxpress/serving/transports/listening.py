@@ -1,61 +1,72 @@
-"""Where a server listens: a TCP port or a Unix socket, with or without TLS."""
+"""Accepting connections: from TCP sockets or a Unix socket, with or without TLS."""
 
 from __future__ import annotations
 
 import asyncio
+import select
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from onnxpress.core.errors import UsageError
+from onnxpress.serving import sockets, tls
 from onnxpress.serving.settings import Address
 
 if TYPE_CHECKING:
     import ssl
 
-_BACKLOG = 2048
+_QUEUED = 256
+"""turns of the loop, at most, in which connections are accepted that came before the end"""
+
+
+class Listening:
+    """What accepts connections for one server."""
+
+    def __init__(self, address: Address, servers: Sequence[asyncio.Server], context: ssl.SSLContext | None) -> None:
+        self._address, self._servers, self._context = address, servers, context
+
+    def renew_certificate(self) -> None:
+        """Take new connections with the certificate and key as their files are now. Raises UsageError."""
+        if self._context is not None:
+            tls.renew(self._context, self._address)
+
+    async def close(self) -> None:
+        """Accept what has come, and no more: from then on, callers are refused."""
+        waiting = select.poll() if hasattr(select, "poll") else None
+        if waiting is not None:
+            for server in self._servers:
+                for one in server.sockets:
+                    waiting.register(one.fileno(), select.POLLIN)
+            for _ in range(_QUEUED):
+                if not waiting.poll(0):
+                    break
+                await asyncio.sleep(0)
+        for server in self._servers:
+            server.close()
+        if self._address.unix is not None:
+            self._address.unix.unlink(missing_ok=True)
 
 
 async def listen(
-    address: Address, protocol: Callable[[], asyncio.Protocol], given: socket.socket | None = None
-) -> tuple[asyncio.Server, str]:
-    """Accept connections, on a socket that was `given` or a new one; returns the server and its URL.
-
-    Raises UsageError where that cannot be.
-    """
+    address: Address, protocol: Callable[[], asyncio.Protocol], bound: Sequence[socket.socket] = ()
+) -> Listening:
+    """Accept connections from now on, from the `bound` sockets or the Unix socket. Raises UsageError."""
     loop = asyncio.get_running_loop()
-    context = _tls(address)
-    scheme = "http" if context is None else "https"
-    try:
-        if address.unix is not None:
+    context = tls.context_of(address)
+    if address.unix is not None:
+        try:
             # Only this user may connect, unless the folder's owner decides otherwise afterwards.
-            server = await loop.create_unix_server(protocol, str(address.unix), backlog=_BACKLOG, ssl=context)
+            server = await loop.create_unix_server(protocol, str(address.unix), backlog=sockets.BACKLOG, ssl=context)
             address.unix.chmod(0o600)
-            return server, f"{scheme}+unix://{address.unix}"
-        if given is not None:
-            server = await loop.create_server(protocol, sock=given, ssl=context)
-        else:
-            server = await loop.create_server(protocol, address.host, address.port, backlog=_BACKLOG, ssl=context)
-    except OSError as error:
-        if address.unix is not None:
+        except OSError as error:
             raise UsageError(f"cannot listen on {address.unix}: {error.strerror or error}") from error
-        hint = "choose another --port, or 0 for a free one"
-        raise UsageError(f"cannot listen on {address.host}:{address.port}: {error.strerror}", hint=hint) from error
-    host, port = server.sockets[0].getsockname()[:2]
-    return server, f"{scheme}://{f'[{host}]' if ':' in host else host}:{port}"
-
-
-def _tls(address: Address) -> ssl.SSLContext | None:
-    if address.tls_certificate is None:
-        return None
-    import ssl  # some 10 ms that most servers need not spend
-
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    try:
-        context.load_cert_chain(address.tls_certificate, address.tls_key)
-    except (OSError, ssl.SSLError) as error:
-        raise UsageError(
-            f"the certificate or its key cannot be used: {error}", where=str(address.tls_certificate)
-        ) from None
-    return context
+        return Listening(address, [server], context)
+    servers = []
+    for one in bound:
+        try:
+            servers.append(await loop.create_server(protocol, sock=one, backlog=sockets.BACKLOG, ssl=context))
+        except OSError as error:  # another began to listen there in this moment
+            for server in servers:
+                server.close()
+            raise sockets.refused(address, error) from error
+    return Listening(address, servers, context)

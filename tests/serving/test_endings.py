@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import signal
@@ -46,7 +47,8 @@ def descendants(pid: int) -> list[int]:
     listed = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
     # A model's process is started by a thread.
     for task in Path(f"/proc/{pid}/task").iterdir():
-        listed += (task / "children").read_text().split()
+        with contextlib.suppress(OSError):  # the thread has ended
+            listed += (task / "children").read_text().split()
     found = sorted({int(one) for one in listed})
     return found + [one for child in found for one in descendants(child)]
 

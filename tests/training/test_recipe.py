@@ -11,7 +11,7 @@ import pytest
 
 from onnxpress.core.errors import UsageError
 from onnxpress.training import recipe as recipes
-from onnxpress.training.data.sources import Bundled, CsvFile
+from onnxpress.training.data.sources import Bundled, CsvFile, Events, JsonFile
 
 MINIMAL: dict[str, Any] = {
     "name": "demo",
@@ -162,3 +162,25 @@ def test_a_file_that_cannot_be_read_is_refused(tmp_path: Path) -> None:
     (tmp_path / "latin.yaml").write_bytes(b"name: \xe9\n")
     with pytest.raises(UsageError, match="not UTF-8"):
         recipes.load(tmp_path / "latin.yaml")
+
+
+def test_files_and_dates_of_a_recipe_are_as_written(tmp_path: Path) -> None:
+    path = tmp_path / "r.yaml"
+    path.write_text(
+        "name: r\nmodel: {family: cnn14}\n"
+        "data: {source: events, path: [a.json, b/], only: {since: 2024-01-31, before: 2024-02-01T08:00:00}}\n"
+    )
+    data = recipes.load(path).data
+    assert isinstance(data, Events)
+    assert data.path == [str(tmp_path / "a.json"), str(tmp_path / "b")]
+    assert (data.only.since, data.only.before) == ("2024-01-31", "2024-02-01T08:00:00")
+    path.write_text(
+        "name: r\nmodel: {family: cnn-lstm-attention, text: d}\n"
+        "data: {source: json, files: {good: a.json, bad: [b.json, c.json]}}\n"
+    )
+    files = recipes.load(path).data
+    assert isinstance(files, JsonFile)
+    assert files.files == {
+        "good": str(tmp_path / "a.json"),
+        "bad": [str(tmp_path / "b.json"), str(tmp_path / "c.json")],
+    }

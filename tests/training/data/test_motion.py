@@ -11,7 +11,9 @@ import numpy as np
 import pytest
 
 from onnxpress.core.errors import BadData
-from onnxpress.training.data.motion import WINDOWS, Events, Samples, TimeSeries
+from onnxpress.training.data.events import Events
+from onnxpress.training.data.motion import Samples, TimeSeries
+from onnxpress.training.data.windows import WINDOWS
 
 
 def event(name: str, label: str, datapoints: int, start: int = 0) -> dict[str, Any]:

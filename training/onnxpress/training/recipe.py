@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Sequence
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -67,8 +68,18 @@ def load(path: Path, *, settings: Sequence[str] = (), framework: str | None = No
 def _make_path_absolute(document: dict[str, Any], folder: Path) -> None:
     # Absolute, so that the resolved recipe in a run folder still means the same file and trains again from there.
     source = document.get("data")
-    if isinstance(source, dict) and isinstance(source.get("path"), str):
-        source["path"] = str((folder / source["path"]).absolute())
+    if not isinstance(source, dict):
+        return
+    if "path" in source:
+        source["path"] = _absolute(source["path"], folder)
+    if isinstance(source.get("files"), dict):
+        source["files"] = {label: _absolute(given, folder) for label, given in source["files"].items()}
+
+
+def _absolute(given: Any, folder: Path) -> Any:
+    if isinstance(given, list):
+        return [_absolute(one, folder) for one in given]
+    return str((folder / given).absolute()) if isinstance(given, str) else given
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -79,7 +90,17 @@ def _read(path: Path) -> dict[str, Any]:
             where=str(path),
             hint="see recipes/anomaly.yaml",
         )
-    return document
+    dated: dict[str, Any] = _with_dates_as_text(document)
+    return dated
+
+
+def _with_dates_as_text(value: Any) -> Any:
+    """YAML takes 2024-01-31 for a date; fields want text."""
+    if isinstance(value, dict):
+        return {name: _with_dates_as_text(inner) for name, inner in value.items()}
+    if isinstance(value, list):
+        return [_with_dates_as_text(inner) for inner in value]
+    return value.isoformat() if isinstance(value, date) else value  # a datetime is a date too
 
 
 def _set(document: dict[str, Any], setting: str) -> None:

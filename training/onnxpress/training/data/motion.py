@@ -1,24 +1,26 @@
-"""Windows of motion: from time-series files, from events as a wrist device records them, and from CSV samples."""
+"""Windows of motion from time-series files, and from CSV files of samples or of whole datapoints."""
 
 from __future__ import annotations
 
-import csv
-from collections.abc import Iterator
+import re
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import IO, Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import msgspec
 import numpy as np
 
 from onnxpress.core.arrays import Array
 from onnxpress.core.errors import BadData
-from onnxpress.core.optional import require
+from onnxpress.training.data import paths
 from onnxpress.training.data.bundled import package_folder
+from onnxpress.training.data.csv_file import SUFFIXES
+from onnxpress.training.data.delimited import Dialect, Rows
+from onnxpress.training.data.labels import Relabelled, Relabelling
 from onnxpress.training.data.table import Reading, Table
+from onnxpress.training.data.windows import WINDOWS, Windows
 
-WINDOWS = "windows"
-"""the one column of these tables: float32 (rows, time, channels)"""
-_AXES = 3
 _Count = Annotated[int, msgspec.Meta(ge=1)]
 
 
@@ -85,100 +87,11 @@ def _series(path: Path) -> Iterator[tuple[Array, str]]:
         yield window, label
 
 
-class Events(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="events", tag_field="source"):
-    """Events of a wrist device, as Open Seizure Database files have them, cut into windows.
+class Samples(Relabelling, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="samples", tag_field="source"):
+    """CSV files with one sample a line: an event's name, its label, and the axes."""
 
-    The document is a list of events, `{"id", "type", "datapoints": [{"rawData3D": [x, y, z, x, …]}, …]}`; each
-    datapoint holds 5 s of three axes in milli-g at 25 Hz, so 125 samples. Other fields (`hr`, `dataTime`, …) are left
-    alone.
-    """
-
-    path: str
-    """of the file, from the recipe's folder"""
-    target: str = "type"
-    """the field of an event that is its label"""
-    samples: _Count = 125
-    """in one datapoint"""
-    datapoints: _Count = 6
-    """in one window: 6 × 5 s = 30 s, 750 samples"""
-    step: _Count = 1
-    """datapoints from one window's begin to the next"""
-    short: Literal["refuse", "leave_out"] = "refuse"
-    """what to do with an event that is shorter than a window"""
-
-    def load(self, reading: Reading | None = None) -> Table:
-        """Stream the file, one event at a time. Raises BadData with event and datapoint of the first fault."""
-        path = Path(self.path)
-        windows: list[Array] = []
-        labels: list[str] = []
-        groups: list[str] = []
-        left_out = 0
-        try:
-            with path.open("rb") as file:
-                for number, event in enumerate(_events(file, path), 1):
-                    label, series = self._series(event, f"{path}, event {number}")
-                    if series is None:
-                        left_out += 1
-                        continue
-                    length = self.samples * self.datapoints
-                    cut = [series[at : at + length] for at in self._starts(len(series))]
-                    windows += cut
-                    labels += [label] * len(cut)
-                    groups += [str(event.get("id", number))] * len(cut)
-        except OSError as error:
-            raise BadData(f"cannot be read: {error.strerror}", where=str(path)) from None
-        if not windows:
-            raise BadData(f"there is no window in it; {left_out} events are too short", where=str(path))
-        return Table({WINDOWS: np.stack(windows)}, np.asarray(labels, np.str_), np.asarray(groups, np.str_))
-
-    def _starts(self, length: int) -> range:
-        return range(0, length - self.samples * self.datapoints + 1, self.samples * self.step)
-
-    def _series(self, event: Any, where: str) -> tuple[str, Array | None]:
-        """The label and (samples, 3) of one event; None for one too short that is to be left out."""
-        if not isinstance(event, dict) or not isinstance(event.get("datapoints"), list):
-            raise BadData("is no event: there is no list of datapoints", where=where)
-        label = event.get(self.target)
-        if not isinstance(label, str) or not label:
-            raise BadData(f"no label in {self.target!r}", where=where)
-        if len(event["datapoints"]) < self.datapoints:
-            if self.short == "leave_out":
-                return label, None
-            raise BadData(
-                f"{len(event['datapoints'])} datapoints, a window takes {self.datapoints}",
-                where=where,
-                hint="set data.short to leave_out, or data.datapoints to less",
-            )
-        parts = [self._datapoint(point, f"{where}, datapoint {n}") for n, point in enumerate(event["datapoints"], 1)]
-        return label, np.concatenate(parts)
-
-    def _datapoint(self, point: Any, where: str) -> Array:
-        raw = point.get("rawData3D") if isinstance(point, dict) else None
-        if not isinstance(raw, list) or len(raw) != self.samples * _AXES:
-            given = f"{len(raw)} values" if isinstance(raw, list) else "none"
-            raise BadData(f"rawData3D has {given}, not {self.samples} samples of {_AXES} axes", where=where)
-        try:
-            values = np.array(raw, np.float32)
-        except (TypeError, ValueError) as error:
-            raise BadData(f"rawData3D holds what is no number: {error}", where=where) from None
-        if not np.isfinite(values).all():
-            raise BadData("a value of rawData3D is not finite", where=where)
-        return values.reshape(self.samples, _AXES)
-
-
-def _events(file: IO[bytes], path: Path) -> Iterator[Any]:
-    ijson = require("ijson", needed_by="streaming a JSON file of events")
-    try:
-        yield from ijson.items(file, "item", use_float=True)
-    except ijson.JSONError as error:
-        raise BadData(f"is not a JSON list of events: {str(error).splitlines()[0]}", where=str(path)) from None
-
-
-class Samples(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="samples", tag_field="source"):
-    """A CSV file with one sample a line: an event's name, its label, and the axes; consecutive lines of an event."""
-
-    path: str
-    """of the file, from the recipe's folder"""
+    path: paths.Paths
+    """of the file, from the recipe's folder; or several files, a folder, a pattern"""
     event: str = "event"
     """the column that names the event of a sample"""
     target: str = "label"
@@ -189,49 +102,156 @@ class Samples(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     """samples in a window"""
     step: _Count = 125
     """samples from one window's begin to the next"""
+    dialect: Dialect = Dialect()
+    """how the files are written; what is not given is told from the first lines of each"""
 
     def load(self, reading: Reading | None = None) -> Table:
-        """Read it in one pass. Raises BadData with file, line and column of the first fault."""
-        from onnxpress.training.data.csv_file import whole_rows
-
-        path = Path(self.path)
+        """Read them in one pass. Raises BadData with file, line and column of the first fault."""
         series: dict[str, tuple[str, list[list[float]]]] = {}
-        try:
-            with path.open(newline="", encoding="utf-8-sig") as file:
-                reader = csv.reader(file, strict=True)
-                rows = whole_rows(reader, path)
-                header = next(rows, [])
-                Reading(numbers=self.axes, texts=(self.event,)).columns(header, self.target, where=str(path))
-                for row in rows:
-                    fields = dict(zip(header, row, strict=True))
-                    where = f"{path}:{reader.line_num}"
-                    label, values = series.setdefault(fields[self.event], (fields[self.target], []))
-                    if label != fields[self.target]:
-                        raise BadData(f"the event {fields[self.event]!r} has two labels", where=where)
-                    values.append([_finite(fields[axis], axis, where) for axis in self.axes])
-        except OSError as error:
-            raise BadData(f"cannot be read: {error.strerror}", where=str(path)) from None
-        windows: list[Array] = []
-        labels: list[str] = []
-        groups: list[str] = []
-        for name, (label, values) in series.items():
+        files = paths.files(self.path, suffixes=SUFFIXES)
+        for path in files:
+            rows = Rows(path, self.dialect, wanted=self.target)
+            for row in rows:
+                fields = _named(rows, row, path, axes=self.axes, target=self.target, event=self.event)
+                where = f"{path}:{rows.line}"
+                label, values = series.setdefault(fields[self.event], (fields[self.target], []))
+                if label != fields[self.target]:
+                    raise BadData(f"the event {fields[self.event]!r} has two labels", where=where)
+                values.append([_finite(fields[axis], axis, where, self.dialect) for axis in self.axes])
+        windows, labels = Windows(length=self.window, step=self.step), Relabelled(self)
+        for name, (given, values) in series.items():
+            new = labels.of(given)
             if len(values) < self.window:
                 raise BadData(
-                    f"the event {name!r} has {len(values)} samples, a window takes {self.window}", where=str(path)
+                    f"the event {name!r} has {len(values)} samples, a window takes {self.window}", where=str(files[0])
                 )
-            whole = np.asarray(values, np.float32)
-            for at in range(0, len(whole) - self.window + 1, self.step):
-                windows.append(whole[at : at + self.window])
-                labels.append(label)
-                groups.append(name)
-        if not windows:
-            raise BadData("there are no samples below the header", where=str(path))
-        return Table({WINDOWS: np.stack(windows)}, np.asarray(labels, np.str_), np.asarray(groups, np.str_))
+            if new is not None:
+                windows.add(np.asarray(values, np.float32), new, name)
+        report = {"files": list(map(str, files)), "events": len(series)}
+        return windows.table(
+            where=str(files[0]), none="there are no samples below the header", report=report | labels.report()
+        )
 
 
-def _finite(text: str, column: str, where: str) -> float:
+class WideSamples(
+    Relabelling, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="wide_samples", tag_field="source"
+):
+    """CSV files with a stretch of samples a line, in columns that are numbered: `M000`, `M001`, … of one axis.
+
+    Such files are made of the Open Seizure Database: a line is a datapoint of 5 s, with its event, and the columns of
+    magnitudes `M…` and of axes `X…`, `Y…`, `Z…`. Lines of one event follow one another in time.
+    """
+
+    path: paths.Paths
+    """of the file, from the recipe's folder; or several files, a folder, a pattern"""
+    event: str | None = None
+    """the column that names the event of a line; without it each line is a window of its own"""
+    target: str = "label"
+    """the column of labels"""
+    axes: tuple[str, ...] = ("M",)
+    """what the columns of each axis are called before their number"""
+    lines: _Count = 1
+    """in one window, of the same event"""
+    step: _Count = 1
+    """lines from one window's begin to the next"""
+    short: Literal["refuse", "leave_out"] = "refuse"
+    """what to do with an event of too few lines"""
+    skip: Literal["nothing", "bad datapoints"] = "nothing"
+    """lines without numbers end a series, and are counted in `data.json`"""
+    dialect: Dialect = Dialect()
+    """how the files are written; what is not given is told from the first lines of each"""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.event is None and self.lines > 1:
+            raise ValueError("a window of several lines needs the column that names their event")
+
+    def load(self, reading: Reading | None = None) -> Table:
+        """Read them in one pass. Raises BadData with file, line and column of the first fault."""
+        files = paths.files(self.path, suffixes=SUFFIXES)
+        counts: Counter[str] = Counter()
+        events: dict[str, tuple[str, list[list[Array]]]] = {}
+        width = 0
+        for path in files:
+            rows = Rows(path, self.dialect, wanted=self.target)
+            columns: list[list[str]] = []
+            for number, row in enumerate(rows, 1):
+                where = f"{path}:{rows.line}"
+                if not columns:
+                    columns = self._columns(rows.header, path)
+                    width = width or len(columns[0])
+                    if len(columns[0]) != width:
+                        raise BadData(f"{len(columns[0])} samples a line, the first file has {width}", where=where)
+                event = [] if self.event is None else [self.event]
+                fields = _named(rows, row, path, axes=columns[0], target=self.target, event=self.event)
+                name = fields[event[0]] if event else f"{path.name}:{number}"
+                label, runs = events.setdefault(name, (fields[self.target], [[]]))
+                if label != fields[self.target]:
+                    raise BadData(f"the event {name!r} has two labels", where=where)
+                counts["lines"] += 1
+                try:
+                    series = [[_finite(fields[c], c, where, self.dialect) for c in axis] for axis in columns]
+                except BadData:
+                    if self.skip == "nothing":
+                        raise
+                    counts["datapoints_skipped"] += 1
+                    runs.append([])
+                    continue
+                runs[-1].append(np.array(series, np.float32).T)
+        return self._cut(events, files, counts, width)
+
+    def _columns(self, header: list[str], path: Path) -> list[list[str]]:
+        """The columns of each axis in the order of their numbers. Raises BadData where an axis has none, or a gap."""
+        found = []
+        for axis in self.axes:
+            numbers = {int(m[1]): m[0] for name in header if (m := re.fullmatch(rf"{re.escape(axis)}(\d+)", name))}
+            if not numbers:
+                raise BadData(f"no column is called {axis} and a number", where=str(path), hint="see data.axes")
+            order = sorted(numbers)
+            if order != list(range(order[0], order[0] + len(order))):
+                gap = next(n for n in range(order[0], order[-1]) if n not in numbers)
+                raise BadData(f"the columns {axis}… lack number {gap}", where=str(path))
+            found.append([numbers[number] for number in order])
+        if len(set(map(len, found))) > 1:
+            sizes = ", ".join(f"{axis} {len(names)}" for axis, names in zip(self.axes, found, strict=True))
+            raise BadData(f"the axes have different numbers of columns: {sizes}", where=str(path))
+        return found
+
+    def _cut(
+        self, events: dict[str, tuple[str, list[list[Array]]]], files: list[Path], counts: Counter[str], width: int
+    ) -> Table:
+        windows, labels = Windows(length=self.lines * width, step=self.step * width), Relabelled(self)
+        for name, (given, runs) in events.items():
+            label = labels.of(given)
+            if label is None:
+                continue
+            lines = sum(map(len, runs))
+            if lines < self.lines and self.short == "refuse" and self.skip == "nothing":
+                raise BadData(
+                    f"the event {name!r} has {lines} lines, a window takes {self.lines}",
+                    where=str(files[0]),
+                    hint="set data.short to leave_out, or data.lines to less",
+                )
+            cut = sum(windows.add(np.concatenate(run), label, name) for run in runs if run)
+            counts["events_without_a_window"] += not cut
+        report = {"files": list(map(str, files)), "events": len(events), **{n: c for n, c in counts.items() if c}}
+        none = "there is no window in it"
+        return windows.table(where=str(files[0]), none=none, report=report | labels.report())
+
+
+def _named(
+    rows: Rows, row: list[str], path: Path, *, axes: Sequence[str], target: str, event: str | None
+) -> dict[str, str]:
+    """A row's values by column. Raises BadData where the header lacks one that is needed."""
+    wanted = tuple(axes), () if event is None else (event,)
+    if not all(name in rows.header for name in (*wanted[0], *wanted[1], target)):
+        Reading(numbers=wanted[0], texts=wanted[1]).columns(rows.header, target, where=str(path))
+    return dict(zip(rows.header, row, strict=True))
+
+
+def _finite(text: str, column: str, where: str, dialect: Dialect) -> float:
     try:
-        value = float(text)
+        value = float(text.replace(",", ".") if dialect.decimal == "," else text)
     except ValueError:
         value = float("nan")
     if not np.isfinite(value):

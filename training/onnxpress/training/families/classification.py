@@ -25,6 +25,8 @@ def classes_of(table: Table, *, positive: str | None = None) -> list[str]:
 
     Raises BadData where there is one label only, or the positive one is not there.
     """
+    if not table.labelled:
+        raise BadData("the rows have no labels", where="data.target", hint="name the column of labels")
     known = sorted(set(table.target.tolist()))
     if len(known) < 2:
         raise BadData(f"every row is labelled {known[0]!r}", where="the target", hint="give rows of at least two")
@@ -65,9 +67,16 @@ def row_weights(y: Array, classes: list[str], training: Training) -> Array | Non
 
 
 def divide(table: Table, training: Training, *, classes: list[str]) -> tuple[Array, list[split.Rows]]:
-    """(rows,) class numbers, and the row numbers to train on, to validate on, and held out."""
+    """(rows,) class numbers, and the row numbers to train on, to validate on, and held out.
+
+    Rows to train on come again where the table is to be oversampled, each class as often as the largest.
+    """
     y = numbers_of(table.target, classes)
-    return y, split.parts(table.target, training, rows=len(y), groups=table.groups)
+    train, validation, held_out = split.parts(table.target, training, rows=len(y), groups=table.groups)
+    if table.oversample:
+        most = np.bincount(y[train]).max()
+        train = np.sort(np.concatenate([np.resize(train[y[train] == kind], most) for kind in np.unique(y[train])]))
+    return y, [train, validation, held_out]
 
 
 def examples(x: Inputs, y: Array, classes: list[str], training: Training) -> Examples:

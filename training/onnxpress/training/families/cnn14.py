@@ -16,8 +16,8 @@ from onnxpress.core.arrays import Array
 from onnxpress.core.errors import BadData
 from onnxpress.core.processing import Magnitude, Scale, Spectrogram, Standardise, Step
 from onnxpress.core.tensors import TensorSpec
-from onnxpress.training.data.motion import WINDOWS
 from onnxpress.training.data.table import Reading, Table
+from onnxpress.training.data.windows import WINDOWS
 from onnxpress.training.families import classification
 from onnxpress.training.families.prepared import Outcome, Predict, Prepared
 from onnxpress.training.fitting import metrics
@@ -130,7 +130,7 @@ class Cnn14(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
             raise BadData(
                 "cnn14 takes windows of motion, and this source has none",
                 where="data.source",
-                hint="use time_series, events or samples",
+                hint="use time_series, events, samples, wide_samples, or npz with windows",
             )
         classes = classification.classes_of(table, positive=self.positive)
         y, (train, validation, held_out) = classification.divide(table, training, classes=classes)

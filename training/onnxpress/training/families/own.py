@@ -118,9 +118,11 @@ class Own(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True,
         """Divide the rows and fit the scaling. Raises BadData for rows that do not fit."""
         regress = self.task == "regress"
         classes = [] if regress else classification.classes_of(table)
-        y = table.target.astype(np.float32) if regress else classification.numbers_of(table.target, classes)
-        kinds = None if regress else table.target
-        train, validation, held_out = split.parts(kinds, training, rows=len(y), groups=table.groups)
+        if regress:
+            y = table.target.astype(np.float32)
+            train, validation, held_out = split.parts(None, training, rows=len(y), groups=table.groups)
+        else:
+            y, (train, validation, held_out) = classification.divide(table, training, classes=classes)
         raw, before, names = self._described(table) if self.before else self._scaled(table, train)
         unit = answers.unit(y[train]) if regress else None
 

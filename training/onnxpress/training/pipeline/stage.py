@@ -33,6 +33,7 @@ from onnxpress.training.settings import Training
 
 SAMPLES = "samples.npz"
 RECIPE = "recipe.json"
+DATA = "data.json"
 
 
 @dataclass(frozen=True)
@@ -61,6 +62,7 @@ def train(recipe: Recipe, *, output: Path, resume: Path | None = None) -> Path |
         return None
     with run_folder(output, f"{recipe.name}-{recipe.framework}", resume=resume) as draft:
         (draft.folder / RECIPE).write_bytes(indented(recipe))
+        (draft.folder / DATA).write_bytes(indented(_described(table)))
         checkpoints = Checkpoints(draft.folder, seconds=recipe.training.checkpoint_seconds)
         with tensorboard.events(draft.folder if recipe.training.tensorboard else None) as log:
             fitted = fit(framework, prepared, recipe, checkpoints=checkpoints, on_epoch=log)
@@ -162,6 +164,26 @@ def _figures(fitted: Fitted, prepared: Prepared, outcome: Outcome) -> dict[str, 
         "held_out_rows": len(prepared.target),
         **outcome.metrics,
     }
+
+
+def _described(table: Table) -> dict[str, Any]:
+    """What the source read and left out, and what it made of it; the former is told on stderr too."""
+    told = {name: value for name, value in table.report.items() if name not in {"files", "records"}}
+    if told:
+        print("read", _words(told), file=sys.stderr, flush=True)
+    names, counts = np.unique(table.target, return_counts=True) if table.target.dtype.kind == "U" else ((), ())
+    labels = {str(name): int(count) for name, count in zip(names, counts, strict=True) if table.labelled}
+    return {**table.report, "rows": len(table.target), **({"labels": labels} if labels else {})}
+
+
+def _words(told: Mapping[str, Any]) -> str:
+    """`rows 12, labels (a 5, b 7)`"""
+    return ", ".join(
+        f"{name.replace('_', ' ')} ({_words(value)})"
+        if isinstance(value, dict)
+        else f"{name.replace('_', ' ')} {', '.join(map(str, value)) if isinstance(value, list) else value}"
+        for name, value in told.items()
+    )
 
 
 def _take_part(framework: FrameworkFit, table: Table, prepared: Prepared, recipe: Recipe, resume: Path | None) -> None:

@@ -35,6 +35,14 @@ class Domain(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     low: float | None = None
     high: float | None = None
     values: list[str] | None = None
+    enforced: bool = False
+    """whether the server answers 400 to all else, as its author said; without it this only says what was asked"""
+
+    def __str__(self) -> str:
+        if self.values is not None:
+            return f"{{{', '.join(self.values)}}}"
+        low, high = (None if end is None else f"{end:.17g}" for end in (self.low, self.high))
+        return f"at least {low}" if high is None else f"at most {high}" if low is None else f"[{low}, {high}]"
 
 
 class TensorSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

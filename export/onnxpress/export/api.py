@@ -34,6 +34,7 @@ def export(
     name: str | None = None,
     repository: str | Path = "models",
     inputs: Sequence[str | TensorSpec] = (),
+    domains: Sequence[str] = (),
     example: Any = None,
     samples: Mapping[str, Array] | str | Path | None = None,
     preprocess: str | Path | None = None,
@@ -56,10 +57,12 @@ def export(
     attribute's or the class's name) in `repository`.
 
     `inputs` name the inputs, as TensorSpec or text: `x:float32[batch,3,224,224]`, where a name stands for a size that
-    varies. Of a Keras model and an estimator they are known. `example` is what the model is called with (an array, a
-    tuple, a dict by name), whose first axis is the batch. `samples` are real rows for the measurement, input name →
-    array (or an `.npz` of them), rows on the first axis, in the dtypes of the inputs; of an estimator, the inputs take
-    the dtypes of the samples or the example. They are the best questions there are: without them, rows are made up.
+    varies. Of a Keras model and an estimator they are known. `domains` say the values that they take, `x:[0,255]` or
+    `colour:{red,green}`: nothing else is asked, and the server refuses all else. `example` is what the model is called
+    with (an array, a tuple, a dict by name), whose first axis is the batch. `samples` are real rows for the
+    measurement, input name → array (or an `.npz` of them), rows on the first axis, in the dtypes of the inputs; of an
+    estimator, the inputs take the dtypes of the samples or the example. They are the best questions there are: without
+    them, rows are made up.
 
     The other arguments are the command's options, see docs/exporting.md; `memory_limit` is in GiB. A model that words
     name is converted in a child process within both limits; one in this process is converted here, without them.
@@ -88,6 +91,7 @@ def export(
                 SourceRef(
                     reference=os.fspath(model),
                     inputs=list(inputs),
+                    domains=list(domains),
                     samples=_as_file(samples, Path(folder)),
                     preprocess=_path(preprocess),
                     weights=_path(weights),
@@ -104,7 +108,7 @@ def export(
             for option, given in of_words.items():
                 if given:
                     raise UsageError(f"{option} is for a model that words name; this one is here already")
-            source = _in_this_process(model, inputs, example, samples, preprocess, opset, allow_operators)
+            source = _in_this_process(model, inputs, domains, example, samples, preprocess, opset, allow_operators)
         limits = ConversionLimits(seconds=time_limit, memory=None if memory_limit is None else int(memory_limit * _GIB))
         return export_source(
             source,
@@ -119,6 +123,7 @@ def export(
 def _in_this_process(
     model: Any,
     inputs: Sequence[str | TensorSpec],
+    domains: Sequence[str],
     example: Any,
     samples: Mapping[str, Array] | str | Path | None,
     preprocess: str | Path | None,
@@ -133,6 +138,7 @@ def _in_this_process(
     ref = SourceRef(
         reference=f"{type(model).__module__}.{type(model).__qualname__}, handed over in Python",
         inputs=list(inputs),
+        domains=list(domains),
         preprocess=_path(preprocess),
         opset=opset,
         allow_operators=list(allow_operators),

@@ -19,6 +19,13 @@ _JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON doc
 _INPUT = click.option(
     "--input", "inputs", multiple=True, metavar="SPEC", help="An input, as 'x:float32[batch,3,224,224]'. Repeatable."
 )
+_DOMAIN = click.option(
+    "--domain",
+    "domains",
+    multiple=True,
+    metavar="DOMAIN",
+    help="The values that an input takes, as 'x:[0,255]'; the server refuses others. Repeatable.",
+)
 _SAMPLES = click.option(
     "--samples", type=click.Path(path_type=Path), metavar="FILE.npz", help="Real input rows, one array per input."
 )
@@ -50,6 +57,7 @@ _TRUST = click.option("--trust-pickle", is_flag=True, help="Read a scikit-learn 
     help="Where the version is published.",
 )
 @_INPUT
+@_DOMAIN
 @_SAMPLES
 @provider_option
 @_TRUST
@@ -157,6 +165,7 @@ def export(
 )
 @click.option("--explain", is_flag=True, help="With --against: name the layer where the model leaves its source.")
 @_INPUT
+@_DOMAIN
 @_SAMPLES
 @_WEIGHTS
 @_SIGNATURE
@@ -173,8 +182,11 @@ def verify(
 ) -> None:
     """Check a published version: its files, and its golden samples replayed here. Needs no framework.
 
+    Of a repository every version of every model is checked, with a line each; the exit code is 1 where one failed.
+
     With --against, the whole measurement is made again between MODEL and SOURCE.
     """
+    from onnxpress.core.version_folder import locate
     from onnxpress.export.pipeline import verify as verifying
     from onnxpress.export.sources.resolve import resolve
 
@@ -192,6 +204,18 @@ def verify(
         else:
             click.echo(str(report))
         if not report.equivalent:
+            raise click.exceptions.Exit(1)
+        return
+    located = locate(model)
+    if located.form == "repository":
+        outcomes = []
+        for outcome in verifying.replay_all(located, provider):
+            outcomes.append(outcome)
+            if not as_json:
+                click.echo(str(outcome))
+        if as_json:
+            _print_json(outcomes)
+        if any(outcome.error is not None for outcome in outcomes):
             raise click.exceptions.Exit(1)
         return
     replay = verifying.replay(model, provider)

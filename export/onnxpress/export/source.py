@@ -10,7 +10,7 @@ import msgspec
 
 from onnxpress.core.arrays import Array
 from onnxpress.core.processing import Processing
-from onnxpress.core.tensors import TensorSpec, parse_spec
+from onnxpress.core.tensors import Domain, TensorSpec, parse_spec
 from onnxpress.export.graph.opset import OPSET
 
 Framework = Literal["pytorch", "tensorflow", "sklearn", "onnx"]
@@ -29,6 +29,8 @@ class SourceRef(msgspec.Struct, frozen=True, kw_only=True, rename={"reference": 
     """a run folder, a model file, or `module:attr` naming a model, a class or a factory"""
     inputs: list[TensorSpec | str] = []
     """the network's inputs; as text `x:float32[batch,30]`"""
+    domains: list[str] = []
+    """the values that inputs take, as `x:[0,255]`: nothing else is asked, and the server refuses all else"""
     samples: Path | None = None
     """an `.npz` of real input rows, one array for each input"""
     preprocess: Path | None = None
@@ -71,6 +73,8 @@ class Source:
     inputs: list[TensorSpec] | None = None
     outputs: list[TensorSpec] | None = None
     processing: Processing = field(default_factory=Processing)
+    domains: list[str | tuple[str, Domain]] = field(default_factory=list)
+    """of inputs, as `core.domains` reads them; they go before those that the specifications have"""
     samples: dict[str, Array] = field(default_factory=dict)
     labels: dict[str, list[str]] = field(default_factory=dict)
     thresholds: dict[str, float] = field(default_factory=dict)

@@ -185,3 +185,14 @@ def test_a_missing_framework_is_named_with_its_extra(
     monkeypatch.setattr(framework_half, "is_installed", lambda package: package != "torch")
     with pytest.raises(MissingExtra, match=r"onnxpress\[pytorch\]"):
         stage.train(recipes.load(anomaly_recipe, framework="pytorch"), output=tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("domain", "said"),
+    [("feature:[0,1]", "did you mean 'features'"), ("features:[0,1]", r"outside of its domain \[0, 1\]")],
+)
+def test_a_domain_that_does_not_fit_is_told_before_training(tmp_path: Path, domain: str, said: str) -> None:
+    recipe = recipes.load(Path("recipes/anomaly.yaml"), settings=[f'domains=["{domain}"]'])
+    with pytest.raises((UsageError, BadData), match=said):
+        stage.train(recipe, output=tmp_path)
+    assert list(tmp_path.iterdir()) == []

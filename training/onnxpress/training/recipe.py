@@ -35,6 +35,8 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """where the rows come from"""
     training: Training = Training()
     """how to fit"""
+    domains: list[str] = []
+    """the values that inputs of the published model take, as `age:[0,120]`; the server refuses all else"""
 
     def __post_init__(self) -> None:
         if not _NAME.fullmatch(self.name):

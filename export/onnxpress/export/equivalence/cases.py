@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
 
+from onnxpress.core import domains
 from onnxpress.core.arrays import Array
 from onnxpress.core.errors import BadData, UsageError
 from onnxpress.core.tensors import FLOATS, TensorSpec
@@ -99,7 +100,7 @@ def cases(
         for size in sorted({1, 2, usual + 1, 2 * usual + 1}):
             feeds = generate(specs, samples, {"batch": 2, name: size}, generator, shown)
             chosen.append(Case("size", 2, feeds, (name, size)))
-    return chosen
+    return [replace(case, feeds=domains.inside(specs, case.feeds)) for case in chosen]
 
 
 def largest_batch(parameters: int, specs: Sequence[TensorSpec], samples: Mapping[str, Array]) -> int:

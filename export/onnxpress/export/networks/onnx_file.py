@@ -16,6 +16,7 @@ from onnxpress.export.graph.opset import OPSET
 from onnxpress.export.graph.servable import refuse_unservable
 from onnxpress.export.graph.signature import set_signature
 from onnxpress.export.network import Layered, Network, Precision, See, TruthUnavailable
+from onnxpress.export.networks.pairing import paired, told
 from onnxpress.export.source import Source
 from onnxpress.serving.engine import Engine
 
@@ -110,8 +111,10 @@ class ComparedNetwork:
         self.framework_version, self.converter = framework.framework_version, file.converter
         self.notes, self.talk = framework.notes, framework.talk
         self.inputs, self.output_names = file.inputs, file.output_names
-        self._names = _pair("inputs", [s.name for s in file.inputs], [s.name for s in framework.inputs])
-        self._answers = _pair("outputs", file.output_names, framework.output_names)
+        kinds = [{spec.name: (spec.dtype, spec.shape) for spec in one.inputs} for one in (file, framework)]
+        self._names = paired("inputs", kinds[0], kinds[1])
+        self._answers = paired("outputs", dict.fromkeys(file.output_names), dict.fromkeys(framework.output_names))
+        self.notes += [note for note in (told("inputs", self._names), told("outputs", self._answers)) if note]
 
     def run(self, feeds: dict[str, Array], precision: Precision) -> dict[str, Array]:
         """The framework's answer under the file's names."""
@@ -156,15 +159,6 @@ class LayeredComparison(ComparedNetwork):
     def layer_names(self) -> frozenset[str]:
         """As the framework's network."""
         return self._layered.layer_names()
-
-
-def _pair(what: str, ours: list[str], theirs: list[str]) -> dict[str, str]:
-    """By name where the names are the same, by position otherwise."""
-    if set(ours) == set(theirs):
-        return {name: name for name in ours}
-    if len(ours) != len(theirs):
-        raise NotEquivalent(f"the file's {what} are {', '.join(ours)}; the model's are {', '.join(theirs)}")
-    return dict(zip(ours, theirs, strict=True))
 
 
 def _specs(values: Iterable[Any]) -> list[TensorSpec]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from onnxpress.core import domains
 from onnxpress.core.arrays import Array
 from onnxpress.core.errors import UsageError
 from onnxpress.core.processing import apply
@@ -34,8 +35,9 @@ class Prepared:
 def prepare(source: Source) -> Prepared:
     """Wrap the network, choose the inputs to measure on, and ask the original for answers it must be able to repeat."""
     network = wrap(source)
-    inputs = source.inputs or network.inputs
-    samples = source.samples or network.examples(8) or {}
+    inputs = domains.narrowed(source.inputs or network.inputs, source.domains)
+    domains.check_samples(inputs, source.samples)
+    samples = source.samples or domains.inside(inputs, network.examples(8) or {})
     reference = Reference(network, source.processing, inputs)
     parameters = sum(value.size for value in network.parameters().values())
     chosen = cases(inputs, samples, largest=largest_batch(parameters, network.inputs, network.examples(1) or {}))

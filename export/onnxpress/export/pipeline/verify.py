@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import msgspec
 
 from onnxpress.core.arrays import Array
-from onnxpress.core.errors import BadModel, NotEquivalent
+from onnxpress.core.errors import BadModel, NotEquivalent, OnnxpressError
 from onnxpress.core.optional import require
-from onnxpress.core.version_folder import check_files, locate_one, read_manifest
+from onnxpress.core.tensors import Domain
+from onnxpress.core.version_folder import Located, check_files, locate_one, read_manifest
 from onnxpress.export.equivalence.independence import proof_of
 from onnxpress.export.equivalence.measurement import Runnable, measure
 from onnxpress.export.equivalence.reference import Reference
@@ -24,6 +26,7 @@ from onnxpress.export.pipeline.environment import environment
 from onnxpress.export.pipeline.explain import explained
 from onnxpress.export.pipeline.prepare import Prepared, prepare
 from onnxpress.export.pipeline.questions import widened
+from onnxpress.export.pipeline.renamed import alike, as_in
 from onnxpress.export.source import Source
 from onnxpress.serving.engine import Engine
 
@@ -87,6 +90,35 @@ def replay(model: Path, provider: str) -> Replay:
     )
 
 
+class Outcome(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of one version of a repository."""
+
+    model: str
+    version: int
+    replay: Replay | None = None
+    error: str | None = None
+
+    def __str__(self) -> str:
+        if self.replay is not None:
+            return str(self.replay)
+        first, *_ = (self.error or "").splitlines()
+        return f"{self.model} version {self.version}: FAILED: {first}"
+
+
+def replay_all(located: Located, provider: str) -> Iterator[Outcome]:
+    """Every version, one after the other, as `replay`; a failure is told and ends nothing."""
+    for name, numbered in located.models.items():
+        for version, path in numbered.items():
+            try:
+                found = replay(path.parent, provider)
+            except OnnxpressError as error:
+                yield Outcome(model=name, version=version, error=str(error))
+            else:
+                # A folder that was copied under another name is called as it is found here.
+                here = msgspec.structs.replace(found, model=name, version=version)
+                yield Outcome(model=name, version=version, replay=here)
+
+
 def _refused_again(path: Path, provider: str) -> NotEquivalent:
     """The refusal of an export that was kept as evidence: what was measured then, and what its samples show here."""
     report = msgspec.json.decode((path.parent / reports.FILE_NAME).read_bytes(), type=_Refusal)
@@ -110,22 +142,19 @@ def against_source(
     """The whole measurement between a model file and a source; raises NotEquivalent where they cannot be compared.
 
     `others` are the same model elsewhere, such as a run that was ported to the other framework: each becomes a rung.
-    With `explain`, a report that refuses names the layer.
+    Inputs and outputs are paired by name, what is left by place where types and sizes agree; the report says so. With
+    `explain`, a report that refuses names the layer.
     """
     require("onnx", needed_by="comparing a model with its source")
     import onnx
 
     _, _, path = locate_one(model)
-    prepared = prepare(source)
     engine = Engine.load(path, provider=provider, self_test=False)
-    names = {spec.name for spec in prepared.inputs}
-    if {spec.name for spec in engine.inputs} != names:
-        raise NotEquivalent(
-            f"the model takes {', '.join(spec.name for spec in engine.inputs)}; the source takes "
-            f"{', '.join(sorted(names))}",
-            where=str(path),
-        )
-    rungs: dict[str, Runnable] = {f"{one.framework}, {one.reference}": _Other(one, prepared) for one in others}
+    original = prepare(source if source.domains else replace(source, domains=_enforced(engine)))
+    prepared = as_in(engine, original)
+    rungs: dict[str, Runnable] = {
+        f"{one.framework}, {one.reference}": _Other(one, original, prepared.reference) for one in others
+    }
     served = f"{provider}, as served"
     rungs[served] = Rung(lambda: engine)
     graph = onnx.load(path)
@@ -147,10 +176,16 @@ def against_source(
     return report
 
 
+def _enforced(engine: Engine) -> list[str | tuple[str, Domain]]:
+    """The domains that the published version enforces: it is measured again where it is asked."""
+    return [(spec.name, spec.domain) for spec in engine.inputs if spec.domain is not None and spec.domain.enforced]
+
+
 class _Other:
     """The same model in another framework, or another run of it, as a rung of the ladder."""
 
-    def __init__(self, source: Source, prepared: Prepared) -> None:
+    def __init__(self, source: Source, prepared: Prepared, renamed: Reference) -> None:
+        """`prepared` is the first source under its own names, `renamed` its reference under the model's."""
         network = wrap(source)
         inputs = source.inputs or network.inputs
         if {spec.name for spec in inputs} != {spec.name for spec in prepared.inputs}:
@@ -159,7 +194,7 @@ class _Other:
                 f"{', '.join(spec.name for spec in prepared.inputs)}",
                 where=source.reference,
             )
-        self._reference = Reference(network, source.processing, inputs)
+        self._reference = alike(renamed, Reference(network, source.processing, inputs))
 
     def run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
         return self._reference.run(dict(feeds))

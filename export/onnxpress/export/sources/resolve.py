@@ -51,7 +51,7 @@ def resolve(ref: SourceRef | str) -> Source:
     if path.is_dir():
         if ref.preprocess is not None:
             raise UsageError("a run has its own steps around the network; --preprocess is for other sources")
-        return replace(_from_run(path, reference), ref=ref, opset=ref.opset)
+        return replace(_from_run(path, reference), ref=ref, opset=ref.opset, domains=list(ref.domains))
     if ":" not in reference:
         raise UsageError(
             "neither a run folder, a model file nor a dotted path",
@@ -68,6 +68,7 @@ def _compared(ref: SourceRef, against: str) -> Source:
         SourceRef(
             reference=against,
             inputs=ref.inputs,
+            domains=ref.domains,
             samples=ref.samples,
             signature=ref.signature,
             trust_pickle=ref.trust_pickle,
@@ -174,6 +175,7 @@ def _from_object(model: Any, name: str, ref: SourceRef, samples: dict[str, Array
         network=model,
         example_inputs=examples,
         network_inputs=ref.input_specs or None,
+        domains=list(ref.domains),
         samples=samples,
         opset=ref.opset,
         allowed_operators=ref.allow_operators,

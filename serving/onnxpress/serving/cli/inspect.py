@@ -38,6 +38,11 @@ def inspect(model: Path, as_json: bool) -> None:
     for title, specs in (("takes", engine.inputs), ("answers", engine.outputs)):
         for spec in specs:
             click.echo(f"  {title:8} {spec}")
+    for spec in engine.inputs:
+        if spec.domain is not None and spec.domain.enforced:
+            click.echo(f"  domain   {spec.name}: {spec.domain}")
+        if spec.refuses:
+            click.echo(f"  refuses  {spec.name}: {', '.join(spec.refuses)}")
     if manifest is None:
         click.echo("  unverified: there is no manifest beside it")
         click.echo(f"  rows     {'may share a run' if engine.rows.apart else 'run alone'}: {engine.rows.why}")

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from onnxpress.core import special_values
+from onnxpress.core import domains
 from onnxpress.core.arrays import Array
 from onnxpress.core.errors import BadData
 from onnxpress.core.tensors import FLOATS, TensorSpec, bind_dimensions
@@ -33,7 +33,7 @@ def as_arrays(specs: Sequence[TensorSpec], given: object, *, where: str) -> dict
         if spec.name not in given:
             raise BadData(f"the input {spec} is missing", where=where)
         found[spec.name] = _array(spec, given[spec.name], where)
-        if what := special_values.refused(spec, found[spec.name]):
+        if what := domains.refused(spec, found[spec.name]):
             raise BadData(what, where=where)
     try:
         bind_dimensions(specs, [value.shape for value in found.values()])

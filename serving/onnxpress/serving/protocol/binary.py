@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import numpy as np
 
-from onnxpress.core import special_values
 from onnxpress.core.arrays import Array
 from onnxpress.core.tensors import TensorSpec
 from onnxpress.serving.engine.bfloat16 import from_bits, to_bits
@@ -112,11 +111,7 @@ def from_bytes(spec: TensorSpec, count: int, content: memoryview) -> Array:
         raise Refusal(400, f"the input {spec.name!r} has {len(content)} bytes; {wanted}")
     values: Array = np.frombuffer(content, wire)
     if spec.dtype == "bfloat16":
-        values = from_bits(values)
-    if spec.refuses and (what := special_values.refused(spec, values)):
-        raise Refusal(400, what)
-    if spec.dtype == "bfloat16":
-        return values
+        return from_bits(values)
     if spec.dtype == "bool":
         return values != 0  # a byte that is neither 0 nor 1 would be a bool that is neither true nor false
     return values if values.flags.aligned and wire.isnative else values.astype(wire.newbyteorder("="))

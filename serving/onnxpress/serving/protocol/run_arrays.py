@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from onnxpress.core import domains
 from onnxpress.core.arrays import Array
 from onnxpress.core.tensors import TensorSpec
 from onnxpress.serving.engine.dtypes import array_dtype
@@ -30,10 +31,13 @@ class RunArrays:
     def __init__(self, specs: Sequence[TensorSpec], lists: Sequence[Callable[[bytes], list[Any]]]) -> None:
         self._specs, self._lists = tuple(specs), lists
         self._dtypes = [(spec.name, np.dtype(array_dtype(spec.dtype))) for spec in specs]
+        self._guarded = [spec for spec in specs if domains.guarded(spec)]
         self._floats: Floats | None = None  # made when first needed, which loads simdjson
 
     def feeds(self, batch: Sequence[Inputs]) -> dict[str, Array]:
         """The arrays of one run: the rows of every request one after the other. Raises Refusal where a value is off.
+
+        A value is off where it is no number, or its input's signature refuses it.
 
         Numbers beyond the dtype's range are refused where numpy raises on overflow; see `strictness.strict`.
         """
@@ -50,7 +54,16 @@ class RunArrays:
                 array = self._floats_of(number, flat)
                 flat = self._values(number, flat) if array is None else array
             feeds[name] = self.array(number, flat).reshape(shape)
+        if self._guarded:
+            self._refuse_values(feeds)
         return feeds
+
+    def _refuse_values(self, feeds: dict[str, Array]) -> None:
+        """Raise Refusal for a value that an input's signature refuses, in whatever form it came."""
+        for spec in self._guarded:
+            what = domains.refused(spec, feeds[spec.name])
+            if what:
+                raise Refusal(400, what)
 
     def _joined(self, number: int, parts: list[Any]) -> Any:
         """The values of one input of several requests, one request's after the other's: a list, or a flat array."""

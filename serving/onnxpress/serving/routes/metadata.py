@@ -29,6 +29,7 @@ def model(name: str, versions: Sequence[int], engine: Engine) -> bytes:
     `parameters.verified` is false for a model whose equivalence was never measured, or that was refused and published
     knowingly, for the reason in `parameters.accepted_refusal`; `parameters.rows` is how it is
     known that a row's answer is the same in every batch (`proven`, `measured`), or which node stands against it;
+    `parameters.domains` are the values that inputs take, where not all that fit the datatype;
     `parameters.nodes` says how many nodes of the optimised graph each execution provider runs.
     """
     manifest = engine.manifest
@@ -46,6 +47,9 @@ def model(name: str, versions: Sequence[int], engine: Engine) -> bytes:
         }
         if manifest.equivalence.accepted:
             parameters["accepted_refusal"] = manifest.equivalence.accepted
+        enforced = {spec.name: spec.domain for spec in engine.inputs if spec.domain and spec.domain.enforced}
+        if enforced:
+            parameters["domains"] = {name: str(domain) for name, domain in enforced.items()}
         if manifest.labels:
             parameters["labels"] = manifest.labels
         if manifest.thresholds:

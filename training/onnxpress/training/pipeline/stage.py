@@ -6,13 +6,14 @@ import functools
 import sys
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import numpy as np
 
+from onnxpress.core import domains
 from onnxpress.core import run as runs
 from onnxpress.core.arrays import Array
 from onnxpress.core.dotted import load
@@ -57,6 +58,8 @@ def train(recipe: Recipe, *, output: Path, resume: Path | None = None) -> Path |
     framework = framework_fit(recipe.framework)
     table = recipe.data.load(recipe.model.reading())
     prepared = recipe.model.prepare(table, recipe.training)
+    prepared = replace(prepared, inputs=domains.narrowed(prepared.inputs, recipe.domains))
+    domains.check_samples(prepared.inputs, prepared.held_out)
     if not framework.is_main():
         _take_part(framework, table, prepared, recipe, resume)
         return None

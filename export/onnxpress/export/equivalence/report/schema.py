@@ -24,6 +24,8 @@ class Check(msgspec.Struct, frozen=True, kw_only=True):
 
 SPECIAL_VALUES = "special values"
 """the check that tells which inputs refuse NaN or infinity; it stands on the first screen"""
+NAMES = "names"
+"""the check that tells which tensors of a file were paired with the source's by their place; it stands there too"""
 Multiple = Annotated[float, msgspec.Meta(extra_json_schema={"type": ["number", "null"]})]
 """of a noise floor; in JSON null stands for infinity"""
 EDGES = (0.01, 0.1, 0.3, 1.0, 3.0, 10.0, 100.0, 1000.0)
@@ -148,7 +150,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
             f"({figure.worst_case})"
             for figure in self.outputs
         ]
-        lines += [f"  {check.name}: {check.detail}" for check in self.checks if check.name == SPECIAL_VALUES]
+        lines += [f"  {check.name}: {check.detail}" for check in self.checks if check.name in (SPECIAL_VALUES, NAMES)]
         lines += [f"  failed: {check.name}: {check.detail}" for check in self.checks if not check.passed]
         if self.explanation is not None:
             lines.append(f"  {self.explanation.detail} (seen on {self.explanation.case})")

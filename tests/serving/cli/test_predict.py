@@ -66,6 +66,14 @@ def test_every_kind_of_file_gives_the_same(
     np.testing.assert_array_equal(found, expected)
 
 
+def test_the_answer_as_csv_goes_on_to_the_next_question(tmp_path: Path, model: Path) -> None:
+    assert ask(model, as_csv(tmp_path / "q.csv"), "--output", tmp_path / "out.csv") == ""
+    header, *rows = (tmp_path / "out.csv").read_text().splitlines()
+    assert header == ",".join(f"y_{number}" for number in range(8))
+    expected = json.loads(ask(model, as_json(tmp_path / "q.json")))["y"]
+    np.testing.assert_array_equal(np.array([row.split(",") for row in rows], np.float32), np.float32(expected))
+
+
 @pytest.mark.parametrize("name", ["out.npz", "out.json"])
 def test_output_file(tmp_path: Path, model: Path, name: str) -> None:
     assert ask(model, as_json(tmp_path / "q.json"), "--output", tmp_path / name) == ""
@@ -132,6 +140,18 @@ def test_a_served_model(url: str) -> None:
         ask(url + "none", "-", stdin="[1]")
 
 
+def test_records_and_csv_at_a_server_as_from_a_folder(tmp_path: Path, url: str) -> None:
+    path, out = tmp_path / "q.csv", tmp_path / "out.csv"
+    path.write_text("id;row\n1;2\n7;3\n")
+    for model in (url + "table", tmp_path / "served" / "table"):
+        assert json.loads(ask(model, "-", stdin='[{"row": 2}, {"row": 3}]')) == {"value": [20.0, 30.0]}
+        ask(model, path, "--output", out)
+        assert out.read_text() == "value\n20.0\n30.0\n"
+        for wrong in ('[{"row": 2.0}]', '[{"row": "2"}]', "[true]"):
+            with pytest.raises(BadData, match="are no int64"):
+                ask(model, "-", stdin=wrong)
+
+
 def test_a_server_that_wants_a_token(tmp_path: Path) -> None:
     publish(tmp_path / "models", "table")
     tokens, token = tmp_path / "tokens", tmp_path / "token"
@@ -140,7 +160,23 @@ def test_a_server_that_wants_a_token(tmp_path: Path) -> None:
     with started(tmp_path / "models", "--tokens", str(tokens)) as server:
         url = f"{server.url}/v2/models/table"
         assert json.loads(ask(url, "-", "--token-file", token, stdin="[1]")) == {"value": [10.0]}
+        assert json.loads(ask(url, "-", "--token", "a-long-enough-token", stdin="[1]")) == {"value": [10.0]}
+        header = "authorization:  Bearer a-long-enough-token "
+        assert json.loads(ask(url, "-", "--header", header, "--header", "X-Tenant: a", stdin="[1]")) == {
+            "value": [10.0]
+        }
         with pytest.raises(ServerError, match="401"):
             ask(url, "-", stdin="[1]")
+        for wrong, says in (
+            (("--token", "a", "--token-file", token), "both given"),
+            (("--token", "a", "--header", header), "leave one of them out"),
+            (("--header", "no-colon"), "no colon"),
+            (("--header", "a b: c"), "no name of a header"),
+            (("--header", "Host: c"), "set by every request itself"),
+            (("--header", "x: 1", "--header", "X: 2"), "given twice"),
+            (("--header", "x: \n1\r\n2"), "characters that a header cannot"),
+        ):
+            with pytest.raises(UsageError, match=says):
+                ask(url, "-", *wrong, stdin="[1]")
     with pytest.raises(UsageError, match="are for a server"):
         ask(tmp_path / "models", "-", "--token-file", token, stdin="[1]")

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
 from onnxpress.core.errors import BadData
@@ -54,3 +56,76 @@ def test_a_header_without_the_inputs_is_refused_with_the_file(tmp_path: Path) ->
 def test_a_file_that_is_not_there_is_said(tmp_path: Path) -> None:
     with pytest.raises(BadData, match=r"none\.json: cannot be read: No such file"):
         read_input(tmp_path / "none.json", ROWS)
+
+
+TEXT = [parse_spec("text:string[batch]")]
+MIXED = [parse_spec("id:int64[batch]"), parse_spec("x:float32[batch,2]"), parse_spec("ok:bool[batch]")]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        '[{"text": "a.com"}, {"text": "b.org"}]',
+        '{"text": ["a.com", "b.org"]}',
+        '["a.com", "b.org"]',
+        '{"instances": [{"text": "a.com"}, {"text": "b.org"}]}',
+        '{"instances": ["a.com", {"b64": "Yi5vcmc="}]}',
+        '{"inputs": {"text": ["a.com", "b.org"]}}',
+        '{"inputs": [{"name": "text", "datatype": "BYTES", "shape": [2], "data": ["a.com", "b.org"]}]}',
+    ],
+)
+def test_every_form_of_json_asks_the_same(content: str) -> None:
+    assert from_json(content.encode(), TEXT, "q")["text"].tolist() == ["a.com", "b.org"]
+
+
+def test_records_of_several_inputs_and_a_lone_one() -> None:
+    records = '[{"x": [1, null], "id": 9007199254740993, "ok": true}, {"ok": false, "id": -1, "x": [NaN, -Infinity]}]'
+    feeds = from_json(records.encode(), MIXED, "q")
+    assert feeds["id"].tolist() == [9007199254740993, -1]
+    assert feeds["ok"].tolist() == [True, False]
+    np.testing.assert_array_equal(feeds["x"], np.array([[1, np.nan], [np.nan, -np.inf]], np.float32))
+    assert from_json(b'{"x": [1, 2], "id": 3, "ok": true}', MIXED, "q")["id"].tolist() == [3]
+    assert from_json(b'[{"text": "a"}]', TEXT, "q")["text"].tolist() == ["a"]
+
+
+@pytest.mark.parametrize(
+    ("specs", "content", "says"),
+    [
+        (TEXT, '[{"name": "a"}]', "record 0: there is no input 'name'; the model takes text"),
+        (TEXT, '[{"text": "a"}, {}]', "record 1: the input 'text' is missing"),
+        (TEXT, '[{"text": "a"}, "b"]', "record 1 is no object"),
+        (TEXT, '[{"text": {"text": "a"}}]', "are no strings"),
+        (TEXT, "[1, 2]", "are no strings: 1 is among them"),
+        (TEXT, "[true]", "are no strings"),
+        (TEXT, "[null]", "are no strings"),
+        (TEXT, "[NaN]", "are no strings"),
+        (MIXED, '[{"x": [1, 2], "id": 1.0, "ok": true}]', "are no int64"),
+        (MIXED, '[{"x": [1, 2], "id": true, "ok": true}]', "are no int64"),
+        (MIXED, '[{"x": [1, "2"], "id": 1, "ok": true}]', "are no float32"),
+        (MIXED, '[{"x": [1, 2], "id": 1, "ok": 1}]', "are no bool"),
+        (MIXED, '[{"x": [1, 2], "id": 1, "ok": true}, {"x": [1], "id": 1, "ok": true}]', "differ in length"),
+        (TEXT, '{"inputs": [{"name": "text", "datatype": "BYTES", "shape": [1], "data": [1]}]}', "are no strings"),
+        (TEXT, '{"inputs": [{"name": "text", "datatype": "FP32", "shape": [1], "data": [1]}]}', "it must be BYTES"),
+        (TEXT, '{"inputs": [{"name": "text", "datatype": "BYTES", "shape": [2], "data": ["a"]}]}', "reshape"),
+        (
+            TEXT,
+            '{"inputs": [{"name": "text", "datatype": "BYTES", "shape": [1], "data": ["a"]}], "outputs": ["y"]}',
+            "every output is answered here",
+        ),
+    ],
+)
+def test_no_value_is_taken_for_another(specs: Any, content: str, says: str) -> None:
+    with pytest.raises(BadData, match=says):
+        from_json(content.encode(), specs, "q")
+
+
+def test_arrays_keep_their_values(tmp_path: Path) -> None:
+    path = tmp_path / "q.NPZ"
+    np.savez(path.with_suffix(".npz"), age=np.array([1.5, 2]), city=np.array([1, 2]))
+    path.with_suffix(".npz").rename(path)
+    with pytest.raises(BadData, match="'city'"):
+        read_input(path, PERSON)
+    ids = tmp_path / "ids.npz"
+    np.savez(ids, id=np.array([1.5]))
+    with pytest.raises(BadData, match="'id'"):
+        read_input(ids, MIXED[:1])

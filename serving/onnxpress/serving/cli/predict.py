@@ -25,12 +25,14 @@ _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 @click.command()
 @click.argument("model")
 @click.argument("input_file", metavar="[INPUT]", type=click.Path(path_type=Path, allow_dash=True), required=False)
-@click.option("--output", type=click.Path(path_type=Path), help="Write the answer here; .npz or JSON by its name.")
+@click.option("--output", type=click.Path(path_type=Path), help="Write the answer here: .npz, .csv or JSON.")
 @click.option("--interactive", is_flag=True, help="Ask for one JSON line after another.")
 @provider_option
 @options.custom_ops
+@click.option("--token", help="Send this bearer token to the server; others may see it in the list of processes.")
 @click.option("--token-file", type=_FILE, help="Send the bearer token in this file to the server.")
-@click.option("--ca", type=_FILE, help="PEM file of the authority that signed the server's certificate.")
+@click.option("--cacert", "--ca", "ca", type=_FILE, help="PEM file of who signed the server's certificate.")
+@click.option("--header", "headers", multiple=True, metavar="'NAME: VALUE'", help="Send this header too. Repeatable.")
 def predict(
     model: str,
     input_file: Path | None,
@@ -38,13 +40,16 @@ def predict(
     interactive: bool,
     provider: str,
     custom_ops: tuple[str, ...],
+    token: str | None,
     token_file: Path | None,
     ca: Path | None,
+    headers: tuple[str, ...],
 ) -> None:
     """Ask MODEL for the answer to INPUT.
 
     MODEL is a path, or the URL of a served model: http://127.0.0.1:8000/v2/models/NAME. INPUT is a .json file (a V2
-    request, or {"input": values}), an .npz, a .csv with a header of column names, or - for JSON on stdin.
+    request, {"input": values}, or a list of records), an .npz, a .csv with a header of column names, or - for JSON on
+    stdin.
     """
     # numpy's BLAS runs nothing here; making its threads would cost 40 ms of the start.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
@@ -52,9 +57,9 @@ def predict(
     from onnxpress.serving.cli import tensor_files
 
     if model.startswith(("http://", "https://")):
-        specs, ask = _at_a_server(model, token_file, ca)
-    elif token_file is not None or ca is not None:
-        raise UsageError("--token-file and --ca are for a server, and MODEL is not a URL")
+        specs, ask = _at_a_server(model, _token(token, token_file), ca, headers)
+    elif token is not None or token_file is not None or ca is not None or headers:
+        raise UsageError("--token, --token-file, --cacert and --header are for a server, and MODEL is not a URL")
     else:
         from onnxpress.serving.engine.loading import load
 
@@ -72,14 +77,44 @@ def predict(
         tensor_files.write(output, answers)
 
 
-def _at_a_server(url: str, token_file: Path | None, ca: Path | None) -> tuple[Sequence[TensorSpec], Ask]:
+def _token(token: str | None, file: Path | None) -> str | None:
+    """The token that was given, in one way or the other. Raises UsageError."""
+    from onnxpress.core.errors import UsageError
+
+    if file is None:
+        return token
+    if token is not None:
+        raise UsageError("--token and --token-file are both given", hint="leave one of them out")
+    try:
+        return file.read_text().strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"the token cannot be read: {error}", where=str(file)) from None
+
+
+def _headers(given: Sequence[str]) -> dict[str, str]:
+    """`NAME: VALUE` as name → value. Raises UsageError."""
+    from onnxpress.core.errors import UsageError
+
+    found: dict[str, str] = {}
+    for text in given:
+        name, colon, value = text.partition(":")
+        if not colon:
+            raise UsageError(f"--header {text!r} has no colon", hint="write 'NAME: VALUE'")
+        if name.strip().lower() in (known.lower() for known in found):
+            raise UsageError(f"--header {name.strip()!r} is given twice")
+        found[name.strip()] = value.strip()
+    return found
+
+
+def _at_a_server(
+    url: str, token: str | None, ca: Path | None, headers: Sequence[str]
+) -> tuple[Sequence[TensorSpec], Ask]:
     """What a served model takes, and how to ask it."""
     from onnxpress.serving.client.address import split_model
     from onnxpress.serving.client.blocking import Client
 
     server, name, version = split_model(url)
-    token = None if token_file is None else token_file.read_text().strip()
-    client = Client(server, token=token, ca=ca)
+    client = Client(server, token=token, ca=ca, headers=_headers(headers))
     click.get_current_context().call_on_close(client.close)
     specs = client.metadata(name, version=version).inputs
     return specs, lambda feeds: client.infer(name, feeds, version=version)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import sys
 import zipfile
 import zlib
@@ -17,15 +16,29 @@ from onnxpress.core.arrays import Array
 from onnxpress.core.errors import BadData
 from onnxpress.core.indented_json import indented
 from onnxpress.core.tensors import TensorSpec, bind_dimensions
-from onnxpress.serving.engine.dtypes import array_dtype
+from onnxpress.serving.cli import csv_tables
+from onnxpress.serving.engine.feeds import as_arrays
 from onnxpress.serving.protocol.datatypes import DATATYPE_OF
+from onnxpress.serving.protocol.literals import marked, number
+from onnxpress.serving.protocol.nested import array_of
 
-_DTYPE_OF = {datatype: dtype for dtype, datatype in DATATYPE_OF.items()}
+_NOT_JSON = (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ValueError)
 
 
-def _tensor(tensor: Mapping[str, Any]) -> Array:
-    dtype = _DTYPE_OF[tensor["datatype"]]
-    return np.array(tensor["data"], array_dtype(dtype)).reshape(tensor["shape"])
+class _Tensor(msgspec.Struct):
+    name: str
+    datatype: str
+    shape: list[int]
+    data: list[Any]
+    parameters: dict[str, Any] | None = None
+
+
+class _Request(msgspec.Struct):
+    """A V2 inference request."""
+
+    inputs: list[_Tensor]
+    outputs: list[Any] | None = None
+    parameters: dict[str, Any] | None = None
 
 
 def read_input(path: Path, specs: Sequence[TensorSpec]) -> dict[str, Array]:
@@ -35,71 +48,136 @@ def read_input(path: Path, specs: Sequence[TensorSpec]) -> dict[str, Array]:
     """
     if str(path) == "-":
         return from_json(sys.stdin.buffer.read(), specs, "stdin")
+    suffix = path.suffix.lower()
     try:
-        if path.suffix == ".npz":
+        if suffix == ".npz":
             # Opened here: np.load leaves a file open that it cannot read.
             with path.open("rb") as file, np.lib.npyio.NpzFile(file, allow_pickle=False) as archive:
                 given = {name: archive[name] for name in archive.files if name in _names(specs)}
-            return _feeds(given, specs, str(path))
-        if path.suffix == ".csv":
-            return _from_csv(path, specs)
+            return _bound(given, specs, str(path))
+        if suffix in csv_tables.SUFFIXES:
+            return _bound(csv_tables.read(path, specs), specs, str(path))
         return from_json(path.read_bytes(), specs, str(path))
     except OSError as error:
         raise BadData(f"cannot be read: {error.strerror or error}", where=str(path)) from None
-    except (ValueError, KeyError, EOFError, csv.Error, zipfile.BadZipFile, zlib.error) as error:
+    except (ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise BadData(f"cannot be read: {error}", where=str(path)) from None
 
 
 def from_json(content: bytes, specs: Sequence[TensorSpec], where: str) -> dict[str, Array]:
-    """A V2 inference request, `{"input": values}`, or the bare values of a model with one input."""
+    """What JSON asks, in one of these forms:
+
+    - `{"input": values}`, values being those of all rows, or of one
+    - `[{"input": value}, ...]`, an object for each row; a predict request holds either below `inputs` or `instances`
+    - the bare values of a model with one input
+    - a V2 inference request
+
+    Values keep their kind: a number is no text, and null is NaN in a float. Raises BadData.
+    """
+    names = _names(specs)
     try:
-        document = msgspec.json.decode(content)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ValueError) as error:
+        document = _decoded(content)
+    except _NOT_JSON as error:
         raise BadData(f"not JSON: {error}", where=where) from None
-    if isinstance(document, dict) and isinstance(document.get("inputs"), list) and "inputs" not in _names(specs):
-        try:
-            document = {tensor["name"]: _tensor(tensor) for tensor in document["inputs"]}
-        except (KeyError, TypeError, ValueError) as error:
-            raise BadData(f"not a V2 inference request: {error}", where=where) from None
+    if isinstance(document, dict) and not document.keys() & set(names):
+        if isinstance(document.get("instances"), list):
+            document = document["instances"]
+        elif isinstance(document.get("inputs"), dict):
+            document = document["inputs"]
+        elif isinstance(document.get("inputs"), list):
+            return _bound(_of_request(document, specs, where), specs, where)
+    if isinstance(document, list) and any(map(_is_record, document)):
+        document = _of_records(document, names, where)
     elif not isinstance(document, dict):
         if len(specs) > 1:
-            raise BadData(f"the model takes {', '.join(_names(specs))}; give an object with those names", where=where)
+            raise BadData(f"the model takes {', '.join(names)}; give an object with those names", where=where)
         document = {specs[0].name: document}
-    return _feeds(document, specs, where)
+    _check_names(document, specs, where)
+    try:
+        arrays = {spec.name: array_of(spec, document[spec.name], null=True) for spec in specs}
+    except ValueError as error:
+        raise BadData(str(error), where=where) from None
+    return _bound(arrays, specs, where)
 
 
-def _from_csv(path: Path, specs: Sequence[TensorSpec]) -> dict[str, Array]:
-    """Columns named like inputs feed them; a single two-dimensional input takes all columns as its features."""
-    with path.open(newline="", encoding="utf-8-sig") as file:
-        header, *rows = list(csv.reader(file)) or [[]]
-    if not rows:
-        raise BadData("there are no rows below the header", where=str(path))
-    for number, row in enumerate(rows, 2):
-        if len(row) != len(header):
-            raise BadData(f"{len(row)} values where the header has {len(header)}", where=f"{path}:{number}")
-    if set(_names(specs)) <= set(header):
-        columns = {name: [row[header.index(name)] for row in rows] for name in _names(specs)}
-        return _feeds(columns, specs, str(path))
-    if len(specs) == 1 and len(specs[0].shape) == 2:
-        return _feeds({specs[0].name: rows}, specs, str(path))
-    raise BadData(f"the header names none of the inputs {', '.join(_names(specs))}", where=str(path))
+def _decoded(content: bytes) -> Any:
+    try:
+        return msgspec.json.decode(content)
+    except _NOT_JSON:
+        again = marked(content)
+        if again is None:
+            raise
+        return msgspec.json.decode(again)
 
 
-def _feeds(given: Mapping[str, Any], specs: Sequence[TensorSpec], where: str) -> dict[str, Array]:
-    feeds = {}
+def _is_record(value: Any) -> bool:
+    """Whether it is an object that stands for no value."""
+    return isinstance(value, dict) and value.keys() != {"b64"} and number(value) is None
+
+
+def _of_records(records: list[Any], names: Sequence[str], where: str) -> dict[str, list[Any]]:
+    """An object for each row as a list for each input."""
+    for place, record in enumerate(records):
+        if not isinstance(record, dict):
+            raise BadData(f"record {place} is no object, and others are", where=where)
+        for name in record:
+            if name not in names:
+                known = ", ".join(names)
+                raise BadData(f"record {place}: there is no input {name!r}; the model takes {known}", where=where)
+        for name in names:
+            if name not in record:
+                raise BadData(f"record {place}: the input {name!r} is missing", where=where)
+    return {name: [record[name] for record in records] for name in names}
+
+
+def _of_request(document: dict[str, Any], specs: Sequence[TensorSpec], where: str) -> dict[str, Array]:
+    """The tensors of a V2 inference request."""
+    try:
+        request = msgspec.convert(document, _Request)
+    except msgspec.ValidationError as error:
+        raise BadData(f"not a V2 inference request: {error}", where=where) from None
+    if request.outputs or request.parameters or any(tensor.parameters for tensor in request.inputs):
+        hint = "leave outputs and parameters out, or POST the request to a server"
+        raise BadData("every output is answered here, and in one form", where=where, hint=hint)
+    given = {tensor.name: tensor for tensor in request.inputs}
+    _check_names(given, specs, where)
+    if len(given) < len(request.inputs):
+        raise BadData("an input is given twice", where=where)
+    arrays = {}
+    for spec in specs:
+        tensor = given[spec.name]
+        wanted = DATATYPE_OF[spec.dtype]
+        if tensor.datatype != wanted:
+            raise BadData(f"{spec.name!r} has the datatype {tensor.datatype}; it must be {wanted}", where=where)
+        nested = any(isinstance(value, list) for value in tensor.data)
+        flat = msgspec.structs.replace(spec, shape=spec.shape if nested else ("values",))
+        try:
+            array = array_of(flat, tensor.data, null=True)
+            arrays[spec.name] = array if nested else array.reshape(tensor.shape)
+        except ValueError as error:
+            raise BadData(str(error), where=where) from None
+        if list(arrays[spec.name].shape) != tensor.shape:
+            raise BadData(f"the data of {spec.name!r} have not the shape {tensor.shape}", where=where)
+    return arrays
+
+
+def _check_names(given: Mapping[str, Any], specs: Sequence[TensorSpec], where: str) -> None:
     for name in given:
         if name not in _names(specs):
             raise BadData(f"there is no input {name!r}; the model takes {', '.join(_names(specs))}", where=where)
     for spec in specs:
         if spec.name not in given:
             raise BadData(f"the input {spec.name!r} is missing; the model takes {spec}", where=where)
-        try:
-            value = np.asarray(given[spec.name], array_dtype(spec.dtype))
-        except (ValueError, TypeError, OverflowError) as error:
-            raise BadData(f"the values of {spec.name!r} are no {spec.dtype}: {error}", where=where) from None
-        if value.ndim == len(spec.shape) - 1:
-            value = value[None]  # a lone row
-        feeds[spec.name] = value
+
+
+def _bound(given: Mapping[str, Array], specs: Sequence[TensorSpec], where: str) -> dict[str, Array]:
+    """Arrays of the dtypes that the model takes, no value changed; a lone row gets its axis."""
+    _check_names(given, specs, where)
+    rows = {}
+    for spec in specs:
+        value = given[spec.name]
+        rows[spec.name] = value[None] if value.ndim == len(spec.shape) - 1 else value
+    feeds = as_arrays(specs, rows, where=where)
     try:
         bind_dimensions(specs, [feeds[spec.name].shape for spec in specs])
     except ValueError as error:
@@ -117,12 +195,16 @@ def to_json(answers: Mapping[str, Array]) -> bytes:
 
 
 def write(path: Path, answers: Mapping[str, Array]) -> None:
-    """As .npz where the name says so, else as JSON; whole or not at all."""
+    """As .npz or .csv where the name says so, else as JSON; whole or not at all."""
     from io import BytesIO
 
     from onnxpress.core.files import write_atomically
 
-    if path.suffix != ".npz":
+    suffix = path.suffix.lower()
+    if suffix == ".csv":
+        write_atomically(path, csv_tables.written(answers, str(path)))
+        return
+    if suffix != ".npz":
         write_atomically(path, to_json(answers))
         return
     buffer = BytesIO()

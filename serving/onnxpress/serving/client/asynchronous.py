@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Self, overload
 
@@ -43,11 +43,14 @@ class AsyncClient:
         timeout: float = 60.0,
         retry_seconds: float = 10.0,
         binary: bool = True,
+        headers: Mapping[str, str] | None = None,
         connections: int = 64,
     ) -> None:
         self._address = addresses.parse(url)
         self._context = tls.context(self._address, ca)
-        self._conversation = Conversation(self._address, token=token, retry_seconds=retry_seconds, binary=binary)
+        self._conversation = Conversation(
+            self._address, token=token, retry_seconds=retry_seconds, binary=binary, headers=headers
+        )
         self._timeout = timeout
         if connections < 1:
             raise UsageError(f"connections is {connections}; at least one is needed")

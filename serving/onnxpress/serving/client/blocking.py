@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Self, overload
 
@@ -31,7 +31,8 @@ class Client:
     `url` is the server's, with the path that it is mounted below. `token` is sent as a bearer token. `ca` is a PEM file
     with the certificates to trust for https, instead of the system's. `timeout` are the seconds for one answer, from
     connecting to its last byte. A 503 is asked again when its Retry-After says, while that ends within `retry_seconds`;
-    0 asks once. `binary=False` sends and wants JSON instead, for a server without the binary extension.
+    0 asks once. `binary=False` sends and wants JSON instead, for a server without the binary extension. `headers` go
+    with every request, for a gateway that wants them.
 
     Raises UsageError for a URL or a file that cannot be used. Every call raises ServerError where there is no answer,
     or one that is not about the question (its `status` tells: 401, 503), BadModel for a model that is not there,
@@ -51,10 +52,13 @@ class Client:
         timeout: float = 60.0,
         retry_seconds: float = 10.0,
         binary: bool = True,
+        headers: Mapping[str, str] | None = None,
     ) -> None:
         self._address = addresses.parse(url)
         self._context = tls.context(self._address, ca)
-        self._conversation = Conversation(self._address, token=token, retry_seconds=retry_seconds, binary=binary)
+        self._conversation = Conversation(
+            self._address, token=token, retry_seconds=retry_seconds, binary=binary, headers=headers
+        )
         self._timeout = timeout
         self._idle: deque[_Connection] = deque()
 

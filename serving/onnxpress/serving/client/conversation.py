@@ -7,8 +7,9 @@ wrong on the way.
 from __future__ import annotations
 
 import random
+import re
 import time
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 from urllib.parse import quote
@@ -28,6 +29,12 @@ _SHOWN_CHARACTERS = 500
 _COME_AGAIN_SECONDS = 1.0
 """after a 503 that does not say when"""
 _SOONEST_SECONDS = 0.05
+_OWN_HEADERS = frozenset(
+    {
+        "accept-encoding", "connection", "content-encoding", "content-length", "content-type", "expect", "host",
+        "inference-header-content-length", "te", "trailer", "transfer-encoding", "upgrade", "user-agent",
+    }
+)  # fmt: skip
 _SPREAD = 0.25
 """of the time to wait, at random on top, so that callers that were refused together do not come back together"""
 
@@ -84,10 +91,20 @@ class _Model(msgspec.Struct):
 class Conversation:
     """One server, how long to go on asking it while it is busy, and which inputs its models take, once known."""
 
-    def __init__(self, address: Address, *, token: str | None, retry_seconds: float, binary: bool) -> None:
+    def __init__(
+        self,
+        address: Address,
+        *,
+        token: str | None,
+        retry_seconds: float,
+        binary: bool,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
         self.address = address
-        self.headers: dict[str, str] = {}
+        self.headers: dict[str, str] = _checked(headers or {})
         """sent with every request"""
+        if token is not None and "authorization" in self.headers:
+            raise UsageError("there are a token and a header Authorization; leave one of them out")
         if token is not None:
             if not token or not token.isascii() or any(character <= " " or character == "\x7f" for character in token):
                 raise UsageError("the token is empty, or holds blanks or characters that are not ASCII")
@@ -183,6 +200,19 @@ class Conversation:
             503: "it is loading, leaving or too busy; a larger retry_seconds waits longer",
         }.get(status)
         return ServerError(f"the server answered {status}: {said}", where=where, hint=hint, status=status)
+
+
+def _checked(headers: Mapping[str, str]) -> dict[str, str]:
+    """The headers, names in small letters. Raises UsageError for what is none, or what every request sets itself."""
+    found = {name.lower(): value for name, value in headers.items()}
+    for name, value in found.items():
+        if not re.fullmatch(r"[!#$%&'*+.^_`|~0-9a-z-]+", name):
+            raise UsageError(f"{name!r} is no name of a header")
+        if name in _OWN_HEADERS:
+            raise UsageError(f"the header {name!r} is set by every request itself")
+        if not re.fullmatch(r"[\t -~]*", value):
+            raise UsageError(f"the header {name!r} holds characters that a header cannot")
+    return found
 
 
 def _path(model: str, version: int | str | None) -> str:

@@ -8,6 +8,8 @@ import socket
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any
 
@@ -140,6 +142,42 @@ def test_http_1_0_needs_no_host_and_ends(running: Running) -> None:
     with Client(running) as client:
         assert client.send(b"GET /v2/health/live HTTP/1.0\r\n\r\n").read()[0] == 200
         assert client.ended()
+
+
+def test_http_1_0_goes_on_where_that_is_asked_for_and_is_told_so(running: Running) -> None:
+    asked = b"GET /v2/health/live HTTP/1.0\r\nconnection: keep-alive\r\n\r\n"
+    infer = request(head=b"connection: keep-alive\r\n").replace(b"HTTP/1.1", b"HTTP/1.0")
+    with Client(running) as client:
+        for _ in range(3):  # the first is parsed, the others are known
+            status, headers, _ = client.send(asked).read()
+            assert (status, headers["connection"]) == (200, "keep-alive")
+            found = client.send(infer).read()
+            assert answer_is(found, 30)
+            assert found[1]["connection"] == "keep-alive"
+        status, headers, _ = client.send(b"GET /none HTTP/1.0\r\nconnection: keep-alive\r\n\r\n").read()
+        assert (status, headers["connection"]) == (404, "keep-alive")
+        # The same bytes in the newer version need no such word.
+        assert "connection" not in client.send(request(head=b"connection: keep-alive\r\n")).read()[1]
+        assert client.send(b"GET /v2/health/live HTTP/1.0\r\n\r\n").read()[1]["connection"] == "close"
+        assert client.ended()
+
+
+@pytest.mark.parametrize(("version", "status"), [(b"HTTP/2.0", 505), (b"HTTP/0.9", 400), (b"HTTP/3.0", 400)])
+def test_other_versions_are_refused(running: Running, version: bytes, status: int) -> None:
+    for data in (request(), request(head=b"connection: upgrade\r\nupgrade: h2c\r\n")):
+        with Client(running) as client:
+            found, headers, body = client.send(data.replace(b"HTTP/1.1", version)).read()
+            assert (found, headers["connection"], list(body)) == (status, "close", ["error"])
+            client.socket.shutdown(socket.SHUT_WR)
+            assert client.ended()
+
+
+def test_every_answer_has_the_date(running: Running) -> None:
+    with Client(running) as client:
+        for data in (request(), request(b"/none"), request(b"/v2", b"", method=b"GET"), b"no\r\n\r\n"):
+            headers = client.send(data).read()[1]
+            told = parsedate_to_datetime(headers["date"])
+            assert abs((told - datetime.now(UTC)).total_seconds()) < 5
 
 
 def test_pipelined_requests_are_answered_in_order(running: Running) -> None:

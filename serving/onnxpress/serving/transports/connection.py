@@ -15,7 +15,7 @@ from onnxpress.serving.exchange import Headers, fail
 from onnxpress.serving.protocol.refusal import error_body
 from onnxpress.serving.transports.request_head import HEAVY, UNREADABLE, Head
 from onnxpress.serving.transports.request_parser import RequestParser
-from onnxpress.serving.transports.response import CONTINUE, OK_JSON, response
+from onnxpress.serving.transports.response import CONTINUE, response
 from onnxpress.serving.transports.shared import Shared
 
 _PIPELINED = 64
@@ -179,7 +179,7 @@ class Connection(asyncio.Protocol):
         head, owed, shared = pending.head, self._owed, self._shared
         if status == 200 and len(owed) == 1 and self._flowing and head.usual and not headers:
             # The one answer owed is this one: what is no longer owed is of a connection that flows no more.
-            text = OK_JSON % (len(body), body)
+            text = shared.ok_json % (len(body), body)
             owed.pop()
             self._since = shared.seconds
             if len(body) >= HEAVY:
@@ -190,12 +190,14 @@ class Connection(asyncio.Protocol):
         if len(body) >= HEAVY:
             shared.answer_bytes = len(body)
         if status == 200 and head.plain and not headers and not self._draining:
-            pending.answer = OK_JSON % (len(body), body)
+            pending.answer = shared.ok_json % (len(body), body)
         else:
             if status != 200:
                 shared.traffic.errors[status] += 1
             last = not head.keep_alive or (self._draining and bool(owed) and owed[-1] is pending)
-            pending.answer = response(status, body, headers, bodiless=head.method == b"HEAD", last=last)
+            pending.answer = response(
+                status, body, headers, date=shared.date, bodiless=head.method == b"HEAD", last=last, old=head.old
+            )
         if owed and owed[0] is pending:
             self._flush()
         elif len(pending.answer) >= HEAVY and pending in owed:

@@ -31,8 +31,7 @@ class Server:
 
     def tick(self) -> None:
         """Once a second: end the connections that wait, send or read for too long."""
-        self.shared.seconds += 1
-        self.shared.answer_bytes >>= 1
+        self.shared.tick()
         for connection in list(self.connections):
             connection.check_time(self.shared.seconds)
         log.flush()

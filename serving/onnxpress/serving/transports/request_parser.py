@@ -71,6 +71,8 @@ _HEAD: Final = Phase.HEAD
 _BODY: Final = Phase.BODY
 _ENDED: Final = Phase.ENDED
 _REFUSED: Final = Phase.REFUSED
+_USUAL: Final = "1.1"
+_OLD: Final = "1.0"
 
 
 class RequestParser:
@@ -256,7 +258,8 @@ class RequestParser:
         if lines.chunked:
             self._refuse((501, "a chunked body cannot be read behind an offer to upgrade; send the request without it"))
             return
-        head = Head(parser.get_method(), lines.target, lines.length, parser.should_keep_alive(), lines.headers)
+        old = parser.get_http_version() == _OLD
+        head = Head(parser.get_method(), lines.target, lines.length, parser.should_keep_alive(), lines.headers, old)
         self._data = rest
         if head.length:
             self._await(head)
@@ -280,7 +283,12 @@ class RequestParser:
             return
         self.phase = _BODY
         lines = self._lines
-        if lines.hosts != 1 and self._parser.get_http_version() == "1.1":
+        version = self._parser.get_http_version()
+        if version not in (_USUAL, _OLD):
+            # What has no version at all, which is HTTP/0.9, is a mistake rather than another protocol.
+            self._refuse((400 if version == "0.9" else 505, f"HTTP/{version} is not spoken here, HTTP/1.1 is"))
+            return
+        if lines.hosts != 1 and version == _USUAL:
             # Two readers of such a request could take it for two different sites (RFC 9112, 3.2).
             self._refuse((400, f"a request must have one Host header; this one has {lines.hosts}"))
             return
@@ -301,10 +309,9 @@ class RequestParser:
         parser = self._parser
         if self.done or parser.should_upgrade():
             return
-        # HTTP/1.0 clients that keep connections open want it confirmed; closing is as right, and simpler.
-        keep_alive = parser.should_keep_alive() and parser.get_http_version() == "1.1"
-        lines = self._lines
-        head = Head(parser.get_method(), lines.target, self._body.length, keep_alive, lines.headers)
+        lines, old = self._lines, parser.get_http_version() == _OLD
+        keep_alive = parser.should_keep_alive()
+        head = Head(parser.get_method(), lines.target, self._body.length, keep_alive, lines.headers, old)
         self._complete(head)
         self._whole.append((head, self._body.take()))
 
@@ -316,5 +323,5 @@ class RequestParser:
         opening, lines = self._opening, self._lines
         plain = not (lines.chunked or lines.expects)
         if plain and len(opening) + self._body.length == self._received:
-            method = self._parser.get_method()
-            self.known.keep(opening, Head(method, lines.target, self._body.length, True, lines.headers))
+            method, old = self._parser.get_method(), self._parser.get_http_version() == _OLD
+            self.known.keep(opening, Head(method, lines.target, self._body.length, True, lines.headers, old))

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from onnxpress.serving.exchange import Headers
 
-OK_JSON = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n%b"
-"""the usual answer, by the length of its body and the body"""
+_OK_JSON = b"HTTP/1.1 200 OK\r\ndate: %b\r\ncontent-type: application/json\r\ncontent-length: %%d\r\n\r\n%%b"
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 """what a client wants to read that asks before it sends its body"""
 _PHRASES = {
@@ -13,7 +12,13 @@ _PHRASES = {
     405: b"Method Not Allowed", 408: b"Request Timeout", 413: b"Content Too Large", 415: b"Unsupported Media Type",
     417: b"Expectation Failed", 431: b"Request Header Fields Too Large", 500: b"Internal Server Error",
     499: b"Client Closed Request", 501: b"Not Implemented", 503: b"Service Unavailable", 504: b"Gateway Timeout",
+    505: b"HTTP Version Not Supported",
 }  # fmt: skip
+
+
+def ok_json(date: bytes) -> bytes:
+    """The usual answer of this second: what is to be filled in are the length of its body and the body."""
+    return _OK_JSON % date
 
 
 def complete(headers: Headers, status: int, length: int) -> list[tuple[bytes, bytes]]:
@@ -26,10 +31,17 @@ def complete(headers: Headers, status: int, length: int) -> list[tuple[bytes, by
     return found
 
 
-def response(status: int, body: bytes, headers: Headers, *, bodiless: bool, last: bool) -> bytes:
-    """Any answer. `bodiless`: it only says how long its body would be; `last`: the connection ends with it."""
-    lines = [b"HTTP/1.1 %d %b" % (status, _PHRASES[status])]
+def response(
+    status: int, body: bytes, headers: Headers, *, date: bytes, bodiless: bool, last: bool, old: bool = False
+) -> bytes:
+    """Any answer. `bodiless`: it only says how long its body would be; `last`: the connection ends with it.
+
+    `old`: the client speaks HTTP/1.0, and takes the answer for the last one unless it is told.
+    """
+    lines = [b"HTTP/1.1 %d %b" % (status, _PHRASES[status]), b"date: " + date]
     lines += [b"%b: %b" % header for header in complete(headers, status, len(body))]
     if last:
         lines.append(b"connection: close")
+    elif old:
+        lines.append(b"connection: keep-alive")
     return b"\r\n".join([*lines, b"", b"" if bodiless else body])

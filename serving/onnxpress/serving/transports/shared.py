@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from onnxpress.serving.exchange import Handler
+from onnxpress.serving.http_date import http_date
 from onnxpress.serving.settings import ConnectionLimits
 from onnxpress.serving.transports.held import HeldBytes
 from onnxpress.serving.transports.request_head import KnownHeads
+from onnxpress.serving.transports.response import ok_json
 
 
 class Shared:
@@ -20,3 +22,14 @@ class Shared:
         self.heads = KnownHeads()
         self.seconds = 0
         """since the server began; a tick a second"""
+        self.date = http_date()
+        self.ok_json = ok_json(self.date)
+        """see there"""
+
+    def tick(self) -> None:
+        """A second has passed."""
+        self.seconds += 1
+        self.answer_bytes >>= 1
+        # The time of day is for the header alone: whatever is timed is timed by the seconds that have passed.
+        self.date = http_date()
+        self.ok_json = ok_json(self.date)

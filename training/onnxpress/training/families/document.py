@@ -5,14 +5,14 @@ The embedding is a transformer's, exported with the head as one graph from token
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
 
 import msgspec
 import numpy as np
 
 from onnxpress.core.arrays import Array
-from onnxpress.core.errors import BadData
-from onnxpress.core.optional import require
+from onnxpress.core.errors import BadData, UsageError
 from onnxpress.core.processing import Step
 from onnxpress.core.tensors import Domain, TensorSpec
 from onnxpress.training import pretrained
@@ -28,12 +28,20 @@ _Units = Annotated[int, msgspec.Meta(ge=1, le=65536)]
 class Document(
     msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="family", tag="document"
 ):
-    """The spec of the network, the same for both frameworks; the encoder's weights stay as they are."""
+    """The spec of the network, the same for both frameworks; the encoder stays as it is but for `fine_tune` layers."""
 
     text: str | None = None
     """the column of raw text; without it the rows are vectors already"""
-    encoder: Literal["all-minilm-l6-v2"] | None = None
-    """the transformer that embeds the text, from an installed package"""
+    encoder: str | None = None
+    """the transformer that embeds the text: a Hugging Face model's folder, or an installed package that holds one"""
+    pooling: Literal["mean", "cls", "max"] | None = None
+    """how a text's tokens become one vector; by default as the folder's modules.json says, else mean"""
+    normalise: bool | None = None
+    """whether that vector has length 1; by default as the folder's modules.json says, else it has"""
+    fine_tune: Annotated[int, msgspec.Meta(ge=0, le=1000)] = 0
+    """how many of the encoder's last layers learn too; give a small learning rate with them"""
+    prefix: str = ""
+    """what stands before every text, such as E5's `query: `; callers put it there too"""
     tokens: Annotated[int, msgspec.Meta(ge=2, le=512)] = 256
     """at most, of one text; what comes after is cut"""
     hidden: _Units = 512
@@ -44,20 +52,27 @@ class Document(
     def __post_init__(self) -> None:
         if (self.text is None) != (self.encoder is None):
             raise ValueError("text and encoder belong together: give both, or neither for precomputed vectors")
+        if self.encoder is None and (self.pooling or self.normalise is not None or self.fine_tune or self.prefix):
+            raise ValueError("pooling, normalise, fine_tune and prefix are an encoder's: give text and encoder")
 
     def reading(self) -> Reading:
         """One text column; of vectors, nothing."""
         return Reading(numbers=(), texts=(self.text,)) if self.text else Reading()
 
-    def parameters(self, *, width: int, classes: int) -> int:
-        """The two dense layers'; the encoder learns nothing."""
-        return (width + 1) * self.hidden + (self.hidden + 1) * classes
+    def parameters(self, *, width: int, classes: int, sizes: Mapping[str, Any] | None = None) -> int:
+        """The two dense layers', and those of the encoder's layers that learn."""
+        head = (width + 1) * self.hidden + (self.hidden + 1) * classes
+        return head + (pretrained.parameters(sizes, self.fine_tune) if sizes else 0)
 
     def prepare(self, table: Table, training: Training) -> Prepared:
         """Divide the rows and, of text, look its tokens up. Raises BadData for rows that do not fit."""
         classes = classification.classes_of(table)
         y, (train, validation, held_out) = classification.divide(table, training, classes=classes)
-        raw, specs, width = self._tokens(table) if self.text else self._vectors(table)
+        sizes = None
+        if self.encoder is not None:
+            sizes = pretrained.settings(self.encoder, pooling=self.pooling, normalise=self.normalise)
+            self._refuse_more_than_there_is(sizes)
+        raw, specs, width = self._vectors(table) if sizes is None else self._tokens(table, sizes)
 
         def rows(part: Array) -> Inputs:
             return {name: column[part] for name, column in raw.items()}
@@ -70,8 +85,10 @@ class Document(
                 "classes": len(classes),
                 "dropout": self.dropout,
                 "encoder": self.encoder,
+                "sizes": sizes,
+                "fine_tune": self.fine_tune,
             },
-            parameters=self.parameters(width=width, classes=len(classes)),
+            parameters=self.parameters(width=width, classes=len(classes), sizes=sizes),
             loss="cross_entropy",
             train=classification.examples(rows(train), y[train], classes, training),
             validation=classification.examples(rows(validation), y[validation], classes, training),
@@ -82,8 +99,16 @@ class Document(
             inputs=specs,
             network_inputs=specs,
             network_outputs=[TensorSpec(name="logits", dtype="float32", shape=("batch", len(classes)))],
-            frozen_encoder=self.encoder is not None,
+            frozen_encoder=self.encoder is not None and not self.fine_tune,
         )
+
+    def _refuse_more_than_there_is(self, sizes: Mapping[str, Any]) -> None:
+        for name, asked, most in (
+            ("fine_tune", self.fine_tune, sizes["layers"]),
+            ("tokens", self.tokens, sizes["positions"]),
+        ):
+            if asked > most:
+                raise UsageError(f"the encoder has {most}, not {asked}", where=f"model.{name}", hint="ask for fewer")
 
     def _vectors(self, table: Table) -> tuple[Inputs, list[TensorSpec], int]:
         if "vectors" not in table.columns:
@@ -96,16 +121,12 @@ class Document(
         width = vectors.shape[1]
         return {"vectors": vectors}, [TensorSpec(name="vectors", dtype="float32", shape=("batch", width))], width
 
-    def _tokens(self, table: Table) -> tuple[Inputs, list[TensorSpec], int]:
+    def _tokens(self, table: Table, sizes: Mapping[str, Any]) -> tuple[Inputs, list[TensorSpec], int]:
         """Token ids and attention mask (rows, longest) int64, padded with zeros, of every text."""
         assert self.text is not None
         assert self.encoder is not None
-        tokenizers = require("tokenizers", needed_by="reading text into tokens")
-        sizes = pretrained.settings(self.encoder)
-        tokenizer = tokenizers.Tokenizer.from_file(str(pretrained.folder(self.encoder) / "tokenizer.json"))
-        tokenizer.enable_truncation(self.tokens)
-        tokenizer.enable_padding()
-        encodings = tokenizer.encode_batch(table.columns[self.text].tolist())
+        tokenizer = pretrained.tokenizer(self.encoder, most=self.tokens)
+        encodings = tokenizer.encode_batch([self.prefix + text for text in table.columns[self.text].tolist()])
         raw = {
             "input_ids": np.array([encoding.ids for encoding in encodings], np.int64),
             "attention_mask": np.array([encoding.attention_mask for encoding in encodings], np.int64),

@@ -1,7 +1,7 @@
-"""A BERT encoder of sentences in PyTorch: token ids to one vector of length 1. Read beside the Keras one.
+"""A BERT encoder of sentences in PyTorch: token ids to one vector. Read beside the Keras one.
 
-Devlin et al. 2019, with the mean over tokens of Reimers and Gurevych 2019. Attention is written out: torch's fused one
-does not convert to ONNX with an additive mask.
+Devlin et al. 2019, with the mean over tokens of Reimers and Gurevych 2019, or another pooling. Attention is written
+out: torch's fused one does not convert to ONNX with an additive mask.
 """
 
 from __future__ import annotations
@@ -19,13 +19,23 @@ MASKED = -1e9
 
 
 class Encoder(nn.Module):
-    """input_ids, attention_mask (batch, sequence) int64 → (batch, width) float32 of length 1."""
+    """input_ids, attention_mask (batch, sequence) int64 → (batch, width) float32, of length 1 where normalised."""
 
     def __init__(
-        self, vocabulary: int, positions: int, width: int, layers: int, heads: int, inner: int, epsilon: float
+        self,
+        vocabulary: int,
+        positions: int,
+        width: int,
+        layers: int,
+        heads: int,
+        inner: int,
+        epsilon: float,
+        pooling: str,
+        normalise: bool,
     ) -> None:
         super().__init__()
         self._heads, self._layers = heads, layers
+        self._pooling, self._normalise = pooling, normalise
         self.words = common.embedding(vocabulary, width)
         self.positions = common.embedding(positions, width)
         self.embedded_norm = nn.LayerNorm(width, eps=epsilon)
@@ -45,7 +55,8 @@ class Encoder(nn.Module):
         x = self.embedded_norm(self.words(input_ids) + self.positions(places))
         for number in range(self._layers):
             x = self._layer(f"layer_{number}", x, bias)
-        return _mean(x, mask)
+        vector = _pooled(x, mask, self._pooling)
+        return _at_length_1(vector) if self._normalise else vector
 
     def _layer(self, name: str, x: Tensor, bias: Tensor) -> Tensor:
         """(batch, sequence, width) → the same; `bias` (batch, 1, 1, sequence) is added to the scores."""
@@ -61,12 +72,32 @@ class Encoder(nn.Module):
         return x.unflatten(2, (self._heads, -1)).transpose(1, 2)
 
 
-def _mean(x: Tensor, mask: Tensor) -> Tensor:
-    """(batch, sequence, width) → (batch, width): the mean over the tokens that are not padding, at length 1."""
-    mean = (x * mask[:, :, None]).sum(dim=1) / mask.sum(dim=1, keepdim=True).clamp(min=1e-9)
-    return mean / mean.square().sum(dim=1, keepdim=True).sqrt().clamp(min=1e-12)
+def _pooled(x: Tensor, mask: Tensor, pooling: str) -> Tensor:
+    """(batch, sequence, width) → (batch, width): the first token's, or mean or largest over those not padding."""
+    if pooling == "cls":
+        return x[:, 0]
+    if pooling == "max":
+        return (x + ((1 - mask) * MASKED)[:, :, None]).amax(dim=1)
+    return (x * mask[:, :, None]).sum(dim=1) / mask.sum(dim=1, keepdim=True).clamp(min=1e-9)
 
 
-def build(vocabulary: int, positions: int, width: int, layers: int, heads: int, inner: int, epsilon: float) -> Encoder:
-    """A fresh encoder; `positions` is the longest sequence, `inner` the units between the two dense layers."""
-    return Encoder(vocabulary, positions, width, layers, heads, inner, epsilon)
+def _at_length_1(x: Tensor) -> Tensor:
+    return x / x.square().sum(dim=1, keepdim=True).sqrt().clamp(min=1e-12)
+
+
+def build(
+    vocabulary: int,
+    positions: int,
+    width: int,
+    layers: int,
+    heads: int,
+    inner: int,
+    epsilon: float,
+    pooling: str = "mean",
+    normalise: bool = True,
+) -> Encoder:
+    """A fresh encoder; `positions` is the longest sequence, `inner` the units between the two dense layers.
+
+    `pooling` is mean, cls or max; with `normalise` vectors have length 1.
+    """
+    return Encoder(vocabulary, positions, width, layers, heads, inner, epsilon, pooling, normalise)

@@ -1,6 +1,6 @@
-"""A BERT encoder of sentences in Keras: token ids to one vector of length 1. Read beside the PyTorch one.
+"""A BERT encoder of sentences in Keras: token ids to one vector. Read beside the PyTorch one.
 
-Devlin et al. 2019, with the mean over tokens of Reimers and Gurevych 2019.
+Devlin et al. 2019, with the mean over tokens of Reimers and Gurevych 2019, or another pooling.
 """
 
 from __future__ import annotations
@@ -19,11 +19,20 @@ MASKED = -1e9
 
 
 def build(
-    vocabulary: int, positions: int, width: int, layers: int, heads: int, inner: int, epsilon: float
+    vocabulary: int,
+    positions: int,
+    width: int,
+    layers: int,
+    heads: int,
+    inner: int,
+    epsilon: float,
+    pooling: str = "mean",
+    normalise: bool = True,
 ) -> keras.Model:
-    """A fresh encoder, input_ids, attention_mask (batch, sequence) int64 → (batch, width) float32 of length 1.
+    """A fresh encoder, input_ids, attention_mask (batch, sequence) int64 → (batch, width) float32.
 
-    `positions` is the longest sequence, `inner` the units between the two dense layers.
+    `positions` is the longest sequence, `inner` the units between the two dense layers. `pooling` is mean, cls or max;
+    with `normalise` vectors have length 1.
     """
     input_ids = keras.Input((None,), dtype="int64", name="input_ids")
     attention_mask = keras.Input((None,), dtype="int64", name="attention_mask")
@@ -35,7 +44,9 @@ def build(
     x = _norm(epsilon, "embedded_norm")(x)
     for number in range(layers):
         x = _layer(f"layer_{number}", x, bias, width=width, heads=heads, inner=inner, epsilon=epsilon)
-    return keras.Model([input_ids, attention_mask], _mean(x, mask), name="encoder")
+    vector = _pooled(x, mask, pooling)
+    vector = _at_length_1(vector) if normalise else vector
+    return keras.Model([input_ids, attention_mask], vector, name="encoder")
 
 
 def _layer(name: str, x: Any, bias: Any, *, width: int, heads: int, inner: int, epsilon: float) -> Any:
@@ -61,8 +72,14 @@ def _norm(epsilon: float, name: str) -> keras_layers.LayerNormalization:
     return keras_layers.LayerNormalization(epsilon=epsilon, name=name)
 
 
-def _mean(x: Any, mask: Any) -> Any:
-    """(batch, sequence, width) → (batch, width): the mean over the tokens that are not padding, at length 1."""
-    tokens = ops.maximum(ops.sum(mask, axis=1, keepdims=True), 1e-9)
-    mean = ops.sum(x * mask[:, :, None], axis=1) / tokens
-    return mean / ops.maximum(ops.sqrt(ops.sum(ops.square(mean), axis=1, keepdims=True)), 1e-12)
+def _pooled(x: Any, mask: Any, pooling: str) -> Any:
+    """(batch, sequence, width) → (batch, width): the first token's, or mean or largest over those not padding."""
+    if pooling == "cls":
+        return x[:, 0]
+    if pooling == "max":
+        return ops.max(x + ((1 - mask) * MASKED)[:, :, None], axis=1)
+    return ops.sum(x * mask[:, :, None], axis=1) / ops.maximum(ops.sum(mask, axis=1, keepdims=True), 1e-9)
+
+
+def _at_length_1(x: Any) -> Any:
+    return x / ops.maximum(ops.sqrt(ops.sum(ops.square(x), axis=1, keepdims=True)), 1e-12)

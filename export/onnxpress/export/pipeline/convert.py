@@ -23,13 +23,16 @@ from onnxpress.export.equivalence.runtime.rungs import EnginePool
 from onnxpress.export.graph import external_data
 from onnxpress.export.graph.compose import compose
 from onnxpress.export.graph.deduplicate import deduplicated
+from onnxpress.export.graph.editing import nodes
 from onnxpress.export.graph.external_data import LARGE
+from onnxpress.export.graph.safe_division import make_safe
 from onnxpress.export.graph.servable import refuse_unservable
 from onnxpress.export.graph.signature import fixed_dimensions, infer_outputs, set_signature
 from onnxpress.export.graph.tidy import tidy
 from onnxpress.export.network import Layered
 from onnxpress.export.pipeline.prepare import Prepared
 from onnxpress.export.source import Source
+from onnxpress.serving.engine import value_dependent
 
 if TYPE_CHECKING:
     import onnx
@@ -79,6 +82,11 @@ def convert(
     else:
         outputs = source.outputs or _observed_outputs(proto, prepared, folder)
         set_signature(proto.graph.output, outputs)
+    if any(node.op_type in ("Div", "Mod") for node in nodes(proto.graph)):
+        trapping = value_dependent.findings(proto.SerializeToString(deterministic=True)).trapping
+        if count := make_safe(proto, trapping):
+            note = "rewritten to answer the smallest integer by -1, of which the process would die"
+            network.notes.append(f"{count} integer division{'s' if count > 1 else ''} {note}")
     layers = network.layer_names() if isinstance(network, Layered) else ()
     tidy(proto, metadata=_metadata(source, prepared.inputs, outputs), layers=layers)
     if not external_data.is_beside(proto):

@@ -52,6 +52,7 @@ def export(
         prepared = widened(prepared, converted.graph)
         with step("measuring equivalence"):
             measured = measure(prepared, converted, provider=provider)
+        converted = measured.converted
         model = name or source.name
         if not measured.report.equivalent:
             with step("looking for the layer"):

@@ -15,6 +15,8 @@ from typing import NamedTuple
 
 from onnxpress.core.errors import BadModel
 from onnxpress.core.onnx_graph import Function, Graph, Model, Node, Tensor, open_model
+from onnxpress.serving.engine import divisors
+from onnxpress.serving.engine.divisors import Value, constant_never
 
 _SIZED_BY: dict[str, tuple[int, ...]] = {
     "CenterCropPad": (1,), "Col2Im": (1, 2), "ConstantOfShape": (0,), "DFT": (1,), "Expand": (1,), "MaxUnpool": (2,),
@@ -33,7 +35,7 @@ _SAME_TYPE = frozenset({
 """operators whose outputs have the type of their first input"""
 _WITH_GRAPHS = frozenset({"If", "Loop", "Scan", "SequenceMap"})
 _INT32, _INT64 = 6, 7
-_MOST_DIVISORS = 1 << 16
+_INTEGERS = frozenset({_INT32, _INT64})
 _MOST_NODES, _DEEPEST = 1 << 18, 40
 """functions that call functions can make an endless graph of a short file"""
 
@@ -60,19 +62,18 @@ def findings(model: Model | Path | bytes) -> Findings:
         return Findings(unmeasured=(f"a graph that cannot be followed: {error}",))
 
 
-class _Value(NamedTuple):
-    free: bool
-    """whether it is the same for all values of inputs of the same shapes"""
-    type: int = 0
-    """onnx.TensorProto.DataType, 0 where it was not followed"""
-    constant: Tensor | None = None
-
-
-_ABSENT = _Value(free=True)
+_ABSENT = Value(free=True)
 
 
 def _title(node: Node) -> str:
     return f"{node.title} ({node.operator})"
+
+
+def _constant(tensor: Tensor) -> Value:
+    # Looking at every weight would take as long as reading it: only integers divide.
+    return Value(
+        free=True, type=tensor.type, constant=tensor, never=tensor.type in _INTEGERS and constant_never(tensor)
+    )
 
 
 class _Walk:
@@ -82,32 +83,36 @@ class _Walk:
         self._model = model
         self._unmeasured: dict[str, None] = {}
         self._trapping: dict[str, None] = {}
-        self._scope: dict[str, _Value] = {}
-        self._visited = self._depth = 0
+        self._scope: dict[str, Value] = {}
+        self._visited = self._depth = self._keys = 0
 
     def findings(self) -> Findings:
         """After the walk."""
         graph = self._model.graph
-        for given in graph.inputs:
-            self._scope[given.name] = _Value(free=False, type=given.type)
+        self._given(graph)
         self._constants(graph)
         for node in graph.nodes:
             self._node(node)
         return Findings(tuple(self._unmeasured), tuple(self._trapping))
 
+    def _given(self, graph: Graph) -> None:
+        for given in graph.inputs:
+            self._keys += 1
+            self._scope[given.name] = Value(free=False, type=given.type, key=self._keys)
+
     def _constants(self, graph: Graph) -> None:
         for tensor in graph.initializers:
             known = self._scope.get(tensor.name)
             # One that is an input too may be given by the caller.
-            self._scope[tensor.name] = known or _Value(free=True, type=tensor.type, constant=tensor)
+            self._scope[tensor.name] = known or _constant(tensor)
         for values, *_ in graph.sparse:
-            self._scope[values.name] = _Value(free=True, type=values.type)
+            self._scope[values.name] = Value(free=True, type=values.type)
 
     def _node(self, node: Node) -> None:
         self._visited += 1
         if self._visited > _MOST_NODES:
             raise BadModel("it has too many nodes")
-        inputs = [self._scope.get(name, _Value(free=False)) if name else _ABSENT for name in node.inputs]
+        inputs = [self._scope.get(name, Value(free=False)) if name else _ABSENT for name in node.inputs]
         free = True
         for value in inputs:
             free = free and value.free
@@ -130,51 +135,54 @@ class _Walk:
         elif node.operator in ("Div", "Mod"):
             self._division(node, inputs)
         answer = self._answer(node, inputs, free)
+        if not node.domain and node.operator != "Constant" and (asked := divisors.asked(node, inputs)) is not None:
+            answer = answer._replace(asked=asked)
+        if not node.domain and not answer.never and divisors.never(node, inputs):
+            answer = answer._replace(never=True)
         for name in node.outputs:
             if name:
-                self._scope[name] = answer
+                self._keys += 1
+                self._scope[name] = answer._replace(key=self._keys)
 
-    def _answer(self, node: Node, inputs: Sequence[_Value], free: bool) -> _Value:
+    def _answer(self, node: Node, inputs: Sequence[Value], free: bool) -> Value:
         if node.domain:
-            return _Value(free)
+            return Value(free)
         operator = node.operator
         if operator == "Constant":
             value = node.attributes.get("value")
             tensor = None if value is None else value.tensor()
             one = next(iter(node.attributes.values()), None)
-            if one is not None and one.name == "value_int" and one.integer() == -1:
-                return _Value(free=False, type=_INT64)  # as a divisor it is no better than a caller's
-            kind = _INT64 if tensor is None and one is not None and one.name in ("value_int", "value_ints") else 0
-            return _Value(free=True, type=kind if tensor is None else tensor.type, constant=tensor)
+            if tensor is None and one is not None and one.name in ("value_int", "value_ints"):
+                whole = one.integer()
+                listed = tuple(one.ints()) if one.name == "value_ints" else () if whole is None else (whole,)
+                return Value(free=True, type=_INT64, listed=listed, never=-1 not in listed)
+            return Value(free=True) if tensor is None else _constant(tensor)
         if operator in ("Shape", "Size"):
-            return _Value(free=True, type=_INT64)
+            return Value(free=True, type=_INT64)
         if operator in _SHAPES_ALONE:
-            return _Value(free=True)
+            return Value(free=True)
         if operator == "Cast":
             to = node.attributes.get("to")
-            return _Value(free, 0 if to is None else to.integer() or 0)
+            return Value(free, 0 if to is None else to.integer() or 0)
         if operator in ("Range", *_SAME_TYPE) and inputs:
-            return _Value(free, inputs[0].type)
+            return Value(free, inputs[0].type)
         if operator == "Where" and len(inputs) > 1:
-            return _Value(free, inputs[1].type)
-        return _Value(free)
+            return Value(free, inputs[1].type)
+        return Value(free)
 
-    def _division(self, node: Node, inputs: Sequence[_Value]) -> None:
-        if len(inputs) != 2 or {_INT32, _INT64}.isdisjoint({value.type for value in inputs}):
+    def _division(self, node: Node, inputs: Sequence[Value]) -> None:
+        if len(inputs) != 2 or _INTEGERS.isdisjoint({value.type for value in inputs}):
             return
         dividend, divisor = inputs
         remainder = node.attributes.get("fmod")
         if dividend.free or (remainder is not None and remainder.integer()):
             return
-        if divisor.constant is not None:
-            values = divisor.constant.values(_MOST_DIVISORS)
-            if values is not None and -1 not in values:
-                return
-        elif divisor.free:  # sizes, and what is computed of them
-            return
-        self._trapping[_title(node)] = None
+        # Sizes, and what is computed of them, are free and no caller's choice.
+        fixed = divisor.constant is not None or divisor.listed is not None
+        if not divisor.never and (fixed or not divisor.free):
+            self._trapping[_title(node)] = None
 
-    def _inline(self, function: Function, node: Node, inputs: Sequence[_Value]) -> None:
+    def _inline(self, function: Function, node: Node, inputs: Sequence[Value]) -> None:
         """The function's nodes in the place of the one that calls it."""
         outside = self._scope
         if self._depth == _DEEPEST:
@@ -184,7 +192,7 @@ class _Walk:
         for inner in function.nodes:
             self._node(inner)
         self._depth -= 1
-        found = [self._scope.get(name, _Value(free=False)) for name in function.outputs]
+        found = [self._scope.get(name, Value(free=False)) for name in function.outputs]
         self._scope = outside
         for name, value in zip(node.outputs, found, strict=False):
             if name:
@@ -195,8 +203,7 @@ class _Walk:
         outside = dict(self._scope)
         for attribute in node.attributes.values():
             for graph in attribute.graphs():
-                for given in graph.inputs:
-                    self._scope[given.name] = _Value(free=False, type=given.type)
+                self._given(graph)
                 self._constants(graph)
                 for inner in graph.nodes:
                     self._node(inner)

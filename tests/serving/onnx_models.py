@@ -106,6 +106,12 @@ def sequence() -> bytes:
     return model([node("SequenceConstruct", ["x", "x"], ["y"])], ["x:float32[batch]"], [], raw=raw)
 
 
+def of_any_rank() -> bytes:
+    """`y = x`: float32 of any number of axes → the same."""
+    raw = _field(11, _field(1, "x") + _field(2, _field(1, _field(1, 1))))
+    return model([node("Identity", ["x"], ["y"])], [], ["y:float32[batch]"], raw=raw)
+
+
 def optional() -> bytes:
     """float32 (batch,) → the same as an optional."""
     tensor = _field(1, _field(1, 1))

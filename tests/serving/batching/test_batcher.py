@@ -49,6 +49,7 @@ class Counted:
     ) -> None:
         self._engine = Engine.load(content or (MODELS / f"{name}.onnx").read_bytes())
         self.inputs, self.outputs, self.name = self._engine.inputs, self._engine.outputs, name
+        self.optional = self._engine.optional
         self.manifest = type("Measured", (), {"no_rows": False, "labels": {}})()
         self.rows = RowsApart(batch_safe, "said so")
         self.fatal_when_empty: tuple[str, ...] = ()

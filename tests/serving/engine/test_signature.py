@@ -6,9 +6,11 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from tests.serving import onnx_models
 
 from onnxpress.core.errors import BadModel, CorruptVersion
 from onnxpress.core.tensors import parse_spec
+from onnxpress.serving.engine import Engine
 from onnxpress.serving.engine.signature import agreed, declared, share_rows
 
 
@@ -46,3 +48,10 @@ def test_the_manifest_names_dimensions_in_the_models_order() -> None:
 )
 def test_rows_are_one_open_dimension_that_all_share(inputs: list[str], outputs: list[str], shared: bool) -> None:
     assert share_rows([parse_spec(one) for one in inputs], [parse_spec(one) for one in outputs]) is shared
+
+
+def test_an_input_that_declares_no_shape_is_refused_and_a_single_number_is_not() -> None:
+    with pytest.raises(BadModel, match="'x' declares no shape"):
+        Engine.load(onnx_models.of_any_rank())
+    echo = Engine.load(onnx_models.identity("float32", ""))
+    assert echo.inputs[0].shape == ()

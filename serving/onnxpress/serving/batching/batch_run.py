@@ -45,11 +45,15 @@ class BatchRun:
 
     def expected(self, batch: Sequence[Waiting]) -> float:
         """Seconds that a run of these requests together will take, as far as is known; else infinite."""
+        if batch[0].inputs.overrides is not None:
+            return float("inf")
         shapes = None if self._rows_alone else self._shapes(batch[0].inputs)
         return self._engine.expected_seconds(sum([one.inputs.size for one in batch]), shapes)
 
     def expected_alone(self, inputs: Inputs) -> float:
-        """Seconds that a run of this request alone will take."""
+        """Seconds that a run of this request alone will take; what it overrides can change that without end."""
+        if inputs.overrides is not None:
+            return float("inf")
         return self._engine.expected_seconds(inputs.size, None if self._rows_alone else self._shapes(inputs))
 
     def _shapes(self, inputs: Inputs) -> Shapes:
@@ -113,7 +117,8 @@ class BatchRun:
         try:
             feeds = self._reader.feeds([inputs])
             shapes = None if self._rows_alone else self._shapes(inputs)
-            outputs = self._engine.run_all(feeds, inputs.size, shapes, limited=limited)
+            measured = inputs.size if inputs.overrides is None else 0
+            outputs = self._engine.run_all(feeds, measured, shapes, limited=limited)
         except Refusal as refusal:
             self._counts.failed += 1
             return refusal.status, refusal.body(), ()

@@ -47,7 +47,7 @@ class Batcher:
     ) -> None:
         """`traffic` tells how many could still ask while requests are gathered."""
         self._engine = engine
-        self._reader = Reader(engine.inputs, engine.outputs)
+        self._reader = Reader(engine.inputs, engine.outputs, engine.optional)
         self.batches = engine.rows.apart and self._reader.has_rows and max_rows > 1
         """whether requests are run together"""
         # Some operators kill the process when a tensor of no values reaches them. Of an exported model a batch of no

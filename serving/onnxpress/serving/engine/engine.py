@@ -19,7 +19,7 @@ from onnxpress.serving.engine.feeds import as_arrays
 from onnxpress.serving.engine.rows_apart import RowsApart
 from onnxpress.serving.engine.runtime import onnxruntime
 from onnxpress.serving.engine.sessions import Down, OpenSession, Session, local_session, plain
-from onnxpress.serving.engine.signature import agreed, declared
+from onnxpress.serving.engine.signature import agreed, carried, check_ranks, declared
 
 _SMOOTHING = 0.2
 Shapes = tuple[tuple[int, ...], ...] | None
@@ -61,6 +61,8 @@ class Engine:
         inputs, outputs = declared(session.inputs), declared(session.outputs)
         self.inputs = agreed(inputs, manifest.inputs) if manifest else inputs
         self.outputs = agreed(outputs, manifest.outputs) if manifest else outputs
+        self.optional = () if manifest else carried(session.optional)
+        """inputs with a default, which initializers are; none where answers were measured with the defaults alone"""
         self.runs, self.run_seconds = 0, 0.0  # of run_all
         self.output_names = [spec.name for spec in self.outputs]
         self._measured: dict[Shapes, float] = {}
@@ -98,11 +100,13 @@ class Engine:
             session: Session = local_session(model, provider, settings, threads, prepack)
             engine = cls(session, None, name="model", version=1, provider=provider)
             read = Model(model)
+            check_ranks(read)
             engine.fatal_when_empty, engine.findings = fatal.when_empty(read), value_dependent.findings(read)
             return engine
         name, version = (manifest.name, manifest.version) if manifest else (model.stem, 1)
         with open_model(model) as read:  # before there are two of it in memory
             external_data.check(model, read)
+            check_ranks(read)
             dangers, found = fatal.when_empty(read), value_dependent.findings(read)
             rows = rows_apart.told(manifest) if manifest else rows_apart.proven(read, where=str(model))
         try:
@@ -130,7 +134,7 @@ class Engine:
         """
         names = self.output_names if outputs is None else list(outputs)
         for kind, given, known in (
-            ("input", list(feeds), [spec.name for spec in self.inputs]),
+            ("input", list(feeds), [spec.name for spec in (*self.inputs, *self.optional)]),
             ("output", names, self.output_names),
         ):
             unknown = [name for name in given if name not in known]
@@ -155,16 +159,17 @@ class Engine:
         """
         if inputs is not None and named:
             raise BadData("inputs come by name or in one mapping, not both", where=self.name)
-        return self.run(as_arrays(self.inputs, named if inputs is None else inputs, where=self.name))
+        given = named if inputs is None else inputs
+        return self.run(as_arrays(self.inputs, given, where=self.name, optional=self.optional))
 
     def run_all(
         self, feeds: dict[str, Array], values: int, shapes: Shapes = None, *, limited: bool = False
     ) -> list[Array]:
         """Every output in order, timed for `expected_seconds`. For the server's hot path: the runtime's own exceptions.
 
-        `values` is the number of values in all inputs together; `shapes` tells runs apart whose time for a value may
-        differ. A `limited` run can be ended from another thread, see `end_long_run`. Raises Down where it was, or where
-        the session is not there.
+        `values` is the number of values in all inputs together, or 0 for a run that tells nothing of others; `shapes`
+        tells runs apart whose time for a value may differ. A `limited` run can be ended from another thread, see
+        `end_long_run`. Raises Down where it was, or where the session is not there.
         """
         started = perf_counter()
         if limited and not self._session.apart:
@@ -174,7 +179,7 @@ class Engine:
         took = perf_counter() - started
         self.runs += 1
         self.run_seconds += took
-        if self._session.apart:
+        if self._session.apart or not values:
             return answers
         seconds = took / max(values, 1)
         known = self.seconds_per_value

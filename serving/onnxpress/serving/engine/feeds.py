@@ -14,7 +14,9 @@ from onnxpress.core.tensors import FLOATS, TensorSpec, bind_dimensions
 from onnxpress.serving.engine.dtypes import array_dtype
 
 
-def as_arrays(specs: Sequence[TensorSpec], given: object, *, where: str) -> dict[str, Array]:
+def as_arrays(
+    specs: Sequence[TensorSpec], given: object, *, where: str, optional: Sequence[TensorSpec] = ()
+) -> dict[str, Array]:
     """Input name → array of the dtype and rank that `specs` say; `given` is a mapping, or the one input's value.
 
     Lists become arrays. A wider float is rounded, and any other dtype taken where every value stays what it is. Strings
@@ -24,7 +26,8 @@ def as_arrays(specs: Sequence[TensorSpec], given: object, *, where: str) -> dict
         if len(specs) != 1:
             raise BadData(f"the model takes {_listed(specs)}; hand them over by name", where=where)
         given = {specs[0].name: given}
-    known = {spec.name for spec in specs}
+    known = {spec.name for spec in (*specs, *optional)}
+    specs = [*specs, *(spec for spec in optional if spec.name in given)]
     for name in given:
         if name not in known:
             raise BadData(f"there is no input {name!r}; the model takes {_listed(specs)}", where=where)

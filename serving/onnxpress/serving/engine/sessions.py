@@ -41,6 +41,10 @@ class Session(Protocol):
         """The same of each output."""
 
     @property
+    def optional(self) -> Sequence[Any]:
+        """The same of each initializer that a run may override."""
+
+    @property
     def apart(self) -> bool:
         """Whether it runs outside this process: then nobody can tell when an answer comes."""
 
@@ -87,6 +91,8 @@ class LocalSession:
     def __init__(self, raw: Any, device: Device | None = None, *, rows_apart: bool = False) -> None:
         self._raw = raw
         self.inputs, self.outputs = raw.get_inputs(), raw.get_outputs()
+        # A GPU's runs may be padded to other batches, or captured with all initializers within.
+        self.optional = raw.get_overridable_initializers() if device is None or device.provider == "cpu" else []
         self.run: Run = _run_of(raw, device or Device(), rows_apart=rows_apart)
 
     def placement(self) -> dict[str, int]:
@@ -194,7 +200,8 @@ def _run_of(session: Any, device: Device, *, rows_apart: bool) -> Run:
     if bfloat:
         from onnxpress.serving.engine import bfloat16
 
-        return bfloat16.run_of(session, {value.name for value in inputs if value.type == "tensor(bfloat16)"})
+        taken = (*inputs, *session.get_overridable_initializers())
+        return bfloat16.run_of(session, {value.name for value in taken if value.type == "tensor(bfloat16)"})
     call = session._sess.run
 
     def run(names: list[str], feeds: dict[str, Array], options: Any = None) -> list[Array]:

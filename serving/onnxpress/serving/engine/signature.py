@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from onnxpress.core.errors import BadModel, CorruptVersion
+from onnxpress.core.onnx_graph import Model
 from onnxpress.core.tensors import TensorSpec
 
 _DTYPES = {"float": "float32", "double": "float64"}
@@ -23,6 +24,27 @@ _OTHERS = {
 def declared(values: Iterable[Any]) -> tuple[TensorSpec, ...]:
     """The runtime's NodeArgs as specs. Raises BadModel for what is no tensor, or of an element type without a dtype."""
     return tuple(_spec(value) for value in values)
+
+
+def carried(values: Iterable[Any]) -> tuple[TensorSpec, ...]:
+    """Those of the NodeArgs that requests can carry, as specs."""
+    found = []
+    for value in values:
+        try:
+            found.append(_spec(value))
+        except BadModel:
+            continue
+    return tuple(found)
+
+
+def check_ranks(model: Model) -> None:
+    """Raise BadModel where an input says not even how many axes it has: the runtime would call it a single number."""
+    for value in model.graph.inputs:
+        if value.kind == "tensor" and value.shape is None:
+            raise BadModel(
+                f"the input {value.name!r} declares no shape, so that nobody can tell which requests fit it",
+                hint="declare its axes in the graph; a name stands for a size that varies",
+            )
 
 
 def _spec(value: Any) -> TensorSpec:

@@ -64,6 +64,7 @@ class Message(msgspec.Struct, frozen=True, omit_defaults=True):
     names: list[str] = []
     inputs: list[Value] = []
     outputs: list[Value] = []
+    optional: list[Value] = []
     error: str | None = None
 
 
@@ -156,7 +157,10 @@ def _live(connection: socket.socket) -> None:
     except OnnxpressError as error:
         send(connection, Message(error=error.what))
         return
-    send(connection, Message(inputs=_values(session.inputs), outputs=_values(session.outputs)))
+    send(
+        connection,
+        Message(inputs=_values(session.inputs), outputs=_values(session.outputs), optional=_values(session.optional)),
+    )
     while True:
         try:
             message, arrays = receive(connection)

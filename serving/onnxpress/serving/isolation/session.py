@@ -61,6 +61,7 @@ class IsolatedSession:
         self._settled = threading.Event()
         self.inputs: list[Value] = []
         self.outputs: list[Value] = []
+        self.optional: list[Value] = []
         self.down = "is loading the model"
         """what the process does instead of answering; empty while it answers"""
         self.restarts = 0
@@ -199,7 +200,7 @@ class IsolatedSession:
             self._refused = message.error
             self.down = f"cannot load the model: {message.error}"
             return False
-        self.inputs, self.outputs = message.inputs, message.outputs
+        self.inputs, self.outputs, self.optional = message.inputs, message.outputs, message.optional
         with self._lock:
             self._socket = connection
             self.down = "was closed" if self._closed.is_set() else ""

@@ -24,9 +24,10 @@ class Inputs:
     a run when their `tails` (the shapes but for the first axis) are equal and not None; they differ where values or
     forms do in kind. `rows` is the size of the first axis, `size` the number of values in all inputs, `outputs` the
     numbers of those asked for (None: all). `timeout`: how many seconds the caller gives it to begin to run.
+    `overrides`: initializers that this request gives another value; such a request shares its run with no other.
     """
 
-    __slots__ = ("form", "id", "outputs", "rows", "shapes", "size", "tails", "timeout", "values")
+    __slots__ = ("form", "id", "outputs", "overrides", "rows", "shapes", "size", "tails", "timeout", "values")
 
     def __init__(
         self,
@@ -42,3 +43,4 @@ class Inputs:
         self.values, self.shapes, self.rows, self.size = values, shapes, rows, size
         self.tails, self.id, self.outputs, self.form = tails, id, outputs, form
         self.timeout: float | None = None
+        self.overrides: dict[str, Array] | None = None

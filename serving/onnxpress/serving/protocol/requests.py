@@ -28,10 +28,11 @@ from onnxpress.serving.protocol import binary, numbers, parameters
 from onnxpress.serving.protocol.datatypes import DATATYPE_OF
 from onnxpress.serving.protocol.frames import Frames
 from onnxpress.serving.protocol.inputs import Form, Inputs
+from onnxpress.serving.protocol.overrides import Overrides
 from onnxpress.serving.protocol.refusal import Refusal, shown
-from onnxpress.serving.protocol.run_arrays import RunArrays
+from onnxpress.serving.protocol.run_arrays import RunArrays, flat_values
 from onnxpress.serving.protocol.shapes import check_shape
-from onnxpress.serving.protocol.tensor_data import NOT_JSON, flat_carefully, unnested, value_type
+from onnxpress.serving.protocol.tensor_data import NOT_JSON, value_type
 from onnxpress.serving.protocol.timeouts import timeout_of
 from onnxpress.serving.protocol.wire import AnyRequest, AnyTensor, Named, Output, Request
 
@@ -39,7 +40,10 @@ from onnxpress.serving.protocol.wire import AnyRequest, AnyTensor, Named, Output
 class Reader:
     """Reads the requests to one version of one model. Raises ValueError for a dtype that the protocol cannot carry."""
 
-    def __init__(self, inputs: Sequence[TensorSpec], outputs: Sequence[TensorSpec]) -> None:
+    def __init__(
+        self, inputs: Sequence[TensorSpec], outputs: Sequence[TensorSpec], optional: Sequence[TensorSpec] = ()
+    ) -> None:
+        """`optional`: inputs with a default."""
         for spec in inputs:
             if spec.dtype not in DATATYPE_OF:
                 raise ValueError(f"{spec} has a dtype that requests cannot carry")
@@ -48,6 +52,8 @@ class Reader:
         self._output_specs = tuple(outputs)
         self._lists = [msgspec.json.Decoder(list[value_type(spec.dtype)]).decode for spec in inputs]  # type: ignore[misc]
         self._arrays = RunArrays(inputs, self._lists)
+        self.overrides = Overrides(optional)
+        self._by_names = {spec.name: spec for spec in (*inputs, *optional)}
         self._any = msgspec.json.Decoder(AnyRequest).decode
         # Rows can be put together only where every tensor's first axis is the one dimension that all share.
         self.has_rows = share_rows(inputs, outputs)
@@ -158,22 +164,19 @@ class Reader:
         """
         if request.parameters is not None:
             parameters.check_request(request.parameters)
-        given = self._by_name(request.inputs)
+        given = self._by_name(request.inputs, behind is not None)
         cuts = {} if behind is None else binary.cut([(one.name, one.parameters) for one in request.inputs], behind)
         values: list[Any] = []
         shapes, sizes = [], dict[str, int]()
         for number, spec in enumerate(self._specs):
             tensor = given[spec.name]
-            if tensor.parameters is not None:
-                in_json = memoryview(tensor.data).nbytes > 0
-                parameters.check_input(spec, tensor.parameters, in_json=in_json, binary=behind is not None)
             check_shape(spec, tensor.shape, sizes, arrived)
             count = math.prod(tensor.shape)
             if spec.name in cuts:
                 values.append(binary.from_bytes(spec, count, cuts[spec.name]))
             else:
                 array = arrays.get(bytes(tensor.data)) if arrays else None
-                values.append(self._flat(number, tensor, count) if array is None else array)
+                values.append(flat_values(spec, self._lists[number], tensor, count) if array is None else array)
             shapes.append(tensor.shape)
         if cuts or arrays:
             with np.errstate(over="raise"):  # see strictness: this is not in the context of the runs
@@ -187,6 +190,8 @@ class Reader:
         classes = {number: count for number, count in classes.items() if count}
         inputs = self.inputs(values, shapes, request.id, selected, binary.form(request.parameters, wanted, classes))
         inputs.timeout = timeout_of(request.parameters)
+        if len(given) > len(self._specs):
+            self.overrides.take(inputs, given, cuts, sizes, arrived)
         return inputs
 
     def inputs(
@@ -217,9 +222,9 @@ class Reader:
         """The model's inputs, in order."""
         return self._specs
 
-    def _by_name(self, tensors: Sequence[AnyTensor]) -> dict[str, AnyTensor]:
+    def _by_name(self, tensors: Sequence[AnyTensor], has_bytes: bool) -> dict[str, AnyTensor]:
         """The tensors given: each input once, with its datatype, and no other."""
-        specs = {spec.name: spec for spec in self._specs}
+        specs = self._by_names
         given: dict[str, AnyTensor] = {}
         for tensor in tensors:
             spec = specs.get(tensor.name)
@@ -231,6 +236,9 @@ class Reader:
             if tensor.datatype != wanted:
                 datatype = shown(tensor.datatype)
                 raise Refusal(400, f"the input {spec.name!r} has datatype {datatype}; it must be {wanted}")
+            if tensor.parameters is not None:
+                in_json = memoryview(tensor.data).nbytes > 0
+                parameters.check_input(spec, tensor.parameters, in_json=in_json, binary=has_bytes)
             given[tensor.name] = tensor
         for spec in self._specs:
             if spec.name not in given:
@@ -249,23 +257,6 @@ class Reader:
                 raise Refusal(400, f"the output {output.name!r} is asked for twice")
             numbers.append(number)
         return numbers or None
-
-    def _flat(self, number: int, tensor: AnyTensor, count: int) -> list[Any]:
-        """The values of one tensor: flat data in one typed pass, anything else carefully."""
-        if not memoryview(tensor.data).nbytes:
-            raise Refusal(400, f"the input {tensor.name!r} has no data, neither as JSON nor as binary_data_size")
-        spec = self._specs[number]
-        try:
-            flat = self._lists[number](tensor.data)
-        except NOT_JSON:
-            try:
-                flat = self._lists[number](unnested(spec, tensor.data, tensor.shape))
-            except NOT_JSON:
-                flat = flat_carefully(spec, tensor.data, tensor.shape)
-        if len(flat) != count:
-            name, shape = tensor.name, tensor.shape
-            raise Refusal(400, f"the input {name!r} has {len(flat)} values; its shape {shape} wants {count}")
-        return flat
 
     def feeds(self, batch: Sequence[Inputs]) -> dict[str, Array]:
         """The arrays of one run, see RunArrays."""

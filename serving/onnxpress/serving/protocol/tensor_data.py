@@ -8,9 +8,7 @@ from itertools import chain
 from typing import Any
 
 import msgspec
-import numpy as np
 
-from onnxpress.core import special_values
 from onnxpress.core.tensors import FLOATS, TensorSpec
 from onnxpress.serving.protocol.datatypes import DATATYPE_OF
 from onnxpress.serving.protocol.refusal import Refusal, shown
@@ -57,8 +55,6 @@ def flat_carefully(spec: TensorSpec, text: msgspec.Raw, shape: list[int]) -> lis
         if not fits(value):
             raise Refusal(400, f"the data of {spec.name!r} hold {shown(value)}, which is no {DATATYPE_OF[spec.dtype]}")
     if spec.dtype in FLOATS:
-        if "nan" in spec.refuses and None in flat:
-            raise Refusal(400, special_values.refused(spec, np.array([np.nan])))
         try:
             return [None if value is None else float(value) for value in flat]
         except OverflowError as error:

@@ -73,6 +73,7 @@ def read(reader: Reader, body: bytes) -> Inputs:
     if request.signature_name not in ("", _SIGNATURE):
         raise Refusal(400, f"there is no signature {request.signature_name[:80]!r}; there is: {_SIGNATURE}")
     names = [spec.name for spec in reader.specs]
+    optional: dict[str, Array] = {}
     if (request.instances is _NOT_GIVEN) == (request.inputs is _NOT_GIVEN):
         raise Refusal(400, "a predict request has either instances or inputs")
     if isinstance(request.instances, list):
@@ -82,18 +83,30 @@ def read(reader: Reader, body: bytes) -> Inputs:
         if len(names) == 1 and (not isinstance(given, dict) or given.keys() == {"b64"} != set(names)):
             given = {names[0]: given}
         form = _Columns()  # type: ignore[assignment]
+        if reader.overrides.specs and isinstance(given, dict):
+            given = dict(given)
+            defaults = [spec for spec in reader.overrides.specs if spec.name in given]
+            optional = {spec.name: _array(spec, given.pop(spec.name), {}, len(body)) for spec in defaults}
     if not isinstance(given, dict) or set(given) != set(names):
         raise Refusal(400, f"the model takes {', '.join(map(str, reader.specs))}; give each by its name, and no other")
     values, shapes, sizes = [], [], dict[str, int]()
     for spec in reader.specs:
-        try:
-            array = array_of(spec, given[spec.name])
-        except ValueError as error:
-            raise Refusal(400, str(error)) from None
-        check_shape(spec, list(array.shape), sizes, len(body))
+        array = _array(spec, given[spec.name], sizes, len(body))
         values.append(array.ravel())
         shapes.append(list(array.shape))
-    return reader.inputs(values, shapes, None, None, form)
+    inputs = reader.inputs(values, shapes, None, None, form)
+    if optional:
+        reader.overrides.set(inputs, optional)
+    return inputs
+
+
+def _array(spec: TensorSpec, data: Any, sizes: dict[str, int], arrived: int) -> Array:
+    try:
+        array = array_of(spec, data)
+    except ValueError as error:
+        raise Refusal(400, str(error)) from None
+    check_shape(spec, list(array.shape), sizes, arrived)
+    return array
 
 
 def _decoded(body: bytes) -> _Request:

@@ -30,12 +30,15 @@ def model(name: str, versions: Sequence[int], engine: Engine) -> bytes:
     knowingly, for the reason in `parameters.accepted_refusal`; `parameters.rows` is how it is
     known that a row's answer is the same in every batch (`proven`, `measured`), or which node stands against it;
     `parameters.domains` are the values that inputs take, where not all that fit the datatype;
+    `parameters.optional_inputs` are inputs with a default;
     `parameters.nodes` says how many nodes of the optimised graph each execution provider runs.
     """
     manifest = engine.manifest
     parameters: dict[str, Any] = {"verified": manifest is not None and manifest.equivalence.equivalent}
     if placed := engine.placement():
         parameters["nodes"] = placed
+    if engine.optional:
+        parameters["optional_inputs"] = [_tensor(spec) for spec in engine.optional]
     if engine.rows.known:
         parameters["rows"] = engine.rows.known
     if manifest is not None:

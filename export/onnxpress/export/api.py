@@ -39,6 +39,7 @@ def export(
     samples: Mapping[str, Array] | str | Path | None = None,
     preprocess: str | Path | None = None,
     weights: str | Path | None = None,
+    weights_key: str | None = None,
     against: str | None = None,
     signature: str | None = None,
     opset: int = OPSET,
@@ -95,6 +96,7 @@ def export(
                     samples=_as_file(samples, Path(folder)),
                     preprocess=_path(preprocess),
                     weights=_path(weights),
+                    weights_key=weights_key,
                     against=against,
                     signature=signature,
                     opset=opset,
@@ -104,7 +106,13 @@ def export(
                 )
             )
         else:
-            of_words = {"weights": weights, "against": against, "signature": signature, "trust_pickle": trust_pickle}
+            of_words = {
+                "weights": weights,
+                "weights_key": weights_key,
+                "against": against,
+                "signature": signature,
+                "trust_pickle": trust_pickle,
+            }
             for option, given in of_words.items():
                 if given:
                     raise UsageError(f"{option} is for a model that words name; this one is here already")

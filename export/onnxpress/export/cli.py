@@ -33,7 +33,12 @@ _WEIGHTS = click.option(
     "--weights",
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="For module:attribute: a state dict (.safetensors, .pt) or Keras's .weights.h5.",
+    help="For module:attribute: a state dict (.safetensors, .pt), a checkpoint, or Keras's .weights.h5.",
+)
+_WEIGHTS_KEY = click.option(
+    "--weights-key",
+    metavar="KEY",
+    help="Where in a checkpoint the state dict is; default: the usual places, such as model_state_dict.",
 )
 _SIGNATURE = click.option("--signature", metavar="NAME", help="For a SavedModel: which of its signatures.")
 _TRUST = click.option("--trust-pickle", is_flag=True, help="Read a scikit-learn pickle: it can run any code.")
@@ -66,6 +71,7 @@ _TRUST = click.option("--trust-pickle", is_flag=True, help="Read a scikit-learn 
     "--preprocess", type=click.Path(path_type=Path), metavar="FILE", help="Steps to write around the network, as YAML."
 )
 @_WEIGHTS
+@_WEIGHTS_KEY
 @_SIGNATURE
 @click.option(
     "--opset", type=int, default=OPSET, show_default=True, help="The ONNX opset to write, for an older runtime."
@@ -168,6 +174,7 @@ def export(
 @_DOMAIN
 @_SAMPLES
 @_WEIGHTS
+@_WEIGHTS_KEY
 @_SIGNATURE
 @provider_option
 @_TRUST
@@ -193,10 +200,9 @@ def verify(
     if explain and not against:
         raise click.UsageError("--explain compares with a source: name it with --against")
     if against:
-        weights = of_source.pop("weights")
+        without = {**of_source, "weights": None, "weights_key": None}
         source, *others = [
-            resolve(_ref(reference, provider, {**of_source, "weights": weights if ":" in reference else None}))
-            for reference in against
+            resolve(_ref(reference, provider, of_source if ":" in reference else without)) for reference in against
         ]
         report: Report = verifying.against_source(model, source, provider, others=others, explain=explain)
         if as_json:

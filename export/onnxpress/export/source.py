@@ -37,6 +37,8 @@ class SourceRef(msgspec.Struct, frozen=True, kw_only=True, rename={"reference": 
     """a file that describes steps around the network, see `sources.preprocessing`"""
     weights: Path | None = None
     """a state dict, or Keras's `.weights.h5`, for the model that `module:attr` makes"""
+    weights_key: str | None = None
+    """where in a checkpoint the state dict is"""
     against: str | None = None
     """for an .onnx file: the framework's model that it is said to come from"""
     signature: str | None = None

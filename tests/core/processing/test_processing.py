@@ -120,4 +120,5 @@ def test_the_names_of_the_steps_in_files_stay() -> None:
         *("scale", "unscale", "impute", "mean_squared_error", "stack", "concatenate", "lookup", "one_hot", "squeeze"),
         *("characters", "words", "image", "magnitude", "standardise", "spectrogram", "softmax", "sigmoid", "platt"),
         *("temperature", "isotonic", "threshold", "any", "label", "label_at", "top_k", "maximum", "isolation_forest"),
+        *("all", "weighted_sum"),
     ]

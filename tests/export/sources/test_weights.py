@@ -68,7 +68,7 @@ def test_a_state_dict_fills_the_factorys_module(here: Path, file: str) -> None:
     ("arguments", "code", "words"),
     [
         (["nets.py:build", "--weights", "wide.pt"], 1, "size mismatch for weight"),
-        (["nets.py:build", "--weights", "whole.pt"], 1, "do not fit the model"),
+        (["nets.py:build", "--weights", "whole.pt"], 1, "the file holds more than tensors and plain values"),
         (["nets.py:build", "--weights", "absent.pt"], 2, "no such file of weights"),
         (["net.pt2", "--weights", "wide.pt"], 2, "this has its own"),
     ],

@@ -31,16 +31,22 @@ def loss_curve(history: History, *, title: str, loss: str) -> Any:
     return figure
 
 
-def score_histogram(scores: Array, is_anomaly: Array, threshold: float, *, title: str) -> Any:
-    """Scores (rows,), normal and anomalous ones stacked, on a logarithmic axis with the threshold; a Figure."""
+def score_histogram(scores: Array, is_anomaly: Array | None, threshold: float, *, title: str) -> Any:
+    """Scores (rows,), normal and anomalous ones stacked, on a logarithmic axis with the threshold; a Figure.
+
+    Without labels (None) all rows are of one kind.
+    """
     figure, axes = _axes(title)
     positive = np.maximum(scores, np.finfo(np.float32).tiny)  # a perfect rebuild has no logarithm
+    parts = {"rows without a label": positive}
+    if is_anomaly is not None:
+        parts = {"normal": positive[~is_anomaly], "anomaly": positive[is_anomaly]}
     axes.hist(
-        [positive[~is_anomaly], positive[is_anomaly]],
+        list(parts.values()),
         bins=_edges(positive, threshold),
         stacked=True,
-        color=[_BLUE, _RED],
-        label=[f"normal ({(~is_anomaly).sum()})", f"anomaly ({is_anomaly.sum()})"],
+        color=[_BLUE, _RED][: len(parts)],
+        label=[f"{name} ({len(rows)})" for name, rows in parts.items()],
     )
     axes.axvline(threshold, color=_LINE, linestyle="--", label=f"threshold {threshold:.3g}")
     axes.set(xlabel="reconstruction error (score)", ylabel="rows", xscale="log")

@@ -12,6 +12,7 @@ import msgspec
 
 from onnxpress.core.processing.columns import Concatenate, Lookup, OneHot, Squeeze, Stack
 from onnxpress.core.processing.decisions import (
+    AllOf,
     AnyOf,
     BinaryLabel,
     Isotonic,
@@ -23,6 +24,7 @@ from onnxpress.core.processing.decisions import (
     Temperature,
     Threshold,
     TopK,
+    WeightedSum,
 )
 from onnxpress.core.processing.forest import IsolationForest
 from onnxpress.core.processing.image import Image
@@ -59,6 +61,8 @@ Step = (
     | TopK
     | Maximum
     | IsolationForest
+    | AllOf
+    | WeightedSum
 )
 
 
@@ -88,6 +92,7 @@ def raw_inputs(steps: Iterable[Step]) -> list[str]:
 
 
 __all__ = [
+    "AllOf",
     "AnyOf",
     "BinaryLabel",
     "Characters",
@@ -117,6 +122,7 @@ __all__ = [
     "Threshold",
     "TopK",
     "Unscale",
+    "WeightedSum",
     "Words",
     "apply",
     "raw_inputs",

@@ -127,6 +127,40 @@ class AnyOf(Step, frozen=True, kw_only=True, tag="any"):
         return result
 
 
+class AllOf(Step, frozen=True, kw_only=True, tag="all"):
+    """True where every one of the flags is."""
+
+    inputs: Annotated[list[str], msgspec.Meta(min_length=1)]
+
+    def apply(self, tensors: Tensors, dtype: str) -> Array:
+        """Bool tensors of one shape → bool of that shape."""
+        result: Array = np.logical_and.reduce([tensors[name] for name in self.inputs])
+        return result
+
+
+class WeightedSum(Step, frozen=True, kw_only=True, tag="weighted_sum"):
+    """Σ weight × input, in the order of `inputs`."""
+
+    inputs: Annotated[list[str], msgspec.Meta(min_length=1)]
+    weights: list[float]
+
+    def __post_init__(self) -> None:
+        if len(self.weights) != len(self.inputs):
+            raise ValueError(f"{len(self.weights)} weights for {len(self.inputs)} inputs")
+        check_finite("weight", self.weights)
+
+    def apply(self, tensors: Tensors, dtype: str) -> Array:
+        """Tensors of one shape → the same in `dtype`."""
+        first, *others = (
+            tensors[name].astype(dtype) * np.asarray(weight, dtype)
+            for name, weight in zip(self.inputs, self.weights, strict=True)
+        )
+        total: Array = first
+        for part in others:
+            total = total + part
+        return total
+
+
 class Label(Step, frozen=True, kw_only=True, tag="label"):
     """The label of the highest score, of the first one among equals."""
 

@@ -44,6 +44,8 @@ def resolve(ref: SourceRef | str) -> Source:
         raise UsageError("--against compares an .onnx file with its source", where=reference)
     if ref.weights is not None and ":" not in reference:
         raise UsageError("--weights fills the model of a module:attribute; this has its own", where=reference)
+    if ref.weights_key is not None and ref.weights is None:
+        raise UsageError("--weights-key says where in the file of --weights", where=reference)
     rows = read_samples(ref.samples) if ref.samples else {}
     if ":" not in reference and model_files.is_model_file(path):
         source = _from_object(model_files.load(path, trust_pickle=ref.trust_pickle), path.stem, ref, rows)
@@ -141,13 +143,16 @@ def _from_dotted(ref: SourceRef, samples: dict[str, Array]) -> Source:
             hint="return the model, or (model, example_inputs)",
         )
     if ref.weights is not None:
-        _fill(model, ref.weights, reference)
+        _fill(model, ref.weights, ref.weights_key, reference)
     source = _from_object(model, _model_name(reference), ref, samples, examples)
     # What the evidence names is what `verify --against` is to be called with.
-    return source if ref.weights is None else replace(source, reference=f"{reference} --weights {ref.weights}")
+    if ref.weights is None:
+        return source
+    key = "" if ref.weights_key is None else f" --weights-key {ref.weights_key}"
+    return replace(source, reference=f"{reference} --weights {ref.weights}{key}")
 
 
-def _fill(model: Any, weights: Path, reference: str) -> None:
+def _fill(model: Any, weights: Path, key: str | None, reference: str) -> None:
     """Load weights that lie in a file of their own into a torch module or a Keras model."""
     if not weights.is_file():
         raise UsageError("no such file of weights", where=str(weights))
@@ -155,7 +160,9 @@ def _fill(model: Any, weights: Path, reference: str) -> None:
     if framework == "pytorch" and hasattr(model, "load_state_dict"):
         from onnxpress.export.networks.pytorch import weights as torch_weights
 
-        torch_weights.load_weights(model, weights)
+        torch_weights.load_weights(model, weights, key)
+    elif key is not None:
+        raise UsageError("--weights-key is for the checkpoints of torch", where=reference, hint="leave it out")
     elif framework == "tensorflow" and hasattr(model, "load_weights"):
         from onnxpress.export.networks.tensorflow import weights as keras_weights
 

@@ -64,6 +64,8 @@ CASES: list[tuple[TensorSpec, Step]] = [
     (COLUMN, processing.Isotonic(input="x", output="y", x=[0.5, 1.5], y=[0.25, 0.25])),
     (FLOATS, processing.Threshold(input="x", output="y", value=0.25)),
     (FLAGS, processing.AnyOf(inputs=["x", "x"], output="y")),
+    (FLAGS, processing.AllOf(inputs=["x", "x"], output="y")),
+    (FLOATS, processing.WeightedSum(inputs=["x", "x", "x"], output="y", weights=[0.6, -1.7, 40.0])),
     (FLOATS, processing.Label(input="x", output="y", labels=LABELS)),
     (FLAGS, processing.BinaryLabel(input="x", output="y", labels=["no", "yes"])),
     (FLOATS, processing.TopK(input="x", output="y", labels=LABELS, k=2, scores="z")),

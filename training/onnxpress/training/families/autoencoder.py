@@ -1,6 +1,6 @@
 """The anomaly autoencoder: trained to rebuild normal rows; what it rebuilds badly is an anomaly.
 
-raw features → scaled to [0, 1] → 75 % → 50 % → 33 % → 25 % → 33 % → 50 % → 75 % of the width → rebuilt
+raw columns → imputed, scaled to [0, 1], one-hot → 75 % → 50 % → 33 % → 25 % → 33 % → 50 % → 75 % of the width → rebuilt
 score = mean squared error of a row; anomaly = score above the 95th percentile of the training rows' scores
 """
 
@@ -9,31 +9,25 @@ from __future__ import annotations
 import itertools
 import typing
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 import numpy as np
 
-from onnxpress.core.arrays import Array
 from onnxpress.core.errors import BadData, UsageError
-from onnxpress.core.optional import require
-from onnxpress.core.processing import AnyOf, MeanSquaredError, Scale, Step, Threshold, apply
+from onnxpress.core.processing import IsolationForest, Step, apply
 from onnxpress.core.tensors import TensorSpec
-from onnxpress.training import plots
-from onnxpress.training.data import scaling, split
+from onnxpress.training.data import split
 from onnxpress.training.data.table import Reading, Table
-from onnxpress.training.families import isolation_forest
+from onnxpress.training.families import anomaly_answers, anomaly_columns, anomaly_decision, isolation_forest
+from onnxpress.training.families.anomaly_columns import SCALED
+from onnxpress.training.families.anomaly_decision import Choose, Combination, Cost, Weighted
 from onnxpress.training.families.isolation_forest import ForestSettings
 from onnxpress.training.families.prepared import Outcome, Predict, Prepared
-from onnxpress.training.fitting import metrics
-from onnxpress.training.fitting.loop import Examples
+from onnxpress.training.fitting.loop import Examples, Inputs
 from onnxpress.training.settings import Training
 
-_COMPANION = (
-    TensorSpec(name="isolation_score", dtype="float32", shape=("batch",)),
-    TensorSpec(name="is_isolated", dtype="bool", shape=("batch",)),
-    TensorSpec(name="is_flagged", dtype="bool", shape=("batch",)),
-)
+Action = Literal["scale", "onehot", "drop"]
 _Share = Annotated[float, msgspec.Meta(gt=0, le=100)]
 
 
@@ -46,21 +40,39 @@ class Autoencoder(
     Weights start Glorot uniform, biases at zero (Glorot and Bengio 2010: U(-a, a), a = sqrt(6 / (inputs + outputs))).
     """
 
-    normal: str
-    """the label whose rows are normal; every other label is an anomaly"""
+    normal: str | None = None
+    """the label whose rows are normal; every other label is an anomaly. Rows without labels need none: all are taken
+    for normal"""
+    learn_from: Literal["normal rows", "all rows"] = "normal rows"
+    """all rows: labels are measured and nothing else"""
+    columns: dict[str, Action] = {}
+    """what is done with each column: `scale` a number, `onehot` a category, `drop` leaves it alone; default: every
+    column is a number. Columns that are not named are left alone"""
     hidden: Annotated[tuple[_Share, ...], msgspec.Meta(min_length=1)] = (0.75, 0.50, 0.33, 0.25, 0.33, 0.50, 0.75)
     """units of each hidden layer as a share of the width, rounded down, at least one"""
     dropout: Annotated[float, msgspec.Meta(ge=0, lt=1)] = 0.2
     """share of the values that dropout sets to zero in training"""
     threshold_percentile: Annotated[float, msgspec.Meta(gt=0, lt=100)] = 95.0
-    """of the training rows' scores"""
-
+    """of the training rows' scores: the threshold of `is_anomaly`"""
+    cost: Cost | None = None
+    """the thresholds with the least cost over seen rows of both kinds, in place of the percentiles"""
     isolation_forest: ForestSettings | None = None
-    """a companion grown on the same rows; either of the two raises `is_flagged`"""
+    """a companion grown on the same rows"""
+    combine: Combination = "any"
+    """what raises `is_flagged`: any of the two, all, or `weighted: {autoencoder: 0.6, isolation_forest: 0.4}`"""
+
+    def __post_init__(self) -> None:
+        if self.combine != "any" and self.isolation_forest is None:
+            raise ValueError("combine is of two, and there is no isolation_forest")
+        if self.columns and set(self.columns.values()) == {"drop"}:
+            raise ValueError("every column is dropped")
 
     def reading(self) -> Reading:
-        """Every column a number, none missing."""
-        return Reading()
+        """Numbers, and categories where they are named; both may be missing, and so may the labels."""
+        if not self.columns:
+            return Reading(missing=True, target="optional")
+        named = {action: tuple(n for n, a in self.columns.items() if a == action) for action in self.columns.values()}
+        return Reading(numbers=named.get("scale", ()), texts=named.get("onehot", ()), missing=True, target="optional")
 
     def network(self, width: int) -> dict[str, typing.Any]:
         """The settings of the network's factory in either framework, for `width` features."""
@@ -77,25 +89,28 @@ class Autoencoder(
 
     def prepare(self, table: Table, training: Training) -> Prepared:
         """Divide the rows, fit the scaling. Raises BadData where there are no normal rows, or only normal ones."""
-        known = sorted(set(table.target.tolist()))
-        if self.normal not in known or len(known) < 2:
-            raise BadData(
-                f"the normal label is {self.normal!r}, the rows are labelled {', '.join(known)}",
-                where="model.normal",
-                hint="name one of at least two labels",
-            )
-        is_anomaly, rows_x = table.target != self.normal, table.x
-        seen, held_out = split.hold_out(np.arange(len(is_anomaly)), is_anomaly, training)
-        train, validation = split.shuffled(seen[~is_anomaly[seen]], training.validation_share, seed=training.seed)
-        scale = scaling.min_max(rows_x[train], table.feature_names, raw="features", scaled="scaled")
+        is_anomaly = self._anomalies(table)
+        kinds = is_anomaly if table.labelled else None
+        seen, held_out = split.hold_out(np.arange(len(is_anomaly)), kinds, training)
+        usual = seen if self.learn_from == "all rows" else seen[~is_anomaly[seen]]
+        train, validation = split.shuffled(usual, training.validation_share, seed=training.seed)
+        actions = {name: action for name, action in self.columns.items() if action != "drop"}
+        columns = anomaly_columns.fitted(table, train, actions)
+
+        def scaled(rows: split.Rows) -> Inputs:
+            raw = {name: column[rows] for name, column in columns.raw.items()}
+            return {SCALED: apply(columns.before, raw)[SCALED]}
 
         def rebuild(rows: split.Rows) -> Examples:
-            scaled = scale.apply({"features": rows_x[rows]}, "float32")
-            return Examples({"scaled": scaled}, scaled)
+            x = scaled(rows)
+            return Examples(x, x[SCALED])
 
-        width = len(table.feature_names)
-        features, scaled, decoded = (
-            TensorSpec(name=name, dtype="float32", shape=("batch", width)) for name in ("features", "scaled", "decoded")
+        known = seen[is_anomaly[seen]]
+        if self.cost is not None and not len(known):
+            raise BadData("a cost needs rows that are known to be anomalies, and there are none", where="model.cost")
+        width = columns.width
+        inner, decoded = (
+            TensorSpec(name=name, dtype="float32", shape=("batch", width)) for name in (SCALED, "decoded")
         )
         return Prepared(
             network="autoencoder",
@@ -104,13 +119,30 @@ class Autoencoder(
             parameters=self.parameters(width),
             train=rebuild(train),
             validation=rebuild(validation),
-            held_out={"features": rows_x[held_out]},
+            held_out={name: column[held_out] for name, column in columns.raw.items()},
             target=is_anomaly[held_out].astype(np.int64),
-            before=[scale],
-            inputs=[features],
-            network_inputs=[scaled],
+            labelled=table.labelled,
+            anomalies=scaled(known) if len(known) else None,
+            before=columns.before,
+            inputs=columns.inputs,
+            network_inputs=[inner],
             network_outputs=[decoded],
+            unit=columns.back,
+            names=columns.names,
         )
+
+    def _anomalies(self, table: Table) -> np.ndarray[typing.Any, np.dtype[np.bool_]]:
+        if not table.labelled:
+            return np.zeros(len(table.target), bool)
+        known = sorted(set(table.target.tolist()))
+        if self.normal not in known or len(known) < 2:
+            raise BadData(
+                f"the normal label is {self.normal!r}, the rows are labelled {', '.join(known)}",
+                where="model.normal",
+                hint="name one of at least two labels; rows without labels need no data.target",
+            )
+        is_anomaly: np.ndarray[typing.Any, np.dtype[np.bool_]] = table.target != self.normal
+        return is_anomaly
 
     def layers(self, names: Sequence[str], *, width: int) -> tuple[str, ...]:
         """The layers that `encoder`, `decoder` or their own names mean. Raises UsageError for one that is not there."""
@@ -127,84 +159,39 @@ class Autoencoder(
             layers += groups.get(name, [name])
         return tuple(layers)
 
-    def _after(self, prepared: Prepared, predict: Predict) -> list[Step]:
-        error = MeanSquaredError(input="decoded", target="scaled", output="score")
-        rows = prepared.train.x
-        train_scores = error.apply({**rows, "decoded": predict(rows)}, "float32")
-        # Rounded to float32: the graph, the numpy form and the float64 truth must compare with the very same number.
-        threshold = float(np.float32(np.percentile(train_scores, self.threshold_percentile)))
-        (scale,) = prepared.before
-        assert isinstance(scale, Scale)
-        steps: list[Step] = [
-            error,
-            Threshold(input="score", output="is_anomaly", value=threshold),
-            scaling.inverse(scale, input="decoded", output="reconstruction"),
-        ]
-        return steps + self._companion(rows["scaled"], seed=prepared.seed)
-
-    def _companion(self, scaled: Array, *, seed: int) -> list[Step]:
-        if self.isolation_forest is None:
-            return []
-        forest = isolation_forest.grown(
-            self.isolation_forest, scaled, seed=seed, name="scaled", output="isolation_score"
-        )
-        scores = forest.apply({"scaled": scaled}, "float32")
-        threshold = float(np.float32(np.percentile(scores, self.threshold_percentile)))
-        return [
+    def steps(self, prepared: Prepared, choose: Choose, *, forest_rows: Inputs | None = None) -> list[Step]:
+        """What stands behind the network, its thresholds set by `choose`; the forest is grown on `forest_rows`."""
+        assert prepared.unit is not None
+        forest, forest_percentile = None, self.threshold_percentile
+        if self.isolation_forest is not None:
+            forest = self._forest(self.isolation_forest, forest_rows or prepared.train.x, seed=prepared.seed)
+            if self.isolation_forest.contamination is not None:
+                forest_percentile = 100 * (1 - self.isolation_forest.contamination)
+        return anomaly_decision.steps(
+            prepared.unit,
             forest,
-            Threshold(input="isolation_score", output="is_isolated", value=threshold),
-            AnyOf(inputs=["is_anomaly", "is_isolated"], output="is_flagged"),
-        ]
+            choose,
+            percentile=self.threshold_percentile,
+            forest_percentile=forest_percentile,
+            combine=self.combine,
+        )
+
+    def _forest(self, settings: ForestSettings, rows: Inputs, *, seed: int) -> IsolationForest:
+        return isolation_forest.grown(settings, rows[SCALED], seed=seed, name=SCALED, output="isolation_score")
+
+    def _choose(self, prepared: Prepared, predict: Predict) -> Choose:
+        def asked(rows: Inputs) -> Inputs:
+            return {**rows, "decoded": predict(rows)}
+
+        if self.cost is None:
+            return anomaly_decision.by_percentile(asked(prepared.train.x))
+        assert prepared.anomalies is not None
+        normal = {SCALED: np.concatenate([prepared.train.x[SCALED], prepared.validation.x[SCALED]])}
+        return anomaly_decision.by_cost(asked(normal), asked(prepared.anomalies), self.cost)
 
     def finish(self, prepared: Prepared, predict: Predict, *, title: str, after: list[Step] | None = None) -> Outcome:
-        """Set the threshold on the training rows (or take the steps `after`), and measure on the held-out ones."""
-        sklearn = require("sklearn.metrics", needed_by="measuring the held-out rows")
-        after = after or self._after(prepared, predict)
-        threshold = next(step.value for step in after if isinstance(step, Threshold))
-        tensors = apply(prepared.before, prepared.held_out)
-        tensors = apply(after, tensors | {"decoded": predict({"scaled": tensors["scaled"]})})
-        truth, flagged, score = prepared.target.astype(bool), tensors["is_anomaly"], tensors["score"]
-        roc_auc = float(sklearn.roc_auc_score(truth, score))
-        width = prepared.settings["width"]
-        return Outcome(
-            after=after,
-            outputs=[
-                TensorSpec(name="reconstruction", dtype="float32", shape=("batch", width)),
-                TensorSpec(name="score", dtype="float32", shape=("batch",)),
-                TensorSpec(name="is_anomaly", dtype="bool", shape=("batch",)),
-                *(_COMPANION if self.isolation_forest else ()),
-            ],
-            thresholds={step.output: step.value for step in after if isinstance(step, Threshold)},
-            metrics={
-                **self._companion_figures(truth, tensors),
-                "roc_auc": roc_auc,
-                "detection_rate": float(sklearn.recall_score(truth, flagged)),
-                "false_alarm_rate": 1 - float(sklearn.recall_score(truth, flagged, pos_label=False)),
-                "threshold": threshold,
-                "held_out_anomalies": int(truth.sum()),
-            },
-            plots={
-                "scores.png": plots.score_histogram(
-                    score, truth, threshold, title=f"{title}: held-out rows, ROC AUC {roc_auc:.3f}"
-                ),
-                "curves.png": plots.curves(
-                    {
-                        name: (truth, tensors[scores])
-                        for name, scores in {"autoencoder": "score", "isolation forest": "isolation_score"}.items()
-                        if scores in tensors
-                    },
-                    title=f"{title}: held-out rows",
-                ),
-            },
+        """Set the thresholds on the seen rows (or take the steps `after`), and measure on the held-out ones."""
+        after = after or self.steps(prepared, self._choose(prepared, predict))
+        return anomaly_answers.measured(
+            prepared, predict, after, weighted=isinstance(self.combine, Weighted), title=title
         )
-
-    def _companion_figures(self, truth: Array, tensors: dict[str, Array]) -> dict[str, float]:
-        if self.isolation_forest is None:
-            return {}
-        sklearn = require("sklearn.metrics", needed_by="measuring the held-out rows")
-        either = metrics.alarms(truth, tensors["is_flagged"])
-        return {
-            "isolation_roc_auc": float(sklearn.roc_auc_score(truth, tensors["isolation_score"])),
-            "flagged_detection_rate": either["recall"],
-            "flagged_false_alarm_rate": either["false_alarm_rate"],
-        }

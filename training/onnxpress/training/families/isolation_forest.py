@@ -20,6 +20,8 @@ class ForestSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     """how many are grown"""
     rows: Annotated[int, msgspec.Meta(ge=2)] = 256
     """that each tree is grown on, at most"""
+    contamination: Annotated[float, msgspec.Meta(gt=0, le=0.5)] | None = None
+    """share of the training rows that are flagged; default: what the autoencoder's percentile leaves"""
 
 
 def grown(settings: ForestSettings, x: Array, *, seed: int, name: str, output: str) -> IsolationForest:

@@ -32,6 +32,12 @@ class Prepared:
     """raw rows by the name of the public input, never seen in training"""
     target: Array
     """(held-out rows,) int64 of classes, or float32 of values: the truth about them"""
+    labelled: bool = True
+    """False where nothing is known of the rows, and `target` is zeros"""
+    anomalies: Inputs | None = None
+    """the network's inputs of seen rows that are known to be anomalies and are not learnt"""
+    names: list[str] = field(default_factory=list)
+    """of the columns of the network's input, where rows have columns"""
     groups: Array | None = None
     """(held-out rows,) the event that each belongs to, where rows belong to events"""
     classes: list[str] = field(default_factory=list)
@@ -43,7 +49,7 @@ class Prepared:
     network_inputs: list[TensorSpec]
     network_outputs: list[TensorSpec]
     unit: Unscale | None = None
-    """of a regression: how the network's output becomes a value in the target's unit"""
+    """how the network's output becomes values in their unit: of a regression, of what an autoencoder rebuilds"""
     seed: int = 0
     """the training's, for what is fitted behind the network"""
     frozen_encoder: bool = False

@@ -61,6 +61,23 @@ def _(step: processing.AnyOf, fragment: Fragment) -> None:
 
 
 @write.register
+def _(step: processing.AllOf, fragment: Fragment) -> None:
+    joined = step.inputs[0]
+    for name in step.inputs[1:]:
+        joined = fragment.then("And", [joined, name])
+    fragment.node("Identity", [joined], step.output)
+
+
+@write.register
+def _(step: processing.WeightedSum, fragment: Fragment) -> None:
+    total = ""
+    for number, (name, weight) in enumerate(zip(step.inputs, step.weights, strict=True)):
+        part = fragment.then("Mul", [name, fragment.constant(f"weight_{number}", np.asarray(weight, np.float32))])
+        total = fragment.then("Add", [total, part]) if total else part
+    fragment.node("Identity", [total], step.output)
+
+
+@write.register
 def _(step: processing.Label, fragment: Fragment) -> None:
     _name(fragment, fragment.then("ArgMax", [step.input], axis=-1, keepdims=0), step.labels, step.output)
 

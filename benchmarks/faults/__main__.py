@@ -18,10 +18,10 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.faults import structure, values  # noqa: F401 - they register the planters
 from benchmarks.faults.judge import has_layers, named, others, ours, quietly, refused, search, truth
-from benchmarks.faults.planting import PLANTERS, planted, planted_in
 from benchmarks.faults.subjects import BUILD, names, subject
+from onnxpress.export.equivalence.faults import structure, values  # noqa: F401 - they register the planters
+from onnxpress.export.equivalence.faults.planting import PLANTERS, planted, planted_in
 
 ROOT = Path(__file__).parent.parent.parent
 PAGE = ROOT / "docs" / "planted-faults.md"

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 import numpy as np
 import onnx
 
-from benchmarks.faults.planting import (
+from onnxpress.core.arrays import Array
+from onnxpress.export.equivalence.faults.planting import (
     Edit,
     attribute,
     change,
@@ -19,7 +20,6 @@ from benchmarks.faults.planting import (
     plants,
     set_attribute,
 )
-from onnxpress.core.arrays import Array
 
 Sites = Iterator[tuple[str, Edit]]
 Random = np.random.Generator

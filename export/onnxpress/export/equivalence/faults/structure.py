@@ -9,7 +9,8 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper
 
-from benchmarks.faults.planting import (
+from onnxpress.core.arrays import Array
+from onnxpress.export.equivalence.faults.planting import (
     Edit,
     attribute,
     change_input,
@@ -22,7 +23,6 @@ from benchmarks.faults.planting import (
     scalar,
     set_attribute,
 )
-from onnxpress.core.arrays import Array
 
 Sites = Iterator[tuple[str, Edit]]
 Random = np.random.Generator

@@ -37,7 +37,7 @@ def answerable(
         for case, _ in failed:
             kept.remove(case)
             refused.append(case.pool)
-    values = [case for case in kept if case.kind in _MADE_UP and not _answers(reference, case)]
+    values = [case for case in kept if case.kind in _MADE_UP and not answers(reference, case)]
     kept = [case for case in kept if case not in values]
     checks = []
     for name, pools in (("sizes", refused), ("values", list(dict.fromkeys(case.pool for case in values)))):
@@ -47,7 +47,8 @@ def answerable(
     return kept, checks
 
 
-def _answers(reference: Reference, case: Case) -> bool:
+def answers(reference: Reference, case: Case) -> bool:
+    """Whether the original answers the case at all."""
     try:
         reference.run(case.feeds)
     except (OnnxpressError, ArithmeticError, LookupError, TypeError, ValueError):

@@ -14,8 +14,9 @@ from onnxpress.core.errors import BadData, UsageError
 from onnxpress.core.tensors import FLOATS, TensorSpec
 from onnxpress.export.equivalence.values import NOTHING_SHOWN, Shown, declared, draw, like, magnitudes, normal
 
-Kind = Literal["samples", "generated", "normal", "magnitudes", "zeros", "large", "tiny", "size"]
-"""where a case's values come from; `size`: generated, with a named dimension at a size of its own"""
+Kind = Literal["samples", "generated", "normal", "magnitudes", "zeros", "large", "tiny", "size", "wider"]
+"""where a case's values come from; `size`: generated, with a named dimension at a size of its own; `wider`: asked where
+planted faults had survived the others, see `power`"""
 BATCHES = (1, 2, 3, 7)
 LARGE_MODEL = 25_000_000
 """parameters"""
@@ -40,10 +41,14 @@ class Case:
     feeds: dict[str, Array]
     varied: tuple[str, int] | None = None
     """of the kind `size`: the named dimension, and its size here"""
+    about: str = ""
+    """of the kind `wider`: which of them"""
 
     @property
     def pool(self) -> str:
         """Cases of one pool share a noise floor: their values have the same scale. `samples`, `zeros`, `time 17`."""
+        if self.about:
+            return f"{self.kind} {self.about}"
         return self.kind if self.varied is None else f"{self.varied[0]} {self.varied[1]}"
 
     @property

@@ -5,9 +5,10 @@ from __future__ import annotations
 import contextlib
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Protocol
 
+import msgspec
 import numpy as np
 
 from onnxpress.core.arrays import Array
@@ -20,7 +21,7 @@ from onnxpress.export.equivalence.evaluator.numpy_graph import NotEvaluated
 from onnxpress.export.equivalence.figures import figure
 from onnxpress.export.equivalence.independence import judged
 from onnxpress.export.equivalence.layerwise import whole_graph
-from onnxpress.export.equivalence.layerwise.comparison import GraphFindings, examine
+from onnxpress.export.equivalence.layerwise.comparison import GraphFindings, Watched, examine
 from onnxpress.export.equivalence.noise_floor import reference_results
 from onnxpress.export.equivalence.reference import Reference
 from onnxpress.export.equivalence.report.schema import CaseFigure, Check, Report, Rung
@@ -45,6 +46,10 @@ class Measurement:
 
     report: Report
     goldens: list[Golden]
+    results: list[CaseResult] = field(default_factory=list)
+    """every case, with what the original and the served rung say to it"""
+    watched: Watched = field(default_factory=Watched)
+    """what the original's layers computed, where the graph was looked into"""
 
 
 def measure(
@@ -117,7 +122,30 @@ def measure(
             environment=dict(environment or {}),
         ),
         goldens=choose_goldens(results),
+        results=results,
+        watched=findings.watched,
     )
+
+
+def joined(first: Measurement, second: Measurement, outputs: Sequence[TensorSpec]) -> Measurement:
+    """One measurement of both's cases: of the same graph, on the same rungs, each case measured once."""
+    results = [*first.results, *second.results]
+    one, other = first.report, second.report
+    report = msgspec.structs.replace(
+        one,
+        equivalent=one.equivalent and other.equivalent,
+        worst_multiple=max(one.worst_multiple, other.worst_multiple),
+        batch_safe=one.batch_safe and (other.batch_safe or not math.isfinite(one.batch_multiple)),
+        batch_multiple=max(one.batch_multiple, other.batch_multiple),
+        outputs=[figure(spec, results, one.limit) for spec in outputs],
+        cases=[*one.cases, *other.cases],
+        ladder=[
+            Rung(name=rung.name, worst_multiple=max(rung.worst_multiple, other.rung(rung.name))) for rung in one.ladder
+        ],
+        checks=[*one.checks, *(check for check in other.checks if not check.passed)],
+        not_measured=list(dict.fromkeys([*one.not_measured, *other.not_measured])),
+    )
+    return Measurement(report, choose_goldens(results), results, first.watched)
 
 
 def _climb(

@@ -53,6 +53,7 @@ def export(
         with step("measuring equivalence"):
             measured = measure(prepared, converted, provider=provider)
         converted = measured.converted
+        prepared = replace(prepared, cases=measured.cases)
         model = name or source.name
         if not measured.report.equivalent:
             with step("looking for the layer"):

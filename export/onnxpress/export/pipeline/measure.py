@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -11,8 +13,11 @@ from onnxpress.core.manifest import SessionSettings
 from onnxpress.core.progress import step
 from onnxpress.core.tensors import TensorSpec
 from onnxpress.export.equivalence import measurement, special_values
+from onnxpress.export.equivalence.cases import Case
 from onnxpress.export.equivalence.independence import proof_of
 from onnxpress.export.equivalence.measurement import Measurement
+from onnxpress.export.equivalence.power.planting import Original
+from onnxpress.export.equivalence.power.stating import stated, without_power
 from onnxpress.export.equivalence.report.schema import Check, Report
 from onnxpress.export.equivalence.runtime import defaults, no_rows, optimizers
 from onnxpress.export.equivalence.runtime.rungs import EnginePool
@@ -41,6 +46,8 @@ class Measured:
     """with what each refuses"""
     converted: Converted
     """the graph that was measured: rewritten where the runtime's defaults would answer it wrongly"""
+    cases: list[Case]
+    """all that were asked"""
 
 
 def measure(prepared: Prepared, converted: Converted, *, provider: str = "cpu") -> Measured:
@@ -48,6 +55,7 @@ def measure(prepared: Prepared, converted: Converted, *, provider: str = "cpu") 
 
     Where only the optimised graph is wrong, the runtime's guilty optimisers are found and switched off.
     """
+    started = time.monotonic()
     content = external_data.loadable(converted.graph, converted.folder)
     whole = not external_data.is_beside(converted.graph)  # else the weights would be loaded once more to look at them
     known = {check.detail for check in prepared.checks}
@@ -57,7 +65,9 @@ def measure(prepared: Prepared, converted: Converted, *, provider: str = "cpu") 
         f"{provider}, {how}" for how in ("optimisations off", "as served", "the runtime's defaults")
     )
 
-    def measured(settings: SessionSettings, graph: onnx.ModelProto, *, as_stock: bool = False) -> Measurement:
+    def measured(
+        settings: SessionSettings, graph: onnx.ModelProto, cases: Sequence[Case], *, as_stock: bool = False
+    ) -> Measurement:
         content = external_data.loadable(graph, converted.folder)
         pool = EnginePool(content, provider)
         rungs = {plain: pool.rung(SessionSettings(optimization="none")), served: pool.rung(settings)}
@@ -66,7 +76,7 @@ def measure(prepared: Prepared, converted: Converted, *, provider: str = "cpu") 
         return measurement.measure(
             prepared.reference,
             rungs,
-            prepared.cases,
+            cases,
             converted.outputs,
             served=served,
             checks=checks,
@@ -90,7 +100,9 @@ def measure(prepared: Prepared, converted: Converted, *, provider: str = "cpu") 
     )
     pool.release()
     checks += told_special
-    result, graph = measured(settings, converted.graph), converted.graph
+    began = time.monotonic()
+    result, graph, as_stock = measured(settings, converted.graph, prepared.cases), converted.graph, False
+    took = time.monotonic() - began
     report = result.report
     if report.rung(plain) <= report.limit < report.rung(served):
         feeds = _worst_feeds(prepared, report)
@@ -108,13 +120,29 @@ def measure(prepared: Prepared, converted: Converted, *, provider: str = "cpu") 
             if found is not None:
                 told = f"the file is right with the runtime's defaults too, as {found[1]}"
                 checks.append(Check(name=_DEFAULTS, passed=True, detail=told))
-                result, graph = measured(settings, found[0], as_stock=True), found[0]
+                result, graph = measured(settings, found[0], prepared.cases, as_stock=True), found[0]
+                as_stock = True
             if found is None or result.report.rung(stock) > result.report.limit:
                 checks = [check for check in checks if check.name != _DEFAULTS]
                 checks.append(Check(name=_DEFAULTS, passed=True, detail=elsewhere))
-                result, graph = measured(settings, converted.graph), converted.graph
+                result, graph = measured(settings, converted.graph, prepared.cases), converted.graph
+                as_stock = False
+    if whole:
+        result = stated(
+            result,
+            graph,
+            Original(prepared.reference, prepared.inputs, prepared.samples, prepared.network.parameters()),
+            converted.outputs,
+            lambda cases: measured(settings, graph, cases, as_stock=as_stock),
+            measuring_s=time.monotonic() - started,
+            question_s=took / len(prepared.cases),
+        )
+    else:
+        result = without_power(result, "the weights lie beside the graph, and would be copied for each")
     external_data.loadable(graph, converted.folder)  # where it lies in a file, that of the graph that was chosen
-    return Measured(result.report, result.goldens, settings, answers_no_rows, inputs, replace(converted, graph=graph))
+    cases = [case.case for case in result.results]
+    converted = replace(converted, graph=graph)
+    return Measured(result.report, result.goldens, settings, answers_no_rows, inputs, converted, cases)
 
 
 def _worst_feeds(prepared: Prepared, report: Report) -> dict[str, Array]:

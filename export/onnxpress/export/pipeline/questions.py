@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from copy import copy
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from onnxpress.export.equivalence.answerable import answerable
 from onnxpress.export.equivalence.cases import cases, largest_batch
 from onnxpress.export.equivalence.graph_domain import shown
-from onnxpress.export.equivalence.reference import Reference
 from onnxpress.export.graph.precision import computes_in_float64
 from onnxpress.export.pipeline.prepare import Prepared
 
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 def widened(prepared: Prepared, graph: onnx.ModelProto) -> Prepared:
     """`prepared` with cases over the values that the graph shows, as far as the original answers them."""
-    narrow = not computes_in_float64(graph)
-    reference = Reference(prepared.network, prepared.source.processing, prepared.inputs, narrow=narrow)
+    reference = copy(prepared.reference)  # of its own kind: it may answer under other names
+    reference.narrow = not computes_in_float64(graph)
     prepared = replace(prepared, reference=reference)
     known = shown(graph)
     if not known.sizes and not known.words:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -13,8 +14,11 @@ from onnxpress.core.errors import BadModel, NotEquivalent, OnnxpressError
 from onnxpress.core.optional import require
 from onnxpress.core.tensors import Domain
 from onnxpress.core.version_folder import Located, check_files, locate_one, read_manifest
+from onnxpress.export.equivalence.cases import Case
 from onnxpress.export.equivalence.independence import proof_of
-from onnxpress.export.equivalence.measurement import Runnable, measure
+from onnxpress.export.equivalence.measurement import Measurement, Runnable, measure
+from onnxpress.export.equivalence.power.planting import Original
+from onnxpress.export.equivalence.power.stating import stated
 from onnxpress.export.equivalence.reference import Reference
 from onnxpress.export.equivalence.report import page
 from onnxpress.export.equivalence.report import schema as reports
@@ -159,19 +163,31 @@ def against_source(
     rungs[served] = Rung(lambda: engine)
     graph = onnx.load(path)
     prepared = widened(prepared, graph)
-    report = measure(
-        prepared.reference,
-        rungs,
-        prepared.cases,
-        engine.outputs,
-        served=served,
-        checks=prepared.checks,
-        environment=environment(provider),
-        graph=graph,
-        parameters=prepared.network.parameters(),
-        proof=proof_of(path),
-    ).report
+    parameters = prepared.network.parameters()
+
+    def measured(cases: Sequence[Case]) -> Measurement:
+        return measure(
+            prepared.reference,
+            rungs,
+            cases,
+            engine.outputs,
+            served=served,
+            checks=prepared.checks,
+            environment=environment(provider),
+            graph=graph,
+            parameters=parameters,
+            proof=proof_of(path),
+        )
+
+    began = time.monotonic()
+    result = measured(prepared.cases)
+    took = time.monotonic() - began
+    original = Original(prepared.reference, prepared.inputs, prepared.samples, parameters)
+    per_case = took / len(prepared.cases)
+    result = stated(result, graph, original, engine.outputs, measured, measuring_s=took, question_s=per_case)
+    report = result.report
     if explain and not report.equivalent:
+        prepared = replace(prepared, cases=[one.case for one in result.results])
         return explained(prepared, Converted(graph, list(engine.outputs), path.parent), report)
     return report
 

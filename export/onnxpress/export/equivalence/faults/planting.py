@@ -172,6 +172,6 @@ def replace_node(place: int, make: Callable[[onnx.NodeProto], list[onnx.NodeProt
     return edit
 
 
-def scalar(name: str, value: float | Array, dtype: type = np.float32) -> onnx.NodeProto:
+def scalar(name: str, value: Any, dtype: type = np.float32) -> onnx.NodeProto:
     """A Constant node."""
     return onnx.helper.make_node("Constant", [], [name], value=numpy_helper.from_array(np.asarray(value, dtype)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -29,6 +30,14 @@ Random = np.random.Generator
 EXAMPLE_BATCH = 3
 
 
+def _all(array: Array, other: int) -> Array:
+    return np.full_like(array, other)
+
+
+def _plus(array: Array, step: int) -> Array:
+    return array + step
+
+
 @plants("wrong axis in softmax, concat or reduce")
 def axis(model: onnx.ModelProto, rng: Random) -> Sites:
     """Where the other axis fits, nothing but the values tells."""
@@ -43,7 +52,7 @@ def axis(model: onnx.ModelProto, rng: Random) -> Sites:
         if len(node.input) > 1 and (held := constant(model, node.input[1])) is not None and held.size == 1:
             for other in (-1, -2, 1):
                 if other != int(held.ravel()[0]):
-                    edit = change_input(place, 1, lambda v, o=other: np.full_like(v, o))
+                    edit = change_input(place, 1, partial(_all, other=other))
                     yield f"{label(place, node)} → {other}", edit
         elif attribute(node, "axes"):
             for other in (-1, -2, 1):
@@ -92,9 +101,9 @@ def padding(model: onnx.ModelProto, rng: Random) -> Sites:
         if held is None:
             continue
         half = held.size // 2
-        for at in np.flatnonzero(held[half:] > 0):
+        for at in map(int, np.flatnonzero(held[half:] > 0)):
 
-            def moved_by_one(v: Array, at: int = int(at), half: int = half) -> Array:
+            def moved_by_one(v: Array, at: int = at, half: int = half) -> Array:
                 v[at] += 1
                 v[half + at] -= 1
                 return v
@@ -236,6 +245,8 @@ def narrowed(model: onnx.ModelProto, rng: Random) -> Sites:
             yield label(place, node), insert_after(tensor, short)
 
 
+_SHAPE_SIZED = 1024
+"""elements; a larger constant is no shape"""
 _SMOOTH = (
     "Gemm", "MatMul", "Conv", "Add", "Mul", "Tanh", "Sigmoid", "Relu", "LeakyRelu", "Softmax", "LayerNormalization",
     "BatchNormalization", "Div", "Sub", "Erf", "Elu",
@@ -244,10 +255,26 @@ _SMOOTH = (
 
 def _float_tensors(model: onnx.ModelProto) -> list[str]:
     """Tensors of the main graph that are float32, as far as shape inference tells."""
-    inferred = onnx.shape_inference.infer_shapes(model)
+    inferred = onnx.shape_inference.infer_shapes(_without_weights(model))
     kinds = {v.name: v.type.tensor_type.elem_type for v in (*inferred.graph.value_info, *inferred.graph.output)}
     produced = [name for node in model.graph.node if node.op_type in _SMOOTH for name in node.output[:1]]
     return [name for name in produced if kinds.get(name) == TensorProto.FLOAT]
+
+
+def _without_weights(model: onnx.ModelProto) -> onnx.ModelProto:
+    """What inference of types needs: no large constant, and no operator of another domain, of which onnx 1.23 dies."""
+    bare = onnx.ModelProto(ir_version=model.ir_version, opset_import=model.opset_import)
+    bare.graph.name = model.graph.name
+    bare.graph.input.extend(model.graph.input)
+    bare.graph.output.extend(model.graph.output)
+    bare.graph.value_info.extend(model.graph.value_info)
+    bare.graph.node.extend(node for node in model.graph.node if node.domain in ("", "ai.onnx"))
+    for value in model.graph.initializer:
+        if int(np.prod(value.dims)) <= _SHAPE_SIZED:
+            bare.graph.initializer.append(value)
+        else:
+            bare.graph.input.append(helper.make_tensor_value_info(value.name, value.data_type, list(value.dims)))
+    return bare
 
 
 @plants("cast to half in one place")
@@ -293,7 +320,7 @@ def off_by_one(model: onnx.ModelProto, rng: Random) -> Sites:
             held = constant(model, node.input[at])
             if held is not None and held.size and abs(int(held.ravel()[0])) < 2**20:
                 step = -1 if int(held.ravel()[0]) > 0 else 1
-                yield f"{label(place, node)} {step:+}", change_input(place, at, lambda v, s=step: v + s)
+                yield f"{label(place, node)} {step:+}", change_input(place, at, partial(_plus, step=step))
             elif held is None and node.op_type == "Gather":
                 inner = node.input[1]
 

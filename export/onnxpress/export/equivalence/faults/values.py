@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 
 import numpy as np
 import onnx
@@ -30,12 +31,24 @@ def _one_element(array: Array, place: int, factor: float) -> Array:
     return array
 
 
+def _times(array: Array, factor: float) -> Array:
+    return array * factor
+
+
+def _taken(array: Array, order: Array, axis: int) -> Array:
+    return np.take(array, order, axis)
+
+
+def _swapped(array: Array, a: int, b: int) -> Array:
+    return np.swapaxes(array, a, b)
+
+
 def _scaled_weights(model: onnx.ModelProto, rng: Random, factor: float) -> Sites:
     for name, array in floats(model, 2):
         places = np.flatnonzero(array)
         if len(places):
             place = int(rng.choice(places))
-            yield f"{name}[{place}]", change(name, lambda a, p=place: _one_element(a, p, factor))
+            yield f"{name}[{place}]", change(name, partial(_one_element, place=place, factor=factor))
 
 
 @plants("one weight changed by 1e-3 relative")
@@ -67,7 +80,7 @@ def channels(model: onnx.ModelProto, rng: Random) -> Sites:
         a, b = map(int, rng.choice(array.shape[axis], 2, replace=False))
         order = np.arange(array.shape[axis])
         order[[a, b]] = order[[b, a]]
-        yield f"{name} axis {axis}", change(name, lambda v, o=order, x=axis: np.take(v, o, x))
+        yield f"{name} axis {axis}", change(name, partial(_taken, order=order, axis=axis))
 
 
 @plants("transposed weight")
@@ -77,7 +90,7 @@ def transposed(model: onnx.ModelProto, rng: Random) -> Sites:
         pairs = [(a, b) for a in range(array.ndim) for b in range(a) if array.shape[a] == array.shape[b] > 1]
         if pairs:
             a, b = pairs[int(rng.integers(len(pairs)))]
-            yield name, change(name, lambda v, a=a, b=b: np.swapaxes(v, a, b))
+            yield name, change(name, partial(_swapped, a=a, b=b))
 
 
 @plants("bias dropped")
@@ -148,7 +161,7 @@ def epsilon(model: onnx.ModelProto, rng: Random) -> Sites:
                 and 0 < abs(float(held.ravel()[0])) < 2e-3
             ):
                 for factor in (100.0, 1.2):
-                    yield f"{label(place, node)} x{factor}", change_input(place, at, lambda v, f=factor: v * f)
+                    yield f"{label(place, node)} x{factor}", change_input(place, at, partial(_times, factor=factor))
 
 
 @plants("wrong scaler constant")
@@ -160,7 +173,7 @@ def scaler(model: onnx.ModelProto, rng: Random) -> Sites:
             if held is not None and held.dtype.kind == "f" and held.any():
                 where = int(rng.choice(np.flatnonzero(held)))
                 for factor in (1.01, 1.00001, 1.0000015):
-                    edit = change_input(place, at, lambda v, w=where, f=factor: _one_element(v, w, f))
+                    edit = change_input(place, at, partial(_one_element, place=where, factor=factor))
                     yield f"{label(place, node)} x{factor}", edit
     for place, node in numbered(model, "Scaler"):
         for name in ("offset", "scale"):

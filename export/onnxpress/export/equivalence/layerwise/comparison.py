@@ -14,7 +14,7 @@ from onnxpress.export.equivalence.evaluator.numpy_graph import reason
 from onnxpress.export.equivalence.layerwise import whole_graph
 from onnxpress.export.equivalence.layerwise.divergence import Divergence
 from onnxpress.export.equivalence.layerwise.parameters import check as check_parameters
-from onnxpress.export.equivalence.layerwise.recording import record
+from onnxpress.export.equivalence.layerwise.recording import Record, record
 from onnxpress.export.equivalence.layerwise.whole_graph import FEW
 from onnxpress.export.equivalence.reference import Reference
 from onnxpress.export.equivalence.report.schema import Check, Point, multiple
@@ -31,6 +31,14 @@ HALF_LIMIT = 10.0
 """The same in a graph that itself rounds to half precision, which no float64 takes away: see ADR 0002."""
 
 
+@dataclass(frozen=True)
+class Watched:
+    """What the framework's layers compute, by the name of the case; or why that is not known."""
+
+    records: Mapping[str, list[Record]] = field(default_factory=dict)
+    why_not: str = ""
+
+
 @dataclass
 class GraphFindings:
     """What holding the graph itself against the framework found, beside what it answers."""
@@ -39,14 +47,28 @@ class GraphFindings:
     not_measured: list[str] = field(default_factory=list)
     curve: list[Point] = field(default_factory=list)
     means_the_same: bool = False
+    watched: Watched = field(default_factory=Watched)
+    """what the framework's layers computed, to look at another graph with"""
 
 
 def examine(
-    graph: onnx.ModelProto, reference: Reference, results: Sequence[CaseResult], parameters: Mapping[str, Array]
+    graph: onnx.ModelProto,
+    reference: Reference,
+    results: Sequence[CaseResult],
+    parameters: Mapping[str, Array],
+    watched: Watched | None = None,
 ) -> GraphFindings:
-    """Constants, the whole graph and its layers, as far as each can be compared."""
+    """Constants, the whole graph and its layers, as far as each can be compared.
+
+    `watched` are the layers on cases among `results`, where an earlier look at the same original has found them.
+    """
     findings = GraphFindings(*check_parameters(graph, parameters, reference.processing))
-    divergences, no_layers = _divergences(graph, reference, results)
+    findings.watched = watch(reference, results) if watched is None else watched
+    divergences = {
+        result.case.name: Divergence(graph, findings.watched.records[result.case.name], result.truth)
+        for result in results
+        if result.case.name in findings.watched.records and result.truth is not None
+    }
     verdict = whole_graph.compare(graph, results, divergences)
     if verdict.check is None:
         findings.not_measured.append(verdict.why_not)
@@ -58,33 +80,30 @@ def examine(
         findings.checks.append(check)
         findings.not_measured.clear()  # parameters that were folded into others were measured as the layers' answers
     else:
-        findings.not_measured.append(no_layers)
+        findings.not_measured.append(findings.watched.why_not)
     if verdict.why_not:
         findings.not_measured.append(verdict.why_not)
     return findings
 
 
-def _divergences(
-    graph: onnx.ModelProto, reference: Reference, results: Sequence[CaseResult]
-) -> tuple[dict[str, Divergence], str]:
+def watch(reference: Reference, results: Sequence[CaseResult]) -> Watched:
     """For a case of real rows and one of generated ones: the framework's layers on it. Else why there are none."""
     if not isinstance(reference.network, Layered):
-        return {}, "the layers one by one: this kind of source does not show what its layers compute"
-    divergences: dict[str, Divergence] = {}
+        return Watched(why_not="the layers one by one: this kind of source does not show what its layers compute")
+    records: dict[str, list[Record]] = {}
     for kind in ("samples", "generated"):
         result = next((one for one in results if one.case.kind == kind and one.case.batch == FEW), None)
         if result is None:
             continue
         if result.truth is None:
-            return {}, "the layers one by one: they cannot be computed in float64"
+            return Watched(why_not="the layers one by one: they cannot be computed in float64")
         try:
             feeds = result.case.feeds
             wide = reference.network_feeds(feeds, "float64")
-            records = record(reference.network, reference.network_feeds(feeds), wide)
+            records[result.case.name] = record(reference.network, reference.network_feeds(feeds), wide)
         except Exception as error:  # any code of the author's, watched as it runs
-            return {}, f"the layers one by one: {reason(error)}"
-        divergences[result.case.name] = Divergence(graph, records, result.truth)
-    return divergences, ""
+            return Watched(why_not=f"the layers one by one: {reason(error)}")
+    return Watched(records)
 
 
 def _judged(divergences: Sequence[Divergence]) -> tuple[Check, list[Point]]:

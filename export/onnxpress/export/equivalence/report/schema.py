@@ -109,10 +109,56 @@ class Explanation(msgspec.Struct, frozen=True, kw_only=True):
     detail: str
 
 
+class Survivor(msgspec.Struct, frozen=True, kw_only=True):
+    """A planted fault that no question shows."""
+
+    kind: str
+    layer: str
+    """the author's, as far as it is known"""
+    place: str
+    """the node or the constant"""
+    multiple: Multiple
+    """noise floors: the largest change of an answer that was found, on inputs that are not among the questions"""
+
+
+class Power(msgspec.Struct, frozen=True, kw_only=True):
+    """Small faults planted in copies of this very graph, and how many of them the questions show.
+
+    Only faults count that change an answer by more than one noise floor on some input that was tried.
+    """
+
+    planted: int = 0
+    shown: int = 0
+    strong: int = 0
+    """of the planted: those above 10 noise floors; the others lie between 1 and 10"""
+    strong_shown: int = 0
+    below: int = 0
+    """planted besides: they change an answer by less than a noise floor, which nobody can tell from rounding"""
+    without_effect: int = 0
+    """planted besides: they changed no answer at all, whatever was tried"""
+    survivors: list[Survivor] = []
+    """at most ten, the largest first"""
+    questions: int = 0
+    """how many were asked besides, as too many faults had survived the others"""
+    why_not: str = ""
+    """where no fault counts: why"""
+
+    def __str__(self) -> str:
+        if not self.planted:
+            return f"how many small faults these questions would show is not known: {self.why_not}"
+        told = f"these questions would have shown {self.shown} of {self.planted} small faults"
+        names = [f"{one.kind}{f' in {one.layer}' if one.layer else ''} ({one.place})" for one in self.survivors[:2]]
+        more = self.planted - self.shown - len(names)
+        rest = [f"{more} more"] if names and more > 0 else []
+        return f"{told}; not {', '.join(names + rest)}" if names else told
+
+
 class Report(msgspec.Struct, frozen=True, kw_only=True):
     """The evidence that travels with a version."""
 
     format: int = FORMAT
+    power: Power | None = None
+    """how many small faults the questions would have shown; null where the export was refused"""
     equivalent: bool
     worst_multiple: Multiple
     limit: float
@@ -144,7 +190,8 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
         verdict = "equivalent" if self.equivalent else "NOT equivalent"
         if self.accepted:
             verdict += f", published knowingly ({self.accepted})"
-        lines = [f"{verdict}: worst {multiple(self.worst_multiple)} of {self.limit:g} noise floors ({self.floor})"]
+        lines = [] if self.power is None else [str(self.power)]
+        lines += [f"{verdict}: worst {multiple(self.worst_multiple)} of {self.limit:g} noise floors ({self.floor})"]
         lines += [
             f"  {figure.name}: {multiple(figure.worst_multiple)} floors, largest error {figure.largest_error:.3g} "
             f"({figure.worst_case})"

@@ -1,0 +1,1 @@
+"""How many small faults, planted in this very graph, the questions that were asked would have shown."""

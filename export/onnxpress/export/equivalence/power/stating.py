@@ -1,0 +1,66 @@
+"""The step after a measurement that passed: it says how good its questions were, and asks more where they were poor."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from onnxpress.core.tensors import TensorSpec
+from onnxpress.export.equivalence.cases import Case
+from onnxpress.export.equivalence.measurement import Measurement, joined
+from onnxpress.export.equivalence.power.budget import Budget
+from onnxpress.export.equivalence.power.planting import Original, Planting
+from onnxpress.export.equivalence.report.schema import Power
+
+if TYPE_CHECKING:
+    import onnx
+
+SHARE_OF_TIME = 0.5
+"""of the seconds that the measuring took, for planting and for more questions together"""
+_FOR_QUESTIONS = 0.3
+"""of that; kept while faults are planted"""
+
+
+def stated(
+    measurement: Measurement,
+    graph: onnx.ModelProto,
+    original: Original,
+    outputs: Sequence[TensorSpec],
+    ask: Callable[[list[Case]], Measurement],
+    *,
+    measuring_s: float,
+    question_s: float,
+    clock: Callable[[], float] = time.monotonic,
+) -> Measurement:
+    """The measurement with its power, and with the questions that were asked besides; a refused one as it is.
+
+    `ask` measures more cases on the same rungs; what it finds counts as everything else does, so that the export may be
+    refused for it. `measuring_s` are the seconds that all of the measuring took, `question_s` those of one case in it.
+    """
+    if not measurement.report.equivalent:
+        return measurement
+    budget = Budget(SHARE_OF_TIME * measuring_s, clock)
+    planting = Planting(graph, original, measurement, budget)
+    planting.plant(seconds_kept=_FOR_QUESTIONS * budget.seconds)
+    questions = planting.questions()
+    while questions and not budget.allows(question_s * len(questions)):
+        questions.pop()
+    if questions:
+        more = ask(questions)
+        if more.report.equivalent:
+            planting.asked(more)
+        measurement = joined(measurement, more, outputs)
+    return _with(measurement, planting.power if measurement.report.equivalent else None)
+
+
+def without_power(measurement: Measurement, why: str) -> Measurement:
+    """The measurement where no fault is planted, with the reason in its report; a refused one as it is."""
+    return _with(measurement, Power(why_not=why)) if measurement.report.equivalent else measurement
+
+
+def _with(measurement: Measurement, power: Power | None) -> Measurement:
+    report = msgspec.structs.replace(measurement.report, power=power)
+    return Measurement(report, measurement.goldens, measurement.results, measurement.watched)

@@ -52,7 +52,7 @@ def reference_results(
         truths = [reference.run(in_float64(case.feeds), "float64") for case in cases]
         method: Method = "float64"
     except TruthUnavailable:
-        truths = [reference.run(_moved(case.feeds), "float32") for case in cases]
+        truths = [reference.run(moved(case.feeds), "float32") for case in cases]
         method = "ulp"
     deciding = {step.output: step for step in reference.processing.after if isinstance(step, Threshold | Label | TopK)}
     taken = reference.network.decisions() if isinstance(reference.network, Deciding) else {}
@@ -185,13 +185,13 @@ def in_float64(feeds: Mapping[str, Array]) -> dict[str, Array]:
     return {name: value.astype(np.float64) if value.dtype.kind == "f" else value for name, value in feeds.items()}
 
 
-def _moved(feeds: Mapping[str, Array]) -> dict[str, Array]:
+def moved(feeds: Mapping[str, Array]) -> dict[str, Array]:
     """Every float moved by one unit in the last place, up or down by a seeded coin."""
     generator = np.random.default_rng(0)
-    moved = {}
+    found = {}
     for name, value in feeds.items():
         if value.dtype.kind == "f":
             direction = np.where(generator.integers(0, 2, value.shape) == 1, np.inf, -np.inf).astype(value.dtype)
             value = np.nextafter(value, direction)
-        moved[name] = value
-    return moved
+        found[name] = value
+    return found

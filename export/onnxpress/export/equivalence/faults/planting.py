@@ -62,13 +62,29 @@ def floats(model: onnx.ModelProto, least: int = 1) -> Iterator[tuple[str, Array]
 
 def constant(model: onnx.ModelProto, name: str) -> Array | None:
     """An initializer's value, or a Constant node's."""
-    for value in model.graph.initializer:
-        if value.name == name:
-            return numpy_helper.to_array(value)
-    for node in model.graph.node:
-        if node.op_type == "Constant" and node.output[0] == name and node.attribute[0].HasField("t"):
-            return numpy_helper.to_array(node.attribute[0].t)
-    return None
+    found = _known.of(model).get(name)
+    return None if found is None else numpy_helper.to_array(found)
+
+
+class _Known:
+    """The constants of the graph that was asked about last, by name: a search through all for each takes too long."""
+
+    def __init__(self) -> None:
+        self._model: onnx.ModelProto | None = None
+        self._sizes = 0, 0
+        self._by_name: dict[str, onnx.TensorProto] = {}
+
+    def of(self, model: onnx.ModelProto) -> dict[str, onnx.TensorProto]:
+        sizes = len(model.graph.initializer), len(model.graph.node)
+        if self._model is not model or self._sizes != sizes:
+            self._model, self._sizes = model, sizes
+            made = (node for node in model.graph.node if node.op_type == "Constant" and node.attribute[0].HasField("t"))
+            self._by_name = {node.output[0]: node.attribute[0].t for node in made}
+            self._by_name |= {value.name: value for value in model.graph.initializer}
+        return self._by_name
+
+
+_known = _Known()
 
 
 def change(name: str, function: Callable[[Array], Array]) -> Edit:
@@ -87,12 +103,15 @@ def change(name: str, function: Callable[[Array], Array]) -> Edit:
 
 
 def change_input(place: int, index: int, function: Callable[[Array], Array]) -> Edit:
-    """The edit that gives one node a changed copy of a constant, and leaves its other users alone."""
+    """The edit that changes the constant that one node takes, and leaves the constant's other users alone."""
 
     def edit(model: onnx.ModelProto) -> None:
         node = list(nodes(model.graph))[place]
         value = constant(model, node.input[index])
         assert value is not None
+        if sum(name == node.input[index] for other in nodes(model.graph) for name in other.input) == 1:
+            change(node.input[index], function)(model)
+            return
         name = f"planted_{place}_{index}"
         model.graph.initializer.append(numpy_helper.from_array(_like(value, function), name))
         node.input[index] = name

@@ -17,6 +17,8 @@ from onnxpress.serving.engine import fatal
 SHAPE_CHANGING = frozenset({"stride or dilation", "off by one in a gather or slice", "baked batch size"})
 """kinds after which a tensor may hold no values"""
 
+_DRAWS = 12
+
 
 @dataclass(frozen=True, eq=False)
 class Fault:
@@ -41,15 +43,28 @@ class Fault:
         return f"{self.kind}{where} ({self.place})"
 
 
-def sample(graph: onnx.ModelProto, seed: int, most: int, *, leave_out: Sequence[str] = ()) -> list[Fault]:
-    """At most `most` faults in random order of places: one of each kind, then a second of each, and so on."""
+def sample(graph: onnx.ModelProto, seed: int, most: int, *, leave_out: Sequence[str] = ()) -> Iterator[Fault]:
+    """At most `most` faults in random order of places: one of each kind, then a second of each, and so on.
+
+    A small graph has few places; other values are then changed in the same ones, as long as there are any.
+    """
     generator = np.random.default_rng(seed)
-    sites = {}
-    for kind, plant in PLANTERS.items():
-        if kind not in leave_out:
-            places = list(plant(graph, generator))
-            sites[kind] = [places[at] for at in generator.permutation(len(places))]
-    return [Fault(graph, *site) for _, site in zip(range(most), _in_turns(sites), strict=False)]
+    known: set[tuple[str, str]] = set()
+    for _ in range(_DRAWS):
+        before = len(known)
+        sites = {}
+        for kind, plant in PLANTERS.items():
+            if kind not in leave_out:
+                places = list(plant(graph, generator))
+                sites[kind] = [places[at] for at in generator.permutation(len(places))]
+        for kind, place, edit in _in_turns(sites):
+            if len(known) == most:
+                return
+            if (kind, place) not in known:
+                known.add((kind, place))
+                yield Fault(graph, kind, place, edit)
+        if len(known) == before:
+            return
 
 
 def deadly(graph: onnx.ModelProto) -> frozenset[str]:

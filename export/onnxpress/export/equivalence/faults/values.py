@@ -214,6 +214,22 @@ def tree(model: onnx.ModelProto, rng: Random) -> Sites:
                 yield f"{label(place, node)} {name}[{at}]", set_attribute(place, name, values)
 
 
+@plants("a coefficient changed")
+def coefficient(model: onnx.ModelProto, rng: Random) -> Sites:
+    """Of a linear model or a support vector machine, by 1e-3 relative, or an intercept that was forgotten."""
+    for place, node in numbered(model, "LinearClassifier", "LinearRegressor", "SVMClassifier", "SVMRegressor"):
+        for name in ("coefficients", "support_vectors", "rho", "prob_a", "prob_b"):
+            values = list(attribute(node, name) or [])
+            places = np.flatnonzero(values)
+            if len(places):
+                at = int(rng.choice(places))
+                values[at] *= 1.001
+                yield f"{label(place, node)} {name}[{at}]", set_attribute(place, name, values)
+        intercepts = list(attribute(node, "intercepts") or [])
+        if any(intercepts):
+            yield f"{label(place, node)} no intercepts", set_attribute(place, "intercepts", [0.0] * len(intercepts))
+
+
 @plants("wrong label order")
 def labels(model: onnx.ModelProto, rng: Random) -> Sites:
     """Two labels, categories or outputs exchanged."""

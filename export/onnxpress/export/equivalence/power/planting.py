@@ -5,7 +5,6 @@ Where more than a twentieth of them survive, the wider cases on which they would
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -63,8 +62,10 @@ class Planting:
         measurement: Measurement,
         budget: Budget,
         *,
+        inside_s: float = 0.0,
         seed: int = SEED,
     ) -> None:
+        """`inside_s`: seconds that it takes to look into one graph, as far as is known before."""
         self._graph, self._original, self._budget, self._seed = graph, original, budget, seed
         light = graph.ByteSize() < LIGHT
         more = wider(original.inputs, original.samples, graph, shown_by(graph), seed=seed, light=light)
@@ -77,44 +78,39 @@ class Planting:
             measurement.results,
             more,
             budget,
+            inside_s,
         )
         self._tried: list[tuple[Fault, Outcome]] = []
         self._asked = 0
-        self._longest = math.inf
-        """seconds of the longest trial"""
+        self._unanswered: set[int] = set()
 
     def plant(self, seconds_kept: float = 0.0, most: int = MOST) -> None:
-        """Plant up to `most` faults, and end with so many seconds of the budget left.
+        """Plant up to `most` faults; where some survive, end with so many seconds of the budget left for questions.
 
         The first trial is of the sound graph. It says how long one takes, and none is begun that may not end in time:
         so none is left out for being slow, as a survivor is.
         """
         from onnxpress.export.equivalence.faults.sample import deadly, sample
 
-        before = self._budget.now()
-        self._trials.trust_the_inside(self._graph)
         self._trials.outcome(self._graph)
-        self._longest = self._budget.now() - before
         for fault in sample(self._graph, self._seed, most, leave_out=sorted(deadly(self._graph))):
-            if not self._budget.allows(self._longest + seconds_kept):
+            if not self._budget.allows(self._trials.longest + (seconds_kept if self._poor else 0.0)):
                 return
-            before = self._budget.now()
             outcome = self._outcome(fault)
-            self._longest = max(self._longest, self._budget.now() - before)
             if outcome is not None:
                 self._tried.append((fault, outcome))
 
     def questions(self) -> list[Case]:
-        """Few wider cases on which survivors would be seen, as far as the original answers them; none where enough of
-        the faults are shown."""
-        power = self.power
-        if power.planted == 0 or power.shown >= ENOUGH * power.planted:
+        """Few wider cases on which survivors would be seen, as far as the original answers them.
+
+        None where no strong fault survives, and enough of all are shown.
+        """
+        if not self._poor:
             return []
         chosen: list[Case] = []
         left = [set(outcome.where) for _, outcome in self._survivors() if outcome.where]
-        unanswered: set[int] = set()
         while left and len(chosen) < _MOST_QUESTIONS:
-            candidates = {number for where in left for number in where} - unanswered
+            candidates = ({number for where in left for number in where} & self._trials.wider.keys()) - self._unanswered
             if not candidates:
                 break
             best = max(sorted(candidates), key=lambda number: sum(number in where for where in left))
@@ -123,7 +119,7 @@ class Planting:
                 chosen.append(case)
                 left = [where for where in left if best not in where]
             else:
-                unanswered.add(best)
+                self._unanswered.add(best)
         return chosen
 
     def asked(self, more: Measurement) -> None:
@@ -133,7 +129,7 @@ class Planting:
         again: list[tuple[Fault, Outcome]] = []
         for fault, outcome in self._tried:
             survived = not outcome.shown and outcome.size > WEAK
-            if survived and self._budget.allows(self._longest):
+            if survived and self._budget.allows(self._trials.longest):
                 outcome = self._outcome(fault) or outcome
             again.append((fault, outcome))
         self._tried = again
@@ -147,7 +143,7 @@ class Planting:
         planted = len(strong) + len(weak)
         why_not = ""
         if not planted:
-            why_not = NO_PLACE if self._tried or self._budget.allows(self._longest) else NO_TIME
+            why_not = NO_PLACE if self._tried or self._budget.allows(self._trials.longest) else NO_TIME
         survivors = sorted(self._survivors(), key=lambda pair: -pair[1].size)
         return Power(
             planted=planted,
@@ -160,6 +156,13 @@ class Planting:
             questions=self._asked,
             why_not=why_not,
         )
+
+    @property
+    def _poor(self) -> bool:
+        """Whether a strong fault survives, or more than a twentieth of all."""
+        left = list(self._survivors())
+        planted = sum(outcome.size > WEAK for _, outcome in self._tried)
+        return any(outcome.size > STRONG for _, outcome in left) or len(left) > (1 - ENOUGH) * planted
 
     def _survivors(self) -> Iterator[tuple[Fault, Outcome]]:
         for fault, outcome in self._tried:

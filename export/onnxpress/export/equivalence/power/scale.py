@@ -9,6 +9,8 @@ import numpy as np
 from onnxpress.core.arrays import Array
 from onnxpress.core.golden import Golden
 
+_MOST = 0.9
+"""of an output's elements"""
 _LEAST = float(np.finfo(np.float32).smallest_subnormal)
 
 
@@ -29,12 +31,22 @@ class Scale:
                     shares.append(float(floor[kept].max()) / largest)
             self._relative[name] = float(np.median(shares)) if shares else float(np.finfo(np.float32).eps)
 
-    def floors(self, answers: Mapping[str, Array]) -> dict[str, Array]:
-        """For every float output one floor, in its shape; others have none, and differ where they are not equal."""
+    def floors(self, answers: Mapping[str, Array], moved: Mapping[str, Array]) -> dict[str, Array]:
+        """For every float output one floor, in its shape; others have none, and differ where they are not equal.
+
+        `moved` are the answers to inputs moved by one unit in the last place. Where an answer moves more than its size
+        lets expect, so does its rounding; a few that jump over a bound are not looked at.
+        """
         found = {}
         for name, value in answers.items():
             if name in self._relative:
-                wide = np.abs(np.nan_to_num(value.astype(np.float64), nan=0.0, posinf=0.0, neginf=0.0))
-                floor = max(self._relative[name] * float(wide.max(initial=0.0)), _LEAST)
-                found[name] = np.full(value.shape, floor)
+                wide = _finite(value)
+                floor = self._relative[name] * float(np.abs(wide).max(initial=0.0))
+                if name in moved and moved[name].shape == value.shape and value.size:
+                    floor = max(floor, float(np.quantile(np.abs(wide - _finite(moved[name])), _MOST)))
+                found[name] = np.full(value.shape, max(floor, _LEAST))
         return found
+
+
+def _finite(value: Array) -> Array:
+    return np.nan_to_num(value.astype(np.float64), nan=0.0, posinf=0.0, neginf=0.0)

@@ -21,7 +21,12 @@ if TYPE_CHECKING:
 SHARE_OF_TIME = 0.5
 """of the seconds that the measuring took, for planting and for more questions together"""
 _FOR_QUESTIONS = 0.3
-"""of that; kept while faults are planted"""
+"""of that; kept while faults are planted and some survive"""
+_LOOKING = 0.25
+"""of what one case takes in all: computing it in numpy"""
+_AS_LOADING = 4
+"""cases that take as long as what comes before the first"""
+_ROUNDS = 3
 
 
 def stated(
@@ -43,16 +48,20 @@ def stated(
     if not measurement.report.equivalent:
         return measurement
     budget = Budget(SHARE_OF_TIME * measuring_s, clock)
-    planting = Planting(graph, original, measurement, budget)
+    inside_s = _LOOKING * question_s * (1 + len(measurement.watched.records))
+    planting = Planting(graph, original, measurement, budget, inside_s=inside_s)
     planting.plant(seconds_kept=_FOR_QUESTIONS * budget.seconds)
-    questions = planting.questions()
-    while questions and not budget.allows(question_s * len(questions)):
-        questions.pop()
-    if questions:
+    for _ in range(_ROUNDS):
+        questions = planting.questions()
+        while questions and not budget.allows(question_s * (len(questions) + _AS_LOADING)):
+            questions.pop()
+        if not questions:
+            break
         more = ask(questions)
-        if more.report.equivalent:
-            planting.asked(more)
         measurement = joined(measurement, more, outputs)
+        if not more.report.equivalent:
+            break
+        planting.asked(more)
     return _with(measurement, planting.power if measurement.report.equivalent else None)
 
 

@@ -14,11 +14,13 @@ from onnxpress.core.manifest import SessionSettings
 from onnxpress.export.equivalence.cases import Case
 from onnxpress.export.equivalence.layerwise.comparison import Watched, examine
 from onnxpress.export.equivalence.layerwise.parameters import check as check_parameters
+from onnxpress.export.equivalence.noise_floor import moved
 from onnxpress.export.equivalence.power.budget import Budget
 from onnxpress.export.equivalence.power.scale import Scale
 from onnxpress.export.equivalence.reference import Reference
 from onnxpress.export.equivalence.results import CaseResult
 from onnxpress.serving.engine import Engine
+from onnxpress.serving.engine.sessions import local_session
 
 if TYPE_CHECKING:
     import onnx
@@ -72,25 +74,30 @@ class Trials:
         results: Sequence[CaseResult],
         wider: Sequence[Case],
         budget: Budget,
+        inside_s: float,
     ) -> None:
-        self._budget, self._answering_s = budget, budget.seconds * _ANSWERING
+        self._budget, self._most_s = budget, budget.seconds * _ANSWERING
         self._reference, self._parameters, self._watched, self._limit = reference, parameters, watched, limit
         self._size = graph.ByteSize()
-        self._looks_inside = self._size < _HEAVY
+        self._graph = graph
+        self._looks_inside, self._trusted = self._size < _HEAVY, False
+        self._answering_s, self._inside_s = 0.0, inside_s
+        """seconds that a graph takes to answer, and those that it takes to look into one"""
         self._sound = self._engine(graph)
         self._questions: list[_Question] = []
+        self.wider: dict[int, tuple[Case, Golden]] = {}
+        """by number; a case that has become a question is no longer among them"""
         self.ask(results)
         scale = Scale([question.result.golden for question in self._questions])
-        self.wider: list[tuple[Case, Golden]] = []
         began = budget.now()
-        for case in wider:
-            if len(self.wider) >= _LEAST and budget.now() - began > self._answering_s:
+        for number, case in enumerate(wider):
+            if len(self.wider) >= _LEAST and budget.now() - began > self._most_s:
                 break
             try:
-                answers = self._sound.run(case.feeds)
+                answers, beside = self._sound.run(case.feeds), self._sound.run(moved(case.feeds))
             except (BadData, BadModel):
                 continue
-            self.wider.append((case, Golden(case.feeds, answers, scale.floors(answers))))
+            self.wider[number] = case, Golden(case.feeds, answers, scale.floors(answers, beside))
 
     def ask(self, results: Sequence[CaseResult]) -> None:
         """These questions too, from the smallest batch on: many faults are shown by the first.
@@ -100,34 +107,53 @@ class Trials:
         """
         began = self._budget.now()
         for number, result in enumerate(sorted(results, key=lambda result: result.case.batch)):
-            if number >= _LEAST and self._budget.now() - began > self._answering_s:
+            if number >= _LEAST and self._budget.now() - began > self._most_s:
                 break
             golden = result.golden
             answers = self._sound.run(result.case.feeds)
             sound = Golden(golden.inputs, {name: answers[name] for name in golden.outputs}, golden.floors)
             self._questions.append(_Question(result, sound))
+        asked = {question.result.case for question in self._questions}
+        self.wider = {number: one for number, one in self.wider.items() if one[0] not in asked}
         self._questions.sort(key=lambda question: question.result.case.batch)
 
     def outcome(self, faulty: onnx.ModelProto) -> Outcome | None:
         """What the questions show of a faulty graph; None where it cannot be loaded at all, as nobody would ask it."""
+        began = self._budget.now()
+        found, multiples = self._answered(faulty)
+        self._answering_s = max(self._answering_s, self._budget.now() - began)
+        if found is None or found.shown or found.size == 0:
+            return found
+        began, twice = self._budget.now(), 1 if self._trusted else 2
+        shown = self._constants_differ(faulty) or self._leaves_the_framework(faulty, multiples)
+        self._inside_s = max(self._inside_s if self._trusted else 0.0, (self._budget.now() - began) / twice)
+        return replace(found, shown=shown)
+
+    @property
+    def longest(self) -> float:
+        """Seconds that one more trial may take, as far as is known."""
+        return self._answering_s + self._inside_s * (1 if self._trusted else 2)
+
+    def _answered(self, faulty: onnx.ModelProto) -> tuple[Outcome | None, list[dict[str, float]]]:
+        """What its answers show, and how far they are from the original's on every question."""
         try:
             engine = self._engine(faulty)
         except OnnxpressError:
-            return None
-        size, nearest = 0.0, []
+            return None, []
+        size, nearest = 0.0, list[dict[str, float]]()
         for question in self._questions:
             try:
                 answers = engine.run(question.result.case.feeds)
             except (BadData, BadModel):
-                return Outcome(shown=True, size=math.inf)
+                return Outcome(shown=True, size=math.inf), []
             multiples = worst_multiple(question.result.golden, answers)
             change = max(worst_multiple(question.sound, answers).values(), default=0.0)
             if max(multiples.values(), default=0.0) > self._limit:
-                return Outcome(shown=True, size=change)
+                return Outcome(shown=True, size=change), []
             size = max(size, change)
             nearest.append(multiples)
         where = []
-        for number, (case, sound) in enumerate(self.wider):
+        for number, (case, sound) in self.wider.items():
             try:
                 change = max(worst_multiple(sound, engine.run(case.feeds)).values(), default=0.0)
             except (BadData, BadModel):
@@ -135,24 +161,27 @@ class Trials:
             size = max(size, change)
             if change > self._limit:
                 where.append(number)
-        shown = size > 0 and (self._constants_differ(faulty) or self._means_other(faulty, nearest))
-        return Outcome(shown, size, tuple(where))
+        return Outcome(False, size, tuple(where)), nearest
 
-    def trust_the_inside(self, graph: onnx.ModelProto) -> None:
-        """Look into no graph where the sound one would be refused for it: what refuses everything shows nothing.
-
-        Nor where it takes a good part of the time.
-        """
-        multiples = [worst_multiple(question.result.golden, question.sound.outputs) for question in self._questions]
-        began = self._budget.now()
-        refused = self._means_other(graph, multiples)
-        self._looks_inside &= not refused and self._budget.now() - began <= _INSIDE * self._budget.seconds
+    def _leaves_the_framework(self, faulty: onnx.ModelProto, multiples: Sequence[Mapping[str, float]]) -> bool:
+        """Whether looking into the graph shows it. Where the sound graph would be refused so, nothing is looked into:
+        what refuses everything shows nothing. Nor where it takes a good part of the time."""
+        if self._looks_inside and not self._trusted:
+            began = self._budget.now()
+            sound = [worst_multiple(question.result.golden, question.sound.outputs) for question in self._questions]
+            refused = self._means_other(self._graph, sound)
+            took = self._budget.now() - began
+            self._looks_inside = not refused and took <= _INSIDE * self._budget.seconds
+        self._trusted = True
+        return self._looks_inside and self._means_other(faulty, multiples)
 
     def _engine(self, graph: onnx.ModelProto) -> Engine:
         # One thread: a pool of them takes longer to start than a small graph to run.
         threads = 1 if self._size < LIGHT else None
         settings = SessionSettings(optimization="none")
-        return Engine.load(graph.SerializeToString(), settings=settings, threads=threads, self_test=False)
+        session = local_session(graph.SerializeToString(), "cpu", settings, threads, True)
+        # Not Engine.load: what that looks for in a graph takes longer than a small one runs, and nobody is served.
+        return Engine(session, None, name="planted", version=1, provider="cpu")
 
     def _constants_differ(self, faulty: onnx.ModelProto) -> bool:
         checks, _ = check_parameters(faulty, self._parameters, self._reference.processing)
@@ -160,8 +189,6 @@ class Trials:
 
     def _means_other(self, faulty: onnx.ModelProto, multiples: Sequence[Mapping[str, float]]) -> bool:
         """Whether the graph in float64 leaves the framework: on the cases whose layers are known, and the worst one."""
-        if not self._looks_inside:
-            return False
         worst = max(range(len(multiples)), key=lambda number: max(multiples[number].values(), default=0.0))
         chosen = [
             replace(question.result, answers={}, multiples=multiples[number], nearest=multiples[number])

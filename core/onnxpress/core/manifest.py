@@ -37,9 +37,19 @@ class Source(msgspec.Struct, frozen=True, kw_only=True):
     seed: int | None = None
 
 
+class PowerSummary(msgspec.Struct, frozen=True, kw_only=True):
+    """How many small faults, planted in this very graph, the measurement's questions show; `told` is the sentence."""
+
+    told: str
+    planted: int
+    shown: int
+
+
 class EquivalenceSummary(msgspec.Struct, frozen=True, kw_only=True):
     """The verdict of `equivalence.json`: the worst error of any output, in noise floors, against the accepted limit."""
 
+    power: PowerSummary | None = None
+    """None of a refused export, and in older manifests"""
     equivalent: bool
     worst_multiple: float | None
     """null for infinity, which only a refused export has"""

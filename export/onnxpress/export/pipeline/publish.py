@@ -9,12 +9,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from onnxpress.core import golden as goldens
-from onnxpress.core.manifest import EquivalenceSummary, Manifest
+from onnxpress.core.manifest import EquivalenceSummary, Manifest, PowerSummary
 from onnxpress.core.manifest import Source as ManifestSource
 from onnxpress.core.version_folder import MODEL_FILE, staging
 from onnxpress.export.equivalence.report import page
 from onnxpress.export.equivalence.report import schema as reports
-from onnxpress.export.equivalence.report.schema import Report
+from onnxpress.export.equivalence.report.schema import Power, Report
 from onnxpress.export.graph import external_data
 from onnxpress.export.pipeline.convert import Converted
 from onnxpress.export.pipeline.environment import installed_versions
@@ -60,6 +60,7 @@ def publish(prepared: Prepared, converted: Converted, measured: Measured, reposi
             ir_version=graph.ir_version,
             session=measured.session,
             equivalence=EquivalenceSummary(
+                power=_summary(report.power),
                 equivalent=report.equivalent,
                 worst_multiple=report.worst_multiple,
                 limit=report.limit,
@@ -78,6 +79,10 @@ def publish(prepared: Prepared, converted: Converted, measured: Measured, reposi
         )
         folder, manifest = draft.publish(manifest)
     return Published(folder, manifest, report)
+
+
+def _summary(power: Power | None) -> PowerSummary | None:
+    return None if power is None else PowerSummary(told=str(power), planted=power.planted, shown=power.shown)
 
 
 def _without_folders(line: str) -> str:

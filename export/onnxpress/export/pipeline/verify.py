@@ -182,9 +182,9 @@ def against_source(
     began = time.monotonic()
     result = measured(prepared.cases)
     took = time.monotonic() - began
-    original = Original(prepared.reference, prepared.inputs, prepared.samples, parameters)
+    asked = Original(prepared.reference, prepared.inputs, prepared.samples, parameters)
     per_case = took / len(prepared.cases)
-    result = stated(result, graph, original, engine.outputs, measured, measuring_s=took, question_s=per_case)
+    result = stated(result, graph, asked, engine.outputs, measured, measuring_s=took, question_s=per_case)
     report = result.report
     if explain and not report.equivalent:
         prepared = replace(prepared, cases=[one.case for one in result.results])

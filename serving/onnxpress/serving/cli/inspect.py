@@ -52,6 +52,8 @@ def inspect(model: Path, as_json: bool) -> None:
     for output, threshold in manifest.thresholds.items():
         click.echo(f"  threshold {output}: {threshold:g}")
     summary, source = manifest.equivalence, manifest.source
+    if summary.power is not None:
+        click.echo(f"  power    {summary.power.told}")
     if summary.accepted:
         click.echo(f"  refused  and published knowingly: {summary.accepted}")
     worst = "inf" if summary.worst_multiple is None else f"{summary.worst_multiple:.2g}"

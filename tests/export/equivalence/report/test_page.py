@@ -9,7 +9,16 @@ import msgspec
 import pytest
 
 from onnxpress.export.equivalence.report.page import render
-from onnxpress.export.equivalence.report.schema import CaseFigure, Check, Explanation, OutputFigure, Report, Rung
+from onnxpress.export.equivalence.report.schema import (
+    CaseFigure,
+    Check,
+    Explanation,
+    OutputFigure,
+    Power,
+    Report,
+    Rung,
+    Survivor,
+)
 
 
 def report(worst: float) -> Report:
@@ -86,3 +95,24 @@ def test_an_explanation_is_a_sentence(detail: str) -> None:
         source="x",
     )
     assert f"<p>{detail[0].upper()}{detail[1:]}.</p>" in page
+
+
+def test_the_power_of_the_questions_is_on_the_first_screen_with_what_they_miss() -> None:
+    power = Power(
+        planted=100,
+        shown=97,
+        strong=80,
+        strong_shown=79,
+        below=4,
+        survivors=[Survivor(kind="mask ignored", layer="encoder.<2>", place="Where 7", multiple=200.0)],
+    )
+    text = Reader(render(msgspec.structs.replace(report(1.0), power=power), name="m", source="s")).text
+    told = "These questions would have shown 97 of 100 small faults; not mask ignored in encoder.<2> (Where 7), 2 more."
+    assert told in text
+    assert text.index(told) < text.index("so the server may batch")
+    assert "4 changed an answer by less than one noise floor" in text
+    unknown = Power(why_not="the measuring left no time to plant one")
+    text = Reader(render(msgspec.structs.replace(report(1.0), power=unknown), name="m", source="s")).text
+    assert "is not known: the measuring left no time to plant one" in text
+    assert "0 of 0" not in text
+    assert "would have shown" not in Reader(render(report(99.0), name="m", source="s")).text

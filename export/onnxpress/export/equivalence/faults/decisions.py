@@ -13,11 +13,11 @@ from onnxpress.export.equivalence.faults.planting import (
     Edit,
     attribute,
     change_input,
-    constant,
     label,
     numbered,
     plants,
     scalar,
+    taken,
 )
 from onnxpress.export.graph.editing import nodes
 
@@ -84,7 +84,7 @@ def activation(model: onnx.ModelProto, rng: Random) -> Sites:
 def row(model: onnx.ModelProto, rng: Random) -> Sites:
     """An embedding's row and the one after it."""
     for place, node in numbered(model, "Gather"):
-        table = constant(model, node.input[0])
+        table = taken(model, node, 0)
         if table is None or table.ndim < 2 or table.dtype.kind != "f" or (attribute(node, "axis") or 0) != 0:
             continue
         at = int(rng.integers(len(table) - 1)) if len(table) > 1 else -1

@@ -66,6 +66,16 @@ def constant(model: onnx.ModelProto, name: str) -> Array | None:
     return None if found is None else numpy_helper.to_array(found)
 
 
+def taken(model: onnx.ModelProto, node: onnx.NodeProto, index: int) -> Array | None:
+    """The constant that a node takes; None where it takes none there."""
+    return constant(model, node.input[index]) if index < len(node.input) and node.input[index] else None
+
+
+def has_tensor(node: onnx.NodeProto) -> bool:
+    """Whether a Constant holds a tensor, and not a number or a list."""
+    return len(node.attribute) == 1 and node.attribute[0].HasField("t")
+
+
 class _Known:
     """The constants of the graph that was asked about last, by name: a search through all for each takes too long."""
 
@@ -78,7 +88,7 @@ class _Known:
         sizes = len(model.graph.initializer), len(model.graph.node)
         if self._model is not model or self._sizes != sizes:
             self._model, self._sizes = model, sizes
-            made = (node for node in model.graph.node if node.op_type == "Constant" and node.attribute[0].HasField("t"))
+            made = (node for node in model.graph.node if node.op_type == "Constant" and has_tensor(node))
             self._by_name = {node.output[0]: node.attribute[0].t for node in made}
             self._by_name |= {value.name: value for value in model.graph.initializer}
         return self._by_name
@@ -95,7 +105,7 @@ def change(name: str, function: Callable[[Array], Array]) -> Edit:
             if value.name == name:
                 value.CopyFrom(numpy_helper.from_array(_like(numpy_helper.to_array(value), function), name))
         for node in model.graph.node:
-            if node.op_type == "Constant" and node.output[0] == name:
+            if node.op_type == "Constant" and node.output[0] == name and has_tensor(node):
                 tensor = node.attribute[0].t
                 tensor.CopyFrom(numpy_helper.from_array(_like(numpy_helper.to_array(tensor), function)))
 

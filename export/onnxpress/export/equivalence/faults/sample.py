@@ -10,7 +10,7 @@ import numpy as np
 import onnx
 
 from onnxpress.export.equivalence.faults import decisions, structure, values  # noqa: F401 - they register the planters
-from onnxpress.export.equivalence.faults.planting import PLANTERS, Edit, planted, planted_in
+from onnxpress.export.equivalence.faults.planting import PLANTERS, Edit, Planter, planted, planted_in
 from onnxpress.export.graph.editing import nodes
 from onnxpress.serving.engine import fatal
 
@@ -55,7 +55,7 @@ def sample(graph: onnx.ModelProto, seed: int, most: int, *, leave_out: Sequence[
         sites = {}
         for kind, plant in PLANTERS.items():
             if kind not in leave_out:
-                places = list(plant(graph, generator))
+                places = _places(plant, graph, generator)
                 sites[kind] = [places[at] for at in generator.permutation(len(places))]
         for kind, place, edit in _in_turns(sites):
             if len(known) == most:
@@ -65,6 +65,14 @@ def sample(graph: onnx.ModelProto, seed: int, most: int, *, leave_out: Sequence[
                 yield Fault(graph, kind, place, edit)
         if len(known) == before:
             return
+
+
+def _places(plant: Planter, graph: onnx.ModelProto, generator: np.random.Generator) -> list[tuple[str, Edit]]:
+    """Where a planter can plant. None in a graph that it cannot read, of an opset of long ago for instance."""
+    try:
+        return list(plant(graph, generator))
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError, RuntimeError):
+        return []
 
 
 def deadly(graph: onnx.ModelProto) -> frozenset[str]:

@@ -15,7 +15,6 @@ from onnxpress.export.equivalence.faults.planting import (
     Edit,
     attribute,
     change_input,
-    constant,
     insert_after,
     label,
     numbered,
@@ -23,6 +22,7 @@ from onnxpress.export.equivalence.faults.planting import (
     replace_node,
     scalar,
     set_attribute,
+    taken,
 )
 
 Sites = Iterator[tuple[str, Edit]]
@@ -49,7 +49,7 @@ def axis(model: onnx.ModelProto, rng: Random) -> Sites:
             if other != now:
                 yield f"{label(place, node)} {now} → {other}", set_attribute(place, "axis", other)
     for place, node in numbered(model, *reduces):
-        if len(node.input) > 1 and (held := constant(model, node.input[1])) is not None and held.size == 1:
+        if len(node.input) > 1 and (held := taken(model, node, 1)) is not None and held.size == 1:
             for other in (-1, -2, 1):
                 if other != int(held.ravel()[0]):
                     edit = change_input(place, 1, partial(_all, other=other))
@@ -97,7 +97,7 @@ def padding(model: onnx.ModelProto, rng: Random) -> Sites:
                 moved[at], moved[half + at] = pads[at] + 1, pads[half + at] - 1
                 yield f"{label(place, node)} axis {at}", set_attribute(place, "pads", moved)
     for place, node in numbered(model, "Pad"):
-        held = constant(model, node.input[1])
+        held = taken(model, node, 1)
         if held is None:
             continue
         half = held.size // 2
@@ -117,7 +117,7 @@ def stride(model: onnx.ModelProto, rng: Random) -> Sites:
     for place, node in numbered(model, "Conv", "MaxPool", "AveragePool"):
         kernel = attribute(node, "kernel_shape")
         if kernel is None and node.op_type == "Conv":
-            weight = constant(model, node.input[1])
+            weight = taken(model, node, 1)
             kernel = list(weight.shape[2:]) if weight is not None else None
         if not kernel:
             continue
@@ -194,7 +194,7 @@ def _ones(y: str) -> onnx.NodeProto:
 def baked(model: onnx.ModelProto, rng: Random) -> Sites:
     """The example's batch written into a Reshape or an Expand."""
     for place, node in numbered(model, "Reshape", "Expand"):
-        held = constant(model, node.input[1])
+        held = taken(model, node, 1)
         if held is not None and held.ndim == 1 and held.size and held[0] in (-1, 0):
 
             def fixed(v: Array) -> Array:
@@ -299,7 +299,7 @@ def clipped(model: onnx.ModelProto, rng: Random) -> Sites:
     for place, node in numbered(model, "Clip"):
         for at in (1, 2):
             if at < len(node.input) and node.input[at]:
-                held = constant(model, node.input[at])
+                held = taken(model, node, at)
                 if held is not None and held.any():
                     yield f"{label(place, node)} bound {at}", change_input(place, at, lambda v: v * 0.9)
     for tensor in _float_tensors(model):
@@ -317,7 +317,7 @@ def off_by_one(model: onnx.ModelProto, rng: Random) -> Sites:
     """An index or a bound, and ids that are counted from one."""
     for place, node in numbered(model, "Gather", "Slice"):
         for at in (1,) if node.op_type == "Gather" else (1, 2):
-            held = constant(model, node.input[at])
+            held = taken(model, node, at)
             if held is not None and held.size and abs(int(held.ravel()[0])) < 2**20:
                 step = -1 if int(held.ravel()[0]) > 0 else 1
                 yield f"{label(place, node)} {step:+}", change_input(place, at, partial(_plus, step=step))

@@ -14,12 +14,12 @@ from onnxpress.export.equivalence.faults.planting import (
     attribute,
     change,
     change_input,
-    constant,
     floats,
     label,
     numbered,
     plants,
     set_attribute,
+    taken,
 )
 
 Sites = Iterator[tuple[str, Edit]]
@@ -100,7 +100,7 @@ def bias(model: onnx.ModelProto, rng: Random) -> Sites:
         index = {"Gemm": 2, "Conv": 2, "ConvTranspose": 2, "LSTM": 3, "GRU": 3, "RNN": 3}.get(node.op_type)
         for at in [index] if index is not None else ([0, 1] if node.op_type == "Add" else []):
             if at < len(node.input) and node.input[at]:
-                value = constant(model, node.input[at])
+                value = taken(model, node, at)
                 if value is not None and value.dtype.kind == "f" and np.squeeze(value).ndim >= 1 and value.any():
                     yield label(place, node), change_input(place, at, np.zeros_like)
 
@@ -112,7 +112,7 @@ def gates(model: onnx.ModelProto, rng: Random) -> Sites:
         count = 4 if node.op_type == "LSTM" else 3
         order = [0, 2, 3, 1] if count == 4 else [1, 0, 2]
         for at in (1, 2, 3):
-            if constant(model, node.input[at]) is None:
+            if taken(model, node, at) is None:
                 continue
 
             def shuffled(value: Array, count: int = count, order: list[int] = order) -> Array:
@@ -153,7 +153,7 @@ def epsilon(model: onnx.ModelProto, rng: Random) -> Sites:
             yield f"{label(place, node)} {other:.3g}", set_attribute(place, "epsilon", float(other))
     for place, node in numbered(model, "Add"):
         for at in (0, 1):
-            held = constant(model, node.input[at])
+            held = taken(model, node, at)
             if (
                 held is not None
                 and held.dtype.kind == "f"
@@ -169,7 +169,7 @@ def scaler(model: onnx.ModelProto, rng: Random) -> Sites:
     """A factor or an offset of pre-processing, or a scalar of the network."""
     for place, node in numbered(model, "Mul", "Div", "Sub"):
         for at in (0, 1):
-            held = constant(model, node.input[at])
+            held = taken(model, node, at)
             if held is not None and held.dtype.kind == "f" and held.any():
                 where = int(rng.choice(np.flatnonzero(held)))
                 for factor in (1.01, 1.00001, 1.0000015):
@@ -188,7 +188,7 @@ def threshold(model: onnx.ModelProto, rng: Random) -> Sites:
     """Of a comparison, or of a node of a tree."""
     for place, node in numbered(model, "Greater", "GreaterOrEqual", "Less", "LessOrEqual"):
         for at in (0, 1):
-            held = constant(model, node.input[at])
+            held = taken(model, node, at)
             if held is not None and held.dtype.kind == "f":
                 edit = change_input(place, at, lambda v: np.nextafter(v, np.float32(np.inf)))
                 yield label(place, node), edit
@@ -244,7 +244,7 @@ def labels(model: onnx.ModelProto, rng: Random) -> Sites:
     last = [(place, node) for place, node in numbered(model, "Gemm") if len(node.input) > 2][-1:]
     for place, node in last:
         axis = 0 if attribute(node, "transB") else 1
-        held, offset = constant(model, node.input[1]), constant(model, node.input[2])
+        held, offset = taken(model, node, 1), taken(model, node, 2)
         if held is None or offset is None or held.shape[axis] < 2:
             continue
 

@@ -53,6 +53,7 @@ def render(report: Report, *, name: str, source: str) -> str:
             f"<h1>{escape(name)}</h1>",
             f'<p class="soft">exported from <code>{escape(source)}</code></p>',
             *_verdict(report, verdict),
+            *_power(report),
             *_outputs(report),
             *_distributions(report),
             *_cases(report),
@@ -73,6 +74,8 @@ def _verdict(report: Report, verdict: str) -> Iterable[str]:
         yield f'<p><strong class="bad">Published knowingly though refused:</strong> {escape(report.accepted)}</p>'
     yield f'<p><strong class="{state}">{verdict}.</strong> The export differs from the original by at most'
     yield f"<strong>{multiple(report.worst_multiple)}</strong> noise floors; {report.limit:g} are accepted.</p>"
+    if report.power is not None:
+        yield f"<p>{_sentence(str(report.power))}</p>"
     known = f" ({escape(report.rows)})" if report.rows else ""
     batch = (
         f"A row gets the same answer alone and in a batch{known}, so the server may batch."
@@ -96,6 +99,40 @@ def _verdict(report: Report, verdict: str) -> Iterable[str]:
         else "the original's answer moves when its inputs move by one unit in the last place"
     )
     yield f'<p class="soft">One noise floor is how far {how}: the difference that rounding alone explains.</p>'
+
+
+def _sentence(text: str) -> str:
+    return f"{escape(text[:1].upper() + text[1:])}."
+
+
+def _power(report: Report) -> Iterable[str]:
+    power = report.power
+    if power is None or not power.planted:
+        return
+    weak, weak_shown = power.planted - power.strong, power.shown - power.strong_shown
+    yield '<h2>The power of the questions</h2><p class="soft">Small faults, planted in copies of this graph one at a'
+    yield "time. Those count that change an answer by more than one noise floor on some input that was tried.</p>"
+    yield '<div class="scroll"><table><tr><th>the fault changes an answer by</th><th class="number">planted</th>'
+    yield '<th class="number">shown</th></tr>'
+    for name, planted, shown in (
+        ("more than 10 noise floors", power.strong, power.strong_shown),
+        ("1 to 10 noise floors", weak, weak_shown),
+    ):
+        yield f'<tr><td>{name}</td><td class="number">{planted}</td><td class="number">{shown}</td></tr>'
+    yield "</table></div>"
+    if power.survivors:
+        yield "<p>Not shown:</p><ul>"
+        for one in power.survivors:
+            where = f" in {one.layer}" if one.layer else ""
+            far = f"it changes an answer by {multiple(one.multiple)} floors on inputs that are not among the questions"
+            yield f"<li>{escape(one.kind + where)} (<code>{escape(one.place)}</code>): {far}</li>"
+        yield "</ul>"
+    told = [
+        (power.below, "changed an answer by less than one noise floor"),
+        (power.without_effect, "changed no answer, whatever was tried"),
+        (power.questions, "questions were asked besides, as too many faults had survived the others"),
+    ]
+    yield f'<p class="soft">{"; ".join(f"{count} {what}" for count, what in told if count)}</p>'
 
 
 def _outputs(report: Report) -> Iterable[str]:

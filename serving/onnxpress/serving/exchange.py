@@ -23,6 +23,12 @@ class Exchange(Protocol):
     def gone(self) -> bool:
         """Whether the caller is no longer there to read an answer."""
 
+    def hold(self, size: int) -> bool:
+        """Count so many bytes more as held for this request until it is answered; False where there is no room.
+
+        Of its body they are counted already. On the event loop's thread.
+        """
+
     def respond(self, status: int, body: bytes, headers: Headers = ()) -> None:
         """Send the answer. Called once, on the event loop's thread. Raises nothing: what cannot be sent is given up."""
 
@@ -33,6 +39,11 @@ def fail(exchange: Exchange, error: BaseException, what: str = "the request") ->
     exchange.respond(
         500, b'{"error":"the server failed at it: %b; its log may say more"}' % type(error).__name__.encode()
     )
+
+
+def no_room(exchange: Exchange) -> None:
+    """Answer a request that would hold more than all together may."""
+    exchange.respond(503, b'{"error":"other requests hold too much already; try again"}')
 
 
 class Handler(Protocol):
@@ -68,3 +79,7 @@ class ExchangeWrapper:
     def gone(self) -> bool:
         """See Exchange."""
         return self._exchange.gone
+
+    def hold(self, size: int) -> bool:
+        """See Exchange."""
+        return self._exchange.hold(size)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from urllib.parse import unquote_to_bytes
 
-from onnxpress.serving.batching.batcher import Read
+from onnxpress.serving.batching.reading import Read
 from onnxpress.serving.exchange import Exchange
 from onnxpress.serving.metrics import family
 from onnxpress.serving.metrics.collected import OwnMetrics

@@ -215,3 +215,25 @@ def test_its_process_ends_with_it(tmp_path: Path) -> None:
     assert Path(f"/proc/{process}").exists()
     engine.close()
     wait_for(lambda: not Path(f"/proc/{process}").exists())
+
+
+def test_no_memory_for_an_answer_is_a_500_and_nobody_gets_the_rest_of_it(
+    server: tuple[Running, Repository], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found, repository = server
+    served = repository.models["affine"][1]
+    wanted = infer(found).body
+
+    def half_read(connection: Any, deadline: float | None = None) -> Any:
+        connection.settimeout(WAIT)
+        connection.recv(5)
+        raise MemoryError
+
+    with monkeypatch.context() as patched:
+        patched.setattr(session, "receive", half_read)
+        assert infer(found).status == 500
+        patched.undo()
+        wait_for(lambda: not served.engine.down)
+    assert infer(found).body == wanted
+    assert served.engine.restarts == 1
+    assert found.server.shared.held.taken == 0

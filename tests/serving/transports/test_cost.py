@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from tests.serving.harness import WAIT, Client, Running, ask, infer_body, request, running
 from tests.serving.onnx_models import model, node, plain, publish_affine
+from tests.serving.publishing import publish
 
 from onnxpress.serving.exchange import Exchange, Handler
 from onnxpress.serving.models.repository import Repository
@@ -105,7 +106,7 @@ def test_who_does_not_take_answers_gets_no_further_runs(tmp_path: Path) -> None:
                     length = int(line.split()[1]) if line.lower().startswith(b"content-length") else length
                 assert len(file.read(length)) == length > 100_000
             wait_until(lambda: server.server.shared.held.taken == 0)
-        assert served.engine.runs == 61
+        assert served.batcher.counts.answered == 61
 
 
 def test_answers_that_nobody_takes_are_given_up_where_others_need_the_room(tmp_path: Path) -> None:
@@ -116,3 +117,38 @@ def test_answers_that_nobody_takes_are_given_up_where_others_need_the_room(tmp_p
             wait_until(lambda: not server.server.connections)
         assert server.server.shared.held.taken == 0
         assert ask(server.port, "GET", "/v2/health/live").status == 200
+
+
+def test_a_client_that_has_ended_its_side_gets_every_answer(tmp_path: Path) -> None:
+    publish_affine(tmp_path)
+    large(tmp_path)
+    small = request("POST", TARGET, infer_body([[1, 2, 3]]))
+    with running(Service(Repository(tmp_path))) as server:
+        for sent, count in (
+            (small, 1),
+            (small * 300, 300),
+            (question() * 40, 40),  # answers of 500 kB: what was sent waits until they are taken
+            (small * 3 + small[:-1], 3),
+            (request("POST", TARGET, infer_body([[1, 2, 3]] * 10_000)) + small, 2),
+        ):
+            with socket.create_connection(("127.0.0.1", server.port), WAIT) as client:
+                client.sendall(sent)
+                client.shutdown(socket.SHUT_WR)
+                found = client.makefile("rb").read()
+            assert found.count(b"HTTP/1.1 200 OK\r\n") == count
+            assert found.endswith(b"}")
+        wait_until(lambda: not server.server.connections)
+        assert server.server.shared.held.taken == 0
+
+
+def test_a_client_that_has_gone_altogether_is_found_out_while_its_run_is_under_way(tmp_path: Path) -> None:
+    publish(tmp_path, "slow")
+    repository = Repository(tmp_path)
+    body = b'{"inputs":[{"name":"steps","shape":[],"datatype":"INT64","data":[1000000000]}]}'
+    with running(Service(repository)) as server:
+        (served,) = repository.all()
+        with socket.create_connection(("127.0.0.1", server.port), WAIT) as client:
+            client.sendall(request("POST", "/v2/models/slow/infer", body))
+            wait_until(lambda: served.batcher.busy)
+        wait_until(lambda: not served.batcher.busy)
+        wait_until(lambda: not server.server.connections)

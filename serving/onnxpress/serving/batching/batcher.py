@@ -13,18 +13,18 @@ itself is over.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from functools import partial
 from time import monotonic
 
 from onnxpress.serving.batching.batch_run import Answer, BatchRun, Waiting
 from onnxpress.serving.batching.counts import Counts
+from onnxpress.serving.batching.reading import Read, Reading
 from onnxpress.serving.batching.run_thread import RunThread
 from onnxpress.serving.engine import Engine
 from onnxpress.serving.exchange import CLIENT_GONE, Exchange, fail
 from onnxpress.serving.protocol.inputs import Inputs
 from onnxpress.serving.protocol.refusal import Refusal, error_body
-from onnxpress.serving.protocol.requests import Reader
+from onnxpress.serving.protocol.requests import LARGE, Reader
 from onnxpress.serving.protocol.responses import Writer
 from onnxpress.serving.protocol.strictness import strict
 from onnxpress.serving.traffic import Traffic
@@ -35,8 +35,6 @@ _INLINE_SECONDS = 0.002
 
 _TURN_SECONDS = 0.002
 """how long a model with many batches waiting may keep the loop, before others have their turn"""
-Read = Callable[[Reader, bytes], Inputs]
-"""how a body that is not V2 JSON is read; raises Refusal"""
 
 
 class Batcher:
@@ -66,6 +64,7 @@ class Batcher:
         )
         self._traffic = traffic
         self._waiting: list[Waiting] = []
+        self._reading = Reading(self._reader, self.counts, engine.name, self._take)
         self._scheduled = False
         self._seen = 0  # requests that waited when the turn before looked
         self._waited = False  # something in the queue has been there since before this turn, or may expire in it
@@ -84,11 +83,14 @@ class Batcher:
 
         It is V2 JSON unless `read` knows better. It is not run once `seconds` are over, or what it says itself.
         """
-        waiting = self._waiting
         # Before decoding: a full queue must cost nothing.
-        if len(waiting) >= self._max_waiting:
+        waiting = len(self._waiting) + self._reading.under_way
+        if waiting >= self._max_waiting:
             self.counts.rejected += 1
-            exchange.respond(503, error_body(f"the queue is full: {len(waiting)} requests are waiting; try again"))
+            exchange.respond(503, error_body(f"the queue is full: {waiting} requests are waiting; try again"))
+            return
+        if len(body) >= LARGE:
+            self._reading.begin(body, exchange, read, seconds)
             return
         try:
             inputs = self._reader.read(body, alone) if read is None else read(self._reader, body)
@@ -96,6 +98,11 @@ class Batcher:
             self.counts.refused += 1
             exchange.respond(refusal.status, refusal.body())
             return
+        self._take(inputs, len(body), exchange, alone, seconds)
+
+    def _take(self, inputs: Inputs, length: int, exchange: Exchange, alone: bool, seconds: float | None) -> None:
+        """Run a request of so many bytes at the end of this turn, or now if it is `alone`."""
+        waiting = self._waiting
         if inputs.rows == 0 and self._refuses_no_rows:
             self.counts.refused += 1
             exchange.respond(400, error_body("a batch of no rows; this model was not shown to answer one"))
@@ -105,7 +112,7 @@ class Batcher:
             exchange.respond(400, error_body(f"a tensor of no values; the runtime would die of it in {self._fatal}"))
             return
         if self._texts:
-            inputs.size = len(body)  # one text may be as long as a million others
+            inputs.size = length  # one text may be as long as a million others
         timeout, deadline = inputs.timeout, None
         if seconds is not None:
             timeout = seconds if timeout is None else min(seconds, timeout)
@@ -126,12 +133,12 @@ class Batcher:
     @property
     def waiting(self) -> int:
         """Requests in the queue now."""
-        return len(self._waiting)
+        return len(self._waiting) + self._reading.under_way
 
     @property
     def busy(self) -> bool:
         """Whether anything waits or is being run."""
-        return self._scheduled
+        return self._scheduled or self._reading.under_way > 0
 
     def close(self) -> None:
         """End the thread, if there is one; a run under way is finished first."""

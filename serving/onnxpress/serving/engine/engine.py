@@ -29,6 +29,11 @@ _LONG_SECONDS = 0.05
 """a first run that takes so long is no matter of preparation; a second would only delay the start"""
 
 
+_MANY_VALUES = 4096
+_SECONDS_TO_WRITE = 1e-7
+"""a number as JSON"""
+
+
 class Engine:
     """A loaded model. `run` and `run_all` are safe to call from several threads."""
 
@@ -181,6 +186,9 @@ class Engine:
         self.run_seconds += took
         if self._session.apart or not values:
             return answers
+        for answer in answers:  # a short run may have a long answer, and who writes it holds what he runs on
+            if getattr(answer, "size", 0) > _MANY_VALUES:  # a sequence has none
+                took += answer.size * _SECONDS_TO_WRITE
         seconds = took / max(values, 1)
         known = self.seconds_per_value
         # The first run sets the estimate; later ones move it, so that one slow run does not change the course.

@@ -66,6 +66,8 @@ class Message(msgspec.Struct, frozen=True, omit_defaults=True):
     outputs: list[Value] = []
     optional: list[Value] = []
     error: str | None = None
+    own: bool = False
+    """whether the error is the process's own, not the model's"""
 
 
 def send(
@@ -74,7 +76,10 @@ def send(
     arrays: Mapping[str, Array] | None = None,
     deadline: float | None = None,
 ) -> None:
-    """Write the message and its arrays. Raises TimeoutError past the deadline (time.monotonic), OSError."""
+    """Write the message and its arrays. Raises TimeoutError past the deadline (time.monotonic), OSError.
+
+    Whatever else it raises it raises before anything is written.
+    """
     described: list[_Array] = []
     buffers: list[memoryview] = []
     for name, value in (arrays or {}).items():
@@ -85,7 +90,8 @@ def send(
         if value.size:
             buffers.append(np.asarray(value, order="C").reshape(-1).view(np.uint8).data)
     head = msgspec.msgpack.encode(msgspec.structs.replace(message, arrays=described))
-    for part in (memoryview(_SIZE.pack(len(head)) + head), *buffers):
+    parts = [memoryview(_SIZE.pack(len(head)) + head), *buffers]
+    for part in parts:
         _let_wait_until(deadline, connection)
         connection.sendall(part)
 
@@ -169,10 +175,18 @@ def _live(connection: socket.socket) -> None:
         feeds = {one.name: value for one, value in zip(message.arrays, arrays, strict=True)}
         try:
             answers = session.run(message.names, feeds)
+        except MemoryError:
+            send(connection, Message(error="no memory", own=True))
+            continue
         except Exception as error:  # the runtime's exceptions share no base of their own
             send(connection, Message(error=str(error)))
-        else:
+            continue
+        try:
             send(connection, Message(), dict(zip(message.names, answers, strict=True)))
+        except OSError:
+            raise
+        except Exception as error:  # nothing of it was sent
+            send(connection, Message(error=f"its answer cannot be sent: {type(error).__name__}", own=True))
 
 
 def _end_with_the_server(connection: socket.socket) -> None:

@@ -103,8 +103,16 @@ class IsolatedSession:
                 raise Down(f"the model's process {self._ended}; it is started again") from None
             except (OSError, EOFError):
                 raise Down("the model's process ended while it was asked; it is started again") from None
+            except UnicodeEncodeError:  # nothing was written
+                raise
+            except BaseException as error:
+                # Part of its answer may still be on the way, no memory to take it, say: the next caller would get it.
+                self._ended = self.down = f"was ended after {type(error).__name__} in the midst of an answer"
+                assert self._process is not None
+                self._process.kill()
+                raise
         if message.error is not None:
-            raise ValueError(message.error)
+            raise (MemoryError if message.own else ValueError)(message.error)
         return answers
 
     def close(self) -> None:

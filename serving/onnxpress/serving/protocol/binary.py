@@ -10,7 +10,6 @@ import struct
 from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-import msgspec
 import numpy as np
 
 from onnxpress.core.arrays import Array
@@ -21,13 +20,13 @@ from onnxpress.serving.exchange import Headers
 from onnxpress.serving.protocol.classification import best
 from onnxpress.serving.protocol.datatypes import DATATYPE_OF
 from onnxpress.serving.protocol.refusal import Refusal, shown
+from onnxpress.serving.protocol.responses import flat_text
 
 if TYPE_CHECKING:
     from onnxpress.serving.protocol.inputs import Inputs
     from onnxpress.serving.protocol.responses import Writer
 
 _LENGTH = struct.Struct("<I")
-_encode = msgspec.json.Encoder().encode
 
 
 class Binary:
@@ -54,7 +53,7 @@ class Binary:
                 behind.append(to_bytes(dtype, answer))
                 rest = b',"parameters":{"binary_data_size":%d}}' % len(behind[-1])
             else:
-                rest = b',"data":%b}' % _encode(answer.ravel().tolist())
+                rest = b',"data":[%b]}' % flat_text(answer)
             outputs.append(writer.described(number, answer.shape, dtype) + rest)
         text = b'%b"outputs":[%b]}' % (writer.opening(inputs), b",".join(outputs))
         if not self.numbers:

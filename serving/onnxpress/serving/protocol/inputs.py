@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Protocol
 
+import numpy as np
+
 from onnxpress.core.arrays import Array
 from onnxpress.serving.exchange import Headers
 
@@ -44,3 +46,16 @@ class Inputs:
         self.tails, self.id, self.outputs, self.form = tails, id, outputs, form
         self.timeout: float | None = None
         self.overrides: dict[str, Array] | None = None
+
+
+_TEXT = 64
+"""bytes of a short text as an object"""
+
+
+def held_by(values: Sequence[Any]) -> int:
+    """Bytes that values take which were read to arrays; those of lists and texts are not told."""
+    size = 0
+    for value in values:
+        if isinstance(value, np.ndarray):
+            size += value.nbytes + (_TEXT * value.size if value.dtype.kind == "O" else 0)
+    return size

@@ -84,7 +84,7 @@ class Lists:
         None where there are no such lists, and where anything is wrong: that is found, and said, by reading the body as
         it came.
         """
-        found = _cut(body) if self else None
+        found = cut(body) if self else None
         if found is None:
             return None
         rest, lists = found
@@ -120,7 +120,7 @@ class Lists:
         return read(flat, 1, len(flat) - 1, count)
 
 
-def _cut(body: bytes) -> tuple[bytes, dict[bytes, Span]] | None:
+def cut(body: bytes) -> tuple[bytes, dict[bytes, Span]] | None:
     """The body with a mark for each long list of its `data`, and where in it the list of each mark stands.
 
     None where there are none, or where it cannot be told without reading that they are what they seem.

@@ -15,7 +15,9 @@ from onnxpress.serving.protocol.refusal import Refusal, shown
 
 NOT_JSON = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, ValueError)
 """what msgspec raises on bytes that are not JSON, not UTF-8, nested too deep, or hold an integer of 5,000 digits"""
-_NUMERALS = b"0123456789+-.eE \t\r\n"
+NUMERALS = b"0123456789+-.eE \t\r\n"
+"""what numbers in JSON are made of, and the blanks between them"""
+NO_BRACKETS = bytes.maketrans(b"[]", b"  ")
 
 
 def unnested(spec: TensorSpec, text: msgspec.Raw, shape: list[int]) -> bytes:
@@ -36,9 +38,10 @@ def unnested(spec: TensorSpec, text: msgspec.Raw, shape: list[int]) -> bytes:
     skeleton = b"," * (shape[-1] - 1)
     for size in reversed(shape[:-1]):
         skeleton = b",".join([b"[%b]" % skeleton] * size)
-    if nested.translate(None, _NUMERALS) != b"[%b]" % skeleton:
+    if nested.translate(None, NUMERALS) != b"[%b]" % skeleton:
         raise ValueError("the brackets and commas are not as the shape says")
-    return b"[%b]" % nested.translate(None, b"[]")
+    # Blanks in their place: without them 1]2 would become 12.
+    return b"[%b]" % nested.translate(NO_BRACKETS)
 
 
 def flat_carefully(spec: TensorSpec, text: msgspec.Raw, shape: list[int]) -> list[Any]:
@@ -49,6 +52,11 @@ def flat_carefully(spec: TensorSpec, text: msgspec.Raw, shape: list[int]) -> lis
         raise Refusal(400, f"the data of {spec.name!r} are not JSON: {error}") from None
     if not isinstance(data, list):
         raise Refusal(400, f"the data of {spec.name!r} must be an array, not {shown(data)}")
+    return flat_of(spec, data, shape)
+
+
+def flat_of(spec: TensorSpec, data: list[Any], shape: list[int]) -> list[Any]:
+    """What JSON held, flat; raises Refusal as `flat_carefully` does."""
     flat = _flatten(spec, data, shape)
     fits = _check(spec.dtype)
     for value in flat:

@@ -20,11 +20,15 @@ from onnxpress.serving.protocol.literals import marked
 from onnxpress.serving.protocol.nested import array_of
 from onnxpress.serving.protocol.refusal import Refusal
 from onnxpress.serving.protocol.requests import Reader
+from onnxpress.serving.protocol.responses import nested_text
 from onnxpress.serving.protocol.shapes import check_shape
 from onnxpress.serving.protocol.tensor_data import NOT_JSON
 
 if TYPE_CHECKING:
     from onnxpress.serving.protocol.responses import Writer
+
+_ROWS = 1024
+"""that become text in one step, so that other threads have their turn between two"""
 
 _SIGNATURE = "serving_default"
 _DT = {
@@ -51,20 +55,27 @@ class _Rows:
                 raise Refusal(
                     400, f"the output {spec.name!r} has no row for each instance; ask with inputs, not instances"
                 )
-        columns = [answer.tolist() for answer in answers]
-        if len(columns) == 1:
-            return msgspec.json.encode({"predictions": columns[0]}), ()
+        if len(answers) == 1:
+            return b'{"predictions":%b}' % nested_text(answers[0]), ()
         names = [spec.name for spec in writer.outputs]
-        rows = [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
-        return msgspec.json.encode({"predictions": rows}), ()
+        texts = []
+        for start in range(0, len(answers[0]), _ROWS):
+            columns = [answer[start : start + _ROWS].tolist() for answer in answers]
+            rows = [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
+            texts.append(msgspec.json.encode(rows)[1:-1])
+        return b'{"predictions":[%b]}' % b",".join(texts), ()
 
 
 class _Columns:
     """The answer output by output: the one tensor, or an object of them."""
 
     def write(self, writer: Writer, inputs: Inputs, answers: Sequence[Array]) -> tuple[bytes, Headers]:
-        columns = {spec.name: answer.tolist() for spec, answer in zip(writer.outputs, answers, strict=True)}
-        return msgspec.json.encode({"outputs": columns if len(columns) > 1 else next(iter(columns.values()))}), ()
+        texts = [nested_text(answer) for answer in answers]
+        if len(texts) == 1:
+            return b'{"outputs":%b}' % texts[0], ()
+        names = [msgspec.json.encode(spec.name) for spec in writer.outputs]
+        columns = [b"%b:%b" % column for column in zip(names, texts, strict=True)]
+        return b'{"outputs":{%b}}' % b",".join(columns), ()
 
 
 def read(reader: Reader, body: bytes) -> Inputs:

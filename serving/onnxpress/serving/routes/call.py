@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Coroutine
 from dataclasses import dataclass
 
-from onnxpress.serving.batching.batcher import Read
+from onnxpress.serving.batching.reading import Read
 from onnxpress.serving.exchange import Exchange, Headers
 from onnxpress.serving.protocol.refusal import Refusal, error_body
 

@@ -29,6 +29,9 @@ class _Exchange:
         self.answer: asyncio.Future[tuple[int, bytes, Headers]] = asyncio.get_running_loop().create_future()
         self.gone = False
 
+    def hold(self, size: int) -> bool:
+        return True  # what requests hold together is the host's matter, which reads their bodies
+
     def respond(self, status: int, body: bytes, headers: Headers = ()) -> None:
         if not self.answer.done():  # the caller may have gone
             self.answer.set_result((status, body, headers))

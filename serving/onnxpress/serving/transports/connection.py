@@ -11,15 +11,17 @@ import asyncio
 from collections.abc import Callable
 
 from onnxpress.serving import log
-from onnxpress.serving.exchange import Headers, fail
+from onnxpress.serving.exchange import Headers, fail, no_room
 from onnxpress.serving.protocol.refusal import error_body
 from onnxpress.serving.transports.request_head import HEAVY, UNREADABLE, Head
 from onnxpress.serving.transports.request_parser import RequestParser
-from onnxpress.serving.transports.response import CONTINUE, response
+from onnxpress.serving.transports.response import CONTINUE, PROCESSING, response
 from onnxpress.serving.transports.shared import Shared
 
 _PIPELINED = 64
 """answers owed on one connection before reading from it pauses"""
+_PROBED = (2, 3)
+"""seconds after the end of what a client sends when it is looked whether it is still there for the answer owed"""
 _AHEAD = 1 << 20
 """bytes of answers that a connection may be ahead of its client, where answers are as large as the last large one"""
 
@@ -41,6 +43,13 @@ class PendingAnswer:
         """Whether the connection is lost."""
         return self.connection.transport.is_closing()
 
+    def hold(self, size: int) -> bool:
+        """See Exchange."""
+        if not self.connection.may_hold(size):
+            return False
+        self.held += size
+        return True
+
     def respond(self, status: int, body: bytes, headers: Headers = ()) -> None:
         """See Exchange."""
         try:
@@ -59,8 +68,8 @@ class Connection(asyncio.Protocol):
     """
 
     __slots__ = (
-        "_draining", "_flowing", "_later", "_lingering", "_on_lost", "_open_ones", "_owed", "_parser", "_pipeline_full",
-        "_shared", "_since", "_suspended", "_unsent", "_write_full", "transport",
+        "_at_end", "_draining", "_flowing", "_later", "_lingering", "_on_lost", "_open_ones", "_owed", "_parser",
+        "_pipeline_full", "_shared", "_since", "_suspended", "_unsent", "_write_full", "transport",
     )  # fmt: skip
 
     def __init__(self, shared: Shared, open_ones: set[Connection], on_lost: Callable[[], None]) -> None:
@@ -70,6 +79,7 @@ class Connection(asyncio.Protocol):
         self._owed: list[PendingAnswer] = []  # not a deque: a list is what mypyc knows, and this one is short
         self._flowing = True
         self._draining = False
+        self._at_end = False  # the client sends nothing more, and may still read
         self._lingering = False  # the refusal is sent, and the client gets time to read it
         self._pipeline_full = self._write_full = False  # reasons for not reading
         self._suspended = False  # requests that have come wait in the parser until answers are taken
@@ -135,6 +145,15 @@ class Connection(asyncio.Protocol):
             if not self._owed:  # else it would be taken for the answer to an earlier request
                 self.transport.write(CONTINUE)
 
+    def eof_received(self) -> bool:
+        """The client has ended its side. Whole requests are answered before this side ends too."""
+        self._at_end, self._flowing, self._since = True, False, self._shared.seconds
+        if self.transport.get_extra_info("sslcontext") is not None:  # TLS knows no half of a connection
+            return False
+        if not self._suspended:
+            self._parser.stop()
+        return bool(self._owed) or self._suspended
+
     def pause_writing(self) -> None:
         self._write_full, self._since = True, self._shared.seconds
         self._count_unsent(self.transport.get_write_buffer_size())
@@ -152,13 +171,17 @@ class Connection(asyncio.Protocol):
         pending = PendingAnswer(self, head)
         self._owed.append(pending)
         self._since = shared.seconds
-        shared.held.taken += head.weight
         if not head.keep_alive or self._draining:
             self._parser.stop()
             self._flowing = False
         if len(self._owed) >= self._window():
             self._pipeline_full = True
             self._balance()
+        # Of a body that came while it was counted there is room; one that came at once is counted from here on.
+        if head.weight and not shared.held.take(head.weight):
+            pending.held = 0
+            no_room(pending)
+            return
         try:
             if head.headers is None:
                 shared.handler.submit(head.method, head.target, body, pending, alone)
@@ -174,10 +197,14 @@ class Connection(asyncio.Protocol):
         large = self._shared.answer_bytes
         return min(_PIPELINED, max(1, _AHEAD // large)) if large else _PIPELINED
 
+    def may_hold(self, size: int) -> bool:
+        """Take so many bytes more of what all may hold; False where there is no room."""
+        return self._shared.held.take(size)
+
     def answer(self, pending: PendingAnswer, status: int, body: bytes, headers: Headers) -> None:
         """Write the answer now if it is this request's turn, else keep it until it is."""
         head, owed, shared = pending.head, self._owed, self._shared
-        if status == 200 and len(owed) == 1 and self._flowing and head.usual and not headers:
+        if status == 200 and len(owed) == 1 and self._flowing and head.plain and not pending.held and not headers:
             # The one answer owed is this one: what is no longer owed is of a connection that flows no more.
             text = shared.ok_json % (len(body), body)
             owed.pop()
@@ -241,7 +268,7 @@ class Connection(asyncio.Protocol):
         if self._pipeline_full and len(owed) < max(1, self._window() // 2):
             self._pipeline_full = False
             self._balance()
-        if self._draining and not self.busy:
+        if (self._draining or self._at_end) and not self.busy and not self._suspended:
             self.transport.close()
 
     def _refuse(self, status: int, reason: str) -> None:
@@ -264,6 +291,9 @@ class Connection(asyncio.Protocol):
         elif self._write_full or self.transport.is_closing():
             if waited > limits.request_timeout:
                 self.transport.abort()
+        elif self._at_end and waited in _PROBED and self._owed and not self._owed[0].head.old:
+            # It may have gone altogether, which only what is sent to it brings to light.
+            self.transport.write(PROCESSING)
         elif self._parser.within:
             if waited > limits.request_timeout and not self._pipeline_full:  # then it is we who do not read
                 self._refuse(408, f"the request did not arrive within {limits.request_timeout} seconds")
@@ -286,13 +316,14 @@ class Connection(asyncio.Protocol):
     def _balance(self) -> None:
         """Read on, or not: while answers pile up here or in the socket, the client has to wait with its requests."""
         paused = self._pipeline_full or self._write_full
-        self._flowing = not (paused or self._parser.done or self._draining)
+        self._flowing = not (paused or self._parser.done or self._draining or self._at_end)
         if self.transport.is_closing():
             return
         if paused:
             self.transport.pause_reading()
         else:
-            self.transport.resume_reading()
+            if not self._at_end:
+                self.transport.resume_reading()
             if self._suspended:
                 asyncio.get_running_loop().call_soon(self._go_on)
 
@@ -304,3 +335,7 @@ class Connection(asyncio.Protocol):
         self._take(self._parser.next())
         while self._later and not self._suspended:
             self.data_received(self._later.pop(0))
+        if self._at_end and not self._suspended:
+            self._parser.stop()
+            if not self._owed:
+                self.transport.close()

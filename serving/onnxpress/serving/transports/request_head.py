@@ -19,11 +19,10 @@ class Head:
 
     `headers` are those that the handler reads; None where there are none. `weight` is the body's length where it counts
     against what all requests together may hold, else 0. `plain`: its answer is nothing but a 200 with a body, and the
-    connection goes on; `usual`: and its body is a small one. `old`: of HTTP/1.0, whose clients want to be told that the
-    connection goes on.
+    connection goes on. `old`: of HTTP/1.0, whose clients want to be told that the connection goes on.
     """
 
-    __slots__ = ("headers", "keep_alive", "length", "method", "old", "plain", "target", "usual", "weight")
+    __slots__ = ("headers", "keep_alive", "length", "method", "old", "plain", "target", "weight")
 
     def __init__(
         self,
@@ -38,7 +37,6 @@ class Head:
         self.headers, self.old = headers, old
         self.weight = length if length >= HEAVY else 0
         self.plain = keep_alive and method != b"HEAD" and not old
-        self.usual = self.plain and not self.weight
 
 
 class KnownHeads:

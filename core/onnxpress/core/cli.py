@@ -19,6 +19,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "port": ("onnxpress.training.cli:port", "Write a trained run in the other framework, with the same weights."),
     "export": ("onnxpress.export.cli:export", "Convert a model to ONNX, measure equivalence, publish a version."),
     "verify": ("onnxpress.export.cli:verify", "Check a published version, or compare a model with its source."),
+    "compare": (
+        "onnxpress.export.comparison.cli:compare",
+        "Put models side by side: in their framework, compiled, and in ONNX Runtime.",
+    ),
     "inspect": ("onnxpress.serving.cli.inspect:inspect", "Show a model's signature, contract and evidence."),
     "explain": ("onnxpress.serving.cli.explain:explain", "Show with which options a model is served, and why."),
     "tune": ("onnxpress.serving.cli.tune:tune", "Measure threads, batches and optimisation levels; keep the best."),

@@ -117,3 +117,11 @@ class Layered(Protocol):
 
     def layer_names(self) -> frozenset[str]:
         """The author's names of all layers, the model's own among them."""
+
+
+@runtime_checkable
+class Compilable(Protocol):
+    """A network that its framework's own compiler can make quicker."""
+
+    def compiled(self) -> Callable[[dict[str, Array]], object]:
+        """What answers as `run` in float32, compiled at its first call. The network itself stays as it is."""

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -137,6 +138,12 @@ class TorchNetwork:
                 hint="an ONNX graph has a fixed number of outputs",
             )
         return {name: _array(value) for name, value in zip(names, flat.values(), strict=True)}
+
+    def compiled(self) -> Callable[[dict[str, Array]], object]:
+        """By torch.compile; see Compilable."""
+        other = copy.copy(self)
+        other._module = torch.compile(self._module)
+        return lambda feeds: other.run(feeds, "float32")
 
     def _tensors(self, feeds: Mapping[str, Array]) -> list[torch.Tensor]:
         """In the structure's order; copies, as forward may write into its input."""

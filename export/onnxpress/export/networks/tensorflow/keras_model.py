@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -122,6 +123,11 @@ class KerasNetwork:
             shapes = {spec.name: list(feeds[spec.name].shape) for spec in self.inputs}
             raise BadModel(f"the model fails on inputs of shape {shapes}: {error}") from error
         return {name: np.asarray(value) for name, value in self._by_name(answer).items()}
+
+    def compiled(self) -> Callable[[dict[str, Array]], object]:
+        """By XLA; see Compilable."""
+        function = tf.function(lambda *tensors: self._call(self._model, list(tensors)), jit_compile=True)
+        return lambda feeds: function(*[tensor(spec, feeds[spec.name], "float32") for spec in self.inputs])
 
     def _by_name(self, answer: Any) -> dict[str, Any]:
         """What the model's own call returned: under the author's keys where it is a dict, else by position."""

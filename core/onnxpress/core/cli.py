@@ -21,7 +21,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "verify": ("onnxpress.export.cli:verify", "Check a published version, or compare a model with its source."),
     "compare": (
         "onnxpress.export.comparison.cli:compare",
-        "Put models side by side: in their framework, compiled, and in ONNX Runtime.",
+        "Measure models side by side, framework and ONNX Runtime.",
     ),
     "inspect": ("onnxpress.serving.cli.inspect:inspect", "Show a model's signature, contract and evidence."),
     "explain": ("onnxpress.serving.cli.explain:explain", "Show with which options a model is served, and why."),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -130,15 +132,15 @@ def export(
     limits = ConversionLimits(seconds=time_limit, memory=None if memory_limit is None else int(memory_limit * 2**30))
 
     def one(entry: source_list.Entry) -> Published:
-        source = resolve(entry.ref)
-        published = export_one(
-            source,
-            repository=repository,
-            name=entry.name,
-            provider=provider,
-            limits=limits,
-            accept_refusal=entry.accept_refusal,
-        )
+        with contextlib.redirect_stdout(sys.stderr):  # what the user's own code prints is talk, not a result
+            published = export_one(
+                resolve(entry.ref),
+                repository=repository,
+                name=entry.name,
+                provider=provider,
+                limits=limits,
+                accept_refusal=entry.accept_refusal,
+            )
         click.echo(str(published.report), err=True)
         return published
 

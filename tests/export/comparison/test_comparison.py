@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import msgspec
@@ -107,7 +106,7 @@ def test_two_estimators_side_by_side(tmp_path: Path, monkeypatch: pytest.MonkeyP
     command = ["two:line", "two:tree", "two:none", "--batch", "1", "--batch", "8", "--seconds", "0.01", "--json"]
     done = CliRunner().invoke(compare, [*command, "--output", "out"])
     assert done.exit_code == 0, done.output
-    found = msgspec.convert(json.loads(done.stdout), Comparison)
+    found = msgspec.json.decode(done.stdout, type=Comparison)
     line, tree, none = found.contenders
     for one in (line, tree):
         assert one.framework == "sklearn"

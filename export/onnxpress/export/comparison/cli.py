@@ -15,7 +15,15 @@ import click
 @click.option(
     "--input", "inputs", multiple=True, metavar="SPEC", help="An input of every SOURCE, as 'x:float32[batch,30]'."
 )
-@click.option("--batch", "batches", type=click.IntRange(1), multiple=True, default=(1, 32, 256), show_default=True)
+@click.option(
+    "--batch",
+    "batches",
+    type=click.IntRange(1),
+    multiple=True,
+    default=(1, 32, 256),
+    show_default=True,
+    help="Rows of a run. Repeatable.",
+)
 @click.option("--epochs", type=click.IntRange(1), help="Train recipes for so many epochs; default: their own.")
 @click.option(
     "--seconds", type=click.FloatRange(0, min_open=True), default=0.5, show_default=True, help="Time for each figure."

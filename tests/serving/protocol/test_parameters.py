@@ -117,6 +117,8 @@ def test_texts_may_be_called_texts() -> None:
     [
         ("load", {"config": "{}"}, "as it lies in the repository"),
         ("load", {"file:1/model.onnx": "AAAA"}, "as it lies in the repository"),
+        ("load", {"file:1/model.onnx": ""}, "as it lies in the repository"),
+        ("load", {"config": None}, "as it lies in the repository"),
         ("load", {"version": 3}, "not known here"),
         ("unload", {"unload_dependents": 1}, "true or false"),
         ("unload", {"force": True}, "not known here; it takes: unload_dependents"),

@@ -222,7 +222,7 @@ JSON = st.recursive(
 
 @given(
     dtype=st.sampled_from(["float32", "int64", "bool", "string"]),
-    change=st.fixed_dictionaries({}, optional=dict.fromkeys(("name", "shape", "datatype", "data"), JSON)),
+    change=st.fixed_dictionaries({}, optional=dict.fromkeys(("name", "shape", "datatype", "data", "parameters"), JSON)),
     more=st.fixed_dictionaries({}, optional=dict.fromkeys(("id", "outputs", "parameters"), JSON)),
 )
 def test_a_request_with_anything_anywhere_is_read_or_refused(

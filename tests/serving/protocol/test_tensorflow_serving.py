@@ -169,3 +169,29 @@ def test_texts_nested_deeper_than_the_model_says_are_refused() -> None:
         with pytest.raises(Refusal):
             read(reader, b'{"instances":%b"a"%b}' % (b"[" * depth, b"]" * depth))
     assert read(reader, b'{"instances":["a",{"b64":"Yg=="}]}').shapes == [[2]]
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=3),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["a", "s", "b64"]), inner, max_size=3),
+    max_leaves=8,
+)
+ONE_AND_MANY = [
+    Reader([parse_spec("a:float32[n,2]")], [parse_spec("y:float32[n]")]),
+    Reader([parse_spec("a:uint8[n]"), parse_spec("s:string[n]")], [parse_spec("y:float32[n]")]),
+    Reader([parse_spec("a:bool[]")], [parse_spec("y:float32[]")], [parse_spec("s:string[k]")]),
+]
+
+
+@given(
+    reader=st.sampled_from(ONE_AND_MANY),
+    document=JSON | st.fixed_dictionaries({}, optional=dict.fromkeys(("instances", "inputs", "signature_name"), JSON)),
+)
+def test_anything_is_read_or_refused(reader: Reader, document: Any) -> None:
+    try:
+        inputs = read(reader, json.dumps(document).encode())
+    except Refusal:
+        return
+    feeds = reader.feeds([inputs])
+    for spec, shape in zip(reader.specs, inputs.shapes, strict=True):
+        assert list(feeds[spec.name].shape) == shape

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 import pytest
@@ -86,3 +88,39 @@ def test_lifespan(repository: Path, tmp_path: Path) -> None:
 def test_what_needs_a_loop_of_its_own_is_refused(repository: Path, settings: ModelSettings) -> None:
     with pytest.raises(UsageError, match="poll and model_control"):
         application(repository, settings)
+
+
+def test_a_prefix_that_must_be_encoded(repository: Path) -> None:
+    for root in ("/models api", "/mödels", "/a%20b"):
+        scope = {
+            "path": f"{root}/v2/health/live",
+            "raw_path": quote(f"{root}/v2/health/live").encode(),
+            "root_path": root,
+        }
+        assert raw(application(repository), scope)[0] == 200
+
+
+def test_a_header_given_twice_is_refused(repository: Path) -> None:
+    body = json.dumps(ROW).encode()
+    length = (b"inference-header-content-length", str(len(body)).encode())
+    scope = {"path": "/v2/models/table/infer", "method": "POST"}
+    app = application(repository)
+    assert raw(app, scope | {"headers": [length]}, body)[0] == 200
+    assert raw(app, scope | {"headers": [length, length]}, body)[0] == 400
+
+
+def raw(app: Application, scope: dict[str, Any], body: bytes = b"") -> tuple[int, bytes]:
+    """Status and body of one request whose scope is as given."""
+    sent: list[Any] = []
+    waiting = [{"type": "http.request", "body": body}]
+
+    async def receive() -> Any:
+        if waiting:
+            return waiting.pop()
+        return await asyncio.get_running_loop().create_future()
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    asyncio.run(app({"type": "http", "method": "GET", "headers": [], **scope}, receive, send))
+    return sent[0]["status"], sent[1]["body"]

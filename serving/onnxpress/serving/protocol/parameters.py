@@ -6,7 +6,7 @@ the case anyway (a `priority` of 0). Names that nobody here knows are refused to
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from onnxpress.core.tensors import TensorSpec
@@ -70,7 +70,10 @@ def classes_of(spec: TensorSpec, parameters: Parameters) -> int:
 
 def check_load(parameters: Parameters) -> None:
     """Refuse what Triton's load can override: files and their configuration are what lies in the repository."""
-    _check(parameters, "a load", (), _not_loadable)
+    for name in parameters or {}:
+        if name == "config" or name.startswith("file:"):
+            raise Refusal(400, "a model is loaded as it lies in the repository; change it there")
+    _check(parameters, "a load", ())
 
 
 def check_unload(parameters: Parameters) -> None:
@@ -80,22 +83,11 @@ def check_unload(parameters: Parameters) -> None:
         raise Refusal(400, "the parameter unload_dependents must be true or false")
 
 
-def _not_loadable(name: str) -> str | None:
-    if name == "config" or name.startswith("file:"):
-        return "a model is loaded as it lies in the repository; change it there"
-    return None
-
-
-def _check(
-    parameters: Parameters,
-    where: str,
-    known: tuple[str, ...],
-    why_not: Callable[[str], str | None] = _NOT_HERE.get,
-) -> None:
+def _check(parameters: Parameters, where: str, known: tuple[str, ...]) -> None:
     for name, value in (parameters or {}).items():
         if name in known:
             continue
-        reason = why_not(name)
+        reason = _NOT_HERE.get(name)
         if reason is None:
             there = f"; it takes: {', '.join(known)}" if known else ""
             raise Refusal(400, f"{where} has the parameter {shown(name)}, which is not known here{there}")

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, MutableMapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from onnxpress.core.errors import UsageError
 from onnxpress.serving.exchange import Handler, Headers, fail
@@ -106,10 +107,11 @@ async def _http(handler: Handler, max_body: int, scope: Message, receive: Receiv
             break
     else:
         # Mounted below a prefix, the path that counts is what follows it.
-        target: bytes = scope.get("raw_path") or scope["path"].encode()
-        root = scope.get("root_path", "").encode()
-        target = target[len(root) :] if root and target.startswith(root + b"/") else target
-        read = {name: value for name, value in scope["headers"] if name in handler.headers_read}
+        target = _below(scope.get("root_path", ""), scope.get("raw_path") or scope["path"].encode())
+        read: dict[bytes, bytes] = {}
+        for name, value in scope["headers"]:
+            if name in handler.headers_read:  # given twice it is not one thing to go by: what a comma makes is refused
+                read[name] = read[name] + b", " + value if name in read else value
         try:
             handler.submit_with(read, scope["method"].encode(), target, b"".join(parts), exchange)
         except Exception as error:
@@ -125,6 +127,14 @@ async def _http(handler: Handler, max_body: int, scope: Message, receive: Receiv
     headers = complete(extra, status, len(body))
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else body})
+
+
+def _below(root: str, target: bytes) -> bytes:
+    """The path that follows the prefix; hosts hand the prefix over decoded, and the path as it was sent."""
+    for prefix in (root.encode(), quote(root).encode()) if root else ():
+        if target.startswith(prefix + b"/"):
+            return target[len(prefix) :]
+    return target
 
 
 async def _watch(exchange: _Exchange, receive: Receive) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from onnxpress.core.arrays import Array
 from onnxpress.core.tensors import TensorSpec
-from onnxpress.serving.protocol import large, requests, responses
+from onnxpress.serving.protocol import large, requests, responses, tensorflow_serving
 from onnxpress.serving.protocol.refusal import Refusal
 from onnxpress.serving.protocol.requests import Reader
 
@@ -138,3 +138,48 @@ def test_large_answers_are_written_as_ever(monkeypatch: pytest.MonkeyPatch) -> N
         if len(shape) == 2:
             rows = responses._rows(answer, "float32")
             assert [json.loads(b"[%b]" % row) for row in rows] == answer.tolist()
+
+
+V1 = (
+    '{"instances":[[1,2],[3,4.5],[5,6]]}',
+    '{"instances":[{"x":[1,2]},{"x":[3,4]}]}',
+    '{"inputs":[[1,2],[3,4],[5,6],[7,8]]}',
+    '{"inputs":{"x":[[1,2],[3,4],[5,6]]}}',
+    '{"signature_name":"serving_default","instances":[[1,NaN],[3,-Infinity]]}',
+    '{"instances": [ [1 , 2] , [3 , 4] ] }',
+    '{"instances":[[1,2],[3]]}',
+    '{"instances":[[1,2],[3,4,5]]}',
+    '{"instances":[[1,true]]}',
+    '{"instances":[]}',
+    '{"instances":[1,2]}',
+    '{"instances":[[1,2],[3,4],]}',
+    '{"instances":[[1,2],[3,4]],"inputs":[[1,2]]}',
+    '{"instances":[{"x":[1,2]},[3,4]]}',
+    '{"instances":[{"x":[1,2]},{"y":[3,4]}]}',
+    '{"instances":[[1,2],[3,"4"]]}',
+    '{"instances":{"x":[1,2]}}',
+    '{"inputs":"a"}',
+    '{"inputs":{"y":[[1,2]]}}',
+    '{"instances":[[1,2],[3,4]]',
+    '{"signature_name":"other","instances":[[1,2]]}',
+    '{"inputs":[[1,2],[3,1e39]]}',
+    "{}",
+    "[]",
+    '{"instances":[[1,2],[3,null]]}',
+)
+
+
+@pytest.mark.parametrize("content", V1)
+@pytest.mark.usefixtures("small_blocks")
+def test_predict_requests_are_read_as_ever(content: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def said(step: int) -> Any:
+        monkeypatch.setattr(tensorflow_serving, "LARGE", step)
+        of = Reader([TensorSpec(name="x", dtype="float32", shape=("n", 2))], [])
+        try:
+            inputs = tensorflow_serving.read(of, content.encode())
+        except Refusal as refusal:
+            return refusal.status
+        assert inputs.form is not None
+        return [value.tolist() for value in inputs.values], inputs.shapes, type(inputs.form).__name__
+
+    np.testing.assert_equal(said(1), said(1 << 30))

@@ -7,19 +7,21 @@ words that are no JSON, and written as null.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
+import numpy as np
 
 from onnxpress.core.arrays import Array
 from onnxpress.core.tensors import TensorSpec
 from onnxpress.serving.engine import Engine
 from onnxpress.serving.exchange import Headers
 from onnxpress.serving.protocol.inputs import Inputs
+from onnxpress.serving.protocol.large import pieces
 from onnxpress.serving.protocol.literals import marked
 from onnxpress.serving.protocol.nested import array_of
 from onnxpress.serving.protocol.refusal import Refusal
-from onnxpress.serving.protocol.requests import Reader
+from onnxpress.serving.protocol.requests import LARGE, Reader
 from onnxpress.serving.protocol.responses import nested_text
 from onnxpress.serving.protocol.shapes import check_shape
 from onnxpress.serving.protocol.tensor_data import NOT_JSON
@@ -27,6 +29,7 @@ from onnxpress.serving.protocol.tensor_data import NOT_JSON
 if TYPE_CHECKING:
     from onnxpress.serving.protocol.responses import Writer
 
+_BRACE, _BRACKET = b"{["
 _ROWS = 1024
 """that become text in one step, so that other threads have their turn between two"""
 
@@ -43,6 +46,15 @@ class _Request(msgspec.Struct):
     signature_name: str = _SIGNATURE
     instances: list[Any] | msgspec.UnsetType = _NOT_GIVEN
     inputs: Any = _NOT_GIVEN
+
+
+class _LargeRequest(msgspec.Struct):
+    signature_name: str = _SIGNATURE
+    instances: msgspec.Raw | msgspec.UnsetType = _NOT_GIVEN
+    inputs: msgspec.Raw | msgspec.UnsetType = _NOT_GIVEN
+
+
+_R = TypeVar("_R", _Request, _LargeRequest)
 
 
 class _Rows:
@@ -80,13 +92,14 @@ class _Columns:
 
 def read(reader: Reader, body: bytes) -> Inputs:
     """Read a predict request. Raises Refusal saying what is wrong with which input."""
-    request = _decoded(body)
-    if request.signature_name not in ("", _SIGNATURE):
-        raise Refusal(400, f"there is no signature {request.signature_name[:80]!r}; there is: {_SIGNATURE}")
+    if len(body) >= LARGE:
+        inputs = _by_steps(reader, body)
+        if inputs is not None:
+            return inputs
+    request = _decoded(body, _Request)
+    _check(request)
     names = [spec.name for spec in reader.specs]
     optional: dict[str, Array] = {}
-    if (request.instances is _NOT_GIVEN) == (request.inputs is _NOT_GIVEN):
-        raise Refusal(400, "a predict request has either instances or inputs")
     if isinstance(request.instances, list):
         given, form = _columns(request.instances, names), _Rows()
     else:
@@ -111,6 +124,72 @@ def read(reader: Reader, body: bytes) -> Inputs:
     return inputs
 
 
+def _by_steps(reader: Reader, body: bytes) -> Inputs | None:
+    """As `read`, by short steps, so that other threads have their turn; None where it is no such request."""
+    request = _decoded(body, _LargeRequest)
+    _check(request)
+    names = [spec.name for spec in reader.specs]
+    rowwise = isinstance(request.instances, msgspec.Raw)
+    whole: Any = request.instances if rowwise else request.inputs
+    texts, form = [memoryview(whole)], _Rows() if rowwise else _Columns()
+    if not rowwise:
+        if texts[0][0] == _BRACE:
+            try:
+                given = msgspec.json.decode(whole, type=dict[str, msgspec.Raw])
+            except NOT_JSON:
+                return None
+            if set(given) != set(names):
+                return None
+            texts = [memoryview(given[name]) for name in names]
+        elif len(names) > 1:
+            return None
+    if any(text[0] != _BRACKET for text in texts):
+        return None
+    found: dict[str, list[Array]] = {name: [] for name in names}
+    try:
+        if rowwise:
+            named = set[bool]()
+            for rows in pieces(texts[0], _piece):
+                named.add(bool(rows) and isinstance(rows[0], dict) and names[0] in rows[0])
+                if len(named) > 1:
+                    raise Refusal(400, _odd_rows(names))
+                for spec, data in zip(reader.specs, _columns(rows, names).values(), strict=True):
+                    found[spec.name].append(array_of(spec, data))
+        else:
+            for spec, text in zip(reader.specs, texts, strict=True):
+                found[spec.name] = [array_of(spec, rows) for rows in pieces(text, _piece)]
+    except NOT_JSON as error:
+        raise Refusal(400, str(error)) from None
+    values, shapes, sizes = [], [], dict[str, int]()
+    for spec in reader.specs:
+        parts = found[spec.name]
+        if len({part.shape[1:] for part in parts}) > 1:
+            raise Refusal(400, f"the values of {spec.name!r} make no {spec.dtype} tensor: its lists differ in length")
+        shape = [sum(map(len, parts)), *parts[0].shape[1:]]
+        check_shape(spec, shape, sizes, len(body))
+        values.append(np.concatenate([part.ravel() for part in parts]))
+        shapes.append(shape)
+    return reader.inputs(values, shapes, None, None, form)
+
+
+def _piece(text: bytes) -> Any:
+    """JSON, or what TensorFlow Serving's clients write for it. Raises NOT_JSON."""
+    try:
+        return msgspec.json.decode(text)
+    except NOT_JSON:
+        again = marked(text)
+        if again is None:
+            raise
+        return msgspec.json.decode(again)
+
+
+def _check(request: _Request | _LargeRequest) -> None:
+    if request.signature_name not in ("", _SIGNATURE):
+        raise Refusal(400, f"there is no signature {request.signature_name[:80]!r}; there is: {_SIGNATURE}")
+    if (request.instances is _NOT_GIVEN) == (request.inputs is _NOT_GIVEN):
+        raise Refusal(400, "a predict request has either instances or inputs")
+
+
 def _array(spec: TensorSpec, data: Any, sizes: dict[str, int], arrived: int) -> Array:
     try:
         array = array_of(spec, data)
@@ -120,15 +199,15 @@ def _array(spec: TensorSpec, data: Any, sizes: dict[str, int], arrived: int) -> 
     return array
 
 
-def _decoded(body: bytes) -> _Request:
+def _decoded(body: bytes, kind: type[_R]) -> _R:
     try:
         try:
-            return msgspec.json.decode(body, type=_Request)
+            return msgspec.json.decode(body, type=kind)
         except NOT_JSON:
             again = marked(body)
             if again is None:
                 raise
-            return msgspec.json.decode(again, type=_Request)
+            return msgspec.json.decode(again, type=kind)
     except NOT_JSON as error:
         raise Refusal(400, f"not a predict request: {error}") from None
 
@@ -140,7 +219,11 @@ def _columns(instances: list[Any], names: list[str]) -> dict[str, list[Any]]:
         return {name: [row[name] for row in instances] for name in names}
     if len(names) == 1 and not any(isinstance(row, dict) and names[0] in row for row in instances):
         return {names[0]: instances}
-    raise Refusal(400, f"every instance must be an object with {', '.join(names)}, and nothing else")
+    raise Refusal(400, _odd_rows(names))
+
+
+def _odd_rows(names: list[str]) -> str:
+    return f"every instance must be an object with {', '.join(names)}, and nothing else"
 
 
 def status(versions: Sequence[int]) -> bytes:

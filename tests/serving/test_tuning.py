@@ -167,6 +167,6 @@ def test_a_model_whose_rows_look_at_each_other_is_measured_one_at_a_time(
 def test_a_new_profile_is_seen_by_the_next_look(tmp_path: Path) -> None:
     publish_affine(tmp_path)
     repository = Repository(tmp_path)
-    before = repository.folder.look()["affine"].versions[1].signature
+    before = repository.folder.look()[0]["affine"].versions[1].signature
     tuned(tmp_path, "--threads", "1")
-    assert repository.folder.look()["affine"].versions[1].signature != before
+    assert repository.folder.look()[0]["affine"].versions[1].signature != before

@@ -256,6 +256,8 @@ class Located:
     models: dict[str, dict[int, Path]]
     skipped: dict[str, str] = field(default_factory=dict)
     """path below the one that was given, of what lies there and is no version or model → why"""
+    unread: set[str] = field(default_factory=set)
+    """models of which nobody can tell which versions they have: the folder or its config.pbtxt cannot be read"""
 
 
 def locate(path: Path) -> Located:
@@ -323,13 +325,16 @@ def _repository(entries: list[Path]) -> Located:
             numbered, skipped = _look(path)
             if numbered:
                 found.models[name] = numbered
-            elif "" not in skipped:
+            elif "" in skipped:
+                found.unread.add(name)
+            else:
                 found.skipped[name] = "there is no version in it"
                 if (path / MODEL_FILE).is_file():
                     found.skipped[name] = f"{MODEL_FILE} lies in it, not in a version's folder: {name}/1/{MODEL_FILE}"
             found.skipped.update({f"{name}/{one}" if one else name: why for one, why in skipped.items()})
         except OSError as error:
             found.skipped[name] = _reason(error)
+            found.unread.add(name)
     return found
 
 

@@ -111,6 +111,7 @@ def _serve(
     from onnxpress.serving.transports.loop_threads import LoopThreads
 
     repository = Repository(settings.path, settings.models, settings.processes)
+    repository.cautious = True
     reloader = Reloader(repository)
     control = reloader if settings.models.model_control else None
     service = Service(repository, control=control, ready_when=settings.models.ready_when)
@@ -198,3 +199,5 @@ def _say(repository: Repository) -> None:
             log.say(f"serving {name} version {version} ({state})")
     for (name, version), reason in repository.failed.items():
         log.say(f"NOT serving {name} version {version}: {reason}")
+    for path, reason in repository.skipped.items():
+        log.say(f"skipped {path}: {reason}")

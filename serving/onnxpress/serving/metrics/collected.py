@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from onnxpress.core import memory
 from onnxpress.serving import log
 from onnxpress.serving.metrics.family import Family
+from onnxpress.serving.models.reasons import for_callers
 from onnxpress.serving.models.served import Served
 from onnxpress.serving.service import Service
 
@@ -55,6 +56,14 @@ def _server(service: Service) -> Iterator[Family]:
     for name, version in service.repository.failed:
         failed.put({"model": name, "version": str(version)}, 1)
     yield failed
+    why = Family("onnxpress_failed_version_info", "gauge", "The same, with the reason.", "max", {})
+    for (name, version), reason in service.repository.failed.items():
+        why.put({"model": name, "version": str(version), "reason": for_callers(reason)}, 1)
+    yield why
+    skipped = Family("onnxpress_skipped_folder", "gauge", "1 for what lies in the folder and is no version.", "max", {})
+    for path, reason in service.repository.skipped.items():
+        skipped.put({"path": path, "reason": for_callers(reason)}, 1)
+    yield skipped
 
 
 def _models(served: Sequence[Served]) -> list[Family]:

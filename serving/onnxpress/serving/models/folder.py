@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from onnxpress.core.errors import BadModel, OnnxpressError
+from onnxpress.core.errors import BadModel
 from onnxpress.core.manifest import FILE_NAME as MANIFEST
-from onnxpress.core.version_folder import MODEL_FILE, Located, locate
+from onnxpress.core.version_folder import Located, in_version_folder, survey
 from onnxpress.serving.models import profiles, version_policy
 from onnxpress.serving.models.served import Signature
 from onnxpress.serving.models.version_policy import Selection
@@ -36,13 +37,15 @@ class Folder:
     def __init__(self, path: Path, selection: Selection) -> None:
         self.path, self._selection = path, selection
 
-    def look(self) -> dict[str, FoundModel]:
-        """What lies in the folder now. Nothing where nothing is."""
-        try:
-            located = locate(self.path)
-        except OnnxpressError:
-            return {}
-        found: dict[str, FoundModel] = {}
+    def look(self) -> tuple[dict[str, FoundModel], dict[str, str]]:
+        """What lies in the folder now, nothing where nothing is; and what lies there and is no model, see `Located`.
+
+        Raises OnnxpressError where that cannot be told.
+        """
+        if not os.path.lexists(self.path):
+            return {}, {}
+        located = survey(self.path)
+        found = {name: FoundModel({}, located.skipped[name]) for name in located.unread}
         for name, versions in located.models.items():
             chosen: Selection | str
             try:
@@ -53,12 +56,12 @@ class Folder:
             for version, path in versions.items():
                 try:
                     one = Found(path, signature(path), (path.parent / MANIFEST).is_file())
-                except OSError:
+                except (OSError, ValueError):
                     continue  # it went away meanwhile
                 model.versions[version] = one
             if model.versions:
                 found[name] = model
-        return found
+        return found, located.skipped
 
     def selected(self, located: Located, name: str) -> Selection:
         """Which versions of the model are wanted. Raises BadModel where its own file is wrong."""
@@ -70,7 +73,7 @@ class Folder:
 
 def signature(model: Path) -> Signature:
     """Of every file beside a version's model.onnx, or of a lone .onnx file."""
-    files = [path for path in model.parent.rglob("*") if path.is_file()] if model.name == MODEL_FILE else [model]
+    files = [path for path in model.parent.rglob("*") if path.is_file()] if in_version_folder(model) else [model]
     profile = profiles.path_of(model)
     if profile.is_file():
         files.append(profile)  # what a new one says is wanted at the next look

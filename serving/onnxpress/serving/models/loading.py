@@ -10,7 +10,7 @@ from onnxpress.core.errors import BadModel
 from onnxpress.core.version_folder import check_files, read_manifest
 from onnxpress.serving.batching.batcher import Batcher
 from onnxpress.serving.engine import Engine, external_data
-from onnxpress.serving.engine.sessions import OpenSession
+from onnxpress.serving.engine.sessions import Down, OpenSession
 from onnxpress.serving.engine.threads import available_cpus
 from onnxpress.serving.models import profiles
 from onnxpress.serving.models.folder import signature
@@ -30,10 +30,11 @@ class VersionLoader:
         self.incomplete: list[Incomplete] = []
         """versions that answer already, and have yet to be completed"""
 
-    def load(self, name: str, version: int, path: Path, *, at_once: bool = False) -> Served:
+    def load(self, name: str, version: int, path: Path, *, at_once: bool = False, apart_first: bool = False) -> Served:
         """Check, load and self-test one version. Raises BadModel or CorruptVersion saying why it cannot be served.
 
-        With `at_once` much external data is used as it lies, and `incomplete` says that there is more to do.
+        With `at_once` much external data is used as it lies, and `incomplete` says that there is more to do. With
+        `apart_first` it is loaded and tested in a process of its own before.
         """
         started, seen = perf_counter(), signature(path)
         later = self._later(path) if at_once else []
@@ -58,6 +59,8 @@ class VersionLoader:
                 hint="publish it with onnxpress export",
             )
         prepack = self._settings.prepack and not later
+        if apart_first and self.may_try_apart:
+            self._try_apart(path)
         engine, chosen = self._engine(path, prepack)
         batcher = Batcher(
             engine,
@@ -77,6 +80,19 @@ class VersionLoader:
         if later:
             self.incomplete.append(Incomplete(served, path, later))
         return served
+
+    @property
+    def may_try_apart(self) -> bool:
+        """Whether a version that ends its process would end the server, and another process can find that out."""
+        return not self._processes.isolate and self._settings.provider == "cpu"
+
+    def _try_apart(self, path: Path) -> None:
+        """Raises BadModel where the version ends a process that loads and tests it, or takes too long."""
+        try:
+            engine, _ = self._engine(path, self._settings.prepack, apart=True)
+        except Down as error:
+            raise BadModel(f"its golden samples cannot be run: {error.what}", where=str(path)) from None
+        engine.close()
 
     def _later(self, path: Path) -> list[str]:
         """The version's external data, where it is so much that nobody should wait for it."""
@@ -98,7 +114,7 @@ class VersionLoader:
             if one.served.closed:  # replaced meanwhile: nobody else will end what was just started
                 one.served.close()
 
-    def _engine(self, path: Path, prepack: bool) -> tuple[Engine, profiles.Chosen]:
+    def _engine(self, path: Path, prepack: bool, *, apart: bool = False) -> tuple[Engine, profiles.Chosen]:
         chosen = profiles.choose(
             path,
             provider=self._settings.provider,
@@ -107,7 +123,7 @@ class VersionLoader:
             max_rows=self._settings.max_batch,
         )
         open_session: OpenSession | None = None
-        if self._processes.isolate:
+        if self._processes.isolate or apart:
             from onnxpress.serving.isolation.session import IsolatedSession
 
             open_session = partial(IsolatedSession, limits=self._processes)

@@ -14,7 +14,7 @@ import msgspec
 
 from onnxpress.core.files import read_regular, sha256
 from onnxpress.core.manifest import Manifest, SessionSettings
-from onnxpress.core.version_folder import MODEL_FILE, read_manifest
+from onnxpress.core.version_folder import in_version_folder, read_manifest
 from onnxpress.serving.engine.threads import available_cpus
 
 MAX_ROWS = 64
@@ -60,7 +60,7 @@ class Chosen(msgspec.Struct, frozen=True, kw_only=True):
 
 def path_of(model: Path) -> Path:
     """Where the profile of this model file lies, or would."""
-    if model.name == MODEL_FILE:
+    if in_version_folder(model):
         folder = model.parent.absolute()
         return folder.parent / f"{folder.name}.profile.json"
     return model.with_suffix(".profile.json")

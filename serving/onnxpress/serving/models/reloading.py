@@ -11,8 +11,10 @@ from collections.abc import Mapping
 from time import perf_counter
 
 from onnxpress.core.errors import CorruptVersion, OnnxpressError
+from onnxpress.core.version_folder import CONFIG_FILE
 from onnxpress.serving import log
 from onnxpress.serving.models.folder import Found, FoundModel
+from onnxpress.serving.models.reasons import told
 from onnxpress.serving.models.repository import Repository
 from onnxpress.serving.models.served import Served, Signature
 from onnxpress.serving.models.version_policy import FILE_NAME, Selection
@@ -32,8 +34,6 @@ class Reloader:
         """what the last look found, loaded or not"""
         self._unloaded: set[str] = set()
         """models that callers asked away; polling does not bring them back"""
-        self._unusable: dict[str, str] = {}
-        """models whose own file was wrong at the last look, and how"""
         self._closing: set[asyncio.Task[None]] = set()
 
     async def watch(self, seconds: float) -> None:
@@ -48,10 +48,17 @@ class Reloader:
     async def look(self) -> None:
         """Follow the folder once: load what is new or changed, drop what is gone."""
         async with self._one:
-            found = await asyncio.to_thread(self._repository.folder.look)
+            found, skipped = await asyncio.to_thread(self._repository.folder.look)
+            for path, why in skipped.items():
+                if self._repository.skipped.get(path) != why:
+                    log.say(f"skipped {path}: {why}")
+            self._repository.skipped = skipped
             for name in sorted(self._repository.models.keys() | found.keys()):
                 if name not in self._unloaded:
-                    await self._follow(name, found.get(name, _GONE), settled=False)
+                    try:
+                        await self._follow(name, found.get(name, _GONE), settled=False)
+                    except Exception as error:  # whatever it is, the other models are followed
+                        log.say(f"{name} could not be followed: {told(error)}")
             self._seen = {
                 (name, version): one.signature
                 for name, model in found.items()
@@ -60,13 +67,14 @@ class Reloader:
             self._repository.failed = {
                 key: reason
                 for key, reason in self._repository.failed.items()
-                if key[1] in found.get(key[0], _GONE).versions
+                if key[1] in found.get(key[0], _GONE).versions or isinstance(found.get(key[0], _GONE).selection, str)
             }
 
     async def load(self, name: str) -> None:
         """Load the model's latest version, or all, as they are in the folder now. Raises Refusal."""
         async with self._one:
-            found = (await asyncio.to_thread(self._repository.folder.look)).get(name)
+            models, self._repository.skipped = await asyncio.to_thread(self._repository.folder.look)
+            found = models.get(name)
             if not found:
                 raise Refusal(400, f"there is no model {name!r} in the repository")
             self._unloaded.discard(name)
@@ -74,7 +82,7 @@ class Reloader:
                 self._repository.failed.pop((name, version), None)
             await self._follow(name, found, settled=True)
             if isinstance(found.selection, str):
-                raise Refusal(400, f"the file {FILE_NAME} of {name!r} cannot be used; the server's log says why")
+                raise Refusal(400, f"a file of {name!r} cannot be used, {FILE_NAME} or {CONFIG_FILE}; the log says why")
             failed = [version for version in found.versions if (name, version) in self._repository.failed]
             if failed:
                 raise Refusal(400, f"version {max(failed)} of {name!r} could not be loaded; the server's log says why")
@@ -116,11 +124,16 @@ class Reloader:
     async def _follow(self, name: str, found: FoundModel, *, settled: bool) -> None:
         """Bring one model in step with what was found of it."""
         if isinstance(found.selection, str):
-            if self._unusable.get(name) != found.selection:
+            known = found.versions or name in self._repository.models
+            if known and self._repository.unusable.get(name) != found.selection:
                 log.say(f"leaving {name} as it is: {found.selection}")
-            self._unusable[name] = found.selection
+            self._repository.unusable[name] = found.selection
+            if found.versions and name not in self._repository.models:
+                self._repository.failed[name, max(found.versions)] = found.selection
             return
-        self._unusable.pop(name, None)
+        if self._repository.unusable.pop(name, None) is not None:
+            for version in found.versions:  # it was not the version's fault
+                self._repository.failed.pop((name, version), None)
         have = self._repository.models.get(name, {})
         new: dict[int, Served] = {}
         for version in sorted(found.versions, reverse=True):
@@ -139,16 +152,16 @@ class Reloader:
         """The version, loaded and self-tested; None where that fails or is too early. The reason is kept and said."""
         key = (name, version)
         known_bad = key in self._repository.failed and self._seen.get(key, found.signature) == found.signature
+        known_bad = known_bad and key not in self._repository.passing
         early = not settled and not found.has_manifest and self._seen.get(key) != found.signature
         if known_bad or early:
             return None
-        try:
-            served = await asyncio.to_thread(self._repository.loader.load, name, version, found.path)
-        except (OnnxpressError, OSError, ValueError) as error:
-            self._repository.failed[key] = str(error)
-            log.say(f"NOT serving {name} version {version}: {error}")
-            return None
-        self._repository.failed.pop(key, None)
+        before = self._repository.failed.get(key)
+        served = await asyncio.to_thread(
+            self._repository.try_version, name, version, found.path, apart_first=self._repository.cautious
+        )
+        if served is None and self._repository.failed[key] != before:
+            log.say(f"NOT serving {name} version {version}: {self._repository.failed[key]}")
         return served
 
     def _put(self, name: str, versions: dict[int, Served], labels: Mapping[str, int]) -> None:

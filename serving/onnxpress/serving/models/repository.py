@@ -4,20 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 from pathlib import Path
 from threading import Lock
 from typing import Any
 
-from onnxpress.core.errors import BadModel, OnnxpressError
-from onnxpress.core.version_folder import Located, locate
+from onnxpress.core.errors import BadModel
+from onnxpress.core.version_folder import Located, locate, survey
 from onnxpress.serving.models import version_policy
 from onnxpress.serving.models.folder import Folder
 from onnxpress.serving.models.loading import VersionLoader
+from onnxpress.serving.models.reasons import passes, told
 from onnxpress.serving.models.served import Served
 from onnxpress.serving.protocol.refusal import Refusal
 from onnxpress.serving.settings import ModelSettings, ProcessSettings
 from onnxpress.serving.traffic import Traffic
+
+Key = tuple[str, int]
+"""name and version"""
+Load = Callable[[str, int, Path], Served | None]
+"""name, version, model file → what is served, or None"""
 
 
 class Repository:
@@ -38,6 +43,14 @@ class Repository:
         """model → label → version"""
         self.failed: dict[tuple[str, int], str] = {}
         """(name, version) → why it is not served"""
+        self.passing: set[tuple[str, int]] = set()
+        """those of them that may be loaded at another time as they are: the machine was short of something"""
+        self.unusable: dict[str, str] = {}
+        """models whose own file is wrong, so that nobody can tell which versions are wanted → how"""
+        self.skipped: dict[str, str] = {}
+        """path in the folder, of what lies there and is no model or version → why"""
+        self.cautious = False
+        """whether a version is tried in another process before it is loaded in this one; see `trials`"""
         self.ready = False
         """whether `load` is over"""
         self._on_change: list[Callable[[], None]] = []
@@ -66,14 +79,16 @@ class Repository:
         nothing at all can be served, and nothing can come later either.
         """
         located = self._located()
-        load = partial(self._load_model, located, placed)
-        if not self._processes.isolate:
-            for name in located.models:
-                load(name)
-        elif located.models:
+        self.skipped = located.skipped
+        if self._processes.isolate and located.models:
             # Beside one another: one that hangs must not keep the others from being loaded.
             with ThreadPoolExecutor(len(located.models), thread_name_prefix="load") as threads:
-                list(threads.map(load, located.models))
+                list(threads.map(lambda name: self._load_model(located, name, self._load, placed), located.models))
+        elif self.cautious and self.loader.may_try_apart and sum(map(len, located.models.values())) > 1:
+            self._load_behind(located, placed)
+        else:
+            for name in located.models:
+                self._load_model(located, name, self._load, placed)
         if not self.models and not self._more_may_come:
             reasons = "\n  ".join(f"{name} version {version}: {why}" for (name, version), why in self.failed.items())
             raise BadModel(f"no model could be loaded\n  {reasons}", where=str(self._path))
@@ -90,23 +105,73 @@ class Repository:
             return locate(self._path)
         except BadModel:
             if self._more_may_come and self._path.is_dir():
-                return Located("repository", {})
+                return survey(self._path)
             raise
 
-    def _load_model(self, located: Located, placed: Callable[[], Any], name: str) -> None:
+    def _load_behind(self, located: Located, placed: Callable[[], Any]) -> None:
+        """Load one version after another, each once a copy of this process has; see `trials`."""
+        from onnxpress.serving.models.trials import Trials
+
+        def plan(around: Callable[[Key, Callable[[], object]], None]) -> None:
+            def ahead(name: str, version: int, path: Path) -> Served | None:
+                found: list[Served | None] = [None]
+
+                def load() -> None:
+                    found[0] = self._load(name, version, path)
+                    if found[0] is not None:
+                        found[0].close()
+
+                if (name, version) not in self.failed:
+                    around((name, version), load)
+                return found[0]
+
+            for name in located.models:
+                self._load_model(located, name, ahead, lambda: None)
+
+        def behind(name: str, version: int, path: Path) -> Served | None:
+            why = trials.why_not((name, version), path)
+            if why is not None:
+                # A copy is not quite a process of its own; so one that is has the last word.
+                return self.try_version(name, version, path, apart_first=True)
+            return self._load(name, version, path)
+
+        trials = Trials(plan)
+        try:
+            for name in located.models:
+                self._load_model(located, name, behind, placed)
+        finally:
+            trials.close()
+
+    def _load(self, name: str, version: int, path: Path) -> Served | None:
+        return self.try_version(name, version, path, at_once=True)
+
+    def try_version(
+        self, name: str, version: int, path: Path, *, at_once: bool = False, apart_first: bool = False
+    ) -> Served | None:
+        """The version, loaded and self-tested. None where that fails, for whatever reason, which `failed` keeps."""
+        key = (name, version)
+        try:
+            served = self.loader.load(name, version, path, at_once=at_once, apart_first=apart_first)
+        except Exception as error:
+            self.failed[key] = told(error)
+            (self.passing.add if passes(error) else self.passing.discard)(key)
+            return None
+        self.failed.pop(key, None)
+        return served
+
+    def _load_model(self, located: Located, name: str, load: Load, placed: Callable[[], Any]) -> None:
         versions = located.models[name]
         try:
             chosen = self.folder.selected(located, name)
         except BadModel as error:
-            self.failed[name, max(versions)] = str(error)
+            self.unusable[name] = self.failed[name, max(versions)] = told(error)
             return
         found: dict[int, Served] = {}
         for version in sorted(versions, reverse=True):
             if chosen.wants(version, len(found)):
-                try:
-                    found[version] = self.loader.load(name, version, versions[version], at_once=True)
-                except (OnnxpressError, OSError, ValueError) as error:
-                    self.failed[name, version] = str(error)
+                served = load(name, version, versions[version])
+                if served is not None:
+                    found[version] = served
         if found:
             with self._placing:  # replaced whole: others read it meanwhile
                 self.labels = {**self.labels, name: chosen.labels}

@@ -16,6 +16,9 @@ import sys
 import time
 import warnings
 from collections.abc import Callable
+from pathlib import Path
+
+from onnxpress.serving.models.folder import signature
 
 Key = tuple[str, int]
 """name and version"""
@@ -35,14 +38,17 @@ class Trials:
         self._rest = b""
         self._begun: set[Key] = set()
         self._done: set[Key] = set()
-        self._killed: set[Key] = set()
         self._off = not hasattr(os, "fork")
 
-    def why_not(self, key: Key, size: int) -> str | None:
-        """Wait until the copy has tried this version of so many bytes: None where it lives, else how it ended.
+    def why_not(self, key: Key, model: Path) -> str | None:
+        """Wait until the copy has tried this version: None where it lives, else how it ended.
 
         None too where no copy can be made: then the load goes on without.
         """
+        try:
+            size = sum(size for _, size, _ in signature(model))
+        except OSError:
+            size = 0
         for _ in range(2):
             if self._off or key in self._done:
                 return None
@@ -55,10 +61,6 @@ class Trials:
                 return f"loading it takes more than {_SECONDS + size / _BYTES_PER_SECOND:.0f} s"
             if key not in self._begun:
                 # It ended at another version, or takes another course: a new one begins here.
-                continue
-            if code == -signal.SIGKILL and key not in self._killed:
-                # Both processes may have been too much for the memory. Now this one waits before it loads more.
-                self._killed.add(key)
                 continue
             return f"it ended the process that tried it, with {_how(code)}"
         return None

@@ -9,6 +9,7 @@ import msgspec
 
 from onnxpress.core.tensors import TensorSpec
 from onnxpress.serving.metrics.family import Family
+from onnxpress.serving.models.reasons import for_callers
 from onnxpress.serving.models.repository import Repository
 from onnxpress.serving.models.served import Served
 from onnxpress.serving.protocol import parameters
@@ -104,7 +105,7 @@ class _Index(msgspec.Struct):
 
 
 def index(repository: Repository, body: bytes) -> bytes:
-    """Every version that is served, and every one that could not be, with a reason that holds no path of this machine.
+    """Every version that is served, and every one that could not be or was skipped, with the reason.
 
     `{"ready": true}` asks for those served only. Raises Refusal for another body.
     """
@@ -118,7 +119,11 @@ def index(repository: Repository, body: bytes) -> bytes:
     ]
     if not asked.ready:
         rows += [
-            {"name": name, "version": str(version), "state": "UNAVAILABLE", "reason": "the server's log says why"}
-            for name, version in repository.failed
+            {"name": name, "version": str(version), "state": "UNAVAILABLE", "reason": for_callers(reason)}
+            for (name, version), reason in repository.failed.items()
         ]
+        for path, reason in repository.skipped.items():
+            name, _, version = path.partition("/")
+            skipped = {"name": name, "version": version, "state": "UNAVAILABLE", "reason": for_callers(reason)}
+            rows.append({**skipped, "reason": f"skipped: {skipped['reason']}"})
     return msgspec.json.encode(rows)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import machine
-from benchmarks.reliability import big_model, runs
+from benchmarks.reliability import bad_versions, big_model, runs
 
 RECORDS = Path(__file__).parent.parent / "records"
 RUNS: dict[str, Callable[[], dict[str, Any]]] = {
@@ -20,6 +20,7 @@ RUNS: dict[str, Callable[[], dict[str, Any]]] = {
     "restarts": runs.restarts,
     "idle": runs.idle,
     "scaling": runs.scaling,
+    "bad versions": bad_versions.measure,
     "big model": big_model.measure,
 }
 

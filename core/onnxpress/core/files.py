@@ -47,17 +47,17 @@ def open_regular(path: Path, most: int | None = None) -> BufferedReader:
     Raises OSError where it is none: not there, not readable, no regular file (a pipe would be waited for, a device has
     no end), or longer than `most` bytes.
     """
-    file = os.fdopen(os.open(path, os.O_RDONLY | _NOT_WAITING), "rb")
+    descriptor = os.open(path, os.O_RDONLY | _NOT_WAITING)
     try:
-        found = os.fstat(file.fileno())
+        found = os.fstat(descriptor)
         if not stat.S_ISREG(found.st_mode):
             raise OSError("it is not a regular file")
         if most is not None and found.st_size > most:
             raise OSError(f"it has {found.st_size} bytes, at most {most} are read")
+        return os.fdopen(descriptor, "rb")
     except BaseException:
-        file.close()
+        os.close(descriptor)
         raise
-    return file
 
 
 def read_regular(path: Path, most: int) -> bytes:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import tempfile
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -55,8 +56,13 @@ def while_serving(*options: str) -> dict[str, Any]:
 
 
 def _found(server: Serving, callers: Callers, bad: list[str]) -> dict[str, Any]:
-    index = json.loads(server.post("/v2/repository/index", b""))
-    reasons = {row["name"]: row["reason"] for row in index if row["state"] == "UNAVAILABLE"}
+    def unavailable() -> dict[str, str]:
+        index = json.loads(server.post("/v2/repository/index", b""))
+        return {row["name"]: row["reason"] for row in index if row["state"] == "UNAVAILABLE"}
+
+    with suppress(SystemExit):  # of several workers each answers for itself, and one is later than the other
+        _until(lambda: all(set(bad) <= unavailable().keys() for _ in range(4)), server)
+    reasons = unavailable()
     metrics = server.get("/metrics").decode()
     said = "\n".join(line for _, line in server.said)
     return {

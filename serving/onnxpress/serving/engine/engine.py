@@ -117,7 +117,11 @@ class Engine:
         try:
             opened = open_session or partial(local_session, rows_apart=rows.apart)
             session = opened(str(model), provider, settings, threads, prepack, custom_ops)
-            engine = cls(session, manifest, name=name, version=version, provider=provider)
+            try:
+                engine = cls(session, manifest, name=name, version=version, provider=provider)
+            except Exception:
+                session.close()
+                raise
         except BadModel as error:
             error.where = error.where or str(model)
             raise
@@ -127,7 +131,7 @@ class Engine:
         if self_test and manifest is not None:
             try:
                 engine._replay(model.parent, manifest)
-            except OnnxpressError:
+            except Exception:
                 engine.close()
                 raise
         return engine

@@ -62,19 +62,23 @@ class VersionLoader:
         if apart_first and self.may_try_apart:
             self._try_apart(path)
         engine, chosen = self._engine(path, prepack)
-        batcher = Batcher(
-            engine,
-            self._traffic,
-            name=name,
-            version=version,
-            max_rows=chosen.max_rows,
-            max_waiting=self._settings.max_waiting,
-        )
-        if self._settings.provider != "cpu" and batcher.batches:
-            from onnxpress.serving.engine import padding, sample_inputs
+        try:
+            batcher = Batcher(
+                engine,
+                self._traffic,
+                name=name,
+                version=version,
+                max_rows=chosen.max_rows,
+                max_waiting=self._settings.max_waiting,
+            )
+            if self._settings.provider != "cpu" and batcher.batches:
+                from onnxpress.serving.engine import padding, sample_inputs
 
-            # Not every size, which would take minutes, but no caller meets a cold device.
-            sample_inputs.warm_up(engine, path, padding.sizes(min(chosen.max_rows, padding.MAX_ROWS)))
+                # Not every size, which would take minutes, but no caller meets a cold device.
+                sample_inputs.warm_up(engine, path, padding.sizes(min(chosen.max_rows, padding.MAX_ROWS)))
+        except Exception:
+            engine.close()
+            raise
         took = perf_counter() - started
         served = Served(name, version, engine, batcher, load_seconds=took, signature=seen)
         if later:

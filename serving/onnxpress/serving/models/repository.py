@@ -10,6 +10,7 @@ from typing import Any
 
 from onnxpress.core.errors import BadModel
 from onnxpress.core.version_folder import Located, locate, survey
+from onnxpress.serving.engine.threads import available_cpus
 from onnxpress.serving.models import version_policy
 from onnxpress.serving.models.folder import Folder
 from onnxpress.serving.models.loading import VersionLoader
@@ -19,6 +20,8 @@ from onnxpress.serving.protocol.refusal import Refusal
 from onnxpress.serving.settings import ModelSettings, ProcessSettings
 from onnxpress.serving.traffic import Traffic
 
+_BESIDE = 8
+"""models that are loaded at the same time, each in a process of its own, where there are few CPUs"""
 Key = tuple[str, int]
 """name and version"""
 Load = Callable[[str, int, Path], Served | None]
@@ -81,8 +84,10 @@ class Repository:
         located = self._located()
         self.skipped = located.skipped
         if self._processes.isolate and located.models:
-            # Beside one another: one that hangs must not keep the others from being loaded.
-            with ThreadPoolExecutor(len(located.models), thread_name_prefix="load") as threads:
+            # Beside one another: one that hangs must not keep the others from being loaded. But not all of a hundred at
+            # once: each would be so slow that its time is over.
+            beside = min(len(located.models), max(_BESIDE, 2 * available_cpus()))
+            with ThreadPoolExecutor(beside, thread_name_prefix="load") as threads:
                 list(threads.map(lambda name: self._load_model(located, name, self._load, placed), located.models))
         elif self.cautious and self.loader.may_try_apart and sum(map(len, located.models.values())) > 1:
             self._load_behind(located, placed)

@@ -153,6 +153,49 @@ def in_attribute(location: str) -> bytes:
     return _field(1, 10) + _field(7, graph) + _field(8, _field(1, "") + _field(2, 18))
 
 
+def places(location: str) -> dict[str, bytes]:
+    """Models with a tensor in the file `location`, one for each place where a file may hold a tensor."""
+    tensor, small = _outside("t", location), _tensor("i", np.zeros(1, np.int64))
+
+    def attribute(content: bytes) -> bytes:
+        return _field(1, "value") + content
+
+    def graph(content: bytes) -> bytes:
+        return _field(2, "g") + content
+
+    def holding(one: bytes) -> bytes:
+        return _field(2, "k") + _field(4, "Constant") + _field(5, one)
+
+    def whole(content: bytes = b"", rest: bytes = b"") -> bytes:
+        return _field(1, 10) + _field(7, graph(content)) + _field(8, _field(1, "") + _field(2, 18)) + rest
+
+    def function(content: bytes) -> bytes:
+        return whole(rest=_field(25, _field(1, "f") + _field(5, "k") + _field(10, "my") + content))
+
+    inner = {
+        "initializer": graph(_field(5, tensor)),
+        "sparse initializer's values": graph(_field(15, _field(1, tensor) + _field(2, small))),
+        "sparse initializer's indices": graph(_field(15, _field(1, small) + _field(2, tensor))),
+    }
+    attributes = {
+        "tensor": attribute(_field(5, tensor)),
+        "tensors": attribute(_field(10, small) + _field(10, tensor)),
+        "sparse tensor": attribute(_field(22, _field(1, tensor) + _field(2, small))),
+        "sparse tensors": attribute(_field(23, _field(1, small) + _field(2, tensor))),
+        **{f"graph's {name}": attribute(_field(6, content)) for name, content in inner.items()},
+        "graphs": attribute(_field(11, inner["initializer"])),
+        "graph in a graph": attribute(_field(6, graph(_field(1, holding(attribute(_field(6, inner["initializer"]))))))),
+    }
+    return {
+        **{name: _field(1, 10) + _field(7, content) for name, content in inner.items()},
+        **{f"node's {name}": whole(_field(1, holding(one))) for name, one in attributes.items()},
+        **{f"function's node's {name}": function(_field(7, holding(one))) for name, one in attributes.items()},
+        **{f"function's default {name}": function(_field(11, one)) for name, one in attributes.items()},
+        "training's first graph": whole(rest=_field(20, _field(1, inner["initializer"]))),
+        "training's algorithm": whole(rest=_field(20, _field(2, inner["initializer"]))),
+    }
+
+
 def lookup() -> bytes:
     """`y = table[i]`: int64 (batch,) → float32 (batch,); an index beyond 0..9 makes the runtime fail."""
     nodes = [node("Gather", ["table", "i"], ["y"])]

@@ -64,6 +64,89 @@ def test_a_link_is_refused(tmp_path: Path, kind: str) -> None:
         Engine.load(folder / "model.onnx")
 
 
+@pytest.mark.parametrize("place", onnx_models.places(""))
+def test_a_hard_link_is_found_wherever_a_file_may_hold_a_tensor(tmp_path: Path, place: str) -> None:
+    (tmp_path / "secret").write_bytes(WEIGHT.tobytes())
+    folder = tmp_path / "m"
+    folder.mkdir()
+    (folder / "model.onnx").write_bytes(onnx_models.places("w")[place])
+    os.link(tmp_path / "secret", folder / "w")
+    with pytest.raises(BadModel, match="hard link"):
+        check(folder / "model.onnx")
+    (folder / "w").unlink()
+    (folder / "w").write_bytes(WEIGHT.tobytes())
+    assert check(folder / "model.onnx") == [folder / "w"]
+
+
+def _put(tmp_path: Path, files: dict[str, bytes], links: dict[str, str]) -> Path:
+    for name, content in files.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(content)
+    for name, target in links.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).symlink_to(target)
+    return tmp_path / "m" / "model.onnx"
+
+
+W, MODEL = WEIGHT.tobytes(), external("w")
+ALLOWED = {
+    "Hugging Face's cache": ({"blobs/a": MODEL, "blobs/b": W}, {"m/model.onnx": "../blobs/a", "m/w": "../blobs/b"}),
+    "a ConfigMap": (
+        {"m/..2026/model.onnx": MODEL, "m/..2026/w": W},
+        {"m/..data": "..2026", "m/model.onnx": "..data/model.onnx", "m/w": "..data/w"},
+    ),
+    "a link beside": ({"m/model.onnx": MODEL, "m/real": W}, {"m/w": "real"}),
+    "the version's folder is a link": ({"real/model.onnx": MODEL, "real/w": W}, {"m": "real"}),
+    "deeper in the real folder": (
+        {"blobs/a": MODEL, "blobs/deep/b": W},
+        {"m/model.onnx": "../blobs/a", "m/w": "../blobs/deep/b"},
+    ),
+    "the model is a link, its data beside it": ({"real.onnx": MODEL, "m/w": W}, {"m/model.onnx": "../real.onnx"}),
+}
+REFUSED = {
+    "a link out": ({"m/model.onnx": MODEL, "secret": W}, {"m/w": "../secret"}),
+    "a link out beside a model that is a link": (
+        {"blobs/a": MODEL, "elsewhere/secret": W},
+        {"m/model.onnx": "../blobs/a", "m/w": "../elsewhere/secret"},
+    ),
+    "the folder between": (
+        {"c/a": MODEL, "b/w": W},
+        {"b/a": "../c/a", "m/model.onnx": "../b/a", "m/w": "../b/w"},
+    ),
+    "a folder whose name begins the same": (
+        {"blobs/a": MODEL, "blobs-of-others/b": W},
+        {"m/model.onnx": "../blobs/a", "m/w": "../blobs-of-others/b"},
+    ),
+}
+
+
+@pytest.mark.parametrize("layout", ALLOWED)
+def test_links_within_the_real_folder_are_followed_as_the_runtime_does(tmp_path: Path, layout: str) -> None:
+    model = _put(tmp_path, *ALLOWED[layout])
+    answer = Engine.load(model).run({"x": np.ones((1, 3), np.float32)})["y"]
+    np.testing.assert_array_equal(answer, np.full((1, 2), 6, np.float32))
+
+
+@pytest.mark.parametrize("layout", REFUSED)
+def test_links_out_of_it_are_refused(tmp_path: Path, layout: str) -> None:
+    with pytest.raises(BadModel, match="symbolic link that leads out"):
+        check(_put(tmp_path, *REFUSED[layout]))
+
+
+def test_a_hard_link_behind_a_symbolic_one_is_refused(tmp_path: Path) -> None:
+    model = _put(tmp_path, {"blobs/a": MODEL, "secret": W}, {"m/model.onnx": "../blobs/a", "m/w": "../blobs/b"})
+    os.link(tmp_path / "secret", tmp_path / "blobs" / "b")
+    with pytest.raises(BadModel, match="hard link"):
+        check(model)
+
+
+def test_a_place_in_memory_is_refused_though_there_is_such_a_file(tmp_path: Path) -> None:
+    location = "*/_ORT_MEM_ADDR_/*"
+    model = _put(tmp_path, {"m/model.onnx": external(location), f"m/{location}": W}, {})
+    with pytest.raises(BadModel, match="place in memory"):
+        check(model)
+
+
 def test_tensors_in_attributes_and_subgraphs_are_found(tmp_path: Path) -> None:
     path = tmp_path / "model.onnx"
     path.write_bytes(in_attribute("../secret"))

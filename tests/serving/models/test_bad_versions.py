@@ -1,4 +1,4 @@
-"""A version that cannot be loaded, for whatever reason, harms no other: every kind that is known, beside a good model."""
+"""A version that cannot be loaded, for whatever reason, harms no other: every known kind beside a good model."""
 
 from __future__ import annotations
 

@@ -1,7 +1,9 @@
 """Where a model file says that its weights lie, and that this is inside its own folder.
 
-A repository may come from somebody else. ONNX Runtime refuses `..`, absolute paths and symbolic links in external data;
-a hard link it follows, and with it any file of the machine could be made a weight and read out through the answers.
+A repository may come from somebody else. ONNX Runtime refuses `..` and absolute paths in external data. It follows
+symbolic links into the folder of the model file's name, and into that where the file itself lies: so Hugging Face's
+cache and Kubernetes' `..data` can be served. The same holds here. A hard link it follows too, and with it any file of
+the machine could be made a weight and read out through the answers.
 """
 
 from __future__ import annotations
@@ -13,6 +15,8 @@ from onnxpress.core.errors import BadModel
 from onnxpress.core.onnx_graph import Model, mapped, open_model
 
 _LOCATION = b"location"
+_IN_MEMORY = "*/_ORT_"
+"""how the runtime marks a tensor that a program has in memory; in a file it would be any place in this process"""
 
 
 def locations(model: Model) -> frozenset[str]:
@@ -36,7 +40,7 @@ def check(path: Path, model: Model | None = None) -> list[Path]:
             return check(path, model)
     found = []
     for location in sorted(locations(model)):
-        why = _outside(path.parent, location)
+        why = _outside(path, location)
         if why is not None:
             raise BadModel(
                 f"its external data {location!r} {why}",
@@ -47,22 +51,25 @@ def check(path: Path, model: Model | None = None) -> list[Path]:
     return found
 
 
-def _outside(folder: Path, location: str) -> str | None:
+def _outside(model: Path, location: str) -> str | None:
     """What is wrong with a location; None where nothing is."""
+    if location.startswith(_IN_MEMORY):
+        return "is a place in memory, which no file has"
     parts = PurePosixPath(location).parts
     if not parts or "\0" in location or PurePosixPath(location).is_absolute() or PureWindowsPath(location).anchor:
         return "is not a path inside the version's folder"
     if ".." in parts or ".." in PureWindowsPath(location).parts:
         return "leads out of the version's folder"
-    path = folder
-    for part in parts:
-        path /= part
-        try:
-            found = path.lstat()
-        except OSError:
-            return "is missing"
-        if stat.S_ISLNK(found.st_mode):
-            return "is reached by a symbolic link"
+    try:
+        real = (model.parent / location).resolve(strict=True)
+        found = real.stat()
+        folders = {model.parent.resolve(), model.resolve().parent}
+    except FileNotFoundError:
+        return "is missing"
+    except (OSError, RuntimeError) as error:  # a link to itself, a name too long
+        return f"cannot be reached: {error}"
+    if not any(real.is_relative_to(folder) for folder in folders):
+        return "is reached by a symbolic link that leads out of the model file's folder"
     if not stat.S_ISREG(found.st_mode):
         return "is not a file"
     if found.st_nlink != 1:

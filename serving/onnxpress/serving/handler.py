@@ -24,6 +24,7 @@ def handler_of(service: Service, settings: ServerSettings, metrics: MetricsSourc
 
         tokens = Tokens(settings.access.tokens)
         service.on_reload.append(tokens.read_again)
+        service.needed.append(tokens.state)
         handler = TokenMiddleware(handler, tokens)
     if settings.access.allow_origin:
         from onnxpress.serving.middleware.cors import CorsMiddleware

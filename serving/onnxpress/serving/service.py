@@ -29,6 +29,8 @@ class Service:
         """Unix time"""
         self.on_reload: list[Callable[[], None]] = []
         """what SIGHUP asks to read its file again, and raises nothing where that fails"""
+        self.needed: list[Callable[[], tuple[bool, str]]] = []
+        """what requests need besides models: whether it can be used, and what is wrong with it"""
         self._leaving = False
 
     @property
@@ -39,7 +41,7 @@ class Service:
     @property
     def ready(self) -> bool:
         """Whether requests are welcome: what has to be loaded is, and the server is not on its way out."""
-        if self._leaving:
+        if self._leaving or not all(usable for usable, _ in self._needs()):
             return False
         repository = self.repository
         if self._ready_when == "started":
@@ -48,6 +50,14 @@ class Service:
             return bool(repository.models)
         # A new version that failed while the one before it is served takes nothing away.
         return repository.ready and all(name in repository.models for name, _ in repository.failed)
+
+    @property
+    def faults(self) -> list[str]:
+        """What is wrong with the files that the server lives from, whether or not it is ready in spite of it."""
+        return [fault for _, fault in self._needs() if fault]
+
+    def _needs(self) -> list[tuple[bool, str]]:
+        return [state() for state in self.needed]
 
     def reload(self) -> None:
         """Have files read again that say who may ask."""

@@ -48,20 +48,86 @@ def test_nothing_is_answered_without_a_token_but_health(tmp_path: Path, file: Pa
             assert [client.reply().status, client.reply().status] == [200, 401]
 
 
-def test_a_changed_file_counts_at_once_and_a_broken_one_not(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def _answers(known: Tokens, token: str) -> bool:
+    try:
+        known.check(b"bearer " + token.encode())
+    except Refusal:
+        return False
+    return True
+
+
+def test_what_the_file_holds_no_more_is_no_token_any_more(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tokens, "_LOOK_SECONDS", 0.0)
+    said: list[str] = []
+    monkeypatch.setattr(tokens.log, "say", said.append)
     known = Tokens(file)
-    known.check(b"Bearer " + FIRST.encode())
+    assert (_answers(known, FIRST), _answers(known, SECOND)) == (True, True)
     file.write_text(SECOND)
     os.utime(file, ns=(1, 1))
-    known.check(b"bearer " + SECOND.encode())
-    with pytest.raises(Refusal):
-        known.check(b"Bearer " + FIRST.encode())
-    file.write_text("short")
-    os.utime(file, ns=(2, 2))
-    known.check(b"Bearer " + SECOND.encode())
-    file.unlink()
-    known.check(b"Bearer " + SECOND.encode())
+    assert (_answers(known, FIRST), _answers(known, SECOND)) == (False, True)
+    file.write_text(FIRST.ljust(len(SECOND), "x"))  # as long, and as old
+    os.utime(file, ns=(1, 1))
+    assert not _answers(known, SECOND)
+    assert known.state() == (True, "")
+    assert said == []
+    for number, (spoil, fault) in enumerate(SPOILT.items()):
+        file.unlink(missing_ok=True)
+        file.write_text(SECOND)
+        assert _answers(known, SECOND), spoil
+        _spoil(file, spoil)
+        assert not _answers(known, SECOND), spoil
+        usable, why = known.state()
+        assert not usable
+        assert fault in why
+        assert len([line for line in said if fault in line]) >= 1
+        if file.is_dir():
+            file.rmdir()
+        assert number + 1 <= len(said)
+
+
+SPOILT = {
+    "emptied": "there is no token in it",
+    "comments": "there is no token in it",
+    "deleted": "cannot be read: No such file",
+    "short": "line 1 is a token of fewer than 16 characters",
+    "a folder": "it is not a regular file",
+    "a pipe": "it is not a regular file",
+    "too large": "at most",
+}
+
+
+def _spoil(file: Path, how: str) -> None:
+    if how in ("deleted", "a folder", "a pipe"):
+        file.unlink()
+    if how == "a folder":
+        file.mkdir()
+    elif how == "a pipe":
+        os.mkfifo(file)
+    elif how != "deleted":
+        contents = {"emptied": "", "comments": "# none\n", "short": "short\n", "too large": f"{SECOND}\n" * 100_000}
+        file.write_text(contents[how])
+
+
+def test_a_file_with_one_bad_line_lets_the_others_in_and_readiness_says_so(
+    tmp_path: Path, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tokens, "_LOOK_SECONDS", 0.0)
+    publish_affine(tmp_path)
+    with running(Service(Repository(tmp_path)), access=AccessSettings(tokens=file)) as server:
+        assert ask(server.port, "GET", "/v2/health/ready").json() == {"ready": True}
+        file.write_text(f"{FIRST}\nshort\n")
+        ready = ask(server.port, "GET", "/v2/health/ready")
+        assert (ready.status, ready.json()["ready"]) == (200, True)
+        assert "line 2 is a token of fewer than 16 characters" in ready.json()["reason"]
+        assert ask(server.port, "GET", "/v2", b"", [f"authorization: Bearer {FIRST}"]).status == 200
+        file.unlink()
+        ready = ask(server.port, "GET", "/v2/health/ready")
+        assert (ready.status, ready.json()["ready"]) == (503, False)
+        assert "cannot be read" in ready.json()["reason"]
+        assert str(tmp_path) not in ready.json()["reason"]
+        assert ask(server.port, "GET", "/v2/health/live").status == 200
+        file.write_text(SECOND)
+        assert ask(server.port, "GET", "/v2/health/ready").json() == {"ready": True}
 
 
 @pytest.mark.parametrize("content", ["", "# nothing\n", "short\n"])

@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from onnxpress.core.errors import UsageError
+from onnxpress.core.files import read_regular
+from onnxpress.serving import log
 from onnxpress.serving.exchange import Exchange, Handler
 from onnxpress.serving.protocol.refusal import Refusal
 
@@ -17,6 +19,8 @@ _OPEN = (b"/v2/health/live", b"/v2/health/ready")
 """how the server is doing is no secret, and those who ask for it have no token"""
 _LOOK_SECONDS = 1.0
 _LEAST_CHARACTERS = 16
+_MOST_BYTES = 1 << 20
+_HINT = "one a line; make one: python -c 'import secrets; print(secrets.token_urlsafe())'"
 
 
 class TokenMiddleware:
@@ -45,14 +49,19 @@ class TokenMiddleware:
 
 
 class Tokens:
-    """The tokens in a file, one a line; empty lines and those that begin with # are none."""
+    """The tokens in a file, one a line; empty lines and those that begin with # are none.
+
+    What the file does not hold any more is no token any more: not where it is empty, gone, or cannot be read either.
+    """
 
     def __init__(self, path: Path) -> None:
         """Raises UsageError where the file cannot be read, or holds no token or one that could be guessed."""
         self._path = path
-        self._seen = path.stat().st_mtime_ns if path.is_file() else None
-        self._digests = self._read()
+        self._seen = self._identity()
+        self._digests, self._fault = self._read()
         self._looked = time.monotonic()
+        if self._fault:
+            raise UsageError(self._fault, where=str(path), hint=_HINT)
 
     def check(self, authorization: bytes | None) -> None:
         """Raises Refusal(401) unless the header is `Bearer` and one of the tokens."""
@@ -64,36 +73,51 @@ class Tokens:
         if scheme.lower() != b"bearer" or not any(known):
             raise Refusal(401, "a valid bearer token is needed", ((b"www-authenticate", b"Bearer"),))
 
+    def state(self) -> tuple[bool, str]:
+        """Whether there is a token that is answered, and what is wrong with the file."""
+        self._look()
+        return bool(self._digests), f"the file of tokens: {self._fault}" if self._fault else ""
+
     def read_again(self) -> None:
         """Read the file now, whether or not it seems to have changed."""
-        self._seen, self._looked = None, -_LOOK_SECONDS
+        self._seen, self._looked = (), -_LOOK_SECONDS
         self._look()
 
     def _look(self) -> None:
-        """At most once a second: read the file again if it changed. One that cannot be read leaves the old tokens."""
+        """At most once a second: read the file again if it changed."""
         now = time.monotonic()
         if now - self._looked < _LOOK_SECONDS:
             return
         self._looked = now
-        try:
-            changed = self._path.stat().st_mtime_ns
-            if changed != self._seen:
-                self._digests, self._seen = self._read(), changed
-        except (OSError, UsageError):
+        found = self._identity()
+        if found == self._seen:
             return
+        before, self._seen = self._fault, found
+        self._digests, self._fault = self._read()
+        count = len(self._digests)
+        if self._fault:
+            log.say(f"{self._path}: {self._fault}; {count or 'no'} token{'s' * (count != 1)} can be used")
+        elif before:
+            log.say(f"{self._path}: the tokens can be read again; there are {count}")
 
-    def _read(self) -> list[bytes]:
+    def _identity(self) -> tuple[int, ...]:
+        """What tells that another file is there, or other content: the time alone can be set back."""
         try:
-            lines = self._path.read_bytes().splitlines()
+            found = self._path.stat()
         except OSError as error:
-            raise UsageError(f"the tokens cannot be read: {error.strerror}", where=str(self._path)) from None
-        tokens = [line.strip() for line in lines if line.strip() and not line.strip().startswith(b"#")]
+            return (error.errno or 0,)
+        return found.st_mtime_ns, found.st_ctime_ns, found.st_size, found.st_ino, found.st_dev
+
+    def _read(self) -> tuple[list[bytes], str]:
+        """The digests of what is fit for a token, and what is wrong with the rest."""
+        try:
+            lines = read_regular(self._path, _MOST_BYTES).splitlines()
+        except OSError as error:
+            return [], f"it cannot be read: {error.strerror or error}"
+        lines = [line.strip() for line in lines]
+        tokens = [(number, line) for number, line in enumerate(lines, 1) if line and not line.startswith(b"#")]
         if not tokens:
-            raise UsageError("there is no token in it", where=str(self._path), hint="one a line")
-        if min(map(len, tokens)) < _LEAST_CHARACTERS:
-            raise UsageError(
-                f"a token has fewer than {_LEAST_CHARACTERS} characters",
-                where=str(self._path),
-                hint="make one: python -c 'import secrets; print(secrets.token_urlsafe())'",
-            )
-        return [hashlib.sha256(token).digest() for token in tokens]
+            return [], "there is no token in it"
+        short = [number for number, token in tokens if len(token) < _LEAST_CHARACTERS]
+        fault = f"line {short[0]} is a token of fewer than {_LEAST_CHARACTERS} characters" if short else ""
+        return [hashlib.sha256(token).digest() for number, token in tokens if number not in short], fault

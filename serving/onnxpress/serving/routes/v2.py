@@ -25,7 +25,9 @@ def route(service: Service, metrics: MetricsSource, call: Call, parts: Sequence[
             call.answer(_said("live", True))
         case ["health", "ready"]:
             call.allow(b"GET")
-            call.answer(_said("ready", service.ready), 200 if service.ready else 503)
+            ready, faults = service.ready, service.faults
+            said = {"ready": ready, **({"reason": "; ".join(faults)} if faults else {})}
+            call.answer(msgspec.json.encode(said), 200 if ready else 503)
         case ["systemsharedmemory" | "cudasharedmemory", *_]:
             raise Refusal(400, "there is no shared memory here; send tensors in the body")
         case ["models", "stats"]:

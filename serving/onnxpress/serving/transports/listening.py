@@ -15,6 +15,8 @@ from onnxpress.serving.settings import Address
 if TYPE_CHECKING:
     import ssl
 
+    from onnxpress.serving.unix_socket import UnixSocket
+
 _QUEUED = 256
 """turns of the loop, at most, in which connections are accepted that came before the end"""
 
@@ -22,8 +24,14 @@ _QUEUED = 256
 class Listening:
     """What accepts connections for one server."""
 
-    def __init__(self, address: Address, servers: Sequence[asyncio.Server], context: ssl.SSLContext | None) -> None:
-        self._address, self._servers, self._context = address, servers, context
+    def __init__(
+        self,
+        address: Address,
+        servers: Sequence[asyncio.Server],
+        context: ssl.SSLContext | None,
+        unix: UnixSocket | None = None,
+    ) -> None:
+        self._address, self._servers, self._context, self._unix = address, servers, context, unix
 
     def renew_certificate(self) -> None:
         """Take new connections with the certificate and key as their files are now. Raises UsageError."""
@@ -41,10 +49,10 @@ class Listening:
                 if not waiting.poll(0):
                     break
                 await asyncio.sleep(0)
+        if self._unix is not None:
+            self._unix.remove()
         for server in self._servers:
             server.close()
-        if self._address.unix is not None:
-            self._address.unix.unlink(missing_ok=True)
 
 
 async def listen(
@@ -54,13 +62,16 @@ async def listen(
     loop = asyncio.get_running_loop()
     context = tls.context_of(address)
     if address.unix is not None:
+        from onnxpress.serving.unix_socket import UnixSocket
+
+        unix = UnixSocket(address.unix, sockets.BACKLOG)
         try:
-            # Only this user may connect, unless the folder's owner decides otherwise afterwards.
-            server = await loop.create_unix_server(protocol, str(address.unix), backlog=sockets.BACKLOG, ssl=context)
-            address.unix.chmod(0o600)
+            server = await loop.create_unix_server(protocol, sock=unix.socket, backlog=sockets.BACKLOG, ssl=context)
         except OSError as error:
+            unix.remove()
+            unix.socket.close()
             raise UsageError(f"cannot listen on {address.unix}: {error.strerror or error}") from error
-        return Listening(address, [server], context)
+        return Listening(address, [server], context, unix)
     servers = []
     for one in bound:
         try:

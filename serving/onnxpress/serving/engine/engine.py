@@ -94,10 +94,9 @@ class Engine:
         samples are replayed unless `self_test` is off. `threads` defaults to the CPUs that this process may use.
         Without `prepack`, weights are not copied into the layout that kernels like best: external data is used as it is
         mapped from its file, so that loading takes milliseconds, and batches take up to twice as long.
-        `open_session` opens what runs the model; without it that is the runtime in this process.
-        `custom_ops` are shared libraries whose operators the model may use.
-        Raises BadModel where the runtime refuses the model, the provider is not usable or the self-test fails,
-        CorruptVersion where manifest or goldens cannot be read or contradict the model.
+        `open_session` opens what runs the model; without it that is the runtime in this process. `custom_ops` are
+        shared libraries whose operators the model may use. Raises BadModel where the runtime refuses the model, the
+        provider is not usable or the self-test fails, CorruptVersion where manifest or goldens do not fit the model.
         """
         manifest = None if isinstance(model, bytes) else read_manifest(model.parent)
         settings = settings or (manifest.session if manifest else SessionSettings())
@@ -114,15 +113,14 @@ class Engine:
             check_ranks(read)
             dangers, found = fatal.when_empty(read), value_dependent.findings(read)
             rows = rows_apart.told(manifest) if manifest else rows_apart.proven(read, where=str(model))
+        opened = None
         try:
-            opened = open_session or partial(local_session, rows_apart=rows.apart)
-            session = opened(str(model), provider, settings, threads, prepack, custom_ops)
-            try:
-                engine = cls(session, manifest, name=name, version=version, provider=provider)
-            except Exception:
-                session.close()
-                raise
+            open_session = open_session or partial(local_session, rows_apart=rows.apart)
+            opened = open_session(str(model), provider, settings, threads, prepack, custom_ops)
+            engine = cls(opened, manifest, name=name, version=version, provider=provider)
         except BadModel as error:
+            if opened is not None:
+                opened.close()
             error.where = error.where or str(model)
             raise
         engine.fatal_when_empty, engine.findings, engine.rows = dangers, found, rows

@@ -122,5 +122,11 @@ def test_as_sorting_by_hand_says(data: st.DataObject, dtype: str, shape: Any, co
     assert found.shape == ((len(answer), min(count, width)) if rows else (min(count, width),))
 
 
+def test_a_probability_alone_has_no_label_of_its_own() -> None:
+    spec = parse_spec("probability:float32[batch]")
+    found = best(spec, np.array([0.5, 1], np.float32), 1, ["healthy", "sick"], rows=True)
+    assert found.tolist() == [["0.500000:0"], ["1.000000:0"]]
+
+
 def test_the_labels_are_the_manifests(tmp_path: Path, server: Running) -> None:
     assert ask(server.port, "GET", "/v2/models/pets").json()["parameters"]["labels"] == {"y": LABELS}

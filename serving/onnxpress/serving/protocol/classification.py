@@ -15,7 +15,8 @@ def best(spec: TensorSpec, answer: Array, count: int, labels: Sequence[str], *, 
 
     (rows, ...) → (rows, count) where the first axis is that of the `rows`, else (...) → (count,). Where an axis of
     several sizes is left, the index is that of the flat values. Scores have six decimals, and a label follows where
-    there is one for the index.
+    there is one for the index. Where there are more labels than values (a probability alone, of two classes), they name
+    something else, and none follows.
 
     >>> spec = TensorSpec(name="scores", dtype="float32", shape=("batch", 3))
     >>> best(spec, np.array([[0.25, 0.5, 0.25]], np.float32), 2, ["cat", "dog"], rows=True).tolist()
@@ -25,6 +26,8 @@ def best(spec: TensorSpec, answer: Array, count: int, labels: Sequence[str], *, 
     if rows and not answer.size:
         width = int(np.prod(answer.shape[1:], dtype=np.int64))
         return np.empty((len(answer), min(count, width)), object)
+    if len(labels) > scores.shape[1]:
+        labels = ()
     count = min(count, scores.shape[1])
     # Backwards both ways: a stable order that ascends has the last of equal values first when it is read backwards.
     backwards = scores[:, ::-1]

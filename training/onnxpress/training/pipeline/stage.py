@@ -28,6 +28,7 @@ from onnxpress.training.fitting import loop
 from onnxpress.training.fitting.checkpoint import Checkpoints
 from onnxpress.training.fitting.framework_fit import FrameworkFit, framework_fit
 from onnxpress.training.fitting.loop import Fit, History
+from onnxpress.training.pipeline import run_page
 from onnxpress.training.pipeline.run_folder import RunFolder, refuse_if_written, run_folder, unfinished
 from onnxpress.training.recipe import Recipe
 from onnxpress.training.settings import Training
@@ -79,6 +80,7 @@ def train(recipe: Recipe, *, output: Path, resume: Path | None = None) -> Path |
         framework.save(fitted.network, draft.folder / framework.WEIGHTS)
         _write_evidence(draft, recipe, prepared, fitted.history, outcome, metrics)
         _write_run(draft, recipe, prepared, outcome, fitted, framework)
+        run_page.write(draft.folder)
         checkpoints.remove()
         folder = draft.finish()
     print("  ".join(f"{name} {value:.4g}" for name, value in metrics.items()), file=sys.stderr, flush=True)

@@ -1,0 +1,205 @@
+"""`run.html`: a run to look at, made of the files in its folder. One file, no script, nothing fetched."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from html import escape
+from pathlib import Path
+from typing import Any
+
+from onnxpress.core import run as runs
+from onnxpress.core.files import write_atomically
+
+FILE_NAME = "run.html"
+_FEW_ROWS = 50
+"""held-out rows below which a figure moves by more than a hundredth when one row is answered otherwise"""
+_FEW_OF_CLASS = 10
+_OF_FIT = {"parameters", "epochs", "best_epoch", "seconds", "train_rows", "validation_rows", "held_out_rows"}
+_APART = 3.0
+_UNCALIBRATED = 0.1
+_PICTURES = {
+    "loss.png": "Loss by epoch", "scores.png": "Scores of held-out rows", "confusion.png": "Confusion",
+    "curves.png": "ROC and precision-recall", "reliability.png": "Calibration", "values.png": "Values",
+}  # fmt: skip
+"""those that are shown first, and what they show; others follow under their own names"""
+_STYLE = """
+:root { color-scheme: light dark; --text: #16222b; --soft: #5a6872; --paper: #fff; --line: #d9e0e5; --box: #f3f6f8;
+  --bad: #b3352f; }
+@media (prefers-color-scheme: dark) { :root { --text: #e4eaee; --soft: #9aa8b2; --paper: #14191d; --line: #323c44;
+  --box: #1d242a; --bad: #f0837c; } }
+* { box-sizing: border-box; }
+body { margin: 0 auto; padding: 1.5rem 1rem 3rem; max-width: 60rem; background: var(--paper); color: var(--text);
+  font: 15px/1.5 system-ui, sans-serif; }
+h1 { font-size: 1.5rem; margin: 0 0 .2rem; } h2 { font-size: 1.05rem; margin: 2rem 0 .5rem; }
+.soft { color: var(--soft); } p { margin: .4rem 0; max-width: 46rem; } code { overflow-wrap: anywhere; }
+td code { white-space: nowrap; }
+.warnings { border-left: .35rem solid var(--bad); background: var(--box); padding: .6rem 1.2rem; border-radius: .3rem; }
+.warnings ul { margin: .3rem 0; padding-left: 1.1rem; }
+.scroll { overflow-x: auto; } table { border-collapse: collapse; }
+th, td { text-align: left; padding: .3rem 1.2rem .3rem 0; border-bottom: 1px solid var(--line); }
+th { font-weight: 600; color: var(--soft); } .number { text-align: right; font-variant-numeric: tabular-nums; }
+figure { margin: 1rem 0; } img { max-width: 100%; height: auto; background: #fff; border-radius: .3rem; }
+details { margin: .6rem 0; } pre { overflow-x: auto; background: var(--box); padding: .8rem; border-radius: .3rem; }
+"""
+
+
+def write(folder: Path) -> None:
+    """Write the page of a run whose other files are there. Raises BadData where it is no run."""
+    write_atomically(folder / FILE_NAME, render(folder).encode())
+
+
+def render(folder: Path) -> str:
+    """The page's text. Raises BadData where `folder` is no run."""
+    run = runs.read(folder)
+    read = {name: _read(folder / f"{name}.json") for name in ("metrics", "history", "data", "confusion", "recipe")}
+    return "\n".join(
+        [
+            "<!doctype html>",
+            '<html lang="en"><head><meta charset="utf-8">',
+            '<meta name="viewport" content="width=device-width, initial-scale=1">',
+            f"<title>{escape(run.name)}</title><style>{_STYLE}</style></head><body>",
+            f"<h1>{escape(run.name)}</h1>",
+            f'<p class="soft">trained in {escape(run.framework)} by <code>{escape(run.model)}</code></p>',
+            *_warnings(read),
+            *_figures(read["metrics"] or {}),
+            *_by_class(read["confusion"]),
+            *_pictures(folder),
+            *_contract(run),
+            *_raw("What was read", read["data"]),
+            *_raw("The recipe, all settings resolved", read["recipe"]),
+            *_next(run),
+            "</body></html>\n",
+        ]
+    )
+
+
+def warnings(history: Mapping[str, Any] | None, metrics: Mapping[str, float], by_class: Sequence[Class]) -> list[str]:
+    """What a reader should know before trusting the figures: plain sentences."""
+    said = []
+    if history:
+        losses = [value for value in history["validation_loss"] if value is not None]
+        best, epochs = history["best_epoch"], len(history["validation_loss"])
+        if epochs > 2 and best == 1 and losses:
+            said.append("The validation loss only rose: the first epoch is the best. Lower the learning rate.")
+        elif epochs > 2 and best == epochs:
+            said.append("The last epoch is the best: it was still learning when it ended. Give it more epochs.")
+        if losses and best and len(history["training_loss"]) >= best:
+            training, validation = history["training_loss"][best - 1], history["validation_loss"][best - 1]
+            if validation is not None and validation > _APART * training > 0:
+                said.append(
+                    f"The validation loss is {validation / training:.1f} times the training loss: "
+                    "the network knows its training rows by heart."
+                )
+    held_out = metrics.get("held_out_rows")
+    if held_out is not None and held_out < _FEW_ROWS:
+        said.append(f"Only {held_out:.0f} rows were held out: one more wrong answer moves the figures a lot.")
+    for one in by_class:
+        if 0 < one.rows < _FEW_OF_CLASS:
+            said.append(f"Only {one.rows} held-out rows are {one.label!r}.")
+        elif one.rows and not one.predicted:
+            said.append(f"No row was taken for {one.label!r}.")
+    error = metrics.get("calibrated_calibration_error", metrics.get("calibration_error", 0.0))
+    if error > _UNCALIBRATED:
+        said.append(f"Probabilities are off by {error:.0%} on average: use the decision, not the number.")
+    return said
+
+
+class Class:
+    """A label's row of the table: how many rows have it, how many were taken for it, and what was right."""
+
+    def __init__(self, label: str, rows: int, predicted: int, right: int) -> None:
+        self.label, self.rows, self.predicted = label, rows, predicted
+        self.recall = right / rows if rows else 0.0
+        self.precision = right / predicted if predicted else 0.0
+        both = self.recall + self.precision
+        self.f1 = 2 * self.recall * self.precision / both if both else 0.0
+
+
+def classes(confusion: Mapping[str, Any] | None) -> list[Class]:
+    """Of a confusion matrix as `confusion.json` holds it."""
+    if not confusion:
+        return []
+    counts, labels = confusion["counts"], confusion["labels"]
+    return [
+        Class(label, sum(counts[number]), sum(row[number] for row in counts), counts[number][number])
+        for number, label in enumerate(labels)
+    ]
+
+
+def _read(path: Path) -> Any:
+    return json.loads(path.read_bytes()) if path.is_file() else None
+
+
+def _warnings(read: Mapping[str, Any]) -> Iterator[str]:
+    said = warnings(read["history"], read["metrics"] or {}, classes(read["confusion"]))
+    if said:
+        yield '<div class="warnings"><strong>Before you trust it</strong><ul>'
+        yield from (f"<li>{escape(sentence)}</li>" for sentence in said)
+        yield "</ul></div>"
+
+
+def _figures(metrics: Mapping[str, float]) -> Iterator[str]:
+    of_fit = {name: value for name, value in metrics.items() if name in _OF_FIT}
+    yield '<h2>Figures</h2><p class="soft">Of held-out rows, which the network never saw.</p>'
+    yield from _table({name: value for name, value in metrics.items() if name not in of_fit})
+    yield "<h2>The fit</h2>"
+    yield from _table(of_fit)
+
+
+def _table(figures: Mapping[str, float]) -> Iterator[str]:
+    yield '<div class="scroll"><table>'
+    for name, value in figures.items():
+        yield f'<tr><th>{escape(name.replace("_", " "))}</th><td class="number">{_number(value)}</td></tr>'
+    yield "</table></div>"
+
+
+def _by_class(confusion: Mapping[str, Any] | None) -> Iterator[str]:
+    rows = classes(confusion)
+    if not rows:
+        return
+    yield '<h2>By class</h2><div class="scroll"><table>'
+    titles = "".join(f'<th class="number">{title}</th>' for title in ("held-out rows", "recall", "precision", "F1"))
+    yield f"<tr><th>label</th>{titles}</tr>"
+    for one in rows:
+        figures = "".join(f'<td class="number">{value:.3f}</td>' for value in (one.recall, one.precision, one.f1))
+        yield f'<tr><td>{escape(one.label)}</td><td class="number">{one.rows}</td>{figures}</tr>'
+    yield "</table></div>"
+
+
+def _pictures(folder: Path) -> Iterator[str]:
+    found = {path.name: path for path in sorted(folder.glob("*.png"))}
+    ordered = [name for name in _PICTURES if name in found] + [name for name in found if name not in _PICTURES]
+    for name in ordered:
+        title = _PICTURES.get(name, Path(name).stem.replace("_", " "))
+        content = base64.b64encode(found[name].read_bytes()).decode()
+        image = f'<img alt="{escape(title)}" src="data:image/png;base64,{content}">'
+        yield f"<h2>{escape(title)}</h2><figure>{image}</figure>"
+
+
+def _contract(run: runs.Run) -> Iterator[str]:
+    yield '<h2>What callers send and receive</h2><div class="scroll"><table>'
+    for kind, specs in (("sends", run.inputs), ("receives", run.outputs)):
+        for spec in specs:
+            labels = ", ".join(run.labels.get(spec.name, [])[:12])
+            yield f"<tr><th>{kind}</th><td><code>{escape(str(spec))}</code></td><td>{escape(labels)}</td></tr>"
+    yield "</table></div>"
+    if run.thresholds:
+        yield "<p>Thresholds: " + ", ".join(f"{escape(k)} {_number(v)}" for k, v in run.thresholds.items()) + "</p>"
+
+
+def _raw(title: str, document: Any) -> Iterator[str]:
+    if document:
+        text = escape(json.dumps(document, indent=2, ensure_ascii=False))
+        yield f"<details><summary>{escape(title)}</summary><pre>{text}</pre></details>"
+
+
+def _next(run: runs.Run) -> Iterator[str]:
+    yield "<h2>Next</h2>"
+    where = "# from the folder that holds the run"
+    yield f"<pre>onnxpress export {escape(run.name)}   {where}\nonnxpress serve models/</pre>"
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if float(value).is_integer() else f"{value:.4g}"

@@ -135,14 +135,15 @@ class _Walk:
         elif node.operator in ("Div", "Mod"):
             self._division(node, inputs)
         answer = self._answer(node, inputs, free)
-        if not node.domain and node.operator != "Constant" and (asked := divisors.asked(node, inputs)) is not None:
-            answer = answer._replace(asked=asked)
-        if not node.domain and not answer.never and divisors.never(node, inputs):
-            answer = answer._replace(never=True)
+        asked, never = None, answer.never
+        if not node.domain and node.operator != "Constant":
+            asked, never = divisors.asked(node, inputs), never or divisors.never(node, inputs)
         for name in node.outputs:
             if name:
                 self._keys += 1
-                self._scope[name] = answer._replace(key=self._keys)
+                self._scope[name] = Value(
+                    answer.free, answer.type, answer.constant, answer.listed, never, asked, self._keys
+                )
 
     def _answer(self, node: Node, inputs: Sequence[Value], free: bool) -> Value:
         if node.domain:

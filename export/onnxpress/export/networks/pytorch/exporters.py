@@ -16,6 +16,7 @@ from onnxpress.core.version_folder import MODEL_FILE
 from onnxpress.export.graph.editing import rename_values
 from onnxpress.export.graph.squeezes import drop_idle_squeezes
 from onnxpress.export.networks.converter_talk import converter_talk
+from onnxpress.export.networks.pytorch import operators
 from onnxpress.export.networks.pytorch.attention import SpelledOut
 
 if TYPE_CHECKING:
@@ -66,6 +67,7 @@ def export_dynamo(
                 input_names=[spec.name for spec in inputs],
                 output_names=[_reserved(number) for number in range(len(outputs))],
                 external_data=False,
+                custom_translation_table=operators.table(),
                 verbose=False,
             )
         except Exception as error:

@@ -20,6 +20,7 @@ from onnxpress.export.networks.pytorch.binding import EXAMPLE_BATCH, Binding, ar
 from onnxpress.export.networks.pytorch.copying import copied
 from onnxpress.export.networks.pytorch.exporters import TORCHSCRIPT_OPSET, export_dynamo, export_torchscript
 from onnxpress.export.networks.pytorch.float64 import StaysWide, layers_in_float64
+from onnxpress.export.networks.pytorch.parametrizations import fix, parametrized
 from onnxpress.export.networks.pytorch.structure import Flat, flatten, put_together
 from onnxpress.export.networks.pytorch.watching import random_layer, watching
 from onnxpress.export.networks.truth import refuse_other_truth
@@ -71,6 +72,14 @@ class TorchNetwork:
                 "it holds an LSTM with proj_size, for which neither of torch's exporters has an ONNX form",
                 where=source.reference,
                 hint="replace it by an LSTM followed by a Linear over its outputs",
+            )
+        if packed := quantised(module):
+            path, kind = packed
+            raise BadModel(
+                f"it holds a quantised module, {path or 'the model itself'} ({kind}): its weights have no ONNX form",
+                where=source.reference,
+                hint="export the model as it was before it was quantised; to serve int8, quantise the published file "
+                "with onnxruntime.quantization, and publish that: onnxpress export FILE.onnx",
             )
         if training:
             shown = ", ".join(training[:3]) + (" …" if len(training) > 3 else "")
@@ -194,11 +203,10 @@ class TorchNetwork:
         tensors = self._tensors(self._trace_feeds())
         specs = {spec.name: spec for spec in self.inputs}
         inputs = [specs[name] for name in self._binding.names]
-        try:
-            if isinstance(self._module, torch.jit.ScriptModule):
-                raise BadModel("TorchScript is a legacy format that torch.export does not take")
+
+        def dynamo(flat: Any) -> onnx.ModelProto:
             return export_dynamo(
-                self._flat(),
+                flat,
                 tensors,
                 inputs,
                 self.output_names,
@@ -206,7 +214,17 @@ class TorchNetwork:
                 log=self.talk,
                 beside=folder if self._large else None,
             )
+
+        try:
+            if isinstance(self._module, torch.jit.ScriptModule):
+                raise BadModel("TorchScript is a legacy format that torch.export does not take")
+            return dynamo(self._flat())
         except BadModel as refusal:
+            if computed := parametrized(self._module):
+                with contextlib.suppress(BadModel):
+                    proto = dynamo(self._flat(fixed=True))
+                    self.notes.append(f"computed once, as it has no ONNX form in the graph: {', '.join(computed)}")
+                    return proto
             try:
                 with tempfile.TemporaryDirectory() as own:
                     proto = export_torchscript(
@@ -224,11 +242,13 @@ class TorchNetwork:
             self.notes.append(f"converted by the older TorchScript exporter, because: {refusal.what}")
             return proto
 
-    def _flat(self) -> Any:
+    def _flat(self, *, fixed: bool = False) -> Any:
         # A copy: the exporters swap parameters for fake tensors while they trace, and a failure leaves them in. Of the
         # structure only: the tensors themselves are read.
         if isinstance(self._module, torch.jit.ScriptModule):
             return copied(self._module)  # a script module inside a traced one is not found by the tracer
+        if fixed:
+            return Flat(fix(copied(self._module)), self._binding.structure, self.output_names).eval()
         shared = {id(value): value for value in self._state().values()}
         return Flat(copied(self._module, shared), self._binding.structure, self.output_names).eval()
 
@@ -257,6 +277,15 @@ class TorchNetwork:
 
     def _state(self) -> dict[str, torch.Tensor]:
         return dict(self._module.named_parameters()) | dict(self._module.named_buffers())
+
+
+def quantised(module: torch.nn.Module) -> tuple[str, str] | None:
+    """Path and class of the first layer with packed quantised weights, as torch.ao.quantization makes them."""
+    for path, part in module.named_modules():
+        kind = type(part)
+        if kind.__module__.startswith(("torch.ao.nn.quantized", "torch.ao.nn.intrinsic.quantized")):
+            return path, kind.__name__
+    return None
 
 
 def _array(value: torch.Tensor) -> Array:

@@ -1,0 +1,119 @@
+"""Operators and modules that torch.onnx has no form for: taken, or refused with what to do."""
+
+from __future__ import annotations
+
+import copy
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+pytest.importorskip("onnxscript")
+from torch import nn  # noqa: E402
+from torch.nn.utils import parametrizations, parametrize  # noqa: E402
+
+from onnxpress.core.errors import BadModel  # noqa: E402
+from onnxpress.export.pipeline.export import export  # noqa: E402
+from onnxpress.export.source import Source  # noqa: E402
+from onnxpress.serving.engine import Engine  # noqa: E402
+
+pytestmark = pytest.mark.torch
+
+
+class Calls(nn.Module):
+    """A function as a module."""
+
+    def __init__(self, function: Callable[[Any], Any]) -> None:
+        super().__init__()
+        self.function = function
+
+    def forward(self, x: Any) -> Any:
+        return self.function(x)
+
+
+def source(model: nn.Module, example: Any) -> Source:
+    return Source(reference="route", name="m", framework="pytorch", network=model, example_inputs=example)
+
+
+def judged(model: nn.Module, example: Any, folder: Path, *, tolerance: float = 1e-5) -> None:
+    """Published, and asked about rows of its own; the framework's answers are the judge's."""
+    published = export(source(model, example), repository=folder)
+    engine = Engine.load(published.folder / "model.onnx")
+    torch.manual_seed(9)
+    rows = torch.randn(5, *example.shape[1:]) * 2
+    with torch.no_grad():
+        wanted = model.eval()(rows)
+    wanted = wanted if isinstance(wanted, tuple) else (wanted,)
+    for name, value in zip(engine.output_names, wanted, strict=True):
+        np.testing.assert_allclose(engine.run({engine.inputs[0].name: rows.numpy()})[name], value, tolerance, tolerance)
+
+
+FLAT, PICTURE, BOX = (5, 7), (4, 2, 7, 9), (3, 2, 5, 7, 4)
+
+
+@pytest.mark.parametrize(
+    ("function", "shape"),
+    [
+        (lambda x: torch.argsort(x, stable=True), FLAT),
+        (lambda x: torch.argsort((x * 2).long(), dim=-1, descending=True, stable=True), FLAT),
+        (lambda x: torch.sort(x > 0, dim=1, stable=True)[1], FLAT),
+        (lambda x: torch.sort(x, stable=True)[0], FLAT),
+        (lambda x: torch.cumprod(x, 1), FLAT),
+        (lambda x: (torch.cumprod(x, -1), torch.cumprod((x > -1).long(), 1)), FLAT),
+        (lambda x: x.sigmoid().cumprod(-2), PICTURE),
+        (nn.AdaptiveMaxPool1d(3), (4, 2, 7)),
+        (nn.AdaptiveMaxPool2d((3, 4)), PICTURE),
+        (nn.AdaptiveMaxPool2d((3, 4), return_indices=True), PICTURE),
+        (nn.AdaptiveMaxPool3d((2, 3, 3), return_indices=True), BOX),
+        (nn.AdaptiveAvgPool2d((3, 4)), PICTURE),
+        (nn.AdaptiveAvgPool3d((2, 3, 3)), BOX),
+    ],
+)
+def test_operators_that_the_exporter_lacks_are_written(
+    function: Callable[[Any], Any], shape: tuple[int, ...], tmp_path: Path
+) -> None:
+    torch.manual_seed(0)
+    judged(Calls(function), torch.randn(*shape), tmp_path)
+
+
+class Skew(nn.Module):
+    """The parametrization of torch's own tutorial."""
+
+    def forward(self, weight: Any) -> Any:
+        upper = weight.triu(1)
+        return torch.matrix_exp(upper - upper.transpose(-1, -2))
+
+
+@pytest.mark.parametrize("kind", ["matrix_exp", "cayley", "householder", "own"])
+def test_weights_that_are_computed_are_fixed_in_a_copy(kind: str, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    layer = nn.Linear(5, 5)
+    if kind == "own":
+        parametrize.register_parametrization(layer, "weight", Skew())
+    else:
+        parametrizations.orthogonal(layer, orthogonal_map=kind)
+    model = nn.Sequential(layer, nn.ReLU(), nn.Linear(5, 2))
+    before = copy.deepcopy(model.state_dict())
+    judged(model, torch.randn(8, 5), tmp_path)
+    assert parametrize.is_parametrized(layer, "weight"), "the caller's own model stays as it was"
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+
+
+@pytest.mark.parametrize("dynamic", [False, True])
+def test_a_quantised_module_is_refused_with_what_to_do(dynamic: bool, tmp_path: Path) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        if dynamic:
+            model = torch.ao.quantization.quantize_dynamic(nn.Sequential(nn.Linear(4, 2)).eval(), {nn.Linear})
+        else:
+            model = nn.Sequential(torch.ao.quantization.QuantStub(), nn.Linear(4, 2)).eval()
+            model.qconfig = torch.ao.quantization.get_default_qconfig("fbgemm")
+            torch.ao.quantization.prepare(model, inplace=True)(torch.randn(8, 4))
+            torch.ao.quantization.convert(model, inplace=True)
+    with pytest.raises(BadModel, match="holds a quantised module") as refusal:
+        export(source(model, torch.randn(8, 4)), repository=tmp_path)
+    assert "before it was quantised" in str(refusal.value.hint)

@@ -25,7 +25,7 @@ def test_the_run_folder_holds_everything(framework: str, trained: Trained) -> No
     weights = {"pytorch": "weights.safetensors", "tensorflow": "model.weights.h5"}[framework]
     assert {path.name for path in folder.iterdir()} == {
         "run.json", "recipe.json", "data.json", "metrics.json", "history.json", "samples.npz", weights,
-        "loss.png", "scores.png", "curves.png",
+        "loss.png", "scores.png", "curves.png", "run.html",
     }  # fmt: skip
     assert folder.name == f"anomaly-{framework}"
     for name in ("loss.png", "scores.png", "curves.png"):

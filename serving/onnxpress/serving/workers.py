@@ -3,7 +3,7 @@
 All workers that are ready accept from the same sockets, which the supervisor opened: whoever has time takes the next
 connection, and none waits for a worker that was killed, still loads or is leaving. (With a socket for each worker, by
 SO_REUSEPORT, the kernel goes on to give connections to a worker that does not take them.) While no worker is ready the
-supervisor answers itself, see `stand_in`.
+supervisor answers itself, see `stand_in`; how the workers share, see `loads`.
 
 The supervisor forks before anything heavy is imported and runs no model itself.
 """
@@ -21,11 +21,14 @@ import msgspec
 
 from onnxpress.core.errors import UsageError
 from onnxpress.serving import log, sockets, stand_in
+from onnxpress.serving.loads import Loads, Share
 from onnxpress.serving.settings import ServerSettings
 
 _RETRY_SECONDS = (0.0, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 """before a worker is started again: by how often in a row it ended young"""
 _YOUNG_SECONDS = 5.0
+_AT_ONCE = 16
+"""processes of one place that may be there at once: restarted again and again, while each takes its grace time"""
 _LAST_RESORT_SECONDS = 3.0
 """past the grace time, workers that are still there are killed"""
 
@@ -35,6 +38,8 @@ class Worker(msgspec.Struct):
 
     sockets: list[socket.socket]
     """to accept from, once it is ready"""
+    share: Share
+    """of all connections"""
     parent: int
     """a descriptor that becomes readable when the supervisor is gone"""
     first: bool
@@ -54,6 +59,8 @@ class _Child(msgspec.Struct, eq=False):
     place: int
     ready_pipe: int | None
     started: float
+    share: int
+    """its place among the loads"""
     answered: bool = False
     leaving: bool = False
     """told to finish, so that another signal would cut it short"""
@@ -66,6 +73,8 @@ class _Supervisor:
         self._sockets, self._address, self._on_ready = listeners, settings.address, on_ready
         self._stand_in = stand_in.StandIn(listeners, _tls_of(settings))
         self._limits = settings.limits
+        # Of a worker that is restarted there are two for a while, and more where old ones take long to finish.
+        self._loads = Loads(_AT_ONCE * settings.processes.workers)
         self._children: dict[int, _Child] = {}
         self._current: list[_Child | None] = [None] * settings.processes.workers
         self._retries = [0] * settings.processes.workers
@@ -110,18 +119,19 @@ class _Supervisor:
 
     def _start(self, place: int) -> Worker | None:
         """Fork a worker for `place`; returns its Worker in the new process, None in the supervisor."""
+        share = self._loads.take()
         ready_read, ready_write = os.pipe()
         log.flush()
         pid = os.fork()
         if pid == 0:
-            return self._become_worker(place, ready_read, ready_write)
+            return self._become_worker(place, share, ready_read, ready_write)
         os.close(ready_write)
-        self._children[pid] = _Child(pid, place, ready_read, time.monotonic())
+        self._children[pid] = _Child(pid, place, ready_read, time.monotonic(), share)
         if self._current[place] is None:
             self._current[place] = self._children[pid]
         return None
 
-    def _become_worker(self, place: int, ready_read: int, ready_write: int) -> Worker:
+    def _become_worker(self, place: int, share: int, ready_read: int, ready_write: int) -> Worker:
         signal.set_wakeup_fd(-1)
         for ours in (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD):
             signal.signal(ours, signal.SIG_DFL)
@@ -136,7 +146,8 @@ class _Supervisor:
         for end in self._wakeup:
             end.close()
         self._stand_in.close()
-        return Worker(self._sockets, self._alive[0], place == 0 and not self._announced, ready_write)
+        first = place == 0 and not self._announced
+        return Worker(self._sockets, self._loads.share(share), self._alive[0], first, ready_write)
 
     def _turn(self) -> Worker | None:
         """Wait for signals, ready workers, callers or a due start, and do what they ask for."""
@@ -242,6 +253,7 @@ class _Supervisor:
             if pid == 0:
                 return
             child = self._children.pop(pid)
+            self._loads.give_back(child.share)
             if child.ready_pipe is not None:
                 os.close(child.ready_pipe)
             self._ended(child, os.waitstatus_to_exitcode(status))

@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from onnxpress.serving import log
 from onnxpress.serving.exchange import Handler
+from onnxpress.serving.loads import Share
 from onnxpress.serving.settings import ConnectionLimits
 from onnxpress.serving.transports.connection import Connection
 from onnxpress.serving.transports.shared import Shared
@@ -23,6 +24,10 @@ class Server:
         self.connections: set[Connection] = set()
         self.on_idle: Callable[[], None] | None = None
         """called when nothing is owed any more, while the server is draining"""
+        self.share: Share | None = None
+        """of the connections of all workers, where there are several"""
+        self.lost = 0.0
+        """when the last connection ended, by the loop's clock, where there are several workers"""
         self._timer: asyncio.TimerHandle | None = None
 
     def connection(self) -> Connection:
@@ -60,5 +65,8 @@ class Server:
         return sum(connection.busy for connection in self.connections)
 
     def _lost(self) -> None:
+        if self.share is not None:
+            self.share.put(len(self.connections))
+            self.lost = asyncio.get_running_loop().time()
         if self.on_idle is not None and not self.owed:
             self.on_idle()

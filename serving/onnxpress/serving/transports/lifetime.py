@@ -20,7 +20,7 @@ from onnxpress.serving.exchange import Handler
 from onnxpress.serving.service import Service
 from onnxpress.serving.settings import ServerSettings
 from onnxpress.serving.transports.http import Server
-from onnxpress.serving.transports.listening import Listening, listen
+from onnxpress.serving.transports.listening import Listening, listen, listen_beside_others
 from onnxpress.serving.transports.loop_threads import LoopThreads
 from onnxpress.serving.workers import Worker
 
@@ -77,7 +77,7 @@ class Lifetime:
         loop.set_default_executor(threads)
         loop.set_exception_handler(_say_unforeseen)
         if self._worker is None:
-            self._listening = await listen(self._settings.address, self._server.connection, self._bound)
+            self._listening = await listen(self._settings.address, self._server, self._bound)
         self._handle_signals(loop)
         self._server.tick()
         placed: Callable[[], Any] = partial(loop.call_soon_threadsafe, self._news.set)
@@ -121,7 +121,9 @@ class Lifetime:
 
     async def _answer(self) -> None:
         if self._worker is not None:
-            self._listening = await listen(self._settings.address, self._server.connection, self._worker.sockets)
+            self._listening = await listen_beside_others(
+                self._settings.address, self._server, self._worker.sockets, self._worker.share
+            )
         self._occasions.on_ready(sockets.url(self._settings.address, self._bound))
 
     async def _delay(self) -> None:

@@ -104,3 +104,29 @@ def test_binding_refuses_naming_tensor_and_axis(shapes: list[tuple[int, ...]], r
     pair = [parse_spec("x:float32[batch,length,4]"), parse_spec("mask:bool[batch,length]")]
     with pytest.raises(ValueError, match=reason):
         bind_dimensions(pair, shapes)
+
+
+PAST, NEW, MASK = (
+    parse_spec(text) for text in ("past:float32[batch,past,8]", "ids:int64[batch,new]", "m:bool[past+new]")
+)
+
+
+def test_a_sum_is_read_back_and_names_its_terms() -> None:
+    assert parse_spec("mask:int64[batch, past + new]") == parse_spec("mask:int64[batch,past+new]")
+    assert parse_spec("mask:int64[batch,past+new+1]").named_dimensions == ("batch", "past", "new")
+    assert MASK.sums == ("past+new",)
+
+
+@pytest.mark.parametrize("text", ["x:int64[+a]", "x:int64[a+]", "x:int64[2+a]", "x:int64[a++b]", "x:int64[a-b]"])
+def test_what_is_no_sum_is_refused(text: str) -> None:
+    with pytest.raises(UsageError, match="nor a sum"):
+        parse_spec(text)
+
+
+@pytest.mark.parametrize("order", [[PAST, NEW, MASK], [MASK, PAST, NEW], [NEW, MASK, PAST]])
+def test_a_sum_binds_in_any_order_and_a_broken_one_is_told(order: list[TensorSpec]) -> None:
+    shapes = {"past": [2, 5, 8], "ids": [2, 3], "m": [8]}
+    assert bind_dimensions(order, [shapes[spec.name] for spec in order]) == {"batch": 2, "past": 5, "new": 3}
+    shapes["m"] = [9]
+    with pytest.raises(ValueError, match=r"'m' has 9 where .* wants past\+new, which is 8"):
+        bind_dimensions(order, [shapes[spec.name] for spec in order])

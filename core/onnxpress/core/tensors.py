@@ -1,13 +1,13 @@
 """Tensor specifications: names, dtypes and named dimensions of a model's inputs and outputs.
 
 Written `features:float32[batch,30]`. A dimension is a size, or a name for a size that varies; the same name in two
-inputs means the same size.
+inputs means the same size. `mask:int64[batch,past+new]` has a size that is the sum of two others.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 import msgspec
@@ -26,7 +26,7 @@ Special = Literal["nan", "infinity"]
 """float values that are no numbers to reckon with"""
 
 _SPEC = re.compile(r"(?P<name>[^:\[\]]+):(?P<dtype>[a-z0-9]+)\[(?P<shape>[^\[\]]*)\]\s*")
-_DIMENSION = re.compile(r"[A-Za-z_][A-Za-z0-9_]*|[0-9]+")
+_DIMENSION = re.compile(r"[0-9]+|[A-Za-z_][A-Za-z0-9_]*(\+([A-Za-z_][A-Za-z0-9_]*|[0-9]+))*")
 
 
 class Domain(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -66,8 +66,36 @@ class TensorSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     @property
     def named_dimensions(self) -> tuple[str, ...]:
-        """The names of the varying dimensions, in order."""
-        return tuple(size for size in self.shape if isinstance(size, str))
+        """The names of the varying dimensions, in order; of a sum the names in it."""
+        return tuple(term for size in self.shape for term in terms(size) if isinstance(term, str))
+
+    @property
+    def sums(self) -> tuple[str, ...]:
+        """The dimensions that are sums: `past+new`."""
+        return tuple(size for size in self.shape if isinstance(size, str) and "+" in size)
+
+
+def terms(size: Dimension) -> list[Dimension]:
+    """What a dimension is the sum of: `past+new` → past, new; a size or a name alone is itself."""
+    if isinstance(size, int) or "+" not in size:
+        return [size]
+    return [int(term) if term.isdigit() else term for term in size.split("+")]
+
+
+def size_of(size: Dimension, known: Mapping[str, int], unknown: int) -> int:
+    """The number that a dimension stands for, where `known` has the sizes of names; a name without one is `unknown`."""
+    return sum(term if isinstance(term, int) else known.get(term, unknown) for term in terms(size))
+
+
+def broken_sum(specs: Sequence[TensorSpec], bound: Mapping[str, int]) -> str:
+    """Which sum does not hold among bound sizes, in words: empty where all hold."""
+    for spec in specs:
+        for size in spec.sums:
+            if size in bound and all(term in bound for term in terms(size) if isinstance(term, str)):
+                expected = size_of(size, bound, 0)
+                if bound[size] != expected:
+                    return f"{spec.name!r} has {bound[size]} where {spec} wants {size}, which is {expected}"
+    return ""
 
 
 def parse_spec(text: str) -> TensorSpec:
@@ -76,10 +104,14 @@ def parse_spec(text: str) -> TensorSpec:
     match = _SPEC.fullmatch(text.strip())
     if match is None:
         raise UsageError(f"cannot read the tensor specification {text!r}", hint=example)
-    parts = [part.strip() for part in match["shape"].split(",")] if match["shape"].strip() else []
+    parts = (
+        [re.sub(r"\s*\+\s*", "+", part.strip()) for part in match["shape"].split(",")] if match["shape"].strip() else []
+    )
     for part in parts:
         if not _DIMENSION.fullmatch(part):
-            raise UsageError(f"dimension {part!r} in {text!r} is neither a size nor a name", hint=example)
+            raise UsageError(
+                f"dimension {part!r} in {text!r} is neither a size, a name nor a sum of them", hint=example
+            )
     try:
         return TensorSpec(
             name=match["name"].strip(),
@@ -93,7 +125,8 @@ def parse_spec(text: str) -> TensorSpec:
 def bind_dimensions(specs: Sequence[TensorSpec], shapes: Sequence[Sequence[int]]) -> dict[str, int]:
     """The size of every named dimension, given concrete shapes in the order of `specs`.
 
-    Raises ValueError, with the tensor's name, on a wrong rank, a wrong fixed size, or a name bound to two sizes.
+    Raises ValueError, with the tensor's name, on a wrong rank, a wrong fixed size, a name bound to two sizes, or a sum
+    that does not hold.
     """
     bound: dict[str, int] = {}
     for spec, shape in zip(specs, shapes, strict=True):
@@ -105,4 +138,6 @@ def bind_dimensions(specs: Sequence[TensorSpec], shapes: Sequence[Sequence[int]]
                 named = isinstance(wanted, str)
                 reason = f"{wanted!r} is {expected} elsewhere" if named else f"{spec} wants {expected}"
                 raise ValueError(f"{spec.name!r} has shape {list(shape)}: axis {axis} is {size}, but {reason}")
-    return bound
+    if broken := broken_sum(specs, bound):
+        raise ValueError(broken)
+    return {name: size for name, size in bound.items() if "+" not in name}

@@ -269,3 +269,20 @@ def test_null_is_refused_where_nan_is(shape: str) -> None:
         assert "holds NaN" in refusal(own, request(data, [1, 2]))
     wide = Reader([msgspec.structs.replace(spec, refuses=("infinity",))], [parse_spec(Y)])
     assert wide.feeds([wide.read(request([None, 1], [1, 2]))])["x"].shape == (1, 2)
+
+
+@pytest.mark.parametrize("first", ["m", "a"])
+def test_a_size_that_is_a_sum_of_others_is_held_to_it(first: str) -> None:
+    specs = {"a": "a:FP32[past]", "b": "b:FP32[new]", "m": "m:FP32[past+new]"}
+    order = [specs.pop(first), *specs.values()]
+    own = reader(*(text.replace("FP32", "float32") for text in order), outputs=("y:float32[past+new]",))
+
+    def body(size: int) -> bytes:
+        sizes = {"a": 2, "b": 1, "m": size}
+        inputs = [
+            {"name": name, "datatype": "FP32", "shape": [count], "data": [0.5] * count} for name, count in sizes.items()
+        ]
+        return json.dumps({"inputs": inputs}).encode()
+
+    own.read(body(3))
+    assert "past+new, which is 3" in refusal(own, body(4))

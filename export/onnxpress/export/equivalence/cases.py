@@ -11,7 +11,7 @@ import numpy as np
 from onnxpress.core import domains
 from onnxpress.core.arrays import Array
 from onnxpress.core.errors import BadData, UsageError
-from onnxpress.core.tensors import FLOATS, TensorSpec
+from onnxpress.core.tensors import FLOATS, TensorSpec, size_of
 from onnxpress.export.equivalence.values import NOTHING_SHOWN, Shown, declared, draw, like, magnitudes, normal
 
 Kind = Literal["samples", "generated", "normal", "magnitudes", "zeros", "large", "tiny", "size", "wider"]
@@ -99,7 +99,7 @@ def cases(
             for spec in floats:
                 feeds[spec.name] = (feeds[spec.name] * scale).astype(feeds[spec.name].dtype)
             chosen.append(Case(kind, 3, feeds))
-    example = _example_sizes(specs, samples)
+    example = example_sizes(specs, samples)
     for name in sorted({name for spec in specs for name in spec.named_dimensions} - {"batch"}):
         usual = example.get(name, _SEQUENCE)
         for size in sorted({1, 2, usual + 1, 2 * usual + 1}):
@@ -110,11 +110,11 @@ def cases(
 
 def largest_batch(parameters: int, specs: Sequence[TensorSpec], samples: Mapping[str, Array]) -> int:
     """64, or 16 for a network of many parameters, or of fewer that are used anew for each of many tokens."""
-    sizes = _example_sizes(specs, samples)
+    sizes = example_sizes(specs, samples)
     tokens = 1
     for spec in specs:
         if spec.dtype.startswith(("int", "uint")):
-            shape = [sizes.get(size, _SEQUENCE) if isinstance(size, str) else size for size in spec.shape[1:]]
+            shape = [size_of(size, sizes, _SEQUENCE) for size in spec.shape[1:]]
             tokens = max(tokens, int(np.prod(shape)))
     heavy = parameters > LARGE_MODEL or parameters * tokens > _MANY_PRODUCTS
     return LARGE_BATCH_OF_A_LARGE_MODEL if heavy else LARGE_BATCH
@@ -128,10 +128,10 @@ def generate(
     shown: Shown = NOTHING_SHOWN,
 ) -> dict[str, Array]:
     """Random values of every input, see `values.draw`; `sizes` of named dimensions go before the example's."""
-    known = {**_example_sizes(specs, samples), **sizes}
+    known = {**example_sizes(specs, samples), **sizes}
     feeds = {}
     for spec in specs:
-        shape = tuple(known.get(size, _SEQUENCE) if isinstance(size, str) else size for size in spec.shape)
+        shape = tuple(size_of(size, known, _SEQUENCE) for size in spec.shape)
         feeds[spec.name] = draw(spec, shape, samples.get(spec.name), generator, shown)
     return feeds
 
@@ -143,25 +143,28 @@ def _pick(
 
     Equal rows would hide that a model's rows look at each other.
     """
-    rows = next(samples[spec.name].shape[0] for spec in specs if spec.shape)
+    in_rows = {spec.name: spec.shape.index("batch") for spec in specs if "batch" in spec.shape}
+    rows = next((samples[name].shape[axis] for name, axis in in_rows.items()), 1)
     order = np.resize(generator.permutation(rows), batch)
     feeds = {}
     for spec in specs:
         value = samples[spec.name]
-        if spec.shape[:1] == ("batch",):
-            value = value[order]
-            value[rows:] = like(spec, value[rows:], generator)
+        if spec.name in in_rows:
+            first = np.moveaxis(value, in_rows[spec.name], 0)[order]
+            first[rows:] = like(spec, first[rows:], generator)
+            value = np.moveaxis(first, 0, in_rows[spec.name])
         feeds[spec.name] = value
     return feeds
 
 
-def _example_sizes(specs: Sequence[TensorSpec], samples: Mapping[str, Array]) -> dict[str, int]:
+def example_sizes(specs: Sequence[TensorSpec], samples: Mapping[str, Array]) -> dict[str, int]:
+    """The named dimensions' sizes in the author's rows; sums and the batch left out."""
     return {
         name: size
         for spec in specs
         if spec.name in samples
-        for name, size in zip(spec.shape[1:], samples[spec.name].shape[1:], strict=True)
-        if isinstance(name, str)
+        for name, size in zip(spec.shape, samples[spec.name].shape, strict=True)
+        if isinstance(name, str) and name != "batch" and "+" not in name
     }
 
 

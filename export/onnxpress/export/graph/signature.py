@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
-from onnxpress.core.tensors import TensorSpec
+from onnxpress.core.tensors import TensorSpec, size_of
 
 if TYPE_CHECKING:
     import onnx
@@ -57,10 +58,12 @@ def infer_outputs(
     """The outputs' dtypes and dimensions, told by running at several sizes rather than by the converter's word.
 
     `observe` maps sizes of the named dimensions to each output's (dtype, shape); `usual` holds the sizes seen in the
-    author's examples, near which every model answers. An axis that follows one named
-    dimension takes its name; one that varies otherwise is called `<output>_<axis>`.
+    author's examples, near which every model answers. An axis that follows one named dimension takes its name, one that
+    follows the sum of two takes that (`past+new`); one that varies otherwise is called `<output>_<axis>`.
     """
     dimension_names = sorted({name for spec in inputs for name in spec.named_dimensions})
+    told = [size for spec in inputs for size in spec.sums]
+    sums = [*told, *(f"{one}+{other}" for one, other in combinations(dimension_names, 2))]
     sizes = [_sizes(dimension_names, usual, run) for run in range(3)]
     seen = [observe(size) for size in sizes]
     specs = []
@@ -69,7 +72,7 @@ def infer_outputs(
         shape: list[int | str] = []
         for axis in range(len(first)):
             observed = [run[name][1][axis] if axis < len(run[name][1]) else -1 for run in seen]
-            followed = [n for n in dimension_names if observed == [size[n] for size in sizes]]
+            followed = [n for n in (*dimension_names, *sums) if observed == [size_of(n, size, 0) for size in sizes]]
             if followed:
                 shape.append(followed[0])
             else:

@@ -18,7 +18,7 @@ from onnxpress.core.optional import require
 from onnxpress.core.processing import apply
 from onnxpress.core.tensors import TensorSpec
 from onnxpress.export.child_process import parent
-from onnxpress.export.equivalence.cases import generate
+from onnxpress.export.equivalence.cases import example_sizes, generate
 from onnxpress.export.equivalence.runtime.rungs import EnginePool
 from onnxpress.export.graph import external_data
 from onnxpress.export.graph.compose import compose
@@ -114,7 +114,7 @@ def _described_outputs(prepared: Prepared) -> list[TensorSpec]:
     def observe(sizes: dict[str, int]) -> dict[str, tuple[str, tuple[int, ...]]]:
         return _seen(reference.run(generate(prepared.inputs, prepared.samples, sizes, generator)))
 
-    return infer_outputs(names, prepared.inputs, observe, _usual(prepared))
+    return infer_outputs(names, prepared.inputs, observe, example_sizes(prepared.inputs, prepared.samples))
 
 
 def _observed_outputs(proto: onnx.ModelProto, prepared: Prepared, folder: Path) -> list[TensorSpec]:
@@ -124,7 +124,9 @@ def _observed_outputs(proto: onnx.ModelProto, prepared: Prepared, folder: Path) 
     def observe(sizes: dict[str, int]) -> dict[str, tuple[str, tuple[int, ...]]]:
         return _seen(rung.run(generate(prepared.inputs, prepared.samples, sizes, generator)))
 
-    return infer_outputs(prepared.network.output_names, prepared.inputs, observe, _usual(prepared))
+    return infer_outputs(
+        prepared.network.output_names, prepared.inputs, observe, example_sizes(prepared.inputs, prepared.samples)
+    )
 
 
 def _seen(answers: Mapping[str, Array]) -> dict[str, tuple[str, tuple[int, ...]]]:
@@ -132,19 +134,6 @@ def _seen(answers: Mapping[str, Array]) -> dict[str, tuple[str, tuple[int, ...]]
         name: ("string" if value.dtype.kind in "UO" else str(value.dtype), value.shape)
         for name, value in answers.items()
     }
-
-
-def _usual(prepared: Prepared) -> dict[str, int]:
-    """The sizes of the named dimensions in the author's rows."""
-    sizes = {
-        name: size
-        for spec in prepared.inputs
-        if spec.name in prepared.samples
-        for name, size in zip(spec.shape, prepared.samples[spec.name].shape, strict=True)
-        if isinstance(name, str)
-    }
-    sizes.pop("batch", None)
-    return sizes
 
 
 def _metadata(source: Source, inputs: list[TensorSpec], outputs: list[TensorSpec]) -> dict[str, str]:

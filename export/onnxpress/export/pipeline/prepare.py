@@ -11,6 +11,7 @@ from onnxpress.core.processing import apply
 from onnxpress.core.tensors import TensorSpec
 from onnxpress.export.equivalence.answerable import answerable
 from onnxpress.export.equivalence.cases import Case, cases, largest_batch
+from onnxpress.export.equivalence.dependent_sizes import with_sums
 from onnxpress.export.equivalence.preflight import repeatable
 from onnxpress.export.equivalence.reference import Reference
 from onnxpress.export.equivalence.report.schema import Check
@@ -39,6 +40,9 @@ def prepare(source: Source) -> Prepared:
     domains.check_samples(inputs, source.samples)
     samples = source.samples or domains.inside(inputs, network.examples(8) or {})
     reference = Reference(network, source.processing, inputs)
+    if source.inputs is None:  # else steps stand before the network, and its sizes are not the caller's
+        inputs = network.inputs = with_sums(reference, inputs, samples)
+        reference = Reference(network, source.processing, inputs)
     parameters = sum(value.size for value in network.parameters().values())
     chosen = cases(inputs, samples, largest=largest_batch(parameters, network.inputs, network.examples(1) or {}))
     _refuse_unfed(source, network, chosen[0])

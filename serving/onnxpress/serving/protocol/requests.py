@@ -32,7 +32,7 @@ from onnxpress.serving.protocol.inputs import Form, Inputs
 from onnxpress.serving.protocol.overrides import Overrides
 from onnxpress.serving.protocol.refusal import Refusal, shown
 from onnxpress.serving.protocol.run_arrays import RunArrays, flat_values
-from onnxpress.serving.protocol.shapes import check_shape
+from onnxpress.serving.protocol.shapes import check_shape, check_sums
 from onnxpress.serving.protocol.tensor_data import NOT_JSON, value_type
 from onnxpress.serving.protocol.timeouts import timeout_of
 from onnxpress.serving.protocol.wire import AnyRequest, AnyTensor, Named, Output, Request
@@ -61,6 +61,7 @@ class Reader:
         self._any = msgspec.json.Decoder(AnyRequest).decode
         # Rows can be put together only where every tensor's first axis is the one dimension that all share.
         self.has_rows = share_rows(inputs, outputs)
+        self._has_sums = any(spec.sums for spec in inputs)
         self._frames: Frames | None = None
         self._long_lists: numbers.Lists | None = None  # made when first needed, which loads simdjson
         self._large_lists = large.Lists(self._specs, self._lists, self._arrays.array)
@@ -213,6 +214,8 @@ class Reader:
                 array = arrays.get(bytes(tensor.data)) if arrays else None
                 values.append(flat_values(spec, self._lists[number], tensor, count) if array is None else array)
             shapes.append(tensor.shape)
+        if self._has_sums:
+            check_sums(self._specs, sizes)
         if cuts or arrays or large:
             with np.errstate(over="raise"):  # see strictness: this is not in the context of the runs
                 values = [self._arrays.array(number, flat) for number, flat in enumerate(values)]

@@ -6,7 +6,9 @@ allocated, looped over or decoded for a tensor, its shape went through `check_sh
 
 from __future__ import annotations
 
-from onnxpress.core.tensors import TensorSpec
+from collections.abc import Sequence
+
+from onnxpress.core.tensors import TensorSpec, broken_sum
 from onnxpress.serving.protocol.refusal import Refusal, shown
 
 
@@ -40,3 +42,9 @@ def check_shape(spec: TensorSpec, shape: list[int], sizes: dict[str, int], arriv
             f"the input {spec.name!r} has shape {shown(shape)}, for which the {arrived} bytes that came hold too few "
             "values",
         )
+
+
+def check_sums(specs: Sequence[TensorSpec], sizes: dict[str, int]) -> None:
+    """Refuse sizes of which one is not the sum that its dimension says: `past+new`."""
+    if broken := broken_sum(specs, sizes):
+        raise Refusal(400, f"the input {broken}")

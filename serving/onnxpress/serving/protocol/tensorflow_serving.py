@@ -23,7 +23,7 @@ from onnxpress.serving.protocol.nested import array_of
 from onnxpress.serving.protocol.refusal import Refusal
 from onnxpress.serving.protocol.requests import LARGE, Reader
 from onnxpress.serving.protocol.responses import nested_text
-from onnxpress.serving.protocol.shapes import check_shape
+from onnxpress.serving.protocol.shapes import check_shape, check_sums
 from onnxpress.serving.protocol.tensor_data import NOT_JSON
 
 if TYPE_CHECKING:
@@ -118,6 +118,7 @@ def read(reader: Reader, body: bytes) -> Inputs:
         array = _array(spec, given[spec.name], sizes, len(body))
         values.append(array.ravel())
         shapes.append(list(array.shape))
+    check_sums(reader.specs, sizes)
     inputs = reader.inputs(values, shapes, None, None, form)
     if optional:
         reader.overrides.set(inputs, optional)

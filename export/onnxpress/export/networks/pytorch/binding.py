@@ -12,7 +12,8 @@ import torch
 
 from onnxpress.core.arrays import Array
 from onnxpress.core.errors import UsageError
-from onnxpress.core.tensors import TensorSpec
+from onnxpress.core.tensors import TensorSpec, size_of
+from onnxpress.export.networks.batch_axis import Axes, spec_of, ways
 from onnxpress.export.networks.pytorch.structure import Leaf, take_apart
 from onnxpress.export.source import Source
 
@@ -32,11 +33,17 @@ class Binding:
     """arguments that are no tensors, as `name=value`"""
 
 
-def bind(source: Source, arguments: Sequence[str], given: tuple[list[Any], dict[str, Any]] | None) -> Binding:
+def bind(
+    source: Source,
+    arguments: Sequence[str],
+    given: tuple[list[Any], dict[str, Any]] | None,
+    axes: Axes | None = None,
+) -> Binding:
     """Bind the source's described inputs, its examples, or both, to forward.
 
-    `arguments` are the names of forward's arguments, `given` the args and kwargs of an example call. Raises UsageError
-    where neither tells the inputs, or the two do not fit.
+    `arguments` are the names of forward's arguments, `given` the args and kwargs of an example call, and `axes` along
+    which axis each of its tensors has its rows; by default the likeliest. Raises UsageError where neither tells the
+    inputs, or the two do not fit.
     """
     described = source.network_inputs
     leaves: list[tuple[str, torch.Tensor]] = []
@@ -60,7 +67,8 @@ def bind(source: Source, arguments: Sequence[str], given: tuple[list[Any], dict[
             hint="return (model, example_inputs) from the factory, pass --samples FILE.npz, or add "
             f"--input '{first}:float32[batch,...]'",
         )
-    seen = [_spec(name, tensor.numpy()) for name, tensor in leaves]
+    axes = next(ways([tuple(tensor.shape) for _, tensor in leaves])) if axes is None else axes
+    seen = [spec_of(name, tensor.numpy(), axis) for (name, tensor), axis in zip(leaves, axes, strict=True)]
     names = [spec.name for spec in (described or seen)]
     if described and leaves:
         if len(described) != len(seen):
@@ -109,16 +117,11 @@ def argument_names(module: torch.nn.Module) -> list[str]:
     ]
 
 
-def _spec(name: str, array: Array) -> TensorSpec:
-    shape = ("batch", *array.shape[1:]) if array.ndim else ()
-    return TensorSpec(name=name, dtype=str(array.dtype), shape=shape)
-
-
 def blank(spec: TensorSpec, inputs: Sequence[TensorSpec]) -> Array:
     """Random inputs of a described shape for tracing; every named size gets a number of its own."""
     names = ["batch", *sorted({name for other in inputs for name in other.named_dimensions} - {"batch"})]
     sizes = {name: EXAMPLE_BATCH + 2 * number for number, name in enumerate(names)}
-    shape = [sizes[size] if isinstance(size, str) else size for size in spec.shape]
+    shape = [size_of(size, sizes, EXAMPLE_BATCH) for size in spec.shape]
     generator = np.random.default_rng(0)
     if spec.dtype.startswith(("int", "uint")):
         low, high = (spec.domain.low, spec.domain.high) if spec.domain else (None, None)

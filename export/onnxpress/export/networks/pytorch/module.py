@@ -6,6 +6,8 @@ import contextlib
 import copy
 import tempfile
 from collections.abc import Callable, Mapping
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,8 +16,10 @@ import torch
 
 from onnxpress.core.arrays import Array
 from onnxpress.core.errors import BadModel
+from onnxpress.core.tensors import TensorSpec
 from onnxpress.export.graph.external_data import LARGE
 from onnxpress.export.network import Precision, See, TruthUnavailable
+from onnxpress.export.networks.batch_axis import opened, repeated, rows_of, ways
 from onnxpress.export.networks.pytorch.binding import EXAMPLE_BATCH, Binding, argument_names, bind, blank, called_with
 from onnxpress.export.networks.pytorch.copying import copied
 from onnxpress.export.networks.pytorch.exporters import TORCHSCRIPT_OPSET, export_dynamo, export_torchscript
@@ -94,7 +98,28 @@ class TorchNetwork:
         given = source.example_inputs
         if given is None and source.network_inputs is None and source.samples:
             given = source.samples
-        return bind(source, names, None if given is None else called_with(given, names, source.reference))
+        called = None if given is None else called_with(given, names, source.reference)
+        binding = bind(source, names, called)
+        if source.network_inputs is not None or not binding.examples:
+            return binding
+        shapes = [binding.examples[name].shape for name in binding.names]
+        for axes in ways(shapes):
+            tried = bind(source, names, called, axes)
+            if not self._takes(tried, {"batch": rows_of(shapes) + 2}, tried.inputs):
+                continue
+            if not any(axes):
+                return tried
+            return replace(tried, inputs=opened(tried.inputs, partial(self._takes, tried)))
+        return binding
+
+    def _takes(self, binding: Binding, sizes: Mapping[str, int], inputs: list[TensorSpec]) -> bool:
+        """Whether the module answers the example at these sizes of the dimensions that `inputs` name."""
+        self._binding, self.inputs, self.output_names = binding, inputs, []
+        try:
+            self.run({spec.name: repeated(binding.examples[spec.name], spec, sizes) for spec in inputs}, "float32")
+        except BadModel:
+            return False
+        return True
 
     def _tell_outputs(self) -> list[str]:
         self.output_names = []
@@ -110,11 +135,9 @@ class TorchNetwork:
         """The given examples, their rows repeated or cut to `batch`; inputs without a batch axis as they are."""
         if not self._binding.examples:
             return None
-        varies = {spec.name for spec in self.inputs if spec.shape and spec.shape[0] == "batch"}
-        return {
-            name: np.resize(array, (batch, *array.shape[1:])) if name in varies else array
-            for name, array in self._binding.examples.items()
-        }
+        specs = {spec.name: spec for spec in self.inputs}
+        examples = self._binding.examples
+        return {name: repeated(array, specs[name], {"batch": batch}) for name, array in examples.items()}
 
     def run(self, feeds: dict[str, Array], precision: Precision) -> dict[str, Array]:
         """Name → array for each output, flattened; see Network.run."""

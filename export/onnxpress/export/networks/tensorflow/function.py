@@ -13,6 +13,8 @@ from onnxpress.core.arrays import Array
 from onnxpress.core.errors import BadModel, NotEquivalent, UsageError
 from onnxpress.core.tensors import TensorSpec
 from onnxpress.export.network import Precision, TruthUnavailable
+from onnxpress.export.networks.batch_axis import repeated, ways
+from onnxpress.export.networks.batch_axis import spec_of as spec_along
 from onnxpress.export.networks.tensorflow.converter import convert, refuse_opset
 from onnxpress.export.networks.tensorflow.structure import blank, flatten, spec_of, tensor
 from onnxpress.export.source import Source
@@ -40,7 +42,7 @@ class FunctionNetwork:
         self._given = source.example_inputs
         self.inputs = source.network_inputs or declared or self._from_examples(source)
         for spec in self.inputs:
-            if spec.shape and isinstance(spec.shape[0], int):
+            if spec.shape and isinstance(spec.shape[0], int) and "batch" not in spec.shape:
                 raise NotEquivalent(
                     f"the input {spec.name!r} is declared with a fixed batch: {spec}",
                     where=source.reference,
@@ -57,8 +59,9 @@ class FunctionNetwork:
                 hint="add @tf.function(input_signature=[tf.TensorSpec([None, ...])]), return (function, "
                 "example_inputs) from the factory, or add --input 'x:float32[batch,...]'",
             )
-        arrays = self.examples(1) or {}
-        return [TensorSpec(name=n, dtype=str(a.dtype), shape=("batch", *a.shape[1:])) for n, a in arrays.items()]
+        arrays = self._example_arrays() or {}
+        axes = next(ways([array.shape for array in arrays.values()]))
+        return [spec_along(name, array, axis) for (name, array), axis in zip(arrays.items(), axes, strict=True)]
 
     def run(self, feeds: dict[str, Array], precision: Precision) -> dict[str, Array]:
         """Name → array for each output; float64 is not available."""
@@ -83,6 +86,13 @@ class FunctionNetwork:
 
     def examples(self, batch: int) -> dict[str, Array] | None:
         """The given examples, their rows repeated or cut to `batch`."""
+        arrays = self._example_arrays()
+        if arrays is None:
+            return None
+        specs = {spec.name: spec for spec in self.inputs}
+        return {name: repeated(array, specs[name], {"batch": batch}) for name, array in arrays.items()}
+
+    def _example_arrays(self) -> dict[str, Array] | None:
         if self._given is None:
             return None
         given = self._given
@@ -91,8 +101,7 @@ class FunctionNetwork:
             declared = getattr(self, "inputs", None)
             names = [spec.name for spec in declared] if declared else [f"input_{n}" for n in range(len(values))]
             given = dict(zip(names, values, strict=True))
-        arrays = {name: np.asarray(value) for name, value in given.items()}
-        return {name: np.resize(array, (batch, *array.shape[1:])) for name, array in arrays.items()}
+        return {name: np.asarray(value) for name, value in given.items()}
 
     def convert(self, folder: Path) -> onnx.ModelProto:
         """With tf2onnx."""

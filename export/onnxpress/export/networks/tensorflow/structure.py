@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from onnxpress.core.arrays import Array
-from onnxpress.core.tensors import TensorSpec
+from onnxpress.core.tensors import TensorSpec, size_of
 
 
 def _clean(name: str) -> str:
@@ -20,9 +20,14 @@ def _dtype(dtype: Any) -> str:
 
 
 def _shape(shape: Any) -> tuple[int | str, ...]:
-    """(None, 30) → ("batch", 30); further unknown axes are named by position, as Keras has no names for them."""
+    """(None, 30) → ("batch", 30); further unknown axes are named by position, as Keras has no names for them.
+
+    (2, None, 6) → (2, "batch", 6): a state whose layers come first.
+    """
+    unknown = [axis for axis, size in enumerate(shape) if size is None]
+    rows = unknown[0] if len(unknown) == 1 else 0
     return tuple(
-        ("batch" if axis == 0 else f"axis_{axis}") if size is None or axis == 0 else int(size)
+        ("batch" if axis == rows else f"axis_{axis}") if size is None or axis == rows else int(size)
         for axis, size in enumerate(shape)
     )
 
@@ -41,7 +46,7 @@ def tensor(spec: TensorSpec, array: Array, dtype: str) -> Any:
 
 def blank(spec: TensorSpec) -> Array:
     """Zeros of a described shape, two for every named dimension."""
-    shape = [2 if isinstance(size, str) else size for size in spec.shape]
+    shape = [size_of(size, {}, 2) for size in spec.shape]
     if spec.dtype == "string":
         return np.full(shape, "", object)
     return np.zeros(shape, spec.dtype)

@@ -1,0 +1,80 @@
+"""Along which axis of an example its rows lie: the one that is as long as the other inputs' rows are many.
+
+A recurrent state of `[layers, batch, hidden]` has its rows on the second axis. Sizes alone may not tell; then the model
+is asked, and the first way in which it answers another number of rows is taken.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import islice, product
+
+import msgspec
+import numpy as np
+
+from onnxpress.core.arrays import Array
+from onnxpress.core.tensors import TensorSpec
+
+Axes = tuple[int | None, ...]
+Takes = Callable[[dict[str, int], list[TensorSpec]], bool]
+_MOST_WAYS = 64
+
+
+def rows_of(shapes: Sequence[tuple[int, ...]]) -> int:
+    """How many rows the examples have: the first input's size that all share, as a first axis where one is."""
+    shapes = [shape for shape in shapes if shape]
+    if not shapes:
+        return 1
+    common = [size for size in shapes[0] if all(size in shape for shape in shapes)]
+    return max(common, key=lambda size: sum(shape[0] == size for shape in shapes), default=shapes[0][0])
+
+
+def ways(shapes: Sequence[tuple[int, ...]]) -> Iterator[Axes]:
+    """The batch axis of every input, likely ones first; None for an input that has no rows of its own."""
+    rows = rows_of(shapes)
+
+    def likely(shape: tuple[int, ...]) -> list[int | None]:
+        if not shape:
+            return [None]
+        equal: list[int | None] = [axis for axis, size in enumerate(shape) if size == rows]
+        return [*equal, *([] if 0 in equal else [0]), None]
+
+    return islice(product(*map(likely, shapes)), _MOST_WAYS)
+
+
+def spec_of(name: str, array: Array, axis: int | None) -> TensorSpec:
+    """The spec of an example whose rows lie along `axis`; None for one without rows."""
+    shape = tuple("batch" if place == axis else size for place, size in enumerate(array.shape))
+    return TensorSpec(name=name, dtype=str(array.dtype), shape=shape)
+
+
+def opened(specs: Sequence[TensorSpec], takes: Takes) -> list[TensorSpec]:
+    """The specs with further axes that vary: those that the model `takes` at another size, asked by a name for each.
+
+    For a step with a state beside its inputs, whose sequences are of any length though the example shows one. Axes of
+    one size are first taken for one dimension.
+    """
+    found = list(specs)
+    sizes = dict.fromkeys(size for spec in specs for size in spec.shape[1:] if isinstance(size, int))
+    for size in sizes:
+        places = [(spec.name, axis) for spec in specs for axis, one in enumerate(spec.shape) if axis and one == size]
+        for group in [places, *([place] for place in places if len(places) > 1)]:
+            name = f"{group[0][0].replace('.', '_')}_{group[0][1]}"
+            trial = [_named(spec, name, [axis for owner, axis in group if owner == spec.name]) for spec in found]
+            if takes({name: size + 2}, trial):
+                found = trial
+                break
+    return found
+
+
+def _named(spec: TensorSpec, name: str, axes: Sequence[int]) -> TensorSpec:
+    shape = tuple(name if axis in axes else size for axis, size in enumerate(spec.shape))
+    return msgspec.structs.replace(spec, shape=shape)
+
+
+def repeated(array: Array, spec: TensorSpec, sizes: Mapping[str, int]) -> Array:
+    """The example at these sizes of its named dimensions, repeated or cut along them; else as it is."""
+    for axis, name in enumerate(spec.shape):
+        if isinstance(name, str) and name in sizes:
+            array = np.take(array, np.arange(sizes[name]) % array.shape[axis], axis=axis)
+    return array

@@ -56,6 +56,19 @@ def ask(
     return refusing, [Check(name=SPECIAL_VALUES, passed=True, detail="; ".join(told))] if told else []
 
 
+def answers_nan(
+    reference: Reference,
+    served: Runnable,
+    case: Case,
+    inputs: Sequence[TensorSpec],
+    outputs: Sequence[TensorSpec],
+    limit: float,
+) -> dict[str, str]:
+    """Float input → why it refuses NaN; empty where NaN in it is answered as the original does."""
+    asked = [spec for spec in inputs if spec.dtype in FLOATS and case.feeds[spec.name].size]
+    return {spec.name: _differs(reference, served, _question(case, spec, "nan"), outputs, limit) for spec in asked}
+
+
 def replaced(spec: TensorSpec, refuses: tuple[Special, ...]) -> TensorSpec:
     """`spec`, refusing these."""
     return TensorSpec(name=spec.name, dtype=spec.dtype, shape=spec.shape, domain=spec.domain, refuses=refuses)

@@ -30,16 +30,20 @@ def rows_of(shapes: Sequence[tuple[int, ...]]) -> int:
 
 
 def ways(shapes: Sequence[tuple[int, ...]]) -> Iterator[Axes]:
-    """The batch axis of every input, likely ones first; None for an input that has no rows of its own."""
+    """The batch axis of every input, likely ones first; None for an input that has no rows of its own.
+
+    One input at least has its rows first. An input that is as long as the rows are many has rows: a model that takes
+    no other number of them has its batch written into its code.
+    """
     rows = rows_of(shapes)
 
     def likely(shape: tuple[int, ...]) -> list[int | None]:
         if not shape:
             return [None]
         equal: list[int | None] = [axis for axis, size in enumerate(shape) if size == rows]
-        return [*equal, *([] if 0 in equal else [0]), None]
+        return equal if 0 in equal else [*equal, 0, None]
 
-    return islice(product(*map(likely, shapes)), _MOST_WAYS)
+    return islice((axes for axes in product(*map(likely, shapes)) if 0 in axes or not any(shapes)), _MOST_WAYS)
 
 
 def spec_of(name: str, array: Array, axis: int | None) -> TensorSpec:

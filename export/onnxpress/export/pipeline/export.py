@@ -18,6 +18,7 @@ from onnxpress.export.pipeline.accepted import accepted, reason_of
 from onnxpress.export.pipeline.convert import convert
 from onnxpress.export.pipeline.explain import explained
 from onnxpress.export.pipeline.measure import measure
+from onnxpress.export.pipeline.nan import answering_nan
 from onnxpress.export.pipeline.prepare import prepare
 from onnxpress.export.pipeline.publish import Published, publish
 from onnxpress.export.pipeline.questions import widened
@@ -50,6 +51,7 @@ def export(
         with step(f"converting ({prepared.network.converter})"):
             converted = convert(prepared, folder, limits, external_above=external_above)
         prepared = widened(prepared, converted.graph)
+        converted = answering_nan(prepared, converted, provider)
         with step("measuring equivalence"):
             measured = measure(prepared, converted, provider=provider)
         converted = measured.converted

@@ -16,6 +16,7 @@ from onnx.reference.ops.op_loop import Loop as ReferenceLoop
 
 from onnxpress.core.arrays import Array
 from onnxpress.export.equivalence.evaluator.error_function import erf
+from onnxpress.export.equivalence.evaluator.image_operators import Resize
 
 Step = Callable[[Array, tuple[Array, ...]], tuple[Array, ...]]
 
@@ -271,4 +272,4 @@ class CategoryMapper(OpRun):
         return (np.array([table.get(value, default) for value in X.ravel().tolist()], dtype).reshape(X.shape),)
 
 
-OPERATORS = [Conv, LSTM, GRU, RNN, Loop, Erf, GatherElements, CategoryMapper]
+OPERATORS = [Conv, LSTM, GRU, RNN, Loop, Erf, GatherElements, CategoryMapper, Resize]

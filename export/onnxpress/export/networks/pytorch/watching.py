@@ -16,6 +16,7 @@ from onnxpress.export.networks.pytorch.structure import tensors_of
 
 _TORCH = str(Path(torch.__file__).parent)
 _OWN = str(Path(__file__).parent)
+_RUNS = 8
 
 
 class _Functions(TorchFunctionMode):
@@ -69,25 +70,29 @@ def watching(module: torch.nn.Module, see: See) -> Iterator[None]:
 
 
 def random_layer(module: torch.nn.Module, run: Callable[[], object]) -> str:
-    """The innermost module whose output changed first between two runs on the same input."""
-    runs: list[list[tuple[str, Any]]] = []
-    for _ in range(2):
-        seen: list[tuple[str, Any]] = []
-        hooks = [
-            part.register_forward_hook(lambda _m, _i, out, name=name, seen=seen: seen.append((name, out)))
-            for name, part in module.named_modules()
-            if name
-        ]
-        try:
-            run()
-        finally:
-            for hook in hooks:
-                hook.remove()
-        runs.append(seen)
-    for (name, first), (_, second) in zip(*runs, strict=False):
-        if any(not torch.equal(a, b) for a, b in zip(tensors_of(first), tensors_of(second), strict=False)):
-            return f"{name} ({type(module.get_submodule(name)).__name__})"
+    """The innermost module whose output changed first between runs on the same input; of few values two may agree."""
+    first = _outputs(module, run)
+    for _ in range(_RUNS):
+        for (name, one), (_, other) in zip(first, _outputs(module, run), strict=False):
+            if any(not torch.equal(a, b) for a, b in zip(tensors_of(one), tensors_of(other), strict=False)):
+                return f"{name} ({type(module.get_submodule(name)).__name__})"
     return f"the forward method of {type(module).__name__}"
+
+
+def _outputs(module: torch.nn.Module, run: Callable[[], object]) -> list[tuple[str, Any]]:
+    """What every module inside gives in one run, in the order in which they end."""
+    seen: list[tuple[str, Any]] = []
+    hooks = [
+        part.register_forward_hook(lambda _m, _i, out, name=name: seen.append((name, out)))
+        for name, part in module.named_modules()
+        if name
+    ]
+    try:
+        run()
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return seen
 
 
 def _source() -> str:

@@ -26,7 +26,7 @@ from onnxpress.core.tensors import TensorSpec
 from onnxpress.export.equivalence.cases import Case
 from onnxpress.export.equivalence.reference import Reference
 from onnxpress.export.equivalence.results import CaseResult
-from onnxpress.export.network import Choice, Deciding, TruthUnavailable
+from onnxpress.export.network import Choice, TruthUnavailable
 
 Method = Literal["float64", "ulp"]
 _ROWS_PER_CHANNEL = 32
@@ -55,7 +55,7 @@ def reference_results(
         truths = [reference.run(moved(case.feeds), "float32") for case in cases]
         method = "ulp"
     deciding = {step.output: step for step in reference.processing.after if isinstance(step, Threshold | Label | TopK)}
-    taken = reference.network.decisions() if isinstance(reference.network, Deciding) else {}
+    taken = reference.decisions()
     names = {spec.name for spec in outputs}
     wanted = names | {step.input for name, step in deciding.items() if name in names}
     for name in sorted(wanted):

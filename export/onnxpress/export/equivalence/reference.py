@@ -5,7 +5,7 @@ from __future__ import annotations
 from onnxpress.core.arrays import Array
 from onnxpress.core.processing import Processing, apply
 from onnxpress.core.tensors import TensorSpec
-from onnxpress.export.network import Answering, Narrowing, Precision
+from onnxpress.export.network import Answering, Choice, Deciding, Narrowing, Precision
 
 
 class Reference:
@@ -30,6 +30,10 @@ class Reference:
             return None
         tensors = apply(self.processing.before, feeds)
         return apply(self.processing.after, tensors | self.network.run_narrowed(self.network_feeds(feeds)))
+
+    def decisions(self) -> dict[str, tuple[str, Choice]]:
+        """Which outputs of the network are decisions over others; see Deciding."""
+        return self.network.decisions() if isinstance(self.network, Deciding) else {}
 
     def network_feeds(self, feeds: dict[str, Array], precision: Precision = "float32") -> dict[str, Array]:
         """What the network itself receives for these raw inputs, processed in `precision`."""

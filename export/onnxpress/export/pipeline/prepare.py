@@ -41,8 +41,10 @@ def prepare(source: Source) -> Prepared:
     samples = source.samples or domains.inside(inputs, network.examples(8) or {})
     reference = Reference(network, source.processing, inputs)
     if source.inputs is None:  # else steps stand before the network, and its sizes are not the caller's
-        inputs = network.inputs = with_sums(reference, inputs, samples)
-        reference = Reference(network, source.processing, inputs)
+        summed = with_sums(reference, inputs, samples)
+        if summed != inputs:
+            inputs = network.inputs = summed
+            reference = Reference(network, source.processing, inputs)
     parameters = sum(value.size for value in network.parameters().values())
     chosen = cases(inputs, samples, largest=largest_batch(parameters, network.inputs, network.examples(1) or {}))
     _refuse_unfed(source, network, chosen[0])

@@ -12,7 +12,7 @@ from onnxpress.core.tensors import TensorSpec
 from onnxpress.export.equivalence.cases import Case
 from onnxpress.export.equivalence.reference import Reference
 from onnxpress.export.equivalence.report.schema import NAMES, Check
-from onnxpress.export.network import Precision
+from onnxpress.export.network import Choice, Precision
 from onnxpress.export.networks.pairing import Kind, paired, told
 from onnxpress.export.pipeline.prepare import Prepared
 from onnxpress.serving.engine import Engine
@@ -33,15 +33,30 @@ class _Renamed(Reference):
 
     def run(self, feeds: dict[str, Array], precision: Precision = "float32") -> dict[str, Array]:
         """See Reference; what has no name in the file keeps its own."""
-        found = super().run(self._own(feeds), precision)
-        taken = set(self._answers.values())
-        return {name: value for name, value in found.items() if name not in taken} | {
-            name: found[own] for name, own in self._answers.items()
+        return self._under_theirs(super().run(self._own(feeds), precision))
+
+    def narrowed(self, feeds: dict[str, Array]) -> dict[str, Array] | None:
+        """See Reference."""
+        found = super().narrowed(self._own(feeds))
+        return None if found is None else self._under_theirs(found)
+
+    def decisions(self) -> dict[str, tuple[str, Choice]]:
+        """See Reference."""
+        names = {own: name for name, own in self._answers.items()}
+        return {
+            names.get(output, output): (names.get(scores, scores), choice)
+            for output, (scores, choice) in super().decisions().items()
         }
 
     def network_feeds(self, feeds: dict[str, Array], precision: Precision = "float32") -> dict[str, Array]:
         """See Reference."""
         return super().network_feeds(self._own(feeds), precision)
+
+    def _under_theirs(self, found: Mapping[str, Array]) -> dict[str, Array]:
+        taken = set(self._answers.values())
+        return {name: value for name, value in found.items() if name not in taken} | {
+            name: found[own] for name, own in self._answers.items()
+        }
 
     def _own(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
         return {own: feeds[name] for name, own in self._feeds.items()}

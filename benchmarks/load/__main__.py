@@ -1,4 +1,4 @@
-"""`python -m benchmarks.load overload|fuzz|floods|soak`: one measurement, into `records/<date>-<name>.json`."""
+"""`python -m benchmarks.load overload|fuzz|cost|floods|soak`: one measurement, into `records/<date>-<name>.json`."""
 
 from __future__ import annotations
 
@@ -9,10 +9,16 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from benchmarks import machine
-from benchmarks.load import floods, fuzz, overload, soak
+from benchmarks.load import cost, floods, fuzz, overload, soak
 
 RECORDS = Path(__file__).parent.parent / "records"
-MEASUREMENTS = {"overload": overload.measure, "fuzz": fuzz.measure, "floods": floods.measure, "soak": soak.measure}
+MEASUREMENTS = {
+    "overload": overload.measure,
+    "fuzz": fuzz.measure,
+    "cost": cost.measure,
+    "floods": floods.measure,
+    "soak": soak.measure,
+}
 
 
 def main(name: str) -> None:

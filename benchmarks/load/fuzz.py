@@ -157,6 +157,9 @@ class _Kept:
     gone = False
     status = 0
 
+    def hold(self, size: int) -> bool:
+        return True
+
     def respond(self, status: int, body: bytes, headers: Any = ()) -> None:
         assert not self.status, "answered twice"
         self.status = status

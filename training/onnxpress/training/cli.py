@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Literal
 
@@ -36,6 +37,18 @@ _OUTPUT = click.option(
 @click.option(
     "--allowed-drop", default=0.02, show_default=True, help="Of ROC AUC on the old held-out rows; more is refused."
 )
+@click.option(
+    "--cost",
+    metavar="false_alarm=1,missed=20",
+    help="What an error costs: the thresholds of an anomaly model are the cheapest ones.",
+)
+@click.option(
+    "--review",
+    "to_review",
+    type=click.IntRange(min=1),
+    metavar="ROWS",
+    help="Write so many rows closest to the threshold into review.csv, for a person to give feedback on.",
+)
 def train(
     recipe: Path | None,
     framework: str | None,
@@ -46,6 +59,8 @@ def train(
     feedback: Path | None,
     only: tuple[str, ...],
     allowed_drop: float,
+    cost: str | None,
+    to_review: int | None,
 ) -> None:
     """Train RECIPE (YAML or JSON) and write a run folder; prints the folder."""
     from onnxpress.core.errors import UsageError
@@ -60,17 +75,48 @@ def train(
         raise UsageError("--framework and --set change a recipe; a run goes on as it began")
     folder: Path | None
     if recipe is not None:
-        folder = stage.train(recipes.load(recipe, settings=settings, framework=framework), output=output)
+        costs = [] if cost is None else [f"model.cost={json.dumps(_costs(cost))}"]
+        loaded = recipes.load(recipe, settings=[*settings, *costs], framework=framework)
+        folder = stage.train(loaded, output=output, to_review=to_review or 0)
     elif resume is not None:
-        folder = stage.go_on(resume, output=output)
+        if cost is not None:
+            raise UsageError("a run goes on as it began", where="--cost")
+        folder = stage.go_on(resume, output=output, to_review=to_review or 0)
     else:
         from onnxpress.training.pipeline import feedback as feedbacks
 
         assert run is not None
         assert feedback is not None
-        folder = feedbacks.learn(run, feedback, only=only, output=output, allowed_drop=allowed_drop)
+        from onnxpress.training.families.anomaly_decision import Cost
+
+        folder = feedbacks.learn(
+            run,
+            feedback,
+            only=only,
+            output=output,
+            allowed_drop=allowed_drop,
+            cost=None if cost is None else Cost(**_costs(cost)),
+            to_review=to_review or 0,
+        )
     if folder is not None:
         click.echo(str(folder))
+
+
+def _costs(text: str) -> dict[str, float]:
+    """`false_alarm=1,missed=20` in numbers. Raises UsageError for what is not of this form."""
+    from onnxpress.core.errors import UsageError
+
+    costs = {}
+    for part in text.split(","):
+        name, _, value = part.partition("=")
+        try:
+            number = float(value)
+        except ValueError:
+            number = 0.0
+        if name.strip() not in {"false_alarm", "missed"} or not 0 < number < float("inf"):
+            raise UsageError(f"cannot read {part!r}", where="--cost", hint="for example false_alarm=1,missed=20")
+        costs[name.strip()] = number
+    return costs
 
 
 @click.command()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -171,3 +171,38 @@ def _dress(axes: Any, title: str) -> None:
 
 def _shortened(name: str) -> str:
     return name if len(name) <= _LABEL else name[: _LABEL - 1] + "…"
+
+
+def rounds(done: Sequence[Any], *, title: str) -> Any:
+    """What each round of feedback cured, and ROC AUC of the old held-out rows beside it; a Figure.
+
+    `done`: rounds with `cured_false_alarms`, `found_missed` and `after["roc_auc"]`, each of which may be absent.
+    """
+    figure = _figure(width=9)
+    shares, worth = figure.subplots(1, 2, width_ratios=[3, 2])
+    _dress(shares, title)
+    _dress(worth, "old held-out rows")
+    numbers = np.arange(1, len(done) + 1)
+    for offset, (name, field, color) in enumerate(
+        (("false alarms cured", "cured_false_alarms", _BLUE), ("missed ones found", "found_missed", _RED))
+    ):
+        values = [getattr(one, field) for one in done]
+        bars = shares.bar(
+            numbers + 0.38 * (offset - 0.5),
+            [100 * (value or 0) for value in values],
+            width=0.36,
+            color=color,
+            label=name,
+        )
+        shares.bar_label(bars, ["" if value is None else f"{100 * value:.0f}" for value in values], fontsize=9)
+    shares.set(xlabel="round", ylabel="% of the rows of all rounds so far", ylim=(0, 112))
+    shares.set_xticks(numbers)
+    shares.legend(frameon=False, loc="upper left", bbox_to_anchor=(0, -0.14), ncols=2)
+    auc = [one.after.get("roc_auc") for one in done]
+    if all(value is not None for value in auc):
+        worth.plot(np.arange(len(done) + 1), [done[0].before["roc_auc"], *auc], color=_LINE, marker="o")
+        worth.set(xlabel="round (0: before)", ylabel="ROC AUC")
+        worth.set_xticks(np.arange(len(done) + 1))
+    else:
+        worth.set_visible(False)
+    return figure

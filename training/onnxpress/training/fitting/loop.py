@@ -40,6 +40,9 @@ class Fit:
     validation: Examples
     training: Training
     loss: Loss = "mean_squared_error"
+    margin: float = 0.0
+    """rows of negative weight must have a loss of at least this: they count as |weight| × max(0, margin - loss), the
+    hinge of Rosasco et al. 2004; 0 where there are no such rows"""
     only: tuple[str, ...] | None = None
     """the layers that learn; None: all that the network lets learn"""
     frozen_encoder: bool = False
@@ -162,7 +165,7 @@ def _validate(learner: Learner, job: Fit) -> dict[str, float]:
     """The loss of the validation rows, and every other metric where the recipe selects by one."""
     outputs, select = learner.validate(), job.training.select
     _, y, weight = job.validation
-    figures = {"loss": losses.mean(job.loss, outputs, y, weight)}
+    figures = {"loss": losses.mean(job.loss, outputs, y, weight, margin=job.margin)}
     if (select.metric != "loss" or select.at_least or select.at_most) and np.isfinite(outputs).all():
         figures |= metrics.of_outputs(job.loss, outputs, y)
     return figures

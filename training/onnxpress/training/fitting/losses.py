@@ -23,8 +23,8 @@ def rows_at_once(x: Sequence[Any]) -> int:
     return min(_MOST, max(_FEWEST, _ELEMENTS // max(1, longest)))
 
 
-def mean(loss: Loss, outputs: Array, y: Array, weight: Array | None = None) -> float:
-    """The loss over all rows, each counted by its `weight` (rows,), in float64."""
+def mean(loss: Loss, outputs: Array, y: Array, weight: Array | None = None, *, margin: float = 0.0) -> float:
+    """The loss over all rows, each counted by its `weight` (rows,), in float64; see `loop.Fit.margin`."""
     z = outputs.astype(np.float64)
     if loss == "mean_squared_error":
         rows = ((z - y) ** 2).reshape(len(z), -1).mean(axis=1)
@@ -32,6 +32,8 @@ def mean(loss: Loss, outputs: Array, y: Array, weight: Array | None = None) -> f
         rows = log_sum_exp(z) - np.take_along_axis(z, y.astype(np.int64)[:, None], axis=1)[:, 0]
     else:  # log(1 + e^z) - y z, written so that neither sign overflows
         rows = (np.maximum(z, 0) - z * y + np.log1p(np.exp(-np.abs(z)))).mean(axis=1)
+    if weight is not None and margin:
+        rows, weight = np.where(weight < 0, np.maximum(0, margin - rows), rows), np.abs(weight)
     return float(np.average(rows, weights=weight))
 
 

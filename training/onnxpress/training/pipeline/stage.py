@@ -23,12 +23,13 @@ from onnxpress.core.processing import Processing
 from onnxpress.core.progress import Progress
 from onnxpress.training import plots, tensorboard
 from onnxpress.training.data.table import Table
+from onnxpress.training.families import Autoencoder
 from onnxpress.training.families.prepared import Outcome, Prepared
 from onnxpress.training.fitting import loop
 from onnxpress.training.fitting.checkpoint import Checkpoints
 from onnxpress.training.fitting.framework_fit import FrameworkFit, framework_fit
 from onnxpress.training.fitting.loop import Fit, History
-from onnxpress.training.pipeline import run_page
+from onnxpress.training.pipeline import review, run_page
 from onnxpress.training.pipeline.run_folder import RunFolder, refuse_if_written, run_folder, unfinished
 from onnxpress.training.recipe import Recipe
 from onnxpress.training.settings import Training
@@ -49,13 +50,15 @@ class Fitted:
     seconds: float
 
 
-def train(recipe: Recipe, *, output: Path, resume: Path | None = None) -> Path | None:
+def train(recipe: Recipe, *, output: Path, resume: Path | None = None, to_review: int = 0) -> Path | None:
     """Train `recipe` and write its run folder below `output`; returns the folder.
 
-    `resume` is what a killed run left: its checkpoint is gone on from. Returns None in all but the first of several
-    processes. Raises BadData where the rows cannot be used, BadModel where training diverged, MissingExtra without the
-    framework.
+    `resume` is what a killed run left: its checkpoint is gone on from. `to_review` rows close to an anomaly model's
+    threshold are written too. Returns None in all but the first of several processes. Raises BadData where the rows
+    cannot be used, BadModel where training diverged, MissingExtra without the framework.
     """
+    if to_review and not isinstance(recipe.model, Autoencoder):
+        raise UsageError("rows are reviewed of an anomaly model", where="--review", hint="leave it out")
     framework = framework_fit(recipe.framework)
     table = recipe.data.load(recipe.model.reading())
     prepared = recipe.model.prepare(table, recipe.training)
@@ -80,6 +83,8 @@ def train(recipe: Recipe, *, output: Path, resume: Path | None = None) -> Path |
         framework.save(fitted.network, draft.folder / framework.WEIGHTS)
         _write_evidence(draft, recipe, prepared, fitted.history, outcome, metrics)
         _write_run(draft, recipe, prepared, outcome, fitted, framework)
+        if to_review:
+            review.write(draft.folder, prepared, predict, outcome.after, names=table.feature_names, count=to_review)
         run_page.write(draft.folder)
         checkpoints.remove()
         folder = draft.finish()
@@ -87,7 +92,7 @@ def train(recipe: Recipe, *, output: Path, resume: Path | None = None) -> Path |
     return folder
 
 
-def go_on(run: Path, *, output: Path) -> Path | None:
+def go_on(run: Path, *, output: Path, to_review: int = 0) -> Path | None:
     """Train on from what a killed run left; `run` is that folder, or the name of the run that was to be.
 
     Raises UsageError where there is none, or where it is still being written.
@@ -98,7 +103,7 @@ def go_on(run: Path, *, output: Path) -> Path | None:
     recipe = recipes.load(folder / RECIPE)
     if framework_fit(recipe.framework).is_main():  # the others may find that it has begun already
         refuse_if_written(folder)
-    return train(recipe, output=folder.parent, resume=folder)
+    return train(recipe, output=folder.parent, resume=folder, to_review=to_review)
 
 
 def fit(

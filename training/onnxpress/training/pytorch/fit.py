@@ -48,7 +48,8 @@ class _Learner:
         self._accelerator = Accelerator(mixed_precision=_PRECISION[training.precision])
         if self._accelerator.num_processes > 1:
             batch_norm.over_processes(network)
-        self._seed, self._clip, self._loss = training.seed, training.clip_norm, job.loss
+        self._seed, self._clip = training.seed, training.clip_norm
+        self._loss, self._margin = job.loss, job.margin
         self._train, self._validation = (self._on_device(rows) for rows in (job.train, job.validation))
         self._whole = network
         if job.frozen_encoder:
@@ -103,7 +104,12 @@ class _Learner:
             return _LOSSES[self._loss](answer.float(), truth)
         rows = _LOSSES[self._loss](answer.float(), truth, reduction="none")
         rows = rows if rows.dim() == 1 else rows.flatten(1).mean(dim=1)
-        rows = rows if weight is None else rows * weight[index]
+        if weight is not None:
+            counted = weight[index]
+            if self._margin:
+                rows = torch.where(counted < 0, functional.relu(self._margin - rows), rows)
+                counted = counted.abs()
+            rows = rows * counted
         return rows.mean() if share is None else rows.sum() / share
 
     def validate(self) -> Array:

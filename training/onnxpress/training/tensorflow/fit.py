@@ -54,7 +54,7 @@ class _Learner:
             for layer in network._flatten_layers():
                 if isinstance(layer, keras.layers.BatchNormalization):
                     layer.synchronized = True
-        self._seed, self._loss = training.seed, job.loss
+        self._seed, self._loss, self._margin = training.seed, job.loss, job.margin
         self._train, self._validation = _constants(job.train), _constants(job.validation)
         if job.frozen_encoder:
             encoder, network = network.get_layer("encoder"), network.get_layer("head")
@@ -125,10 +125,15 @@ class _Learner:
         with tf.GradientTape() as tape:
             answer = _ask(self._network, [tf.gather(part, rows) for part in x], training=True)
             of_rows = _LOSSES[self._loss](tf.gather(y, rows), tf.cast(answer, tf.float32))
-            weighted = of_rows if weight is None else of_rows * tf.gather(weight, rows)
+            weighted = of_rows if weight is None else self._counted(of_rows, tf.gather(weight, rows))
             loss = tf.reduce_mean(weighted) if whole is None else tf.reduce_sum(weighted) / whole
             scaled = self._optimizer.scale_loss(loss)
         return loss, tape.gradient(scaled, self._trained)
+
+    def _counted(self, of_rows: Any, weight: Any) -> Any:
+        if not self._margin:
+            return of_rows * weight
+        return tf.where(weight < 0, tf.nn.relu(self._margin - of_rows), of_rows) * tf.abs(weight)
 
     def validate(self) -> Array:
         return _infer(self._network, self._validation[0])

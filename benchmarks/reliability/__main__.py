@@ -11,13 +11,14 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import machine
-from benchmarks.reliability import bad_versions, big_model, runs
+from benchmarks.reliability import bad_versions, big_model, runs, slow_loads
 
 RECORDS = Path(__file__).parent.parent / "records"
 RUNS: dict[str, Callable[[], dict[str, Any]]] = {
     "reloads": runs.reloads,
     "kills": runs.kills,
     "restarts": runs.restarts,
+    "slow loads": slow_loads.slow_loads,
     "idle": runs.idle,
     "scaling": runs.scaling,
     "bad versions": bad_versions.measure,

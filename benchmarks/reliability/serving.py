@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 ONNXPRESS = str(Path(sys.executable).parent / "onnxpress")
@@ -22,9 +22,9 @@ _TCP_INODE = 9
 class Serving:
     """`onnxpress serve` in a process of its own; lines of its stderr are kept with the time they came."""
 
-    def __init__(self, *arguments: str) -> None:
+    def __init__(self, *arguments: str, command: Sequence[str] = (ONNXPRESS,)) -> None:
         self.process = subprocess.Popen(
-            [ONNXPRESS, "serve", *arguments, "--port", "0"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+            [*command, "serve", *arguments, "--port", "0"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         )
         self.said: list[tuple[float, str]] = []
         self._listener = threading.Thread(target=self._listen, daemon=True)
@@ -119,9 +119,9 @@ def _state(pid: int) -> str:
 
 
 @contextlib.contextmanager
-def serving(*arguments: str) -> Iterator[Serving]:
+def serving(*arguments: str, command: Sequence[str] = (ONNXPRESS,)) -> Iterator[Serving]:
     """Serve with these arguments, on a free port."""
-    server = Serving(*arguments)
+    server = Serving(*arguments, command=command)
     try:
         yield server
     finally:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
 import os
 import signal
@@ -15,12 +16,15 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from tests.serving.harness import WAIT, Reply, Running, ask, infer_body, running
 from tests.serving.onnx_models import affine, busy, identity, lookup, mixed, model, node, plain, publish_affine
 
 from onnxpress.core.errors import BadModel
+from onnxpress.core.manifest import SessionSettings
 from onnxpress.serving.engine import Engine
+from onnxpress.serving.engine.sessions import Down
 from onnxpress.serving.isolation import session
 from onnxpress.serving.isolation.session import IsolatedSession
 from onnxpress.serving.models.reloading import Reloader
@@ -237,3 +241,86 @@ def test_no_memory_for_an_answer_is_a_500_and_nobody_gets_the_rest_of_it(
     assert infer(found).body == wanted
     assert served.engine.restarts == 1
     assert found.server.shared.held.taken == 0
+
+
+def opened(path: Path, settings: SessionSettings | None = None) -> IsolatedSession:
+    limits = ProcessSettings(isolate=True)
+    return IsolatedSession(str(path), "cpu", settings or SessionSettings(), 1, True, [], limits=limits)
+
+
+class Failing:
+    """`subprocess.Popen` where there is nothing left to start a process with, so many times."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, times: int) -> None:
+        self.left, self.asked, self._popen = times, 0, subprocess.Popen
+        monkeypatch.setattr(session.subprocess, "Popen", self)
+        monkeypatch.setattr(session, "_PAUSES", (0.0, 0.01))
+
+    def __call__(self, *arguments: Any, **options: Any) -> Any:
+        self.asked += 1
+        if self.left:
+            self.left -= 1
+            raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+        return self._popen(*arguments, **options)
+
+
+def test_a_first_start_for_which_there_is_no_room_is_tried_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "model.onnx").write_bytes(affine())
+    failing = Failing(monkeypatch, 2)
+    found = opened(tmp_path / "model.onnx")
+    assert (failing.asked, found.down) == (3, "")
+    found.close()
+    assert capfd.readouterr().err.count("its process cannot be started: Too many open files; another is started") == 2
+
+
+def test_where_there_never_is_room_the_model_is_refused_with_the_reason(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "model.onnx").write_bytes(affine())
+    Failing(monkeypatch, 10**9)
+    with pytest.raises(BadModel, match="its process cannot be started: Too many open files"):
+        opened(tmp_path / "model.onnx")
+
+
+def test_a_later_start_for_which_there_is_no_room_is_tried_for_ever(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "model.onnx").write_bytes(affine())
+    found = opened(tmp_path / "model.onnx")
+    failing = Failing(monkeypatch, 20)
+    assert found.process_id is not None
+    os.kill(found.process_id, signal.SIGKILL)
+    wait_for(lambda: failing.asked == 21 and not found.down)
+    found.close()
+
+
+def test_settings_may_be_longer_than_a_command_line(tmp_path: Path) -> None:
+    (tmp_path / "model.onnx").write_bytes(affine())
+    names = [f"NoOptimizerOfThatName{number:0100}" for number in range(10_000)]
+    found = opened(tmp_path / "model.onnx", SessionSettings(disabled_optimizers=names))
+    assert not found.down
+    found.close()
+
+
+def test_a_run_that_nobody_waits_for_is_ended_with_its_process(tmp_path: Path) -> None:
+    plain(tmp_path, "busy", busy())
+    found = opened(tmp_path / "busy" / "1" / "model.onnx")
+    raised: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            found.run(["y"], {"n": np.array([6000], np.int64)})
+        except Down as error:
+            raised.append(error)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    wait_for(found._lock.locked)
+    begun = time.monotonic()
+    found.abandon()
+    thread.join(WAIT)
+    found.close()
+    assert raised
+    assert time.monotonic() - begun < 5

@@ -8,6 +8,7 @@ turns between them; see `protocol.large`.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import queue
 import sys
 import threading
@@ -18,6 +19,8 @@ from onnxpress.serving.protocol.strictness import strict
 
 _SWITCH_SECONDS = 0.001
 """after which the loop, when it has something to do, gets its turn; Python's own 0.005 would be felt in every answer"""
+_QUIET_SECONDS = 3.0
+"""without work, after which what large bodies took is given back"""
 
 Then = Callable[[Any, "BaseException | None"], None]
 """gets what came of the work, or what it raised"""
@@ -40,6 +43,19 @@ def _go() -> None:
     context = strict()
     while True:
         _do(context.run, *_work.get())
+        with contextlib.suppress(queue.Empty):
+            while True:
+                _do(context.run, *_work.get(timeout=_QUIET_SECONDS))
+        _trim()
+
+
+def _trim() -> None:
+    """Give back to the system what malloc has kept; see `lifetime` for why it does. Other threads go on meanwhile."""
+    if sys.platform == "linux":
+        import ctypes
+
+        with contextlib.suppress(AttributeError):  # another C library
+            ctypes.CDLL(None).malloc_trim(0)
 
 
 def _do(run: Callable[..., Any], loop: asyncio.AbstractEventLoop, work: Callable[[], Any], then: Then) -> None:

@@ -185,7 +185,8 @@ class ConnectionLimits(_Group, frozen=True, kw_only=True):
     max_held: Annotated[
         _Count,
         _says(
-            "Most that all bodies of 64 KiB and more hold while they are read, wait or run; per process.",
+            "Most that bodies of 64 KiB and more hold together while they are read, wait or run, also unpacked and as "
+            "arrays, with answers that wait; per process.",
             unit="bytes",
             past="503, `Retry-After: 1`, connection closed",
         ),

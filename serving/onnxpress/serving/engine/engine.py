@@ -15,6 +15,7 @@ from onnxpress.core.onnx_graph import Model, open_model
 from onnxpress.core.tensors import TensorSpec
 from onnxpress.core.version_folder import read_manifest
 from onnxpress.serving.engine import external_data, fatal, rows_apart, self_tests, value_dependent
+from onnxpress.serving.engine.arena import ArenaShrinkage
 from onnxpress.serving.engine.feeds import as_arrays
 from onnxpress.serving.engine.rows_apart import RowsApart
 from onnxpress.serving.engine.runtime import onnxruntime
@@ -72,6 +73,7 @@ class Engine:
         self.output_names = [spec.name for spec in self.outputs]
         self._measured: dict[Shapes, float] = {}
         """seconds for each value in runs of these shapes"""
+        self._arena = ArenaShrinkage()
         self._under_way: tuple[float, Any] | None = None
         """when the limited run began, and its RunOptions"""
 
@@ -206,6 +208,8 @@ class Engine:
 
     def _run_limited(self, feeds: dict[str, Array], started: float) -> list[Array]:
         options = onnxruntime().RunOptions()
+        if self.provider == "cpu":
+            self._arena.hand_back(feeds, options)
         self._under_way = (started, options)
         try:
             return self._run(self.output_names, feeds, options)

@@ -23,7 +23,9 @@ import numpy as np
 from onnxpress.core.arrays import Array
 from onnxpress.core.errors import OnnxpressError
 from onnxpress.core.manifest import SessionSettings
-from onnxpress.serving.engine.sessions import local_session
+from onnxpress.serving.engine.arena import ArenaShrinkage
+from onnxpress.serving.engine.runtime import onnxruntime
+from onnxpress.serving.engine.sessions import Session, local_session
 
 _SIZE = struct.Struct("<I")
 _PR_SET_PDEATHSIG = 1
@@ -167,26 +169,36 @@ def _live(connection: socket.socket) -> None:
         connection,
         Message(inputs=_values(session.inputs), outputs=_values(session.outputs), optional=_values(session.optional)),
     )
-    while True:
-        try:
-            message, arrays = receive(connection)
-        except EOFError:
-            return
-        feeds = {one.name: value for one, value in zip(message.arrays, arrays, strict=True)}
-        try:
-            answers = session.run(message.names, feeds)
-        except MemoryError:
-            send(connection, Message(error="no memory", own=True))
-            continue
-        except Exception as error:  # the runtime's exceptions share no base of their own
-            send(connection, Message(error=str(error)))
-            continue
-        try:
-            send(connection, Message(), dict(zip(message.names, answers, strict=True)))
-        except OSError:
-            raise
-        except Exception as error:  # nothing of it was sent
-            send(connection, Message(error=f"its answer cannot be sent: {type(error).__name__}", own=True))
+    arena = ArenaShrinkage() if job.provider == "cpu" else None
+    while _answer(connection, session, arena):
+        pass
+
+
+def _answer(connection: socket.socket, session: Session, arena: ArenaShrinkage | None) -> bool:
+    """Answer one question; False where there are no more. What it took is free again before the next one is awaited."""
+    try:
+        message, arrays = receive(connection)
+    except EOFError:
+        return False
+    feeds = {one.name: value for one, value in zip(message.arrays, arrays, strict=True)}
+    try:
+        options = onnxruntime().RunOptions()
+        if arena is not None:
+            arena.hand_back(feeds, options)
+        answers = session.run(message.names, feeds, options)
+    except MemoryError:
+        send(connection, Message(error="no memory", own=True))
+        return True
+    except Exception as error:  # the runtime's exceptions share no base of their own
+        send(connection, Message(error=str(error)))
+        return True
+    try:
+        send(connection, Message(), dict(zip(message.names, answers, strict=True)))
+    except OSError:
+        raise
+    except Exception as error:  # nothing of it was sent
+        send(connection, Message(error=f"its answer cannot be sent: {type(error).__name__}", own=True))
+    return True
 
 
 def _end_with_the_server(connection: socket.socket) -> None:

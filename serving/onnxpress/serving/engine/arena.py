@@ -20,10 +20,11 @@ _KEY, _CPU = "memory.enable_memory_arena_shrinkage", "cpu:0"
 
 
 class ArenaShrinkage:
-    """Knows the usual size of one session's longer runs."""
+    """Knows the usual size of one session's longer runs. On a device other than the CPU it does nothing."""
 
-    def __init__(self) -> None:
+    def __init__(self, provider: str = "cpu") -> None:
         self._usual = 0.0
+        self._here = provider == "cpu"
         self._grown = False
         """whether a run that was not told to hand back was a large one"""
 
@@ -36,6 +37,6 @@ class ArenaShrinkage:
         larger = size >= LARGE and size > _TIMES * self._usual
         smaller = self._grown and size < LARGE and size * _TIMES < self._usual
         self._usual += (size - self._usual) * _SMOOTHING
-        if larger or smaller:
+        if self._here and (larger or smaller):
             options.add_run_config_entry(_KEY, _CPU)
         self._grown = (self._grown or (size >= LARGE and not larger)) and not smaller

@@ -62,8 +62,7 @@ class Engine:
     def __init__(self, session: Session, manifest: Manifest | None, *, name: str, version: int, provider: str) -> None:
         """Raises BadModel for inputs and outputs that requests cannot carry, CorruptVersion where the manifest errs."""
         self._session, self._run = session, session.run
-        self.name, self.version = name, version
-        self.manifest, self.provider = manifest, provider
+        self.name, self.version, self.manifest, self.provider = name, version, manifest, provider
         inputs, outputs = declared(session.inputs), declared(session.outputs)
         self.inputs = agreed(inputs, manifest.inputs) if manifest else inputs
         self.outputs = agreed(outputs, manifest.outputs) if manifest else outputs
@@ -73,7 +72,7 @@ class Engine:
         self.output_names = [spec.name for spec in self.outputs]
         self._measured: dict[Shapes, float] = {}
         """seconds for each value in runs of these shapes"""
-        self._arena = ArenaShrinkage()
+        self._arena = ArenaShrinkage(provider)
         self._under_way: tuple[float, Any] | None = None
         """when the limited run began, and its RunOptions"""
 
@@ -190,9 +189,8 @@ class Engine:
         self.run_seconds += took
         if self._session.apart or not values:
             return answers
-        for answer in answers:  # a short run may have a long answer, and who writes it holds what he runs on
-            if getattr(answer, "size", 0) > _MANY_VALUES:  # a sequence has none
-                took += answer.size * _SECONDS_TO_WRITE
+        # A short run may have a long answer, and who writes it holds what he runs on. A sequence has no size.
+        took += sum([one.size for one in answers if getattr(one, "size", 0) > _MANY_VALUES]) * _SECONDS_TO_WRITE
         seconds = took / max(values, 1)
         known = self.seconds_per_value
         # The first run sets the estimate; later ones move it, so that one slow run does not change the course.
@@ -208,8 +206,7 @@ class Engine:
 
     def _run_limited(self, feeds: dict[str, Array], started: float) -> list[Array]:
         options = onnxruntime().RunOptions()
-        if self.provider == "cpu":
-            self._arena.hand_back(feeds, options)
+        self._arena.hand_back(feeds, options)
         self._under_way = (started, options)
         try:
             return self._run(self.output_names, feeds, options)

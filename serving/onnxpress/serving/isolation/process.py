@@ -169,12 +169,12 @@ def _live(connection: socket.socket) -> None:
         connection,
         Message(inputs=_values(session.inputs), outputs=_values(session.outputs), optional=_values(session.optional)),
     )
-    arena = ArenaShrinkage() if job.provider == "cpu" else None
+    arena = ArenaShrinkage(job.provider)
     while _answer(connection, session, arena):
         pass
 
 
-def _answer(connection: socket.socket, session: Session, arena: ArenaShrinkage | None) -> bool:
+def _answer(connection: socket.socket, session: Session, arena: ArenaShrinkage) -> bool:
     """Answer one question; False where there are no more. What it took is free again before the next one is awaited."""
     try:
         message, arrays = receive(connection)
@@ -183,8 +183,7 @@ def _answer(connection: socket.socket, session: Session, arena: ArenaShrinkage |
     feeds = {one.name: value for one, value in zip(message.arrays, arrays, strict=True)}
     try:
         options = onnxruntime().RunOptions()
-        if arena is not None:
-            arena.hand_back(feeds, options)
+        arena.hand_back(feeds, options)
         answers = session.run(message.names, feeds, options)
     except MemoryError:
         send(connection, Message(error="no memory", own=True))

@@ -212,6 +212,22 @@ def test_any_is_ready_with_the_first_model_and_answers_for_it(tmp_path: Path) ->
     service.repository.close()
 
 
+@pytest.mark.parametrize("mode", [(), pytest.param(("--workers", "2"), marks=forks)], ids=" ".join)
+def test_started_is_ready_while_models_load(tmp_path: Path, mode: tuple[str, ...]) -> None:
+    publish_affine(tmp_path)
+    port = free_port()
+    command = (*SLOW, "2", "serve", str(tmp_path), "--port", str(port), "--ready-when", "started", *mode)
+    with process(*command) as server:
+        assert server.stdout is not None
+        assert server.stdout.readline().endswith(f":{port}\n")
+        assert ask(port, "GET", "/v2/health/ready").status == 200
+        assert ask(port, "POST", "/v2/models/affine/infer", infer_body([[1, 2, 3]])).status == 503
+        deadline = time.monotonic() + WAIT
+        while ask(port, "POST", "/v2/models/affine/infer", infer_body([[1, 2, 3]])).status != 200:
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+
+
 @pytest.mark.parametrize("more", [ModelSettings(poll=1.0), ModelSettings(model_control=True)])
 @pytest.mark.parametrize(("ready_when", "expected"), [("all", True), ("any", False), ("started", True)])
 def test_an_empty_repository_starts_where_models_may_come(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import threading
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -13,6 +14,7 @@ import pytest
 from tests.serving.publishing import publish
 
 from onnxpress.core.errors import BadModel, UsageError
+from onnxpress.serving.models.repository import Repository
 from onnxpress.serving.settings import ModelSettings
 from onnxpress.serving.transports.asgi import Application, application
 
@@ -41,6 +43,32 @@ def test_concurrent_first_requests_load_once_and_are_answered(repository: Path) 
     assert answers[0].json()["outputs"][0]["data"] == [30.0]
     # Another loop: nothing of the first may be kept.
     assert ask(app, ("POST", "/v2/models/table/infer", ROW))[0].status_code == 200
+
+
+def test_it_is_live_while_models_load(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    go, loaded = threading.Event(), []
+    load = Repository.load
+
+    def late(self: Repository) -> None:
+        go.wait(60)
+        load(self)
+        loaded.append(self)
+
+    monkeypatch.setattr(Repository, "load", late)
+    app = application(repository)
+
+    async def main() -> None:
+        transport = httpx.ASGITransport(app=app)  # type: ignore[arg-type]
+        async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+            for _ in range(3):
+                assert (await client.get("/v2/health/live")).json() == {"live": True}
+            assert loaded == []
+            asked = asyncio.create_task(client.get("/v2/health/ready"))
+            go.set()
+            assert (await asked).json() == {"ready": True}
+
+    asyncio.run(main())
+    assert len(loaded) == 1
 
 
 def test_errors_and_limits_are_those_of_the_protocol(repository: Path) -> None:

@@ -23,6 +23,9 @@ Send = Callable[[Message], Awaitable[None]]
 Application = Callable[[Message, Receive, Send], Awaitable[None]]
 
 
+_LIVE = "/v2/health/live"
+
+
 class _Exchange:
     """The answer as a future that the ASGI call awaits."""
 
@@ -45,12 +48,15 @@ class _Mounted:
         self.service = service
         self._loading: asyncio.Future[None] | None = None
 
-    async def load(self) -> None:
-        if self.service.repository.ready:
-            return
+    def begin(self) -> asyncio.Future[None]:
+        """The load, which this begins where nobody has."""
         if self._loading is None:
             self._loading = asyncio.get_running_loop().run_in_executor(None, self.service.repository.load)
-        await asyncio.shield(self._loading)  # a caller that goes away must not take the load with it
+        return self._loading
+
+    async def load(self) -> None:
+        if not self.service.repository.ready:
+            await asyncio.shield(self.begin())  # a caller that goes away must not take the load with it
 
 
 def application(
@@ -76,7 +82,7 @@ def application(
     """
     if models.poll or models.model_control:
         raise UsageError("poll and model_control are for onnxpress serve: an application loads at its start alone")
-    service = Service(Repository(Path(path), models, processes))
+    service = Service(Repository(Path(path), models, processes), ready_when=models.ready_when)
     mounted = _Mounted(service)
     handler = handler_of(service, ServerSettings(limits=ConnectionLimits(max_body=max_body)))
 
@@ -84,7 +90,12 @@ def application(
         if scope["type"] == "lifespan":
             await _lifespan(mounted, receive, send)
         elif scope["type"] == "http":
-            await mounted.load()
+            if scope["path"].endswith(_LIVE):
+                # Whether it is live is not a question of what is loaded.
+                if not service.repository.ready:
+                    mounted.begin()
+            else:
+                await mounted.load()
             await _http(handler, max_body, scope, receive, send)
         else:
             raise ValueError(f"there is no {scope['type']} here, only http")

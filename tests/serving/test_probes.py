@@ -228,6 +228,28 @@ def test_started_is_ready_while_models_load(tmp_path: Path, mode: tuple[str, ...
             time.sleep(0.05)
 
 
+@forks
+@pytest.mark.parametrize("ready_when", ["any", "started"])
+def test_a_rolling_restart_waits_for_all_models_whatever_ready_means(tmp_path: Path, ready_when: str) -> None:
+    publish_affine(tmp_path)
+    command = (*SLOW, "0.5", "serve", str(tmp_path), "--port", "0", "--workers", "2", "--ready-when", ready_when)
+    with process(*command) as server:
+        assert server.stdout is not None
+        port = int(server.stdout.readline().rpartition(":")[2])
+        children = Path(f"/proc/{server.pid}/task/{server.pid}/children")
+        before = set(children.read_text().split())
+        deadline = time.monotonic() + WAIT
+        while ask(port, "GET", "/metrics").status != 200 or "onnxpress_workers 2\n" not in (
+            ask(port, "GET", "/metrics").body.decode()
+        ):
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        server.send_signal(signal.SIGHUP)
+        while before & set(children.read_text().split()):
+            assert ask(port, "POST", "/v2/models/affine/infer", infer_body([[1, 2, 3]])).status == 200
+            assert time.monotonic() < deadline
+
+
 @pytest.mark.parametrize("more", [ModelSettings(poll=1.0), ModelSettings(model_control=True)])
 @pytest.mark.parametrize(("ready_when", "expected"), [("all", True), ("any", False), ("started", True)])
 def test_an_empty_repository_starts_where_models_may_come(

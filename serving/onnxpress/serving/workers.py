@@ -44,6 +44,8 @@ class Worker(msgspec.Struct):
     """a descriptor that becomes readable when the supervisor is gone"""
     first: bool
     """the one that speaks for all while they start"""
+    later: bool
+    """it takes the place of another: whoever asks finds workers that have loaded everything"""
     _ready: int
 
     def say_ready(self) -> None:
@@ -147,7 +149,7 @@ class _Supervisor:
             end.close()
         self._stand_in.close()
         first = place == 0 and not self._announced
-        return Worker(self._sockets, self._loads.share(share), self._alive[0], first, ready_write)
+        return Worker(self._sockets, self._loads.share(share), self._alive[0], first, self._announced, ready_write)
 
     def _turn(self) -> Worker | None:
         """Wait for signals, ready workers, callers or a due start, and do what they ask for."""

@@ -86,7 +86,8 @@ class Lifetime:
         watching: asyncio.Task[None] | None = None
         answering = False
         try:
-            await self._until(lambda: loading.done() or self._service.ready)
+            later = self._worker is not None and self._worker.later
+            await self._until(lambda: loading.done() or (self._service.ready and not later))
             if not self._stop.is_set():
                 if loading.done():
                     loading.result()

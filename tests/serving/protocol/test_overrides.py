@@ -9,10 +9,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from tests.serving.harness import Client, Running, ask, request, running, serving
 from tests.serving.onnx_models import model, node, plain, publish
 
+import onnxpress
 from onnxpress.core.errors import BadData
+from onnxpress.serving.cli.predict import predict
 from onnxpress.serving.engine import Engine
 from onnxpress.serving.models.repository import Repository
 from onnxpress.serving.service import Service
@@ -146,3 +149,21 @@ def test_from_python(tmp_path: Path) -> None:
     assert engine(x=[[1, 10]], k=[3.0])["y"].tolist() == [[3, 30]]
     with pytest.raises(BadData, match="there is no input 'z'"):
         engine(x=[[1, 10]], z=[3])
+
+
+def test_from_a_client_and_the_command_line(server: Running, tmp_path: Path) -> None:
+    url = f"http://127.0.0.1:{server.port}"
+    for binary in (True, False):
+        with onnxpress.Client(url, binary=binary) as client:
+            assert client.infer("scaled", {"x": [[1, 10]], "k": [3]})["y"].tolist() == [[3, 30]]
+            assert client.infer("scaled", [[1, 10]])["y"].tolist() == [[2, 20]]
+            with pytest.raises(BadData, match="there is no input 'z'"):
+                client.infer("scaled", {"x": [[1, 10]], "z": [3]})
+    np.savez(tmp_path / "q.npz", x=[[1.0, 10]], k=[3.0])
+    tensors = [{"name": "x", "shape": [1, 2], "datatype": "FP32", "data": [1, 10]}, tensor("k", [3], [1])]
+    plain(tmp_path, "scaled", SCALED)
+    for place in (str(tmp_path / "scaled"), f"{url}/v2/models/scaled"):
+        for given in ('{"x": [[1, 10]], "k": [3]}', json.dumps({"inputs": tensors}), str(tmp_path / "q.npz")):
+            arguments, stdin = ([place, given], None) if given.endswith("npz") else ([place, "-"], given)
+            done = CliRunner().invoke(predict, arguments, input=stdin, catch_exceptions=False)
+            assert json.loads(done.stdout) == {"y": [[3, 30]]}

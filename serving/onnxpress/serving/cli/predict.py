@@ -57,20 +57,20 @@ def predict(
     from onnxpress.serving.cli import tensor_files
 
     if model.startswith(("http://", "https://")):
-        specs, ask = _at_a_server(model, _token(token, token_file), ca, headers)
+        specs, optional, ask = _at_a_server(model, _token(token, token_file), ca, headers)
     elif token is not None or token_file is not None or ca is not None or headers:
         raise UsageError("--token, --token-file, --cacert and --header are for a server, and MODEL is not a URL")
     else:
         from onnxpress.serving.engine.loading import load
 
         engine = load(model, provider=provider, custom_ops=custom_ops)
-        specs, ask = engine.inputs, engine.run
+        specs, optional, ask = engine.inputs, engine.optional, engine.run
     if interactive:
-        _converse(specs, ask)
+        _converse(specs, optional, ask)
         return
     if input_file is None:
         raise UsageError("no INPUT", hint="name a .json, .npz or .csv file, - for stdin, or use --interactive")
-    answers = ask(tensor_files.read_input(input_file, specs))
+    answers = ask(tensor_files.read_input(input_file, specs, optional))
     if output is None:
         click.echo(tensor_files.to_json(answers), nl=False)
     else:
@@ -108,19 +108,19 @@ def _headers(given: Sequence[str]) -> dict[str, str]:
 
 def _at_a_server(
     url: str, token: str | None, ca: Path | None, headers: Sequence[str]
-) -> tuple[Sequence[TensorSpec], Ask]:
-    """What a served model takes, and how to ask it."""
+) -> tuple[Sequence[TensorSpec], Sequence[TensorSpec], Ask]:
+    """What a served model takes, what it may be given besides, and how to ask it."""
     from onnxpress.serving.client.address import split_model
     from onnxpress.serving.client.blocking import Client
 
     server, name, version = split_model(url)
     client = Client(server, token=token, ca=ca, headers=_headers(headers))
     click.get_current_context().call_on_close(client.close)
-    specs = client.metadata(name, version=version).inputs
-    return specs, lambda feeds: client.infer(name, feeds, version=version)
+    told = client.metadata(name, version=version)
+    return told.inputs, told.optional_inputs, lambda feeds: client.infer(name, feeds, version=version)
 
 
-def _converse(specs: Sequence[TensorSpec], ask: Ask) -> None:
+def _converse(specs: Sequence[TensorSpec], optional: Sequence[TensorSpec], ask: Ask) -> None:
     """One JSON line in, one JSON line out, until the end of the input; a mistake is said and the next line read."""
     import msgspec
 
@@ -139,7 +139,7 @@ def _converse(specs: Sequence[TensorSpec], ask: Ask) -> None:
         if not line.strip():
             continue
         try:
-            answers = ask(tensor_files.from_json(line.encode(), specs, "this line"))
+            answers = ask(tensor_files.from_json(line.encode(), specs, "this line", optional))
             click.echo(msgspec.json.encode({name: value.tolist() for name, value in answers.items()}))
         except OnnxpressError as error:
             click.echo(f"error: {error}", err=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import zipfile
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -41,30 +41,34 @@ class _Request(msgspec.Struct):
     parameters: dict[str, Any] | None = None
 
 
-def read_input(path: Path, specs: Sequence[TensorSpec]) -> dict[str, Array]:
+def read_input(path: Path, specs: Sequence[TensorSpec], optional: Sequence[TensorSpec] = ()) -> dict[str, Array]:
     """Feeds from a .json, .npz or .csv file, or JSON from stdin for `-`; dtypes as the model wants them.
 
-    Raises BadData with the file and what in it is wrong.
+    Inputs that are `optional` may come in JSON by their names, and in an .npz. Raises BadData with the file and what in
+    it is wrong.
     """
     if str(path) == "-":
-        return from_json(sys.stdin.buffer.read(), specs, "stdin")
+        return from_json(sys.stdin.buffer.read(), specs, "stdin", optional)
     suffix = path.suffix.lower()
     try:
         if suffix == ".npz":
             # Opened here: np.load leaves a file open that it cannot read.
             with path.open("rb") as file, np.lib.npyio.NpzFile(file, allow_pickle=False) as archive:
-                given = {name: archive[name] for name in archive.files if name in _names(specs)}
-            return _bound(given, specs, str(path))
+                wanted = _given(specs, optional, archive.files)
+                given = {name: archive[name] for name in archive.files if name in _names(wanted)}
+            return _bound(given, wanted, str(path))
         if suffix in csv_tables.SUFFIXES:
             return _bound(csv_tables.read(path, specs), specs, str(path))
-        return from_json(path.read_bytes(), specs, str(path))
+        return from_json(path.read_bytes(), specs, str(path), optional)
     except OSError as error:
         raise BadData(f"cannot be read: {error.strerror or error}", where=str(path)) from None
     except (ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise BadData(f"cannot be read: {error}", where=str(path)) from None
 
 
-def from_json(content: bytes, specs: Sequence[TensorSpec], where: str) -> dict[str, Array]:
+def from_json(
+    content: bytes, specs: Sequence[TensorSpec], where: str, optional: Sequence[TensorSpec] = ()
+) -> dict[str, Array]:
     """What JSON asks, in one of these forms:
 
     - `{"input": values}`, values being those of all rows, or of one
@@ -85,13 +89,14 @@ def from_json(content: bytes, specs: Sequence[TensorSpec], where: str) -> dict[s
         elif isinstance(document.get("inputs"), dict):
             document = document["inputs"]
         elif isinstance(document.get("inputs"), list):
-            return _bound(_of_request(document, specs, where), specs, where)
+            return _of_request(document, specs, where, optional)
     if isinstance(document, list) and any(map(_is_record, document)):
         document = _of_records(document, names, where)
     elif not isinstance(document, dict):
         if len(specs) > 1:
             raise BadData(f"the model takes {', '.join(names)}; give an object with those names", where=where)
         document = {specs[0].name: document}
+    specs = _given(specs, optional, document)
     _check_names(document, specs, where)
     try:
         arrays = {spec.name: array_of(spec, document[spec.name], null=True) for spec in specs}
@@ -130,7 +135,9 @@ def _of_records(records: list[Any], names: Sequence[str], where: str) -> dict[st
     return {name: [record[name] for record in records] for name in names}
 
 
-def _of_request(document: dict[str, Any], specs: Sequence[TensorSpec], where: str) -> dict[str, Array]:
+def _of_request(
+    document: dict[str, Any], specs: Sequence[TensorSpec], where: str, optional: Sequence[TensorSpec]
+) -> dict[str, Array]:
     """The tensors of a V2 inference request."""
     try:
         request = msgspec.convert(document, _Request)
@@ -140,6 +147,7 @@ def _of_request(document: dict[str, Any], specs: Sequence[TensorSpec], where: st
         hint = "leave outputs and parameters out, or POST the request to a server"
         raise BadData("every output is answered here, and in one form", where=where, hint=hint)
     given = {tensor.name: tensor for tensor in request.inputs}
+    specs = _given(specs, optional, given)
     _check_names(given, specs, where)
     if len(given) < len(request.inputs):
         raise BadData("an input is given twice", where=where)
@@ -158,7 +166,12 @@ def _of_request(document: dict[str, Any], specs: Sequence[TensorSpec], where: st
             raise BadData(str(error), where=where) from None
         if list(arrays[spec.name].shape) != tensor.shape:
             raise BadData(f"the data of {spec.name!r} have not the shape {tensor.shape}", where=where)
-    return arrays
+    return _bound(arrays, specs, where)
+
+
+def _given(specs: Sequence[TensorSpec], optional: Sequence[TensorSpec], names: Container[str]) -> list[TensorSpec]:
+    """The inputs, and those of the optional ones that are among the names."""
+    return [*specs, *(spec for spec in optional if spec.name in names)]
 
 
 def _check_names(given: Mapping[str, Any], specs: Sequence[TensorSpec], where: str) -> None:

@@ -72,6 +72,15 @@ class ModelMetadata(msgspec.Struct, frozen=True, kw_only=True):
     outputs: tuple[TensorSpec, ...]
     parameters: dict[str, Any]
 
+    @property
+    def optional_inputs(self) -> tuple[TensorSpec, ...]:
+        """Inputs with a default, as an onnxpress server tells them."""
+        try:
+            told = msgspec.convert(self.parameters.get("optional_inputs", []), list[_Tensor])
+        except msgspec.ValidationError:  # another server's parameter of that name
+            return ()
+        return tuple(_spec(tensor, self.name) for tensor in told if tensor.datatype in tensors.DTYPE_OF)
+
 
 class _Tensor(msgspec.Struct):
     name: str
@@ -157,8 +166,10 @@ class Conversation:
             known = self._models[key] = yield from self.model(model, version)
         path = f"{_path(model, version)}/infer"
         try:
-            arrays = as_arrays(known.inputs, inputs, where=self.address.url + _path(model, version))
-            headers, body = tensors.write(known.inputs, arrays, outputs, binary=self._binary)
+            optional = known.optional_inputs
+            arrays = as_arrays(known.inputs, inputs, where=self.address.url + _path(model, version), optional=optional)
+            given = [spec for spec in (*known.inputs, *optional) if spec.name in arrays]
+            headers, body = tensors.write(given, arrays, outputs, binary=self._binary)
             answer = yield from self._asked(Request("POST", path, headers, body))
         except OnnxpressError:
             # Another version may be served by now, with other inputs.

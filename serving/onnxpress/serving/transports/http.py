@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from onnxpress.serving import log
 from onnxpress.serving.exchange import Handler
-from onnxpress.serving.loads import Share
 from onnxpress.serving.settings import ConnectionLimits
 from onnxpress.serving.transports.connection import Connection
 from onnxpress.serving.transports.shared import Shared
+
+if TYPE_CHECKING:
+    from onnxpress.serving.loads import Share
 
 _SWEEP_SECONDS = 1.0
 

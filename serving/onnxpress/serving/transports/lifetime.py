@@ -9,7 +9,7 @@ import signal
 import socket
 from collections.abc import Callable, Coroutine, Sequence
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import numpy as np
@@ -22,7 +22,9 @@ from onnxpress.serving.settings import ServerSettings
 from onnxpress.serving.transports.http import Server
 from onnxpress.serving.transports.listening import Listening, listen, listen_beside_others
 from onnxpress.serving.transports.loop_threads import LoopThreads
-from onnxpress.serving.workers import Worker
+
+if TYPE_CHECKING:
+    from onnxpress.serving.workers import Worker
 
 _LAST_CALL_SECONDS = 0.2
 _LARGEST_KEPT = 16 << 20

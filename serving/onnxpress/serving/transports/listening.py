@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING
 
 from onnxpress.core.errors import UsageError
 from onnxpress.serving import sockets, tls
-from onnxpress.serving.loads import Share
 from onnxpress.serving.settings import Address
-from onnxpress.serving.transports.accepting import Acceptor
 from onnxpress.serving.transports.http import Server
 
 if TYPE_CHECKING:
     import ssl
 
+    from onnxpress.serving.loads import Share
+    from onnxpress.serving.transports.accepting import Acceptor
     from onnxpress.serving.unix_socket import UnixSocket
 
 _QUEUED = 256
@@ -95,6 +95,8 @@ async def listen_beside_others(
     address: Address, server: Server, listening: Sequence[socket.socket], share: Share
 ) -> Listening:
     """Accept from sockets that listen already, and from which other workers accept too. Raises UsageError."""
+    from onnxpress.serving.transports.accepting import Acceptor
+
     context = tls.context_of(address)
     server.share = share
     acceptors = [Acceptor(server, one, context, share) for one in listening]

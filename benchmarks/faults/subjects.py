@@ -7,6 +7,7 @@ import hashlib
 import io
 import json
 import pickle
+import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,7 +16,11 @@ from typing import Any
 import numpy as np
 import onnx
 
+from onnxpress.core.arrays import Array
 from onnxpress.core.tensors import TensorSpec, parse_spec
+from onnxpress.export.equivalence.answerable import answerable
+from onnxpress.export.equivalence.cases import cases, generate, largest_batch
+from onnxpress.export.equivalence.graph_domain import shown
 from onnxpress.export.equivalence.reference import Reference
 from onnxpress.export.network import Precision
 from onnxpress.export.pipeline.convert import convert
@@ -75,6 +80,38 @@ class Subject:
     prepared: Prepared
     proto: onnx.ModelProto
     outputs: list[TensorSpec]
+    shown: dict[str, Array]
+    """good examples, whatever the checkers are given"""
+    examples: str
+    """what they are given: `good`, or a kind of poor ones"""
+
+
+POOR = ("zeros", "ones", "one row", "none")
+"""examples that say names, types and sizes, and nothing of the values"""
+
+
+def _given(kind: str, good: dict[str, Array]) -> dict[str, Array]:
+    """Examples of one kind, made of the good ones."""
+    if kind == "none":
+        return {}
+    if kind == "one row":
+        return {name: value[:1] for name, value in good.items()}
+    if kind == "good":
+        return good
+    blank: dict[str, Any] = {"zeros": ("", 0), "ones": ("1", 1)}
+    return {
+        name: np.full(value.shape, blank[kind][0 if value.dtype.kind in "OU" else 1], value.dtype)
+        for name, value in good.items()
+    }
+
+
+def _asked(prepared: Prepared, graph: onnx.ModelProto, samples: dict[str, Array]) -> Prepared:
+    """`prepared` as the export stage would have it with these examples alone."""
+    parameters = sum(value.size for value in prepared.network.parameters().values())
+    largest = largest_batch(parameters, prepared.network.inputs, samples)
+    chosen = cases(prepared.inputs, samples, largest=largest, shown=shown(graph))
+    chosen, _ = answerable(prepared.reference, chosen, prepared.inputs)
+    return replace(prepared, samples=samples, cases=chosen)
 
 
 class Remembering(Reference):
@@ -97,8 +134,11 @@ def names(*, everything: bool = False) -> list[str]:
     return [name for name, _, chosen in _all() if chosen or everything]
 
 
-def subject(name: str, seed: int) -> Subject:
-    """Build the model with weights drawn from `seed`; convert it, or take the conversion of an earlier run."""
+def subject(name: str, seed: int, *, poor: bool = False) -> Subject:
+    """Build the model with weights drawn from `seed`; convert it, or take the conversion of an earlier run.
+
+    With `poor`, the checkers are given poor examples: the kind changes from model to model and from seed to seed.
+    """
     build, framework = next((build, framework) for (other, (build, framework), _) in _all() if other == name)
     _seed(framework, seed)
     network, known = build()
@@ -125,7 +165,13 @@ def subject(name: str, seed: int) -> Subject:
             proto, outputs = converted.graph, converted.outputs
             onnx.save(proto, path)
             described.write_text(json.dumps([str(spec) for spec in outputs]))
-    return Subject(name, prepared, proto, outputs)
+        good = prepared.samples
+        if not good:
+            generator = np.random.default_rng([seed, zlib.crc32(name.encode())])
+            good = generate(prepared.inputs, {}, {"batch": 40}, generator, shown(proto))
+        kind = POOR[(zlib.crc32(name.encode()) + seed) % len(POOR)] if poor else "good"
+        prepared = _asked(prepared, proto, _given(kind, good))
+    return Subject(name, prepared, proto, outputs, good, kind)
 
 
 def _seed(framework: Framework, seed: int) -> None:

@@ -11,6 +11,7 @@ pytest.importorskip("onnxscript")
 
 from benchmarks.faults import __main__ as faults
 from benchmarks.faults import subjects
+from benchmarks.faults.page import STRONG, page
 
 pytestmark = pytest.mark.torch
 
@@ -23,14 +24,27 @@ def test_planted_faults_are_refused_and_the_sound_graph_is_not(tmp_path: Path, m
     sound, *found = lines
     assert sound["kind"] == "sound"
     assert not sound["caught"]["onnxpress"]
-    strong = [line for line in found if line.get("change", 0) > faults.STRONG]
+    strong = [line for line in found if line.get("change", 0) > STRONG]
     assert len(strong) >= 15
     missed = [(line["kind"], line["place"], line["change"]) for line in strong if not line["caught"]["onnxpress"]]
     assert missed == []
     others = [sum(line["caught"][name] for line in strong) for name in sound["caught"] if name != "onnxpress"]
     assert max(others) < len(strong), "what others check on one input misses some of them"
-    page = faults._page(lines)
-    assert "| onnxpress | 100.0 %" in page
+    text = page(lines, [])
+    assert "| onnxpress | 100.0 %" in text
     looked = [line for line in found if "in" in line]
     named = [line for line in looked if line["layer"] in line["in"]]
     assert len(named) >= 0.9 * len(looked) > 10, [line for line in looked if line not in named]
+
+
+def test_with_poor_examples_they_are_refused_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("tensorflow")
+    pytest.importorskip("sklearn")
+    monkeypatch.setattr(subjects, "BUILD", tmp_path)
+    sound, *found = faults.quietly(lambda: faults._judge("torch tabular", 0, 16, poor=True))
+    assert sound["examples"] in subjects.POOR
+    assert not sound["caught"]["onnxpress"]
+    strong = [line for line in found if line.get("change", 0) > STRONG]
+    assert len(strong) >= 8
+    assert [line for line in strong if not line["caught"]["onnxpress"]] == []
+    assert "## With poor examples" in page([], [sound, *found])

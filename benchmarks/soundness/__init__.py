@@ -1,0 +1,1 @@
+"""Sound models of kinds that were refused wrongly once: none may be refused."""

@@ -28,6 +28,8 @@ LARGE_BATCH_OF_A_LARGE_MODEL = 16
 _SCALES: dict[Kind, float] = {"zeros": 0.0, "large": 1e3, "tiny": 1e-6}
 """what generated floats are multiplied with"""
 _NORMAL_BATCHES = (2, 7)
+_MAGNITUDES_BATCH = 32
+"""rows that reach far in every direction; in few of them a layer that is cut off at 1 does not show itself"""
 _SEED = 20_240_229
 _SEQUENCE = 8  # the size of a named dimension of which nobody gave an example
 
@@ -89,10 +91,11 @@ def cases(
             feeds |= {spec.name: normal(spec, feeds[spec.name].shape, generator) for spec in free}
             chosen.append(Case("normal", batch, feeds))
     if free:
-        feeds = generate(specs, samples, {"batch": 3}, generator, shown)
+        rows = min(_MAGNITUDES_BATCH, largest)
+        feeds = generate(specs, samples, {"batch": rows}, generator, shown)
         for spec in free:
             feeds[spec.name] = magnitudes(spec, feeds[spec.name].shape, samples.get(spec.name), generator)
-        chosen.append(Case("magnitudes", 3, feeds))
+        chosen.append(Case("magnitudes", rows, feeds))
     for kind, scale in _SCALES.items():
         if floats:
             feeds = generate(specs, samples, {"batch": 3}, generator, shown)

@@ -173,6 +173,13 @@ def test_without_time_it_says_so() -> None:
     assert "not known" in str(power)
 
 
+def test_of_a_graph_that_is_too_large_it_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("onnxpress.export.equivalence.power.stating.LARGEST", 100)
+    power = power_of(state(cases(INPUTS, {})))
+    assert power.planted == 0
+    assert "too large" in str(power)
+
+
 def test_where_nothing_can_be_planted_no_share_is_claimed() -> None:
     power = power_of(state(cases(INPUTS, {}), graph(identity=True), network=Identical()))
     assert (power.planted, power.shown, power.why_not) == (0, 0, NO_PLACE)

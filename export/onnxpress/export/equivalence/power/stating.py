@@ -21,11 +21,13 @@ if TYPE_CHECKING:
 
 SHARE_OF_TIME = 0.5
 """of the seconds that the measuring took, for planting and for more questions together"""
-_FOR_QUESTIONS = 0.3
+LARGEST = 500_000_000
+"""bytes of a graph; a trial holds five times as many"""
+_FOR_QUESTIONS = 0.4
 """of that; kept while faults are planted and some survive"""
 _LOOKING = 0.25
 """of what one case takes in all: computing it in numpy"""
-_AS_LOADING = 4
+_AS_LOADING = 2
 """cases that take as long as what comes before the first"""
 _ROUNDS = 3
 
@@ -48,6 +50,8 @@ def stated(
     """
     if not measurement.report.equivalent:
         return measurement
+    if graph.ByteSize() > LARGEST:
+        return without_power(measurement, "the graph is too large to be copied for each fault")
     budget = Budget(SHARE_OF_TIME * measuring_s, clock)
     try:
         inside_s = _LOOKING * question_s * (1 + len(measurement.watched.records))

@@ -11,17 +11,20 @@ from __future__ import annotations
 from onnxpress.core.onnx_graph.graph import Attribute, Attributes, Graph, Node, ValueInfo
 from onnxpress.core.onnx_graph.model import Function, Model, mapped, open_model
 from onnxpress.core.onnx_graph.tensor import DTYPES, Tensor
+from onnxpress.core.onnx_graph.wire import Buffer, fields
 
 __all__ = [
     "DTYPES",
     "Attribute",
     "Attributes",
+    "Buffer",
     "Function",
     "Graph",
     "Model",
     "Node",
     "Tensor",
     "ValueInfo",
+    "fields",
     "mapped",
     "open_model",
 ]

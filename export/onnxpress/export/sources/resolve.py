@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 import random
 import sys
@@ -16,6 +17,7 @@ from onnxpress.core import dotted
 from onnxpress.core import run as runs
 from onnxpress.core.arrays import Array
 from onnxpress.core.errors import BadData, BadModel, UsageError
+from onnxpress.export.graph import zip_maps
 from onnxpress.export.graph.opset import OPSETS
 from onnxpress.export.source import Source, SourceRef
 from onnxpress.export.sources import model_files, preprocessing
@@ -175,6 +177,10 @@ def _from_object(model: Any, name: str, ref: SourceRef, samples: dict[str, Array
     framework = framework_of(model)
     if framework is None:
         raise BadModel(f"it holds {type(model).__name__}, which is no model", where=ref.reference)
+    labels: dict[str, list[str]] = {}
+    if framework == "onnx" and any(node.op_type == "ZipMap" for node in model.graph.node):
+        model = copy.deepcopy(model)
+        labels = zip_maps.unwrap(model)
     source = Source(
         reference=ref.reference,
         name=name,
@@ -184,6 +190,7 @@ def _from_object(model: Any, name: str, ref: SourceRef, samples: dict[str, Array
         network_inputs=ref.input_specs or None,
         domains=list(ref.domains),
         samples=samples,
+        labels=labels,
         opset=ref.opset,
         allowed_operators=ref.allow_operators,
         signature=ref.signature,

@@ -121,6 +121,11 @@ def local_session(
 ) -> LocalSession:
     """The model in this process. Raises BadModel; see `runtime_session`."""
     raw = runtime_session(model, provider, settings, threads, prepack, custom_ops)
+    if any(value.type.startswith("seq(map(") for value in raw.get_outputs()):
+        from onnxpress.serving.engine import zip_maps
+
+        if (content := zip_maps.unwrapped(model)) is not None:
+            raw = runtime_session(content, provider, settings, threads, prepack, custom_ops)
     session = LocalSession(raw, parse(provider), rows_apart=rows_apart)
     if provider != "cpu":
         require_placed(session.placement(), PROVIDERS[parse(provider).provider])

@@ -34,6 +34,8 @@ _VERSION = re.compile(r"[1-9][0-9]{0,17}")  # no leading zero, as in Triton; 18 
 _STAGING = ".staging-"
 _ABANDONED_SECONDS = 24 * 3600
 _ATTEMPTS = 10_000
+_SPARE = 16 << 20
+"""bytes that a version has besides its weights: evidence, samples"""
 _SHOWN = 100
 """characters of a file's name in a message"""
 _NAMED, _LISTED = 3, 20
@@ -86,14 +88,35 @@ class Staging:
         raise BadModel(f"no free version number after {_ATTEMPTS} attempts", where=str(self.model_folder))
 
 
-@contextlib.contextmanager
-def staging(repository: Path, name: str) -> Iterator[Staging]:
-    """A folder to write a version of model `name` into; removed at the end unless it was published."""
+def check_place(repository: Path, name: str, size: int = 0) -> None:
+    """Raise UsageError where no version of `name` could be written into `repository`: its name, rights, or the disk.
+
+    `size` is how many bytes the version will have, as far as is known. Nothing is written.
+    """
     if not _NAME.fullmatch(name):
         raise UsageError(
             f"{name!r} cannot be a model name",
             hint="letters, digits, '_', '-' and '.', at most 128, not starting with '.' or '-'",
         )
+    place = repository / name
+    there = next(path for path in (place, *place.absolute().parents) if path.exists())
+    if not there.is_dir():
+        raise UsageError("this is a file, and a folder of models is wanted", where=str(there), hint="--repository")
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise UsageError("this folder cannot be written to", where=str(there), hint="--repository")
+    free = shutil.disk_usage(there).free
+    if free < size + _SPARE:
+        raise UsageError(
+            f"the disk has {free / 1e9:.2f} GB left, and the version needs {(size + _SPARE) / 1e9:.2f}",
+            where=str(there),
+            hint="make room, or choose another --repository",
+        )
+
+
+@contextlib.contextmanager
+def staging(repository: Path, name: str) -> Iterator[Staging]:
+    """A folder to write a version of model `name` into; removed at the end unless it was published."""
+    check_place(repository, name)
     model_folder = repository / name
     created = not model_folder.exists()
     folder = _make_staging_folder(model_folder)

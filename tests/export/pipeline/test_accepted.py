@@ -117,3 +117,19 @@ def test_a_sound_version_is_not_marked(tmp_path: Path) -> None:
     published = export(sound, repository=tmp_path, accept_refusal=REASON)
     assert published.report.equivalent
     assert (published.report.accepted, published.manifest.equivalence.accepted) == ("", "")
+
+
+@pytest.mark.parametrize("what", ["name", "file", "disk"])
+def test_what_is_cheap_to_know_is_told_before_anything_is_asked(
+    what: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    repository, name = tmp_path / "models", "m"
+    if what == "name":
+        name = "../m"
+    elif what == "file":
+        repository.write_text("a file")
+    else:
+        monkeypatch.setattr("shutil.disk_usage", lambda _: type("usage", (), {"free": 1000}))
+    with pytest.raises(UsageError, match={"name": "model name", "file": "is a file", "disk": "GB left"}[what]):
+        export(source(), repository=repository, name=name)
+    assert "asking the original" not in capsys.readouterr().err

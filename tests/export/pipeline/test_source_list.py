@@ -47,9 +47,9 @@ def test_each_is_exported_with_its_own_options(tmp_path: Path, monkeypatch: pyte
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("- {name: x}", "missing required field `source`"),
-        ("- {source: x, opsett: 3}", "unknown field `opsett`"),
-        ("- x\n- {source: x, opset: many}", r"`int`, got `str` - at `\$\[1\].opset`"),
+        ("- {name: x}", r"\$\[0\]: object missing required field source"),
+        ("- {source: x, opsett: 3}", r"(?s)\$\[0\]: unknown field 'opsett'.*did you mean 'opset'"),
+        ("- x\n- {source: x, opset: many}", r"\$\[1\].opset: expected int, got str"),
         ("- {source: x, trust_pickle: true}", r"`trust_pickle` is no option of a list's - at `\$\[0\]`"),
         ("source: x", "no list of sources"),
         ("[]", "the list is empty"),

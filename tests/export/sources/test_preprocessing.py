@@ -99,8 +99,18 @@ def test_named_outputs_and_steps_behind_the_network_alone(folder: Path) -> None:
     ("text", "says"),
     [
         ("before: [", "is not YAML"),
-        ("before: [{step: sacle, input: a, output: b}]", "Invalid value 'sacle'"),
-        ("befor: []", "unknown field `befor`"),
+        (
+            "before: [{step: sacle, input: a, output: b}]",
+            r"(?s)\$.before\[0\].step: invalid value 'sacle'.*did you mean 'scale'\? it may be: scale, unscale",
+        ),
+        ("befor: []", r"(?s)unknown field 'befor'.*did you mean 'before'\? it has: inputs, before, after, outputs"),
+        (
+            "before: [{step: scale, input: a, output: b, offset: [0], factr: [1]}]",
+            r"(?s)\$.before\[0\]: unknown field 'factr'.*did you mean 'factor'\? it has: step, output, input, offset",
+        ),
+        ("before: [{step: scale, input: a, output: b}]", r"(?s)\$.before\[0\]: object missing required field offset"),
+        ("before: [{input: a, output: b}]", r"(?s)missing required field step.*it may be: scale, unscale"),
+        ("- before", "no description of steps"),
         (STEPS.replace("input: colour,", "input: color,"), "a step reads 'color'"),
         (STEPS.replace('"sizes:float32[batch,2]"', '"weights:float32[batch,2]"'), "hold no rows of weights"),
     ],
@@ -119,6 +129,8 @@ def test_what_is_wrong_is_said(text: str, says: str, folder: Path) -> None:
     ("text", "says"),
     [
         (STEPS.replace("output: scaled", "output: small"), "scaled"),
+        (STEPS + "  - {step: label, input: probabilities, output: l, labels: [a, b, c]}\n", "there are 3 labels, and 'probabilities' has 2"),
+        (STEPS + "  - {step: label, input: probabilities, output: l, labels: [a]}\n", "there are 1 labels, and 'probabilities' has 2"),
         (STEPS + "outputs: [probability]", "no step makes the output 'probability'"),
     ],
 )

@@ -11,12 +11,12 @@ from typing import Any
 
 import msgspec
 
+from onnxpress.core.document_errors import wrong_document
 from onnxpress.core.documents import read_document
 from onnxpress.core.errors import UsageError
 from onnxpress.core.run import Framework
 from onnxpress.training.data.sources import Data
 from onnxpress.training.families import Family, Own
-from onnxpress.training.recipe_errors import wrong_recipe
 from onnxpress.training.settings import Training
 
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}")
@@ -61,7 +61,7 @@ def load(path: Path, *, settings: Sequence[str] = (), framework: str | None = No
     try:
         recipe = msgspec.convert(document, Recipe)
     except msgspec.ValidationError as error:
-        raise wrong_recipe(error, document, Recipe, where=str(path)) from None
+        raise wrong_document(error, document, Recipe, where=str(path)) from None
     if isinstance(recipe.model, Own) and "framework" not in document:
         return msgspec.structs.replace(recipe, framework=recipe.model.framework())
     return recipe

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from onnxpress.core.errors import NotEquivalent
 from onnxpress.core.progress import step
+from onnxpress.core.version_folder import check_place
 from onnxpress.export.child_process.parent import ConversionLimits
 from onnxpress.export.graph.external_data import LARGE
 from onnxpress.export.pipeline import refused
@@ -43,9 +44,12 @@ def export(
     Raises NotEquivalent when the export cannot be shown to say the same, BadModel when it cannot be converted; nothing
     is published then.
     """
-    reason = reason_of(accept_refusal)
+    # What is cheap to know comes before what takes minutes.
+    reason, model = reason_of(accept_refusal), name or source.name
+    check_place(repository, model)
     with step("asking the original"):
         prepared = prepare(source)
+    check_place(repository, model, sum(value.nbytes for value in prepared.network.parameters().values()))
     with tempfile.TemporaryDirectory(prefix="onnxpress-convert-") as temporary:
         folder = Path(temporary)
         with step(f"converting ({prepared.network.converter})"):
@@ -56,7 +60,6 @@ def export(
             measured = measure(prepared, converted, provider=provider)
         converted = measured.converted
         prepared = replace(prepared, cases=measured.cases)
-        model = name or source.name
         if not measured.report.equivalent:
             with step("looking for the layer"):
                 report = explained(prepared, converted, measured.report)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from onnxpress.core import domains
 from onnxpress.core.arrays import Array
 from onnxpress.core.errors import UsageError
-from onnxpress.core.processing import apply
+from onnxpress.core.processing import Label, TopK, apply
 from onnxpress.core.tensors import TensorSpec
 from onnxpress.export.equivalence.answerable import answerable
 from onnxpress.export.equivalence.cases import Case, cases, largest_batch
@@ -48,6 +48,7 @@ def prepare(source: Source) -> Prepared:
     parameters = sum(value.size for value in network.parameters().values())
     chosen = cases(inputs, samples, largest=largest_batch(parameters, network.inputs, network.examples(1) or {}))
     _refuse_unfed(source, network, chosen[0])
+    _refuse_labels(source, reference, chosen[0])
     chosen, left_out = answerable(reference, chosen, inputs)
     checks = [Check(name="inference mode", passed=True, detail=note) for note in network.notes]
     checks += [repeatable(reference, network, chosen), *left_out]
@@ -66,3 +67,24 @@ def _refuse_unfed(source: Source, network: Network, case: Case) -> None:
             where=source.reference,
             hint="name the last step's output after the network's input",
         )
+
+
+def _refuse_labels(source: Source, reference: Reference, case: Case) -> None:
+    """Raise UsageError where a step has not a label for each of the scores that it names."""
+    after = source.processing.after
+    if not any(isinstance(step, Label | TopK) for step in after):
+        return
+    tensors = apply(source.processing.before, case.feeds)
+    tensors |= reference.network.run(reference.network_feeds(case.feeds), "float32")
+    for step in after:
+        if isinstance(step, Label | TopK) and step.input in tensors:
+            width = tensors[step.input].shape[-1]
+            if width != len(step.labels):
+                raise UsageError(
+                    f"there are {len(step.labels)} labels, and {step.input!r} has {width} scores",
+                    where=source.reference,
+                    hint="give one label for each, in the order of the network's outputs",
+                )
+        if any(name not in tensors for name in step.reads):
+            return  # which one is told when the steps are written into the graph
+        tensors |= step.outputs(tensors, "float32")

@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 
+from onnxpress.core.document_errors import check_fields, wrong_document
 from onnxpress.core.documents import read_document
 from onnxpress.core.errors import OnnxpressError, UsageError
 from onnxpress.export.equivalence.report.schema import Report, multiple
@@ -42,15 +43,17 @@ def read_list(path: Path, **of_all: Any) -> list[Entry]:
     UsageError with the place of what is wrong.
     """
     document = read_document(path)
-    if isinstance(document, list):
-        document = [{"source": item} if isinstance(item, str) else item for item in document]
-        for place, item in enumerate(document):
-            if isinstance(item, dict) and (refused := item.keys() & _COMMAND_ONLY):
-                raise UsageError(f"`{min(refused)}` is no option of a list's - at `$[{place}]`", where=str(path))
+    if not isinstance(document, list):
+        raise UsageError("it is no list of sources: each begins with a dash", where=str(path))
+    document = [{"source": item} if isinstance(item, str) else item for item in document]
+    for place, item in enumerate(document):
+        if isinstance(item, dict) and (refused := item.keys() & _COMMAND_ONLY):
+            raise UsageError(f"`{min(refused)}` is no option of a list's - at `$[{place}]`", where=str(path))
+    check_fields(document, list[_Listed], where=str(path))
     try:
         listed = msgspec.convert(document, list[_Listed], dec_hook=lambda kind, value: kind(value))
     except msgspec.ValidationError as error:
-        raise UsageError(f"it is no list of sources: {error}", where=str(path)) from None
+        raise wrong_document(error, document, _Listed, where=str(path)) from None
     if not listed:
         raise UsageError("the list is empty", where=str(path))
     return [

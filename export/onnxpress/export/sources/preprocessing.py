@@ -16,6 +16,7 @@ from pathlib import Path
 
 import msgspec
 
+from onnxpress.core.document_errors import check_fields, wrong_document
 from onnxpress.core.documents import read_document
 from onnxpress.core.errors import BadData, UsageError
 from onnxpress.core.processing import Processing, Step, apply
@@ -34,11 +35,19 @@ class Description(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
 def read(path: Path) -> Description:
     """Read a YAML or JSON file. Raises UsageError with the place of what is wrong."""
+    document = read_document(path)
+    if not isinstance(document, dict):
+        raise UsageError(
+            "it is no description of steps: expected inputs, before, after and outputs",
+            where=str(path),
+            hint="docs/steps.md has an example",
+        )
+    check_fields(document, Description, where=str(path))
     try:
         # Not strict: YAML takes 1e-3 for a string.
-        return msgspec.convert(read_document(path), Description, strict=False)
+        return msgspec.convert(document, Description, strict=False)
     except msgspec.ValidationError as error:
-        raise UsageError(f"it is no description of steps: {error}", where=str(path)) from None
+        raise wrong_document(error, document, Description, where=str(path)) from None
 
 
 def around(source: Source, path: Path) -> Source:

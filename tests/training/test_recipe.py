@@ -101,7 +101,7 @@ def test_files_are_taken_from_the_recipes_folder_and_those_of_settings_from_here
             "did you mean 'csv'? it may be: sklearn, palmerpenguins, csv, json",
         ),
         (["model.family=encoder"], "$.model.family: invalid value 'encoder'", "'autoencoder'"),
-        (["model.normal=0"], "$.model.normal: expected str, got int", 'needs quotes: "0"'),
+        (["model.normal=0"], "$.model.normal: expected str | null, got int", 'needs quotes: "0"'),
         (["model.hidden=[0.5,-1]"], "$.model.hidden[1]: expected float > 0.0", None),
         (["model.dropout=1"], "$.model.dropout: expected float < 1.0", None),
         (["name=a/b"], "name 'a/b' cannot name a folder", None),

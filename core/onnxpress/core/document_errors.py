@@ -44,7 +44,7 @@ def wrong_document(
 
 
 def _value_hint(what: str, path: str, document: Any, kind: type[msgspec.Struct]) -> str | None:
-    if what.startswith("Expected str, got "):
+    if what.startswith(("Expected str, got ", "Expected str | null, got ")):
         return 'text that looks like a number or a truth value needs quotes: "0"'
     missing = _MISSING.fullmatch(what)
     if missing is not None:

@@ -129,8 +129,14 @@ def test_what_is_wrong_is_said(text: str, says: str, folder: Path) -> None:
     ("text", "says"),
     [
         (STEPS.replace("output: scaled", "output: small"), "scaled"),
-        (STEPS + "  - {step: label, input: probabilities, output: l, labels: [a, b, c]}\n", "there are 3 labels, and 'probabilities' has 2"),
-        (STEPS + "  - {step: label, input: probabilities, output: l, labels: [a]}\n", "there are 1 labels, and 'probabilities' has 2"),
+        (
+            STEPS + "  - {step: label, input: probabilities, output: l, labels: [a, b, c]}\n",
+            "there are 3 labels, and 'probabilities' has 2",
+        ),
+        (
+            STEPS + "  - {step: label, input: probabilities, output: l, labels: [a]}\n",
+            "there are 1 labels, and 'probabilities' has 2",
+        ),
         (STEPS + "outputs: [probability]", "no step makes the output 'probability'"),
     ],
 )

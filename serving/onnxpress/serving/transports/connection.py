@@ -15,7 +15,7 @@ from onnxpress.serving.exchange import Headers, fail, no_room
 from onnxpress.serving.protocol.refusal import error_body
 from onnxpress.serving.transports.request_head import HEAVY, UNREADABLE, Head
 from onnxpress.serving.transports.request_parser import RequestParser
-from onnxpress.serving.transports.response import CONTINUE, PROCESSING, response
+from onnxpress.serving.transports.response import CONTINUE, response
 from onnxpress.serving.transports.shared import Shared
 
 _PIPELINED = 64
@@ -292,8 +292,9 @@ class Connection(asyncio.Protocol):
             if waited > limits.request_timeout:
                 self.transport.abort()
         elif self._at_end and waited in _PROBED and self._owed and not self._owed[0].head.old:
-            # It may have gone altogether, which only what is sent to it brings to light.
-            self.transport.write(PROCESSING)
+            # It may have gone altogether, which only what is sent to it brings to light. Of all that may be sent before
+            # an answer (RFC 9110, 15.2) this is what every client reads on behind.
+            self.transport.write(CONTINUE)
         elif self._parser.within:
             if waited > limits.request_timeout and not self._pipeline_full:  # then it is we who do not read
                 self._refuse(408, f"the request did not arrive within {limits.request_timeout} seconds")

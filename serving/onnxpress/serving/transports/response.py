@@ -7,8 +7,6 @@ from onnxpress.serving.exchange import Headers
 _OK_JSON = b"HTTP/1.1 200 OK\r\ndate: %b\r\ncontent-type: application/json\r\ncontent-length: %%d\r\n\r\n%%b"
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 """what a client wants to read that asks before it sends its body"""
-PROCESSING = b"HTTP/1.1 102 Processing\r\n\r\n"
-"""says that the answer is still to come; every client of HTTP/1.1 reads on behind it (RFC 9110, 15.2)"""
 _PHRASES = {
     200: b"OK", 400: b"Bad Request", 401: b"Unauthorized", 403: b"Forbidden", 404: b"Not Found",
     405: b"Method Not Allowed", 408: b"Request Timeout", 413: b"Content Too Large", 415: b"Unsupported Media Type",

@@ -174,6 +174,23 @@ def test_who_waits_to_be_told_to_go_on() -> None:
     assert not parser.waits_for_continue
 
 
+@pytest.mark.parametrize("beside", [b"0\r\nt: %b", b"0\r\n%b", b"0\r\n%b: v\r\n", b"5;%b"])
+@pytest.mark.parametrize("piece", [b"a" * 3000, b"t: v\r\n" * 500])
+def test_what_stands_beside_a_body_has_a_bound(beside: bytes, piece: bytes) -> None:
+    parser = Setting().parser()
+    got(parser, CHUNKED + b"5\r\nhello\r\n" + beside % b"a")
+    for _ in range(100):
+        got(parser, piece)
+    assert parser.done
+    # Chunks that come in many pieces, their lengths apart from them, are no such thing.
+    parser = Setting().parser()
+    got(parser, CHUNKED)
+    for _ in range(4000):
+        got(parser, b"1;e=1\r\n")
+        got(parser, b"a\r\n")
+    assert len(got(parser, b"0\r\n\r\n")) == 1
+
+
 _requests = st.sampled_from(
     [
         POST,

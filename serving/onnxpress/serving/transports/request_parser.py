@@ -84,7 +84,7 @@ class RequestParser:
     """
 
     __slots__ = (
-        "_body", "_data", "_fed", "_head", "_held", "_limits", "_lines", "_opening", "_parser",
+        "_beside", "_body", "_data", "_fed", "_head", "_held", "_limits", "_lines", "_opening", "_parser",
         "_received", "_taken", "_whole",
         "headers_read", "known", "phase", "refusal", "waits_for_continue",
     )  # fmt: skip
@@ -102,6 +102,7 @@ class RequestParser:
         self._whole: list[tuple[Head, bytes]] = []  # requests that httptools found in what it was fed, in order
         self._head: Head | None = None  # in phase REST
         self._body = Body(held)
+        self._beside = 0  # bytes that have come since the body last grew
         self._parser: Any = None
 
     @property
@@ -223,7 +224,7 @@ class RequestParser:
             self._begin()
             self._opening, self._received = data[: data.find(b"\r\n\r\n") + 4], 0
         self._received += len(data)
-        self._fed = len(data)
+        self._fed, come = len(data), self._body.length
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade as upgrade:
@@ -237,6 +238,13 @@ class RequestParser:
         elif self.phase is _HEAD:
             # httptools keeps what it has of a header to itself until the header is complete.
             self._refuse(self._lines.add_received(len(data)))
+        elif self._body.length == come and self.phase is _BODY:
+            # A trailer, or what stands beside the length of a chunk, of which httptools keeps what is not complete.
+            self._beside += len(data)
+            if self._beside > self._limits.max_head:
+                self._refuse((431, f"what stands beside the body is larger than {self._limits.max_head} bytes"))
+        else:
+            self._beside = 0
 
     def _begin(self) -> None:
         self.phase = _HEAD

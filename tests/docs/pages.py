@@ -123,7 +123,12 @@ def _note(page: Page, said: list[str], words: str, number: int) -> None:
 
 def written() -> list[Path]:
     """README, and every page of docs/ but the decisions, whose code is that of their day."""
-    return [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+    return [
+        ROOT / "README.md",
+        ROOT / "CONTRIBUTING.md",
+        *sorted((ROOT / "docs").glob("*.md")),
+        *sorted((ROOT / "docs" / "walkthroughs").glob("*.md")),
+    ]
 
 
 def all_pages() -> list[Path]:

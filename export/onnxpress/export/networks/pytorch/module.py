@@ -26,6 +26,7 @@ from onnxpress.export.networks.pytorch.exporters import TORCHSCRIPT_OPSET, expor
 from onnxpress.export.networks.pytorch.float64 import StaysWide, layers_in_float64
 from onnxpress.export.networks.pytorch.parametrizations import fix, parametrized
 from onnxpress.export.networks.pytorch.structure import Flat, flatten, put_together
+from onnxpress.export.networks.pytorch.unconvertible import refuse_unconvertible
 from onnxpress.export.networks.pytorch.watching import random_layer, watching
 from onnxpress.export.networks.truth import refuse_other_truth
 from onnxpress.export.source import Source
@@ -71,7 +72,7 @@ class TorchNetwork:
                 where=source.reference,
                 hint="export needs a deep copy so that your own model stays untouched; name a factory instead",
             ) from error
-        _refuse_formless(module, source.reference)
+        refuse_unconvertible(module, source.reference)
         if training:
             shown = ", ".join(training[:3]) + (" …" if len(training) > 3 else "")
             self.notes.append(f"was in training mode ({shown}); measured and exported in eval mode")
@@ -287,33 +288,6 @@ class TorchNetwork:
 
     def _state(self) -> dict[str, torch.Tensor]:
         return dict(self._module.named_parameters()) | dict(self._module.named_buffers())
-
-
-def _refuse_formless(module: torch.nn.Module, reference: str) -> None:
-    """Raise BadModel for a layer that neither of torch's exporters has an ONNX form for."""
-    if any(isinstance(part, torch.nn.LSTM) and part.proj_size for part in module.modules()):
-        raise BadModel(
-            "it holds an LSTM with proj_size, for which neither of torch's exporters has an ONNX form",
-            where=reference,
-            hint="replace it by an LSTM followed by a Linear over its outputs",
-        )
-    if packed := quantised(module):
-        path, kind = packed
-        raise BadModel(
-            f"it holds a quantised module, {path or 'the model itself'} ({kind}): its weights have no ONNX form",
-            where=reference,
-            hint="export the model as it was before it was quantised; to serve int8, quantise the published file "
-            "with onnxruntime.quantization, and publish that: onnxpress export FILE.onnx",
-        )
-
-
-def quantised(module: torch.nn.Module) -> tuple[str, str] | None:
-    """Path and class of the first layer with packed quantised weights, as torch.ao.quantization makes them."""
-    for path, part in module.named_modules():
-        kind = type(part)
-        if kind.__module__.startswith(("torch.ao.nn.quantized", "torch.ao.nn.intrinsic.quantized")):
-            return path, kind.__name__
-    return None
 
 
 def _array(value: torch.Tensor) -> Array:

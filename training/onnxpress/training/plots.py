@@ -206,3 +206,26 @@ def rounds(done: Sequence[Any], *, title: str) -> Any:
     else:
         worth.set_visible(False)
     return figure
+
+
+_SHOWN = 25  # most columns that find room
+
+
+def importance(means: Mapping[str, float], spreads: Mapping[str, float], *, title: str) -> Any:
+    """How much the loss rises when a column is shuffled, the most important one first; a Figure.
+
+    `means` and `spreads` are by column, whose names are the labels.
+    """
+    names = sorted(means, key=lambda name: -means[name])[:_SHOWN]
+    matplotlib = require("matplotlib.figure", needed_by="drawing a run")
+    figure = matplotlib.Figure(figsize=(7, 1.6 + 0.28 * len(names)), dpi=120, layout="constrained")
+    axes = figure.subplots()
+    _dress(axes, title if len(means) <= _SHOWN else f"{title} ({_SHOWN} of {len(means)})")
+    places = np.arange(len(names))[::-1]
+    axes.barh(
+        places, [means[n] for n in names], xerr=[spreads[n] for n in names], color=_BLUE, ecolor=_LINE, height=0.7
+    )
+    axes.axvline(0, color=_LINE, linewidth=0.8)
+    axes.set_yticks(places, [_shortened(name) for name in names])
+    axes.set(xlabel="rise of the loss when the column is shuffled")
+    return figure

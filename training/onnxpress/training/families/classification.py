@@ -9,7 +9,7 @@ import numpy as np
 
 from onnxpress.core.arrays import Array
 from onnxpress.core.errors import BadData
-from onnxpress.core.processing import Label, Maximum, Softmax, Step, apply
+from onnxpress.core.processing import BinaryLabel, Label, Maximum, Sigmoid, Softmax, Squeeze, Step, Threshold, apply
 from onnxpress.core.tensors import TensorSpec
 from onnxpress.training import plots
 from onnxpress.training.data import split
@@ -91,15 +91,19 @@ def network_tensors(before: list[Step], raw: Mapping[str, Array], names: list[st
 
 
 def outcome(prepared: Prepared, predict: Predict, *, title: str) -> Outcome:
-    """Behind logits (batch, classes): `probabilities`, the `prediction` as a label, and its `confidence`."""
+    """Behind logits (batch, classes): `probabilities`, the `prediction` as a label, and its `confidence`.
+
+    A network that answers `probabilities` itself gets no second softmax.
+    """
     classes = prepared.classes
+    answer = prepared.network_outputs[0].name
     after: list[Step] = [
-        Softmax(input="logits", output="probabilities"),
+        *([] if answer == "probabilities" else [Softmax(input=answer, output="probabilities")]),
         Label(input="probabilities", output="prediction", labels=classes),
         Maximum(input="probabilities", output="confidence"),
     ]
     x = network_tensors(prepared.before, prepared.held_out, [spec.name for spec in prepared.network_inputs])
-    probabilities = apply(after, {"logits": predict(x)})["probabilities"].astype(np.float64)
+    probabilities = apply(after, {answer: predict(x)})["probabilities"].astype(np.float64)
     return Outcome(
         after=after,
         outputs=[
@@ -111,6 +115,32 @@ def outcome(prepared: Prepared, predict: Predict, *, title: str) -> Outcome:
         metrics=metrics.classification(prepared.target, probabilities),
         plots=pictures(prepared.target, probabilities, classes, title=title),
         tables=tables(prepared.target, probabilities, classes),
+    )
+
+
+def single(prepared: Prepared, predict: Predict, *, title: str) -> Outcome:
+    """Behind one logit or probability (batch, 1): `probability` of the second class, and the `prediction`."""
+    answer = prepared.network_outputs[0].name
+    decided = "probability" if answer == "probabilities" else "logit"
+    after: list[Step] = [Squeeze(input=answer, output=decided)]
+    if decided == "logit":
+        after.append(Sigmoid(input="logit", output="probability"))
+    after += [
+        Threshold(input=decided, output="is_positive", value=0.5 if decided == "probability" else 0.0),
+        BinaryLabel(input="is_positive", output="prediction", labels=prepared.classes),
+    ]
+    x = network_tensors(prepared.before, prepared.held_out, [spec.name for spec in prepared.network_inputs])
+    positive = apply(after, {answer: predict(x)})["probability"].astype(np.float64)
+    both = np.stack([1 - positive, positive], axis=1)
+    return Outcome(
+        after=after,
+        outputs=[
+            TensorSpec(name="probability", dtype="float32", shape=("batch",)),
+            TensorSpec(name="prediction", dtype="string", shape=("batch",)),
+        ],
+        metrics=metrics.classification(prepared.target, both),
+        plots=pictures(prepared.target, both, prepared.classes, title=title),
+        tables=tables(prepared.target, both, prepared.classes),
     )
 
 

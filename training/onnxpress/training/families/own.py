@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, Literal
 
 import msgspec
@@ -9,7 +11,7 @@ import numpy as np
 
 from onnxpress.core.arrays import Array
 from onnxpress.core.dotted import load
-from onnxpress.core.errors import BadData, UsageError
+from onnxpress.core.errors import BadData, BadModel, UsageError
 from onnxpress.core.processing import Characters, Impute, Lookup, Step, Words, apply, raw_inputs
 from onnxpress.core.run import Framework
 from onnxpress.core.tensors import Domain, TensorSpec
@@ -19,6 +21,7 @@ from onnxpress.training.families import classification
 from onnxpress.training.families import tabular_answers as answers
 from onnxpress.training.families.prepared import Outcome, Predict, Prepared
 from onnxpress.training.fitting.loop import Examples, Inputs
+from onnxpress.training.fitting.losses import Loss
 from onnxpress.training.settings import Training
 
 
@@ -26,8 +29,8 @@ class Own(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True,
     """`build` is called with `settings` and returns a torch module or a Keras model.
 
     The network takes one float32 tensor, (batch, columns) or what the source has (windows, vectors), or what the steps
-    in `before` make; it answers logits (batch, classes), or (batch, 1) of a value. In a recipe
-    `model: my_pkg.nets:build` is short for it.
+    in `before` make; it answers logits or probabilities (batch, classes), of two classes also (batch, 1), or (batch, 1)
+    of a value. In a recipe `model: my_pkg.nets:build` is short for it.
     """
 
     build: str
@@ -42,6 +45,9 @@ class Own(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True,
     """in place of `scale`: steps from the source's columns, by their names, to the network's inputs"""
     inputs: list[str] = []
     """the tensors that the network takes, in the order of its arguments; default: what the last of `before` makes"""
+    answers: Literal["logits", "probabilities"] | None = None
+    """what the network answers; default: told from its answers to some rows, before the fit. Of probabilities the loss
+    is their own, and no second softmax is published"""
 
     def __post_init__(self) -> None:
         if self.inputs and not self.before:
@@ -160,13 +166,67 @@ class Own(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True,
             unit=unit,
         )
 
+    def told(self, prepared: Prepared, asked: Callable[[Inputs], Array], last_layer: str) -> tuple[Prepared, str]:
+        """The same rows for what the network answers, and that in words; `last_layer` is the kind of its last one.
+
+        Raises BadModel where the answer's shape does not fit the rows, or probabilities are promised and are none.
+        """
+        few = {name: part[:64] for name, part in prepared.train.x.items()}
+        outputs, classes = asked(few), len(prepared.classes)
+        wanted = {1} if self.task == "regress" else {classes, 1} if classes == 2 else {classes}
+        if outputs.ndim != 2 or outputs.shape[1] not in wanted:
+            raise BadModel(
+                f"it answers {outputs.shape[1:]} for a row; {' or '.join(f'({n},)' for n in sorted(wanted))} is needed",
+                where=self.build,
+                hint=None if self.task == "regress" else f"the labels are {', '.join(prepared.classes[:10])}",
+            )
+        if self.task == "regress":
+            return prepared, ""
+        is_single = outputs.shape[1] == 1
+        are_probabilities = _are_probabilities(outputs) and (
+            not is_single or last_layer == "sigmoid" or _stays_so(asked, few)
+        )
+        if self.answers == "probabilities" and not _are_probabilities(outputs):
+            raise BadModel(
+                "it was said to answer probabilities, and its answers are none",
+                where=self.build,
+                hint="end it in a softmax or sigmoid, or leave model.answers out",
+            )
+        if self.answers is not None:
+            are_probabilities = self.answers == "probabilities"
+        loss: Loss = "negative_log_likelihood" if are_probabilities else "cross_entropy"
+        if is_single:
+            loss = "binary_negative_log_likelihood" if are_probabilities else "binary_cross_entropy"
+        name = "probabilities" if are_probabilities else "logits"
+        spec = TensorSpec(name=name, dtype="float32", shape=("batch", outputs.shape[1]))
+        told = replace(prepared, loss=loss, network_outputs=[spec])
+        if is_single:
+            train, validation = (
+                part._replace(y=part.y.astype(np.float32)[:, None]) for part in (prepared.train, prepared.validation)
+            )
+            told = replace(told, train=train, validation=validation)
+        return told, f"the network answers {name}"
+
     def finish(self, prepared: Prepared, predict: Predict, *, title: str) -> Outcome:
         """Probabilities, label and confidence, or the value, measured on the held-out rows."""
         if self.task == "classify":
-            return classification.outcome(prepared, predict, title=title)
+            single = prepared.network_outputs[0].shape[-1] == 1
+            return (classification.single if single else classification.outcome)(prepared, predict, title=title)
         names = [spec.name for spec in prepared.network_inputs]
         outputs = predict(classification.network_tensors(prepared.before, prepared.held_out, names))
         return answers.value(prepared, outputs, title=title)
+
+
+def _are_probabilities(outputs: Array) -> bool:
+    """Values in [0, 1] and, of several classes, rows that sum to 1."""
+    within = bool(((outputs >= 0) & (outputs <= 1)).all())
+    return within and (outputs.shape[1] == 1 or bool(np.allclose(outputs.sum(axis=1), 1, atol=1e-3)))
+
+
+def _stays_so(asked: Callable[[Inputs], Array], x: Inputs) -> bool:
+    """Whether a single answer stays in [0, 1] for inputs far away: a small logit is there by chance."""
+    far = [{n: part * size if part.dtype.kind == "f" else part for n, part in x.items()} for size in (1e3, -1e3)]
+    return all(_are_probabilities(asked({n: part.astype(x[n].dtype) for n, part in rows.items()})) for rows in far)
 
 
 def _spec(name: str, rows: Array) -> TensorSpec:

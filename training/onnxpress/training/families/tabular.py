@@ -24,7 +24,7 @@ from onnxpress.core.processing import (
 from onnxpress.core.tensors import Domain, TensorSpec
 from onnxpress.training.data import split
 from onnxpress.training.data.table import Reading, Table
-from onnxpress.training.families import classification
+from onnxpress.training.families import classification, importance
 from onnxpress.training.families import tabular_answers as answers
 from onnxpress.training.families.prepared import Outcome, Predict, Prepared
 from onnxpress.training.fitting.loop import Examples
@@ -32,7 +32,7 @@ from onnxpress.training.settings import Training
 
 _Units = Annotated[int, msgspec.Meta(ge=1, le=65536)]
 _Rate = Annotated[float, msgspec.Meta(ge=0, lt=1)]
-Action = Literal["scale", "embed", "onehot"]
+Action = Literal["scale", "embed", "onehot", "drop"]
 
 
 class Tabular(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="family", tag="tabular"):
@@ -44,7 +44,7 @@ class Tabular(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     """
 
     columns: dict[str, Action]
-    """what is done with each column that is used"""
+    """what is done with each column; `drop`, like a column that is not named, is left alone"""
     task: Literal["classify", "regress"] = "classify"
     """tell classes, or say a number"""
     hidden: Annotated[tuple[_Units, ...], msgspec.Meta(min_length=1)] = (64, 32)
@@ -57,7 +57,7 @@ class Tabular(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     """fitted on the validation rows; with more than two classes a temperature, Platt's scaling of all at once"""
 
     def __post_init__(self) -> None:
-        if not self.columns:
+        if not set(self.columns.values()) - {"drop"}:
             raise ValueError("name at least one column")
 
     def _named(self, *actions: Action) -> list[str]:
@@ -69,6 +69,7 @@ class Tabular(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
         return Reading(
             numbers=tuple(self._named("scale")),
             texts=tuple(self._named("embed", "onehot")),
+            dropped=tuple(self._named("drop")),
             missing=True,
             target=target,
         )
@@ -179,11 +180,12 @@ class Tabular(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
         names = [spec.name for spec in prepared.network_inputs]
         outputs = predict(classification.network_tensors(prepared.before, prepared.held_out, names))
         if self.task == "regress":
-            return answers.value(prepared, outputs, title=title)
-        seen = predict(prepared.validation.x)
-        if len(prepared.classes) == 2:
-            return answers.binary(prepared, seen, outputs, self.calibration, title=title)
-        return answers.several(prepared, seen, outputs, title=title)
+            outcome = answers.value(prepared, outputs, title=title)
+        elif len(prepared.classes) == 2:
+            outcome = answers.binary(prepared, predict(prepared.validation.x), outputs, self.calibration, title=title)
+        else:
+            outcome = answers.several(prepared, predict(prepared.validation.x), outputs, title=title)
+        return importance.added(outcome, prepared, predict, title=title)
 
 
 def _fitted(seen: Array, names: list[str]) -> tuple[list[float], list[float], list[float]]:

@@ -50,6 +50,9 @@ class FrameworkFit(Protocol):
     def predict(self, network: Any, x: Inputs) -> Array:
         """The outputs, inference mode, rows first."""
 
+    def last_layer(self, network: Any) -> str:
+        """`softmax` or `sigmoid` where the last layer is one by name, otherwise an empty text."""
+
     def save(self, network: Any, path: Path) -> None:
         """Write the weights."""
 

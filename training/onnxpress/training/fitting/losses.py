@@ -9,9 +9,18 @@ import numpy as np
 
 from onnxpress.core.arrays import Array
 
-Loss = Literal["mean_squared_error", "cross_entropy", "binary_cross_entropy"]
+Loss = Literal[
+    "mean_squared_error",
+    "cross_entropy",
+    "binary_cross_entropy",
+    "negative_log_likelihood",
+    "binary_negative_log_likelihood",
+]
 """mean_squared_error: y of the output's shape. cross_entropy: logits (rows, classes), y (rows,) of classes.
-binary_cross_entropy: one logit (rows, 1), y (rows, 1) of 0.0 and 1.0."""
+binary_cross_entropy: one logit (rows, 1), y (rows, 1) of 0.0 and 1.0. The last two are the same of networks that answer
+probabilities."""
+LEAST = 1e-7
+"""probabilities are taken for no less, and no more than 1 - this"""
 
 
 _ELEMENTS, _FEWEST, _MOST = 8192, 16, 1024
@@ -30,6 +39,11 @@ def mean(loss: Loss, outputs: Array, y: Array, weight: Array | None = None, *, m
         rows = ((z - y) ** 2).reshape(len(z), -1).mean(axis=1)
     elif loss == "cross_entropy":
         rows = log_sum_exp(z) - np.take_along_axis(z, y.astype(np.int64)[:, None], axis=1)[:, 0]
+    elif loss == "negative_log_likelihood":
+        rows = -np.log(np.clip(np.take_along_axis(z, y.astype(np.int64)[:, None], axis=1)[:, 0], LEAST, 1))
+    elif loss == "binary_negative_log_likelihood":
+        p = np.clip(z, LEAST, 1 - LEAST)
+        rows = -(y * np.log(p) + (1 - y) * np.log(1 - p)).mean(axis=1)
     else:  # log(1 + e^z) - y z, written so that neither sign overflows
         rows = (np.maximum(z, 0) - z * y + np.log1p(np.exp(-np.abs(z)))).mean(axis=1)
     if weight is not None and margin:
@@ -45,8 +59,12 @@ def log_sum_exp(z: Array) -> Array:
 
 
 def probabilities(loss: Loss, outputs: Array) -> Array:
-    """Logits → (rows, classes) probabilities in float64; a single logit becomes the two classes 0 and 1."""
+    """Outputs → (rows, classes) probabilities in float64; a single one becomes the two classes 0 and 1."""
     z = outputs.astype(np.float64)
+    if loss == "negative_log_likelihood":
+        return z
+    if loss == "binary_negative_log_likelihood":
+        return np.concatenate([1 - z, z], axis=-1)
     if loss == "binary_cross_entropy":
         positive = 1 / (1 + np.exp(-np.clip(z, -700, 700)))
         return np.concatenate([1 - positive, positive], axis=-1)

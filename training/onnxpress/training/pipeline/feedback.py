@@ -30,7 +30,7 @@ from onnxpress.training.families.prepared import Prepared
 from onnxpress.training.fitting import loop
 from onnxpress.training.fitting.framework_fit import FrameworkFit, framework_fit, refuse_several
 from onnxpress.training.fitting.loop import Examples, Fit, Inputs
-from onnxpress.training.pipeline import feedback_rows, port, review, stage
+from onnxpress.training.pipeline import feedback_rows, port, review, run_page, stage
 from onnxpress.training.pipeline.feedback_record import Record, Round
 from onnxpress.training.pipeline.feedback_rows import Given
 from onnxpress.training.pipeline.run_folder import run_folder
@@ -114,6 +114,7 @@ def learn(
         framework.save(network, draft.folder / run.weights)
         processing = msgspec.structs.replace(run.processing, after=after_steps)
         runs.write(draft.folder, msgspec.structs.replace(run, processing=processing, thresholds=after.thresholds))
+        run_page.write(draft.folder)
         if to_review:
             review.write(draft.folder, prepared, asked, after_steps, names=names, count=to_review)
         return draft.finish()

@@ -23,7 +23,7 @@ from onnxpress.core.processing import Processing
 from onnxpress.core.progress import Progress
 from onnxpress.training import plots, tensorboard
 from onnxpress.training.data.table import Table
-from onnxpress.training.families import Autoencoder
+from onnxpress.training.families import Autoencoder, Own
 from onnxpress.training.families.prepared import Outcome, Prepared
 from onnxpress.training.fitting import loop
 from onnxpress.training.fitting.checkpoint import Checkpoints
@@ -61,7 +61,7 @@ def train(recipe: Recipe, *, output: Path, resume: Path | None = None, to_review
         raise UsageError("rows are reviewed of an anomaly model", where="--review", hint="leave it out")
     framework = framework_fit(recipe.framework)
     table = recipe.data.load(recipe.model.reading())
-    prepared = recipe.model.prepare(table, recipe.training)
+    prepared = _prepared(framework, table, recipe)
     prepared = replace(prepared, inputs=domains.narrowed(prepared.inputs, recipe.domains))
     domains.check_samples(prepared.inputs, prepared.held_out)
     if not framework.is_main():
@@ -196,6 +196,21 @@ def _words(told: Mapping[str, Any]) -> str:
     )
 
 
+def _prepared(framework: FrameworkFit, table: Table, recipe: Recipe, *, quiet: bool = False) -> Prepared:
+    """The family's rows; a user's own network is asked first what it answers."""
+    prepared = recipe.model.prepare(table, recipe.training)
+    if not isinstance(recipe.model, Own):
+        return prepared
+    framework.seed(recipe.training)  # joins the other processes where there are some, before anything is built
+    network = load(recipe.model.build)(**recipe.model.settings)
+    prepared, words = recipe.model.told(
+        prepared, functools.partial(framework.predict, network), framework.last_layer(network)
+    )
+    if words and not quiet and framework.is_main():
+        print(words, file=sys.stderr, flush=True)
+    return prepared
+
+
 def _take_part(framework: FrameworkFit, table: Table, prepared: Prepared, recipe: Recipe, resume: Path | None) -> None:
     """Fit what the first process fits, and write nothing: it cannot take a step without the others."""
     checkpoints = None
@@ -213,7 +228,7 @@ def _folds(framework: FrameworkFit, table: Table, recipe: Recipe) -> list[dict[s
     for fold in range(count):
         training = msgspec.structs.replace(recipe.training, fold=fold)
         chosen = msgspec.structs.replace(recipe, training=training)
-        prepared = recipe.model.prepare(table, training)
+        prepared = _prepared(framework, table, chosen, quiet=True)
         fitted = fit(framework, prepared, chosen, label=f"fold {fold + 1} of {count},")
         predict = functools.partial(framework.predict, fitted.network)
         by_fold.append(recipe.model.finish(prepared, predict, title="").metrics)

@@ -20,7 +20,7 @@ from onnxpress.core.arrays import Array
 from onnxpress.core.files import write_atomically
 from onnxpress.training.fitting.checkpoint import Arrays
 from onnxpress.training.fitting.loop import Examples, Fit, Inputs
-from onnxpress.training.fitting.losses import rows_at_once
+from onnxpress.training.fitting.losses import LEAST, rows_at_once
 from onnxpress.training.pytorch import batch_norm
 from onnxpress.training.settings import Training
 
@@ -149,11 +149,21 @@ class _Learner:
         )
 
 
+def _negative_log_likelihood(answer: Tensor, truth: Tensor, reduction: str = "mean") -> Tensor:
+    return functional.nll_loss(answer.clamp(min=LEAST).log(), truth, reduction=reduction)
+
+
+def _binary_negative_log_likelihood(answer: Tensor, truth: Tensor, reduction: str = "mean") -> Tensor:
+    return functional.binary_cross_entropy(answer.clamp(LEAST, 1 - LEAST), truth, reduction=reduction)
+
+
 _OnDevice = tuple[list[Tensor], Tensor, Tensor | None]
 _LOSSES: dict[str, Callable[..., Tensor]] = {
     "mean_squared_error": functional.mse_loss,
     "cross_entropy": functional.cross_entropy,
     "binary_cross_entropy": functional.binary_cross_entropy_with_logits,
+    "negative_log_likelihood": _negative_log_likelihood,
+    "binary_negative_log_likelihood": _binary_negative_log_likelihood,
 }
 
 
@@ -221,6 +231,12 @@ def _infer(model: nn.Module, x: Sequence[Tensor]) -> Array:
 def predict(network: nn.Module, x: Inputs) -> Array:
     """Eval mode, no gradients; on the CPU."""
     return _infer(network, [torch.from_numpy(part) for part in x.values()])
+
+
+def last_layer(network: nn.Module) -> str:
+    """Of the module that was added last; an activation in `forward` has no name."""
+    last = list(network.modules())[-1]
+    return {nn.Softmax: "softmax", nn.Sigmoid: "sigmoid"}.get(type(last), "")
 
 
 def save(network: nn.Module, path: Path) -> None:

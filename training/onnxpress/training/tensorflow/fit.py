@@ -14,7 +14,7 @@ from onnxpress.core.arrays import Array
 from onnxpress.core.errors import ProcessLost
 from onnxpress.training.fitting.checkpoint import Arrays
 from onnxpress.training.fitting.loop import Examples, Fit, Inputs
-from onnxpress.training.fitting.losses import rows_at_once
+from onnxpress.training.fitting.losses import LEAST, rows_at_once
 from onnxpress.training.settings import Training
 from onnxpress.training.tensorflow import processes
 
@@ -171,10 +171,22 @@ def _binary_cross_entropy(y: Any, logits: Any) -> Any:
     return tf.reduce_mean(tf.nn.sigmoid_cross_entropy_with_logits(y, logits), axis=1)
 
 
+def _negative_log_likelihood(y: Any, answer: Any) -> Any:
+    of_class = tf.gather(answer, tf.cast(y, tf.int64), axis=1, batch_dims=1)
+    return -tf.math.log(tf.clip_by_value(of_class, LEAST, 1.0))
+
+
+def _binary_negative_log_likelihood(y: Any, answer: Any) -> Any:
+    p = tf.clip_by_value(answer, LEAST, 1 - LEAST)
+    return -tf.reduce_mean(y * tf.math.log(p) + (1 - y) * tf.math.log(1 - p), axis=1)
+
+
 _LOSSES: dict[str, Callable[[Any, Any], Any]] = {
     "mean_squared_error": _mean_squared_error,
     "cross_entropy": _cross_entropy,
     "binary_cross_entropy": _binary_cross_entropy,
+    "negative_log_likelihood": _negative_log_likelihood,
+    "binary_negative_log_likelihood": _binary_negative_log_likelihood,
 }
 
 
@@ -234,6 +246,13 @@ def _infer(network: Any, x: Sequence[Any]) -> Array:
 def predict(network: keras.Model, x: Inputs) -> Array:
     """Inference mode."""
     return _infer(network, [tf.constant(part) for part in x.values()])
+
+
+def last_layer(network: keras.Model) -> str:
+    """Of the last layer, which may be an activation itself."""
+    last = network.layers[-1] if network.layers else None
+    name = getattr(getattr(last, "activation", None), "__name__", type(last).__name__.lower())
+    return name if name in {"softmax", "sigmoid"} else ""
 
 
 def save(network: keras.Model, path: Path) -> None:

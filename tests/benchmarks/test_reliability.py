@@ -11,7 +11,7 @@ import pytest
 if sys.platform != "linux":
     pytest.skip("the runs read /proc", allow_module_level=True)
 
-from benchmarks.reliability import runs
+from benchmarks.reliability import runs, slow_loads
 
 pytestmark = pytest.mark.skipif(shutil.which("ps") is None, reason="needs ps")
 
@@ -33,3 +33,10 @@ def test_rolling_restarts_fail_no_request() -> None:
     found = runs.restarts(2)
     assert found["failures"] == []
     assert found["answered"] > 100
+
+
+def test_nobody_waits_for_a_worker_that_loads() -> None:
+    found = slow_loads.slow_loads(6, load_seconds=0.5, longest_pause=1.0)
+    assert (found["hang"], found["refused"]) == (0, 0)
+    assert found["cut"] == found["cut_on_the_killed_workers_connections"]
+    assert set(found["answers"]) <= {"live 200", "infer 200", "infer 503", "cut", "hang"}

@@ -24,8 +24,9 @@ from onnxpress.serving.cli import options
 def serve(context: click.Context, /, config: Path | None, **_: Any) -> None:
     """Serve the models at PATH (an .onnx file, a version, a model or a repository; default: models) over HTTP.
 
-    Prints its URL on stdout once every model is loaded and has replayed its golden samples. With --workers, SIGHUP
-    restarts the workers one after another without refusing a request.
+    Prints its URL on stdout once it is ready, or once loading is over where models failed; before that, every model has
+    replayed its golden samples. SIGHUP has tokens and certificate read again. With --workers it restarts the workers
+    one after another without refusing a request.
 
     Every option is an environment variable too: --max-body is ONNXPRESS_MAX_BODY. What is said on the command line
     goes before the environment, and that before the file of --config.

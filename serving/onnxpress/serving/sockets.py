@@ -6,6 +6,7 @@ Light, and without asyncio: the supervisor of several workers opens them before 
 from __future__ import annotations
 
 import errno
+import os
 import socket
 
 from onnxpress.core.errors import UsageError
@@ -110,8 +111,10 @@ def _one(
 ) -> socket.socket:
     listener = socket.socket(family, kind, protocol)
     try:
-        # A server that is started again need not wait until the connections of the one before are forgotten.
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if os.name == "posix":
+            # A server that is started again need not wait until the connections of the one before are forgotten. On
+            # Windows the same option would take the port away from whoever listens there.
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if family == socket.AF_INET6:
             # Said, not left to the system: net.ipv6.bindv6only differs.
             both = dual and place[0] == _ANY_IPV6

@@ -76,6 +76,17 @@ class Narrowing(Protocol):
         """Its answer with its own values rounded to float32, which is all that a float32 graph holds of them."""
 
 
+@runtime_checkable
+class Beginning(Protocol):
+    """A network that can be asked as if for the first time: some keep what their first call was about."""
+
+    def begun(self, first: dict[str, Array], feeds: dict[str, Array]) -> dict[str, Array] | None:
+        """What it says to `feeds` where it was asked about `first` before, and nothing before that.
+
+        None where nobody can tell, as no second one is at hand.
+        """
+
+
 Choice = Literal["highest", "lowest", "sign"]
 """how a decision is taken from scores: by the place of the highest, of the lowest, or by whether one is negative"""
 

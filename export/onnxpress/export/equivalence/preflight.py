@@ -11,7 +11,7 @@ from onnxpress.core.errors import NotEquivalent
 from onnxpress.export.equivalence.cases import Case
 from onnxpress.export.equivalence.reference import Reference
 from onnxpress.export.equivalence.report.schema import Check
-from onnxpress.export.network import Network
+from onnxpress.export.network import Beginning, Network
 
 
 def repeatable(reference: Reference, network: Network, cases: Sequence[Case]) -> Check:
@@ -30,7 +30,28 @@ def repeatable(reference: Reference, network: Network, cases: Sequence[Case]) ->
             "the model keeps state: its answer changed after it was asked about other inputs",
             hint="an ONNX graph has no memory; make the state an input and an output",
         )
+    _refuse_first_call(reference, network, cases)
     return Check(name="repeatable", passed=True, detail="the same input answered the same twice and after others")
+
+
+def _refuse_first_call(reference: Reference, network: Network, cases: Sequence[Case]) -> None:
+    """Raise NotEquivalent where the answer depends on what the model was asked first, ever: the graph would keep it."""
+    if not isinstance(network, Beginning):
+        return
+    asked = reference.network_feeds(cases[0].feeds)
+    alone = network.begun(asked, asked)
+    others = {
+        case.kind: case for case in cases[1:] if case.varied is None
+    }  # one of each kind: other scales, other signs
+    for case in others.values() if alone is not None else ():
+        answer = network.begun(reference.network_feeds(case.feeds), asked)
+        if answer is not None and alone is not None and not _same(alone, answer):
+            raise NotEquivalent(
+                "the model keeps what its first call was about: asked the same, it answers otherwise where its first "
+                f"rows were others ({case.name})",
+                hint="the export would fix the first rows in the graph; compute such values when the model is made, or "
+                "make them an input",
+            )
 
 
 def _same(first: dict[str, Array], second: dict[str, Array]) -> bool:

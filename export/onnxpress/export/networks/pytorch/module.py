@@ -47,6 +47,7 @@ class TorchNetwork:
         self.notes: list[str] = []
         self.talk: list[str] = []
         self._opset = source.opset
+        self._source = source
         self._module = self._copy(source)
         self._double: torch.nn.Module | None = None
         self._double_checked = False
@@ -164,6 +165,16 @@ class TorchNetwork:
         other = copy.copy(self)
         other._module = torch.compile(self._module)
         return lambda feeds: other.run(feeds, "float32")
+
+    def begun(self, first: dict[str, Array], feeds: dict[str, Array]) -> dict[str, Array] | None:
+        """By another copy of the author's module; see Beginning. None of a large one, of which there is no second."""
+        if self._one_copy:
+            return None
+        other = copy.copy(self)
+        other.notes = []
+        other._module = other._copy(self._source)
+        other.run(first, "float32")
+        return other.run(feeds, "float32")
 
     def _tensors(self, feeds: Mapping[str, Array]) -> list[torch.Tensor]:
         """In the structure's order; copies, as forward may write into its input."""

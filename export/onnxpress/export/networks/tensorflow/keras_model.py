@@ -16,6 +16,7 @@ from onnxpress.core.errors import BadModel, NotEquivalent, UsageError
 from onnxpress.core.tensors import TensorSpec
 from onnxpress.export.network import Precision, See, TruthUnavailable
 from onnxpress.export.networks.tensorflow import watching as from_keras_layers
+from onnxpress.export.networks.tensorflow.attributes import as_before, unset_attributes
 from onnxpress.export.networks.tensorflow.calling import Calling, arranged, how_called, input_names
 from onnxpress.export.networks.tensorflow.converter import convert, refuse_opset
 from onnxpress.export.networks.tensorflow.structure import _clean, blank, flatten, spec_of, tensor
@@ -41,6 +42,7 @@ class KerasNetwork:
                 hint="set KERAS_BACKEND=tensorflow",
             )
         self._model = source.network
+        self._unset = unset_attributes(self._model)
         self.framework_version = tf.__version__
         self.converter = f"tf2onnx {tf2onnx.__version__}"
         self.notes: list[str] = []
@@ -123,6 +125,17 @@ class KerasNetwork:
             shapes = {spec.name: list(feeds[spec.name].shape) for spec in self.inputs}
             raise BadModel(f"the model fails on inputs of shape {shapes}: {error}") from error
         return {name: np.asarray(value) for name, value in self._by_name(answer).items()}
+
+    def begun(self, first: dict[str, Array], feeds: dict[str, Array]) -> dict[str, Array] | None:
+        """With the attributes of the author's own layers as they were before the first call; see Beginning."""
+        with as_before(self._unset) as changed:
+            if not changed:
+                return None
+            try:
+                self.run(first, "float32")
+                return self.run(feeds, "float32")
+            except BadModel:  # one of them was set when it was built, which it is not again
+                return None
 
     def compiled(self) -> Callable[[dict[str, Array]], object]:
         """By XLA; see Compilable."""

@@ -137,3 +137,13 @@ def test_a_file_named_as_a_known_module_does_not_replace_it(repository: Path) ->
 def test_a_missing_file_is_named(repository: Path) -> None:
     with pytest.raises(UsageError, match=r"nets\.py: no such file"):
         dotted.load("nets.py:build", search=repository)
+
+
+def test_a_factory_may_return_its_example_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What `onnxpress export` takes, a recipe takes as well."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "example_nets.py").write_text(
+        "def alone(width=1):\n    return ['net', width]\n\n\ndef both(width=1):\n    return ['net', width], 'rows'\n"
+    )
+    for name in ("alone", "both"):
+        assert dotted.load_factory(f"example_nets:{name}")(width=3) == ["net", 3]

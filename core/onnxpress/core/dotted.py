@@ -6,6 +6,7 @@ import importlib
 import importlib.util
 import pkgutil
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -38,6 +39,17 @@ def load(path: str, *, search: Path | None = None) -> Any:
             )
         value = getattr(value, part)
     return value
+
+
+def load_factory(path: str) -> Callable[..., Any]:
+    """The factory that `module:attribute` names, giving the model alone where it returns (model, example_inputs)."""
+    made = load(path)
+
+    def build(**settings: Any) -> Any:
+        answer = made(**settings)
+        return answer[0] if isinstance(answer, tuple) and len(answer) == 2 else answer
+
+    return build
 
 
 def _import(name: str, search: Path) -> ModuleType:

@@ -83,7 +83,7 @@ def _compared(ref: SourceRef, against: str) -> Source:
 
 def _from_run(folder: Path, reference: str) -> Source:
     run = runs.read(folder)
-    network = dotted.load(run.model)(**run.settings)
+    network = dotted.load_factory(run.model)(**run.settings)
     weights = folder / run.weights
     if not weights.is_file():
         raise BadData(f"the weights {run.weights} are missing", where=str(folder), hint="train it again")

@@ -10,7 +10,7 @@ import msgspec
 import numpy as np
 
 from onnxpress.core.arrays import Array
-from onnxpress.core.dotted import load
+from onnxpress.core.dotted import load_factory
 from onnxpress.core.errors import BadData, BadModel, UsageError
 from onnxpress.core.processing import Characters, Impute, Lookup, Step, Words, apply, raw_inputs
 from onnxpress.core.run import Framework
@@ -34,7 +34,7 @@ class Own(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True,
     """
 
     build: str
-    """`module:attribute` of the factory"""
+    """`module:attribute` of the factory; where it returns (model, example_inputs), the model counts"""
     settings: dict[str, Any] = {}
     """keywords that the factory is called with"""
     task: Literal["classify", "regress"] = "classify"
@@ -55,7 +55,7 @@ class Own(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True,
 
     def framework(self) -> Framework:
         """The framework of what `build` returns, told by its class's ancestry. Raises UsageError for neither."""
-        network = load(self.build)(**self.settings)
+        network = load_factory(self.build)(**self.settings)
         for ancestor in type(network).__mro__:
             package = ancestor.__module__.partition(".")[0]
             if ancestor.__name__ == "Module" and package == "torch":

@@ -16,7 +16,7 @@ import numpy as np
 from onnxpress.core import domains
 from onnxpress.core import run as runs
 from onnxpress.core.arrays import Array
-from onnxpress.core.dotted import load
+from onnxpress.core.dotted import load_factory
 from onnxpress.core.errors import BadModel, UsageError
 from onnxpress.core.indented_json import indented
 from onnxpress.core.processing import Processing
@@ -124,7 +124,7 @@ def fit(
     factory = prepared.network
     if ":" not in factory:
         factory = f"onnxpress.training.{recipe.framework}.models.{prepared.network}:build"
-    build = load(factory)
+    build = load_factory(factory)
     framework.seed(training)
     network = framework.build(build, prepared.settings, training)
     parameters = framework.parameters(network)
@@ -202,7 +202,7 @@ def _prepared(framework: FrameworkFit, table: Table, recipe: Recipe, *, quiet: b
     if not isinstance(recipe.model, Own):
         return prepared
     framework.seed(recipe.training)  # joins the other processes where there are some, before anything is built
-    network = load(recipe.model.build)(**recipe.model.settings)
+    network = load_factory(recipe.model.build)(**recipe.model.settings)
     prepared, words = recipe.model.told(
         prepared, functools.partial(framework.predict, network), framework.last_layer(network)
     )

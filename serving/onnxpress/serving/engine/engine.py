@@ -189,8 +189,8 @@ class Engine:
         self.run_seconds += took
         if self._session.apart or not values:
             return answers
-        # A short run may have a long answer, and who writes it holds what he runs on. A sequence has no size.
-        took += sum([one.size for one in answers if getattr(one, "size", 0) > _MANY_VALUES]) * _SECONDS_TO_WRITE
+        if limited or self.seconds_per_value is None:  # who writes a long answer holds what he runs on
+            took += sum([one.size for one in answers if getattr(one, "size", 0) > _MANY_VALUES]) * _SECONDS_TO_WRITE
         seconds = took / max(values, 1)
         known = self.seconds_per_value
         # The first run sets the estimate; later ones move it, so that one slow run does not change the course.

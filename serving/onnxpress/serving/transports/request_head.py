@@ -67,14 +67,14 @@ class HeadLines:
     """
 
     __slots__ = (
-        "_limits", "_received", "_size",
+        "_beside", "_limits", "_received", "_size",
         "chunked", "expects", "headers", "headers_read", "hosts", "length", "target",
     )  # fmt: skip
 
     def __init__(self, limits: ConnectionLimits, headers_read: frozenset[bytes], received: int) -> None:
         """`received`: bytes that will be told as received and are not the head's, less than 0."""
         self._limits, self.headers_read = limits, headers_read
-        self._size, self._received = 0, received
+        self._size, self._received, self._beside = 0, received, 0
         self.target = b""
         self.headers: dict[bytes, bytes] | None = None
         self.hosts = self.length = 0
@@ -90,6 +90,16 @@ class HeadLines:
         """So many bytes have come, and the head is not complete: perhaps they are of one line that has no end."""
         self._received += count
         return self._too_long()
+
+    def add_beside(self, count: int) -> Refused | None:
+        """So many bytes have come behind the head and are none of the body, which has not grown; 0 where it has.
+
+        They are a trailer, or stand beside the length of a chunk: httptools keeps what of it is not complete.
+        """
+        self._beside = self._beside + count if count else 0
+        if self._beside <= self._limits.max_head:
+            return None
+        return 431, f"what stands beside the body is larger than {self._limits.max_head} bytes"
 
     def _too_long(self) -> Refused | None:
         limit = self._limits.max_head

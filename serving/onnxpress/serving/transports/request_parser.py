@@ -84,7 +84,7 @@ class RequestParser:
     """
 
     __slots__ = (
-        "_beside", "_body", "_data", "_fed", "_head", "_held", "_limits", "_lines", "_opening", "_parser",
+        "_body", "_data", "_fed", "_head", "_held", "_limits", "_lines", "_opening", "_parser",
         "_received", "_taken", "_whole",
         "headers_read", "known", "phase", "refusal", "waits_for_continue",
     )  # fmt: skip
@@ -102,20 +102,17 @@ class RequestParser:
         self._whole: list[tuple[Head, bytes]] = []  # requests that httptools found in what it was fed, in order
         self._head: Head | None = None  # in phase REST
         self._body = Body(held)
-        self._beside = 0  # bytes that have come since the body last grew
         self._parser: Any = None
 
     @property
     def within(self) -> bool:
         """Whether a request is half here."""
-        phase = self.phase
-        return phase is _HEAD or phase is _BODY or phase is _REST
+        return self.phase is _HEAD or self.phase is _BODY or self.phase is _REST
 
     @property
     def done(self) -> bool:
         """Whether nothing is read any more."""
-        phase = self.phase
-        return phase is _ENDED or phase is _REFUSED
+        return self.phase is _ENDED or self.phase is _REFUSED
 
     @property
     def empty(self) -> bool:
@@ -238,13 +235,8 @@ class RequestParser:
         elif self.phase is _HEAD:
             # httptools keeps what it has of a header to itself until the header is complete.
             self._refuse(self._lines.add_received(len(data)))
-        elif self._body.length == come and self.phase is _BODY:
-            # A trailer, or what stands beside the length of a chunk, of which httptools keeps what is not complete.
-            self._beside += len(data)
-            if self._beside > self._limits.max_head:
-                self._refuse((431, f"what stands beside the body is larger than {self._limits.max_head} bytes"))
-        else:
-            self._beside = 0
+        elif self.phase is _BODY:
+            self._refuse(self._lines.add_beside(0 if self._body.length > come else len(data)))
 
     def _begin(self) -> None:
         self.phase = _HEAD

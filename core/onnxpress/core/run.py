@@ -5,18 +5,23 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any, Literal
 
 import msgspec
 
-from onnxpress.core.errors import BadData
-from onnxpress.core.files import write_atomically
+from onnxpress.core import dotted
+from onnxpress.core.errors import BadData, UsageError
+from onnxpress.core.files import read_regular, write_atomically
 from onnxpress.core.indented_json import indented
 from onnxpress.core.processing import Processing
 from onnxpress.core.tensors import TensorSpec
 
 FILE_NAME = "run.json"
+_FAMILY = re.compile(r"onnxpress\.training\.(pytorch|tensorflow)\.models\.[a-z][a-z0-9_]*:build")
+_SHOWN = 200
+_MOST_BYTES = 64 << 20
 Framework = Literal["pytorch", "tensorflow"]
 
 
@@ -48,6 +53,22 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     seed: int | None = None
 
 
+def factory(run: Run, folder: Path, *, trusted: bool = False) -> Any:
+    """What builds the run's bare network, to be called with its settings: that of one of onnxpress's own families.
+
+    `run.json` can name any function there is, with any keywords. So another one is called only where whoever runs the
+    command trusts the folder. Raises UsageError.
+    """
+    if not trusted and not _FAMILY.fullmatch(run.model):
+        keywords = ", ".join(f"{name}={value!r}" for name, value in run.settings.items())
+        raise UsageError(
+            f"this run would call {run.model}({keywords[:_SHOWN]}), which is none of onnxpress's families",
+            where=str(folder),
+            hint="it runs that code; add --trust-run if the run is your own",
+        )
+    return dotted.load_factory(run.model)
+
+
 def write(folder: Path, run: Run) -> None:
     """Write `run.json` atomically."""
     write_atomically(folder / FILE_NAME, indented(run))
@@ -57,8 +78,8 @@ def read(folder: Path) -> Run:
     """Read a finished run. Raises BadData when the folder is none, or its description is wrong."""
     path = folder / FILE_NAME
     try:
-        return msgspec.json.decode(path.read_bytes(), type=Run)
+        return msgspec.json.decode(read_regular(path, _MOST_BYTES), type=Run)
     except FileNotFoundError:
         raise BadData(f"no {FILE_NAME} here: not a finished run", where=str(folder), hint="train it again") from None
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, OSError, ValueError, RecursionError) as error:
         raise BadData(f"the run cannot be read: {error}", where=str(path), hint="train it again") from None

@@ -46,6 +46,7 @@ def export(
     allow_operators: Sequence[str] = (),
     provider: str = "cpu",
     trust_pickle: bool = False,
+    trust_run: bool = False,
     time_limit: float = 1800.0,
     memory_limit: float | None = None,
     accept_refusal: str | None = None,
@@ -102,6 +103,7 @@ def export(
                     opset=opset,
                     allow_operators=list(allow_operators),
                     trust_pickle=trust_pickle,
+                    trust_run=trust_run,
                     hide_gpus=provider == "cpu",
                 )
             )
@@ -112,6 +114,7 @@ def export(
                 "against": against,
                 "signature": signature,
                 "trust_pickle": trust_pickle,
+                "trust_run": trust_run,
             }
             for option, given in of_words.items():
                 if given:

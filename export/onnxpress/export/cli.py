@@ -43,7 +43,12 @@ _WEIGHTS_KEY = click.option(
     help="Where in a checkpoint the state dict is; default: the usual places, such as model_state_dict.",
 )
 _SIGNATURE = click.option("--signature", metavar="NAME", help="For a SavedModel: which of its signatures.")
-_TRUST = click.option("--trust-pickle", is_flag=True, help="Read a scikit-learn pickle: it can run any code.")
+_TRUST = click.option(
+    "--trust-pickle", is_flag=True, help="Read a scikit-learn pickle or a .pt2 file: it can run any code."
+)
+_TRUST_RUN = click.option(
+    "--trust-run", is_flag=True, help="Let a run folder call a factory of your own: it names any function."
+)
 
 
 @click.command()
@@ -68,6 +73,7 @@ _TRUST = click.option("--trust-pickle", is_flag=True, help="Read a scikit-learn 
 @_SAMPLES
 @provider_option
 @_TRUST
+@_TRUST_RUN
 @click.option("--against", metavar="SOURCE", help="For an .onnx file: the framework's model to compare it with.")
 @click.option(
     "--preprocess", type=click.Path(path_type=Path), metavar="FILE", help="Steps to write around the network, as YAML."
@@ -123,7 +129,12 @@ def export(
     if listed is not None:
         if accept_refusal is not None:
             raise click.UsageError("in a list, each source has its own `accept_refusal`")
-        entries = source_list.read_list(listed, trust_pickle=of_source["trust_pickle"], hide_gpus=_hides_gpus(provider))
+        entries = source_list.read_list(
+            listed,
+            trust_pickle=of_source["trust_pickle"],
+            trust_run=of_source["trust_run"],
+            hide_gpus=_hides_gpus(provider),
+        )
     else:
         entries = [
             source_list.Entry(ref=_ref(source, provider, of_source), name=name, accept_refusal=accept_refusal)
@@ -180,6 +191,7 @@ def export(
 @_SIGNATURE
 @provider_option
 @_TRUST
+@_TRUST_RUN
 @_JSON
 def verify(
     model: Path,

@@ -47,7 +47,9 @@ class SourceRef(msgspec.Struct, frozen=True, kw_only=True, rename={"reference": 
     allow_operators: list[str] = []
     """custom operators that the graph may use, as `domain:Name`"""
     trust_pickle: bool = False
-    """whether a scikit-learn pickle may be read, which can run any code"""
+    """whether a scikit-learn pickle or a .pt2 file may be read, which can run any code"""
+    trust_run: bool = False
+    """whether a run folder may call a factory that is none of onnxpress's families, which can be any code"""
     hide_gpus: bool = True
     """off only where the equivalence is to be measured on a GPU in this process"""
 

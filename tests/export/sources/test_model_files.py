@@ -38,6 +38,10 @@ def test_keras_files_and_saved_models(ending: str, tmp_path: Path) -> None:
     assert [str(spec) for spec in published.manifest.inputs] == ["features:float32[batch,4]"]
 
 
+def _trusted(path: Path) -> SourceRef:
+    return SourceRef(reference=str(path), trust_pickle=True)
+
+
 @pytest.mark.torch
 class TestPrograms:
     def test_a_program_with_a_dynamic_batch(self, tmp_path: Path) -> None:
@@ -45,7 +49,7 @@ class TestPrograms:
         net = torch.nn.Sequential(torch.nn.Linear(4, 3), torch.nn.ReLU()).eval()
         program = torch.export.export(net, (torch.from_numpy(ROWS),), dynamic_shapes=({0: torch.export.Dim.DYNAMIC},))
         torch.export.save(program, tmp_path / "net.pt2")
-        published = export(resolve(str(tmp_path / "net.pt2")), repository=tmp_path / "models")
+        published = export(resolve(_trusted(tmp_path / "net.pt2")), repository=tmp_path / "models")
         assert published.report.equivalent
         assert published.manifest.batch_safe
 
@@ -55,7 +59,7 @@ class TestPrograms:
             torch.export.export(torch.nn.Linear(4, 3).eval(), (torch.from_numpy(ROWS),)), tmp_path / "f.pt2"
         )
         with pytest.raises(NotEquivalent, match=r"axis 0 \(batch\) fixed at 6"):
-            export(resolve(str(tmp_path / "f.pt2")), repository=tmp_path / "models")
+            export(resolve(_trusted(tmp_path / "f.pt2")), repository=tmp_path / "models")
 
     @pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning", "ignore:.*torch.jit:FutureWarning")
     def test_a_torchscript_file_is_exported_as_legacy_with_its_branches(self, tmp_path: Path) -> None:

@@ -105,9 +105,12 @@ def published(folder: Path, recipe: str, framework: str) -> Any:
     assert json.loads((trained / "metrics.json").read_text())["accuracy"] > 0.9
     pytest.importorskip("tf2onnx" if framework == "tensorflow" else "onnxscript")
     from onnxpress.export.pipeline.export import export
+    from onnxpress.export.source import SourceRef
     from onnxpress.export.sources import resolve as source
 
-    found = export(source.resolve(str(trained)), repository=folder / "models")
+    with pytest.raises(UsageError, match="which is none of onnxpress's families"):
+        source.resolve(str(trained))
+    found = export(source.resolve(SourceRef(reference=str(trained), trust_run=True)), repository=folder / "models")
     assert [spec.name for spec in runs.read(trained).inputs] == [spec.name for spec in found.manifest.inputs]
     return found
 

@@ -31,7 +31,8 @@ import click
 @click.option(
     "--patience", type=click.FloatRange(1), default=1800.0, show_default=True, help="Seconds that one step may take."
 )
-@click.option("--trust-pickle", is_flag=True, help="Read a scikit-learn pickle: it can run any code.")
+@click.option("--trust-pickle", is_flag=True, help="Read a scikit-learn pickle or a .pt2 file: it can run any code.")
+@click.option("--trust-run", is_flag=True, help="Let a run folder call a factory of your own: it names any function.")
 @click.option(
     "--output", type=click.Path(path_type=Path, file_okay=False), help="Write comparison.json and comparison.png here."
 )
@@ -45,6 +46,7 @@ def compare(
     seconds: float,
     patience: float,
     trust_pickle: bool,
+    trust_run: bool,
     output: Path | None,
     as_json: bool,
 ) -> None:
@@ -73,7 +75,9 @@ def compare(
         pair
         for source in sources
         for pair in running.contenders(
-            SourceRef(reference=source, inputs=list(inputs), samples=data, trust_pickle=trust_pickle)
+            SourceRef(
+                reference=source, inputs=list(inputs), samples=data, trust_pickle=trust_pickle, trust_run=trust_run
+            )
         )
     ]
     imports: dict[str, float] = {}

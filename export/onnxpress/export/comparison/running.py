@@ -71,7 +71,8 @@ def measured(ref: SourceRef, framework: str, wish: Wish, folder: Path) -> Conten
         if Path(ref.reference).suffix in RECIPES and ":" not in ref.reference:
             training, run = _trained(Path(ref.reference), framework, wish, folder)
             found = msgspec.structs.replace(found, training=training)
-            ref = SourceRef(reference=str(run))
+            # It was trained this moment, of a recipe whose code ran for it.
+            ref = SourceRef(reference=str(run), trust_run=True)
         found = _asked(found, ref, wish)
         return _exported(found, ref, wish, folder)
     except OnnxpressError as error:
@@ -109,6 +110,7 @@ def _exported(found: Contender, ref: SourceRef, wish: Wish, folder: Path) -> Con
     for name, value in (("--samples", ref.samples), ("--weights", ref.weights), ("--preprocess", ref.preprocess)):
         options += [name, str(value)] if value is not None else []
     options += ["--trust-pickle"] if ref.trust_pickle else []
+    options += ["--trust-run"] if ref.trust_run else []
     name = f"contender-{found.framework}-{len(list(repository.glob('*')))}"
     command = ["export", ref.reference, "--name", name, "--repository", str(repository), "--json", *options]
     text, _ = _run(command, wish.patience)

@@ -32,7 +32,7 @@ class _Listed(SourceRef, frozen=True, kw_only=True, forbid_unknown_fields=True):
     accept_refusal: str | None = None
 
 
-_COMMAND_ONLY = ("trust_pickle", "hide_gpus")
+_COMMAND_ONLY = ("trust_pickle", "trust_run", "hide_gpus")
 """what whoever runs the command decides, and no file"""
 
 

@@ -27,10 +27,13 @@ def load(path: Path, *, trust_pickle: bool) -> Any:
         raise UsageError("no such file", where=str(path))
     ending = path.suffix.lower()
     if ending in (".pkl", ".pickle", ".joblib"):
-        return _load_pickle(path, trust_pickle)
+        _require_trust(trust_pickle, path, "reading a pickle runs whatever code its author put in it")
+        return _load_pickle(path)
+    if ending == ".pt2":
+        _require_trust(trust_pickle, path, "a .pt2 file holds pickles, and reading it can run code of its author's")
     try:
         if is_saved_model(path):
-            return require("tensorflow", needed_by="reading a SavedModel").saved_model.load(str(path))
+            return _load_saved_model(path)
         if ending == ".pt2":
             require("torch", needed_by="reading a .pt2 file")
             import torch
@@ -41,7 +44,7 @@ def load(path: Path, *, trust_pickle: bool) -> Any:
         if ending == ".onnx":
             return require("onnx", needed_by="reading an .onnx file").load(str(path))
         keras = require("keras", needed_by=f"reading a {ending} file")
-        return keras.models.load_model(path, compile=False)
+        return keras.models.load_model(path, compile=False, safe_mode=True)
     except OnnxpressError:
         raise
     except Exception as error:
@@ -53,10 +56,26 @@ def load(path: Path, *, trust_pickle: bool) -> Any:
         ) from error
 
 
+def _require_trust(trusted: bool, path: Path, why: str) -> None:
+    if not trusted:
+        raise UsageError(why, where=str(path), hint="add --trust-pickle if you made this file yourself")
+
+
+def _load_saved_model(path: Path) -> Any:
+    tensorflow = require("tensorflow", needed_by="reading a SavedModel")
+    from onnxpress.export.sources import file_operators
+
+    file_operators.refuse_in_saved_model(path)
+    return tensorflow.saved_model.load(str(path))
+
+
 def _load_torchscript(path: Path) -> Any:
     require("torch", needed_by=f"reading a {path.suffix} file")
     import torch
 
+    from onnxpress.export.sources import file_operators
+
+    file_operators.refuse_in_torchscript(path)
     try:
         return torch.jit.load(path, map_location="cpu")
     except RuntimeError as error:
@@ -67,13 +86,7 @@ def _load_torchscript(path: Path) -> Any:
         ) from error
 
 
-def _load_pickle(path: Path, trusted: bool) -> Any:
-    if not trusted:
-        raise UsageError(
-            "reading a pickle runs whatever code its author put in it",
-            where=str(path),
-            hint="add --trust-pickle if you made this file yourself",
-        )
+def _load_pickle(path: Path) -> Any:
     joblib = require("joblib", needed_by="reading a scikit-learn pickle")
     try:
         return joblib.load(path)

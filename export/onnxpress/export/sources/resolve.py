@@ -55,7 +55,8 @@ def resolve(ref: SourceRef | str) -> Source:
     if path.is_dir():
         if ref.preprocess is not None:
             raise UsageError("a run has its own steps around the network; --preprocess is for other sources")
-        return replace(_from_run(path, reference), ref=ref, opset=ref.opset, domains=list(ref.domains))
+        source = _from_run(path, reference, trusted=ref.trust_run)
+        return replace(source, ref=ref, opset=ref.opset, domains=list(ref.domains))
     if ":" not in reference:
         raise UsageError(
             "neither a run folder, a model file nor a dotted path",
@@ -76,14 +77,15 @@ def _compared(ref: SourceRef, against: str) -> Source:
             samples=ref.samples,
             signature=ref.signature,
             trust_pickle=ref.trust_pickle,
+            trust_run=ref.trust_run,
             hide_gpus=ref.hide_gpus,
         )
     )
 
 
-def _from_run(folder: Path, reference: str) -> Source:
+def _from_run(folder: Path, reference: str, *, trusted: bool) -> Source:
     run = runs.read(folder)
-    network = dotted.load_factory(run.model)(**run.settings)
+    network = runs.factory(run, folder, trusted=trusted)(**run.settings)
     weights = folder / run.weights
     if not weights.is_file():
         raise BadData(f"the weights {run.weights} are missing", where=str(folder), hint="train it again")

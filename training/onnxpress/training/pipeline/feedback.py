@@ -16,7 +16,6 @@ import numpy as np
 
 from onnxpress.core import run as runs
 from onnxpress.core.arrays import Array
-from onnxpress.core.dotted import load
 from onnxpress.core.errors import BadData, NotEquivalent, UsageError
 from onnxpress.core.indented_json import indented
 from onnxpress.core.processing import Threshold, apply
@@ -153,7 +152,7 @@ def _fine_tune(
         on_epoch=lambda *_: None,
     )
     loop.run(framework.learner(network, job), job)
-    return framework.finished(network, load(run.model), run.settings)
+    return framework.finished(network, runs.factory(run, Path(run.name)), run.settings)
 
 
 def _choose(

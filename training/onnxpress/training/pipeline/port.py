@@ -17,7 +17,6 @@ import numpy as np
 
 from onnxpress.core import run as runs
 from onnxpress.core.arrays import Array
-from onnxpress.core.dotted import load_factory
 from onnxpress.core.errors import BadData, BadModel, NotEquivalent, UsageError
 from onnxpress.core.golden import LIMIT
 from onnxpress.core.indented_json import indented
@@ -69,7 +68,7 @@ def port(run_path: Path, *, to: Framework, output: Path) -> tuple[Path, float]:
     source_fit, target_fit = framework_fit(run.framework), framework_fit(to)
     for half in (source_fit, target_fit):
         refuse_several(half, "carrying weights over")
-    source, target = network(run, run_path), load_factory(ported.model)(**ported.settings)
+    source, target = network(run, run_path), runs.factory(ported, run_path)(**ported.settings)
     carry_over(_weights(run.framework).read(source), target, _weights(to))
     multiple = _difference(run, run_path, source_fit, source, target_fit, target)
     if not multiple <= LIMIT:
@@ -113,7 +112,7 @@ def carry_over(layers: Layers, target: Any, weights: FrameworkWeights) -> None:
 
 def network(run: Run, folder: Path) -> Any:
     """The run's network with its weights."""
-    built = load_factory(run.model)(**run.settings)
+    built = runs.factory(run, folder)(**run.settings)
     _weights(run.framework).load(built, folder / run.weights)
     return built
 

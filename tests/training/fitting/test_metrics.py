@@ -98,3 +98,27 @@ def test_extreme_logits_overflow_nowhere() -> None:
     assert np.isfinite(losses.mean("binary_cross_entropy", z, np.ones((2, 2))))
     assert losses.probabilities("cross_entropy", z).tolist() == [[1, 0], [0, 1]]
     assert losses.probabilities("binary_cross_entropy", z[:, :1])[:, 1] == pytest.approx([1, 0])
+
+
+def test_the_scores_of_two_classes_weigh_recall_and_precision() -> None:
+    truth = np.array([1, 1, 1, 1, 0, 0, 0, 0, 0, 0])
+    positive = np.array([0.9, 0.9, 0.9, 0.1, 0.9, 0.1, 0.1, 0.1, 0.1, 0.1])
+    figures = metrics.classification(truth, np.stack([1 - positive, positive], axis=1))
+    assert figures["youden"] == pytest.approx(3 / 4 - 1 / 6)
+    sklearn = pytest.importorskip("sklearn.metrics")
+    for beta in (0.5, 1, 2):
+        expected = sklearn.fbeta_score(truth, positive > 0.5, beta=beta)
+        assert figures[f"f{beta:g}"] == pytest.approx(expected)
+
+
+def test_a_metric_that_there_will_not_be_is_refused_at_once() -> None:
+    metrics.refuse_unknown(Selection(metric="youden", at_least={"recall": 0.4}), "cross_entropy", classes=2)
+    metrics.refuse_unknown(Selection(metric="r2"), "mean_squared_error", classes=0)
+    metrics.refuse_unknown(Selection(metric="macro_f1", at_most={"loss": 1}), "cross_entropy", classes=3)
+    for selection, loss, classes in (
+        (Selection(metric="yuoden"), "cross_entropy", 2),
+        (Selection(metric="youden"), "cross_entropy", 3),
+        (Selection(at_least={"recall": 0.4}), "mean_squared_error", 0),
+    ):
+        with pytest.raises(UsageError, match="there is no metric"):
+            metrics.refuse_unknown(selection, loss, classes=classes)  # type: ignore[arg-type]

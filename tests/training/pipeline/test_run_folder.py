@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -10,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from onnxpress.core.errors import UsageError
+from onnxpress.training.fitting.checkpoint import FILE_NAME as CHECKPOINT
 from onnxpress.training.pipeline.run_folder import run_folder
 
 
@@ -76,3 +79,19 @@ def test_an_output_that_cannot_be_written_is_refused_at_once(tmp_path: Path) -> 
     (tmp_path / "file").write_text("")
     with pytest.raises(UsageError, match="cannot make a folder here"), run_folder(tmp_path / "file", "run"):
         pass
+
+
+def test_termination_says_how_to_go_on_as_an_interrupt_does(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = signal.getsignal(signal.SIGTERM)
+
+    def terminated() -> None:
+        with run_folder(tmp_path, "x") as draft:
+            (draft.folder / CHECKPOINT).write_bytes(b"")
+            os.kill(os.getpid(), signal.SIGTERM)
+            signal.pause()
+
+    with pytest.raises(KeyboardInterrupt):
+        terminated()
+    (left,) = tmp_path.iterdir()
+    assert f"go on with: onnxpress train --resume {left}" in capsys.readouterr().err
+    assert signal.getsignal(signal.SIGTERM) is before

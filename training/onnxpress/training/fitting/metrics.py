@@ -9,6 +9,7 @@ import numpy as np
 from onnxpress.core.arrays import Array
 from onnxpress.core.errors import UsageError
 from onnxpress.core.optional import require
+from onnxpress.core.spelling import did_you_mean
 from onnxpress.training.fitting import losses
 from onnxpress.training.fitting.losses import Loss
 from onnxpress.training.settings import Selection
@@ -23,8 +24,9 @@ def classification(truth: Array, probabilities: Array) -> dict[str, float]:
     """Figures of a classifier: `truth` (rows,) of class numbers, `probabilities` (rows, classes).
 
     `macro_accuracy` is the mean of the classes' recalls. With two classes, `recall`, `precision` and
-    `false_alarm_rate` are of class 1, and ROC and PR AUC too; with more they are means of one class against the rest,
-    over the classes that the rows have.
+    `false_alarm_rate` are of class 1, and ROC and PR AUC too, Youden's index (recall less the false-alarm rate) and
+    F-scores that count recall half, as much, and twice as much as precision; with more they are means of one class
+    against the rest, over the classes that the rows have.
     """
     sklearn = require("sklearn.metrics", needed_by="measuring the held-out rows")
     predicted = probabilities.argmax(axis=1)
@@ -42,8 +44,16 @@ def classification(truth: Array, probabilities: Array) -> dict[str, float]:
             np.mean([sklearn.average_precision_score(truth == s, probabilities[:, s]) for s in sides])
         )
     if probabilities.shape[1] == 2:
-        figures |= alarms(truth == 1, predicted == 1)
+        found = alarms(truth == 1, predicted == 1)
+        scores = {f"f{beta:g}": _f_beta(found["recall"], found["precision"], beta) for beta in (0.5, 1, 2)}
+        figures |= {**found, "youden": found["recall"] - found["false_alarm_rate"], **scores}
     return figures
+
+
+def _f_beta(recall: float, precision: float, beta: float) -> float:
+    """The harmonic mean of both, recall counting `beta` times as much (van Rijsbergen 1979)."""
+    below = beta**2 * precision + recall
+    return (1 + beta**2) * precision * recall / below if below else 0.0
 
 
 def alarms(truth: Array, predicted: Array) -> dict[str, float]:
@@ -97,6 +107,26 @@ def of_outputs(loss: Loss, outputs: Array, y: Array) -> dict[str, float]:
         return regression(y.reshape(-1), outputs.reshape(-1))
     truth = y.reshape(-1).astype(np.int64)
     return classification(truth, losses.probabilities(loss, outputs))
+
+
+def refuse_unknown(selection: Selection, loss: Loss, *, classes: int) -> None:
+    """Raises UsageError, before anything is fitted, for a metric that the validation rows will not have."""
+    named = [selection.metric, *selection.at_least, *selection.at_most]
+    if set(named) <= {"loss"}:
+        return
+    several = max(2, classes)
+    truth = np.arange(several).repeat(2)
+    if loss == "mean_squared_error":
+        known = regression(truth.astype(float), truth.astype(float))
+    else:
+        known = classification(truth, np.full((len(truth), several), 1 / several))
+    for name in named:
+        if name not in known and name != "loss":
+            raise UsageError(
+                f"there is no metric {name!r} here",
+                where="training.select",
+                hint=did_you_mean(name, ["loss", *known], "it may be"),
+            )
 
 
 def rank(selection: Selection, figures: dict[str, float]) -> tuple[float, float]:

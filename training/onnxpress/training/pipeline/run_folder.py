@@ -6,7 +6,9 @@ import contextlib
 import os
 import secrets
 import shutil
+import signal
 import sys
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -67,7 +69,8 @@ def run_folder(output: Path, name: str, *, resume: Path | None = None) -> Iterat
         raise UsageError(f"cannot make a folder here: {error.strerror}", where=str(output), hint="--output") from None
     draft = RunFolder(folder, output, name)
     try:
-        yield draft
+        with _termination_interrupts():
+            yield draft
     except (KeyboardInterrupt, ProcessLost):
         if (folder / CHECKPOINT).exists():
             print(f"go on with: onnxpress train --resume {folder}", file=sys.stderr, flush=True)
@@ -76,6 +79,23 @@ def run_folder(output: Path, name: str, *, resume: Path | None = None) -> Iterat
     finally:
         if draft.finished is None:
             shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _termination_interrupts() -> Iterator[None]:
+    """SIGTERM does what SIGINT does, so that a run that a scheduler ends says how to go on with it too."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def unfinished(run: Path, output: Path) -> Path:

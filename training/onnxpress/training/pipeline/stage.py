@@ -25,7 +25,7 @@ from onnxpress.training import plots, tensorboard
 from onnxpress.training.data.table import Table
 from onnxpress.training.families import Autoencoder, Own
 from onnxpress.training.families.prepared import Outcome, Prepared
-from onnxpress.training.fitting import loop
+from onnxpress.training.fitting import loop, metrics
 from onnxpress.training.fitting.checkpoint import Checkpoints
 from onnxpress.training.fitting.framework_fit import FrameworkFit, framework_fit
 from onnxpress.training.fitting.loop import Fit, History
@@ -121,6 +121,7 @@ def fit(
     """
     training = recipe.training
     _refuse_classes_of_values(prepared, training)
+    metrics.refuse_unknown(training.select, prepared.loss, classes=len(prepared.classes))
     factory = prepared.network
     if ":" not in factory:
         factory = f"onnxpress.training.{recipe.framework}.models.{prepared.network}:build"

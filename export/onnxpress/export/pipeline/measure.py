@@ -21,6 +21,7 @@ from onnxpress.export.equivalence.power.stating import stated, without_power
 from onnxpress.export.equivalence.report.schema import Check, Report
 from onnxpress.export.equivalence.runtime import defaults, no_rows, optimizers
 from onnxpress.export.equivalence.runtime.rungs import EnginePool
+from onnxpress.export.equivalence.ties import untied
 from onnxpress.export.graph import external_data
 from onnxpress.export.pipeline.convert import Converted
 from onnxpress.export.pipeline.environment import environment
@@ -133,7 +134,7 @@ def measure(prepared: Prepared, converted: Converted, *, provider: str = "cpu") 
             graph,
             Original(prepared.reference, prepared.inputs, prepared.samples, prepared.network.parameters()),
             converted.outputs,
-            lambda cases: measured(settings, graph, cases, as_stock=as_stock),
+            lambda cases: measured(settings, graph, untied(graph, cases), as_stock=as_stock),
             measuring_s=time.monotonic() - started,
             question_s=took / len(prepared.cases),
         )

@@ -43,9 +43,9 @@ def tied(graph: onnx.ModelProto, cases: Sequence[Case]) -> dict[str, str]:
 
 
 def untied(graph: onnx.ModelProto, cases: Sequence[Case]) -> list[Case]:
-    """The cases that no tie decides; where all are such, all."""
+    """The cases that no tie decides."""
     found = tied(graph, cases)
-    return [case for case in cases if case.name not in found] or list(cases)
+    return [case for case in cases if case.name not in found]
 
 
 def _where(choosing: Sequence[onnx.NodeProto], evaluated: NumpyGraph, case: Case) -> str:

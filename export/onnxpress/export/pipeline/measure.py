@@ -134,7 +134,7 @@ def measure(prepared: Prepared, converted: Converted, *, provider: str = "cpu") 
             graph,
             Original(prepared.reference, prepared.inputs, prepared.samples, prepared.network.parameters()),
             converted.outputs,
-            lambda cases: measured(settings, graph, untied(graph, cases), as_stock=as_stock),
+            lambda cases: measured(settings, graph, untied(graph, cases) or prepared.cases[:1], as_stock=as_stock),
             measuring_s=time.monotonic() - started,
             question_s=took / len(prepared.cases),
         )

@@ -27,6 +27,7 @@ def loss_curve(history: History, *, title: str, loss: str) -> Any:
     axes.plot(epochs, np.array(history.validation_loss, float), color=_RED, marker=marker, label="validation")
     axes.axvline(history.best_epoch, color=_LINE, linestyle=":", label=f"kept: epoch {history.best_epoch}")
     axes.set(xlabel="epoch", ylabel=loss, yscale="log")
+    axes.xaxis.get_major_locator().set_params(integer=True)
     axes.legend(frameon=False)
     return figure
 

@@ -69,5 +69,5 @@ MODELS["ridge"] = lambda: _regressor(lambda: make_pipeline(StandardScaler(), Rid
 MODELS["ridge_of_a_float64_table"] = lambda: _regressor(lambda: make_pipeline(StandardScaler(), Ridge()), np.float64)
 MODELS["boosted_regression"] = lambda: _regressor(lambda: HistGradientBoostingRegressor(max_iter=30, random_state=0))
 MODELS["quantiles"] = lambda: _classifier(
-    lambda: make_pipeline(QuantileTransformer(50, random_state=0), LogisticRegression())
+    lambda: make_pipeline(QuantileTransformer(n_quantiles=50, random_state=0), LogisticRegression())
 )

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from onnxpress.core.errors import BadData, UsageError
 from onnxpress.core.tensors import Domain, TensorSpec, bind_dimensions, parse_spec
+from onnxpress.export.equivalence import noise_floor
 from onnxpress.export.equivalence.cases import BATCHES, LARGE_BATCH, cases
 
 sizes = st.one_of(st.integers(1, 4), st.sampled_from(["length", "channels"]))
@@ -74,3 +75,8 @@ def test_samples_are_used_row_by_row_across_inputs() -> None:
 def test_samples_that_do_not_fit_are_refused(samples: dict[str, np.ndarray], error: type, says: str) -> None:
     with pytest.raises(error, match=says):
         cases([parse_spec("x:float32[batch,3]")], samples)
+
+
+def test_magnitudes_are_many_rows_and_too_few_for_a_floor_of_each_channel() -> None:
+    found = next(case for case in cases([parse_spec("x:float32[batch,3]")], {}) if case.kind == "magnitudes")
+    assert 16 <= found.batch < noise_floor.ROWS_PER_CHANNEL

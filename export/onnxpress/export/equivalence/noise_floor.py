@@ -29,7 +29,7 @@ from onnxpress.export.equivalence.results import CaseResult
 from onnxpress.export.network import Choice, TruthUnavailable
 
 Method = Literal["float64", "ulp"]
-_ROWS_PER_CHANNEL = 32
+ROWS_PER_CHANNEL = 32
 _MOST_ROWS = 512
 
 
@@ -141,7 +141,7 @@ def pool(references: Sequence[Array], truths: Sequence[Array]) -> list[Array]:
         return [np.asarray(r != t, np.float64) for r, t in zip(references, truths, strict=True)]
     last = references[0].shape[-1] if references[0].ndim >= 2 else None
     rows = sum(r.size // last if last else 0 for r in references)
-    by_channel = last is not None and rows >= _ROWS_PER_CHANNEL and all(r.shape[-1:] == (last,) for r in references)
+    by_channel = last is not None and rows >= ROWS_PER_CHANNEL and all(r.shape[-1:] == (last,) for r in references)
     epsilon = float(np.finfo(references[0].dtype).eps)
     noise = _largest((np.abs(_finite(r) - _finite(t)) for r, t in zip(references, truths, strict=True)), by_channel)
     scale = _largest((np.abs(_finite(t)) for t in truths), by_channel)
@@ -165,7 +165,7 @@ def _telling(references: Sequence[Array]) -> Array:
     """
     rows = np.concatenate([r.reshape(-1, r.shape[-1])[:_MOST_ROWS] for r in references])[:_MOST_ROWS]
     values = np.sort(_finite(rows), axis=0)
-    result: Array = 1 + np.count_nonzero(np.diff(values, axis=0), axis=0) >= _ROWS_PER_CHANNEL // 2
+    result: Array = 1 + np.count_nonzero(np.diff(values, axis=0), axis=0) >= ROWS_PER_CHANNEL // 2
     return result
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.serving import onnx_models
 from tests.serving.harness import WAIT, Client, Running, ask, infer_body, request, running
 from tests.serving.onnx_models import affine, plain, publish_affine
 
@@ -58,6 +59,20 @@ def test_a_new_version_takes_over_and_the_old_one_goes(server: Changing, tmp_pat
     assert server.offset() == 2
     assert ask(server.port, "POST", "/v2/models/affine/versions/1/infer", ZERO).status == 404
     assert ask(server.port, "GET", "/v2/models/affine").json()["versions"] == ["2"]
+
+
+def test_a_new_version_with_another_signature_is_named_in_the_index(server: Changing, tmp_path: Path) -> None:
+    publish_affine(tmp_path, offset=2)
+    server.look()
+    (row,) = ask(server.port, "POST", "/v2/repository/index").json()
+    assert (row["version"], row["reason"]) == ("2", "")
+    plain(tmp_path, "affine", onnx_models.mixing(), version=3)
+    server.look()
+    server.look()
+    (row,) = ask(server.port, "POST", "/v2/repository/index").json()
+    assert (row["version"], row["state"]) == ("3", "READY")
+    assert row["reason"].startswith("other inputs or outputs than version 2: with y:float32[batch,3]")
+    assert "without y:float32[batch,2]" in row["reason"]
 
 
 @pytest.mark.parametrize("kind", ["liar", "corrupt", "no model"])

@@ -167,6 +167,11 @@ class Reloader:
     def _put(self, name: str, versions: dict[int, Served], labels: Mapping[str, int]) -> None:
         """Swap: requests from now on meet these versions; the old ones answer what they have, and go."""
         old = self._repository.put(name, versions, labels)
+        if old and versions and versions[max(versions)] is not old[max(old)]:
+            latest = versions[max(versions)]
+            latest.note = latest.differs_from(old[max(old)])
+            if latest.note:
+                log.say(f"{name} version {latest.version} has {latest.note}")
         for version, served in old.items():
             if versions.get(version) is not served:
                 log.say(f"no longer serving {name} version {version}{' as it was' if version in versions else ''}")

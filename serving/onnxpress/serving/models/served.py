@@ -21,7 +21,22 @@ class Served:
         self.name, self.version, self.engine, self.batcher = name, version, engine, batcher
         self.load_seconds, self.signature = load_seconds, signature
 
+        self.note = ""
+        """what callers of the version before should know of this one"""
         self.closed = False
+
+    def differs_from(self, other: Served) -> str:
+        """How its inputs and outputs differ from another version's; empty where they are the same."""
+        before = {str(spec) for spec in (*other.engine.inputs, *other.engine.outputs)}
+        now = {str(spec) for spec in (*self.engine.inputs, *self.engine.outputs)}
+        if before == now:
+            return ""
+        parts = [
+            f"{word} {', '.join(sorted(specs))}"
+            for word, specs in (("with", now - before), ("without", before - now))
+            if specs
+        ]
+        return f"other inputs or outputs than version {other.version}: {', '.join(parts)}"
 
     def close(self) -> None:
         """End its thread and its process; a run under way is finished first."""

@@ -114,7 +114,7 @@ def index(repository: Repository, body: bytes) -> bytes:
     except NOT_JSON as error:
         raise Refusal(400, f"the body is no question for the index: {error}") from None
     rows = [
-        {"name": served.name, "version": str(served.version), "state": "READY", "reason": ""}
+        {"name": served.name, "version": str(served.version), "state": "READY", "reason": served.note}
         for served in repository.all()
     ]
     if not asked.ready:

@@ -7,17 +7,20 @@ from pathlib import Path
 from time import perf_counter
 
 from onnxpress.core.errors import BadModel
-from onnxpress.core.version_folder import check_files, read_manifest
+from onnxpress.core.version_folder import CONFIG_FILE, check_files, in_version_folder, read_manifest
+from onnxpress.serving import log
 from onnxpress.serving.batching.batcher import Batcher
 from onnxpress.serving.engine import Engine, external_data
 from onnxpress.serving.engine.sessions import Down, OpenSession
 from onnxpress.serving.engine.threads import available_cpus
-from onnxpress.serving.models import profiles
+from onnxpress.serving.models import profiles, triton_config
 from onnxpress.serving.models.folder import signature
 from onnxpress.serving.models.served import Incomplete, Served
+from onnxpress.serving.models.triton_config import TritonConfig
 from onnxpress.serving.settings import ModelSettings, ProcessSettings
 from onnxpress.serving.traffic import Traffic
 
+_SHOWN = 500
 _MUCH = 64 << 20
 """bytes of external data whose digest and prepacking would hold up the first answer by more than a tenth of a second"""
 
@@ -69,7 +72,7 @@ class VersionLoader:
                 name=name,
                 version=version,
                 max_rows=chosen.max_rows,
-                max_waiting=self._settings.max_waiting,
+                max_waiting=self._config(path).max_waiting or self._settings.max_waiting,
             )
             if self._settings.provider != "cpu" and batcher.batches:
                 from onnxpress.serving.engine import padding, sample_inputs
@@ -79,6 +82,8 @@ class VersionLoader:
         except Exception:
             engine.close()
             raise
+        if unused := self._config(path).unused:
+            log.say(f"{name}: {CONFIG_FILE}: not used here: {', '.join(unused)[:_SHOWN]}")
         took = perf_counter() - started
         served = Served(name, version, engine, batcher, load_seconds=took, signature=seen)
         if later:
@@ -89,6 +94,10 @@ class VersionLoader:
     def may_try_apart(self) -> bool:
         """Whether a version that ends its process would end the server, and another process can find that out."""
         return not self._processes.isolate and self._settings.provider == "cpu"
+
+    def _config(self, path: Path) -> TritonConfig:
+        """Triton's, of a model that lies in a folder with versions."""
+        return triton_config.read(path.parent.parent) if in_version_folder(path) else TritonConfig()
 
     def _try_apart(self, path: Path) -> None:
         """Raises BadModel where the version ends a process that loads and tests it, or takes too long."""
@@ -124,7 +133,7 @@ class VersionLoader:
             provider=self._settings.provider,
             threads=self._settings.threads,
             share=max(1, available_cpus() // self._processes.workers),
-            max_rows=self._settings.max_batch,
+            max_rows=self._settings.max_batch or self._config(path).max_batch,
         )
         open_session: OpenSession | None = None
         if self._processes.isolate or apart:

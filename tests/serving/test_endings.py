@@ -81,13 +81,14 @@ def begin(server: Process, sent: bytes) -> Client:
 @pytest.mark.parametrize("sent", [ENDLESS, LONG], ids=["many operators", "one operator"])
 @pytest.mark.parametrize("mode", MODES, ids=" ".join)
 def test_a_run_whose_caller_has_gone_keeps_nothing(models: Path, mode: tuple[str, ...], sent: bytes) -> None:
-    with started(models, "--grace", str(GRACE), *mode) as server:
+    with started(models, "--grace", "60", *mode) as server:
         processes = descendants(server.popen.pid)
         with begin(server, sent):
             pass
         begun = time.monotonic()
         assert server.leave()[0] == 0
-        assert time.monotonic() - begun < GRACE + SLACK
+        # It may only have ended its side; some seconds are spent on finding out.
+        assert time.monotonic() - begun < 10 + SLACK
         assert left(processes, 1.0) == []
 
 

@@ -22,6 +22,8 @@ from onnxpress.export.network import Layered, TruthUnavailable
 from onnxpress.export.pipeline.convert import Converted
 from onnxpress.export.pipeline.prepare import Prepared
 
+_IN_FLOAT64 = ("parameters", "meaning", "layers")
+"""checks that compare the graph itself, without the runtime's rounding"""
 _TRIES = 3
 """cases, each of another kind: a fault that one input hides, another shows"""
 
@@ -38,7 +40,17 @@ def explained(prepared: Prepared, converted: Converted, report: Report) -> Repor
             return msgspec.structs.replace(report, explanation=Explanation(case=case.name, detail=f"no layer: {what}"))
         if explanation.layer is not None:
             break
+    explanation = _not_against(report, explanation)
     return msgspec.structs.replace(report, explanation=explanation, curve=thinned_curve(curve))
+
+
+def _not_against(report: Report, explanation: Explanation | None) -> Explanation | None:
+    """The explanation; where none names a layer though a check failed in float64, it says no more than that."""
+    failed = [check.name for check in report.checks if not check.passed and check.name in _IN_FLOAT64]
+    if explanation is None or explanation.layer is not None or not failed:
+        return explanation
+    detail = f"no layer: on this input both agree in float64, on others they do not ({', '.join(failed)})"
+    return msgspec.structs.replace(explanation, detail=detail)
 
 
 def _explain(prepared: Prepared, converted: Converted, case: Case, limit: float) -> tuple[Explanation, list[Point]]:

@@ -64,3 +64,15 @@ def test_many_constants_of_the_size_do_not_hide_it() -> None:
     found = compare(model, parameters)
     assert len(found.same) == 19
     assert list(found.changed) == ["p7"]
+
+
+@pytest.mark.parametrize("name", ["bias", "the converter's own"])
+def test_zeros_of_the_size_do_not_excuse_a_changed_value(name: str) -> None:
+    """A parameter times a fresh norm's zeros is zeros, and these are in the graph: no expression of the parameter."""
+    bias = np.random.default_rng(2).standard_normal(16).astype(np.float32)
+    held = bias.copy()
+    held[3] *= 1.001
+    zeros = np.zeros(16, np.float32)
+    constants = [onnx.numpy_helper.from_array(held, name), onnx.numpy_helper.from_array(zeros, "norm.bias")]
+    model = onnx.helper.make_model(onnx.helper.make_graph([], "g", [], [], constants))
+    assert list(compare(model, {"bias": bias, "norm.bias": zeros}).changed) == ["bias"]

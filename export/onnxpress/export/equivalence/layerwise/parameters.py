@@ -77,10 +77,12 @@ def compare(graph: onnx.ModelProto, parameters: Mapping[str, Array]) -> Compared
             _judge_folded(name, parameter.astype(own.dtype, copy=False), own, compared)
         else:
             _as_sets(name, parameter, constants, compared)
+        # One that has the parameter's name is what became of it; without, any may be.
+        candidates = constants.arrays.values() if named is None else [constants.arrays[named]]
         if name in compared.changed and any(
             explained(parameter, constant, parameters)
-            for constant in constants.arrays.values()
-            if constant.size <= parameter.size
+            for constant in candidates
+            if constant.size <= parameter.size and _telling(constant).size
         ):
             del compared.changed[name]
             compared.same.append(name)

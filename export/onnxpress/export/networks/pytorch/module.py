@@ -28,6 +28,7 @@ from onnxpress.export.networks.pytorch.parametrizations import fix, parametrized
 from onnxpress.export.networks.pytorch.structure import Flat, flatten, put_together
 from onnxpress.export.networks.pytorch.unconvertible import refuse_unconvertible
 from onnxpress.export.networks.pytorch.watching import random_layer, watching
+from onnxpress.export.networks.pytorch.weights import take
 from onnxpress.export.networks.truth import refuse_other_truth
 from onnxpress.export.source import Source
 
@@ -276,8 +277,8 @@ class TorchNetwork:
 
     def parameters(self) -> dict[str, Array]:
         """Parameters and buffers, as they are exported."""
-        values = {name: value.detach().cpu() for name, value in self._state().items()}
-        return {name: value.numpy() for name, value in values.items() if value.dtype != torch.bfloat16}
+        values = {name: one.detach().cpu() for name, one in self._state().items() if one.dtype != torch.bfloat16}
+        return {name: value.numpy() for name, value in values.items()}
 
     def write_state(self, path: Path) -> None:
         """Parameters and buffers, also those that a state dict leaves out."""
@@ -285,17 +286,7 @@ class TorchNetwork:
 
     def read_state(self, path: Path) -> None:
         """Take the values of `write_state`. Raises BadModel where the module has other parameters or shapes."""
-        given, own = torch.load(path, weights_only=True, mmap=True), self._state()
-        other = [name for name in {*given, *own} if name not in own or name not in given]
-        other += [name for name in given.keys() & own.keys() if given[name].shape != own[name].shape]
-        if other:
-            raise BadModel(
-                f"built a second time, the model has other weights: {', '.join(sorted(other)[:5])}",
-                hint="the factory must build the same architecture every time it is called",
-            )
-        with torch.no_grad():
-            for name, value in own.items():
-                value.copy_(given[name])
+        take(torch.load(path, weights_only=True, mmap=True), self._state())
 
     def _state(self) -> dict[str, torch.Tensor]:
         return dict(self._module.named_parameters()) | dict(self._module.named_buffers())

@@ -101,3 +101,17 @@ def _unwrapped(held: Mapping[str, Any], module: torch.nn.Module) -> Mapping[str,
         if held and all(name.startswith(prefix) for name in held) and not any(n.startswith(prefix) for n in own):
             return _unwrapped({name.removeprefix(prefix): value for name, value in held.items()}, module)
     return held
+
+
+def take(given: Mapping[str, torch.Tensor], own: Mapping[str, torch.Tensor]) -> None:
+    """Put the given values into a module's own tensors of the same names. Raises BadModel where they do not fit."""
+    other = [name for name in {*given, *own} if name not in own or name not in given]
+    other += [name for name in given.keys() & own.keys() if given[name].shape != own[name].shape]
+    if other:
+        raise BadModel(
+            f"built a second time, the model has other weights: {', '.join(sorted(other)[:5])}",
+            hint="the factory must build the same architecture every time it is called",
+        )
+    with torch.no_grad():
+        for name, value in own.items():
+            value.copy_(given[name])

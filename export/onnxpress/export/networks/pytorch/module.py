@@ -47,8 +47,7 @@ class TorchNetwork:
         self.converter = f"torch.onnx dynamo {torch.__version__}"
         self.notes: list[str] = []
         self.talk: list[str] = []
-        self._opset = source.opset
-        self._source = source
+        self._source, self._opset = source, source.opset
         self._module = self._copy(source)
         self._double: torch.nn.Module | None = None
         self._double_checked = False

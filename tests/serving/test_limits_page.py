@@ -13,7 +13,7 @@ from onnxpress.serving.cli.serve import serve
 PAGE = (Path(__file__).parents[2] / "docs" / "serving-reference.md").read_text()
 TABLE = PAGE.partition("## Limits")[2].partition("\n\nAn accepted")[0]
 UNITS = {"": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "s": 1, "per": 1}
-OTHERS = {"request_timeout", "idle_timeout", "grace"}
+OTHERS = {"request_timeout", "idle_timeout", "drain_delay", "grace"}
 """options that are limits by another name"""
 
 

@@ -6,6 +6,7 @@ import contextlib
 import json
 import random
 import socket
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -286,6 +287,19 @@ def test_slow_clients_are_told_and_ended(models: Path) -> None:
                 assert client.ended()
             assert idle.ended()
             assert ask(server.port, "POST", TARGET, ROW).status == 200
+
+
+def test_large_requests_one_behind_the_other_are_all_answered(models: Path) -> None:
+    """What comes in one piece is the end of one body, the next head, and the begin of the next body."""
+    with serving(models, ConnectionLimits(max_head=4096)) as server, Client(server.port) as client:
+        row = infer_body([[0.125] * 30_000])
+        whole = request("POST", "/v2/models/nobody/infer", row)
+        stream = whole * 6
+        sender = threading.Thread(target=client.socket.sendall, args=(stream,))
+        sender.start()
+        statuses = [client.reply().status for _ in range(6)]
+        sender.join(WAIT)
+        assert statuses == [404] * 6
 
 
 def test_a_client_that_reads_nothing_is_not_read_from_without_end(models: Path) -> None:

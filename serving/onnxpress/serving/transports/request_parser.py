@@ -84,9 +84,8 @@ class RequestParser:
     """
 
     __slots__ = (
-        "_body", "_data", "_fed", "_head", "_held", "_limits", "_lines", "_opening", "_parser",
-        "_received", "_taken", "_whole",
-        "headers_read", "known", "phase", "refusal", "waits_for_continue",
+        "_advanced", "_body", "_data", "_fed", "_head", "_held", "_limits", "_lines", "_opening", "_parser",
+        "_received", "_taken", "_whole", "headers_read", "known", "phase", "refusal", "waits_for_continue",
     )  # fmt: skip
 
     def __init__(
@@ -221,7 +220,7 @@ class RequestParser:
             self._begin()
             self._opening, self._received = data[: data.find(b"\r\n\r\n") + 4], 0
         self._received += len(data)
-        self._fed, come = len(data), self._body.length
+        self._fed, self._advanced = len(data), False  # the latter: it holds some of a body, or where a request begins
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade as upgrade:
@@ -236,10 +235,10 @@ class RequestParser:
             # httptools keeps what it has of a header to itself until the header is complete.
             self._refuse(self._lines.add_received(len(data)))
         elif self.phase is _BODY:
-            self._refuse(self._lines.add_beside(0 if self._body.length > come else len(data)))
+            self._refuse(self._lines.add_beside(0 if self._advanced else len(data)))
 
     def _begin(self) -> None:
-        self.phase = _HEAD
+        self.phase, self._advanced = _HEAD, True
         self._body.clear()
         # Where in what is being fed it begins, nobody knows: unless it is the first one there, its bytes count as
         # received from the next ones on.
@@ -303,6 +302,7 @@ class RequestParser:
         if self._body.length + len(part) > self._limits.max_body:
             self._refuse(too_large(self._limits.max_body))
         elif not self._lines.chunked or self._reserve(len(part)):
+            self._advanced = True
             self._body.add(part)
 
     def on_message_complete(self) -> None:
@@ -310,8 +310,8 @@ class RequestParser:
         if self.done or parser.should_upgrade():
             return
         lines, old = self._lines, parser.get_http_version() == _OLD
-        keep_alive = parser.should_keep_alive()
-        head = Head(parser.get_method(), lines.target, self._body.length, keep_alive, lines.headers, old)
+        method, keep_alive = parser.get_method(), parser.should_keep_alive()
+        head = Head(method, lines.target, self._body.length, keep_alive, lines.headers, old)
         self._complete(head)
         self._whole.append((head, self._body.take()))
 

@@ -168,7 +168,7 @@ def test_the_time_is_held(measuring_s: float) -> None:
 
 
 def test_without_time_it_says_so() -> None:
-    power = power_of(state(cases(INPUTS, {}), measuring_s=0.0, clock=Clock(0.01)))
+    power = power_of(state(cases(INPUTS, {}), measuring_s=0.0, clock=Clock(1.0)))
     assert (power.planted, power.shown, power.why_not) == (0, 0, NO_TIME)
     assert "not known" in str(power)
 

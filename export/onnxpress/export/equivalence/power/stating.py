@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 SHARE_OF_TIME = 0.5
 """of the seconds that the measuring took, for planting and for more questions together"""
+LEAST_SECONDS = 0.2
+"""that are given in any case: half of what a tiny network takes would be too little to plant anything"""
 LARGEST = 500_000_000
 """bytes of a graph; a trial holds five times as many"""
 _FOR_QUESTIONS = 0.4
@@ -52,7 +54,7 @@ def stated(
         return measurement
     if graph.ByteSize() > LARGEST:
         return without_power(measurement, "the graph is too large to be copied for each fault")
-    budget = Budget(SHARE_OF_TIME * measuring_s, clock)
+    budget = Budget(max(SHARE_OF_TIME * measuring_s, LEAST_SECONDS), clock)
     try:
         inside_s = _LOOKING * question_s * (1 + len(measurement.watched.records))
         planting = Planting(graph, original, measurement, budget, inside_s=inside_s)

@@ -131,9 +131,12 @@ def test_nobody_is_told_to_go_on_before_the_earlier_answers(client: Client) -> N
     later = request("POST", TARGET, infer_body([[9, 0, 0]]), ["expect: 100-continue"])
     cut = later.index(b"\r\n\r\n") + 4
     client.send(request("POST", TARGET, ROW) + later[:cut])
-    assert sums(client.reply().body) == [6, 6]
+    assert sums(client.reply().body) == [6, 6]  # and nothing before it
     client.send(later[cut:])
-    assert sums(client.reply().body) == [9, 9]
+    reply = client.reply()
+    if reply.status == 100:  # behind that answer it may be told
+        reply = client.reply()
+    assert sums(reply.body) == [9, 9]
 
 
 def test_other_expectations_are_refused(server: Running) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from onnx import TensorProto, helper
+from tests.serving.onnx_models import model, node
 from tests.serving.publishing import MODELS
 
 from onnxpress.core.arrays import Array
@@ -63,14 +63,9 @@ def test_inputs_of_different_lengths_run_as_they_come() -> None:
 
 
 def _convolution() -> bytes:
-    nodes = [helper.make_node("Conv", ["x", "w"], ["y"], pads=[1, 1])]
-    x = helper.make_tensor_value_info("x", TensorProto.FLOAT, ["batch", 1, 8])
-    y = helper.make_tensor_value_info("y", TensorProto.FLOAT, ["batch", 1, 8])
-    w = helper.make_tensor("w", TensorProto.FLOAT, [1, 1, 3], [1.0, -2.0, 1.0])
-    graph = helper.make_graph(nodes, "g", [x], [y], [w])
-    return bytes(
-        helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10).SerializeToString()
-    )
+    weight = {"w": np.array([[[1.0, -2.0, 1.0]]], np.float32)}
+    conv = node("Conv", ["x", "w"], ["y"], pads=[1, 1])
+    return model([conv], ["x:float32[batch,1,8]"], ["y:float32[batch,1,8]"], weight)
 
 
 @pytest.mark.parametrize(

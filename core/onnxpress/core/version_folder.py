@@ -21,7 +21,6 @@ from typing import Literal
 import msgspec
 
 from onnxpress.core import manifest as manifests
-from onnxpress.core import pbtxt
 from onnxpress.core.errors import BadModel, CorruptVersion, UsageError
 from onnxpress.core.files import read_regular, sha256, sync_file, sync_folder
 from onnxpress.core.manifest import FileDigest, Manifest
@@ -215,6 +214,8 @@ def model_file_name(model_folder: Path) -> str:
     path = model_folder / CONFIG_FILE
     if not os.path.lexists(path):
         return MODEL_FILE
+    from onnxpress.core import pbtxt  # few models have such a file, and every start would wait for the reader
+
     given = pbtxt.read(path).get("default_model_filename", [])
     if not given:
         return MODEL_FILE

@@ -15,6 +15,7 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
+from onnxpress.core import memory
 from onnxpress.serving.protocol.strictness import strict
 
 _SWITCH_SECONDS = 0.001
@@ -46,16 +47,7 @@ def _go() -> None:
         with contextlib.suppress(queue.Empty):
             while True:
                 _do(context.run, *_work.get(timeout=_QUIET_SECONDS))
-        _trim()
-
-
-def _trim() -> None:
-    """Give back to the system what malloc has kept; see `lifetime` for why it does. Other threads go on meanwhile."""
-    if sys.platform == "linux":
-        import ctypes
-
-        with contextlib.suppress(AttributeError):  # another C library
-            ctypes.CDLL(None).malloc_trim(0)
+        memory.give_back()  # of what malloc keeps, see `lifetime` for why it does; other threads go on meanwhile
 
 
 def _do(run: Callable[..., Any], loop: asyncio.AbstractEventLoop, work: Callable[[], Any], then: Then) -> None:

@@ -20,6 +20,7 @@ from onnxpress.core.arrays import Array
 from onnxpress.core.errors import OnnxpressError
 from onnxpress.core.processing import apply
 from onnxpress.core.tensors import TensorSpec
+from onnxpress.core.version_folder import MODEL_FILE
 from onnxpress.export.comparison.figures import Timed
 from onnxpress.export.source import SourceRef
 
@@ -129,18 +130,18 @@ def _made_up(inputs: list[TensorSpec]) -> dict[str, Array]:
 
 
 def _of_runtime(job: Job) -> Asked:
-    from onnxpress.core import golden
-    from onnxpress.serving.engine import Engine
+    from onnxpress.serving.engine import Engine, sample_inputs
 
     assert job.version is not None
-    engine = Engine.load(job.version / "model.onnx")
+    model = job.version / MODEL_FILE
+    engine = Engine.load(model)
     if job.rows is not None:
         from onnxpress.export.sources.samples import read_samples
 
         rows = read_samples(job.rows)
         rows = {spec.name: rows[spec.name] for spec in engine.inputs}
     else:
-        rows = golden.read(job.version / golden.FILE_NAME)[0].inputs
+        rows = sample_inputs.inputs(engine, model)
     return Asked(eager=timed(lambda given: engine.run(dict(given)), rows, job), peak_memory=_peak())
 
 

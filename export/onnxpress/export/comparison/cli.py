@@ -55,7 +55,6 @@ def compare(
     SOURCE is what `export` takes, or a recipe, which is trained first, a preset family in both frameworks. Every step
     runs in a process of its own. Ratios are to the first SOURCE. Nothing is published.
     """
-    import os
     import tempfile
     from datetime import UTC, datetime
 
@@ -69,6 +68,7 @@ def compare(
     from onnxpress.export.comparison.figures import Comparison
     from onnxpress.export.comparison.table import table
     from onnxpress.export.source import SourceRef
+    from onnxpress.serving.engine.threads import available_cpus
 
     wish = running.Wish(batches=sorted(set(batches)), seconds=seconds, epochs=epochs, patience=patience)
     chosen = [
@@ -96,7 +96,7 @@ def compare(
     comparison = Comparison(
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         onnxruntime=onnxruntime.__version__,
-        cpus=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
+        cpus=available_cpus(),
         batches=wish.batches,
         contenders=found,
     )

@@ -19,7 +19,7 @@ from onnxpress.export.comparison.asking import Job, in_a_process
 from onnxpress.export.comparison.figures import Contender, Training
 from onnxpress.export.source import SourceRef
 
-RECIPES = (".yaml", ".yml", ".json")
+_RECIPES = (".yaml", ".yml", ".json")
 _MODULE_OF = {"pytorch": "torch", "tensorflow": "tensorflow", "sklearn": "sklearn", "onnx": "onnx"}
 _IMPORTS = 3
 _PROGRAM = """
@@ -51,10 +51,10 @@ def contenders(ref: SourceRef) -> Iterator[tuple[str, SourceRef]]:
 
     Raises UsageError for a recipe that is not there.
     """
-    path = Path(ref.reference)
-    if path.suffix not in RECIPES or ":" in ref.reference:
+    if not _is_recipe(ref.reference):
         yield "", ref
         return
+    path = Path(ref.reference)
     if not path.is_file():
         raise UsageError("there is no such recipe", where=ref.reference)
     document = read_document(path)
@@ -64,11 +64,15 @@ def contenders(ref: SourceRef) -> Iterator[tuple[str, SourceRef]]:
         yield framework, ref
 
 
+def _is_recipe(reference: str) -> bool:
+    return Path(reference).suffix in _RECIPES and ":" not in reference
+
+
 def measured(ref: SourceRef, framework: str, wish: Wish, folder: Path) -> Contender:
     """All figures of one contender; what fails is said in it, and the rest measured. `folder` takes what is made."""
     found = Contender(name=ref.reference, framework=framework)
     try:
-        if Path(ref.reference).suffix in RECIPES and ":" not in ref.reference:
+        if _is_recipe(ref.reference):
             training, run = _trained(Path(ref.reference), framework, wish, folder)
             found = msgspec.structs.replace(found, training=training)
             # It was trained this moment, of a recipe whose code ran for it.

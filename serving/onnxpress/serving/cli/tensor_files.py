@@ -19,10 +19,9 @@ from onnxpress.core.tensors import TensorSpec, bind_dimensions
 from onnxpress.serving.cli import csv_tables
 from onnxpress.serving.engine.feeds import as_arrays
 from onnxpress.serving.protocol.datatypes import DATATYPE_OF
-from onnxpress.serving.protocol.literals import marked, number
+from onnxpress.serving.protocol.literals import number
 from onnxpress.serving.protocol.nested import array_of
-
-_NOT_JSON = (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ValueError)
+from onnxpress.serving.protocol.tensor_data import NOT_JSON, decoded
 
 
 class _Tensor(msgspec.Struct):
@@ -80,8 +79,8 @@ def from_json(
     """
     names = _names(specs)
     try:
-        document = _decoded(content)
-    except _NOT_JSON as error:
+        document: Any = decoded(content)
+    except NOT_JSON as error:
         raise BadData(f"not JSON: {error}", where=where) from None
     if isinstance(document, dict) and not document.keys() & set(names):
         if isinstance(document.get("instances"), list):
@@ -103,16 +102,6 @@ def from_json(
     except ValueError as error:
         raise BadData(str(error), where=where) from None
     return _bound(arrays, specs, where)
-
-
-def _decoded(content: bytes) -> Any:
-    try:
-        return msgspec.json.decode(content)
-    except _NOT_JSON:
-        again = marked(content)
-        if again is None:
-            raise
-        return msgspec.json.decode(again)
 
 
 def _is_record(value: Any) -> bool:

@@ -11,7 +11,6 @@ from typing import Any
 
 import msgspec
 
-from onnxpress.core import pbtxt
 from onnxpress.core.errors import BadModel
 from onnxpress.core.version_folder import CONFIG_FILE
 
@@ -35,6 +34,8 @@ def read(model_folder: Path) -> TritonConfig:
     path = model_folder / CONFIG_FILE
     if not os.path.lexists(path):
         return TritonConfig()
+    from onnxpress.core import pbtxt  # few models have such a file, and every start would wait for the reader
+
     found = pbtxt.read(path)
     backend = str(_last(found, "backend") or _last(found, "platform") or "")
     if backend not in _BACKENDS:

@@ -11,6 +11,7 @@ import msgspec
 
 from onnxpress.core.tensors import FLOATS, TensorSpec
 from onnxpress.serving.protocol.datatypes import DATATYPE_OF
+from onnxpress.serving.protocol.literals import marked
 from onnxpress.serving.protocol.refusal import Refusal, shown
 
 NOT_JSON = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, ValueError)
@@ -18,6 +19,21 @@ NOT_JSON = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, ValueError
 NUMERALS = b"0123456789+-.eE \t\r\n"
 """what numbers in JSON are made of, and the blanks between them"""
 NO_BRACKETS = bytes.maketrans(b"[]", b"  ")
+
+
+def decoded(text: bytes, kind: Any = Any) -> Any:
+    """JSON as `kind`, or what is JSON but for the words of `literals`. Raises NOT_JSON.
+
+    >>> decoded(b"[1, NaN]")
+    [1, {'number that JSON has not': 'nan'}]
+    """
+    try:
+        return msgspec.json.decode(text, type=kind)
+    except NOT_JSON:
+        again = marked(text)
+        if again is None:
+            raise
+        return msgspec.json.decode(again, type=kind)
 
 
 def unnested(spec: TensorSpec, text: msgspec.Raw, shape: list[int]) -> bytes:

@@ -18,13 +18,12 @@ from onnxpress.serving.engine import Engine
 from onnxpress.serving.exchange import Headers
 from onnxpress.serving.protocol.inputs import Inputs
 from onnxpress.serving.protocol.large import pieces
-from onnxpress.serving.protocol.literals import marked
 from onnxpress.serving.protocol.nested import array_of
 from onnxpress.serving.protocol.refusal import Refusal
 from onnxpress.serving.protocol.requests import LARGE, Reader
 from onnxpress.serving.protocol.responses import nested_text
 from onnxpress.serving.protocol.shapes import check_shape, check_sums
-from onnxpress.serving.protocol.tensor_data import NOT_JSON
+from onnxpress.serving.protocol.tensor_data import NOT_JSON, decoded
 
 if TYPE_CHECKING:
     from onnxpress.serving.protocol.responses import Writer
@@ -150,7 +149,7 @@ def _by_steps(reader: Reader, body: bytes) -> Inputs | None:
     try:
         if rowwise:
             named = set[bool]()
-            for rows in pieces(texts[0], _piece):
+            for rows in pieces(texts[0], decoded):
                 named.add(bool(rows) and isinstance(rows[0], dict) and names[0] in rows[0])
                 if len(named) > 1:
                     raise Refusal(400, _odd_rows(names))
@@ -158,7 +157,7 @@ def _by_steps(reader: Reader, body: bytes) -> Inputs | None:
                     found[spec.name].append(array_of(spec, data))
         else:
             for spec, text in zip(reader.specs, texts, strict=True):
-                found[spec.name] = [array_of(spec, rows) for rows in pieces(text, _piece)]
+                found[spec.name] = [array_of(spec, rows) for rows in pieces(text, decoded)]
     except NOT_JSON as error:
         raise Refusal(400, str(error)) from None
     values, shapes, sizes = [], [], dict[str, int]()
@@ -171,17 +170,6 @@ def _by_steps(reader: Reader, body: bytes) -> Inputs | None:
         values.append(np.concatenate([part.ravel() for part in parts]))
         shapes.append(shape)
     return reader.inputs(values, shapes, None, None, form)
-
-
-def _piece(text: bytes) -> Any:
-    """JSON, or what TensorFlow Serving's clients write for it. Raises NOT_JSON."""
-    try:
-        return msgspec.json.decode(text)
-    except NOT_JSON:
-        again = marked(text)
-        if again is None:
-            raise
-        return msgspec.json.decode(again)
 
 
 def _check(request: _Request | _LargeRequest) -> None:
@@ -202,15 +190,10 @@ def _array(spec: TensorSpec, data: Any, sizes: dict[str, int], arrived: int) -> 
 
 def _decoded(body: bytes, kind: type[_R]) -> _R:
     try:
-        try:
-            return msgspec.json.decode(body, type=kind)
-        except NOT_JSON:
-            again = marked(body)
-            if again is None:
-                raise
-            return msgspec.json.decode(again, type=kind)
+        request: _R = decoded(body, kind)
     except NOT_JSON as error:
         raise Refusal(400, f"not a predict request: {error}") from None
+    return request
 
 
 def _columns(instances: list[Any], names: list[str]) -> dict[str, list[Any]]:

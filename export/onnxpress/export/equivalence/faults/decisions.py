@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from functools import partial
 
 import numpy as np
@@ -11,6 +10,8 @@ import onnx
 from onnxpress.core.arrays import Array
 from onnxpress.export.equivalence.faults.planting import (
     Edit,
+    Random,
+    Sites,
     attribute,
     change_input,
     label,
@@ -21,8 +22,6 @@ from onnxpress.export.equivalence.faults.planting import (
 )
 from onnxpress.export.graph.editing import nodes
 
-Sites = Iterator[tuple[str, Edit]]
-Random = np.random.Generator
 _TURNED = {
     "Greater": ("GreaterOrEqual", "Less"),
     "GreaterOrEqual": ("Greater", "LessOrEqual"),

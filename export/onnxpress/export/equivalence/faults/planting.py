@@ -14,7 +14,9 @@ from onnxpress.export.equivalence.layerwise.divergence import layers_of
 from onnxpress.export.graph.editing import nodes
 
 Edit = Callable[[onnx.ModelProto], None]
-Planter = Callable[[onnx.ModelProto, np.random.Generator], Iterator[tuple[str, Edit]]]
+Sites = Iterator[tuple[str, Edit]]
+Random = np.random.Generator
+Planter = Callable[[onnx.ModelProto, Random], Sites]
 PLANTERS: dict[str, Planter] = {}
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
@@ -12,7 +11,8 @@ from onnx import TensorProto, helper
 
 from onnxpress.core.arrays import Array
 from onnxpress.export.equivalence.faults.planting import (
-    Edit,
+    Random,
+    Sites,
     attribute,
     change_input,
     insert_after,
@@ -25,8 +25,6 @@ from onnxpress.export.equivalence.faults.planting import (
     taken,
 )
 
-Sites = Iterator[tuple[str, Edit]]
-Random = np.random.Generator
 EXAMPLE_BATCH = 3
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from functools import partial
 
 import numpy as np
@@ -10,7 +9,8 @@ import onnx
 
 from onnxpress.core.arrays import Array
 from onnxpress.export.equivalence.faults.planting import (
-    Edit,
+    Random,
+    Sites,
     attribute,
     change,
     change_input,
@@ -21,9 +21,6 @@ from onnxpress.export.equivalence.faults.planting import (
     set_attribute,
     taken,
 )
-
-Sites = Iterator[tuple[str, Edit]]
-Random = np.random.Generator
 
 
 def _one_element(array: Array, place: int, factor: float) -> Array:
@@ -201,30 +198,29 @@ def threshold(model: onnx.ModelProto, rng: Random) -> Sites:
             yield f"{label(place, node)} node {at}", set_attribute(place, "nodes_values", values.tolist())
 
 
+def _one_changed(place: int, node: onnx.NodeProto, names: tuple[str, ...], rng: Random) -> Sites:
+    """One value of each of these lists in the node's attributes, by 1e-3 relative."""
+    for name in names:
+        values = list(attribute(node, name) or [])
+        places = np.flatnonzero(values)
+        if len(places):
+            at = int(rng.choice(places))
+            values[at] *= 1.001
+            yield f"{label(place, node)} {name}[{at}]", set_attribute(place, name, values)
+
+
 @plants("a tree's leaf or split changed")
 def tree(model: onnx.ModelProto, rng: Random) -> Sites:
     """By 1e-3 relative."""
     for place, node in numbered(model, "TreeEnsembleClassifier", "TreeEnsembleRegressor"):
-        for name in ("nodes_values", "class_weights", "target_weights"):
-            values = list(attribute(node, name) or [])
-            places = np.flatnonzero(values)
-            if len(places):
-                at = int(rng.choice(places))
-                values[at] *= 1.001
-                yield f"{label(place, node)} {name}[{at}]", set_attribute(place, name, values)
+        yield from _one_changed(place, node, ("nodes_values", "class_weights", "target_weights"), rng)
 
 
 @plants("a coefficient changed")
 def coefficient(model: onnx.ModelProto, rng: Random) -> Sites:
     """Of a linear model or a support vector machine, by 1e-3 relative, or an intercept that was forgotten."""
     for place, node in numbered(model, "LinearClassifier", "LinearRegressor", "SVMClassifier", "SVMRegressor"):
-        for name in ("coefficients", "support_vectors", "rho", "prob_a", "prob_b"):
-            values = list(attribute(node, name) or [])
-            places = np.flatnonzero(values)
-            if len(places):
-                at = int(rng.choice(places))
-                values[at] *= 1.001
-                yield f"{label(place, node)} {name}[{at}]", set_attribute(place, name, values)
+        yield from _one_changed(place, node, ("coefficients", "support_vectors", "rho", "prob_a", "prob_b"), rng)
         intercepts = list(attribute(node, "intercepts") or [])
         if any(intercepts):
             yield f"{label(place, node)} no intercepts", set_attribute(place, "intercepts", [0.0] * len(intercepts))

@@ -1,11 +1,14 @@
-"""A server on a loopback port in this process, and a client that writes bytes as the test says."""
+"""A server on a loopback port, in this process or in its own, and a client that writes bytes as the test says."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import json
+import signal
 import socket
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -95,6 +98,41 @@ def serving(path: Path, limits: ConnectionLimits | None = None, **settings: Any)
     """Serve the models at `path`; `settings` are those of ModelSettings."""
     with running(Service(Repository(path, ModelSettings(**settings))), limits) as found:
         yield found
+
+
+MAIN = [sys.executable, "-c", "from onnxpress.core.cli import main; main()"]
+
+
+class Process:
+    """A running server."""
+
+    def __init__(self, popen: subprocess.Popen[str], url: str) -> None:
+        self.popen, self.url = popen, url
+        self.port = int(url.rpartition(":")[2]) if "unix" not in url else 0
+
+    def leave(self, number: int = signal.SIGTERM) -> tuple[int, str]:
+        """Signal it, wait, and give its exit code and what it wrote to stderr."""
+        self.popen.send_signal(number)
+        _, errors = self.popen.communicate(timeout=WAIT)
+        return self.popen.returncode, errors
+
+
+@contextlib.contextmanager
+def started(path: Path, *options: str) -> Iterator[Process]:
+    popen = subprocess.Popen(
+        [*MAIN, "serve", str(path), "--port", "0", *options], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    try:
+        assert popen.stdout is not None
+        assert popen.stderr is not None
+        url = popen.stdout.readline().strip()
+        if not url:
+            raise AssertionError(popen.communicate(timeout=WAIT)[1])
+        yield Process(popen, url)
+    finally:
+        if popen.poll() is None:
+            popen.kill()
+        popen.communicate()
 
 
 @dataclass

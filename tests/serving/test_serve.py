@@ -9,47 +9,12 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.serving.harness import WAIT, Client, ask, infer_body, request
+from tests.serving.harness import MAIN, WAIT, Client, ask, infer_body, request, started
 from tests.serving.onnx_models import busy, plain, publish_affine
-
-MAIN = [sys.executable, "-c", "from onnxpress.core.cli import main; main()"]
-
-
-class Process:
-    """A running server."""
-
-    def __init__(self, popen: subprocess.Popen[str], url: str) -> None:
-        self.popen, self.url = popen, url
-        self.port = int(url.rpartition(":")[2]) if "unix" not in url else 0
-
-    def leave(self, number: int = signal.SIGTERM) -> tuple[int, str]:
-        """Signal it, wait, and give its exit code and what it wrote to stderr."""
-        self.popen.send_signal(number)
-        _, errors = self.popen.communicate(timeout=WAIT)
-        return self.popen.returncode, errors
-
-
-@contextlib.contextmanager
-def started(path: Path, *options: str) -> Iterator[Process]:
-    popen = subprocess.Popen(
-        [*MAIN, "serve", str(path), "--port", "0", *options], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
-    try:
-        assert popen.stdout is not None
-        assert popen.stderr is not None
-        url = popen.stdout.readline().strip()
-        if not url:
-            raise AssertionError(popen.communicate(timeout=WAIT)[1])
-        yield Process(popen, url)
-    finally:
-        if popen.poll() is None:
-            popen.kill()
-        popen.communicate()
 
 
 def busy_request(n: int, **more: Any) -> bytes:

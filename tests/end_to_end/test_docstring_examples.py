@@ -14,7 +14,7 @@ pytest.importorskip("skl2onnx")
 pytest.importorskip("onnx")
 pytest.importorskip("httpx")
 
-from tests.serving.test_serve import started
+from tests.serving.harness import started
 
 from onnxpress import _public
 

@@ -205,3 +205,8 @@ def infer_body(rows: Sequence[Sequence[float]], **extra: Any) -> bytes:
     flat = [value for row in rows for value in row]
     tensor = {"name": "x", "shape": [len(rows), 3], "datatype": "FP32", "data": flat}
     return json.dumps({"inputs": [tensor], **extra}).encode()
+
+
+def busy_request(n: int, **more: Any) -> bytes:
+    tensor = {"name": "n", "shape": [1], "datatype": "INT64", "data": [n]}
+    return request("POST", "/v2/models/busy/infer", json.dumps({"inputs": [tensor], **more}).encode())

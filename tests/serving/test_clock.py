@@ -14,9 +14,8 @@ from email.utils import parsedate_to_datetime
 from pathlib import Path
 
 import pytest
-from tests.serving.harness import WAIT, Client, ask, infer_body, request
+from tests.serving.harness import MAIN, WAIT, Client, ask, infer_body, request
 from tests.serving.onnx_models import publish_affine
-from tests.serving.test_serve import MAIN
 
 import onnxpress.core.version_folder
 import onnxpress.serving.server

@@ -15,10 +15,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
-from tests.serving.harness import WAIT, Client, ask, infer_body, request
+from tests.serving.harness import WAIT, Client, Process, ask, busy_request, infer_body, request, started
 from tests.serving.onnx_models import busy, plain, publish_affine
 from tests.serving.publishing import MODELS
-from tests.serving.test_serve import Process, busy_request, started
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="processes are found in /proc")
 GRACE = 1.0

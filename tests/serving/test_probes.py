@@ -15,9 +15,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.serving.harness import WAIT, ask, infer_body
+from tests.serving.harness import WAIT, ask, infer_body, started
 from tests.serving.onnx_models import plain, publish_affine
-from tests.serving.test_serve import started
 
 from onnxpress.serving.models.repository import Repository
 from onnxpress.serving.service import ReadyWhen, Service

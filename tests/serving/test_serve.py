@@ -3,23 +3,16 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any
 
 import pytest
-from tests.serving.harness import MAIN, WAIT, Client, ask, infer_body, request, started
+from tests.serving.harness import MAIN, WAIT, Client, ask, busy_request, infer_body, request, started
 from tests.serving.onnx_models import busy, plain, publish_affine
-
-
-def busy_request(n: int, **more: Any) -> bytes:
-    tensor = {"name": "n", "shape": [1], "datatype": "INT64", "data": [n]}
-    return request("POST", "/v2/models/busy/infer", json.dumps({"inputs": [tensor], **more}).encode())
 
 
 @pytest.fixture

@@ -9,9 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from tests.serving.harness import serving
+from tests.serving.harness import serving, started
 from tests.serving.publishing import publish
-from tests.serving.test_serve import started
 
 from onnxpress.core.errors import BadData, BadModel, ServerError, UsageError
 from onnxpress.serving.cli.predict import predict

@@ -15,9 +15,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tests.serving.harness import WAIT, serving
+from tests.serving.harness import WAIT, serving, started
 from tests.serving.onnx_models import affine, identity, lookup, mixed, plain, publish_affine
-from tests.serving.test_serve import started
 
 from onnxpress.core.errors import BadData, BadModel, ServerError, UsageError
 from onnxpress.serving.client.asynchronous import AsyncClient

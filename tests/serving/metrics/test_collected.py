@@ -6,9 +6,8 @@ import re
 import time
 from pathlib import Path
 
-from tests.serving.harness import Client, ask, infer_body, request, serving
+from tests.serving.harness import Client, ask, infer_body, request, serving, started
 from tests.serving.onnx_models import lookup, plain, publish_affine
-from tests.serving.test_serve import started
 
 LINE = re.compile(r'([a-z_]+)(?:\{((?:[a-z]+="(?:[^"\\\n]|\\.)*",?)*)\})? (-?[0-9.]+(?:e[+-]?[0-9]+)?)')
 

@@ -6,9 +6,8 @@ import json
 from pathlib import Path
 
 import pytest
-from tests.serving.harness import Client, ask, infer_body, request, running
+from tests.serving.harness import Client, ask, infer_body, request, running, started
 from tests.serving.onnx_models import publish_affine
-from tests.serving.test_serve import started
 
 from onnxpress.serving.middleware.access_log import AccessLogMiddleware
 from onnxpress.serving.models.repository import Repository

@@ -9,9 +9,8 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from tests.serving.harness import WAIT, request
+from tests.serving.harness import MAIN, WAIT, request, started
 from tests.serving.onnx_models import publish_affine
-from tests.serving.test_serve import MAIN, started
 
 
 def get(connection: socket.socket) -> bytes:

@@ -29,6 +29,8 @@ _MODELS = ("resnet", "minilm", "tiny", "cnn14")
 
 def _asked(device: str, model: str) -> list[tuple[str, int]]:
     """Forms and connections, the most telling first: all of them on a GPU, else a few to compare with."""
+    if device == "cuda, 2 instances":
+        return [("binary", 64), ("binary", 16), ("binary", 1), ("binary", 256)]
     if device != "cuda":
         return [("binary", 64), ("binary", 1), ("json", 64)]
     if model == "resnet":  # in JSON a request is a megabyte of text
@@ -39,10 +41,15 @@ def _asked(device: str, model: str) -> list[tuple[str, int]]:
 def measure(progress: Progress, repository: Path, provider: str, *, small: bool) -> None:
     """Device → model → form → connections → figures; `first answer` and memory beside."""
     models = [name for name in _MODELS if name in published(repository)]
-    plans = {"cuda": provider, "cuda graphs": provider if provider == "cpu" else f"{provider},graphs", "cpu": "cpu"}
+    plans = {
+        "cuda": (provider,),
+        "cuda, 2 instances": (provider, "--instances", "2"),
+        "cuda graphs": (provider if provider == "cpu" else f"{provider},graphs",),
+        "cpu": ("cpu",),
+    }
     seconds = _SMALL_SECONDS if small else _SECONDS
     progress.attempt("code", run=_code)
-    for name, device in plans.items():
+    for name, options in plans.items():
         for model in models:
             if name == "cpu" and model == "resnet" and not small:
                 continue  # in_process says it: the server waits for the model
@@ -50,10 +57,10 @@ def measure(progress: Progress, repository: Path, provider: str, *, small: bool)
                 progress.put("no time was left", name, model, "error")
                 continue
             with progress.kept(name, model):
-                _model(progress, name, model, repository / model, device, seconds)
+                _model(progress, name, model, repository / model, options, seconds)
 
 
-def _model(progress: Progress, name: str, model: str, path: Path, device: str, seconds: float) -> None:
+def _model(progress: Progress, name: str, model: str, path: Path, options: tuple[str, ...], seconds: float) -> None:
     file = path / "1" / "model.onnx"
     feeds = rows(file, 1)
     folder = path.parent.parent / "questions"
@@ -61,7 +68,7 @@ def _model(progress: Progress, name: str, model: str, path: Path, device: str, s
     forms = {"binary": binary(model, feeds), "json": text(model, feeds)}
     for form, content in forms.items():
         (folder / f"{model}-{form}").write_bytes(content)
-    with running(path, device) as (port, process, ready):
+    with running(path, *options) as (port, process, ready):
         body = forms["binary"].partition(b"\r\n\r\n")
         answer = _ask(port, model, body[2], _json_length(body[0]))
         progress.put({"ready_s": ready, "first_answer_s": time.perf_counter() - process.began}, name, model, "start")

@@ -100,6 +100,13 @@ class ModelSettings(_Group, frozen=True, kw_only=True):
     threads: Annotated[
         _Count | None, _says("Threads of each model.", default="the profile's, or a share of the CPUs")
     ] = None
+    instances: Annotated[
+        _Count,
+        _says(
+            "Long runs of one model at the same time, in one session. The next batch is formed while others run, and "
+            "copies to a GPU overlap with its runs."
+        ),
+    ] = 1
     prepack: Annotated[
         bool,
         _says(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -12,7 +13,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.serving.onnx_models import model, node
+from tests.serving.onnx_models import busy, model, node
 from tests.serving.publishing import MODELS
 
 from onnxpress.serving.batching.batcher import Batcher
@@ -72,8 +73,16 @@ def relu(width: int) -> bytes:
     return model([node("Relu", ["x"], ["y"])], [f"x:float32[batch,{width}]"], [f"y:float32[batch,{width}]"])
 
 
-def batcher(engine: Counted, *, max_rows: int = 64, max_waiting: int = 100) -> Batcher:
-    return Batcher(engine, Traffic(), name="m", version=1, max_rows=max_rows, max_waiting=max_waiting)  # type: ignore[arg-type]
+def batcher(engine: Counted, *, max_rows: int = 64, max_waiting: int = 100, instances: int = 1) -> Batcher:
+    return Batcher(
+        engine,  # type: ignore[arg-type]
+        Traffic(),
+        name="m",
+        version=1,
+        max_rows=max_rows,
+        max_waiting=max_waiting,
+        instances=instances,
+    )
 
 
 def ask(own: Batcher, bodies: list[bytes], turns: int = 1) -> list[Asked]:
@@ -210,6 +219,107 @@ def test_what_arrives_during_a_long_run_is_the_next_batch() -> None:
     own.close()
     assert [data(asked) for asked in answers] == [[0], [10], [20], [30], [40]]
     assert engine.runs == [1, 4]
+
+
+def test_two_instances_share_what_waits_and_run_at_the_same_time() -> None:
+    engine = Counted("table", seconds=1.0)
+    both = threading.Barrier(2, timeout=30)
+    whole = engine.run_all
+
+    def run_all(*given: Any, **more: Any) -> list[Any]:
+        both.wait()  # until the other one runs, too
+        return whole(*given, **more)
+
+    engine.run_all = run_all  # type: ignore[method-assign]
+    own = batcher(engine, instances=2)
+    answers = ask(own, [row(number % 5) for number in range(9)])
+    own.close()
+    assert [data(asked) for asked in answers] == [[number % 5 * 10] for number in range(9)]
+    assert sorted(engine.runs) == [4, 5]
+    assert own.counts.batches == {4: 1, 5: 1}
+    assert not own.busy
+
+
+def test_a_third_batch_waits_until_one_of_two_instances_is_free() -> None:
+    engine = Counted("table", seconds=1.0)
+    go = threading.Event()
+    whole = engine.run_all
+
+    def run_all(feeds: dict[str, Any], *given: Any, **more: Any) -> list[Any]:
+        if len(next(iter(feeds.values()))) == 1:
+            assert go.wait(30)
+        return whole(feeds, *given, **more)
+
+    engine.run_all = run_all  # type: ignore[method-assign]
+    own = batcher(engine, instances=2)
+
+    async def main() -> list[Asked]:
+        asked = [Asked() for _ in range(6)]
+        for number in (0, 1):
+            own.submit(row(number), asked[number])
+            await asyncio.sleep(0)
+        for number in (2, 3, 4):
+            own.submit(row(number), asked[number])
+        await asyncio.sleep(0.05)
+        assert not any(exchange.status for exchange in asked)
+        go.set()
+        while not all(exchange.status for exchange in asked[:5]):
+            await asyncio.sleep(0.001)
+        own.submit(row(0), asked[5])  # the queue goes on
+        while not asked[5].status:
+            await asyncio.sleep(0.001)
+        return asked
+
+    answers = asyncio.run(asyncio.wait_for(main(), 30))
+    own.close()
+    assert [data(asked) for asked in answers] == [[0], [10], [20], [30], [40], [0]]
+    assert sum(engine.runs) == 6
+    assert not own.busy
+
+
+@pytest.mark.parametrize("instances", [1, 2])
+def test_where_no_thread_can_be_had_callers_are_told_and_the_next_are_served(
+    instances: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = Counted("table", seconds=1.0)
+    own = batcher(engine, instances=instances)
+
+    def refuse(*_: Any, **__: Any) -> Any:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("concurrent.futures.ThreadPoolExecutor.submit", refuse)
+        assert [asked.status for asked in ask(own, [row(1), row(2), row(3)])] == [500] * 3
+    assert [data(asked) for asked in ask(own, [row(1), row(2)])] == [[10], [20]]
+    own.close()
+
+
+def test_ending_a_run_whose_callers_have_gone_leaves_the_other_instance_alone() -> None:
+    engine = Engine.load(busy())
+    engine.run_limit = 60.0
+    ended: list[Exception] = []
+    answered: list[Any] = []
+    identities: dict[str, int] = {}
+
+    def run(name: str, steps: int) -> None:
+        identities[name] = threading.get_ident()
+        try:
+            answered.append(engine.run_all({"n": np.array([steps], np.int64)}, 0, limited=True))
+        except Exception as error:
+            ended.append(error)
+
+    long = threading.Thread(target=run, args=("long", 3000))
+    long.start()
+    short = threading.Thread(target=run, args=("short", 20))
+    short.start()
+    short.join(60)
+    assert (len(answered), ended) == (1, [])
+    engine.end_long_run(0.0, thread=identities["short"])
+    assert long.is_alive()
+    while long.is_alive():  # it may not have begun yet
+        engine.end_long_run(0.0, thread=identities["long"])
+        long.join(0.05)
+    assert [type(error) for error in ended] == [Down]
 
 
 def test_alone_is_answered_before_submit_returns() -> None:

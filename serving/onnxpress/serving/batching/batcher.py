@@ -6,6 +6,7 @@ them is due anyway, and the fixed cost of a run is shared by more. The first tur
 does one with as many requests as there are connections: nobody is left to ask.
 
 A model whose runs are long runs in a thread (ONNX Runtime releases the GIL); what arrives meanwhile is the next batch.
+With several instances so many batches run at a time, and what waits is shared among the threads that are free.
 Before it runs, those are dropped that nobody waits for any more: the caller has gone, or the time that the request gave
 itself is over.
 """
@@ -19,7 +20,7 @@ from time import monotonic
 from onnxpress.serving.batching.batch_run import Answer, BatchRun, Waiting
 from onnxpress.serving.batching.counts import Counts
 from onnxpress.serving.batching.reading import Read, Reading
-from onnxpress.serving.batching.run_thread import RunThread
+from onnxpress.serving.batching.run_threads import RunThreads
 from onnxpress.serving.engine import Engine
 from onnxpress.serving.exchange import CLIENT_GONE, Exchange, fail
 from onnxpress.serving.protocol.inputs import Inputs
@@ -41,9 +42,17 @@ class Batcher:
     """The queue in front of one engine, answering as model `name`. Used from the event loop's thread only."""
 
     def __init__(
-        self, engine: Engine, traffic: Traffic, *, name: str, version: int, max_rows: int, max_waiting: int
+        self,
+        engine: Engine,
+        traffic: Traffic,
+        *,
+        name: str,
+        version: int,
+        max_rows: int,
+        max_waiting: int,
+        instances: int = 1,
     ) -> None:
-        """`traffic` tells how many could still ask while requests are gathered."""
+        """`traffic` tells how many could still ask while requests are gathered; `instances` long runs go at a time."""
         self._engine = engine
         self._reader = Reader(engine.inputs, engine.outputs, engine.optional)
         self.batches = engine.rows.apart and self._reader.has_rows and max_rows > 1
@@ -65,11 +74,12 @@ class Batcher:
         self._traffic = traffic
         self._waiting: list[Waiting] = []
         self._reading = Reading(self._reader, self.counts, engine.name, self._take)
-        self._scheduled = False
+        self._scheduled = False  # a turn is to come, or no thread is free
+        self._stalled = False  # the latter: the next thread that is free takes the turn
         self._seen = 0  # requests that waited when the turn before looked
         self._waited = False  # something in the queue has been there since before this turn, or may expire in it
         self._context = strict()
-        self._run_thread = RunThread(engine)
+        self._threads = RunThreads(engine, instances)
 
     def submit(
         self,
@@ -138,14 +148,17 @@ class Batcher:
     @property
     def busy(self) -> bool:
         """Whether anything waits or is being run."""
-        return self._scheduled or self._reading.under_way > 0
+        return self._scheduled or not self._threads.idle or self._reading.under_way > 0
 
     def close(self) -> None:
-        """End the thread, if there is one; a run under way is finished first."""
-        self._run_thread.close()
+        """End the threads, if there are any; runs under way are finished first."""
+        self._threads.close()
 
     def _turn(self) -> None:
-        """Run everything that waits, batch after batch, until one has to go to the thread."""
+        """Run everything that waits, batch after batch, until no thread is free for one that has to go there."""
+        if not self._threads.free:
+            self._stalled = True
+            return
         count = len(self._waiting)
         if self.batches and 1 < count < self.max_rows and count > self._seen and count != self._traffic.connections:
             self._seen = count
@@ -178,7 +191,10 @@ class Batcher:
                 self._fail(batch, answered, error)
                 continue
             if expected < 0.0:
-                return
+                if not self._threads.free:
+                    self._stalled = True
+                    return
+                continue
             spent += expected
         self._scheduled = False
 
@@ -188,12 +204,17 @@ class Batcher:
         Those who got their answer are in `answered` where anything is raised.
         """
         count = len(batch)
-        batches = self.counts.batches
-        batches[count] = batches.get(count, 0) + 1
         expected = self._run.expected_alone(batch[0].inputs) if count == 1 else self._run.expected(batch)
         if expected > _INLINE_SECONDS:
-            self._hand_over(batch)
+            share = batch if count == 1 else self._share(batch)
+            try:
+                self._hand_over(share)
+            except Exception as error:  # no thread can be had
+                self._fail(share, answered, error)
+                return 0.0
             return -1.0
+        batches = self.counts.batches
+        batches[count] = batches.get(count, 0) + 1
         if count == 1:  # the usual case of few clients, spared the generator
             exchange = batch[0].exchange
             status, body, headers = self._run.alone(batch[0].inputs, False)
@@ -212,9 +233,20 @@ class Batcher:
             if not any(exchange is one.exchange for exchange in answered):
                 fail(one.exchange, error, f"{self._engine.name}: a run")
 
+    def _share(self, batch: list[Waiting]) -> list[Waiting]:
+        """What one of the free threads takes of it; the rest waits again, first in the queue.
+
+        So the callers of one batch ask anew while another is run, and neither the loop nor the device idles.
+        """
+        share = -(-len(batch) // self._threads.free)
+        self._waiting = batch[share:] + self._waiting
+        return batch[:share]
+
     def _hand_over(self, batch: list[Waiting]) -> None:
-        """Run the batch in the model's thread; its answers, and the next turn, come back to the loop."""
-        self._run_thread.call(
+        """Run the batch in a thread of the model; its answers come back to the loop, and a turn that had to wait."""
+        batches = self.counts.batches
+        batches[len(batch)] = batches.get(len(batch), 0) + 1
+        self._threads.call(
             lambda: list(self._run.answers(batch, True)),
             [one.exchange for one in batch],
             partial(self._finish, batch),
@@ -233,7 +265,9 @@ class Batcher:
             for exchange, status, body, headers in answers.result():
                 exchange.respond(status, body, headers)
         finally:
-            self._turn()
+            if self._stalled:
+                self._stalled = False
+                self._turn()
 
     def _drop(self) -> None:
         """Take out what nobody waits for any more."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from threading import get_ident
 from time import perf_counter
 from typing import Any, Self
 
@@ -73,8 +74,8 @@ class Engine:
         self._measured: dict[Shapes, float] = {}
         """seconds for each value in runs of these shapes"""
         self._arena = ArenaShrinkage(provider)
-        self._under_way: tuple[float, Any] | None = None
-        """when the limited run began, and its RunOptions"""
+        self._under_way: dict[int, tuple[float, Any]] = {}
+        """thread → when its limited run began, and that one's RunOptions"""
 
     @classmethod
     def load(
@@ -207,7 +208,8 @@ class Engine:
     def _run_limited(self, feeds: dict[str, Array], started: float) -> list[Array]:
         options = onnxruntime().RunOptions()
         self._arena.hand_back(feeds, options)
-        self._under_way = (started, options)
+        thread = get_ident()
+        self._under_way[thread] = (started, options)
         try:
             return self._run(self.output_names, feeds, options)
         except Exception:
@@ -216,17 +218,15 @@ class Engine:
                 raise Down(f"the run was ended after {took:.3g} s; it may take {self.run_limit:g}") from None
             raise
         finally:
-            self._under_way = None
+            del self._under_way[thread]
 
-    def end_long_run(self, limit: float | None = None) -> None:
-        """Have the limited run that is under way end, if it has taken longer than `limit` seconds (`run_limit`).
+    def end_long_run(self, limit: float | None = None, *, thread: int | None = None) -> None:
+        """Have limited runs that are under way end, in one thread or in all, if they have taken longer than `limit`.
 
-        It ends with the node that the runtime is at.
+        That is in seconds, `run_limit` by default. A run ends with the node that the runtime is at.
         """
-        under_way = self._under_way
-        if under_way is not None:
-            started, options = under_way
-            if perf_counter() - started > (self.run_limit if limit is None else limit):
+        for identity, (started, options) in list(self._under_way.items()):
+            if thread in (None, identity) and perf_counter() - started > (self.run_limit if limit is None else limit):
                 options.terminate = True
 
     def abandon(self) -> None:

@@ -73,6 +73,7 @@ class VersionLoader:
                 version=version,
                 max_rows=chosen.max_rows,
                 max_waiting=self._config(path).max_waiting or self._settings.max_waiting,
+                instances=self._settings.instances,
             )
             if self._settings.provider != "cpu" and batcher.batches:
                 from onnxpress.serving.engine import padding, sample_inputs

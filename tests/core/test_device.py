@@ -32,6 +32,15 @@ def test_options_of_a_gpu_follow_after_commas() -> None:
     }
 
 
+def test_tensorrt_takes_an_index_and_memory_alone() -> None:
+    device = parse("tensorrt:1,memory=2GiB")
+    assert (device.provider, device.index, device.memory) == ("tensorrt", 1, 2 << 30)
+    assert str(device) == "tensorrt:1"
+    for wrong in ("tensorrt,graphs", "tensorrt,nhwc", "tensorrt:1,search=heuristic"):
+        with pytest.raises(UsageError, match="says nothing"):
+            parse(wrong)
+
+
 def test_float32_keeps_its_bits_unless_it_was_measured_without() -> None:
     assert parse("cuda").options()["use_tf32"] == "0"
     assert parse("cuda").options()["cudnn_conv_algo_search"] == "HEURISTIC"

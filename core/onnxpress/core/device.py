@@ -9,23 +9,27 @@ import msgspec
 
 from onnxpress.core.errors import UsageError
 
-PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
+PROVIDERS = {
+    "cpu": "CPUExecutionProvider",
+    "cuda": "CUDAExecutionProvider",
+    "tensorrt": "TensorrtExecutionProvider",
+}
 _ARENAS = {"doubling": "kNextPowerOfTwo", "exact": "kSameAsRequested"}
 _SEARCHES = {"heuristic": "HEURISTIC", "exhaustive": "EXHAUSTIVE", "default": "DEFAULT"}
 _UNITS = {"": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}
 _GRAMMAR = (
     "cpu, cuda, or cuda:N, and after commas memory=4GiB, arena=doubling|exact, "
-    "search=heuristic|exhaustive|default, nhwc, graphs"
+    "search=heuristic|exhaustive|default, nhwc, graphs; or tensorrt, tensorrt:N, and memory=4GiB"
 )
 
 
 class Device(msgspec.Struct, frozen=True, kw_only=True):
     """A provider, which of its devices, and the options that somebody asked for."""
 
-    provider: Literal["cpu", "cuda"] = "cpu"
+    provider: Literal["cpu", "cuda", "tensorrt"] = "cpu"
     index: int = 0
     memory: int | None = None
-    """bytes that ONNX Runtime's arena may take of the GPU; None for all. Kernels' own workspace comes on top"""
+    """bytes that ONNX Runtime's arena may take of the GPU, kernels' workspace on top, or TensorRT's; None for all"""
     arena: str = "doubling"
     """how the arena grows: by powers of two, or by what is asked for"""
     search: str = "heuristic"
@@ -40,7 +44,10 @@ class Device(msgspec.Struct, frozen=True, kw_only=True):
         return self.provider if self.provider == "cpu" else f"{self.provider}:{self.index}"
 
     def options(self, *, tf32: bool = False) -> dict[str, str]:
-        """The execution provider's options. Without `tf32` float32 keeps its 24 bits, as it was measured."""
+        """The CUDA provider's options, also where it stands behind TensorRT's.
+
+        Without `tf32` float32 keeps its 24 bits, as it was measured.
+        """
         if self.provider == "cpu":
             return {}
         found = {
@@ -65,13 +72,17 @@ def parse(text: str) -> Device:
     4294967296
     """
     place, *words = text.split(",")
-    match = re.fullmatch(r"(cpu|cuda)(?::(\d+))?", place)
+    match = re.fullmatch(r"(cpu|cuda|tensorrt)(?::(\d+))?", place)
     if match is None or (match[1] == "cpu" and (match[2] or words)):
         raise UsageError(f"there is no provider {text!r}", hint=f"choose one of {_GRAMMAR}")
     chosen: dict[str, object] = {"provider": match[1], "index": int(match[2] or 0)}
     for word in words:
         name, _, value = word.partition("=")
-        if name in chosen or (found := _option(name, value)) is None:
+        if (
+            name in chosen
+            or (place.startswith("tensorrt") and name != "memory")
+            or (found := _option(name, value)) is None
+        ):
             raise UsageError(f"{word!r} says nothing of a GPU, or says it twice", where=text, hint=f"known: {_GRAMMAR}")
         chosen[name] = found
     return msgspec.convert(chosen, Device)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import msgspec
 
 from onnxpress.serving.engine import Engine
@@ -11,6 +13,7 @@ from onnxpress.serving.engine.signature import share_rows
 from onnxpress.serving.models.profiles import Chosen
 from onnxpress.serving.protocol.requests import Reader
 
+_OF_PROVIDER = "told to the execution provider; float32 keeps its bits unless it was measured without"
 _PLACED = "of the optimised graph, by the runtime's own account"
 
 
@@ -22,16 +25,17 @@ class Choice(msgspec.Struct, frozen=True):
     why: str
 
 
-def explain(engine: Engine, chosen: Chosen) -> list[Choice]:
-    """What `serve` would choose for this model."""
+def explain(engine: Engine, chosen: Chosen, model: Path) -> list[Choice]:
+    """What `serve` would choose for the engine of this model file."""
     manifest = engine.manifest
     measured = "it was measured so; the manifest says" if manifest else "ONNX Runtime's default; there is no manifest"
     session = chosen.settings
-    ((provider, settings),) = provider_options(engine.provider)
+    (provider, settings), *others = provider_options(engine.provider, str(model), tf32=session.tf32)
     found = [
         Choice("execution provider", provider, "--provider"),
         Choice("nodes", ", ".join(f"{count} on {name}" for name, count in engine.placement().items()), _PLACED),
-        *(Choice(f"  {name}", value, "so that answers are those of float32") for name, value in settings.items()),
+        *(Choice(f"  {name}", value, _OF_PROVIDER) for name, value in settings.items()),
+        *(Choice("  then", other, "for nodes that the first does not run") for other, _ in others),
         Choice("profile", "in use" if chosen.tuned else "none in use", chosen.profile),
         Choice("graph optimization", session.optimization, chosen.optimization_why),
         Choice("disabled optimizers", ", ".join(session.disabled_optimizers), measured),

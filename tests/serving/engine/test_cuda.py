@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import ctypes
+import gc
 import shutil
 import subprocess
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from onnxpress.core.errors import BadModel
@@ -68,6 +71,33 @@ def test_a_missing_library_is_named_with_the_package_that_brings_it(tmp_path: Pa
     sound = _library(tmp_path / "libsound.so", "int one(void); int two(void) { return one(); }", str(needed),
                      f"-Wl,-rpath,{tmp_path}")  # fmt: skip
     cuda.require(sound)
+
+
+_PINNING = """
+static int registered = 0;
+int cuMemHostRegister_v2(void *p, unsigned long size, unsigned flags) { registered += size == 65536; return %(code)d; }
+int cuMemHostUnregister(void *p) { registered -= 1; return 0; }
+int now(void) { return registered; }
+"""
+
+
+@needs_compiler
+def test_memory_is_pinned_for_as_long_as_the_array_lives(tmp_path: Path) -> None:
+    library = _library(tmp_path / "libpinning.so.1", _PINNING % {"code": 0})
+    array = np.zeros(65536, np.uint8)
+    assert cuda.pin(array, str(library))
+    now = ctypes.CDLL(str(library)).now
+    assert now() == 1
+    del array
+    gc.collect()
+    assert now() == 0
+
+
+@needs_compiler
+def test_where_memory_cannot_be_pinned_it_stays_as_it_is(tmp_path: Path) -> None:
+    array = np.zeros(65536, np.uint8)
+    assert not cuda.pin(array, str(_library(tmp_path / "librefusing.so.1", _PINNING % {"code": 1})))
+    assert not cuda.pin(array, "libnodriver.so.1")
 
 
 def test_an_incomplete_package_is_said(tmp_path: Path) -> None:

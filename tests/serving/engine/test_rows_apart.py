@@ -141,6 +141,6 @@ def test_explain_says_which_node_stands_against_it(tmp_path: Path) -> None:
     plain(tmp_path, "mixing", mixing())
     path = tmp_path / "mixing" / "1" / "model.onnx"
     chosen = profiles.choose(path, provider="cpu", threads=1, share=1, max_rows=None)
-    (batching,) = [choice for choice in explain(Engine.load(path), chosen) if choice.option == "batching"]
+    (batching,) = [choice for choice in explain(Engine.load(path), chosen, path) if choice.option == "batching"]
     assert batching.value == "off"
     assert "y (Softmax): Softmax combines rows" in batching.why

@@ -41,7 +41,7 @@ def explain(
         threads=chosen.threads,
         custom_ops=custom_ops,
     )
-    choices = serving_options.explain(engine, chosen)
+    choices = serving_options.explain(engine, chosen, path)
     if as_json:
         document = {"name": name, "version": version, "choices": choices}
         click.echo(indented(document), nl=False)

@@ -12,12 +12,14 @@ import ctypes
 import importlib.util
 import io
 import re
+import weakref
 from functools import cache
 from pathlib import Path
 from time import perf_counter
 
 import msgspec
 
+from onnxpress.core.arrays import Array
 from onnxpress.core.errors import BadModel
 from onnxpress.serving.engine.runtime import onnxruntime
 
@@ -36,6 +38,7 @@ _PACKAGES = {
 """library → the pip package that brings it; before CUDA 13 every name but cuDNN's ends in -cu{major} too"""
 _MAPPED = re.compile(r"/.*/lib(cublasLt|cublas|cudart|cudnn|cufft|curand|nvrtc|cuda)\.so\.\S+$")
 _NAME_BYTES = 128
+_FOR_ALL_CONTEXTS = 1  # CU_MEMHOSTREGISTER_PORTABLE
 
 
 class Driver(msgspec.Struct, frozen=True, kw_only=True):
@@ -125,7 +128,23 @@ def require(library: Path) -> None:
             ctypes.CDLL(str(path), mode=ctypes.RTLD_GLOBAL if path == shared else ctypes.DEFAULT_MODE)
         except OSError as error:
             # The linker's words name the file: `libcudnn.so.9: cannot open shared object file`.
-            raise BadModel(f"the CUDA provider cannot be loaded: {error}", hint=_bringing(str(error))) from None
+            raise BadModel(f"{path.name} cannot be loaded: {error}", hint=_bringing(str(error))) from None
+
+
+def pin(array: Array, library: str = DRIVER) -> bool:
+    """Lock the array's memory for as long as it lives, so that a copy to the GPU needs no staging buffer of the driver.
+
+    False, and nothing done, where there is no driver or it refuses: then copies take their usual way.
+    """
+    try:
+        cuda = ctypes.CDLL(library)
+    except OSError:
+        return False
+    address = ctypes.c_void_p(array.ctypes.data)
+    if cuda.cuMemHostRegister_v2(address, ctypes.c_size_t(array.nbytes), _FOR_ALL_CONTEXTS):
+        return False
+    weakref.finalize(array, cuda.cuMemHostUnregister, address)
+    return True
 
 
 def mapped(maps: Path = Path("/proc/self/maps")) -> dict[str, str]:

@@ -21,6 +21,8 @@ _NUMPY_OF = {
     "tensor(float)": np.float32, "tensor(double)": np.float64, "tensor(float16)": np.float16, "tensor(bool)": np.bool_,
     "tensor(int64)": np.int64, "tensor(int32)": np.int32, "tensor(int8)": np.int8, "tensor(uint8)": np.uint8,
 }  # fmt: skip
+_WORTH_PINNING = 64 << 10
+"""bytes; a smaller copy takes as long either way, and locking is by whole pages"""
 
 
 class Captured(Protocol):
@@ -117,6 +119,12 @@ class _Bound:
         self._host = {
             value.name: np.zeros((size, *value.shape[1:]), _NUMPY_OF[value.type]) for value in session.get_inputs()
         }
+        if device.graphs:
+            from onnxpress.serving.engine import cuda
+
+            for array in self._host.values():
+                if array.nbytes >= _WORTH_PINNING:
+                    cuda.pin(array)
         self._inputs = {
             name: runtime.OrtValue.ortvalue_from_numpy(array.copy(), *place) for name, array in self._host.items()
         }

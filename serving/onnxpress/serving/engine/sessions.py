@@ -158,7 +158,7 @@ def runtime_session(
     Raises BadModel where the runtime refuses the model or a library, or has not the provider.
     """
     runtime = onnxruntime()
-    providers = provider_options(provider, tf32=settings.tf32)
+    providers = provider_options(provider, model, tf32=settings.tf32)
     options = _options(settings, threads)
     for library in custom_ops:
         try:

@@ -23,6 +23,7 @@ KEPT: dict[str, tuple[str, Any, Any]] = {
     "--workers": ("x>=1", 1, None),
     "--versions": ("text", "latest", None),
     "--require-equivalence": ("boolean", False, True),
+    "--instances": ("x>=1", 1, None),
     "--prepack/--no-prepack": ("boolean", True, True),
     "--isolate": ("boolean", False, True),
     "--run-limit": ("x>0", None, None),

@@ -19,10 +19,11 @@ from time import monotonic
 
 from onnxpress.serving.batching.batch_run import Answer, BatchRun, Waiting
 from onnxpress.serving.batching.counts import Counts
+from onnxpress.serving.batching.forming import first_batch, still_wanted
 from onnxpress.serving.batching.reading import Read, Reading
 from onnxpress.serving.batching.run_threads import RunThreads
 from onnxpress.serving.engine import Engine
-from onnxpress.serving.exchange import CLIENT_GONE, Exchange, fail
+from onnxpress.serving.exchange import Exchange, fail
 from onnxpress.serving.protocol.inputs import Inputs
 from onnxpress.serving.protocol.refusal import Refusal, error_body
 from onnxpress.serving.protocol.requests import LARGE, Reader
@@ -271,20 +272,7 @@ class Batcher:
 
     def _drop(self) -> None:
         """Take out what nobody waits for any more."""
-        self._waited = False
-        kept: list[Waiting] = []
-        now = monotonic()
-        for one in self._waiting:
-            if one.exchange.gone:
-                self.counts.cancelled += 1
-                one.exchange.respond(CLIENT_GONE, b"")
-            elif one.deadline is not None and one.deadline <= now:
-                self.counts.expired += 1
-                one.exchange.respond(504, error_body("the request's timeout was over before it could be run"))
-            else:
-                kept.append(one)
-                self._waited |= one.deadline is not None
-        self._waiting = kept
+        self._waiting, self._waited = still_wanted(self._waiting, self.counts)
 
     def _next_batch(self) -> list[Waiting]:
         """Take the first request and all that can share its run, in order, up to the row limit."""
@@ -294,15 +282,5 @@ class Batcher:
             return waiting
         if not self.batches:
             return [waiting.pop(0)]
-        tails, rows = waiting[0].inputs.tails, 0
-        batch: list[Waiting] = []
-        rest: list[Waiting] = []
-        for one in waiting:
-            inputs = one.inputs
-            if not batch or (inputs.tails == tails and rows + inputs.rows <= self.max_rows):
-                batch.append(one)
-                rows += inputs.rows
-            else:
-                rest.append(one)
-        self._waiting = rest
+        batch, self._waiting = first_batch(waiting, self.max_rows)
         return batch

@@ -93,6 +93,13 @@ CASES = {
         [_floats("windows", 40, 1)],
         6 * 4 + 21 * 5 + 26 * 6 + 2 * (4 + 5 + 6 + 7) + 7 * 7 + 8 * 4,
     ),
+    "strides": Case(
+        "cnn14",
+        _FOURTEEN
+        | {"length": 60, "channels": 2, "filters": [4, 5], "dense": [7], "strides": [3, 2], "dropouts": [0.1, 0.0]},
+        [_floats("windows", 60, 2)],
+        11 * 4 + 21 * 5 + 2 * (4 + 5 + 7) + 6 * 7 + 8 * 2,
+    ),
     "mixed": Case(
         "tabular",
         {"width": 4, "embeddings": [[5, 2], [9, 3]], "hidden": [8, 6], "dropout": 0.1, "outputs": 1},

@@ -97,6 +97,12 @@ def test_maximum_is_over_the_last_axis() -> None:
     assert got.tolist() == [4.0, -3.0]
 
 
+def test_pick_takes_one_column() -> None:
+    got = answer(processing.Pick(input="x", output="y", column=1), np.array([[1.0, 4.0], [-3.0, -5.0]]), "float32")
+    assert got.dtype == np.float32
+    assert got.tolist() == [4.0, -5.0]
+
+
 def test_top_k_gives_the_best_labels_and_their_scores_and_of_equals_the_first() -> None:
     step = processing.TopK(input="x", output="y", labels=["a", "b", "c"], k=2, scores="s")
     known = apply([step], {"x": np.array([[0.1, 0.7, 0.2], [0.5, 0.5, 0.0]])}, dtype="float64")

@@ -85,6 +85,13 @@ CASES: dict[str, tuple[dict[str, Any], Callable[[Path], dict[str, Any]], dict[st
     "words alone": ({"family": "tabular", "columns": {"town": "embed"}}, columns, {}),
     "vectors": ({"family": "document", "hidden": 16}, vectors, {}),
     "fourteen layers": ({"family": "cnn14", "normalise": True}, series, {}),
+    "strides and dropouts of its own": (
+        {"family": "cnn14", "filters": [8, 8, 8], "strides": [1, 2, 3], "dropouts": [0, 0.1, 0.2], "dense": [8],
+         "positive": "slow", "unit": "mg", "threshold": {"metric": "false_alarm_rate", "at_least": {"recall": 0.9}},
+         "augmentation": {"classes": ["slow"], "noise_mg": 3, "shift": 20}},
+        series,
+        {},
+    ),
     "three layers on a spectrogram": (
         {"family": "cnn14", "filters": [8, 8, 8], "kernel": 3, "stride_every": 0, "dense": [8],
          "spectrogram": {"window": 16, "hop": 6}, "augmentation": {"copies": 1}},
@@ -203,7 +210,7 @@ def test_the_published_graph_takes_raw_strings(framework: str, exported: Callabl
     [
         ("strings", {"positive": "harsh"}, BadData, "the positive label is 'harsh'"),
         ("strings", {"text": "nmae"}, BadData, "no column 'nmae'"),
-        ("fourteen layers", {"filters": [8] * 40}, BadData, "40 convolutions need at least"),
+        ("fourteen layers", {"filters": [8] * 40}, BadData, "the network needs at least"),
         ("two classes", {"columns": {"size": "embed", "kind": "embed"}}, BadData, "is also a feature"),
     ],
 )
@@ -224,6 +231,8 @@ def test_the_fourteen_layers_need_125_samples() -> None:
 def test_a_spec_that_contradicts_itself_is_refused() -> None:
     with pytest.raises(ValueError, match="2 dense layers with 1 dropout rates"):
         CnnLstmAttention(dense_dropouts=(0.1,))
+    with pytest.raises(ValueError, match="2 strides for 14 convolutions"):
+        Cnn14(strides=(1, 2))
     with pytest.raises(ValueError, match="text and encoder belong together"):
         Document(text="text")
     with pytest.raises(ValueError, match="at least one column"):

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from onnxpress.training.fitting import batches, schedule
-from onnxpress.training.settings import Training
+from onnxpress.training.settings import OneCycle, Training, UpHoldDown
 
 
 @given(rows=st.integers(1, 300), size=st.integers(1, 64), seed=st.integers(0, 99), epoch=st.integers(0, 99))
@@ -52,9 +52,46 @@ def test_the_rate_rises_stays_and_falls(up: int, down: int, epochs: int, per_epo
     )
 
 
+@pytest.mark.torch
+@pytest.mark.parametrize(("epochs", "per_epoch", "up"), [(10, 7, 0.3), (3, 1, 0.5), (40, 3, 0.05)])
+def test_one_cycle_is_torchs_own(epochs: int, per_epoch: int, up: float) -> None:
+    torch = pytest.importorskip("torch")
+    training = Training(epochs=epochs, learning_rate=1.0, schedule=OneCycle(peak=0.02, up=up))
+    found = [rate for epoch in range(epochs) for rate in schedule.rates(training, epoch=epoch, batches=per_epoch)]
+    optimizer = torch.optim.Adam([torch.zeros(1, requires_grad=True)], lr=1.0)
+    course = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer, max_lr=0.02, total_steps=epochs * per_epoch, pct_start=up, final_div_factor=1e4
+    )
+    expected = []
+    for _ in range(epochs * per_epoch):
+        expected.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        course.step()
+    assert found == pytest.approx(expected)
+
+
+def test_three_phases_rise_hold_and_fall() -> None:
+    training = Training(
+        epochs=10, learning_rate=0.001, schedule=UpHoldDown(peak=0.01, final=0.0002, up=2, hold=3, down=4)
+    )
+    found = [rate for epoch in range(10) for rate in schedule.rates(training, epoch=epoch, batches=5)]
+    assert found[4] == pytest.approx((0.001 + 0.01) / 2), "half way up"
+    assert found[:10] == sorted(found[:10])
+    assert found[9:25] == pytest.approx([0.01] * 16)
+    assert found[34] == pytest.approx((0.01 + 0.0002) / 2), "half way down"
+    assert found[25:45] == sorted(found[25:45], reverse=True)
+    assert found[44:] == pytest.approx([0.0002] * 6)
+    whole = Training(epochs=4, learning_rate=0.01, schedule=UpHoldDown(peak=0.01, up=0))
+    assert schedule.rates(whole, epoch=3, batches=5)[-1] == pytest.approx(0)
+
+
 def test_settings_that_contradict_each_other_are_refused() -> None:
     with pytest.raises(ValueError, match="exceed 3 epochs"):
         Training(epochs=3, warm_up=2, cool_down=2)
+    with pytest.raises(ValueError, match="leave out warm_up"):
+        Training(warm_up=2, schedule=OneCycle())
+    with pytest.raises(ValueError, match="take 11 epochs, there are 10"):
+        Training(epochs=10, schedule=UpHoldDown(peak=0.1, up=5, hold=5))
     with pytest.raises(ValueError, match="set optimizer to adamw"):
         Training(weight_decay=0.1)
     with pytest.raises(ValueError, match="fold 2 is not one of 2"):

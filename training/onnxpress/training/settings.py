@@ -10,6 +10,7 @@ _Count = Annotated[int, msgspec.Meta(ge=1)]
 _CountOrNone = Annotated[int, msgspec.Meta(ge=0)]
 _Share = Annotated[float, msgspec.Meta(gt=0, lt=1)]
 _Rate = Annotated[float, msgspec.Meta(gt=0, le=10)]
+_Beta = Annotated[float, msgspec.Meta(ge=0, lt=1)]
 _Positive = Annotated[float, msgspec.Meta(gt=0)]
 
 
@@ -22,6 +23,38 @@ class Plateau(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     """what the rate is multiplied by at each lowering"""
     minimum: Annotated[float, msgspec.Meta(ge=0)] = 0.0
     """the rate is never lowered below this"""
+
+
+class OneCycle(
+    msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="kind", tag="one_cycle"
+):
+    """Up and down again by half cosines, over all epochs (Smith and Topin 2019, as in torch's OneCycleLR)."""
+
+    peak: _Rate | None = None
+    """the highest rate; default: learning_rate"""
+    up: _Share = 0.3
+    """share of the fit in which it rises"""
+    start: _Share = 0.04
+    """what it rises from, as a share of the peak"""
+    final: _Share = 4e-6
+    """what it ends at, as a share of the peak"""
+
+
+class UpHoldDown(
+    msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="kind", tag="up_hold_down"
+):
+    """Three phases: a half cosine from learning_rate up to the peak, the peak held, a half cosine down to `final`."""
+
+    peak: _Rate
+    """the highest rate"""
+    final: Annotated[float, msgspec.Meta(ge=0, le=10)] = 0.0
+    """the rate of the last batch on the way down, and of all that come after it"""
+    up: _CountOrNone = 5
+    """epochs in which it rises"""
+    hold: _CountOrNone = 0
+    """epochs at the peak"""
+    down: _Count | None = None
+    """epochs in which it falls; default: all that are left"""
 
 
 class Selection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -39,7 +72,7 @@ class Selection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
 
 class Training(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How to fit. Adam's betas are 0.9 and 0.999, its epsilon 1e-7; AdamW decays every trained weight."""
+    """How to fit. Adam's epsilon is 1e-7; AdamW decays every trained weight."""
 
     epochs: _Count = 200
     """at most; early stopping may end sooner"""
@@ -49,6 +82,8 @@ class Training(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """Adam, or AdamW with weights that decay"""
     learning_rate: _Rate = 1e-3
     """of the optimizer, between warming up and cooling down"""
+    betas: tuple[_Beta, _Beta] = (0.9, 0.999)
+    """how much of Adam's first and second moments stays at each step"""
     weight_decay: Annotated[float, msgspec.Meta(ge=0, lt=1)] = 0.0
     """of AdamW (Loshchilov and Hutter 2019): each step takes this share times the learning rate off every weight"""
     clip_norm: _Positive | None = None
@@ -57,6 +92,8 @@ class Training(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """epochs in which the learning rate rises from near zero, batch by batch"""
     cool_down: _CountOrNone = 0
     """last epochs, in which it falls to near zero"""
+    schedule: OneCycle | UpHoldDown | None = None
+    """a course of the learning rate over the epochs, in place of warm_up, cool_down and plateau"""
     plateau: Plateau | None = None
     """lower the learning rate when the validation loss stays"""
     patience: _Count = 20
@@ -91,7 +128,18 @@ class Training(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     def __post_init__(self) -> None:
         if self.warm_up + self.cool_down > self.epochs:
             raise ValueError(f"warm_up {self.warm_up} and cool_down {self.cool_down} exceed {self.epochs} epochs")
+        self._check_schedule()
         if self.weight_decay and self.optimizer == "adam":
             raise ValueError("weight_decay is AdamW's: set optimizer to adamw")
         if self.fold is not None and self.fold >= (self.folds or 0):
             raise ValueError(f"fold {self.fold} is not one of {self.folds or 0} folds, counted from 0")
+
+    def _check_schedule(self) -> None:
+        if self.schedule is None:
+            return
+        if self.warm_up or self.cool_down or self.plateau:
+            raise ValueError("schedule says the whole course: leave out warm_up, cool_down and plateau")
+        if isinstance(self.schedule, UpHoldDown):
+            phases = self.schedule.up + self.schedule.hold + (self.schedule.down or 1)
+            if phases > self.epochs:
+                raise ValueError(f"the phases of schedule take {phases} epochs, there are {self.epochs}")

@@ -18,6 +18,7 @@ from onnxpress.core.processing.decisions import (
     Isotonic,
     Label,
     Maximum,
+    Pick,
     Platt,
     Sigmoid,
     Softmax,
@@ -60,6 +61,7 @@ Step = (
     | BinaryLabel
     | TopK
     | Maximum
+    | Pick
     | IsolationForest
     | AllOf
     | WeightedSum
@@ -107,6 +109,7 @@ __all__ = [
     "Maximum",
     "MeanSquaredError",
     "OneHot",
+    "Pick",
     "Platt",
     "Processing",
     "Scale",

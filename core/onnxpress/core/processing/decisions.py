@@ -199,6 +199,18 @@ class Maximum(Step, frozen=True, kw_only=True, tag="maximum"):
         return result
 
 
+class Pick(Step, frozen=True, kw_only=True, tag="pick"):
+    """One column, by its number from 0: the probability of one class."""
+
+    input: str
+    column: Annotated[int, msgspec.Meta(ge=0)]
+
+    def apply(self, tensors: Tensors, dtype: str) -> Array:
+        """(batch, columns) → (batch,) in `dtype`."""
+        result: Array = tensors[self.input].astype(dtype)[..., self.column]
+        return result
+
+
 class TopK(Step, frozen=True, kw_only=True, tag="top_k"):
     """The `k` labels with the highest scores, best first, and those scores; of equals the first."""
 

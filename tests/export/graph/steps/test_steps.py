@@ -70,6 +70,7 @@ CASES: list[tuple[TensorSpec, Step]] = [
     (FLAGS, processing.BinaryLabel(input="x", output="y", labels=["no", "yes"])),
     (FLOATS, processing.TopK(input="x", output="y", labels=LABELS, k=2, scores="z")),
     (FLOATS, processing.Maximum(input="x", output="y")),
+    (FLOATS, processing.Pick(input="x", output="y", column=2)),
     (FLOATS, processing.IsolationForest(input="x", output="y", trees=[TREE, OTHER], rows=16)),
 ]  # fmt: skip
 

@@ -9,7 +9,18 @@ import numpy as np
 
 from onnxpress.core.arrays import Array
 from onnxpress.core.errors import BadData
-from onnxpress.core.processing import BinaryLabel, Label, Maximum, Sigmoid, Softmax, Squeeze, Step, Threshold, apply
+from onnxpress.core.processing import (
+    BinaryLabel,
+    Label,
+    Maximum,
+    Pick,
+    Sigmoid,
+    Softmax,
+    Squeeze,
+    Step,
+    Threshold,
+    apply,
+)
 from onnxpress.core.tensors import TensorSpec
 from onnxpress.training import plots
 from onnxpress.training.data import split
@@ -90,31 +101,43 @@ def network_tensors(before: list[Step], raw: Mapping[str, Array], names: list[st
     return {name: tensors[name] for name in names}
 
 
-def outcome(prepared: Prepared, predict: Predict, *, title: str) -> Outcome:
+def outcome(prepared: Prepared, predict: Predict, *, title: str, threshold: float | None = None) -> Outcome:
     """Behind logits (batch, classes): `probabilities`, the `prediction` as a label, and its `confidence`.
 
-    A network that answers `probabilities` itself gets no second softmax.
+    A network that answers `probabilities` itself gets no second softmax. With a `threshold`, exact in float32, the
+    second of two classes is said where its `probability` is above; that stands in place of the confidence.
     """
     classes = prepared.classes
     answer = prepared.network_outputs[0].name
-    after: list[Step] = [
-        *([] if answer == "probabilities" else [Softmax(input=answer, output="probabilities")]),
-        Label(input="probabilities", output="prediction", labels=classes),
-        Maximum(input="probabilities", output="confidence"),
-    ]
+    after: list[Step] = [] if answer == "probabilities" else [Softmax(input=answer, output="probabilities")]
+    if threshold is None:
+        after += [
+            Label(input="probabilities", output="prediction", labels=classes),
+            Maximum(input="probabilities", output="confidence"),
+        ]
+    else:
+        after += [
+            Pick(input="probabilities", output="probability", column=1),
+            Threshold(input="probability", output="is_positive", value=threshold),
+            BinaryLabel(input="is_positive", output="prediction", labels=classes),
+        ]
     x = network_tensors(prepared.before, prepared.held_out, [spec.name for spec in prepared.network_inputs])
-    probabilities = apply(after, {answer: predict(x)})["probabilities"].astype(np.float64)
+    tensors = apply(after, {answer: predict(x)})
+    probabilities = tensors["probabilities"].astype(np.float64)
+    predicted = probabilities.argmax(axis=1) if threshold is None else tensors["is_positive"].astype(int)
+    figures = metrics.classification(prepared.target, probabilities, predicted)
     return Outcome(
         after=after,
         outputs=[
             TensorSpec(name="probabilities", dtype="float32", shape=("batch", len(classes))),
             TensorSpec(name="prediction", dtype="string", shape=("batch",)),
-            TensorSpec(name="confidence", dtype="float32", shape=("batch",)),
+            TensorSpec(name="confidence" if threshold is None else "probability", dtype="float32", shape=("batch",)),
         ],
+        thresholds={} if threshold is None else {"is_positive": threshold},
         labels={"probabilities": classes},
-        metrics=metrics.classification(prepared.target, probabilities),
-        plots=pictures(prepared.target, probabilities, classes, title=title),
-        tables=tables(prepared.target, probabilities, classes),
+        metrics=figures if threshold is None else figures | {"threshold": threshold},
+        plots=pictures(prepared.target, probabilities, classes, title=title, predicted=predicted),
+        tables=tables(prepared.target, probabilities, classes, predicted=predicted),
     )
 
 
@@ -144,16 +167,19 @@ def single(prepared: Prepared, predict: Predict, *, title: str) -> Outcome:
     )
 
 
-def tables(truth: Array, probabilities: Array, classes: list[str]) -> dict[str, Any]:
+def tables(truth: Array, probabilities: Array, classes: list[str], *, predicted: Array | None = None) -> dict[str, Any]:
     """The confusion matrix of held-out rows in numbers: a row for each true label, a column for each predicted one."""
-    counts = metrics.confusion(truth, probabilities.argmax(axis=1), classes=len(classes))
+    said = probabilities.argmax(axis=1) if predicted is None else predicted
+    counts = metrics.confusion(truth, said, classes=len(classes))
     return {"confusion.json": {"labels": classes, "counts": counts.tolist()}}
 
 
-def pictures(truth: Array, probabilities: Array, classes: list[str], *, title: str) -> dict[str, object]:
+def pictures(
+    truth: Array, probabilities: Array, classes: list[str], *, title: str, predicted: Array | None = None
+) -> dict[str, object]:
     """The confusion matrix, the reliability diagram, and the ROC and precision-recall curves of held-out rows."""
-    figures = metrics.classification(truth, probabilities)
-    predicted = probabilities.argmax(axis=1)
+    predicted = probabilities.argmax(axis=1) if predicted is None else predicted
+    figures = metrics.classification(truth, probabilities, predicted)
     numbers = [1] if len(classes) == 2 else range(len(classes))
     sides = {classes[number]: (truth == number, probabilities[:, number]) for number in numbers}
     return {

@@ -50,6 +50,8 @@ class Prepared:
     network_outputs: list[TensorSpec]
     unit: Unscale | None = None
     """how the network's output becomes values in their unit: of a regression, of what an autoencoder rebuilds"""
+    threshold: float | None = None
+    """of two classes: the probability from which the second is said, where the folds have settled it"""
     seed: int = 0
     """the training's, for what is fitted behind the network"""
     frozen_encoder: bool = False

@@ -20,8 +20,10 @@ LOWER_IS_BETTER = frozenset(
 _BINS = 15
 
 
-def classification(truth: Array, probabilities: Array) -> dict[str, float]:
+def classification(truth: Array, probabilities: Array, predicted: Array | None = None) -> dict[str, float]:
     """Figures of a classifier: `truth` (rows,) of class numbers, `probabilities` (rows, classes).
+
+    `predicted` (rows,) are the classes that it says, by default the most probable ones.
 
     `macro_accuracy` is the mean of the classes' recalls. With two classes, `recall`, `precision` and
     `false_alarm_rate` are of class 1, and ROC and PR AUC too, Youden's index (recall less the false-alarm rate) and
@@ -29,7 +31,7 @@ def classification(truth: Array, probabilities: Array) -> dict[str, float]:
     against the rest, over the classes that the rows have.
     """
     sklearn = require("sklearn.metrics", needed_by="measuring the held-out rows")
-    predicted = probabilities.argmax(axis=1)
+    predicted = probabilities.argmax(axis=1) if predicted is None else predicted
     present = np.unique(truth)
     figures = {
         "accuracy": float((predicted == truth).mean()),
@@ -44,10 +46,15 @@ def classification(truth: Array, probabilities: Array) -> dict[str, float]:
             np.mean([sklearn.average_precision_score(truth == s, probabilities[:, s]) for s in sides])
         )
     if probabilities.shape[1] == 2:
-        found = alarms(truth == 1, predicted == 1)
-        scores = {f"f{beta:g}": _f_beta(found["recall"], found["precision"], beta) for beta in (0.5, 1, 2)}
-        figures |= {**found, "youden": found["recall"] - found["false_alarm_rate"], **scores}
+        figures |= of_flags(truth == 1, predicted == 1)
     return figures
+
+
+def of_flags(truth: Array, predicted: Array) -> dict[str, float]:
+    """`alarms`, with Youden's index and the F-scores."""
+    found = alarms(truth, predicted)
+    scores = {f"f{beta:g}": _f_beta(found["recall"], found["precision"], beta) for beta in (0.5, 1, 2)}
+    return {**found, "youden": found["recall"] - found["false_alarm_rate"], **scores}
 
 
 def _f_beta(recall: float, precision: float, beta: float) -> float:

@@ -24,7 +24,9 @@ from onnxpress.core.progress import Progress
 from onnxpress.training import plots, tensorboard
 from onnxpress.training.data.table import Table
 from onnxpress.training.families import Autoencoder, Own
+from onnxpress.training.families.decision_threshold import METRIC, over_folds
 from onnxpress.training.families.prepared import Outcome, Prepared
+from onnxpress.training.families.windowed import WindowFamily
 from onnxpress.training.fitting import loop, metrics
 from onnxpress.training.fitting.checkpoint import Checkpoints
 from onnxpress.training.fitting.framework_fit import FrameworkFit, framework_fit
@@ -73,11 +75,12 @@ def train(recipe: Recipe, *, output: Path, resume: Path | None = None, to_review
         checkpoints = Checkpoints(draft.folder, seconds=recipe.training.checkpoint_seconds)
         with tensorboard.events(draft.folder if recipe.training.tensorboard else None) as log:
             fitted = fit(framework, prepared, recipe, checkpoints=checkpoints, on_epoch=log)
+        folds = _folds(framework, table, recipe) if recipe.training.folds else []
+        prepared = replace(prepared, threshold=_settled(recipe, folds))
         predict = functools.partial(framework.predict, fitted.network)
         outcome = recipe.model.finish(prepared, predict, title=f"{recipe.name}-{recipe.framework}")
         metrics = _figures(fitted, prepared, outcome)
-        if recipe.training.folds:
-            folds = _folds(framework, table, recipe)
+        if folds:
             (draft.folder / "folds.json").write_bytes(indented(folds))
             metrics |= _over_folds(folds)
         framework.save(fitted.network, draft.folder / framework.WEIGHTS)
@@ -237,10 +240,23 @@ def _folds(framework: FrameworkFit, table: Table, recipe: Recipe) -> list[dict[s
 
 
 def _over_folds(by_fold: list[dict[str, float]]) -> dict[str, float]:
-    """The mean and standard deviation of each metric."""
+    """The mean and standard deviation of each metric, and Harrell-Davis quantiles of the thresholds."""
     names = [name for name in by_fold[0] if all(name in figures for figures in by_fold)]
-    means = {f"folds_{name}": float(np.mean([figures[name] for figures in by_fold])) for name in names}
-    return means | {f"folds_{name}_sd": float(np.std([figures[name] for figures in by_fold], ddof=1)) for name in names}
+    values = {name: np.array([figures[name] for figures in by_fold]) for name in names}
+    found = {f"folds_{name}": float(column.mean()) for name, column in values.items()}
+    found |= {f"folds_{name}_sd": float(column.std(ddof=1)) for name, column in values.items()}
+    if METRIC in values:
+        spread = metrics.quantiles(values[METRIC])
+        found |= {f"folds_{METRIC}_{name}": value for name, value in spread.items()}
+    return found
+
+
+def _settled(recipe: Recipe, by_fold: list[dict[str, float]]) -> float | None:
+    """The threshold that the folds settle, where the recipe leaves it to them."""
+    chosen = recipe.model.threshold if isinstance(recipe.model, WindowFamily) else None
+    if chosen is None or chosen.fold_quantile is None:
+        return None
+    return over_folds(chosen.fold_quantile, [figures[METRIC] for figures in by_fold])
 
 
 def _write_run(

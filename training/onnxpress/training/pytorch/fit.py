@@ -62,7 +62,11 @@ class _Learner:
         self._trained = [parameter for parameter in network.parameters() if parameter.requires_grad]
         kind = torch.optim.AdamW if training.optimizer == "adamw" else torch.optim.Adam
         self._plain: torch.optim.Optimizer = kind(
-            self._trained, lr=training.learning_rate, eps=1e-7, weight_decay=training.weight_decay
+            self._trained,
+            lr=training.learning_rate,
+            betas=training.betas,
+            eps=1e-7,
+            weight_decay=training.weight_decay,
         )
         # Only float16 needs accelerate's optimiser, which makes the steps of a small network slower: see ADR 0004.
         scaled = self._accelerator.scaler is not None

@@ -196,7 +196,13 @@ def learner(network: keras.Model, job: Fit) -> _Learner:
 
 
 def _optimizer(training: Training) -> Any:
-    common = {"learning_rate": training.learning_rate, "epsilon": 1e-7, "global_clipnorm": training.clip_norm}
+    common = {
+        "learning_rate": training.learning_rate,
+        "beta_1": training.betas[0],
+        "beta_2": training.betas[1],
+        "epsilon": 1e-7,
+        "global_clipnorm": training.clip_norm,
+    }
     if training.optimizer == "adamw":
         optimizer: Any = keras.optimizers.AdamW(weight_decay=training.weight_decay, **common)
     else:

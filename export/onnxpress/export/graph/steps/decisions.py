@@ -104,6 +104,12 @@ def _(step: processing.Maximum, fragment: Fragment) -> None:
     fragment.node("ReduceMax", [step.input, last], step.output, keepdims=0)
 
 
+@write.register
+def _(step: processing.Pick, fragment: Fragment) -> None:
+    column = fragment.constant("column", np.asarray(step.column, np.int64))
+    fragment.node("Gather", [step.input, column], step.output, axis=-1)
+
+
 def _name(fragment: Fragment, numbers: str, labels: list[str], output: str) -> None:
     fragment.node(
         "LabelEncoder",

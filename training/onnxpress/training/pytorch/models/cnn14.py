@@ -35,20 +35,26 @@ def build(
     classes: int,
     epsilon: float,
     momentum: float,
+    strides: list[int] | None = None,
+    dropouts: list[float] | None = None,
 ) -> nn.Module:
     """A fresh network, windows (batch, length, channels) float32 → logits (batch, classes) float32.
 
-    Every `stride_every`-th convolution has stride 2 (0: none); batch norm and ReLU after each convolution and each of
-    the `dense` layers, `dropout` after the first of these. See families.Cnn14.
+    Every `stride_every`-th convolution has stride 2 (0: none), or each its own of `strides`; batch norm and ReLU after
+    each convolution, and where given one of `dropouts`; batch norm and ReLU after each of the `dense` layers,
+    `dropout` after the first of these. See families.Cnn14.
     """
     sizes = {"epsilon": epsilon, "momentum": momentum}
     x, y = OrderedDict[str, nn.Module](), OrderedDict[str, nn.Module]()
     inputs = channels
     for number, units in enumerate(filters):
         stride = 2 if stride_every and (number + 1) % stride_every == 0 else 1
+        stride = strides[number] if strides else stride
         x[f"convolution_{number}"] = layers.convolution(inputs, units, kernel, stride=stride)
         x[f"convolution_norm_{number}"] = layers.batch_norm(units, **sizes)
         x[f"convolution_relu_{number}"] = nn.ReLU()
+        if dropouts and dropouts[number]:
+            x[f"convolution_dropout_{number}"] = nn.Dropout(dropouts[number])
         inputs = units
     for number, units in enumerate(dense):
         y[f"dense_{number}"] = layers.dense(inputs, units)

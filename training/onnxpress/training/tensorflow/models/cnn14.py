@@ -22,19 +22,25 @@ def build(
     classes: int,
     epsilon: float,
     momentum: float,
+    strides: list[int] | None = None,
+    dropouts: list[float] | None = None,
 ) -> keras.Model:
     """A fresh network, windows (batch, length, channels) float32 → logits (batch, classes) float32.
 
-    Every `stride_every`-th convolution has stride 2 (0: none); batch norm and ReLU after each convolution and each of
-    the `dense` layers, `dropout` after the first of these. See families.Cnn14.
+    Every `stride_every`-th convolution has stride 2 (0: none), or each its own of `strides`; batch norm and ReLU after
+    each convolution, and where given one of `dropouts`; batch norm and ReLU after each of the `dense` layers,
+    `dropout` after the first of these. See families.Cnn14.
     """
     sizes = {"epsilon": epsilon, "momentum": momentum}
     windows = x = keras.Input((length, channels), name="windows")
     for number, units in enumerate(filters):
         stride = 2 if stride_every and (number + 1) % stride_every == 0 else 1
+        stride = strides[number] if strides else stride
         x = layers.convolution(units, kernel, stride=stride, name=f"convolution_{number}")(x)
         x = layers.batch_norm(name=f"convolution_norm_{number}", **sizes)(x)
         x = keras_layers.ReLU(name=f"convolution_relu_{number}")(x)
+        if dropouts and dropouts[number]:
+            x = keras_layers.Dropout(dropouts[number], name=f"convolution_dropout_{number}")(x)
     x = keras_layers.GlobalAveragePooling1D(name="mean")(x)
     for number, units in enumerate(dense):
         x = layers.dense(units, name=f"dense_{number}")(x)

@@ -70,6 +70,8 @@ class Case:
             shape = (rows, *(size if isinstance(size, int) else 11 for size in spec.shape[1:]))
             if spec.dtype == "float32":
                 found[spec.name] = generator.standard_normal(shape, dtype=np.float32)
+                if spec.domain is not None:  # what is never negative
+                    found[spec.name] = np.abs(found[spec.name])
             else:
                 assert spec.domain is not None
                 found[spec.name] = generator.integers(0, int(spec.domain.high or 0) + 1, shape)
@@ -99,6 +101,21 @@ CASES = {
         | {"length": 60, "channels": 2, "filters": [4, 5], "dense": [7], "strides": [3, 2], "dropouts": [0.1, 0.0]},
         [_floats("windows", 60, 2)],
         11 * 4 + 21 * 5 + 2 * (4 + 5 + 7) + 6 * 7 + 8 * 2,
+    ),
+    "spectrogram": Case(
+        "spec_cnn",
+        {"length": 9, "axes": 2, "bins": 7, "filters": [4, 5], "kernel": 3, "dense": [6], "dropout": 0.1, "classes": 3}
+        | _NORM,
+        [TensorSpec(name="spectrogram", dtype="float32", shape=("batch", 9, 14), domain=Domain(low=0, high=50))],
+        (9 * 2 + 1) * 4 + (9 * 4 + 1) * 5 + 2 * (4 + 5) + 6 * 6 + 7 * 3,
+    ),
+    "multi-head": Case(
+        "cnn_lstm_multihead",
+        {"length": 20, "channels": 3, "convolutions": [4, 6], "kernel": 3, "pool": 2, "lstm": 4, "heads": 2}
+        | {"dense": [5], "dropout": 0.1, "classes": 2}
+        | _NORM,
+        [_floats("windows", 20, 3)],
+        (3 * 3 + 1) * 4 + (3 * 4 + 1) * 6 + 2 * (4 + 6) + 2 * 4 * 4 * (6 + 4 + 1) + 4 * 9 * 8 + 16 + 9 * 5 + 6 * 2,
     ),
     "mixed": Case(
         "tabular",
@@ -135,6 +152,18 @@ CASES = {
         {"width": None, "vocabulary": 30, "length": 12, **_LSTM, "attention": 0},
         [_ids("characters", 30, 12)],
         30 * 16 + 2 * 16 + _of_channels + _recurrent + _head,
+    ),
+    "embedded": Case(
+        "autoencoder",
+        {"width": 12, "hidden": [6, 3, 6], "dropout": 0.2, "embedded": [[2, 4, 2], [6, 6, 3]]},
+        [_floats("scaled", 12)],
+        4 * 2 + 6 * 3 + 8 * 6 + 7 * 3 + 4 * 6 + 7 * 12,
+    ),
+    "embedded alone": Case(
+        "autoencoder",
+        {"width": 5, "hidden": [2], "dropout": 0.2, "embedded": [[0, 5, 3]]},
+        [_floats("scaled", 5)],
+        5 * 3 + 4 * 2 + 3 * 5,
     ),
     "document": Case(
         "document",

@@ -58,6 +58,25 @@ def test_columns_are_imputed_scaled_and_one_hot(tmp_path: Path) -> None:
     assert -0.01 < whole["scaled"][0, 0] < whole["scaled"][1, 0] <= 1
 
 
+def test_embedded_categories_come_last_and_are_rebuilt_as_columns(tmp_path: Path) -> None:
+    spec = Autoencoder(columns={"country": "embed", "id": "drop", "amount": "scale", "kind": "onehot"})
+    rows = prepared(tmp_path, spec)
+    assert rows.names == [
+        "amount",
+        *(f"kind={k}" for k in ("?", "odd", "ok")),
+        *(f"country={c}" for c in ["?", "CH", "DE", "FR"]),
+    ]
+    assert rows.settings == {"width": 8, "hidden": [4, 3, 1, 1, 1, 3, 4], "dropout": 0.2, "embedded": [[4, 4, 2]]}
+    assert rows.parameters == 4 * 2 + 7 * 4 + 5 * 3 + 4 * 1 + 2 + 2 + 2 * 3 + 4 * 4 + 5 * 8
+    assert rows.train.y.shape[1] == 8
+    assert spec.layers(["encoder"], width=8, embedded=[[4, 4, 2]]) == (
+        "embedding_0",
+        "hidden_0",
+        "hidden_1",
+        "hidden_2",
+    )
+
+
 def test_numbers_alone_may_be_missing_too(tmp_path: Path) -> None:
     path = tmp_path / "n.csv"
     path.write_text("a,b\n" + "".join(f"{n},{'' if n % 7 == 0 else n}\n" for n in range(40)))

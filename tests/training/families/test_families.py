@@ -18,7 +18,7 @@ from onnxpress.core.dotted import load
 from onnxpress.core.errors import BadData, UsageError
 from onnxpress.core.golden import LIMIT
 from onnxpress.training import recipe as recipes
-from onnxpress.training.families import Cnn14, CnnLstmAttention, Document, Tabular
+from onnxpress.training.families import Cnn14, CnnLstmAttention, CnnLstmMultihead, Document, SpecCnn, Tabular
 from onnxpress.training.fitting.framework_fit import framework_fit
 from onnxpress.training.pipeline import stage
 from onnxpress.training.recipe import Recipe
@@ -89,6 +89,17 @@ CASES: dict[str, tuple[dict[str, Any], Callable[[Path], dict[str, Any]], dict[st
         {"family": "cnn14", "filters": [8, 8, 8], "strides": [1, 2, 3], "dropouts": [0, 0.1, 0.2], "dense": [8],
          "positive": "slow", "unit": "mg", "threshold": {"metric": "false_alarm_rate", "at_least": {"recall": 0.9}},
          "augmentation": {"classes": ["slow"], "noise_mg": 3, "shift": 20}},
+        series,
+        {},
+    ),
+    "a picture of a spectrogram": (
+        {"family": "spec-cnn", "spectrogram": {"window": 32, "hop": 8}, "filters": [8, 8], "dense": [8]},
+        series,
+        {},
+    ),
+    "multi-head attention": (
+        {"family": "cnn-lstm-multihead", "normalise": True, "convolutions": [8, 8], "lstm": 6, "heads": 3,
+         "dense": [8]},
         series,
         {},
     ),
@@ -231,6 +242,10 @@ def test_the_fourteen_layers_need_125_samples() -> None:
 def test_a_spec_that_contradicts_itself_is_refused() -> None:
     with pytest.raises(ValueError, match="2 dense layers with 1 dropout rates"):
         CnnLstmAttention(dense_dropouts=(0.1,))
+    with pytest.raises(ValueError, match="3 heads do not divide the 64 values"):
+        CnnLstmMultihead(heads=3)
+    with pytest.raises(ValueError, match="5 convolutions need 32 frequencies"):
+        SpecCnn(filters=(8,) * 5)
     with pytest.raises(ValueError, match="2 strides for 14 convolutions"):
         Cnn14(strides=(1, 2))
     with pytest.raises(ValueError, match="text and encoder belong together"):

@@ -110,6 +110,9 @@ class Training(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """share of all rows, never seen in training; metrics are of these"""
     folds: Annotated[int, msgspec.Meta(ge=2, le=100)] | None = None
     """cross-validation: besides the run itself, train this many times with each part held out once"""
+    ensemble: bool = False
+    """publish the mean of the folds' probabilities in one graph: rows that are not held out are divided into `folds`,
+    and each network learns from all but one of them, which it is validated on"""
     fold: _CountOrNone | None = None
     """which of the folds is held out; set by the stage"""
     precision: Literal["float32", "bfloat16", "float16"] = "float32"
@@ -129,6 +132,8 @@ class Training(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         if self.warm_up + self.cool_down > self.epochs:
             raise ValueError(f"warm_up {self.warm_up} and cool_down {self.cool_down} exceed {self.epochs} epochs")
         self._check_schedule()
+        if self.ensemble and not self.folds:
+            raise ValueError("an ensemble is of folds: say how many in folds")
         if self.weight_decay and self.optimizer == "adam":
             raise ValueError("weight_decay is AdamW's: set optimizer to adamw")
         if self.fold is not None and self.fold >= (self.folds or 0):

@@ -18,7 +18,8 @@ Rows = np.ndarray[Any, np.dtype[np.int64]]
 def parts(classes: Array | None, training: Training, *, rows: int, groups: Array | None = None) -> list[Rows]:
     """Row numbers to train on, to validate on, and held out; every class in the same proportion in each.
 
-    `groups` (rows,) keep together what must not be divided. Where `training.fold` is set, that fold is held out.
+    `groups` (rows,) keep together what must not be divided. Where `training.fold` is set, that fold is held out; of an
+    ensemble it is what is validated on, and the same rows are held out whatever the fold.
     Raises BadData naming a class that has too few rows to be in every part.
     """
     units, kinds, members = _units(classes, groups, rows)
@@ -26,19 +27,27 @@ def parts(classes: Array | None, training: Training, *, rows: int, groups: Array
         _refuse_single(kinds)
     seen, held_out = hold_out(units, kinds, training)
     inner = None if kinds is None else kinds[seen]
-    train, validation = _divide(seen, training.validation_share, seed=training.seed, stratify=inner)
+    if training.ensemble and training.fold is not None:
+        train, validation = _fold(seen, inner, training, training.fold)
+    else:
+        train, validation = _divide(seen, training.validation_share, seed=training.seed, stratify=inner)
     return [members(part) for part in (train, validation, held_out)]
 
 
 def hold_out(units: Rows, classes: Array | None, training: Training) -> tuple[Rows, Rows]:
     """`units` divided into (seen in training, held out): by share, or where `training.fold` is set, by fold."""
-    if training.fold is None:
+    if training.fold is None or training.ensemble:
         return _divide(units, training.held_out_share, seed=training.seed, stratify=classes)
+    return _fold(units, classes, training, training.fold)
+
+
+def _fold(units: Rows, classes: Array | None, training: Training, fold: int) -> tuple[Rows, Rows]:
+    """`units` divided into (all other folds, this one)."""
     selection = require("sklearn.model_selection", needed_by="dividing the rows")
     kind = selection.StratifiedKFold if classes is not None else selection.KFold
     folds = kind(training.folds, shuffle=True, random_state=training.seed)
-    seen, held_out = list(folds.split(units, classes))[training.fold]
-    return np.sort(units[seen]), np.sort(units[held_out])
+    others, own = list(folds.split(units, classes))[fold]
+    return np.sort(units[others]), np.sort(units[own])
 
 
 def shuffled(rows: Rows, share: float, *, seed: int) -> tuple[Rows, Rows]:

@@ -30,6 +30,8 @@ class Columns:
     names: list[str]
     """of each of the network's columns: `amount`, or `country=CH` of a category"""
     back: Unscale
+    embedded: list[list[int]]
+    """[first column, columns, width of the vector] of each category that is embedded"""
 
     @property
     def width(self) -> int:
@@ -38,7 +40,7 @@ class Columns:
 
 
 def fitted(table: Table, train: Rows, actions: Mapping[str, str]) -> Columns:
-    """By the action of each column, `scale` or `onehot`; without actions every column is a number of one tensor.
+    """By each column's action, `scale`, `onehot` or `embed`; without actions every column is a number of one tensor.
 
     Missing numbers become the median of the training rows where there are some, or where actions are given. Raises
     BadData for a column without a value.
@@ -48,7 +50,7 @@ def fitted(table: Table, train: Rows, actions: Mapping[str, str]) -> Columns:
         names = table.feature_names
         steps, whole = _numbers("features", rows_x[train], names, output=SCALED, impute=bool(np.isnan(rows_x).any()))
         spec = TensorSpec(name="features", dtype="float32", shape=("batch", len(names)))
-        return Columns({"features": rows_x}, steps, [spec], names, _back(whole, onehot=0))
+        return Columns({"features": rows_x}, steps, [spec], names, _back(whole, onehot=0), [])
     numeric = [name for name, action in actions.items() if action == "scale"]
     before: list[Step] = []
     scale: Scale | None = None
@@ -58,18 +60,26 @@ def fitted(table: Table, train: Rows, actions: Mapping[str, str]) -> Columns:
         steps, scale = _numbers("raw_numbers", seen, numeric, output="scaled_numbers", impute=True)
         before += [Stack(inputs=numeric, output="raw_numbers"), *steps]
         sides.append("scaled_numbers")
-    for name in (name for name, action in actions.items() if action == "onehot"):
+    embedded: list[list[int]] = []
+    for name in (name for action in ("onehot", "embed") for name in actions if actions[name] == action):
         known = sorted(set(table.columns[name][train]) - {""})
         if not known:
             raise BadData("has no value in the training rows", where=f"column {name!r}", hint="set it to drop")
         before.append(Lookup(input=name, output=f"{name}_id", values=known))
         before.append(OneHot(input=f"{name}_id", output=f"{name}_onehot", size=len(known) + 1))
         sides.append(f"{name}_onehot")
+        if actions[name] == "embed":
+            embedded.append([len(names), len(known) + 1, embedding_width(len(known) + 1)])
         names += [f"{name}=?", *(f"{name}={value}" for value in known)]
     before.append(Concatenate(inputs=sides, output=SCALED))
     raw = {name: table.columns[name] for name in actions if name in table.columns}
     inputs = [_spec(name, column[train]) for name, column in raw.items()]
-    return Columns(raw, before, inputs, names, _back(scale, onehot=len(names) - len(numeric)))
+    return Columns(raw, before, inputs, names, _back(scale, onehot=len(names) - len(numeric)), embedded)
+
+
+def embedding_width(ids: int) -> int:
+    """Of the vector for each of so many ids: half of them, at least 2, at most 50."""
+    return max(2, min(50, (ids + 1) // 2))
 
 
 def _numbers(raw: str, seen: Array, names: list[str], *, output: str, impute: bool) -> tuple[list[Step], Scale]:

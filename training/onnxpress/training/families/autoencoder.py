@@ -1,6 +1,7 @@
 """The anomaly autoencoder: trained to rebuild normal rows; what it rebuilds badly is an anomaly.
 
-raw columns → imputed, scaled to [0, 1], one-hot → 75 % → 50 % → 33 % → 25 % → 33 % → 50 % → 75 % of the width → rebuilt
+raw columns → imputed, scaled to [0, 1], one-hot → (categories embedded) →
+75 % → 50 % → 33 % → 25 % → 33 % → 50 % → 75 % of the width → rebuilt
 score = mean squared error of a row; anomaly = score above the 95th percentile of the training rows' scores
 """
 
@@ -27,7 +28,7 @@ from onnxpress.training.families.prepared import Outcome, Predict, Prepared
 from onnxpress.training.fitting.loop import Examples, Inputs
 from onnxpress.training.settings import Training
 
-Action = Literal["scale", "onehot", "drop"]
+Action = Literal["scale", "onehot", "embed", "drop"]
 _Share = Annotated[float, msgspec.Meta(gt=0, le=100)]
 
 
@@ -37,6 +38,8 @@ class Autoencoder(
     """The spec of the network, the same for both frameworks.
 
     Dense layers; ReLU after each hidden one, dropout after the first and the last hidden one, sigmoid at the end.
+    An embedded category of n values, with the unknown one, is rebuilt as its n columns of 0 and 1, and enters the first
+    layer as a vector that is learnt, min(50, (n + 1) // 2) wide, at least 2. `hidden` is of what enters.
     Weights start Glorot uniform, biases at zero (Glorot and Bengio 2010: U(-a, a), a = sqrt(6 / (inputs + outputs))).
     """
 
@@ -46,8 +49,8 @@ class Autoencoder(
     learn_from: Literal["normal rows", "all rows"] = "normal rows"
     """all rows: labels are measured and nothing else"""
     columns: dict[str, Action] = {}
-    """what is done with each column: `scale` a number, `onehot` a category, `drop` leaves it alone; default: every
-    column is a number. Columns that are not named are left alone"""
+    """what is done with each column: `scale` a number, `onehot` a category, `embed` one of many values, `drop` leaves
+    it alone; default: every column is a number. Columns that are not named are left alone"""
     hidden: Annotated[tuple[_Share, ...], msgspec.Meta(min_length=1)] = (0.75, 0.50, 0.33, 0.25, 0.33, 0.50, 0.75)
     """units of each hidden layer as a share of the width, rounded down, at least one"""
     dropout: Annotated[float, msgspec.Meta(ge=0, lt=1)] = 0.2
@@ -71,21 +74,28 @@ class Autoencoder(
         """Numbers, and categories where they are named; both may be missing, and so may the labels."""
         if not self.columns:
             return Reading(missing=True, target="optional")
+        texts = tuple(name for name, action in self.columns.items() if action in {"onehot", "embed"})
         named = {action: tuple(n for n, a in self.columns.items() if a == action) for action in self.columns.values()}
-        return Reading(numbers=named.get("scale", ()), texts=named.get("onehot", ()), missing=True, target="optional")
+        return Reading(numbers=named.get("scale", ()), texts=texts, missing=True, target="optional")
 
-    def network(self, width: int) -> dict[str, typing.Any]:
-        """The settings of the network's factory in either framework, for `width` features."""
-        return {
+    def network(self, width: int, embedded: Sequence[Sequence[int]] = ()) -> dict[str, typing.Any]:
+        """The settings of the network's factory in either framework, for `width` features.
+
+        `embedded` are the [first column, columns, width of the vector] of categories, last among the features.
+        """
+        inputs = _entering(width, embedded)
+        settings = {
             "width": width,
-            "hidden": [max(1, int(width * share)) for share in self.hidden],
+            "hidden": [max(1, int(inputs * share)) for share in self.hidden],
             "dropout": self.dropout,
         }
+        return settings | ({"embedded": [list(one) for one in embedded]} if embedded else {})
 
-    def parameters(self, width: int) -> int:
-        """Weights and biases of the dense layers: the sum of (inputs + 1) × outputs."""
-        sizes = [width, *self.network(width)["hidden"], width]
-        return sum((inputs + 1) * outputs for inputs, outputs in itertools.pairwise(sizes))
+    def parameters(self, width: int, embedded: Sequence[Sequence[int]] = ()) -> int:
+        """Embeddings, and weights and biases of the dense layers: the sum of (inputs + 1) × outputs."""
+        sizes = [_entering(width, embedded), *self.network(width, embedded)["hidden"], width]
+        tables = sum(size * vector for _, size, vector in embedded)
+        return tables + sum((inputs + 1) * outputs for inputs, outputs in itertools.pairwise(sizes))
 
     def prepare(self, table: Table, training: Training) -> Prepared:
         """Divide the rows, fit the scaling. Raises BadData where there are no normal rows, or only normal ones."""
@@ -115,8 +125,8 @@ class Autoencoder(
         return Prepared(
             network="autoencoder",
             seed=training.seed,
-            settings=self.network(width),
-            parameters=self.parameters(width),
+            settings=self.network(width, columns.embedded),
+            parameters=self.parameters(width, columns.embedded),
             train=rebuild(train),
             validation=rebuild(validation),
             held_out={name: column[held_out] for name, column in columns.raw.items()},
@@ -144,11 +154,12 @@ class Autoencoder(
         is_anomaly: np.ndarray[typing.Any, np.dtype[np.bool_]] = table.target != self.normal
         return is_anomaly
 
-    def layers(self, names: Sequence[str], *, width: int) -> tuple[str, ...]:
+    def layers(self, names: Sequence[str], *, width: int, embedded: Sequence[Sequence[int]] = ()) -> tuple[str, ...]:
         """The layers that `encoder`, `decoder` or their own names mean. Raises UsageError for one that is not there."""
-        sizes = self.network(width)["hidden"]
-        middle = sizes.index(min(sizes)) + 1
-        own = [f"hidden_{number}" for number in range(len(sizes))] + ["rebuilt"]
+        sizes = self.network(width, embedded)["hidden"]
+        tables = [f"embedding_{number}" for number in range(len(embedded))]
+        middle = len(tables) + sizes.index(min(sizes)) + 1
+        own = [*tables, *(f"hidden_{number}" for number in range(len(sizes))), "rebuilt"]
         groups = {"encoder": own[:middle], "decoder": own[middle:]}
         layers: list[str] = []
         for name in names:
@@ -195,3 +206,8 @@ class Autoencoder(
         return anomaly_answers.measured(
             prepared, predict, after, weighted=isinstance(self.combine, Weighted), title=title
         )
+
+
+def _entering(width: int, embedded: Sequence[Sequence[int]]) -> int:
+    """How many values enter the first layer."""
+    return width + sum(vector - size for _, size, vector in embedded)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -37,6 +37,9 @@ class FrameworkFit(Protocol):
 
     def finished(self, network: Any, factory: Callable[..., Any], settings: Mapping[str, Any]) -> Any:
         """The fitted network in float32 on the CPU, in inference mode."""
+
+    def joined(self, networks: Sequence[Any], factory: Callable[..., Any], settings: Mapping[str, Any]) -> Any:
+        """The ensemble that `factory` builds, with the weights of `networks` as its members."""
 
     def is_main(self) -> bool:
         """Whether this process is the one that writes; False in the others of a fit over several.

@@ -74,7 +74,7 @@ def learn(
     if prepared.before != run.processing.before:
         raise BadData("the rows are not those that the run was trained on", where=str(run_path), hint="train anew")
     names = [name for name in table.feature_names if not family.columns or family.columns.get(name) != "drop"]
-    layers = family.layers(only, width=prepared.settings["width"])
+    layers = family.layers(only, width=prepared.settings["width"], embedded=prepared.settings.get("embedded", ()))
     new = feedback_rows.read(feedback, reading, names)
     given = feedback_rows.together(feedback_rows.kept(run_path, reading, names), new)
     raw = feedback_rows.raw(given, [spec.name for spec in prepared.inputs], names)

@@ -183,6 +183,14 @@ def finished(network: nn.Module, factory: Callable[..., nn.Module], settings: Ma
     return plain.cpu().eval()
 
 
+def joined(networks: Sequence[nn.Module], factory: Callable[..., nn.Module], settings: Mapping[str, Any]) -> nn.Module:
+    """The ensemble that `factory` builds, with the weights of `networks` as its members."""
+    whole = factory(**settings)
+    for number, network in enumerate(networks):
+        whole.get_submodule(f"member_{number}").load_state_dict(network.state_dict())
+    return whole.cpu().eval()
+
+
 def is_main() -> bool:
     """Whether this is the first of the processes."""
     # Without an accelerator, accelerate would take processes that torchrun started for strangers to each other.

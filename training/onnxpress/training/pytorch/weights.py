@@ -66,6 +66,8 @@ def _layers(network: nn.Module) -> dict[str, _Tensors]:
         if not tensors:
             continue
         name = path.rpartition(".")[2]
+        if path.startswith("member_"):  # of an ensemble, whose members have layers of the same names
+            name = f"{path.partition('.')[0]}/{name}"
         if name in layers:
             raise BadModel(f"two layers are called {name!r}, so they cannot be told apart in Keras")
         if type(module) is nn.LSTM:

@@ -219,6 +219,16 @@ def finished(network: keras.Model, factory: Callable[..., keras.Model], settings
     return plain
 
 
+def joined(
+    networks: Sequence[keras.Model], factory: Callable[..., keras.Model], settings: Mapping[str, Any]
+) -> keras.Model:
+    """The ensemble that `factory` builds, with the weights of `networks` as its members."""
+    whole = factory(**settings)
+    for number, network in enumerate(networks):
+        whole.get_layer(f"member_{number}").set_weights(network.get_weights())
+    return whole
+
+
 def is_main() -> bool:
     """Whether this is the first of the processes."""
     return processes.place().number == 0

@@ -37,6 +37,8 @@ def _layers(network: keras.Model) -> dict[str, dict[str, keras.Variable]]:
     layers: dict[str, dict[str, keras.Variable]] = {}
     for layer in network.layers:
         inner = _layers(layer) if isinstance(layer, keras.Model) else {layer.name: _variables(layer)}
+        if layer.name.startswith("member_"):  # of an ensemble, whose members have layers of the same names
+            inner = {f"{layer.name}/{name}": variables for name, variables in inner.items()}
         for name, variables in inner.items():
             if name in layers:
                 raise BadModel(f"two layers are called {name!r}, so they cannot be told apart in PyTorch")

@@ -22,6 +22,19 @@ def convolution(inputs: int, filters: int, kernel: int, *, stride: int = 1, padd
     return layer
 
 
+def convolution_2d(inputs: int, filters: int, kernel: int) -> nn.Conv2d:
+    """(batch, inputs, height, width) → (batch, filters, height, width); Glorot uniform weights, zero biases."""
+    layer = nn.Conv2d(inputs, filters, kernel, padding="same")
+    nn.init.xavier_uniform_(layer.weight)
+    nn.init.zeros_(layer.bias)
+    return layer
+
+
+def batch_norm_2d(channels: int, *, epsilon: float, momentum: float) -> nn.BatchNorm2d:
+    """(batch, channels, height, width) → the same; see `batch_norm`."""
+    return nn.BatchNorm2d(channels, eps=epsilon, momentum=1 - momentum)
+
+
 def batch_norm(channels: int, *, epsilon: float, momentum: float) -> nn.BatchNorm1d:
     """(batch, channels) or (batch, channels, time) → the same; `momentum` is the share of the old statistics kept.
 

@@ -23,6 +23,18 @@ def convolution(filters: int, kernel: int, *, name: str, stride: int = 1, paddin
     )
 
 
+def convolution_2d(filters: int, kernel: int, *, name: str) -> layers.Conv2D:
+    """(batch, height, width, inputs) → (batch, height, width, filters); Glorot uniform weights, zero biases."""
+    return layers.Conv2D(
+        filters,
+        kernel,
+        padding="same",
+        kernel_initializer="glorot_uniform",
+        bias_initializer="zeros",
+        name=name,
+    )
+
+
 def batch_norm(*, name: str, epsilon: float, momentum: float) -> layers.BatchNormalization:
     """(batch, channels) or (batch, time, channels) → the same; `momentum` is the share of the old statistics kept."""
     return layers.BatchNormalization(epsilon=epsilon, momentum=momentum, name=name)

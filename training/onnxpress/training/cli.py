@@ -1,8 +1,9 @@
-"""The commands `train` and `port`."""
+"""The commands `train`, `init` and `port`."""
 
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Literal
 
@@ -62,7 +63,10 @@ def train(
     cost: str | None,
     to_review: int | None,
 ) -> None:
-    """Train RECIPE (YAML or JSON) and write a run folder; prints the folder."""
+    """Train RECIPE (YAML or JSON) and write a run folder; prints the folder.
+
+    RECIPE is a file, or the name of a recipe that onnxpress carries, such as anomaly.
+    """
     from onnxpress.core.errors import UsageError
     from onnxpress.training import recipe as recipes
     from onnxpress.training.pipeline import stage
@@ -75,6 +79,10 @@ def train(
         raise UsageError("--framework and --set change a recipe; a run goes on as it began")
     folder: Path | None
     if recipe is not None:
+        if not recipe.suffix and not recipe.exists():
+            from onnxpress.training.drafting import carried
+
+            recipe = carried.find(str(recipe))
         costs = [] if cost is None else [f"model.cost={json.dumps(_costs(cost))}"]
         loaded = recipes.load(recipe, settings=[*settings, *costs], framework=framework)
         folder = stage.train(loaded, output=output, to_review=to_review or 0)
@@ -117,6 +125,55 @@ def _costs(text: str) -> dict[str, float]:
             raise UsageError(f"cannot read {part!r}", where="--cost", hint="for example false_alarm=1,missed=20")
         costs[name.strip()] = number
     return costs
+
+
+@click.command()
+@click.argument("family", required=False)
+@click.option(
+    "--from",
+    "source",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="Draft it from this file's columns: .csv, .tsv, .json, .jsonl or .npz.",
+)
+@click.option("--target", metavar="COLUMN", help="The column of labels, or of values to predict. With --from.")
+@click.option(
+    "--output", type=click.Path(path_type=Path, dir_okay=False), help="The recipe's file.  [default: its name .yaml]"
+)
+@click.option("--force", is_flag=True, help="Write over a file that is there.")
+def init(family: str | None, source: Path | None, target: str | None, output: Path | None, force: bool) -> None:
+    """Write a recipe to begin with; prints its file.
+
+    FAMILY is a family, or one of the recipes that onnxpress carries. With --from it is drafted for your file, with what
+    was told of every column beside it, and FAMILY only says how the columns are read.
+    """
+    from onnxpress.core.errors import UsageError
+    from onnxpress.core.files import write_atomically
+    from onnxpress.training.drafting import carried, draft
+
+    if source is None:
+        if target is not None:
+            raise UsageError("--target is a column of the file in --from")
+        if family is None:
+            raise UsageError("give a family or --from FILE", hint=f"families: {', '.join(carried.OF_FAMILY)}")
+        found = carried.find(family)
+        path = output or Path(found.name)
+        text = found.read_text(encoding="utf-8")
+    else:
+        path = output or Path(f"{source.stem}.yaml")
+        place = Path(os.path.relpath(source.absolute(), path.absolute().parent)).as_posix()
+        made = draft.of_file(source, place=place, family=family, target=target)
+        text = made.text
+        for line in made.said:
+            click.echo(line, err=True)
+    if path.exists() and not force:
+        raise UsageError(
+            "there is such a file already", where=str(path), hint="--output names another, --force replaces it"
+        )
+    try:
+        write_atomically(path, text.encode())
+    except OSError as error:
+        raise UsageError(f"cannot be written: {error.strerror}", where=str(path)) from None
+    click.echo(str(path))
 
 
 @click.command()

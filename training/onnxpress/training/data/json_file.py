@@ -39,21 +39,25 @@ class JsonFile(LabelledFiles, frozen=True, kw_only=True, forbid_unknown_fields=T
         for path, label in self._parts(SUFFIXES):
             first = first or str(path)
             count = 0
-            try:
-                with path.open("rb") as file:
-                    found = _lines(file, path) if path.suffix in _LINES else self._items(file, path)
-                    for record, where in found:
-                        fields = self._fields(record, where)
-                        builder = builder or self._builder(reading, list(fields), where=where)
-                        builder.add(fields.items(), where=where, label=label)
-                        count += 1
-            except OSError as error:
-                raise BadData(f"cannot be read: {error.strerror}", where=str(path)) from None
+            for fields, where in self.records_of(path):
+                builder = builder or self._builder(reading, list(fields), where=where)
+                builder.add(fields.items(), where=where, label=label)
+                count += 1
             if not count:
                 raise BadData("there are no records", where=str(path), hint="see data.records for a list deeper inside")
             told[str(path)] = count
         assert builder is not None, "there is a file"
         return builder.table(where=first, report={"records": told})
+
+    def records_of(self, path: Path) -> Iterator[tuple[dict[str, object], str]]:
+        """Each record's fields, and where it stands, in one pass. Raises BadData with file, record and fault."""
+        try:
+            with path.open("rb") as file:
+                found = _lines(file, path) if path.suffix in _LINES else self._items(file, path)
+                for record, where in found:
+                    yield self._fields(record, where), where
+        except OSError as error:
+            raise BadData(f"cannot be read: {error.strerror}", where=str(path)) from None
 
     def _fields(self, record: Any, where: str) -> dict[str, object]:
         if isinstance(record, dict):

@@ -36,7 +36,7 @@ class Vectors(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     def load(self, reading: Reading | None = None) -> Table:
         """Read it without pickle. Raises BadData saying what is wrong, with the first bad row."""
         path = Path(self.path)
-        arrays = self._named(path)
+        arrays = self.arrays_by_name()
         kinds = [name for name in _KINDS if name in arrays]
         if len(kinds) != 1 or "labels" not in arrays:
             raise BadData(
@@ -60,7 +60,9 @@ class Vectors(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
             )
         return Table({name: _checked(name, rows, path)}, labels, None if groups is None else groups.astype(np.str_))
 
-    def _named(self, path: Path) -> dict[str, Array]:
+    def arrays_by_name(self) -> dict[str, Array]:
+        """All that the file holds, under the names that this source knows. Raises BadData where it cannot be read."""
+        path = Path(self.path)
         try:
             with np.load(path, allow_pickle=False) as archive:
                 lacking = sorted(self.arrays.keys() - set(archive.files))

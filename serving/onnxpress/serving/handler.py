@@ -6,7 +6,7 @@ from onnxpress.serving import log
 from onnxpress.serving.exchange import Handler
 from onnxpress.serving.metrics.source import MetricsSource
 from onnxpress.serving.middleware.compression import CompressionMiddleware
-from onnxpress.serving.router import Router
+from onnxpress.serving.router import Route, Router
 from onnxpress.serving.service import Service
 from onnxpress.serving.settings import ServerSettings
 
@@ -17,7 +17,7 @@ def handler_of(service: Service, settings: ServerSettings, metrics: MetricsSourc
     Raises UsageError where the file of tokens cannot be used.
     """
     handler: Handler = CompressionMiddleware(
-        Router(service, metrics), settings.limits.max_body, settings.answers.compress_from
+        Router(service, metrics, _more_routes(settings)), settings.limits.max_body, settings.answers.compress_from
     )
     if settings.access.tokens is not None:
         from onnxpress.serving.middleware.tokens import TokenMiddleware, Tokens
@@ -36,3 +36,12 @@ def handler_of(service: Service, settings: ServerSettings, metrics: MetricsSourc
 
         handler = AccessLogMiddleware(handler, log.write)
     return handler
+
+
+def _more_routes(settings: ServerSettings) -> dict[str, Route]:
+    """What is answered besides the protocols' own paths."""
+    if not settings.answers.plain_rows:
+        return {}
+    from onnxpress.serving.routes import plain
+
+    return dict.fromkeys(plain.FIRST, plain.route)

@@ -6,7 +6,7 @@ the plain spelling of every model's path for inference is indexed. Whatever else
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from urllib.parse import unquote_to_bytes
 
 from onnxpress.serving.batching.reading import Read
@@ -25,10 +25,20 @@ _JSON_LENGTH = b"inference-header-content-length"
 _DEADLINE = b"x-envoy-expected-rq-timeout-ms"
 
 
-class Router:
-    """The handler that all others stand before. `metrics` are this process's own where nobody else has them."""
+Route = Callable[[Service, Call, Sequence[str]], None]
+"""answers a path, given in its parts; raises Refusal"""
 
-    def __init__(self, service: Service, metrics: MetricsSource | None = None) -> None:
+
+class Router:
+    """The handler that all others stand before. `metrics` are this process's own where nobody else has them.
+
+    `more`: what a path begins with → the route that answers it, besides those that are always there.
+    """
+
+    def __init__(
+        self, service: Service, metrics: MetricsSource | None = None, more: Mapping[str, Route] | None = None
+    ) -> None:
+        self._more = dict(more or {})
         self.headers_read = frozenset({_JSON_LENGTH, _DEADLINE})
         self.traffic = service.traffic
         self._service = service
@@ -77,6 +87,12 @@ class Router:
                     call.allow(b"GET")
                     headers = ((b"content-type", family.CONTENT_TYPE),)
                     self._metrics.tell(lambda families: call.answer(family.text(families), headers=headers))
+                case ["healthz"]:
+                    v2.route(self._service, self._metrics, call, ["health", "live"])
+                case ["readyz"]:
+                    v2.route(self._service, self._metrics, call, ["health", "ready"])
+                case [first, *rest] if first in self._more:
+                    self._more[first](self._service, call, [first, *rest])
                 case _:
                     raise call.nothing_here("; the protocol's root is /v2")
         except Refusal as refusal:

@@ -259,6 +259,9 @@ class AccessSettings(_Group, frozen=True, kw_only=True):
 class AnswerSettings(_Group, frozen=True, kw_only=True):
     """Answers: how they are sent and noted."""
 
+    plain_rows: Annotated[
+        bool, _says("Answer GET /health too, and POST /predict and /models/NAME with rows of named columns.")
+    ] = False
     access_log: Annotated[bool, _says("Write a line of JSON to stderr for every answer.")] = False
     compress_from: Annotated[
         Annotated[int, Meta(ge=0)] | None,

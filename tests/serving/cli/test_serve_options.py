@@ -45,6 +45,7 @@ KEPT: dict[str, tuple[str, Any, Any]] = {
     "--tls-certificate": ("file", None, None),
     "--tls-key": ("file", None, None),
     "--allow-origin": ("text", (), ...),
+    "--plain-rows": ("boolean", False, True),
     "--access-log": ("boolean", False, True),
     "--compress-from": ("x>=0", None, None),
     "--drain-delay": ("x>=0", 0.0, None),

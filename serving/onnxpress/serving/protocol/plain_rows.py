@@ -1,0 +1,157 @@
+"""Rows as people write them: an object of named columns each in, an object with the label each out.
+
+`{"rows": [{"age": 31, "plan": "basic"}]}`, or the list alone, is answered with `{"rows": [{"label": "no", ...}]}`. A
+column is an input of the model. null is a missing value, where the model takes one: NaN among floats, the empty text
+among strings. A whole number from 0 that has labels is answered as its label, and a list of as many numbers as there
+are labels as an object of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import numpy as np
+
+from onnxpress.core.arrays import Array
+from onnxpress.core.spelling import did_you_mean
+from onnxpress.core.tensors import FLOATS, TensorSpec
+from onnxpress.serving.exchange import Headers
+from onnxpress.serving.protocol.inputs import Inputs
+from onnxpress.serving.protocol.large import pieces
+from onnxpress.serving.protocol.nested import array_of
+from onnxpress.serving.protocol.refusal import Refusal
+from onnxpress.serving.protocol.requests import Reader
+from onnxpress.serving.protocol.shapes import check_shape, check_sums
+from onnxpress.serving.protocol.tensor_data import NOT_JSON, decoded
+
+if TYPE_CHECKING:
+    from onnxpress.serving.protocol.responses import Writer
+
+_BRACKET = b"["[0]
+_ROWS = 1024
+"""that become text in one step, so that other threads have their turn between two"""
+
+
+class _Request(msgspec.Struct, forbid_unknown_fields=True):
+    rows: msgspec.Raw
+
+
+class _Labelled:
+    """The answer row by row, with labels in place of class numbers."""
+
+    def write(self, writer: Writer, inputs: Inputs, answers: Sequence[Array]) -> tuple[bytes, Headers]:
+        """Raises Refusal where an output has no rows to be cut into."""
+        count = inputs.shapes[0][0]
+        for spec, answer in zip(writer.outputs, answers, strict=True):
+            if not answer.ndim or len(answer) != count:
+                raise Refusal(400, f"the output {spec.name!r} has no row for each of the request's; ask at /v2")
+        texts = []
+        for start in range(0, count, _ROWS):
+            columns = [
+                _named(answer[start : start + _ROWS].tolist(), writer.labels.get(spec.name, ()))
+                for spec, answer in zip(writer.outputs, answers, strict=True)
+            ]
+            names = [spec.name for spec in writer.outputs]
+            rows = [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
+            texts.append(msgspec.json.encode(rows)[1:-1])
+        return b'{"rows":[%b]}' % b",".join(texts), ()
+
+
+def _named(values: list[Any], labels: Sequence[str]) -> list[Any]:
+    """Each row's value of one output, with its labels where it has some."""
+    if not labels:
+        return values
+    found: list[Any] = []
+    for value in values:
+        if type(value) is int and 0 <= value < len(labels):
+            found.append(labels[value])
+        elif isinstance(value, list) and len(value) == len(labels) and not isinstance(value[0], list):
+            found.append(dict(zip(labels, value, strict=True)))
+        else:
+            found.append(value)
+    return found
+
+
+def read(reader: Reader, body: bytes) -> Inputs:
+    """Read a request. Raises Refusal that names the row and the column of the first thing that is wrong."""
+    if not reader.has_rows:
+        raise Refusal(400, "this model does not take rows; ask at /v2")
+    text = memoryview(_rows_text(body))
+    if not text or text[0] != _BRACKET:
+        raise Refusal(400, 'give {"rows": [{"column": value, ...}]}, or the list alone')
+    parts: dict[str, list[Array]] = {spec.name: [] for spec in reader.specs}
+    count = 0
+    try:
+        for rows in pieces(text, decoded):
+            for spec, values in zip(reader.specs, _columns(reader.specs, rows, count), strict=True):
+                parts[spec.name].append(_array(spec, values, count))
+            count += len(rows)
+    except NOT_JSON as error:
+        raise Refusal(400, f"the rows are no JSON list: {error}") from None
+    if not count:
+        raise Refusal(400, "there are no rows")
+    values, shapes, sizes = [], [], dict[str, int]()
+    for spec in reader.specs:
+        found = parts[spec.name]
+        if len({part.shape[1:] for part in found}) > 1:
+            raise Refusal(400, f"the values of {spec.name!r} make no {spec.dtype} tensor: its lists differ in length")
+        shape = [count, *found[0].shape[1:]]
+        check_shape(spec, shape, sizes, len(body))
+        values.append(np.concatenate([part.ravel() for part in found]))
+        shapes.append(shape)
+    check_sums(reader.specs, sizes)
+    return reader.inputs(values, shapes, None, None, _Labelled())
+
+
+def _rows_text(body: bytes) -> bytes | msgspec.Raw:
+    stripped = body.lstrip(b" \t\r\n")
+    if stripped[:1] == b"[":
+        return stripped
+    try:
+        return decoded(body, _Request).rows
+    except NOT_JSON as error:
+        raise Refusal(400, f'give {{"rows": [{{"column": value, ...}}]}}, or the list alone: {error}') from None
+
+
+def _columns(specs: Sequence[TensorSpec], rows: list[Any], before: int) -> list[list[Any]]:
+    """The values of each input, in order."""
+    names = [spec.name for spec in specs]
+    known = set(names)
+    for number, row in enumerate(rows, before):
+        if not isinstance(row, dict):
+            raise Refusal(400, f"row {number} is no object of columns; the columns are {', '.join(names)}")
+        if row.keys() != known:
+            _refuse_columns(number, row, names)
+    return [[row[name] for row in rows] for name in names]
+
+
+def _refuse_columns(number: int, row: Mapping[str, Any], names: Sequence[str]) -> None:
+    unknown = [name for name in row if name not in names]
+    if unknown:
+        hint = did_you_mean(unknown[0][:80], names, "there are")
+        raise Refusal(400, f"row {number} has a column {unknown[0][:80]!r} that the model does not take; {hint}")
+    lacking = next(name for name in names if name not in row)
+    raise Refusal(400, f"row {number} lacks the column {lacking!r}; null stands for a value that is missing")
+
+
+def _array(spec: TensorSpec, values: list[Any], before: int) -> Array:
+    """The rows' values of one input; a number alone is a row of one where the input has one column."""
+    if spec.dtype == "string":
+        values = ["" if value is None else value for value in values]
+    one_column = len(spec.shape) == 2 and spec.shape[1] == 1
+    if one_column and not any(isinstance(value, list) for value in values):
+        values = [[value] for value in values]
+    null = spec.dtype in FLOATS
+    try:
+        return array_of(spec, values, null=null)
+    except ValueError as error:
+        for number, value in enumerate(values, before):
+            try:
+                array_of(spec, [value], null=null)
+            except ValueError as one:
+                if value is None or value == [None]:
+                    raise Refusal(400, f"row {number}: {spec.name!r} is missing, and the model takes no such") from None
+                raise Refusal(400, f"row {number}: {one}") from None
+        raise Refusal(400, str(error)) from None

@@ -147,6 +147,12 @@ CASES = {
         [_ids("characters", 30, 12)],
         30 * 16 + 2 * 16 + _of_channels + _recurrent + _attention + _head,
     ),
+    "characters and figures": Case(
+        "cnn_lstm_attention",
+        {"width": None, "vocabulary": 30, "length": 12, "features": 6, **_LSTM},
+        [_ids("characters", 30, 12), _floats("figures", 6)],
+        30 * 16 + 2 * 16 + _of_channels + _recurrent + _attention + _head + 6 * 9,
+    ),
     "mean": Case(
         "cnn_lstm_attention",
         {"width": None, "vocabulary": 30, "length": 12, **_LSTM, "attention": 0},

@@ -78,6 +78,12 @@ TABULAR = {"family": "tabular", "columns": {"size": "scale", "age": "scale", "to
 SMALL = {"family": "cnn-lstm-attention", "embedding": 12, "convolutions": [8], "lstm": 6, "dense": [8, 8], "length": 12}
 CASES: dict[str, tuple[dict[str, Any], Callable[[Path], dict[str, Any]], dict[str, Any]]] = {
     "strings": (SMALL | {"text": "name", "positive": "hard", "attention": 5}, words, {}),
+    "strings and their figures": (
+        SMALL | {"text": "name", "attention": 0, "character_features": ["entropy", "length", "dots"],
+                 "ngrams": {"n": 2, "buckets": 16}},
+        words,
+        {},
+    ),
     "numbers, no attention": (SMALL | {"attention": 0, "embedding": 10}, lambda folder: wine(folder), {}),
     "two classes": (TABULAR | {"positive": "big", "calibration": "isotonic"}, columns, {}),
     "three classes": (TABULAR, columns, {"target": "grade"}),
@@ -242,6 +248,8 @@ def test_the_fourteen_layers_need_125_samples() -> None:
 def test_a_spec_that_contradicts_itself_is_refused() -> None:
     with pytest.raises(ValueError, match="2 dense layers with 1 dropout rates"):
         CnnLstmAttention(dense_dropouts=(0.1,))
+    with pytest.raises(ValueError, match="name its column in text"):
+        CnnLstmAttention(character_features=("entropy",))
     with pytest.raises(ValueError, match="3 heads do not divide the 64 values"):
         CnnLstmMultihead(heads=3)
     with pytest.raises(ValueError, match="5 convolutions need 32 frequencies"):

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 
 import msgspec
 
+from onnxpress.core.processing.character_features import CharacterFeatures, CharacterNgrams
 from onnxpress.core.processing.columns import Concatenate, Lookup, OneHot, Squeeze, Stack
 from onnxpress.core.processing.decisions import (
     AllOf,
@@ -46,6 +47,8 @@ Step = (
     | Squeeze
     | Characters
     | Words
+    | CharacterFeatures
+    | CharacterNgrams
     | Image
     | Magnitude
     | Standardise
@@ -97,6 +100,8 @@ __all__ = [
     "AllOf",
     "AnyOf",
     "BinaryLabel",
+    "CharacterFeatures",
+    "CharacterNgrams",
     "Characters",
     "Concatenate",
     "Image",

@@ -11,7 +11,7 @@ import pytest
 
 pytest.importorskip("onnx")
 
-from tests.export.graph.steps.step_graph import COLUMN, FLAGS, FLOATS, IDS, IMAGES, TEXT, WINDOWS, draw, graph
+from tests.export.graph.steps.step_graph import COLUMN, FLAGS, FLOATS, IDS, IMAGES, NUMBERS, TEXT, WINDOWS, draw, graph
 
 from onnxpress.core import processing
 from onnxpress.core.arrays import Array
@@ -26,6 +26,8 @@ REDUCING = (
     processing.Isotonic,
     processing.Label,
     processing.Maximum,
+    processing.CharacterFeatures,
+    processing.CharacterNgrams,
 )
 """ONNX Runtime 1.31 gives a reduction or product over an empty batch another shape than the standard says"""
 LABELS = ["a", "b", "c", "d"]
@@ -51,6 +53,12 @@ CASES: list[tuple[TensorSpec, Step]] = [
                             fold_case=False, mask="z")),
     (TEXT, processing.Words(input="x", output="y/ids", vocabulary=["b", "ü"], length=1, separators="é", padding=9,
                             unknown=9, first=4, mask="y/mask")),
+    (NUMBERS, processing.CharacterFeatures(input="x", output="y", alphabet="a-1")),
+    (NUMBERS, processing.CharacterFeatures(input="x", output="y", alphabet="a.", features=("entropy",))),
+    (NUMBERS, processing.CharacterFeatures(input="x", output="y", alphabet="a.", features=("dots", "length"))),
+    (NUMBERS, processing.CharacterNgrams(input="x", output="y", n=2, buckets=5)),
+    (NUMBERS, processing.CharacterNgrams(input="x", output="y", n=1, buckets=64)),
+    (NUMBERS, processing.CharacterNgrams(input="x", output="y", n=7, buckets=4)),
     (IMAGES, processing.Image(input="x", output="y", height=7, width=5, channels="last")),
     (IMAGES, processing.Image(input="x", output="y", height=12, width=30, mean=(0.5, 0.4, 0.3), std=(0.2, 0.5, 1))),
     (WINDOWS, processing.Magnitude(input="x", output="y")),

@@ -13,7 +13,8 @@ import msgspec
 import numpy as np
 
 from onnxpress.core.arrays import Array
-from onnxpress.core.processing import Characters, Step
+from onnxpress.core.processing import CharacterFeatures, CharacterNgrams, Characters, Concatenate, Step, apply
+from onnxpress.core.processing.character_features import Feature
 from onnxpress.core.tensors import Domain, TensorSpec
 from onnxpress.training.data import scaling
 from onnxpress.training.data.table import Reading, Table
@@ -24,7 +25,18 @@ from onnxpress.training.settings import Training
 _Units = Annotated[int, msgspec.Meta(ge=1, le=65536)]
 _Rate = Annotated[float, msgspec.Meta(ge=0, lt=1)]
 ALPHABET = string.ascii_lowercase + string.digits + "-._"
+FIGURES = "figures"
+"""the network's second input, (rows, figures of the text)"""
 _IDS_BEFORE_THE_ALPHABET = 2  # padding and unknown, see core.processing.Characters
+
+
+class Ngrams(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How often pairs (or more) of characters that follow each other occur, by their hash."""
+
+    n: Annotated[int, msgspec.Meta(ge=1, le=8)] = 2
+    """characters in one"""
+    buckets: Annotated[int, msgspec.Meta(ge=2, le=4096)] = 128
+    """columns; n-grams of the same hash share one"""
 
 
 class CnnLstmAttention(
@@ -56,6 +68,11 @@ class CnnLstmAttention(
     """units of the LSTM"""
     attention: Annotated[int, msgspec.Meta(ge=0)] = 64
     """units of the additive attention; 0: the mean over time instead"""
+    character_features: tuple[Feature, ...] = ()
+    """figures of the text that enter the dense layers beside what the LSTM says: length, letters, vowels, consonants,
+    digits, hyphens, dots, unknown, distinct, entropy; they are made in the graph, so callers send the text alone"""
+    ngrams: Ngrams | None = None
+    """n-grams of the text, beside them"""
     dense: tuple[_Units, ...] = (128, 64)
     """units of each dense layer after the LSTM"""
     dropout: _Rate = 0.3
@@ -72,6 +89,10 @@ class CnnLstmAttention(
             raise ValueError(f"{len(self.dense)} dense layers with {len(self.dense_dropouts)} dropout rates")
         if len(set(self.alphabet.lower())) != len(self.alphabet):
             raise ValueError("the alphabet names a character twice")
+        if len(set(self.character_features)) != len(self.character_features):
+            raise ValueError("character_features names one twice")
+        if self.beside and not self.text:
+            raise ValueError("character_features and ngrams are of a text: name its column in text")
 
     def reading(self) -> Reading:
         """One text column, or every column a number."""
@@ -96,7 +117,13 @@ class CnnLstmAttention(
             "classes": classes,
             "epsilon": self.epsilon,
             "momentum": self.momentum,
+            **({"features": self.beside} if self.beside else {}),
         }
+
+    @property
+    def beside(self) -> int:
+        """How many figures of the text enter the dense layers."""
+        return len(self.character_features) + (self.ngrams.buckets if self.ngrams else 0)
 
     def parameters(self, *, width: int | None, classes: int) -> int:
         """Embedding, norms (2 a channel), convolutions, LSTM 2 × 4 × units × (inputs + units + 1), attention, dense."""
@@ -109,7 +136,7 @@ class CnnLstmAttention(
         total += 2 * 4 * self.lstm * (channels + self.lstm + 1)
         if self.attention:
             total += (2 * self.lstm + 1) * self.attention + self.attention
-        inputs = 2 * self.lstm
+        inputs = 2 * self.lstm + self.beside
         for units in (*self.dense, classes):
             total += (inputs + 1) * units
             inputs = units
@@ -123,7 +150,7 @@ class CnnLstmAttention(
         if self.text:
             raw: dict[str, Array] = {"text": table.columns[self.text]}
             step = Characters(input="text", output="characters", alphabet=self.alphabet, length=self.length)
-            before, width = [step], None
+            before, width = [step, *self._figures(step, raw["text"][train])], None
             public = TensorSpec(
                 name="text",
                 dtype="string",
@@ -144,9 +171,14 @@ class CnnLstmAttention(
                 TensorSpec(name=name, dtype="float32", shape=("batch", width)) for name in ("features", "scaled")
             )
 
+        inners = [inner]
+        if self.beside:
+            inners.append(TensorSpec(name=FIGURES, dtype="float32", shape=("batch", self.beside)))
+
         def rows(part: Array) -> Any:
-            x = classification.network_tensors(before, {n: column[part] for n, column in raw.items()}, [inner.name])
-            return classification.examples({inner.name: _small(x[inner.name])}, y[part], classes, training)
+            own, names = {n: column[part] for n, column in raw.items()}, [spec.name for spec in inners]
+            x = classification.network_tensors(before, own, names)
+            return classification.examples({n: _small(given) for n, given in x.items()}, y[part], classes, training)
 
         return Prepared(
             network="cnn_lstm_attention",
@@ -160,9 +192,28 @@ class CnnLstmAttention(
             classes=classes,
             before=before,
             inputs=[public],
-            network_inputs=[inner],
+            network_inputs=inners,
             network_outputs=[TensorSpec(name="logits", dtype="float32", shape=("batch", len(classes)))],
         )
+
+    def _figures(self, characters: Characters, texts: Array) -> list[Step]:
+        """The steps from characters to the figures beside them, each scaled to [0, 1] by the training rows."""
+        steps: list[Step] = []
+        made: list[str] = []
+        if self.character_features:
+            of_text = CharacterFeatures(
+                input="characters", output="counts", alphabet=self.alphabet, features=self.character_features
+            )
+            steps, made = [of_text], list(of_text.names)
+        if self.ngrams:
+            n, buckets = self.ngrams.n, self.ngrams.buckets
+            steps.append(CharacterNgrams(input="characters", output="ngrams", n=n, buckets=buckets))
+            made += [f"bucket {number}" for number in range(buckets)]
+        if not steps:
+            return []
+        steps.append(Concatenate(inputs=[step.output for step in steps], output="raw_figures"))
+        seen = apply([characters, *steps], {"text": texts})["raw_figures"]
+        return [*steps, scaling.min_max(seen, made, raw="raw_figures", scaled=FIGURES)]
 
     def finish(self, prepared: Prepared, predict: Predict, *, title: str) -> Outcome:
         """Probabilities, label and confidence, measured on the held-out rows."""

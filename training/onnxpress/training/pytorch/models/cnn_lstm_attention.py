@@ -38,9 +38,10 @@ class _Trunk(nn.Module):
         super().__init__()
         self.convolutions, self.lstm, self.pooled, self.head = convolutions, lstm, pooled, head
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, figures: Tensor | None = None) -> Tensor:
         x, _ = self.lstm(self.convolutions(x).transpose(1, 2))
-        return self.head(self.pooled(x))
+        x = self.pooled(x)
+        return self.head(x if figures is None else torch.cat([x, figures], dim=1))
 
 
 class _OfVectors(nn.Module):
@@ -71,6 +72,14 @@ class _OfCharacters(nn.Module):
         return self.trunk(self.embedding_dropout(self.embedding_norm(x)))
 
 
+class _OfCharactersAndFigures(_OfCharacters):
+    """The same with figures (batch, features) float32, which enter the head beside what was read."""
+
+    def forward(self, characters: Tensor, figures: Tensor) -> Tensor:  # type: ignore[override]
+        x = self.embedding(characters).transpose(1, 2)
+        return self.trunk(self.embedding_dropout(self.embedding_norm(x)), figures)
+
+
 def build(
     width: int | None,
     vocabulary: int | None,
@@ -87,11 +96,12 @@ def build(
     classes: int,
     epsilon: float,
     momentum: float,
+    features: int = 0,
 ) -> nn.Module:
     """A fresh network, scaled (batch, width) float32 or characters (batch, length) int64 → logits (batch, classes).
 
-    Characters where `width` is None: ids below `vocabulary`. `attention` 0 is the mean over time. See
-    families.CnnLstmAttention.
+    Characters where `width` is None: ids below `vocabulary`; with `features`, a second input of as many figures
+    (batch, features) float32. `attention` 0 is the mean over time. See families.CnnLstmAttention.
     """
     sizes = {"epsilon": epsilon, "momentum": momentum}
     x, y = OrderedDict[str, nn.Module](), OrderedDict[str, nn.Module]()
@@ -106,6 +116,7 @@ def build(
     recurrent = layers.bidirectional_lstm(inputs, lstm)
     inputs = 2 * lstm
     pooled = _Attention(inputs, attention) if attention else _Mean()
+    inputs += features
     for number, (units, rate) in enumerate(zip(dense, dense_dropouts, strict=True)):
         y[f"dense_{number}"] = layers.dense(inputs, units)
         y[f"dense_relu_{number}"] = nn.ReLU()
@@ -117,4 +128,5 @@ def build(
     if width:
         return _OfVectors(width, embedding, dropout, norm, trunk)
     assert vocabulary is not None
-    return _OfCharacters(vocabulary, embedding, dropout, norm, trunk)
+    kind = _OfCharactersAndFigures if features else _OfCharacters
+    return kind(vocabulary, embedding, dropout, norm, trunk)

@@ -37,11 +37,12 @@ def build(
     classes: int,
     epsilon: float,
     momentum: float,
+    features: int = 0,
 ) -> keras.Model:
     """A fresh network, scaled (batch, width) float32 or characters (batch, length) int64 → logits (batch, classes).
 
-    Characters where `width` is None: ids below `vocabulary`. `attention` 0 is the mean over time. See
-    families.CnnLstmAttention.
+    Characters where `width` is None: ids below `vocabulary`; with `features`, a second input of as many figures
+    (batch, features) float32. `attention` 0 is the mean over time. See families.CnnLstmAttention.
     """
     sizes = {"epsilon": epsilon, "momentum": momentum}
     if width:
@@ -63,9 +64,12 @@ def build(
     x = keras_layers.MaxPooling1D(pool, name="pool")(x)
     x = layers.bidirectional_lstm(lstm, name="lstm")(x)
     x = _attention(x, attention) if attention else keras_layers.GlobalAveragePooling1D(name="mean")(x)
+    figures = keras.Input((features,), name="figures") if features else None
+    if figures is not None:
+        x = keras_layers.Concatenate(name="with_figures")([x, figures])
     for number, (units, rate) in enumerate(zip(dense, dense_dropouts, strict=True)):
         x = layers.dense(units, name=f"dense_{number}")(x)
         x = keras_layers.ReLU(name=f"dense_relu_{number}")(x)
         x = keras_layers.Dropout(rate, name=f"dense_dropout_{number}")(x)
     logits = layers.dense(classes, name="logits")(x)
-    return keras.Model(given, logits, name="cnn_lstm_attention")
+    return keras.Model(given if figures is None else [given, figures], logits, name="cnn_lstm_attention")

@@ -100,6 +100,19 @@ def test_something_else_is_refused(tmp_path: Path, content: bytes) -> None:
         golden.read(tmp_path / "golden.npz")
 
 
+def test_an_array_of_several_pieces_comes_back_and_its_checksum_is_held_against_it(tmp_path: Path) -> None:
+    path, value = tmp_path / "golden.npz", np.arange(200_000, dtype=np.float32)
+    golden.write(path, [Golden({"x": value}, {"y": value})])
+    (case,) = golden.read(path)
+    assert (case.inputs["x"] == value).all()
+    content = bytearray(path.read_bytes())
+    entry = content.find(b"PK\1\2")
+    content[entry + 16] ^= 1  # the CRC in the directory
+    path.write_bytes(content)
+    with pytest.raises(CorruptVersion, match="CRC"):
+        golden.read(path)
+
+
 def test_a_plain_array_is_refused(tmp_path: Path) -> None:
     with (tmp_path / "golden.npz").open("wb") as file:
         np.save(file, np.zeros(3))

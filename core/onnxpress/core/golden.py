@@ -28,6 +28,7 @@ MOST_BYTES = 256 << 20
 """of the file, and of all arrays in it; export chooses some of 256 KiB, and a larger one where there is no other"""
 _DIRECTORY_BYTES = 1 << 20
 _HEADER_BYTES = 4096
+_PIECE = 1 << 18
 _MOST_AXES = 32
 _MESSAGE = 200
 _ENTRY = re.compile(r"([0-9]{1,6})/(input|output|floor)/(.+)\.npy", re.DOTALL)
@@ -137,9 +138,16 @@ def _array(stream: IO[bytes], entry: zipfile.ZipInfo) -> Array:
         raise ValueError(f"{entry.filename!r} holds {dtype}, which no tensor has")
     if size != entry.file_size - 8 - width - length:
         raise ValueError(f"{entry.filename!r} has {entry.file_size} bytes, its header says {size} of values")
-    content = bytearray(stream.read(size))
-    if len(content) != size:
-        raise ValueError(f"{entry.filename!r} is cut off")
+    content = bytearray(size)
+    view, at = memoryview(content), 0
+    # In pieces: while bytes are copied no other thread has its turn, and a server answers beside this.
+    while at < size:
+        read = stream.readinto(view[at : at + _PIECE])  # type: ignore[attr-defined]  # zipfile's own has it
+        if not read:
+            raise ValueError(f"{entry.filename!r} is cut off")
+        at += read
+    if stream.read(1):  # at its end the checksum is held against it
+        raise ValueError(f"{entry.filename!r} has more than its header says")
     value = np.frombuffer(content, dtype).reshape(shape, order="F" if match[2] == b"True" else "C")
     return value.astype(object) if dtype.kind == "U" else value
 

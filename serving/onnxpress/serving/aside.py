@@ -29,11 +29,16 @@ _work: queue.SimpleQueue[tuple[asyncio.AbstractEventLoop, Callable[[], Any], The
 _thread: threading.Thread | None = None
 
 
+def take_turns() -> None:
+    """From now on, whichever thread has waited for a moment gets its turn: the loop too, beside models that load."""
+    sys.setswitchinterval(min(sys.getswitchinterval(), _SWITCH_SECONDS))
+
+
 def call(work: Callable[[], Any], then: Then) -> None:
     """Do `work` in the thread, where numpy raises on overflow, and `then` on this loop."""
     global _thread
     if _thread is None:
-        sys.setswitchinterval(min(sys.getswitchinterval(), _SWITCH_SECONDS))
+        take_turns()
         # Nobody waits for it at the end: who is left without an answer then is told by the connection's end.
         _thread = threading.Thread(target=_go, name="large bodies", daemon=True)
         _thread.start()

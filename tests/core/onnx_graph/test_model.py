@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from tests.serving import onnx_models
 
 from onnxpress.core.errors import BadModel
-from onnxpress.core.onnx_graph import Attribute, Graph, Model, Node, Tensor, open_model
+from onnxpress.core.onnx_graph import Attribute, Graph, Model, Node, Tensor, held, open_model
 
 MODEL = onnx_models.model(
     [onnx_models.node("Concat", ["x", "c"], ["h"], axis=1), onnx_models.node("Transpose", ["h"], ["y"], perm=[1, 0])],
@@ -105,6 +105,35 @@ def walked(content: bytes) -> None:
     for tensor in model.tensors():
         tensor.values(100)
     model.graph.value_info()
+
+
+class Searched(bytes):
+    """Counts how much is searched at once, which no other thread can interrupt."""
+
+    most = 0
+
+    def find(self, content: bytes, at: int = 0, end: int | None = None) -> int:  # type: ignore[override]
+        self.most = max(self.most, (len(self) if end is None else end) - at)
+        return bytes.find(self, content, at, len(self) if end is None else end)
+
+
+def test_a_name_is_found_over_every_border_and_no_search_is_long() -> None:
+    piece = 1 << 18
+    for at in (0, piece - 5, piece - 1, piece, 2 * piece - 3, 3 * piece - 4):
+        data = Searched(b"a" * at + b"name" + b"a" * (3 * piece - 4 - at))
+        assert held(data, b"name", 0, len(data))
+        assert not held(data, b"other", 0, len(data))
+        assert not held(data, b"name", 0, at + 3)
+        assert data.most <= piece + 8
+
+
+def test_names_are_looked_for_beside_large_weights() -> None:
+    large = np.frombuffer(b"Needle".ljust(1 << 17), np.float32)
+    nodes = [onnx_models.node("Add", ["x", "w"], ["h"]), onnx_models.node("Mul", ["h", "v"], ["y"])]
+    weights = {"w": large, "v": large[::-1].copy()}
+    model = Model(onnx_models.model(nodes, ["x:float32[n]"], ["y:float32[n]"], weights))
+    assert not model.holds(b"Needle")
+    assert all(model.holds(name) for name in (b"Add", b"Mul", b"x", b"\x01v"))
 
 
 def test_every_cut_is_read_or_refused() -> None:

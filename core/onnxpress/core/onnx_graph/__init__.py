@@ -9,7 +9,7 @@ writer makes such a file, and two readers could see two models in it.
 from __future__ import annotations
 
 from onnxpress.core.onnx_graph.graph import Attribute, Attributes, Graph, Node, ValueInfo
-from onnxpress.core.onnx_graph.model import Function, Model, mapped, open_model
+from onnxpress.core.onnx_graph.model import Function, Model, held, mapped, open_model
 from onnxpress.core.onnx_graph.tensor import DTYPES, Tensor
 from onnxpress.core.onnx_graph.wire import Buffer, fields
 
@@ -25,6 +25,7 @@ __all__ = [
     "Tensor",
     "ValueInfo",
     "fields",
+    "held",
     "mapped",
     "open_model",
 ]

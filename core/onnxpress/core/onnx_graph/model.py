@@ -12,6 +12,11 @@ from onnxpress.core.onnx_graph.graph import Attributes, Graph, Node, and_within,
 from onnxpress.core.onnx_graph.tensor import Tensor
 from onnxpress.core.onnx_graph.wire import Buffer, damaged, fields, signed, text
 
+_LARGE = 1 << 16
+"""bytes of a weight in which no name is looked for"""
+_PIECE = 1 << 18
+"""bytes that are searched at once; in a file that is mapped they may have yet to be read from a disk"""
+
 
 class Function:
     """One FunctionProto: a node's operator written as other nodes."""
@@ -109,8 +114,14 @@ class Model:
         self.graph = graph
 
     def holds(self, content: bytes) -> bool:
-        """Whether these bytes are anywhere in the file, weights included: quicker than to look at every message."""
-        return self._data.find(content) >= 0
+        """Whether these bytes are in the file, large weights left out: quicker than to look at every message."""
+        at = 0
+        for tensor in self.graph.initializers:
+            if tensor.raw is not None and tensor.raw[1] - tensor.raw[0] >= _LARGE:
+                if held(self._data, content, at, tensor.raw[0]):
+                    return True
+                at = tensor.raw[1]
+        return held(self._data, content, at, len(self._data))
 
     def tensors(self) -> Iterator[Tensor]:
         """Every tensor of the file, wherever it is: each may name external data."""
@@ -151,6 +162,15 @@ def mapped(path: Path) -> Iterator[Buffer]:
             return
         with content:
             yield content
+
+
+def held(data: Buffer, content: bytes, at: int, end: int) -> bool:
+    """Whether `content` is in `data[at:end]`. Between two pieces other threads have their turn; `find` lets none."""
+    while at < end:
+        if data.find(content, at, min(end, at + _PIECE + len(content) - 1)) >= 0:
+            return True
+        at += _PIECE
+    return False
 
 
 def _opset(opsets: dict[str, int], data: Buffer, at: int, end: int) -> None:

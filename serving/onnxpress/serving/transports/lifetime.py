@@ -15,7 +15,7 @@ import msgspec
 import numpy as np
 
 from onnxpress.core.errors import UsageError
-from onnxpress.serving import log, sockets
+from onnxpress.serving import aside, log, sockets
 from onnxpress.serving.exchange import Handler
 from onnxpress.serving.service import Service
 from onnxpress.serving.settings import ServerSettings
@@ -82,6 +82,7 @@ class Lifetime:
             self._listening = await listen(self._settings.address, self._server, self._bound)
         self._handle_signals(loop)
         self._server.tick()
+        aside.take_turns()
         placed: Callable[[], Any] = partial(loop.call_soon_threadsafe, self._news.set)
         loading = loop.run_in_executor(None, self._service.repository.load, placed)
         loading.add_done_callback(lambda _: self._news.set())

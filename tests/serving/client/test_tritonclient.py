@@ -63,7 +63,7 @@ def test_health_and_metadata(client: Any) -> None:
     assert [one["name"] for one in client.get_model_metadata("simple")["inputs"]] == ["INPUT0", "INPUT1"]
     assert client.get_model_config("simple")["max_batch_size"] > 0
     assert client.get_inference_statistics("simple")["model_stats"][0]["name"] == "simple"
-    refused(lambda: client.get_model_metadata("wrong_model"), "no model 'wrong_model'")
+    refused(lambda: client.get_model_metadata("wrong_model"), "^.*Request for unknown model: .*'wrong_model'")
 
 
 @pytest.mark.parametrize("binary", [True, False])
@@ -131,7 +131,11 @@ def test_model_control(client: Any) -> None:
     assert not client.is_model_ready("simple")
     client.load_model("simple")
     assert client.is_model_ready("simple")
-    refused(lambda: client.load_model("wrong_model"), "no model 'wrong_model'")
-    refused(lambda: client.load_model("simple", config="{}"), "as it lies in the repository")
+    refused(lambda: client.load_model("wrong_model"), "failed to load 'wrong_model'")
+    refused(
+        lambda: client.load_model("simple", config="{}"), "failed to load 'simple': .* as it lies in the repository"
+    )
+    refused(lambda: client.unload_model("wrong_model"), "failed to unload 'wrong_model'")
+    refused(lambda: client.infer("wrong_model", inputs()), "Request for unknown model")
     refused(lambda: client.load_model("simple", config="{}", files={"file:1/model.onnx": b"a"}), "as it lies")
     assert is_right(client.infer("simple", inputs()))

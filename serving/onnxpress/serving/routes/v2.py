@@ -88,10 +88,13 @@ def _change(service: Service, call: Call, name: str, verb: str) -> None:
         raise Refusal(403, "models cannot be changed from outside; the server was started without --model-control")
     if not service.repository.ready:
         raise Refusal(503, "the models are still being loaded")
-    triton.check_change(verb, call.body)
 
     async def change() -> bytes:
-        await (control.load(name) if verb == "load" else control.unload(name))
+        try:
+            triton.check_change(verb, call.body)
+            await (control.load(name) if verb == "load" else control.unload(name))
+        except Refusal as error:  # with Triton's first words, which NVIDIA's example clients look for
+            raise Refusal(error.status, f"failed to {verb} {name!r}: {error.message}") from None
         return b"{}"
 
     call.later(verb, change())

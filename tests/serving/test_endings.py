@@ -117,6 +117,37 @@ def test_the_second_signal_ends_it(models: Path, mode: tuple[str, ...]) -> None:
         assert left(processes, 1.0) == []
 
 
+@pytest.mark.parametrize("mode", MODES[2:], ids=" ".join)
+def test_a_signal_to_all_processes_at_once_is_one_signal(models: Path, mode: tuple[str, ...]) -> None:
+    """As a terminal sends it, or `kill` to the whole group: workers get it twice, from their supervisor too."""
+    with started(models, "--grace", "60", *mode) as server:
+        workers = Path(f"/proc/{server.popen.pid}/task/{server.popen.pid}/children").read_text().split()
+        with begin(server, busy_request(1500)) as client:
+            for pid in (server.popen.pid, *map(int, workers)):
+                os.kill(pid, signal.SIGINT)
+            assert client.reply().status == 200
+        assert server.popen.wait(WAIT) == 0
+
+
+def test_a_worker_that_is_ended_while_it_starts_is_started_again(tmp_path: Path) -> None:
+    publish_affine(tmp_path)
+    slow = [sys.executable, str(Path(__file__).with_name("slow_start.py")), "1.5"]
+    command = [*slow, "serve", str(tmp_path), "--port", "0", "--workers", "2"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as popen:
+        children = Path(f"/proc/{popen.pid}/task/{popen.pid}/children")
+        deadline = time.monotonic() + WAIT
+        while len(workers := children.read_text().split()) < 2:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        os.kill(int(workers[0]), signal.SIGTERM)
+        time.sleep(0.3)
+        os.kill(int(workers[1]), signal.SIGTERM)
+        assert popen.stdout is not None
+        assert popen.stdout.readline().startswith("http://")
+        popen.terminate()
+        assert popen.wait(WAIT) == 0
+
+
 @pytest.mark.parametrize("mode", MODES[1:], ids=" ".join)
 def test_nothing_outlives_a_server_that_is_killed(models: Path, mode: tuple[str, ...]) -> None:
     with started(models, "--grace", str(GRACE), *mode) as server:

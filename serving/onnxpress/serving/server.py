@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import time
-from collections.abc import Callable, Coroutine
-from contextlib import suppress
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
@@ -80,6 +81,8 @@ def _share(settings: ServerSettings, on_ready: Callable[[str], None]) -> NoRetur
 
 def leave(ended: Ended) -> NoReturn:
     """End this process: 0, or 1 where a connection was left without its answer."""
+    for number in (signal.SIGTERM, signal.SIGINT):  # another one would end it with another code
+        signal.signal(number, signal.SIG_IGN)
     code = 1 if ended.unanswered else 0
     log.flush()
     if ended.unanswered or ended.busy:
@@ -146,8 +149,20 @@ def _serve(
     unanswered = _run(_among(metrics, main.run(threads)) if metrics is not None else main.run(threads))
     # What was cut off is not waited for.
     seconds = 0.0 if unanswered else min(_LAST_SECONDS, settings.limits.grace)
-    busy = threads.busy or not _close(repository, completing, _LEAST_SECONDS + seconds)
+    with _ending():
+        busy = threads.busy or not _close(repository, completing, _LEAST_SECONDS + seconds)
     return Ended(unanswered, busy)
+
+
+@contextmanager
+def _ending() -> Iterator[None]:
+    """Signals that ask for the end change nothing here: it is under way, and takes no longer than it may."""
+    before = [(number, signal.signal(number, signal.SIG_IGN)) for number in (signal.SIGTERM, signal.SIGINT)]
+    try:
+        yield
+    finally:
+        for number, handler in before:
+            signal.signal(number, handler or signal.SIG_DFL)
 
 
 def _close(repository: Repository, completing: list[Thread], seconds: float) -> bool:

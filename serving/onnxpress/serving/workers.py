@@ -15,6 +15,7 @@ import signal
 import socket
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import msgspec
@@ -27,6 +28,11 @@ from onnxpress.serving.settings import ServerSettings
 _RETRY_SECONDS = (0.0, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 """before a worker is started again: by how often in a row it ended young"""
 _YOUNG_SECONDS = 5.0
+_TOLD = (0, -signal.SIGTERM, -signal.SIGINT, -getattr(signal, "SIGKILL", signal.SIGTERM))
+"""exit codes of a worker that somebody ended, and that could have started"""
+CUT = getattr(signal, "SIGUSR1", signal.SIGTERM)
+"""what a worker is sent in place of a second SIGTERM. A terminal, or a `kill` of the whole group, sends each signal to
+workers too, which get the supervisor's beside it: SIGTERM twice must not cut them short"""
 _AT_ONCE = 16
 """processes of one place that may be there at once: restarted again and again, while each takes its grace time"""
 _LAST_RESORT_SECONDS = 3.0
@@ -47,6 +53,8 @@ class Worker(msgspec.Struct):
     later: bool
     """it takes the place of another: whoever asks finds workers that have loaded everything"""
     _ready: int
+    cut: int = CUT
+    """the signal that cuts it short"""
 
     def say_ready(self) -> None:
         """Tell the supervisor that this worker answers."""
@@ -108,6 +116,8 @@ class _Supervisor:
             if worker is not None:
                 return worker
         self._refuse_callers()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, signal.SIG_IGN)  # all that is left is to leave, with this exit code
         return self._code
 
     @property
@@ -135,7 +145,7 @@ class _Supervisor:
 
     def _become_worker(self, place: int, share: int, ready_read: int, ready_write: int) -> Worker:
         signal.set_wakeup_fd(-1)
-        for ours in (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD):
+        for ours in (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD, CUT):
             signal.signal(ours, signal.SIG_DFL)
         # A hang-up is for the supervisor; a terminal sends it to the whole group.
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
@@ -160,11 +170,8 @@ class _Supervisor:
         times = [*self._due.values(), self._killing, self._closing, self._stand_in.until]
         due = min((at for at in times if at is not None), default=None)
         timeout = None if due is None else max(0.0, due - time.monotonic())
-        wakeup = self._wakeup[0].fileno()
-        readable = stand_in.ready([wakeup, *waiting, *callers], timeout)
-        if wakeup in readable:
-            for number in self._wakeup[0].recv(4096):
-                self._signal(number)
+        readable = stand_in.ready([self._wakeup[0].fileno(), *waiting, *callers], timeout)
+        self._take_signals()
         for source in readable:
             if source in waiting:
                 self._ready(waiting[source])
@@ -182,6 +189,11 @@ class _Supervisor:
             if worker is not None:
                 return worker
         return None
+
+    def _take_signals(self) -> None:
+        with suppress(BlockingIOError):
+            for number in self._wakeup[0].recv(4096):
+                self._signal(number)
 
     def _signal(self, number: int) -> None:
         if number in (signal.SIGTERM, signal.SIGINT):
@@ -204,7 +216,7 @@ class _Supervisor:
             # One that a rolling restart replaced drains already: the first signal to all must not be its second.
             if again or not child.leaving:
                 child.leaving = True
-                os.kill(child.pid, signal.SIGTERM)
+                os.kill(child.pid, CUT if again else signal.SIGTERM)
 
     def _refuse_callers(self) -> None:
         """Listen no more. What the workers have of the sockets they close themselves."""
@@ -254,6 +266,7 @@ class _Supervisor:
             pid, status = os.waitpid(-1, os.WNOHANG)
             if pid == 0:
                 return
+            self._take_signals()  # where all are told to end, this process was told so before a worker could obey
             child = self._children.pop(pid)
             self._loads.give_back(child.share)
             if child.ready_pipe is not None:
@@ -265,11 +278,11 @@ class _Supervisor:
             # One that was still starting handles no signal yet. It had answered nobody, and so lost nothing.
             if self._current[child.place] is child:
                 self._current[child.place] = None
-            well = code == 0 or (code == -signal.SIGTERM and not child.answered)
+            well = code == 0 or (code in (-signal.SIGTERM, -signal.SIGINT, -CUT) and not child.answered)
             self._code = max(self._code, 0 if well else 1)
             return
-        if not self._announced and code != -signal.SIGKILL:
-            # A worker that cannot start says why itself; the others would say the same. One that was killed does not.
+        if not self._announced and code not in _TOLD:
+            # A worker that cannot start says why itself; the others would say the same.
             self._code = 1
             self._stop()
             return

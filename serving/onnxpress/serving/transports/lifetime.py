@@ -140,7 +140,10 @@ class Lifetime:
     # --- signals
 
     def _handle_signals(self, loop: asyncio.AbstractEventLoop) -> None:
-        handlers = {signal.SIGTERM: self._on_signal, signal.SIGINT: self._on_signal}
+        told = self._on_signal if self._worker is None else self._begin_to_leave
+        handlers: dict[int, Callable[[], None]] = {signal.SIGTERM: told, signal.SIGINT: told}
+        if self._worker is not None:
+            handlers[self._worker.cut] = self._on_cut
         if self._worker is None and hasattr(signal, "SIGHUP"):
             handlers[signal.SIGHUP] = self._on_hangup
         for number, then in handlers.items():
@@ -154,6 +157,13 @@ class Lifetime:
     def _on_signal(self) -> None:
         if self._stop.is_set():
             self._cut.set()
+        self._begin_to_leave()
+
+    def _on_cut(self) -> None:
+        self._cut.set()
+        self._begin_to_leave()
+
+    def _begin_to_leave(self) -> None:
         self._service.leave()
         self._stop.set()
         self._news.set()
@@ -170,8 +180,7 @@ class Lifetime:
         assert self._worker is not None
         asyncio.get_running_loop().remove_reader(self._worker.parent)
         self._orphaned = True
-        if not self._stop.is_set():
-            self._on_signal()
+        self._begin_to_leave()
 
 
 def _say_unforeseen(_: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:

@@ -15,7 +15,8 @@ import click
 from onnxpress.core.errors import OnnxpressError
 
 COMMANDS: dict[str, tuple[str, str]] = {
-    "init": ("onnxpress.training.cli:init", "Write a recipe to begin with, or draft one from a file's columns."),
+    "init": ("onnxpress.training.cli:init", "Write a recipe to begin with, or draft one from a file."),
+    "import-config": ("onnxpress.training.cli:import_config", "Turn an existing project's settings into a recipe."),
     "train": ("onnxpress.training.cli:train", "Train a recipe; writes a run folder."),
     "port": ("onnxpress.training.cli:port", "Write a trained run in the other framework, with the same weights."),
     "export": ("onnxpress.export.cli:export", "Convert a model to ONNX, measure equivalence, publish a version."),

@@ -1,4 +1,4 @@
-"""The commands `train`, `init` and `port`."""
+"""The commands `train`, `init`, `import-config` and `port`."""
 
 from __future__ import annotations
 
@@ -147,7 +147,6 @@ def init(family: str | None, source: Path | None, target: str | None, output: Pa
     was told of every column beside it, and FAMILY only says how the columns are read.
     """
     from onnxpress.core.errors import UsageError
-    from onnxpress.core.files import write_atomically
     from onnxpress.training.drafting import carried, draft
 
     if source is None:
@@ -165,6 +164,35 @@ def init(family: str | None, source: Path | None, target: str | None, output: Pa
         text = made.text
         for line in made.said:
             click.echo(line, err=True)
+    _write(path, text, force=force)
+
+
+@click.command("import-config")
+@click.argument("file", type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@click.option(
+    "--output", type=click.Path(path_type=Path, dir_okay=False), help="The recipe's file.  [default: its name .yaml]"
+)
+@click.option("--force", is_flag=True, help="Write over a file that is there.")
+def import_config(file: Path, output: Path | None, force: bool) -> None:
+    """Turn the settings of an existing project (JSON, YAML or TOML) into a recipe; prints its file.
+
+    Known are those of the Open Seizure Database's trainers, of classifiers that read characters, and of autoencoders.
+    What has no place in a recipe is listed.
+    """
+    from onnxpress.training.drafting import imported
+
+    made = imported.of_file(file)
+    for line in made.said:
+        click.echo(line, err=True)
+    path = output or Path(f"{file.stem}.yaml")
+    _write(path, made.text, force=force)
+
+
+def _write(path: Path, text: str, *, force: bool) -> None:
+    """Write a recipe and print where it is. Raises UsageError rather than writing over a file."""
+    from onnxpress.core.errors import UsageError
+    from onnxpress.core.files import write_atomically
+
     if path.exists() and not force:
         raise UsageError(
             "there is such a file already", where=str(path), hint="--output names another, --force replaces it"

@@ -57,7 +57,7 @@ def test_help_lists_every_command_with_its_line() -> None:
     shown = run("--help").stdout
     for name, (_, text) in cli.COMMANDS.items():
         assert f"  {name} " in shown
-        assert text in shown
+        assert text in " ".join(shown.split())  # a long line is wrapped
 
 
 def test_the_installed_command_is_this_one() -> None:

@@ -11,6 +11,7 @@ import pytest
 from onnxpress.core import run as runs
 from onnxpress.core.errors import BadModel
 from onnxpress.training import recipe as recipes
+from onnxpress.training.families import Own
 from onnxpress.training.fitting import losses
 from onnxpress.training.pipeline import stage
 
@@ -58,6 +59,21 @@ def logit():
 
 def three():
     return nn.Linear(2, 3)
+
+class Several(nn.Module):
+    def __init__(self, classes=2, other=0.0, keyed=False):
+        super().__init__()
+        self.hidden, self.head = nn.Linear(2, 4), nn.Linear(4, classes)
+        self.other, self.keyed = other, keyed
+
+    def forward(self, x):
+        inner = torch.tanh(self.hidden(x))
+        z = self.head(inner)
+        p = torch.softmax(z + self.other * z * z, dim=1) if z.shape[1] > 1 else torch.sigmoid(z)
+        return {"probabilities": p, "logits": z, "inner": inner} if self.keyed else (p, z, inner)
+
+def several(**settings):
+    return Several(**settings)
 """,
     "tensorflow": """
 import keras
@@ -89,6 +105,13 @@ def logit():
 
 def three():
     return net(layers.Dense(3))
+
+def several(classes=2, other=0.0, keyed=False):
+    x = keras.Input((2,), name="features")
+    inner = layers.Dense(4, activation="tanh")(x)
+    z = layers.Dense(classes)(inner)
+    p = keras.ops.softmax(z + other * z * z) if classes > 1 else keras.ops.sigmoid(z)
+    return keras.Model(x, {"probabilities": p, "logits": z, "inner": inner} if keyed else [p, z, inner])
 """,
 }
 
@@ -153,6 +176,58 @@ def test_the_recipe_may_say_it_and_what_cannot_be_is_refused(recipe: Path, frame
         trained(recipe, framework, "logits", "model.answers=probabilities")
     with pytest.raises(BadModel, match=r"answers \(3,\) for a row; \(1,\) or \(2,\) is needed"):
         trained(recipe, framework, "three")
+
+
+OUTPUTS = 'model.outputs=["probabilities","logits","inner"]'
+
+
+def test_several_outputs_are_published_by_name_and_the_logits_are_learnt(recipe: Path, framework: str) -> None:
+    folder = trained(recipe, framework, "several", OUTPUTS)
+    run = runs.read(folder)
+    assert [type(step).__name__ for step in run.processing.after] == ["Label", "Maximum"], "no second softmax"
+    assert [spec.name for spec in run.network_outputs] == ["probabilities", "logits", "inner"]
+    assert [spec.name for spec in run.outputs] == ["probabilities", "prediction", "confidence", "logits", "inner"]
+    assert json.loads((folder / "metrics.json").read_text())["accuracy"] > 0.9
+    pytest.importorskip("tf2onnx" if framework == "tensorflow" else "onnxscript")
+    from onnxpress.export.pipeline.export import export
+    from onnxpress.export.source import SourceRef
+    from onnxpress.export.sources import resolve
+
+    source = resolve.resolve(SourceRef(reference=str(folder), trust_run=True))
+    published = export(source, repository=folder.parent / "models")
+    assert published.report.equivalent, published.report
+    from onnxpress.serving.engine import Engine
+
+    x = np.load(folder / "samples.npz")["features"]
+    found = Engine.load((published.folder / "model.onnx").read_bytes(), self_test=False).run({"features": x})
+    assert found["inner"].shape == (len(x), 4)
+    assert found["probabilities"] == pytest.approx(losses.probabilities("cross_entropy", found["logits"]), abs=1e-5)
+    assert (found["prediction"] == np.array(["down", "up"])[found["logits"].argmax(axis=1)]).all()
+
+
+@pytest.mark.parametrize("settings", [{"classes": 1}, {"keyed": True}])
+def test_one_logit_and_a_dict_are_taken_too(recipe: Path, framework: str, settings: dict[str, object]) -> None:
+    folder = trained(recipe, framework, "several", OUTPUTS, f"model.settings={json.dumps(settings)}")
+    assert json.loads((folder / "metrics.json").read_text())["accuracy"] > 0.9
+    assert {"logits", "inner", "prediction"} <= {spec.name for spec in runs.read(folder).outputs}
+
+
+def test_outputs_that_cannot_be_are_refused(recipe: Path, framework: str) -> None:
+    for words, settings, message in (
+        (["probabilities", "logits"], {}, "returns 3 tensors, and 2 outputs are named"),
+        (["logits", "probabilities", "inner"], {"keyed": True}, "name the keys in their order"),
+        (["probabilities", "logits", "inner"], {"other": 1.0}, "are not those of its logits"),
+    ):
+        given = [f"model.outputs={json.dumps(words)}", f"model.settings={json.dumps(settings)}"]
+        with pytest.raises(BadModel) as refusal:
+            trained(recipe, framework, "several", *given)
+        assert message in str(refusal.value)
+    for outputs, message in (
+        (["a", "b"], "one of outputs is logits or probabilities"),
+        (["logits", "prediction"], "have names of their own"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            Own(build="a:b", outputs=outputs)
 
 
 def test_the_likelihood_of_probabilities_is_the_cross_entropy_of_their_logits() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, Literal
 
@@ -20,6 +20,7 @@ from onnxpress.training.data.table import Reading, Table
 from onnxpress.training.families import classification
 from onnxpress.training.families import tabular_answers as answers
 from onnxpress.training.families.prepared import Outcome, Predict, Prepared
+from onnxpress.training.fitting import losses
 from onnxpress.training.fitting.loop import Examples, Inputs
 from onnxpress.training.fitting.losses import Loss
 from onnxpress.training.settings import Training
@@ -49,9 +50,25 @@ class Own(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True,
     """what the network answers; default: told from its answers to some rows, before the fit. Of probabilities the loss
     is their own, and no second softmax is published"""
 
+    outputs: list[str] = []
+    """names of the tensors that the network returns, where it returns several: in the order of its tuple, or a dict's
+    keys. One is `logits` or `probabilities`, and is learnt: of both the logits. All are published under their names"""
+
     def __post_init__(self) -> None:
+        if self.outputs:
+            self._check_outputs()
         if self.inputs and not self.before:
             raise ValueError("inputs names what the steps in before make; there are none")
+
+    def _check_outputs(self) -> None:
+        taken = {"prediction", "confidence", "probability", "logit", "is_positive"}
+        twice = len(set(self.outputs)) != len(self.outputs)
+        if twice or taken & set(self.outputs):
+            raise ValueError(f"outputs have names of their own, and none of {', '.join(sorted(taken))}")
+        if self.task == "regress" or self.answers is not None:
+            raise ValueError("outputs are named where classes are told, and without answers")
+        if not {"logits", "probabilities"} & set(self.outputs):
+            raise ValueError("one of outputs is logits or probabilities: it is what is learnt")
 
     def framework(self) -> Framework:
         """The framework of what `build` returns, told by its class's ancestry. Raises UsageError for neither."""
@@ -207,14 +224,43 @@ class Own(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True,
             told = replace(told, train=train, validation=validation)
         return told, f"the network answers {name}"
 
+    def told_by_name(self, prepared: Prepared, asked: Mapping[str, Callable[[Inputs], Array]]) -> tuple[Prepared, str]:
+        """The same of a network that returns several; `asked` gives the answers of each.
+
+        Raises BadModel too where probabilities stand beside logits and are not theirs.
+        """
+        few = {name: part[:64] for name, part in prepared.train.x.items()}
+        learnt: Literal["logits", "probabilities"] = "logits" if "logits" in self.outputs else "probabilities"
+        prepared, _ = msgspec.structs.replace(self, answers=learnt, outputs=[]).told(prepared, asked[learnt], "")
+        found = {name: asked[name](few) for name in self.outputs}
+        if learnt == "logits" and "probabilities" in found:
+            expected = losses.probabilities(prepared.loss, found["logits"])[:, -found["probabilities"].shape[-1] :]
+            if not np.allclose(found["probabilities"], expected, atol=1e-4):
+                raise BadModel(
+                    "its probabilities are not those of its logits",
+                    where=self.build,
+                    hint="call one of them otherwise in model.outputs",
+                )
+        specs = [TensorSpec(name=n, dtype="float32", shape=("batch", *array.shape[1:])) for n, array in found.items()]
+        told = replace(prepared, network_outputs=specs, answer=learnt)
+        return told, f"the network answers {', '.join(found)}; it learns by its {learnt}"
+
     def finish(self, prepared: Prepared, predict: Predict, *, title: str) -> Outcome:
         """Probabilities, label and confidence, or the value, measured on the held-out rows."""
         if self.task == "classify":
-            single = prepared.network_outputs[0].shape[-1] == 1
-            return (classification.single if single else classification.outcome)(prepared, predict, title=title)
+            answer = prepared.answer or prepared.network_outputs[0].name
+            single = next(spec for spec in prepared.network_outputs if spec.name == answer).shape[-1] == 1
+            outcome = (classification.single if single else classification.outcome)(prepared, predict, title=title)
+            return self._with_its_own(outcome, prepared) if self.outputs else outcome
         names = [spec.name for spec in prepared.network_inputs]
         outputs = predict(classification.network_tensors(prepared.before, prepared.held_out, names))
         return answers.value(prepared, outputs, title=title)
+
+    def _with_its_own(self, outcome: Outcome, prepared: Prepared) -> Outcome:
+        """The network's outputs published too; what it answers itself is not made a second time."""
+        after = [step for step in outcome.after if step.output not in self.outputs]
+        public = {spec.name: spec for spec in (*outcome.outputs, *prepared.network_outputs)}
+        return replace(outcome, after=after, outputs=list(public.values()))
 
 
 def _are_probabilities(outputs: Array) -> bool:

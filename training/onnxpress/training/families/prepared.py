@@ -48,6 +48,8 @@ class Prepared:
     """what callers send"""
     network_inputs: list[TensorSpec]
     network_outputs: list[TensorSpec]
+    answer: str | None = None
+    """which of several outputs of the network is learnt; None where there is one"""
     unit: Unscale | None = None
     """how the network's output becomes values in their unit: of a regression, of what an autoencoder rebuilds"""
     threshold: float | None = None

@@ -53,6 +53,9 @@ class FrameworkFit(Protocol):
     def predict(self, network: Any, x: Inputs) -> Array:
         """The outputs, inference mode, rows first."""
 
+    def one_of(self, network: Any, names: Sequence[str], chosen: str) -> Any:
+        """A network that answers `chosen` alone, of what `network` returns under `names`; it shares its weights."""
+
     def last_layer(self, network: Any) -> str:
         """`softmax` or `sigmoid` where the last layer is one by name, otherwise an empty text."""
 

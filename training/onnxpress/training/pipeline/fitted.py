@@ -30,6 +30,9 @@ class Fitted:
 
     factory: str
     network: Any
+    """what is saved"""
+    asked: Any
+    """what answers the rows: the network, or one of its outputs"""
     parameters: int
     history: History
     seconds: float
@@ -42,9 +45,13 @@ def prepared_rows(framework: FrameworkFit, table: Table, recipe: Recipe, *, quie
         return prepared
     framework.seed(recipe.training)  # joins the other processes where there are some, before anything is built
     network = load_factory(recipe.model.build)(**recipe.model.settings)
-    prepared, words = recipe.model.told(
-        prepared, functools.partial(framework.predict, network), framework.last_layer(network)
-    )
+    if names := recipe.model.outputs:
+        by_name = {name: functools.partial(framework.predict, framework.one_of(network, names, name)) for name in names}
+        prepared, words = recipe.model.told_by_name(prepared, by_name)
+    else:
+        prepared, words = recipe.model.told(
+            prepared, functools.partial(framework.predict, network), framework.last_layer(network)
+        )
     if words and not quiet and framework.is_main():
         print(words, file=sys.stderr, flush=True)
     return prepared
@@ -93,11 +100,18 @@ def fit(
             frozen_encoder=prepared.frozen_encoder,
             on_epoch=tell,
         )
-        history = loop.run(framework.learner(network, job), job, checkpoints)
+        history = loop.run(framework.learner(_asked(framework, network, prepared), job), job, checkpoints)
     if history.diverged:
         raise BadModel("training diverged: no epoch had a finite validation loss", hint="lower training.learning_rate")
     network = framework.finished(network, build, prepared.settings)
-    return Fitted(factory, network, parameters, history, time.monotonic() - started)
+    asked = _asked(framework, network, prepared)
+    return Fitted(factory, network, asked, parameters, history, time.monotonic() - started)
+
+
+def _asked(framework: FrameworkFit, network: Any, prepared: Prepared) -> Any:
+    if prepared.answer is None:
+        return network
+    return framework.one_of(network, [spec.name for spec in prepared.network_outputs], prepared.answer)
 
 
 def _refuse_classes_of_values(prepared: Prepared, training: Training) -> None:

@@ -32,7 +32,7 @@ def cross_validate(framework: FrameworkFit, table: Table, recipe: Recipe) -> lis
         chosen = msgspec.structs.replace(recipe, training=training)
         prepared = prepared_rows(framework, table, chosen, quiet=True)
         fitted = fit(framework, prepared, chosen, label=f"fold {fold + 1} of {count},")
-        predict = functools.partial(framework.predict, fitted.network)
+        predict = functools.partial(framework.predict, fitted.asked)
         by_fold.append(recipe.model.finish(prepared, predict, title="").metrics)
     return by_fold
 
@@ -83,7 +83,7 @@ def ensemble(
             )
         fitted = fit(framework, own, chosen, label=f"network {fold + 1} of {count},")
         members.append(fitted)
-        predict = functools.partial(framework.predict, fitted.network)
+        predict = functools.partial(framework.predict, fitted.asked)
         figures = recipe.model.finish(own, predict, title="").metrics
         by_member.append({**figures, "best_epoch": fitted.history.best_epoch})
     factory = f"onnxpress.training.{recipe.framework}.models.ensemble:build"
@@ -98,7 +98,7 @@ def ensemble(
         network_outputs=[TensorSpec(name="probabilities", dtype="float32", shape=("batch", len(prepared.classes)))],
     )
     seconds = time.monotonic() - started
-    whole = Fitted(factory, network, framework.parameters(network), members[0].history, seconds)
+    whole = Fitted(factory, network, network, framework.parameters(network), members[0].history, seconds)
     return whole, joined, by_member
 
 

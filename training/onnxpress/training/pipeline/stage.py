@@ -62,7 +62,7 @@ def train(recipe: Recipe, *, output: Path, resume: Path | None = None, to_review
                 fitted = fit(framework, prepared, recipe, checkpoints=checkpoints, on_epoch=log)
                 by_fold = folds.cross_validate(framework, table, recipe)
         prepared = replace(prepared, threshold=folds.settled_threshold(recipe, by_fold))
-        predict = functools.partial(framework.predict, fitted.network)
+        predict = functools.partial(framework.predict, fitted.asked)
         outcome = recipe.model.finish(prepared, predict, title=f"{recipe.name}-{recipe.framework}")
         metrics = _figures(fitted, prepared, outcome)
         if by_fold:

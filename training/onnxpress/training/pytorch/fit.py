@@ -18,6 +18,7 @@ from torch.nn import functional
 
 from onnxpress.core.arrays import Array
 from onnxpress.core.files import write_atomically
+from onnxpress.training.fitting import named_outputs
 from onnxpress.training.fitting.checkpoint import Arrays
 from onnxpress.training.fitting.loop import Examples, Fit, Inputs
 from onnxpress.training.fitting.losses import LEAST, rows_at_once
@@ -243,6 +244,23 @@ def _infer(model: nn.Module, x: Sequence[Tensor]) -> Array:
 def predict(network: nn.Module, x: Inputs) -> Array:
     """Eval mode, no gradients; on the CPU."""
     return _infer(network, [torch.from_numpy(part) for part in x.values()])
+
+
+class _OneOf(nn.Module):
+    """Answers one of the tensors that a network returns."""
+
+    def __init__(self, network: nn.Module, names: Sequence[str], chosen: str) -> None:
+        super().__init__()
+        self.network, self.names, self.chosen = network, list(names), chosen
+
+    def forward(self, *inputs: Tensor) -> Tensor:
+        answer: Tensor = named_outputs.pick(self.network(*inputs), self.names, self.chosen)
+        return answer
+
+
+def one_of(network: nn.Module, names: Sequence[str], chosen: str) -> nn.Module:
+    """A network that answers `chosen` alone, of what `network` returns under `names`; it shares its weights."""
+    return _OneOf(network, names, chosen)
 
 
 def last_layer(network: nn.Module) -> str:

@@ -12,6 +12,7 @@ import tensorflow as tf
 
 from onnxpress.core.arrays import Array
 from onnxpress.core.errors import ProcessLost
+from onnxpress.training.fitting import named_outputs
 from onnxpress.training.fitting.checkpoint import Arrays
 from onnxpress.training.fitting.loop import Examples, Fit, Inputs
 from onnxpress.training.fitting.losses import LEAST, rows_at_once
@@ -262,6 +263,23 @@ def _infer(network: Any, x: Sequence[Any]) -> Array:
 def predict(network: keras.Model, x: Inputs) -> Array:
     """Inference mode."""
     return _infer(network, [tf.constant(part) for part in x.values()])
+
+
+class _OneOf(keras.Model):
+    """Answers one of the tensors that a network returns."""
+
+    def __init__(self, network: keras.Model, names: Sequence[str], chosen: str) -> None:
+        super().__init__()
+        self.network, self.named, self.chosen = network, tuple(names), chosen
+
+    def __call__(self, inputs: Any, training: bool | None = None) -> Any:
+        # Not `call`: Keras would write a text of its own around what is refused.
+        return named_outputs.pick(self.network(inputs, training=training), self.named, self.chosen)
+
+
+def one_of(network: keras.Model, names: Sequence[str], chosen: str) -> keras.Model:
+    """A network that answers `chosen` alone, of what `network` returns under `names`; it shares its weights."""
+    return _OneOf(network, names, chosen)
 
 
 def last_layer(network: keras.Model) -> str:

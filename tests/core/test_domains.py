@@ -42,10 +42,12 @@ def test_what_is_no_domain_is_refused(text: str) -> None:
         ("colour:[0,1]", "holds strings"),
         ("age:{a}", "holds float32"),
         ("mask:[0,1]", "holds bool"),
+        ("code:{1,x}", "holds int64"),
     ],
 )
 def test_a_domain_that_fits_no_input_is_refused(text: str, said: str) -> None:
     specs = [parse_spec("age:float32[batch]"), parse_spec("colour:string[batch]"), parse_spec("mask:bool[batch]")]
+    specs.append(parse_spec("code:int64[batch]"))
     with pytest.raises(UsageError, match=said):
         narrowed(specs, [text])
 
@@ -65,6 +67,8 @@ def test_two_domains_of_one_input_are_refused() -> None:
         ("x:uint8[n]", "x:[-3,300]", np.array([0, 255], np.uint8), None),
         ("x:uint64[n]", "x:[,10]", np.array([10], np.uint64), np.array([2**64 - 1], np.uint64)),
         ("x:string[n]", "x:{a,b}", np.array(["a", "b"], object), np.array(["a", "c"], object)),
+        ("x:int64[n]", "x:{-1,5,40}", np.array([40, -1]), np.array([5, 6])),
+        ("x:uint8[n]", "x:{1,3}", np.array([1, 3], np.uint8), np.array([2], np.uint8)),
         ("x:float32[n]", "x:[0,1]", np.zeros(0, np.float32), np.array([np.inf], np.float32)),
         ("x:float32[n]", "x:[0,1]", np.array([np.nan], np.float32), np.array([np.nan, 2], np.float32)),
     ],

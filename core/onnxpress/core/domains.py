@@ -1,7 +1,8 @@
 """The values that an input's author allows: read from `x:[0,255]`, written into its signature, and held against values.
 
-Bounds are inclusive, and either may be left out: `age:[0,]`. Of an input of strings the values are listed:
-`colour:{red,green}`. A NaN is outside of no bounds; what a signature says of it stands in `special_values`.
+Bounds are inclusive, and either may be left out: `age:[0,]`. Of strings the values are listed, of whole numbers they
+may be: `colour:{red,green}`, `code:{1,5,9}`. A NaN is outside of no bounds; what a signature says of it stands in
+`special_values`.
 """
 
 from __future__ import annotations
@@ -21,6 +22,8 @@ from onnxpress.core.tensors import Domain, TensorSpec
 
 _BOUNDS = re.compile(r"(?P<name>[^:\[\]{}]+):\s*\[(?P<low>[^,\[\]]*),(?P<high>[^,\[\]]*)\]\s*")
 _VALUES = re.compile(r"(?P<name>[^:\[\]{}]+):\s*\{(?P<values>[^{}]+)\}\s*")
+_WHOLE = re.compile(r"u?int\d")
+_NUMBER = re.compile(r"-?(0|[1-9]\d*)")
 _EXAMPLE = "write NAME:[LOW,HIGH], for example 'x:[0,255]', or of strings NAME:{VALUE,VALUE}"
 _SHOWN = 80
 
@@ -77,11 +80,19 @@ def narrowed(specs: Sequence[TensorSpec], domains: Sequence[str | tuple[str, Dom
             )
         if name in found:
             raise UsageError(f"two domains were given of the input {name!r}", hint="give one of each input")
-        if (spec.dtype == "string") != (domain.values is not None) or spec.dtype == "bool":
+        if not _says_something(spec, domain):
             kind = "strings" if spec.dtype == "string" else spec.dtype
             raise UsageError(f"the input {name!r} holds {kind}; {domain} says nothing of these", hint=_EXAMPLE)
         found[name] = domain
     return [msgspec.structs.replace(spec, domain=found[spec.name]) if spec.name in found else spec for spec in specs]
+
+
+def _says_something(spec: TensorSpec, domain: Domain) -> bool:
+    if spec.dtype == "bool" or domain.values is None:
+        return spec.dtype not in ("bool", "string")
+    return spec.dtype == "string" or (
+        _WHOLE.match(spec.dtype) is not None and all(map(_NUMBER.fullmatch, domain.values))
+    )
 
 
 def refused(spec: TensorSpec, values: Array) -> str:
@@ -98,8 +109,9 @@ def refused(spec: TensorSpec, values: Array) -> str:
         return ""
     if domain.values is not None:
         allowed = frozenset(domain.values)
-        odd = next((value for value in values.ravel().tolist() if value not in allowed), None)
-        return "" if odd is None else _outside(spec, repr(odd))
+        told = values.ravel().tolist() if spec.dtype == "string" else map(str, values.ravel().tolist())
+        odd = next((value for value in told if value not in allowed), None)
+        return "" if odd is None else _outside(spec, repr(odd) if spec.dtype == "string" else odd)
     outside = np.zeros(values.shape, bool)
     with np.errstate(invalid="ignore", over="ignore"):  # a NaN is neither below nor above
         if domain.low is not None:
@@ -139,8 +151,8 @@ def inside(specs: Sequence[TensorSpec], values: Mapping[str, Array]) -> dict[str
             continue
         value = found[spec.name]
         if domain.values is not None:
-            listed = np.array(domain.values, object)
-            known = np.isin(value.astype(str), listed.astype(str))
+            listed = np.array(domain.values, object if spec.dtype == "string" else value.dtype)
+            known = np.isin(value.astype(str), np.array(domain.values, str))
             turn = np.resize(listed, value.shape)
             found[spec.name] = np.where(known, value, turn)
         elif value.size:

@@ -20,6 +20,7 @@ EXTRA_OF: dict[str, str] = {
     "keras": "tensorflow",
     "tf2onnx": "tensorflow",
     "skl2onnx": "sklearn",
+    "onnxmltools": "boosting",
     "onnx": "pytorch",
     "onnx_ir": "pytorch",
     "onnxscript": "pytorch",

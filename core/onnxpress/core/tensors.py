@@ -30,7 +30,10 @@ _DIMENSION = re.compile(r"[0-9]+|[A-Za-z_][A-Za-z0-9_]*(\+([A-Za-z_][A-Za-z0-9_]
 
 
 class Domain(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """The values that an input accepts: inclusive bounds for numbers, a list of values for strings."""
+    """The values that an input accepts: inclusive bounds for numbers, a list of values for strings.
+
+    Whole numbers may be listed too, as text: the codes of a category.
+    """
 
     low: float | None = None
     high: float | None = None

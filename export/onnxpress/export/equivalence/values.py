@@ -44,6 +44,8 @@ def draw(
         return np.array(generator.choice(np.array(vocabulary(spec, sample, shown), object), shape), object)
     if spec.dtype == "bool":
         return generator.integers(0, 2, shape).astype(bool)
+    if spec.dtype not in FLOATS and spec.domain is not None and spec.domain.values:
+        return generator.choice(np.array(spec.domain.values, spec.dtype), shape)
     if spec.dtype not in FLOATS:
         low, high = integer_bounds(spec, sample, shown)
         return generator.integers(low, high, shape, endpoint=True).astype(spec.dtype)

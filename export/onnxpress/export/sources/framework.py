@@ -21,6 +21,8 @@ def framework_of(value: object) -> Framework | None:
             return "tensorflow"
         if ancestor.__name__ == "BaseEstimator" and module.startswith("sklearn."):
             return "sklearn"
+        if ancestor.__name__ == "CatBoost" and module.startswith("catboost."):
+            return "sklearn"
         if ancestor.__name__ == "ModelProto" and module.startswith("onnx."):
             return "onnx"
     return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +15,9 @@ from onnxpress.core.errors import BadModel
 from onnxpress.core.tensors import TensorSpec
 from onnxpress.export.graph.editing import drop_unused, rename_values
 from onnxpress.export.networks.converter_talk import converter_talk
-from onnxpress.export.networks.sklearn.parts import parts, rounds_its_inputs, whole_categories
+from onnxpress.export.networks.sklearn import rare_words
+from onnxpress.export.networks.sklearn.missing_words import spelled_as_empty
+from onnxpress.export.networks.sklearn.parts import columns_of, fitted_names, parts, rounds_its_inputs, whole_categories
 from onnxpress.export.networks.sklearn.trees import round_down, send_missing
 
 if TYPE_CHECKING:
@@ -26,6 +29,10 @@ _WORD = r"(?u)\b\w\w+\b"
 """scikit-learn's token pattern, if none is given"""
 _SAME_WORD = r"[\p{L}\p{N}_]{2,}"
 """the same in the runtime's regular expressions, whose own `\\w` knows ASCII alone"""
+
+_DIVIDING = {"StandardScaler", "RobustScaler"}
+"""divided by, as scikit-learn does: multiplied by the inverse, a row may cross the threshold of a tree behind it"""
+_NO_CONVERTER = re.compile(r"Unable to find a (?:shape calculator|converter) for type '<class '([^']+)'>'")
 
 
 class Conversion:
@@ -71,7 +78,9 @@ class Conversion:
         before.graph.output.append(onnx.helper.make_tensor_value_info("rounded", onnx.TensorProto.FLOAT, None))
         before, after = onnx.compose.add_prefix(before, "steps/", rename_inputs=False), after
         after = onnx.compose.add_prefix(after, "trees/")
-        opsets = {entry.domain: entry.version for model in (before, after) for entry in model.opset_import}
+        opsets: dict[str, int] = {}
+        for entry in (*before.opset_import, *after.opset_import):
+            opsets[entry.domain] = max(entry.version, opsets.get(entry.domain, 0))
         for model in (before, after):
             model.ir_version = max(before.ir_version, after.ir_version)
             del model.opset_import[:]
@@ -96,7 +105,7 @@ class Conversion:
     def _types(self, floats: str) -> list[tuple[str, Any]]:
         from skl2onnx.common import data_types
 
-        whole = whole_categories(self._estimator)
+        whole = whole_categories(self._estimator, fitted_names(self._estimator))
         number = data_types.DoubleTensorType if floats == "float64" else data_types.FloatTensorType
 
         def kind(spec: TensorSpec) -> Any:
@@ -109,17 +118,22 @@ class Conversion:
     def _converted(self, estimator: Any, types: list[tuple[str, Any]]) -> onnx.ModelProto:
         import skl2onnx
 
-        with converter_talk(self.talk) as talk, _plain_attributes(), _votes_apart(estimator):
+        with (
+            converter_talk(self.talk) as talk,
+            _plain_attributes(),
+            _as_converted(estimator),
+            spelled_as_empty(estimator),
+        ):
             try:
                 proto: onnx.ModelProto = skl2onnx.convert_sklearn(
                     estimator,
                     initial_types=types,
                     target_opset={"": self._opset, **_TREES},
                     options=self._options(estimator),
+                    custom_conversion_functions=rare_words.converters(estimator),
                 )
             except Exception as error:
-                first = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
-                raise BadModel(f"skl2onnx cannot convert it: {first}", hint=talk.tail() or None) from error
+                raise _reason(error, talk.tail()) from error
         return proto
 
     def _options(self, estimator: Any) -> dict[int, Any] | None:
@@ -128,6 +142,8 @@ class Conversion:
         if "probabilities" in self._outputs and hasattr(last, "predict_proba") and hasattr(last, "classes_"):
             options[id(estimator)] = {"zipmap": False}
         for part in parts(estimator):
+            if type(part).__name__ in _DIVIDING:
+                options[id(part)] = {"div": "div"}
             if getattr(part, "vocabulary_", None) is None or not hasattr(part, "build_analyzer"):
                 continue
             # ASCII needs no locale. Lower case of other letters does; C.UTF-8 is a part of glibc itself.
@@ -148,8 +164,12 @@ class Conversion:
         renames |= {old: f"\0{new}" for old, new in zip(made, self._outputs, strict=False)}
         rename_values(proto.graph, renames)
         rename_values(proto.graph, {f"\0{name}": name for name in self._outputs})
+        _rows_first(proto.graph, self._estimator)
+        several = isinstance(getattr(self._estimator, "classes_", None), list) or getattr(
+            self._estimator, "multilabel_", False
+        )
         column = "label" in self._outputs and len(proto.graph.output[0].type.tensor_type.shape.dim) == 2
-        if column or is_outlier_detector(self._estimator):
+        if (column and not several) or is_outlier_detector(self._estimator):
             flatten_label(proto.graph)
         _inputs_as_told(proto.graph, self._inputs)
         _outputs_in_float32(proto.graph)
@@ -158,6 +178,17 @@ class Conversion:
             round_down(proto.graph, self._estimator)
         drop_unused(proto.graph)
         return proto
+
+
+def _reason(error: Exception, said: str) -> BadModel:
+    text = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+    if unknown := _NO_CONVERTER.search(text):
+        return BadModel(
+            f"skl2onnx has no converter for {unknown[1].rpartition('.')[2]}",
+            hint="replace that step by one that it converts, or do what the step does before the model is asked, and "
+            "export what comes after it",
+        )
+    return BadModel(f"skl2onnx cannot convert it: {text}", hint=said or None)
 
 
 def _inputs_as_told(graph: onnx.GraphProto, inputs: Sequence[TensorSpec]) -> None:
@@ -189,6 +220,26 @@ def _outputs_in_float32(graph: onnx.GraphProto) -> None:
             graph.node.append(onnx.helper.make_node("Cast", [f"double/{name}"], [name], to=onnx.TensorProto.FLOAT))
 
 
+def _rows_first(graph: onnx.GraphProto, estimator: Any) -> None:
+    """Of an estimator with several labels skl2onnx writes the label's place before the rows', or a sequence."""
+    import onnx
+
+    made = next((value for value in graph.output if value.name == "probabilities"), None)
+    if made is None or not isinstance(getattr(estimator, "classes_", None), list):
+        return
+    in_sequence = made.type.HasField("sequence_type")
+    kind = (made.type.sequence_type.elem_type if in_sequence else made.type).tensor_type.elem_type
+    rename_values(graph, {"probabilities": "inner/apart"})
+    made.CopyFrom(onnx.helper.make_tensor_value_info("probabilities", kind, None))
+    if in_sequence:
+        node = onnx.helper.make_node(
+            "ConcatFromSequence", ["inner/apart"], ["probabilities"], axis=1, new_axis=1, name="beside"
+        )
+    else:
+        node = onnx.helper.make_node("Transpose", ["inner/apart"], ["probabilities"], perm=[1, 0, 2], name="rows_first")
+    graph.node.append(node)
+
+
 def flatten_label(graph: onnx.GraphProto) -> None:
     """skl2onnx gives the label of an outlier detector and of a mixture as one column; scikit-learn as one for a row."""
     import onnx
@@ -216,17 +267,48 @@ def _plain_attributes() -> Iterator[None]:
         ModelComponentContainer.add_node = stock
 
 
+_AS_CONVERTED = (("flatten_transform", True, False), ("encode", "onehot", "onehot-dense"))
+"""settings that skl2onnx refuses, and what it writes the same graph for: a soft vote's `transform` is not converted,
+and a graph has no sparse tensors"""
+
+
 @contextlib.contextmanager
-def _votes_apart(estimator: Any) -> Iterator[None]:
-    """skl2onnx refuses a soft vote whose `transform` flattens, by default, though it converts `predict` alone."""
-    voting = [part for part in parts(estimator) if getattr(part, "flatten_transform", False)]
+def _as_converted(estimator: Any) -> Iterator[None]:
+    changed: list[tuple[Any, str, Any, Any]] = [
+        (part, setting, refused, taken)
+        for part in parts(estimator)
+        for setting, refused, taken in _AS_CONVERTED
+        if getattr(part, setting, None) == refused
+    ]
+    # Columns that a pipeline drops are no inputs of the graph: the others are then known by their names alone.
+    names = fitted_names(estimator)
+    changed += (
+        [
+            (
+                part,
+                "transformers_",
+                part.transformers_,
+                [(name, one, _named(columns, names)) for name, one, columns in told],
+            )
+            for part in parts(estimator)
+            if names and (told := getattr(part, "transformers_", None)) and hasattr(part, "remainder")
+        ]
+        if hasattr(estimator, "feature_names_in_")
+        else []
+    )
     try:
-        for part in voting:
-            part.flatten_transform = False
+        for part, setting, _, taken in changed:
+            setattr(part, setting, taken)
         yield
     finally:
-        for part in voting:
-            part.flatten_transform = True
+        for part, setting, refused, _ in changed:
+            setattr(part, setting, refused)
+
+
+def _named(columns: Any, names: list[str]) -> Any:
+    """Columns by name; one alone, as a vectoriser of texts takes it, stays one."""
+    read = columns_of(columns, names)
+    return read[0] if np.ndim(columns) == 0 and not isinstance(columns, slice) and len(read) == 1 else read
 
 
 def _plain(value: Any) -> Any:

@@ -17,13 +17,17 @@ from onnxpress.core.errors import BadModel, UsageError
 from onnxpress.core.optional import require
 from onnxpress.core.tensors import Domain, TensorSpec
 from onnxpress.export.network import Choice, Precision, TruthUnavailable
+from onnxpress.export.networks.sklearn.boosting import register
 from onnxpress.export.networks.sklearn.conversion import Conversion
 from onnxpress.export.networks.sklearn.examples import named_examples
+from onnxpress.export.networks.sklearn.missing_words import missing_in_rows, missing_of, with_missing
 from onnxpress.export.networks.sklearn.narrowing import rounded
 from onnxpress.export.networks.sklearn.parts import (
     fitted,
+    fitted_names,
     needs_double,
     parts,
+    same_classes,
     string_columns,
     takes_float32,
     takes_texts,
@@ -31,6 +35,7 @@ from onnxpress.export.networks.sklearn.parts import (
     whole_categories,
     width,
 )
+from onnxpress.export.networks.sklearn.unknown_words import with_unknown
 from onnxpress.export.source import Source
 
 if TYPE_CHECKING:
@@ -52,21 +57,28 @@ class SklearnNetwork:
         self.talk: list[str] = []
         self._opset = source.opset
         _refuse_known_wrong(self._estimator, source.reference)
+        register(self._estimator, source.reference)
         self._columns = self._column_names()
         self._read = used_columns(self._estimator, self._columns)
         given = source.example_inputs if source.example_inputs is not None else (source.samples or None)
         alone = source.network_inputs[0].name if source.network_inputs else self._alone()
         self._examples = named_examples(given, self._read, alone, source.reference)
         self.inputs = source.network_inputs or self._tell_inputs(source)
+        self._missing = missing_of(self._estimator, self._columns) if self._columns else {}
+        self._missing_word = missing_in_rows(self._estimator)
         self._narrow: Any = None
         self._double = needs_double(self._estimator) or any(spec.dtype in _WIDE for spec in self.inputs)
         self.output_names = self._tell_outputs()
+        if not source.network_inputs:
+            self.inputs = [with_unknown(spec, self.inputs, self._examples, self._takes) for spec in self.inputs]
+        if self._missing:
+            self.notes.append(f"the empty string stands for a missing word: {', '.join(sorted(self._missing))}")
 
     def _column_names(self) -> list[str]:
         """The columns to be sent one by one; none where a matrix is."""
-        names = getattr(self._estimator, "feature_names_in_", None)
         by_column = any(isinstance(part, ColumnTransformer) for part in parts(self._estimator))
-        return [str(name) for name in names] if names is not None and by_column else []
+        columns = fitted_names(self._estimator)
+        return columns if by_column or string_columns(self._estimator, columns) else []
 
     def _alone(self) -> str:
         """The name of the one input of an estimator without columns."""
@@ -83,21 +95,25 @@ class SklearnNetwork:
             }
 
         def dtype(name: str) -> str:
-            return str(self._examples[name].dtype) if name in self._examples else usual
+            if name not in self._examples:
+                return usual
+            return "string" if self._examples[name].dtype.kind == "O" else str(self._examples[name].dtype)
 
         if self._columns:
-            words = dict(string_columns(self._estimator))
-            whole = whole_categories(self._estimator)
+            words = string_columns(self._estimator, self._columns)
+            whole = whole_categories(self._estimator, self._columns)
+            missing = missing_of(self._estimator, self._columns)
             specs = []
             for name in self._read:
                 if name in words:
                     domain = Domain(values=words[name])
                     specs.append(TensorSpec(name=name, dtype="string", shape=("batch", 1), domain=domain))
-                elif name in self._examples and self._examples[name].dtype.kind == "O":
+                elif dtype(name) == "string" or name in missing:
                     specs.append(TensorSpec(name=name, dtype="string", shape=("batch", 1)))
                 else:
                     kind = "int64" if name in whole and name not in self._examples else dtype(name)
-                    specs.append(TensorSpec(name=name, dtype=kind, shape=("batch", 1)))
+                    codes = Domain(values=[str(code) for code in whole[name]]) if name in whole else None
+                    specs.append(TensorSpec(name=name, dtype=kind, shape=("batch", 1), domain=codes))
             return specs
         if takes_texts(self._estimator):
             return [TensorSpec(name="text", dtype="string", shape=("batch",))]
@@ -108,13 +124,22 @@ class SklearnNetwork:
                 where=source.reference,
                 hint="fit it, or describe them: --input 'features:float32[batch,4]'",
             )
-        return [TensorSpec(name="features", dtype=dtype("features"), shape=("batch", columns))]
+        known = string_columns(self._estimator, [str(place) for place in range(columns)])
+        kind = "string" if len(known) == columns else dtype("features")
+        if 0 < len(known) < columns:
+            raise UsageError(
+                "it was fitted on a matrix of words and numbers together, for which ONNX has no tensor",
+                where=source.reference,
+                hint="fit it on a pandas DataFrame with named columns: each is then an input of its own",
+            )
+        return [TensorSpec(name="features", dtype=kind, shape=("batch", columns))]
 
     def _tell_outputs(self) -> list[str]:
         estimator = self._estimator
         if is_classifier(estimator):
             # Without probabilities the label alone: skl2onnx's scores of such classifiers follow no one convention.
-            return ["label", "probabilities"] if hasattr(estimator, "predict_proba") else ["label"]
+            scored = hasattr(estimator, "predict_proba") and same_classes(estimator)
+            return ["label", "probabilities"] if scored else ["label"]
         if hasattr(estimator, "predict_proba") and hasattr(estimator, "predict"):  # mixtures
             return ["label", "probabilities"]
         if is_outlier_detector(estimator) or is_clusterer(estimator):
@@ -147,14 +172,22 @@ class SklearnNetwork:
             self._narrow = rounded(self._estimator)
         return self._answers(self._narrow, feeds, "float32")
 
+    def _takes(self, feeds: dict[str, Array]) -> bool:
+        try:
+            self.run(feeds, "float32")
+        except BadModel:
+            return False
+        return True
+
     def _ask(self, estimator: Any, output: str, X: Any) -> Any:
         if output == "label":
-            return estimator.predict(X)
+            return _labels(estimator.predict(X))
         if output == "prediction":
             answer = np.asarray(estimator.predict(X))
             return answer.reshape(len(answer), -1)
         if output == "probabilities":
-            return estimator.predict_proba(X)
+            answer = estimator.predict_proba(X)
+            return np.stack(answer, 1) if isinstance(answer, list) else answer  # one for each of several labels
         if output == "transformed":
             answer = estimator.transform(X)
             return answer.toarray() if hasattr(answer, "toarray") else answer
@@ -170,15 +203,22 @@ class SklearnNetwork:
             for spec in self.inputs
         }
         if not self._columns:
-            return rows[self.inputs[0].name]
+            return with_missing(rows[self.inputs[0].name], self._missing_word)
         pandas = require("pandas", needed_by="a pipeline over named columns")
-        # What is dropped at once may hold anything.
-        return pandas.DataFrame({name: rows[name][:, 0] if name in rows else 0 for name in self._columns})
+
+        def column(name: str) -> Any:
+            if name not in rows:
+                return 0  # what is dropped at once may hold anything
+            if name not in self._missing:
+                return rows[name][:, 0]
+            return pandas.Series(with_missing(rows[name][:, 0], self._missing[name]), dtype=object)
+
+        return pandas.DataFrame({name: column(name) for name in self._columns})
 
     def decisions(self) -> dict[str, tuple[str, Choice]]:
         """The label is taken from the scores beside it; see Deciding."""
         if "probabilities" in self.output_names:
-            return {"label": ("probabilities", "highest")}
+            return {} if getattr(self._estimator, "multilabel_", False) else {"label": ("probabilities", "highest")}
         if "scores" in self.output_names:
             return {"label": ("scores", "lowest" if is_clusterer(self._estimator) else "sign")}
         return {}
@@ -224,6 +264,14 @@ def _refuse_known_wrong(estimator: Any, reference: str) -> None:
                 where=reference,
                 hint="one-hot encode the categories before it, and train it without categorical_features",
             )
+
+
+def _labels(answer: Any) -> Array:
+    """Rows first; whole numbers where the classes are, though they were given as floats."""
+    array = np.asarray(answer)
+    if array.ndim == 2 and array.shape[1] == 1:  # as CatBoost gives one of several classes
+        array = array[:, 0]
+    return array.astype(np.int64) if array.dtype.kind == "f" and not np.any(array % 1) else array
 
 
 def _as(answer: Any, precision: Precision) -> Array:

@@ -11,6 +11,7 @@ import numpy as np
 from onnxpress.core.arrays import Array
 
 _FITTED = ("coef_", "intercept_", "coefs_", "intercepts_", "mean_", "components_", "cluster_centers_", "theta_")
+_ROUNDING = ("xgboost.", "catboost.")
 _DIVIDED = {"OneVsRestClassifier", "CalibratedClassifierCV", "SGDClassifier"}
 """classifiers whose probabilities are one sigmoid for each class, divided by their sum"""
 _FAR = 1e4
@@ -41,38 +42,74 @@ def width(estimator: Any) -> int | None:
         return None
 
 
-def string_columns(estimator: Any) -> Iterator[tuple[str, list[str]]]:
-    """Column name → its words, from the fitted encoders behind a ColumnTransformer."""
+def fitted_names(estimator: Any) -> list[str]:
+    """The names of the columns that it was fitted on; none where it was fitted on a matrix."""
+    names = getattr(estimator, "feature_names_in_", None)
+    return [] if names is None else [str(name) for name in names]
+
+
+def columns_of(columns: Any, names: list[str]) -> list[str]:
+    """The names of what a ColumnTransformer's step reads: by name, place, slice or mask; all where it is a function.
+
+    Without `names` the places themselves, as text: the columns of a matrix.
+    """
+    if not names:
+        return [str(column) for column in np.atleast_1d(np.asarray(columns))] if not isinstance(columns, slice) else []
+    if callable(columns):
+        return list(names)
+    if isinstance(columns, slice):
+        if any(isinstance(end, str) for end in (columns.start, columns.stop)):
+            start, stop = (None if end is None else names.index(end) for end in (columns.start, columns.stop))
+            return names[start : None if stop is None else stop + 1]
+        return list(names[columns])
+    listed = np.atleast_1d(np.asarray(columns))
+    if listed.dtype.kind in "OUS":
+        return [str(column) for column in listed]
+    return [str(name) for name in np.asarray(names, object)[listed]]
+
+
+def encoded_columns(estimator: Any, names: list[str]) -> Iterator[tuple[str, Array]]:
+    """Column name → the categories that a fitted encoder knows of it."""
     for part in parts(estimator):
         for _, transformer, columns in getattr(part, "transformers_", []):
             if not hasattr(transformer, "get_params"):
                 continue
+            read = columns_of(columns, names)
             for inner in parts(transformer):
-                for column, values in zip(list(columns), getattr(inner, "categories_", []), strict=False):
-                    if np.asarray(values).dtype.kind in "OUS":
-                        yield str(column), [str(value) for value in values]
+                for column, values in zip(read, getattr(inner, "categories_", []), strict=False):
+                    yield column, np.asarray(values)
+    if not any(hasattr(part, "transformers_") for part in parts(estimator)):
+        for part in parts(estimator):
+            for column, values in zip(names, getattr(part, "categories_", []), strict=False):
+                yield column, np.asarray(values)
+
+
+def string_columns(estimator: Any, names: list[str]) -> dict[str, list[str]]:
+    """Column name → the words that a fitted encoder knows of it, without a missing one."""
+    return {
+        column: [word for word in values.tolist() if isinstance(word, str)]
+        for column, values in encoded_columns(estimator, names)
+        if values.dtype.kind in "US" or any(isinstance(word, str) for word in values.tolist())
+    }
 
 
 def used_columns(estimator: Any, names: list[str]) -> list[str]:
     """Those of `names` that a ColumnTransformer at the front reads; the others are dropped there."""
     first = estimator.steps[0][1] if getattr(estimator, "steps", None) else estimator
     chosen = getattr(first, "transformers_", None)
-    if chosen is None or not hasattr(first, "remainder"):
+    if not names or chosen is None or not hasattr(first, "remainder"):
         return names
     used: set[str] = set()
     for _, transformer, columns in chosen:
-        if isinstance(transformer, str) and transformer == "drop":
-            continue
-        if callable(columns):
-            return names
-        if isinstance(columns, slice):
-            if any(isinstance(end, str) for end in (columns.start, columns.stop)):
-                return names
-            used |= set(names[columns])
-            continue
-        listed = np.atleast_1d(np.asarray(columns))
-        used |= {str(c) for c in listed} if listed.dtype.kind in "OUS" else set(np.asarray(names, object)[listed])
+        if not (isinstance(transformer, str) and transformer == "drop"):
+            used |= set(columns_of(columns, names))
     return [name for name in names if name in used]
+
+
+def same_classes(estimator: Any) -> bool:
+    """Whether it has one list of classes, or several as long as each other: probabilities are then one tensor."""
+    classes = getattr(estimator, "classes_", None)
+    return not isinstance(classes, list) or len({len(one) for one in classes}) == 1
 
 
 def takes_texts(estimator: Any) -> bool:
@@ -118,21 +155,17 @@ def takes_float32(estimator: Any) -> bool:
     return True
 
 
-def whole_categories(estimator: Any) -> set[str]:
-    """The columns whose encoders know whole numbers."""
-    found = set()
-    for part in parts(estimator):
-        for _, transformer, columns in getattr(part, "transformers_", []):
-            if hasattr(transformer, "get_params"):
-                for inner in parts(transformer):
-                    for column, values in zip(list(columns), getattr(inner, "categories_", []), strict=False):
-                        if np.asarray(values).dtype.kind in "iu":
-                            found.add(str(column))
-    return found
+def whole_categories(estimator: Any, names: list[str]) -> dict[str, list[int]]:
+    """Column name → the whole numbers that a fitted encoder knows of it."""
+    return {
+        column: values.tolist() for column, values in encoded_columns(estimator, names) if values.dtype.kind in "iu"
+    }
 
 
 def rounds_its_inputs(estimator: Any) -> bool:
-    """Whether it computes on float32 whatever it is given, as scikit-learn's trees do."""
+    """Whether it computes on float32 whatever it is given, as scikit-learn's trees and most boosted ones do."""
+    if type(estimator).__module__.startswith(_ROUNDING):
+        return True
     inner = getattr(estimator, "estimators_", None)
     members = np.ravel(np.asarray(inner, object)) if inner is not None else [estimator]
     return len(members) > 0 and all(hasattr(member, "tree_") for member in members)

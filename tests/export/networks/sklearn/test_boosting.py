@@ -1,0 +1,92 @@
+"""XGBoost, LightGBM and CatBoost, alone and at the end of a pipeline, with missing values where they take them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+pytest.importorskip("sklearn")
+pytest.importorskip("skl2onnx")
+
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from onnxpress.core import optional
+from onnxpress.core.errors import BadModel, MissingExtra
+from onnxpress.export.networks.sklearn.estimator import SklearnNetwork
+from onnxpress.export.source import Source
+from onnxpress.export.sources.framework import framework_of
+from onnxpress.serving.engine import Engine
+
+rng = np.random.default_rng(0)
+X = rng.normal(size=(150, 4)).astype(np.float32)
+SIDE = (X[:, 0] > 0).astype(int)
+THREE = rng.integers(0, 3, 150)
+GAPS = np.where(rng.random(X.shape) < 0.2, np.nan, X).astype(np.float32)
+
+
+def xgboost(kind: str) -> Any:
+    pytest.importorskip("onnxmltools", reason="needs onnxpress[boosting]")
+    return getattr(pytest.importorskip("xgboost", reason="needs xgboost"), f"XGB{kind}")(n_estimators=5, max_depth=3)
+
+
+def lightgbm(kind: str) -> Any:
+    pytest.importorskip("onnxmltools", reason="needs onnxpress[boosting]")
+    return getattr(pytest.importorskip("lightgbm", reason="needs lightgbm"), f"LGBM{kind}")(n_estimators=5, verbose=-1)
+
+
+def catboost(kind: str) -> Any:
+    module = pytest.importorskip("catboost", reason="needs catboost")
+    return getattr(module, f"CatBoost{kind}")(iterations=5, depth=3, verbose=0, allow_writing_files=False)
+
+
+BOOSTERS = pytest.mark.parametrize("booster", [xgboost, lightgbm, catboost])
+
+
+def answers_of(model: Any, rows: Any, folder: Path) -> dict[str, Any]:
+    assert framework_of(model) == "sklearn"
+    made = SklearnNetwork(Source(reference="test", name="m", framework="sklearn", network=model, example_inputs=rows))
+    return dict(Engine.load(made.convert(folder).SerializeToString(), self_test=False).run({"features": rows}))
+
+
+@BOOSTERS
+@pytest.mark.parametrize("labels", [SIDE, THREE], ids=["two", "three"])
+@pytest.mark.parametrize("piped", [False, True], ids=["alone", "piped"])
+def test_classifiers(booster: Callable[[str], Any], labels: Any, piped: bool, tmp_path: Path) -> None:
+    model = booster("Classifier")
+    model = (make_pipeline(StandardScaler(), model) if piped else model).fit(X, labels)
+    answers = answers_of(model, X, tmp_path)
+    np.testing.assert_array_equal(answers["label"], np.ravel(model.predict(X)))
+    np.testing.assert_allclose(answers["probabilities"], model.predict_proba(X), atol=1e-5)
+
+
+@pytest.mark.parametrize("booster", [xgboost, lightgbm])
+def test_regressors_send_missing_values_the_same_way(booster: Callable[[str], Any], tmp_path: Path) -> None:
+    model = booster("Regressor").fit(GAPS, X[:, 0])
+    np.testing.assert_allclose(answers_of(model, GAPS, tmp_path)["prediction"][:, 0], model.predict(GAPS), atol=1e-5)
+
+
+def test_catboost_regressor(tmp_path: Path) -> None:
+    model = catboost("Regressor").fit(X, X[:, 0])
+    np.testing.assert_allclose(answers_of(model, X, tmp_path)["prediction"][:, 0], model.predict(X), atol=1e-5)
+
+
+def test_categories_inside_are_refused_with_the_way_out() -> None:
+    pandas = pytest.importorskip("pandas")
+    frame = pandas.DataFrame({"word": pandas.Series(rng.choice(["a", "b"], 150), dtype="category"), "x": X[:, 0]})
+    model = lightgbm("Classifier").fit(frame, SIDE)
+    with pytest.raises(BadModel, match="with categorical features has no ONNX form"):
+        SklearnNetwork(Source(reference="test", name="m", framework="sklearn", network=model))
+
+
+def test_the_missing_converter_is_told_with_its_pip_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = lightgbm("Classifier").fit(X, SIDE)
+    present = optional.is_installed
+    monkeypatch.setattr(optional, "is_installed", lambda name: name != "onnxmltools" and present(name))
+    with pytest.raises(MissingExtra, match=r"converting LGBMClassifier needs the package onnxmltools") as told:
+        SklearnNetwork(Source(reference="test", name="m", framework="sklearn", network=model))
+    assert 'pip install "onnxpress[boosting]"' in str(told.value)

@@ -54,5 +54,5 @@ class Rung:
             shapes = {name: list(value.shape) for name, value in feeds.items()}
             raise NotEquivalent(
                 f"the export fails where the original answers, on inputs of shape {shapes}: {error.what}",
-                hint="a size or type was fixed by the conversion",
+                hint="it stops at the operator named here; where that speaks of a size, the conversion fixed it",
             ) from error

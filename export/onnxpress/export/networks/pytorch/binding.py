@@ -91,9 +91,35 @@ def called_with(given: Any, arguments: Sequence[str], reference: str) -> tuple[l
         if set(given) <= set(arguments):
             return [], dict(given)
         return [given], {}  # forward takes the dict itself
+    if isinstance(given, list) and (rows := _numbers(given)) is not None:
+        return [rows], {}
     if isinstance(given, Sequence) and not isinstance(given, str):
         return list(given), {}
     raise UsageError(f"example_inputs is {type(given).__name__}", where=reference, hint="a tensor, tuple or dict")
+
+
+def narrowed(given: Any) -> Any:
+    """The examples with numpy's float64 as float32: numpy's default, which nobody chose for a float32 module."""
+    if isinstance(given, np.ndarray):
+        return given.astype(np.float32) if given.dtype == np.float64 else given
+    if isinstance(given, dict):
+        return {name: narrowed(value) for name, value in given.items()}
+    if type(given) in (list, tuple):
+        return type(given)(narrowed(value) for value in given)
+    return given
+
+
+def _numbers(given: list[Any]) -> torch.Tensor | None:
+    """Lists of numbers within a list are the rows of one tensor; None for any other list."""
+    inner: Any = given
+    while isinstance(inner, list) and inner:
+        inner = inner[0]
+    if not isinstance(given[0] if given else None, list) or not isinstance(inner, bool | int | float):
+        return None
+    try:
+        return torch.tensor(given)
+    except (TypeError, ValueError):
+        return None
 
 
 def _called_by(described: Sequence[TensorSpec], arguments: Sequence[str]) -> Any:

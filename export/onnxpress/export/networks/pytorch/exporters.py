@@ -32,6 +32,7 @@ _BAKES = (
     "Using len to get tensor shape",
     "torch.tensor results are registered as constants",
 )
+_USER_LINE = re.compile(r'raised this error:\s+File "([^"]+)", line (\d+)')
 _CHECKS_SIZES_ONLY = str(Path("nn", "modules", "rnn.py"))
 """the part of torch whose own such warnings are about checks of its arguments' sizes"""
 
@@ -165,6 +166,14 @@ def _explain(error: Exception, inputs: Sequence[TensorSpec]) -> Exception:
         chain.append(str(cause))
         cause = cause.__cause__ or cause.__context__
     text = "\n".join(chain)
+    if "data-dependent" in text:
+        places = _USER_LINE.findall(text)
+        place = f" ({Path(places[-1][0]).name}:{places[-1][1]})" if places else ""
+        return BadModel(
+            f"forward decides in Python by the values of a tensor{place}: an if, a loop, an index or int() of one",
+            hint="write it with tensors (torch.where, a mask, torch.cond), or make the value an argument that is no "
+            "tensor; torch.export says: " + _first_line(text, "data-dependent"),
+        )
     if "marked dynamic" in text or "Constraints violated" in text or "specialized" in text:
         names = ", ".join(sorted({name for spec in inputs for name in spec.named_dimensions}))
         return NotEquivalent(
@@ -173,7 +182,7 @@ def _explain(error: Exception, inputs: Sequence[TensorSpec]) -> Exception:
             "torch.export says: " + _first_line(text, "specialized", "marked dynamic", "Constraints violated"),
         )
     said = next((line for line in map(_first_line, reversed(chain)) if line != "no reason given"), type(error).__name__)
-    return BadModel(f"torch.onnx.export cannot convert it: {said}", hint="run with --debug for all")
+    return BadModel(f"torch.onnx.export cannot convert it: {said}")
 
 
 def _first_line(text: str, *needles: str) -> str:

@@ -20,7 +20,15 @@ from onnxpress.core.tensors import TensorSpec
 from onnxpress.export.graph.external_data import LARGE
 from onnxpress.export.network import Precision, See, TruthUnavailable
 from onnxpress.export.networks.batch_axis import opened, repeated, rows_of, ways
-from onnxpress.export.networks.pytorch.binding import EXAMPLE_BATCH, Binding, argument_names, bind, blank, called_with
+from onnxpress.export.networks.pytorch.binding import (
+    EXAMPLE_BATCH,
+    Binding,
+    argument_names,
+    bind,
+    blank,
+    called_with,
+    narrowed,
+)
 from onnxpress.export.networks.pytorch.copying import copied
 from onnxpress.export.networks.pytorch.exporters import TORCHSCRIPT_OPSET, export_dynamo, export_torchscript
 from onnxpress.export.networks.pytorch.float64 import StaysWide, layers_in_float64
@@ -84,10 +92,7 @@ class TorchNetwork:
 
     def _bind(self, source: Source) -> Binding:
         names = argument_names(self._module)
-        given = source.example_inputs
-        if given is None and source.network_inputs is None and source.samples:
-            given = source.samples
-        called = None if given is None else called_with(given, names, source.reference)
+        called = _called(source, self._module, names)
         binding = bind(source, names, called)
         if source.network_inputs is not None or not binding.examples:
             return binding
@@ -99,13 +104,16 @@ class TorchNetwork:
             if not any(axes):
                 return tried
             return replace(tried, inputs=opened(tried.inputs, partial(self._takes, tried)))
-        return binding
+        return _answered(self._answering, binding, source.reference)
+
+    def _answering(self, binding: Binding, sizes: Mapping[str, int], inputs: list[TensorSpec]) -> dict[str, Array]:
+        self._binding, self.inputs, self.output_names = binding, inputs, []
+        return self.run({spec.name: repeated(binding.examples[spec.name], spec, sizes) for spec in inputs}, "float32")
 
     def _takes(self, binding: Binding, sizes: Mapping[str, int], inputs: list[TensorSpec]) -> bool:
         """Whether the module answers the example at these sizes of the dimensions that `inputs` name."""
-        self._binding, self.inputs, self.output_names = binding, inputs, []
         try:
-            self.run({spec.name: repeated(binding.examples[spec.name], spec, sizes) for spec in inputs}, "float32")
+            self._answering(binding, sizes, inputs)
         except BadModel:
             return False
         return True
@@ -259,7 +267,7 @@ class TorchNetwork:
                         folder=Path(own),
                     )
             except BadModel as second:
-                raise BadModel(refusal.what, hint=second.what) from refusal
+                raise BadModel(refusal.what, hint=refusal.hint or second.what) from refusal
             self.converter = f"torch.onnx TorchScript {torch.__version__}"
             self.notes.append(f"converted by the older TorchScript exporter, because: {refusal.what}")
             return proto
@@ -289,6 +297,38 @@ class TorchNetwork:
 
     def _state(self) -> dict[str, torch.Tensor]:
         return dict(self._module.named_parameters()) | dict(self._module.named_buffers())
+
+
+def _called(source: Source, module: torch.nn.Module, names: list[str]) -> tuple[list[Any], dict[str, Any]] | None:
+    """The example call; None where the source shows none."""
+    given = source.example_inputs
+    if given is None and source.network_inputs is None and source.samples:
+        given = source.samples
+    if all(value.dtype != torch.float64 for value in module.parameters()):
+        given = narrowed(given)
+    return None if given is None else called_with(given, names, source.reference)
+
+
+def _answered(answering: Callable[..., object], binding: Binding, where: str) -> Binding:
+    """The binding. Raises BadModel where the module fails on its own example, or answers no other number of rows."""
+    failed: list[BadModel] = []
+    rows = rows_of([value.shape for value in binding.examples.values()])
+    for sizes in ({}, {"batch": rows + 2}):
+        try:
+            answering(binding, sizes, binding.inputs)
+        except BadModel as error:
+            failed.append(error)
+    if len(failed) == 2:
+        own = failed[0].what.replace("fails on inputs", "fails on its own example,", 1)
+        hint = failed[0].hint or "the first axis of every example is the rows: one row is x[None]"
+        raise BadModel(own, where=where, hint=hint)
+    if failed:
+        raise BadModel(
+            f"{failed[0].what}; it answers its own example, and no other number of rows",
+            where=where,
+            hint="the first axis is the rows: write x.shape[0] or -1 for their number in forward; one row is x[None]",
+        )
+    return binding
 
 
 def _array(value: torch.Tensor) -> Array:

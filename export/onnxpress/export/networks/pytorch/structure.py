@@ -12,6 +12,8 @@ import torch
 
 from onnxpress.core.errors import BadModel, UsageError
 
+_REAL = "take and return real and imaginary parts: torch.view_as_real, torch.view_as_complex"
+
 
 @dataclass(frozen=True)
 class Leaf:
@@ -36,6 +38,8 @@ def take_apart(value: Any, name: str, leaves: list[tuple[str, torch.Tensor]], fi
     if isinstance(value, np.ndarray):
         value = torch.from_numpy(value)
     if isinstance(value, torch.Tensor):
+        if value.is_complex():
+            raise UsageError(f"the example of {name!r} is complex, and ONNX has no complex tensors", hint=_REAL)
         leaves.append((name, value.detach().cpu()))
         return Leaf(len(leaves) - 1)
     if value is None:
@@ -77,6 +81,8 @@ def put_together(structure: Any, tensors: Sequence[Any]) -> Any:
 def flatten(answer: Any, prefix: str = "") -> dict[str, Any]:
     """Outputs by stable names: dict keys and fields as they are, positions as `output_0`, a lone tensor as `output`."""
     if isinstance(answer, torch.Tensor):
+        if answer.is_complex():
+            raise BadModel(f"forward returns complex numbers in {prefix or 'its output'}; ONNX has none", hint=_REAL)
         return {prefix or "output": answer}
     if isinstance(answer, bool | int | float | torch.SymInt | torch.SymFloat | torch.SymBool):
         return {prefix or "output": _as_tensor(answer)}

@@ -6,6 +6,8 @@ import torch
 
 from onnxpress.core.errors import BadModel
 
+_OBSERVED = {"FakeQuantize", "FusedMovingAvgObsFakeQuantize"}
+
 
 def refuse_unconvertible(module: torch.nn.Module, where: str) -> None:
     """Raise BadModel, saying what to do, where `module` holds a layer of such a kind."""
@@ -14,6 +16,14 @@ def refuse_unconvertible(module: torch.nn.Module, where: str) -> None:
             "it holds an LSTM with proj_size, for which neither of torch's exporters has an ONNX form",
             where=where,
             hint="replace it by an LSTM followed by a Linear over its outputs",
+        )
+    observed = next((path for path, part in module.named_modules() if type(part).__name__ in _OBSERVED), None)
+    if observed is not None:
+        raise BadModel(
+            f"it is prepared for quantisation: {observed!r} rounds as its own buffers say, which a graph cannot follow",
+            where=where,
+            hint="export the model as it was before prepare_qat; to serve int8, quantise the published file with "
+            "onnxruntime.quantization, and publish that: onnxpress export FILE.onnx",
         )
     if packed := _quantised(module):
         path, kind = packed

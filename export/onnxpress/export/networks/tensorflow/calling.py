@@ -44,12 +44,14 @@ def _keys(model: Any) -> dict[int, str]:
 def how_called(model: Any, names: Sequence[str], tensors: Sequence[Any], given: Any) -> Calling:
     """How a model without declared inputs takes them: by the names of its arguments, as a dict, or by position.
 
-    A dict of examples is what the author calls the model with, unless the model cannot take it.
+    A dict of examples is what the author calls the model with, unless the model cannot take it. Where no example says
+    it, described names tell: those of its arguments, else a dict, else a list.
     """
     arguments = inspect.signature(model.call).parameters
-    if isinstance(given, dict) and len(names) > 1 and set(names) <= set(arguments):
+    named = isinstance(given, dict) or (given is None and len(names) > 1)
+    if named and len(names) > 1 and set(names) <= set(arguments):
         return lambda model, tensors: model(**dict(zip(names, tensors, strict=True)), training=False)
-    if isinstance(given, dict) and names[0] not in arguments:
+    if named and names[0] not in arguments:
 
         def as_dict(model: Any, tensors: list[Any]) -> Any:
             return model(dict(zip(names, tensors, strict=True)), training=False)

@@ -15,6 +15,8 @@ from onnxpress.export.graph.editing import rename_values
 from onnxpress.export.graph.opset import OPSET
 from onnxpress.export.networks.converter_talk import converter_talk
 from onnxpress.export.networks.tensorflow.operator_handlers import register
+from onnxpress.export.networks.tensorflow.tracing import stand_ins
+from onnxpress.export.networks.tensorflow.unconvertible import no_conversion
 from onnxpress.export.source import Source
 
 if TYPE_CHECKING:
@@ -64,7 +66,7 @@ def convert(
     function = tf.function(forward, input_signature=signature, autograph=False)
     with converter_talk(log) as talk:
         try:
-            with _inner_functions_inlined():
+            with _inner_functions_inlined(), stand_ins():
                 traced = function.get_concrete_function()
             if any(operation.type.startswith("LookupTable") for operation in traced.graph.get_operations()):
                 proto = _with_tables(owner, traced, len(inputs))
@@ -74,7 +76,7 @@ def convert(
             raise BadModel(f"tf2onnx cannot convert it: {_reason(error)}", hint=talk.tail() or None) from error
     failed = [line for line in talk.lines if "Tensorflow op" in line and "not supported" in line]
     if failed:
-        raise BadModel(f"tf2onnx has no conversion for an operation: {failed[0].strip()}")
+        raise no_conversion(failed[0])
     _bind_captures(proto, traced)
     return _named(proto, [spec.name for spec in inputs], outputs)
 

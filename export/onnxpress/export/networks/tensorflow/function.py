@@ -16,7 +16,7 @@ from onnxpress.export.network import Precision, TruthUnavailable
 from onnxpress.export.networks.batch_axis import repeated, ways
 from onnxpress.export.networks.batch_axis import spec_of as spec_along
 from onnxpress.export.networks.tensorflow.converter import convert, refuse_opset
-from onnxpress.export.networks.tensorflow.structure import blank, flatten, spec_of, tensor
+from onnxpress.export.networks.tensorflow.structure import array_of, blank, flatten, spec_of, tensor
 from onnxpress.export.source import Source
 
 if TYPE_CHECKING:
@@ -37,17 +37,10 @@ class FunctionNetwork:
         self.talk: list[str] = []
         refuse_opset(source)
         self._source = source.network  # keeps a SavedModel's variables alive
-        self._function, declared = _signature(source)
+        self._function, declared, self._arguments = _signature(source)
         self._declared = [spec.name for spec in declared]
         self._given = source.example_inputs
         self.inputs = source.network_inputs or declared or self._from_examples(source)
-        for spec in self.inputs:
-            if spec.shape and isinstance(spec.shape[0], int) and "batch" not in spec.shape:
-                raise NotEquivalent(
-                    f"the input {spec.name!r} is declared with a fixed batch: {spec}",
-                    where=source.reference,
-                    hint="declare it with tf.TensorSpec([None, ...])",
-                )
         self.output_names: list[str] = []
         self.output_names = list(self.run({spec.name: blank(spec) for spec in self.inputs}, "float32"))
 
@@ -72,13 +65,20 @@ class FunctionNetwork:
         except Exception as error:
             shapes = {spec.name: list(feeds[spec.name].shape) for spec in self.inputs}
             raise BadModel(f"the function fails on inputs of shape {shapes}: {error}") from error
-        return {name: np.asarray(value) for name, value in answer.items()}
+        return {name: array_of(value) for name, value in answer.items()}
 
     def _call(self, tensors: list[Any]) -> dict[str, Any]:
         names = [spec.name for spec in self.inputs]
         if set(names) == set(self._declared):  # described in another order
             tensors = [tensors[names.index(name)] for name in self._declared]
-        return flatten(self._function(tensors))
+        given = [dict(zip(names, tensors, strict=True))] if self._takes_dict(names) else tensors
+        # A graph has one tensor of a name; an output that is called as an input gets another.
+        answers = flatten(self._function(given))
+        return {f"{name}_out" if name in names else name: value for name, value in answers.items()}
+
+    def _takes_dict(self, names: list[str]) -> bool:
+        """Whether its one argument is a dict, as the example is."""
+        return not self._declared and isinstance(self._given, dict) and len(self._arguments) == 1 != len(names)
 
     def random_layer(self, feeds: dict[str, Array]) -> str:
         """Not told by a traced function."""
@@ -99,7 +99,9 @@ class FunctionNetwork:
         if not isinstance(given, dict):
             values = given if isinstance(given, list | tuple) else [given]
             declared = getattr(self, "inputs", None)
-            names = [spec.name for spec in declared] if declared else [f"input_{n}" for n in range(len(values))]
+            numbered = [f"input_{number}" for number in range(len(self._arguments), len(values))]
+            names = [spec.name for spec in declared] if declared else [*self._arguments, *numbered]
+            names = names[: len(values)]
             given = dict(zip(names, values, strict=True))
         return {name: np.asarray(value) for name, value in given.items()}
 
@@ -118,36 +120,46 @@ class FunctionNetwork:
         """Never written."""
 
 
-def _signature(source: Source) -> tuple[Any, list[TensorSpec]]:
-    """A callable over tensors in order, and the declared inputs (none for a function without an input_signature)."""
+def _signature(source: Source) -> tuple[Any, list[TensorSpec], list[str]]:
+    """A callable over tensors in order, its declared inputs (none without an input_signature), and its arguments."""
     function = source.network
     signatures = getattr(function, "signatures", None)
     if signatures is not None:
         chosen = signatures[_chosen(signatures, source)]
         specs = chosen.structured_input_signature[1]
         names = sorted(specs)
-        return (lambda tensors: chosen(**dict(zip(names, tensors, strict=True)))), [
-            spec_of(name, specs[name].dtype, specs[name].shape) for name in names
-        ]
+        declared = [_varying(name, specs[name], source) for name in names]
+        return (lambda tensors: chosen(**dict(zip(names, tensors, strict=True)))), declared, names
     if source.signature is not None:
         raise UsageError(
             "--signature chooses one of a SavedModel's signatures; this is no SavedModel", where=source.reference
         )
     if not hasattr(function, "python_function"):
         function = _called(function, source)
-    declared = list(getattr(function, "input_signature", None) or ())
-    if not all(isinstance(spec, tf.TensorSpec) for spec in declared):
+    given = list(getattr(function, "input_signature", None) or ())
+    if not all(isinstance(spec, tf.TensorSpec) for spec in given):
         raise BadModel(
             "its input_signature holds dicts or lists of tensors",
             where=source.reference,
             hint="give it one tf.TensorSpec for each argument",
         )
     arguments = [name for name in inspect.signature(function.python_function).parameters if name != "self"]
-    specs = [
-        spec_of(getattr(spec, "name", None) or argument, spec.dtype, spec.shape)
-        for spec, argument in zip(declared, arguments, strict=False)
+    declared = [
+        _varying(getattr(spec, "name", None) or argument, spec, source)
+        for spec, argument in zip(given, arguments, strict=False)
     ]
-    return (lambda tensors: function(*tensors)), specs
+    return (lambda tensors: function(*tensors)), declared, arguments
+
+
+def _varying(name: str, spec: Any, source: Source) -> TensorSpec:
+    """The spec of a declared input, one axis of which varies."""
+    if spec.shape.rank and None not in spec.shape.as_list():
+        raise NotEquivalent(
+            f"the input {name!r} is declared with a fixed batch: {list(spec.shape)}",
+            where=source.reference,
+            hint="declare it with tf.TensorSpec([None, ...])",
+        )
+    return spec_of(name, spec.dtype, spec.shape)
 
 
 def _called(module: Any, source: Source) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 from collections.abc import Callable
 from pathlib import Path
@@ -19,7 +20,9 @@ from onnxpress.export.networks.tensorflow import watching as from_keras_layers
 from onnxpress.export.networks.tensorflow.attributes import as_before, unset_attributes
 from onnxpress.export.networks.tensorflow.calling import Calling, arranged, how_called, input_names
 from onnxpress.export.networks.tensorflow.converter import convert, refuse_opset
-from onnxpress.export.networks.tensorflow.structure import _clean, blank, flatten, spec_of, tensor
+from onnxpress.export.networks.tensorflow.resizing import resized_in_float64
+from onnxpress.export.networks.tensorflow.structure import _clean, array_of, blank, flatten, spec_of, tensor
+from onnxpress.export.networks.tensorflow.unconvertible import refuse_stateful
 from onnxpress.export.networks.truth import refuse_other_truth
 from onnxpress.export.source import Source
 
@@ -48,6 +51,7 @@ class KerasNetwork:
         self.notes: list[str] = []
         self.talk: list[str] = []
         refuse_opset(source)
+        refuse_stateful(self._model, source.reference)
         self._given = source.example_inputs if source.example_inputs is not None else (source.samples or None)
         self._double: Any = None
         self._double_checked = False
@@ -74,7 +78,7 @@ class KerasNetwork:
         given = self._given
         if given is None:
             raise UsageError(
-                "this Keras model has no declared inputs (it was never called)",
+                "this Keras model does not declare its inputs",
                 where=source.reference,
                 hint="return (model, example_inputs) from the factory, or add --input 'x:float32[batch,...]'",
             )
@@ -118,13 +122,16 @@ class KerasNetwork:
             refuse_other_truth(self.run(feeds, "float32"), self.run(feeds, "float64"))
         tensors = [tensor(spec, feeds[spec.name], precision) for spec in self.inputs]
         try:
-            answer = self._call(model, tensors)
+            with resized_in_float64() if precision == "float64" else contextlib.nullcontext():
+                answer = self._call(model, tensors)
+        except TruthUnavailable:
+            raise
         except Exception as error:
             if precision == "float64":
                 raise TruthUnavailable(str(error)) from error
             shapes = {spec.name: list(feeds[spec.name].shape) for spec in self.inputs}
             raise BadModel(f"the model fails on inputs of shape {shapes}: {error}") from error
-        return {name: np.asarray(value) for name, value in self._by_name(answer).items()}
+        return {name: array_of(value) for name, value in self._by_name(answer).items()}
 
     def begun(self, first: dict[str, Array], feeds: dict[str, Array]) -> dict[str, Array] | None:
         """With the attributes of the author's own layers as they were before the first call; see Beginning."""
@@ -144,14 +151,19 @@ class KerasNetwork:
 
     def _by_name(self, answer: Any) -> dict[str, Any]:
         """What the model's own call returned: under the author's keys where it is a dict, else by position."""
-        flat = flatten(answer)
+        flat = self._apart_from_inputs(flatten(answer))
         if isinstance(answer, dict) and (not self._described or set(flat) == set(self._described)):
             return flat
         own = list(getattr(self._model, "output_names", None) or [])
         for names in (self._described, own if not isinstance(answer, dict) else []):
             if len(names) == len(flat) and len(set(names)) == len(names):
-                return dict(zip(names, flat.values(), strict=True))
+                return self._apart_from_inputs(dict(zip(names, flat.values(), strict=True)))
         return flat
+
+    def _apart_from_inputs(self, answers: dict[str, Any]) -> dict[str, Any]:
+        """A graph has one tensor of a name; an output that is called as an input gets another."""
+        taken = {spec.name for spec in self.inputs}
+        return {f"{name}_out" if name in taken else name: value for name, value in answers.items()}
 
     def _call(self, model: Any, tensors: list[Any]) -> Any:
         names = [spec.name for spec in self.inputs]

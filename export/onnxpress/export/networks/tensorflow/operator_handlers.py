@@ -1,4 +1,7 @@
-"""Handlers for TensorFlow operators that tf2onnx 1.17 lacks or converts wrongly: Erfc, Expm1, integer FloorDiv."""
+"""Handlers for TensorFlow operators that tf2onnx 1.17 lacks or converts wrongly.
+
+Erfc, Expm1, Bucketize, integer FloorDiv, look-ups from number to number, and strings held against a constant.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,9 @@ import numpy as np
 def register() -> None:
     """Add the handlers to tf2onnx's table, once."""
     from onnx import TensorProto
+    from tf2onnx.custom_opsets import onnx_ml as tables
     from tf2onnx.handler import tf_op
+    from tf2onnx.onnx_opset import logical
     from tf2onnx.onnx_opset import math as converters
 
     @tf_op("Erfc")
@@ -65,16 +70,90 @@ def register() -> None:
             difference = ctx.make_node("Sub", [a, remainder], dtypes=[dtype]).output[0]
             _replace(ctx, node, "Div", [difference, b])
 
+    @tf_op("Bucketize")
+    class Bucketize:
+        """How many of the boundaries are at most x; Keras's Discretization becomes this."""
+
+        @classmethod
+        def version_9(cls, ctx: Any, node: Any, **_: Any) -> None:
+            # Boundaries are float32 in TensorFlow. In float64 whole numbers of any size are held against them exactly.
+            boundaries = np.asarray(node.get_attr("boundaries").floats, np.float64)
+
+            def make(operator: str, inputs: list[str], dtype: Any, **attributes: Any) -> str:
+                return str(ctx.make_node(operator, inputs, dtypes=[dtype], attr=attributes).output[0])
+
+            one, last = (ctx.make_const(f"{node.name}_{label}", value).output[0] for label, value in (
+                ("boundaries", boundaries), ("last", np.asarray([-1], np.int64)),
+            ))  # fmt: skip
+            x = make("Cast", [node.input[0]], TensorProto.DOUBLE, to=TensorProto.DOUBLE)
+            below = make("Less", [make("Unsqueeze", [x, last], TensorProto.DOUBLE), one], TensorProto.BOOL)
+            reached = make("Cast", [make("Not", [below], TensorProto.BOOL)], TensorProto.INT32, to=TensorProto.INT32)
+            _replace(ctx, node, "ReduceSum", [reached, last], keepdims=0)
+
+    look_up = tables.LookupTableFind
+
+    @tf_op("LookupTableFindV2")
+    class LookupTableFind:
+        """From whole number to whole number, as IntegerLookup; tf2onnx has those with strings alone."""
+
+        @classmethod
+        def version_9(cls, ctx: Any, node: Any, initialized_tables: Any, **kwargs: Any) -> None:
+            kinds = [ctx.get_dtype(node.input[1]), ctx.get_dtype(node.output[0])]
+            if kinds != [TensorProto.INT64, TensorProto.INT64] or node.inputs[1].is_const():
+                look_up.version_8(ctx, node, initialized_tables=initialized_tables, **kwargs)
+                return
+            table = node.inputs[0]
+            while table.type == "Identity":
+                table = table.inputs[0]
+            keys, values = initialized_tables[table.get_attr_value("shared_name")]
+            other = int(node.inputs[2].get_tensor_value())
+            ctx.set_shape(node.output[0], ctx.get_shape(node.input[1]))  # which TensorFlow does not tell
+            _replace(
+                ctx,
+                node,
+                "LabelEncoder",
+                [node.input[1]],
+                domain="ai.onnx.ml",
+                keys_int64s=[int(key) for key in keys],
+                values_int64s=[int(value) for value in values],
+                default_int64=other,
+            )
+
+    equal = logical.Equal
+
+    @tf_op("Equal")
+    class Equal:
+        """A string held against a constant, as StringLookup's mask is; tf2onnx would read both as numbers."""
+
+        @classmethod
+        def version_11(cls, ctx: Any, node: Any, **kwargs: Any) -> None:
+            constant = next((place for place in (0, 1) if node.inputs[place].is_const()), None)
+            if ctx.get_dtype(node.input[0]) != TensorProto.STRING or constant is None:
+                _stock(equal, ctx, node, **kwargs)
+                return
+            (word,) = np.ravel(node.inputs[constant].get_tensor_value(as_list=False)).tolist()
+            keys = [word.decode() if isinstance(word, bytes) else str(word)]
+            same = ctx.make_node(
+                "LabelEncoder",
+                [node.input[1 - constant]],
+                domain="ai.onnx.ml",
+                attr={"keys_strings": keys, "values_int64s": [1], "default_int64": 0},
+                dtypes=[TensorProto.INT64],
+            )
+            _replace(ctx, node, "Cast", [same.output[0]], to=TensorProto.BOOL)
+
 
 def _stock(handler: Any, ctx: Any, node: Any, **kwargs: Any) -> None:
     versions = [name for name in dir(handler) if name.startswith("version_")]
     getattr(handler, max(versions, key=lambda name: int(name.removeprefix("version_"))))(ctx, node, **kwargs)
 
 
-def _replace(ctx: Any, node: Any, operator: str, inputs: list[str]) -> None:
+def _replace(ctx: Any, node: Any, operator: str, inputs: list[str], *, domain: str = "", **attributes: Any) -> None:
     shapes, dtypes, outputs = node.output_shapes, node.output_dtypes, node.output
     ctx.remove_node(node.name)
-    ctx.make_node(operator, inputs, outputs=outputs, name=node.name, shapes=shapes, dtypes=dtypes)
+    ctx.make_node(
+        operator, inputs, outputs=outputs, name=node.name, shapes=shapes, dtypes=dtypes, domain=domain, attr=attributes
+    )
 
 
 def _numpy(element_type: int) -> Any:

@@ -44,6 +44,15 @@ def tensor(spec: TensorSpec, array: Array, dtype: str) -> Any:
     return tf.convert_to_tensor(array.astype(dtype) if spec.dtype in ("float32", "float64") else array)
 
 
+def array_of(value: Any) -> Array:
+    """A TensorFlow tensor as an array; strings as text."""
+    array = np.asarray(value)
+    if array.dtype != object:
+        return array
+    words = [word.decode(errors="replace") if isinstance(word, bytes) else word for word in array.ravel().tolist()]
+    return np.array([*words, None], object)[:-1].reshape(array.shape)
+
+
 def blank(spec: TensorSpec) -> Array:
     """Zeros of a described shape, two for every named dimension."""
     shape = [size_of(size, {}, 2) for size in spec.shape]

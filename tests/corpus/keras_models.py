@@ -78,7 +78,7 @@ def category_encoding():
     )
 
 
-@refused("lookup tables of type")
+@exported()
 def integer_lookup():
     x = features(1, dtype="int64")
     places = L.IntegerLookup(vocabulary=[3, 5, 8])(x)
@@ -208,7 +208,7 @@ def tf_function():
 # --- refused
 
 
-@refused("fixed batch of 2")
+@refused("is stateful")
 def stateful_lstm():
     x = keras.Input(batch_shape=(2, 5, 3), name="x")
     return model(x, L.LSTM(4, stateful=True)(x))

@@ -411,7 +411,7 @@ def branch_that_no_measured_input_takes():
     return given(Forward(lambda _, x: x if x.abs().max() < 1e9 else x * 0), rows(4))
 
 
-@refused("cannot convert")
+@refused("cannot convert|by the values")
 def plain_rnn_with_a_branch_on_values():
     class Branches(Recurrent):
         def forward(self, x):

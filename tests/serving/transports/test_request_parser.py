@@ -91,6 +91,14 @@ def test_every_row_of_the_table() -> None:
     assert phases == [Phase.IDLE, Phase.REST, Phase.IDLE, Phase.ENDED, Phase.ENDED]
 
 
+@pytest.mark.parametrize(
+    "host", [b"", b"a", b"a_b.example:8000", b"[::1]:80", b"[fe80::1%25eth0]", b"xn--p1ai", b"A~b"]
+)
+def test_every_sound_host_is_taken(host: bytes) -> None:
+    parser = Setting(ConnectionLimits()).parser()
+    assert got(parser, b"GET /a HTTP/1.1\r\nhost: " + host + b"\r\n\r\n") == [(b"GET", b"/a", None, b"")]
+
+
 @pytest.mark.parametrize("begun", [b"", b"GET /b HT", HEAD + b"1", CHUNKED])
 def test_every_phase_can_be_stopped_and_reads_nothing_then(begun: bytes) -> None:
     parser = Setting().parser()
@@ -106,6 +114,11 @@ def test_every_phase_can_be_stopped_and_reads_nothing_then(begun: bytes) -> None
         (b"nonsense\r\n\r\n", 400),
         (b"GET / HTTP/1.1\r\n\r\n", 400),
         (b"GET / HTTP/1.1\r\nhost: a\r\nhost: b\r\n\r\n", 400),
+        *[
+            (b"GET / HTTP/1.1\r\nhost: " + host + b"\r\n\r\n", 400)
+            for host in (b"a b", b"a/b", b"a@b", b"a,b\tc", b"\xe9")
+        ],
+        (CHUNKED.replace(b"HTTP/1.1", b"HTTP/1.0") + b"1\r\na\r\n0\r\n\r\n", 400),
         (b"POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 101\r\n\r\n", 413),
         (CHUNKED + b"65\r\n" + b"x" * 101, 413),
         (b"GET / HTTP/1.1\r\nhost: a\r\nx: " + b"y" * 2000, 431),

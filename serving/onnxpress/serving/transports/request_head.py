@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
+
 from onnxpress.serving.settings import ConnectionLimits
 
 HEAVY = 64 * 1024
 """bytes of a body from which it counts against `ConnectionLimits.max_held`; smaller ones are bounded by their number"""
 
 _SHOWN = 80
+_HOST = re.compile(rb"[\w.~!$&'()*+,;=:%\[\]-]*", re.ASCII)
+"""the characters of a name or address and a port; empty where a client has none (RFC 9110, 7.2)"""
 _KEPT, _KEPT_BYTES = 512, 2048
 
 Refused = tuple[int, str]
@@ -113,6 +117,8 @@ class HeadLines:
         name = name.lower()
         if name == b"host":
             self.hosts += 1
+            if _HOST.fullmatch(value) is None:
+                return 400, f"{value[:_SHOWN].decode('latin-1')!r} in the Host header is no host"
         elif name == b"content-length":
             self.length = int(value) if value.isdigit() else 0  # llhttp refuses what is no number
             if self.length > self._limits.max_body:

@@ -287,6 +287,10 @@ class RequestParser:
             # What has no version at all, which is HTTP/0.9, is a mistake rather than another protocol.
             self._refuse((400 if version == "0.9" else 505, f"HTTP/{version} is not spoken here, HTTP/1.1 is"))
             return
+        if lines.chunked and version == _OLD:
+            # Who passed it on may not know of chunks, and see other requests in them (RFC 9112, 6.1).
+            self._refuse((400, "HTTP/1.0 has no transfer encodings"))
+            return
         if lines.hosts != 1 and version == _USUAL:
             # Two readers of such a request could take it for two different sites (RFC 9112, 3.2).
             self._refuse((400, f"a request must have one Host header; this one has {lines.hosts}"))

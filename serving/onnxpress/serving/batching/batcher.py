@@ -14,6 +14,7 @@ itself is over.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping, Sequence
 from functools import partial
 from time import monotonic
 
@@ -52,8 +53,12 @@ class Batcher:
         max_rows: int,
         max_waiting: int,
         instances: int = 1,
+        labels: Mapping[str, Sequence[str]] | None = None,
     ) -> None:
-        """`traffic` tells how many could still ask while requests are gathered; `instances` long runs go at a time."""
+        """`traffic` tells how many could still ask while requests are gathered; `instances` long runs go at a time.
+
+        `labels`: output → the label of each of its classes, where the manifest has none.
+        """
         self._engine = engine
         self._reader = Reader(engine.inputs, engine.outputs, engine.optional)
         self.batches = engine.rows.apart and self._reader.has_rows and max_rows > 1
@@ -68,7 +73,9 @@ class Batcher:
         self._texts = any(spec.dtype == "string" for spec in engine.inputs)
         self.max_rows, self._max_waiting = max_rows, max_waiting
         self.counts = Counts()
-        writer = Writer(name, version, engine.outputs, engine.manifest.labels if engine.manifest else None)
+        writer = Writer(
+            name, version, engine.outputs, {**(labels or {}), **(engine.manifest.labels if engine.manifest else {})}
+        )
         self._run = BatchRun(
             engine, self._reader, writer, self.counts, batch_safe=engine.rows.apart, batches=self.batches
         )

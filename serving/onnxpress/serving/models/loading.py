@@ -64,6 +64,8 @@ class VersionLoader:
         prepack = self._settings.prepack and not later
         if apart_first and self.may_try_apart:
             self._try_apart(path)
+        config = self._config(path)
+        labels = triton_config.labels(path.parent.parent, config)
         engine, chosen = self._engine(path, prepack)
         try:
             batcher = Batcher(
@@ -72,8 +74,9 @@ class VersionLoader:
                 name=name,
                 version=version,
                 max_rows=chosen.max_rows,
-                max_waiting=self._config(path).max_waiting or self._settings.max_waiting,
+                max_waiting=config.max_waiting or self._settings.max_waiting,
                 instances=self._settings.instances,
+                labels=labels,
             )
             if self._settings.provider != "cpu" and batcher.batches:
                 from onnxpress.serving.engine import padding, sample_inputs
@@ -83,8 +86,8 @@ class VersionLoader:
         except Exception:
             engine.close()
             raise
-        if unused := self._config(path).unused:
-            log.say(f"{name}: {CONFIG_FILE}: not used here: {', '.join(unused)[:_SHOWN]}")
+        if config.unused:
+            log.say(f"{name}: {CONFIG_FILE}: not used here: {', '.join(config.unused)[:_SHOWN]}")
         took = perf_counter() - started
         served = Served(name, version, engine, batcher, load_seconds=took, signature=seen)
         if later:

@@ -4,6 +4,8 @@
 
     {"versions": "latest:2", "labels": {"stable": 3, "canary": 4}}
 
+Where that says no versions, the `version_policy` of Triton's config.pbtxt does.
+
 A version policy is, as in Triton and TensorFlow Serving, `latest`, `latest:N`, `all`, or numbers: `1,3`.
 """
 
@@ -17,6 +19,8 @@ import msgspec
 
 from onnxpress.core.errors import BadModel, UsageError
 from onnxpress.core.files import read_regular
+from onnxpress.core.version_folder import CONFIG_FILE
+from onnxpress.serving.models import triton_config
 
 FILE_NAME = "serving.json"
 _MOST_BYTES = 1 << 20
@@ -66,16 +70,21 @@ def read(model_folder: Path, default: Selection) -> Selection:
     """What the model's own file says, or the default where it has none. Raises BadModel."""
     path = model_folder / FILE_NAME
     try:
-        written = msgspec.json.decode(read_regular(path, _MOST_BYTES), type=_File)
-        chosen = default if written.versions is None else policy(written.versions)
-    except FileNotFoundError:
-        return default
+        try:
+            written = msgspec.json.decode(read_regular(path, _MOST_BYTES), type=_File)
+        except FileNotFoundError:
+            written = _File()
+        asked = written.versions
+        if asked is None:
+            asked = triton_config.versions(model_folder)
+        chosen = default if asked is None else policy(asked)
     except OSError as error:
         raise BadModel(f"it cannot be read: {error.strerror or error}", where=str(path)) from None
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:
         raise BadModel(f"it cannot be read: {error}", where=str(path)) from None
     except UsageError as error:
-        raise BadModel(error.what, where=str(path), hint=error.hint) from None
+        where = path if written.versions is not None else model_folder / CONFIG_FILE
+        raise BadModel(error.what, where=str(where), hint=error.hint) from None
     for label, version in written.labels.items():
         # A number would be taken for a version.
         if not _LABEL.fullmatch(label) or version < 1:

@@ -11,7 +11,7 @@ import pytest
 from onnxpress.core import run as runs
 from onnxpress.core.errors import BadData
 from onnxpress.core.tensors import TensorSpec
-from onnxpress.training.pipeline import run_page
+from onnxpress.training.pipeline import figures, run_page
 
 FELL = {"training_loss": [1.0, 0.6, 0.5, 0.5], "validation_loss": [1.0, 0.7, 0.6, 0.7], "best_epoch": 3}
 CONFUSION = {"labels": ["cat", "<b>dog</b>"], "counts": [[30, 10], [0, 40]]}
@@ -34,7 +34,7 @@ CONFUSION = {"labels": ["cat", "<b>dog</b>"], "counts": [[30, 10], [0, 40]]}
     ],
 )
 def test_warnings(history: Any, metrics: Any, confusion: Any, expected: str | None) -> None:
-    said = run_page.warnings(history, metrics, run_page.classes(confusion))
+    said = figures.warnings(history, metrics, figures.classes(confusion))
     assert len(said) == (0 if expected is None else 1), said
     assert expected is None or expected in said[0]
 

@@ -230,3 +230,33 @@ def importance(means: Mapping[str, float], spreads: Mapping[str, float], *, titl
     axes.set_yticks(places, [_shortened(name) for name in names])
     axes.set(xlabel="rise of the loss when the column is shuffled")
     return figure
+
+
+def dependence(columns: Mapping[str, Mapping[str, Any]], *, title: str, of: str) -> Any:
+    """A panel for each column: the mean answer (`of`: probability or value) by the column's value; a Figure.
+
+    `columns`: name → `values`, the points, and `means` at them by label; see `families.dependence`.
+    """
+    matplotlib = require("matplotlib.figure", needed_by="drawing a run")
+    across = min(3, len(columns))
+    down = -(-len(columns) // across)
+    figure = matplotlib.Figure(figsize=(3.2 * across + 1.4, 2.6 * down + 0.6), dpi=120, layout="constrained")
+    panels = figure.subplots(down, across, squeeze=False, sharey=True).ravel()
+    figure.suptitle(title, fontsize=10)
+    for axes, (name, found) in zip(panels, columns.items(), strict=False):
+        _dress(axes, "")
+        words = bool(found["values"]) and isinstance(found["values"][0], str)
+        points = range(len(found["values"])) if words else found["values"]
+        for label, means in found["means"].items():
+            axes.plot(points, means, marker="o", markersize=3, linestyle="none" if words else "-", label=label)
+        if words:
+            axes.set_xticks(list(points), [_shortened(value) for value in found["values"]], rotation=30, ha="right")
+        axes.set(xlabel=_shortened(name))
+    for axes in panels[::across]:
+        axes.set_ylabel(f"mean {of}")
+    for axes in panels[len(columns) :]:
+        axes.set_visible(False)
+    handles, labels = panels[0].get_legend_handles_labels()
+    if of != "value":
+        figure.legend(handles, labels, loc="outside right upper", frameon=False, fontsize=8)
+    return figure

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -17,13 +18,8 @@ _ROWS = 2000
 """at most: what more rows would tell is less than what they cost"""
 
 
-def added(outcome: Outcome, prepared: Prepared, predict: Predict, *, title: str) -> Outcome:
-    """The outcome with `importance_of_COLUMN` for each column, and a picture of them.
-
-    The importance is the loss of the held-out rows with the column shuffled less the loss without, the mean of 5
-    shuffles (Breiman 2001; Fisher, Rudin and Dominici 2019). Near 0: the column is not needed.
-    """
-    means, spreads = permuted(prepared, predict)
+def added(outcome: Outcome, means: Mapping[str, float], spreads: Mapping[str, float], *, title: str) -> Outcome:
+    """The outcome with `importance_of_COLUMN` for each column, and a picture of them; see `permuted`."""
     figure = plots.importance(means, spreads, title=f"{title}: held-out rows, importance of columns")
     return replace(
         outcome,
@@ -33,7 +29,11 @@ def added(outcome: Outcome, prepared: Prepared, predict: Predict, *, title: str)
 
 
 def permuted(prepared: Prepared, predict: Predict) -> tuple[dict[str, float], dict[str, float]]:
-    """Column → the mean rise of the loss over the shuffles, and its standard deviation."""
+    """Column → its importance, and the standard deviation over the shuffles.
+
+    The importance is the loss of the held-out rows with the column shuffled less the loss without, the mean of 5
+    shuffles (Breiman 2001; Fisher, Rudin and Dominici 2019). Near 0: the column is not needed.
+    """
     generator = np.random.default_rng(prepared.seed)
     rows = min(_ROWS, len(prepared.target))
     raw = {name: column[:rows] for name, column in prepared.held_out.items()}

@@ -24,7 +24,7 @@ from onnxpress.core.processing import (
 from onnxpress.core.tensors import Domain, TensorSpec
 from onnxpress.training.data import split
 from onnxpress.training.data.table import Reading, Table
-from onnxpress.training.families import classification, importance
+from onnxpress.training.families import classification, dependence, importance
 from onnxpress.training.families import tabular_answers as answers
 from onnxpress.training.families.prepared import Outcome, Predict, Prepared
 from onnxpress.training.fitting.loop import Examples
@@ -185,7 +185,9 @@ class Tabular(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
             outcome = answers.binary(prepared, predict(prepared.validation.x), outputs, self.calibration, title=title)
         else:
             outcome = answers.several(prepared, predict(prepared.validation.x), outputs, title=title)
-        return importance.added(outcome, prepared, predict, title=title)
+        means, spreads = importance.permuted(prepared, predict)
+        outcome = importance.added(outcome, means, spreads, title=title)
+        return dependence.added(outcome, prepared, predict, importance=means, title=title)
 
 
 def _fitted(seen: Array, names: list[str]) -> tuple[list[float], list[float], list[float]]:

@@ -4,24 +4,22 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from html import escape
 from pathlib import Path
 from typing import Any
 
 from onnxpress.core import run as runs
 from onnxpress.core.files import write_atomically
+from onnxpress.training.pipeline.figures import classes, warnings
+from onnxpress.training.pipeline.metrics_table import plain
 
 FILE_NAME = "run.html"
-_FEW_ROWS = 50
-"""held-out rows below which a figure moves by more than a hundredth when one row is answered otherwise"""
-_FEW_OF_CLASS = 10
 _OF_FIT = {"parameters", "epochs", "best_epoch", "seconds", "train_rows", "validation_rows", "held_out_rows"}
-_APART = 3.0
-_UNCALIBRATED = 0.1
 _PICTURES = {
     "loss.png": "Loss by epoch", "scores.png": "Scores of held-out rows", "confusion.png": "Confusion",
     "curves.png": "ROC and precision-recall", "reliability.png": "Calibration", "values.png": "Values",
+    "importance.png": "Importance of columns", "dependence.png": "How the answer follows a column",
 }  # fmt: skip
 """those that are shown first, and what they show; others follow under their own names"""
 _STYLE = """
@@ -75,59 +73,6 @@ def render(folder: Path) -> str:
     )
 
 
-def warnings(history: Mapping[str, Any] | None, metrics: Mapping[str, float], by_class: Sequence[Class]) -> list[str]:
-    """What a reader should know before trusting the figures: plain sentences."""
-    said = []
-    if history:
-        losses = [value for value in history["validation_loss"] if value is not None]
-        best, epochs = history["best_epoch"], len(history["validation_loss"])
-        if epochs > 2 and best == 1 and losses:
-            said.append("The validation loss only rose: the first epoch is the best. Lower the learning rate.")
-        elif epochs > 2 and best == epochs:
-            said.append("The last epoch is the best: it was still learning when it ended. Give it more epochs.")
-        if losses and best and len(history["training_loss"]) >= best:
-            training, validation = history["training_loss"][best - 1], history["validation_loss"][best - 1]
-            if validation is not None and validation > _APART * training > 0:
-                said.append(
-                    f"The validation loss is {validation / training:.1f} times the training loss: "
-                    "the network knows its training rows by heart."
-                )
-    held_out = metrics.get("held_out_rows")
-    if held_out is not None and held_out < _FEW_ROWS:
-        said.append(f"Only {held_out:.0f} rows were held out: one more wrong answer moves the figures a lot.")
-    for one in by_class:
-        if 0 < one.rows < _FEW_OF_CLASS:
-            said.append(f"Only {one.rows} held-out rows are {one.label!r}.")
-        elif one.rows and not one.predicted:
-            said.append(f"No row was taken for {one.label!r}.")
-    error = metrics.get("calibrated_calibration_error", metrics.get("calibration_error", 0.0))
-    if error > _UNCALIBRATED:
-        said.append(f"Probabilities are off by {error:.0%} on average: use the decision, not the number.")
-    return said
-
-
-class Class:
-    """A label's row of the table: how many rows have it, how many were taken for it, and what was right."""
-
-    def __init__(self, label: str, rows: int, predicted: int, right: int) -> None:
-        self.label, self.rows, self.predicted = label, rows, predicted
-        self.recall = right / rows if rows else 0.0
-        self.precision = right / predicted if predicted else 0.0
-        both = self.recall + self.precision
-        self.f1 = 2 * self.recall * self.precision / both if both else 0.0
-
-
-def classes(confusion: Mapping[str, Any] | None) -> list[Class]:
-    """Of a confusion matrix as `confusion.json` holds it."""
-    if not confusion:
-        return []
-    counts, labels = confusion["counts"], confusion["labels"]
-    return [
-        Class(label, sum(counts[number]), sum(row[number] for row in counts), counts[number][number])
-        for number, label in enumerate(labels)
-    ]
-
-
 def _read(path: Path) -> Any:
     return json.loads(path.read_bytes()) if path.is_file() else None
 
@@ -151,7 +96,7 @@ def _figures(metrics: Mapping[str, float]) -> Iterator[str]:
 def _table(figures: Mapping[str, float]) -> Iterator[str]:
     yield '<div class="scroll"><table>'
     for name, value in figures.items():
-        yield f'<tr><th>{escape(name.replace("_", " "))}</th><td class="number">{_number(value)}</td></tr>'
+        yield f'<tr><th>{escape(name.replace("_", " "))}</th><td class="number">{plain(value)}</td></tr>'
     yield "</table></div>"
 
 
@@ -186,7 +131,7 @@ def _contract(run: runs.Run) -> Iterator[str]:
             yield f"<tr><th>{kind}</th><td><code>{escape(str(spec))}</code></td><td>{escape(labels)}</td></tr>"
     yield "</table></div>"
     if run.thresholds:
-        yield "<p>Thresholds: " + ", ".join(f"{escape(k)} {_number(v)}" for k, v in run.thresholds.items()) + "</p>"
+        yield "<p>Thresholds: " + ", ".join(f"{escape(k)} {plain(v)}" for k, v in run.thresholds.items()) + "</p>"
 
 
 def _raw(title: str, document: Any) -> Iterator[str]:
@@ -199,7 +144,3 @@ def _next(run: runs.Run) -> Iterator[str]:
     yield "<h2>Next</h2>"
     where = "# from the folder that holds the run"
     yield f"<pre>onnxpress export {escape(run.name)}   {where}\nonnxpress serve models/</pre>"
-
-
-def _number(value: float) -> str:
-    return f"{value:,.0f}" if float(value).is_integer() else f"{value:.4g}"

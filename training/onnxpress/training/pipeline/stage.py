@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 
 from onnxpress.core import domains
@@ -24,7 +25,7 @@ from onnxpress.training.families.prepared import Outcome, Prepared
 from onnxpress.training.fitting.checkpoint import Checkpoints
 from onnxpress.training.fitting.framework_fit import FrameworkFit, framework_fit
 from onnxpress.training.fitting.loop import History
-from onnxpress.training.pipeline import folds, review, run_page
+from onnxpress.training.pipeline import figures, folds, metrics_table, review, run_page
 from onnxpress.training.pipeline.fitted import Fitted, fit, prepared_rows
 from onnxpress.training.pipeline.run_folder import RunFolder, refuse_if_written, run_folder, unfinished
 from onnxpress.training.recipe import Recipe
@@ -76,7 +77,9 @@ def train(recipe: Recipe, *, output: Path, resume: Path | None = None, to_review
         run_page.write(draft.folder)
         checkpoints.remove()
         folder = draft.finish()
-    print("  ".join(f"{name} {value:.4g}" for name, value in metrics.items()), file=sys.stderr, flush=True)
+    confusion = outcome.tables.get("confusion.json")
+    doubts = figures.warnings(msgspec.to_builtins(fitted.history), metrics, figures.classes(confusion))
+    print(metrics_table.text(metrics, confusion=confusion, warnings=doubts), file=sys.stderr, flush=True)
     return folder
 
 

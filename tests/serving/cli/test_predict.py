@@ -7,9 +7,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
+import onnxruntime
 import pytest
 from click.testing import CliRunner
 from tests.serving.harness import serving, started
+from tests.serving.onnx_models import identity
 from tests.serving.publishing import publish
 
 from onnxpress.core.errors import BadData, BadModel, ServerError, UsageError
@@ -87,6 +89,26 @@ def test_interactive_goes_on_after_a_mistake(model: Path) -> None:
     assert len(answers) == 2
     assert answers[0] == answers[1]
     assert "not JSON" in done.stderr
+
+
+def test_interactive_ends_with_quit_and_takes_a_text_as_it_is(tmp_path: Path, model: Path) -> None:
+    line = json.dumps(ROWS[0].tolist())
+    done = CliRunner().invoke(predict, [str(model), "--interactive"], input=f"{line}\nquit\n{line}\n")
+    assert done.stdout.count("{") == 1
+    (tmp_path / "texts.onnx").write_bytes(identity("string", "batch"))
+    done = CliRunner().invoke(
+        predict, [str(tmp_path / "texts.onnx"), "--interactive"], input='example.com\n12\n"quit"\n["a", "b"]\nexit\n'
+    )
+    answers = [json.loads(text) for text in done.stdout.splitlines() if text]
+    assert [next(iter(one.values())) for one in answers] == [["example.com"], ["12"], ["quit"], ["a", "b"]]
+
+
+def test_auto_says_why_it_runs_on_the_cpu(tmp_path: Path, model: Path) -> None:
+    question = as_json(tmp_path / "q.json")
+    done = CliRunner().invoke(predict, [str(model), str(question), "--device", "auto"])
+    assert done.exit_code == 0
+    usable = "CUDAExecutionProvider" in onnxruntime.get_available_providers()
+    assert ("runs on the CPU: this onnxruntime has no CUDA provider" in done.stderr) != usable
 
 
 @pytest.mark.parametrize(

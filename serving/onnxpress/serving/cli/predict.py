@@ -26,8 +26,13 @@ _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 @click.argument("model")
 @click.argument("input_file", metavar="[INPUT]", type=click.Path(path_type=Path, allow_dash=True), required=False)
 @click.option("--output", type=click.Path(path_type=Path), help="Write the answer here: .npz, .csv or JSON.")
-@click.option("--interactive", is_flag=True, help="Ask for one JSON line after another.")
+@click.option("--interactive", is_flag=True, help="Ask for one JSON line after another, until quit.")
 @provider_option
+@click.option(
+    "--device",
+    type=click.Choice(["cpu", "cuda", "auto"]),
+    help="In place of --provider; auto is cuda where a GPU can be used, else cpu.",
+)
 @options.custom_ops
 @click.option("--token", help="Send this bearer token to the server; others may see it in the list of processes.")
 @click.option("--token-file", type=_FILE, help="Send the bearer token in this file to the server.")
@@ -39,6 +44,7 @@ def predict(
     output: Path | None,
     interactive: bool,
     provider: str,
+    device: str | None,
     custom_ops: tuple[str, ...],
     token: str | None,
     token_file: Path | None,
@@ -63,6 +69,8 @@ def predict(
     else:
         from onnxpress.serving.engine.loading import load
 
+        if device is not None:
+            provider = _usable() if device == "auto" else device
         engine = load(model, provider=provider, custom_ops=custom_ops)
         specs, optional, ask = engine.inputs, engine.optional, engine.run
     if interactive:
@@ -75,6 +83,23 @@ def predict(
         click.echo(tensor_files.to_json(answers), nl=False)
     else:
         tensor_files.write(output, answers)
+
+
+def _usable() -> str:
+    """`cuda` where there is a GPU that can be used; else `cpu`, and why."""
+    from onnxpress.core.errors import OnnxpressError
+    from onnxpress.serving.engine import cuda
+    from onnxpress.serving.engine.runtime import onnxruntime
+
+    try:
+        if "CUDAExecutionProvider" in onnxruntime().get_available_providers():
+            cuda.load()
+            return "cuda"
+        why = "this onnxruntime has no CUDA provider"
+    except OnnxpressError as error:
+        why = error.what
+    click.echo(f"runs on the CPU: {why}", err=True)
+    return "cpu"
 
 
 def _token(token: str | None, file: Path | None) -> str | None:
@@ -121,23 +146,33 @@ def _at_a_server(
 
 
 def _converse(specs: Sequence[TensorSpec], optional: Sequence[TensorSpec], ask: Ask) -> None:
-    """One JSON line in, one JSON line out, until the end of the input; a mistake is said and the next line read."""
+    """One line in, one JSON line out, until `quit` or the end of the input; a mistake is said and the next line read.
+
+    A line is JSON. Of a model that takes one text, it may be that text as it is.
+    """
     import msgspec
 
     from onnxpress.core.errors import OnnxpressError
     from onnxpress.serving.cli import tensor_files
 
     terminal = sys.stdin.isatty()
+    texts = len(specs) == 1 and specs[0].dtype == "string"
     if terminal:
-        click.echo(f"takes {', '.join(map(str, specs))}; one JSON object a line, end with Ctrl-D", err=True)
+        form = "one text a line" if texts else "one JSON object a line"
+        click.echo(f"takes {', '.join(map(str, specs))}; {form}, end with quit", err=True)
     while True:
         if terminal:
             click.echo("> ", nl=False, err=True)
         line = sys.stdin.readline()
         if not line:
             return
-        if not line.strip():
+        line = line.strip()
+        if line in ("quit", "exit"):
+            return
+        if not line:
             continue
+        if texts and line[0] not in '{["':
+            line = msgspec.json.encode(line).decode()
         try:
             answers = ask(tensor_files.from_json(line.encode(), specs, "this line", optional))
             click.echo(msgspec.json.encode({name: value.tolist() for name, value in answers.items()}))

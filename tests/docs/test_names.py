@@ -46,7 +46,7 @@ def commands() -> dict[str, set[str]]:
 def test_every_command_and_its_options_exist(page: Path, commands: dict[str, set[str]]) -> None:
     every = set.union(*commands.values()) | {"--debug", "--version"} | OPTIONS_OF_OTHERS
     for text in named(page):
-        command = re.match(r"(?:\S*/)?onnxpress (?:--debug )?([a-z]+)", text)
+        command = re.match(r"(?:\S*/)?onnxpress (?:--debug )?([a-z]+(?:-[a-z]+)*)", text)
         if command:
             assert command[1] in commands, text
             for option in re.findall(r"(?<![\w-])--[a-z][a-z-]+", text.replace("--debug", "")):

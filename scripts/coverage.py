@@ -7,8 +7,10 @@ python scripts/coverage.py --report         only combine and report what runs be
 from __future__ import annotations
 
 import shutil
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -22,6 +24,17 @@ def coverage(*arguments: str) -> int:
     return subprocess.run([sys.executable, "-m", "coverage", *arguments], cwd=ROOT, check=False).returncode
 
 
+def drop_torn() -> None:
+    """Remove what processes that a test killed had begun to write; at the first such file coverage would fail."""
+    for path in DATA.glob("data.*"):
+        try:
+            with closing(sqlite3.connect(path)) as data:
+                data.execute("select count(*) from arc")
+        except sqlite3.Error:
+            print(f"left out: {path.name}, cut off by the end of its process", flush=True)
+            path.unlink()
+
+
 def main(arguments: list[str]) -> int:
     """Run, combine, report; the first exit code that is not 0."""
     code = 0
@@ -29,6 +42,7 @@ def main(arguments: list[str]) -> int:
         shutil.rmtree(DATA, ignore_errors=True)
         DATA.mkdir(parents=True)
         code = coverage("run", "-m", "pytest", "-n", "auto", "--maxprocesses", "4", "--dist", "loadfile", *arguments)
+    drop_torn()
     if any(DATA.glob("data.*")):
         code = coverage("combine", "--quiet", "--append") or code
     for portion, floor in FLOORS.items():

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import os
 import select
-import signal
 import socket
 import struct
 import sys
@@ -26,9 +25,9 @@ from onnxpress.core.manifest import SessionSettings
 from onnxpress.serving.engine.arena import ArenaShrinkage
 from onnxpress.serving.engine.runtime import onnxruntime
 from onnxpress.serving.engine.sessions import Session, local_session
+from onnxpress.serving.parent_death import end_with_parent
 
 _SIZE = struct.Struct("<I")
-_PR_SET_PDEATHSIG = 1
 
 
 class Job(msgspec.Struct, frozen=True):
@@ -202,10 +201,7 @@ def _answer(connection: socket.socket, session: Session, arena: ArenaShrinkage) 
 
 def _end_with_the_server(connection: socket.socket) -> None:
     """A run that hangs, or a load, would not notice that the other end of the socket is gone."""
-    if sys.platform == "linux":
-        import ctypes
-
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    end_with_parent()
     # It may have gone before it was asked to take this process along.
     if select.select([connection], [], [], 0)[0] and not connection.recv(1, socket.MSG_PEEK):
         sys.exit()

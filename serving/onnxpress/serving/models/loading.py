@@ -62,11 +62,11 @@ class VersionLoader:
                 hint="publish it with onnxpress export",
             )
         prepack = self._settings.prepack and not later
+        config = triton_config.read(path.parent.parent) if in_version_folder(path) else TritonConfig()
         if apart_first and self.may_try_apart:
             self._try_apart(path)
-        config = self._config(path)
         labels = triton_config.labels(path.parent.parent, config)
-        engine, chosen = self._engine(path, prepack)
+        engine, chosen = self._engine(path, prepack, most=config.max_batch)
         try:
             batcher = Batcher(
                 engine,
@@ -99,10 +99,6 @@ class VersionLoader:
         """Whether a version that ends its process would end the server, and another process can find that out."""
         return not self._processes.isolate and self._settings.provider == "cpu"
 
-    def _config(self, path: Path) -> TritonConfig:
-        """Triton's, of a model that lies in a folder with versions."""
-        return triton_config.read(path.parent.parent) if in_version_folder(path) else TritonConfig()
-
     def _try_apart(self, path: Path) -> None:
         """Raises BadModel where the version ends a process that loads and tests it, or takes too long."""
         try:
@@ -131,13 +127,16 @@ class VersionLoader:
             if one.served.closed:  # replaced meanwhile: nobody else will end what was just started
                 one.served.close()
 
-    def _engine(self, path: Path, prepack: bool, *, apart: bool = False) -> tuple[Engine, profiles.Chosen]:
+    def _engine(
+        self, path: Path, prepack: bool, *, most: int | None = None, apart: bool = False
+    ) -> tuple[Engine, profiles.Chosen]:
+        """`most`: rows that run together, by Triton's configuration."""
         chosen = profiles.choose(
             path,
             provider=self._settings.provider,
             threads=self._settings.threads,
             share=max(1, available_cpus() // self._processes.workers),
-            max_rows=self._settings.max_batch or self._config(path).max_batch,
+            max_rows=self._settings.max_batch or most,
         )
         open_session: OpenSession | None = None
         if self._processes.isolate or apart:

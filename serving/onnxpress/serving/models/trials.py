@@ -19,13 +19,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 from onnxpress.serving.models.folder import signature
+from onnxpress.serving.parent_death import end_with_parent
 
 Key = tuple[str, int]
 """name and version"""
 _BEGUN, _DONE = b"?", b"="
 _SECONDS, _BYTES_PER_SECOND = 60.0, 20e6
 """how long one version may take: so long, and for its files as long as a slow disk needs to read them"""
-_PR_SET_PDEATHSIG = 1
 
 
 class Trials:
@@ -162,11 +162,10 @@ def _alone(pipe: int) -> None:
         os.dup2(nowhere, standard)
     os.closerange(3, pipe)
     os.closerange(pipe + 1, os.sysconf("SC_OPEN_MAX"))
+    end_with_parent()
     if sys.platform == "linux":
-        import ctypes
         import resource
 
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "w") as file:
             file.write("1000")  # where memory is short the kernel ends this process, not the server

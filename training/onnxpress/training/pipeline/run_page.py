@@ -11,6 +11,7 @@ from typing import Any
 
 from onnxpress.core import run as runs
 from onnxpress.core.files import write_atomically
+from onnxpress.core.html_page import page
 from onnxpress.training.pipeline.figures import classes, warnings
 from onnxpress.training.pipeline.metrics_table import plain
 
@@ -23,21 +24,9 @@ _PICTURES = {
 }  # fmt: skip
 """those that are shown first, and what they show; others follow under their own names"""
 _STYLE = """
-:root { color-scheme: light dark; --text: #16222b; --soft: #5a6872; --paper: #fff; --line: #d9e0e5; --box: #f3f6f8;
-  --bad: #b3352f; }
-@media (prefers-color-scheme: dark) { :root { --text: #e4eaee; --soft: #9aa8b2; --paper: #14191d; --line: #323c44;
-  --box: #1d242a; --bad: #f0837c; } }
-* { box-sizing: border-box; }
-body { margin: 0 auto; padding: 1.5rem 1rem 3rem; max-width: 60rem; background: var(--paper); color: var(--text);
-  font: 15px/1.5 system-ui, sans-serif; }
-h1 { font-size: 1.5rem; margin: 0 0 .2rem; } h2 { font-size: 1.05rem; margin: 2rem 0 .5rem; }
-.soft { color: var(--soft); } p { margin: .4rem 0; max-width: 46rem; } code { overflow-wrap: anywhere; }
-td code { white-space: nowrap; }
 .warnings { border-left: .35rem solid var(--bad); background: var(--box); padding: .6rem 1.2rem; border-radius: .3rem; }
 .warnings ul { margin: .3rem 0; padding-left: 1.1rem; }
-.scroll { overflow-x: auto; } table { border-collapse: collapse; }
-th, td { text-align: left; padding: .3rem 1.2rem .3rem 0; border-bottom: 1px solid var(--line); }
-th { font-weight: 600; color: var(--soft); } .number { text-align: right; font-variant-numeric: tabular-nums; }
+th, td { padding: .3rem 1.2rem .3rem 0; }
 figure { margin: 1rem 0; } img { max-width: 100%; height: auto; background: #fff; border-radius: .3rem; }
 details { margin: .6rem 0; } pre { overflow-x: auto; background: var(--box); padding: .8rem; border-radius: .3rem; }
 """
@@ -52,25 +41,18 @@ def render(folder: Path) -> str:
     """The page's text. Raises BadData where `folder` is no run."""
     run = runs.read(folder)
     read = {name: _read(folder / f"{name}.json") for name in ("metrics", "history", "data", "confusion", "recipe")}
-    return "\n".join(
-        [
-            "<!doctype html>",
-            '<html lang="en"><head><meta charset="utf-8">',
-            '<meta name="viewport" content="width=device-width, initial-scale=1">',
-            f"<title>{escape(run.name)}</title><style>{_STYLE}</style></head><body>",
-            f"<h1>{escape(run.name)}</h1>",
-            f'<p class="soft">trained in {escape(run.framework)} by <code>{escape(run.model)}</code></p>',
-            *_warnings(read),
-            *_figures(read["metrics"] or {}),
-            *_by_class(read["confusion"]),
-            *_pictures(folder),
-            *_contract(run),
-            *_raw("What was read", read["data"]),
-            *_raw("The recipe, all settings resolved", read["recipe"]),
-            *_next(run),
-            "</body></html>\n",
-        ]
-    )
+    body = [
+        f'<p class="soft">trained in {escape(run.framework)} by <code>{escape(run.model)}</code></p>',
+        *_warnings(read),
+        *_figures(read["metrics"] or {}),
+        *_by_class(read["confusion"]),
+        *_pictures(folder),
+        *_contract(run),
+        *_raw("What was read", read["data"]),
+        *_raw("The recipe, all settings resolved", read["recipe"]),
+        *_next(run),
+    ]
+    return page(run.name, run.name, body, style=_STYLE)
 
 
 def _read(path: Path) -> Any:

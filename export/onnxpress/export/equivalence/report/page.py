@@ -6,28 +6,17 @@ import math
 from collections.abc import Iterable
 from html import escape
 
+from onnxpress.core.html_page import page
 from onnxpress.export.equivalence.report.pictures import curve, distribution
 from onnxpress.export.equivalence.report.schema import CaseFigure, OutputFigure, Report, multiple
 
 FILE_NAME = "equivalence.html"
 
 _STYLE = """
-:root { color-scheme: light dark; --text: #16222b; --soft: #5a6872; --paper: #fff; --line: #d9e0e5; --box: #f3f6f8;
-  --good: #2e7d43; --bad: #b3352f; --bar: #2a78b5; }
-@media (prefers-color-scheme: dark) { :root { --text: #e4eaee; --soft: #9aa8b2; --paper: #14191d; --line: #323c44;
-  --box: #1d242a; --good: #6cc482; --bad: #f0837c; --bar: #62aee6; } }
-* { box-sizing: border-box; }
-body { margin: 0 auto; padding: 1.5rem 1rem 3rem; max-width: 60rem; background: var(--paper); color: var(--text);
-  font: 15px/1.5 system-ui, sans-serif; }
-h1 { font-size: 1.5rem; margin: 0 0 .2rem; } h2 { font-size: 1.05rem; margin: 2rem 0 .5rem; }
-p { margin: .4rem 0; max-width: 46rem; } .soft { color: var(--soft); } .good { color: var(--good); }
-.bad { color: var(--bad); } code { font-size: .92em; overflow-wrap: anywhere; }
 .verdict { border-left: .35rem solid var(--good); background: var(--box); padding: 1rem 1.2rem; border-radius: .3rem; }
 .verdict.refused { border-color: var(--bad); }
-.scroll { overflow-x: auto; } table { border-collapse: collapse; width: 100%; }
-th, td { text-align: left; padding: .3rem .7rem .3rem 0; border-bottom: 1px solid var(--line); vertical-align: top; }
-th { font-weight: 600; color: var(--soft); } td code, th code, .number { white-space: nowrap; }
-.number { text-align: right; font-variant-numeric: tabular-nums; }
+code { font-size: .92em; } table { width: 100%; }
+th, td { padding: .3rem .7rem .3rem 0; vertical-align: top; } th code, .number { white-space: nowrap; }
 .track { position: relative; min-width: 9rem; height: .9rem; margin-top: .3rem; background: var(--box);
   border-radius: .2rem; overflow: hidden; }
 .fill { position: absolute; inset: 0 auto 0 0; background: var(--bar); } .fill.over { background: var(--bad); }
@@ -43,28 +32,19 @@ svg .under { fill: var(--bar); } svg .over { fill: var(--bad); } svg.bars { max-
 def render(report: Report, *, name: str, source: str) -> str:
     """The page for one report; `name` is the model's, `source` what it was exported from."""
     verdict = "Equivalent" if report.equivalent else "Not equivalent"
-    return "\n".join(
-        [
-            "<!doctype html>",
-            '<html lang="en"><head><meta charset="utf-8">',
-            '<meta name="viewport" content="width=device-width, initial-scale=1">',
-            f"<title>{escape(name)}: {verdict.lower()}</title>",
-            f"<style>{_STYLE}</style></head><body>",
-            f"<h1>{escape(name)}</h1>",
-            f'<p class="soft">exported from <code>{escape(source)}</code></p>',
-            *_verdict(report, verdict),
-            *_power(report),
-            *_outputs(report),
-            *_distributions(report),
-            *_cases(report),
-            *_ladder(report),
-            *_along(report),
-            *_checks(report),
-            *_environment(report, name, source),
-            "</body></html>",
-            "",
-        ]
-    )
+    body = [
+        f'<p class="soft">exported from <code>{escape(source)}</code></p>',
+        *_verdict(report, verdict),
+        *_power(report),
+        *_outputs(report),
+        *_distributions(report),
+        *_cases(report),
+        *_ladder(report),
+        *_along(report),
+        *_checks(report),
+        *_environment(report, name, source),
+    ]
+    return page(f"{name}: {verdict.lower()}", name, body, style=_STYLE)
 
 
 def _verdict(report: Report, verdict: str) -> Iterable[str]:

@@ -71,6 +71,8 @@ def parse(text: str) -> Device:
     >>> parse("cuda:1,memory=4GiB").memory
     4294967296
     """
+    if text == "cpu":  # said at every start
+        return Device()
     place, *words = text.split(",")
     match = re.fullmatch(r"(cpu|cuda|tensorrt)(?::(\d+))?", place)
     if match is None or (match[1] == "cpu" and (match[2] or words)):

@@ -8,7 +8,7 @@ from typing import Any
 
 from onnxpress.core.errors import MissingExtra, UsageError
 
-_EXPONENT = re.compile(r"[-+]?[0-9][0-9_]*(\.[0-9_]*)?[eE][-+]?[0-9]+")
+_EXPONENT = r"[-+]?[0-9][0-9_]*(\.[0-9_]*)?[eE][-+]?[0-9]+"
 
 
 def read_document(path: Path) -> Any:
@@ -58,7 +58,7 @@ def _parse_yaml(text: str, path: Path) -> Any:
     class Loader(yaml.SafeLoader):
         """YAML 1.1, except that 1e-3 is a number, as everybody expects."""
 
-    Loader.add_implicit_resolver("tag:yaml.org,2002:float", _EXPONENT, list("-+0123456789"))
+    Loader.add_implicit_resolver("tag:yaml.org,2002:float", re.compile(_EXPONENT), list("-+0123456789"))
     try:
         return yaml.load(text, Loader)
     except yaml.MarkedYAMLError as error:

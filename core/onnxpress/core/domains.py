@@ -20,10 +20,10 @@ from onnxpress.core.errors import BadData, UsageError
 from onnxpress.core.spelling import did_you_mean
 from onnxpress.core.tensors import Domain, TensorSpec
 
-_BOUNDS = re.compile(r"(?P<name>[^:\[\]{}]+):\s*\[(?P<low>[^,\[\]]*),(?P<high>[^,\[\]]*)\]\s*")
-_VALUES = re.compile(r"(?P<name>[^:\[\]{}]+):\s*\{(?P<values>[^{}]+)\}\s*")
-_WHOLE = re.compile(r"u?int\d")
-_NUMBER = re.compile(r"-?(0|[1-9]\d*)")
+_BOUNDS = r"(?P<name>[^:\[\]{}]+):\s*\[(?P<low>[^,\[\]]*),(?P<high>[^,\[\]]*)\]\s*"
+_VALUES = r"(?P<name>[^:\[\]{}]+):\s*\{(?P<values>[^{}]+)\}\s*"
+_WHOLE = r"u?int\d"
+_NUMBER = r"-?(0|[1-9]\d*)"
 _EXAMPLE = "write NAME:[LOW,HIGH], for example 'x:[0,255]', or of strings NAME:{VALUE,VALUE}"
 _SHOWN = 80
 
@@ -36,11 +36,11 @@ def parse_domain(text: str) -> tuple[str, Domain]:
     >>> parse_domain("x:[0,255]")
     ('x', Domain(low=0.0, high=255.0, enforced=True))
     """
-    listed = _VALUES.fullmatch(text.strip())
+    listed = re.fullmatch(_VALUES, text.strip())
     if listed is not None:
         values = [value.strip() for value in listed["values"].split(",")]
         return listed["name"].strip(), Domain(values=list(dict.fromkeys(values)), enforced=True)
-    match = _BOUNDS.fullmatch(text.strip())
+    match = re.fullmatch(_BOUNDS, text.strip())
     if match is None:
         raise UsageError(f"cannot read the domain {text!r}", hint=_EXAMPLE)
     low, high = (_bound(match[end], text) for end in ("low", "high"))
@@ -91,7 +91,7 @@ def _says_something(spec: TensorSpec, domain: Domain) -> bool:
     if spec.dtype == "bool" or domain.values is None:
         return spec.dtype not in ("bool", "string")
     return spec.dtype == "string" or (
-        _WHOLE.match(spec.dtype) is not None and all(map(_NUMBER.fullmatch, domain.values))
+        re.match(_WHOLE, spec.dtype) is not None and all(re.fullmatch(_NUMBER, value) for value in domain.values)
     )
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import secrets
 import stat
 from io import BufferedReader
 from pathlib import Path
@@ -14,6 +13,8 @@ _NOT_WAITING = getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOCTTY", 0) | getat
 
 def write_atomically(path: Path, content: bytes) -> None:
     """Write beside `path`, flush to the disk, rename over it. On failure the old file stays, with nothing beside it."""
+    import secrets  # with what it imports, a millisecond of a server's start, which writes no file
+
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
     try:
         with temporary.open("xb") as file:

@@ -11,10 +11,10 @@ import math
 import re
 import zipfile
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, BinaryIO
 
+import msgspec
 import numpy as np
 
 from onnxpress.core.arrays import Array
@@ -37,13 +37,12 @@ _HEADER = re.compile(
 )
 
 
-@dataclass(frozen=True)
-class Golden:
+class Golden(msgspec.Struct, frozen=True):
     """One case: what went in, what the reference answered, and how far that answer is from the truth (1 floor)."""
 
     inputs: dict[str, Array]
     outputs: dict[str, Array]
-    floors: dict[str, Array] = field(default_factory=dict)
+    floors: dict[str, Array] = {}
 
 
 def write(path: Path, cases: Sequence[Golden]) -> None:

@@ -25,8 +25,8 @@ Dimension = int | str
 Special = Literal["nan", "infinity"]
 """float values that are no numbers to reckon with"""
 
-_SPEC = re.compile(r"(?P<name>[^:\[\]]+):(?P<dtype>[a-z0-9]+)\[(?P<shape>[^\[\]]*)\]\s*")
-_DIMENSION = re.compile(r"[0-9]+|[A-Za-z_][A-Za-z0-9_]*(\+([A-Za-z_][A-Za-z0-9_]*|[0-9]+))*")
+_SPEC = r"(?P<name>[^:\[\]]+):(?P<dtype>[a-z0-9]+)\[(?P<shape>[^\[\]]*)\]\s*"
+_DIMENSION = r"[0-9]+|[A-Za-z_][A-Za-z0-9_]*(\+([A-Za-z_][A-Za-z0-9_]*|[0-9]+))*"
 
 
 class Domain(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -104,14 +104,14 @@ def broken_sum(specs: Sequence[TensorSpec], bound: Mapping[str, int]) -> str:
 def parse_spec(text: str) -> TensorSpec:
     """`name:dtype[dim,...]` → TensorSpec. Raises UsageError saying which part is wrong."""
     example = "write name:dtype[dim,...], for example 'x:float32[batch,3,224,224]'"
-    match = _SPEC.fullmatch(text.strip())
+    match = re.fullmatch(_SPEC, text.strip())
     if match is None:
         raise UsageError(f"cannot read the tensor specification {text!r}", hint=example)
     parts = (
         [re.sub(r"\s*\+\s*", "+", part.strip()) for part in match["shape"].split(",")] if match["shape"].strip() else []
     )
     for part in parts:
-        if not _DIMENSION.fullmatch(part):
+        if not re.fullmatch(_DIMENSION, part):
             raise UsageError(
                 f"dimension {part!r} in {text!r} is neither a size, a name nor a sum of them", hint=example
             )

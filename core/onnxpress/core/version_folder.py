@@ -10,11 +10,9 @@ import contextlib
 import errno
 import os
 import re
-import secrets
 import shutil
 import time
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Literal
 
@@ -28,8 +26,9 @@ from onnxpress.core.manifest import FileDigest, Manifest
 MODEL_FILE = "model.onnx"
 CONFIG_FILE = "config.pbtxt"
 """Triton's, beside a model's versions"""
-_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
-_VERSION = re.compile(r"[1-9][0-9]{0,17}")  # no leading zero, as in Triton; 18 digits fit a signed 64-bit integer
+_NAME = r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}"
+_DIGITS = 18
+"""of a version's number: so many fit a signed 64-bit integer"""
 _STAGING = ".staging-"
 _ABANDONED_SECONDS = 24 * 3600
 _ATTEMPTS = 10_000
@@ -38,16 +37,15 @@ _SPARE = 16 << 20
 _SHOWN = 100
 """characters of a file's name in a message"""
 _NAMED, _LISTED = 3, 20
-_FILE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_. -]{0,127}")
+_FILE = r"[A-Za-z0-9_][A-Za-z0-9_. -]{0,127}"
 
 
-@dataclass
-class Staging:
+class Staging(msgspec.Struct):
     """A version being written. Put files into `folder`, then call `publish` once."""
 
     folder: Path
     model_folder: Path
-    published: Path | None = field(default=None, init=False)
+    published: Path | None = None
 
     def publish(self, manifest: Manifest) -> tuple[Path, Manifest]:
         """Give the folder the next free version number; returns its path and the manifest as written.
@@ -92,7 +90,7 @@ def check_place(repository: Path, name: str, size: int = 0) -> None:
 
     `size` is how many bytes the version will have, as far as is known. Nothing is written.
     """
-    if not _NAME.fullmatch(name):
+    if not re.fullmatch(_NAME, name):
         raise UsageError(
             f"{name!r} cannot be a model name",
             hint="letters, digits, '_', '-' and '.', at most 128, not starting with '.' or '-'",
@@ -132,6 +130,8 @@ def staging(repository: Path, name: str) -> Iterator[Staging]:
 
 
 def _make_staging_folder(model_folder: Path) -> Path:
+    import secrets  # a server writes none
+
     folder = model_folder / f"{_STAGING}{os.getpid()}-{secrets.token_hex(4)}"
     for _ in range(_ATTEMPTS):
         model_folder.mkdir(parents=True, exist_ok=True)
@@ -159,7 +159,12 @@ def versions(model_folder: Path) -> dict[int, Path]:
 
 def in_version_folder(model: Path) -> bool:
     """Whether the files beside this model file belong to it, as those in a version's folder do."""
-    return model.name == MODEL_FILE or _VERSION.fullmatch(model.parent.name) is not None
+    return model.name == MODEL_FILE or _is_version(model.parent.name)
+
+
+def _is_version(name: str) -> bool:
+    """Whether a folder's name is a version's number; without a leading zero, as in Triton."""
+    return name.isascii() and name.isdigit() and name[0] != "0" and len(name) <= _DIGITS
 
 
 def _look(folder: Path) -> tuple[dict[int, Path], dict[str, str]]:
@@ -190,8 +195,8 @@ def _why_no_version(path: Path, file: str) -> str | None:
     try:
         if not path.is_dir():
             return ""
-        if not _VERSION.fullmatch(path.name):
-            return "a version is a number of at most 18 digits, without leading zeros"
+        if not _is_version(path.name):
+            return f"a version is a number of at most {_DIGITS} digits, without leading zeros"
         if (path / file).is_file():
             return None
         if os.path.lexists(path / file):
@@ -220,7 +225,7 @@ def model_file_name(model_folder: Path) -> str:
     if not given:
         return MODEL_FILE
     name = given[-1]
-    if not isinstance(name, str) or not _FILE.fullmatch(name):
+    if not isinstance(name, str) or not re.fullmatch(_FILE, name):
         raise BadModel(f"its default_model_filename {ascii(name)[:_SHOWN]} is no name of a file", where=str(path))
     return name
 
@@ -272,15 +277,14 @@ def check_files(folder: Path, manifest: Manifest, *, digests_later: Collection[s
             raise corrupt(f"{shown} cannot be read: {why or error}") from None
 
 
-@dataclass(frozen=True)
-class Located:
+class Located(msgspec.Struct, frozen=True):
     """What a path holds: the form it was given in, and each model's versions as version number → .onnx file."""
 
     form: Literal["file", "version", "model", "repository"]
     models: dict[str, dict[int, Path]]
-    skipped: dict[str, str] = field(default_factory=dict)
+    skipped: dict[str, str] = {}
     """path below the one that was given, of what lies there and is no version or model → why"""
-    unread: set[str] = field(default_factory=set)
+    unread: set[str] = set()
     """models of which nobody can tell which versions they have: the folder or its config.pbtxt cannot be read"""
 
 
@@ -318,7 +322,7 @@ def survey(path: Path) -> Located:
         manifest = read_manifest(path)
         if manifest is not None:
             return Located("version", {manifest.name: {manifest.version: path / MODEL_FILE}})
-        if _VERSION.fullmatch(path.name):
+        if _is_version(path.name):
             return Located("version", {path.parent.name: {int(path.name): path / MODEL_FILE}})
         return Located("version", {path.name: {1: path / MODEL_FILE}})
     own, skipped = _look(path)

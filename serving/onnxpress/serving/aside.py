@@ -15,7 +15,6 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-from onnxpress.core import memory
 from onnxpress.serving.protocol.strictness import strict
 
 _SWITCH_SECONDS = 0.001
@@ -46,6 +45,8 @@ def call(work: Callable[[], Any], then: Then) -> None:
 
 
 def _go() -> None:
+    from onnxpress.core import memory
+
     context = strict()
     while True:
         _do(context.run, *_work.get())

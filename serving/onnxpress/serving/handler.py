@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from onnxpress.serving import log
 from onnxpress.serving.exchange import Handler
-from onnxpress.serving.metrics.source import MetricsSource
 from onnxpress.serving.middleware.compression import CompressionMiddleware
-from onnxpress.serving.router import Route, Router
+from onnxpress.serving.router import Router
 from onnxpress.serving.service import Service
 from onnxpress.serving.settings import ServerSettings
+
+if TYPE_CHECKING:
+    from onnxpress.serving.metrics.source import MetricsSource
+    from onnxpress.serving.routes.root import Route
 
 
 def handler_of(service: Service, settings: ServerSettings, metrics: MetricsSource | None = None) -> Handler:

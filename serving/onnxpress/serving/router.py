@@ -1,32 +1,27 @@
 """A request's way: by its path to the model that answers it, or to the route that does.
 
 Every request of every transport comes through `Router.submit` or `Router.submit_with`. The usual one needs one look-up:
-the plain spelling of every model's path for inference is indexed. Whatever else is asked goes through the routes.
+the plain spelling of every model's path for inference is indexed. Whatever else is asked goes through `routes.root`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from urllib.parse import unquote_to_bytes
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from onnxpress.serving.batching.reading import Read
 from onnxpress.serving.exchange import Exchange
-from onnxpress.serving.metrics import family
-from onnxpress.serving.metrics.collected import OwnMetrics
-from onnxpress.serving.metrics.source import MetricsSource
 from onnxpress.serving.models.served import Served
 from onnxpress.serving.protocol.refusal import Refusal
 from onnxpress.serving.protocol.timeouts import deadline_of
-from onnxpress.serving.routes import v1, v2
-from onnxpress.serving.routes.call import Call
 from onnxpress.serving.service import Service
+
+if TYPE_CHECKING:
+    from onnxpress.serving.metrics.source import MetricsSource
+    from onnxpress.serving.routes.root import Root, Route
 
 _JSON_LENGTH = b"inference-header-content-length"
 _DEADLINE = b"x-envoy-expected-rq-timeout-ms"
-
-
-Route = Callable[[Service, Call, Sequence[str]], None]
-"""answers a path, given in its parts; raises Refusal"""
 
 
 class Router:
@@ -38,11 +33,11 @@ class Router:
     def __init__(
         self, service: Service, metrics: MetricsSource | None = None, more: Mapping[str, Route] | None = None
     ) -> None:
-        self._more = dict(more or {})
         self.headers_read = frozenset({_JSON_LENGTH, _DEADLINE})
         self.traffic = service.traffic
         self._service = service
-        self._metrics: MetricsSource = OwnMetrics(service) if metrics is None else metrics
+        self._metrics, self._more = metrics, more
+        self._root: Root | None = None
         self._infer: dict[bytes, Served] = {}
         service.repository.on_change(self._forget)
 
@@ -75,28 +70,15 @@ class Router:
     ) -> None:
         if not self._infer and self._service.repository.ready:
             self._learn()
-        path = unquote_to_bytes(_origin_form(target).partition(b"?")[0]).decode("utf-8", "replace")
-        call = Call(method, path, body, exchange, read, seconds)
-        try:
-            match path.strip("/").split("/"):
-                case ["v2", *rest]:
-                    v2.route(self._service, self._metrics, call, rest)
-                case ["v1", *rest]:
-                    v1.route(self._service, call, rest)
-                case ["metrics"]:
-                    call.allow(b"GET")
-                    headers = ((b"content-type", family.CONTENT_TYPE),)
-                    self._metrics.tell(lambda families: call.answer(family.text(families), headers=headers))
-                case ["healthz"]:
-                    v2.route(self._service, self._metrics, call, ["health", "live"])
-                case ["readyz"]:
-                    v2.route(self._service, self._metrics, call, ["health", "ready"])
-                case [first, *rest] if first in self._more:
-                    self._more[first](self._service, call, [first, *rest])
-                case _:
-                    raise call.nothing_here("; the protocol's root is /v2")
-        except Refusal as refusal:
-            exchange.respond(refusal.status, refusal.body(), refusal.headers)
+            served = self._infer.get(target)
+            if served is not None and method == b"POST":
+                served.batcher.submit(body, exchange, read=read, seconds=seconds)
+                return
+        if self._root is None:
+            from onnxpress.serving.routes.root import Root  # a start need not wait for what few requests ask
+
+            self._root = Root(self._service, self._metrics, self._more)
+        self._root.route(method, target, body, exchange, read, seconds)
 
     def _learn(self) -> None:
         """Index the plain spelling of every path for inference."""
@@ -113,13 +95,6 @@ class Router:
     def _forget(self) -> None:
         """Drop the index: other models are served now."""
         self._infer = {}
-
-
-def _origin_form(target: bytes) -> bytes:
-    """`/v2` of `http://host/v2`, the form that clients send to proxies and that servers must take (RFC 9112, 3.2.2)."""
-    if target[:7].lower() == b"http://":
-        return b"/" + target[7:].partition(b"/")[2]
-    return target
 
 
 def _binary(json_length: bytes) -> Read:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import sys
@@ -10,7 +11,9 @@ from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import msgspec
 
 from onnxpress.serving import log
 from onnxpress.serving.settings import ServerSettings
@@ -28,7 +31,7 @@ _LAST_SECONDS, _LEAST_SECONDS = 1.0, 0.1
 """for models to end once nobody waits for an answer, of the grace time; and for those whose callers were cut off"""
 
 
-class Ended(NamedTuple):
+class Ended(msgspec.Struct, frozen=True):
     """How a server ended."""
 
     unanswered: int
@@ -106,13 +109,19 @@ def _serve(
     bound = sockets.bound(settings.address) if worker is None and settings.address.unix is None else []
     # numpy's BLAS runs nothing here; making its threads would cost 40 ms of the start.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    from onnxpress.serving.handler import handler_of
-    from onnxpress.serving.models.reloading import Reloader
-    from onnxpress.serving.models.repository import Repository
-    from onnxpress.serving.service import Service
-    from onnxpress.serving.transports.lifetime import Lifetime, Occasions
-    from onnxpress.serving.transports.loop_threads import LoopThreads
+    with _uncollected():
+        from onnxpress.serving.handler import handler_of
+        from onnxpress.serving.models.reloading import Reloader
+        from onnxpress.serving.models.repository import Repository
+        from onnxpress.serving.service import Service
+        from onnxpress.serving.transports.lifetime import Lifetime, Occasions
+        from onnxpress.serving.transports.loop_threads import LoopThreads
 
+        if not settings.processes.isolate:
+            # The import holds every thread for 50 ms: before anybody is there to be kept waiting.
+            from onnxpress.serving.engine.runtime import onnxruntime
+
+            onnxruntime()
     repository = Repository(settings.path, settings.models, settings.processes)
     repository.cautious = True
     reloader = Reloader(repository)
@@ -124,11 +133,6 @@ def _serve(
 
         metrics = WorkerMetrics(shared, service)
     handler = handler_of(service, settings, metrics)
-    if not settings.processes.isolate:
-        # The import holds every thread for 50 ms: before anybody is there to be kept waiting.
-        from onnxpress.serving.engine.runtime import onnxruntime
-
-        onnxruntime()
     completing: list[Thread] = []
 
     def loaded() -> None:
@@ -163,6 +167,19 @@ def _ending() -> Iterator[None]:
     finally:
         for number, handler in before:
             signal.signal(number, handler or signal.SIG_DFL)
+
+
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """What is made meanwhile stays, as modules do: the collector, a twentieth of the start, need not look for more."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        if enabled:
+            gc.enable()
 
 
 def _close(repository: Repository, completing: list[Thread], seconds: float) -> bool:

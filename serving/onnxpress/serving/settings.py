@@ -37,6 +37,8 @@ class _Group(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         for field in fields_of(type(self)):
             where = f"{type(self).__name__}.{field.name}"
             given = getattr(self, field.name)
+            if given is field.default:
+                continue  # it is what the field takes
             if isinstance(given, dict) and isinstance(field.default, _Group):
                 given = _from_table(field.kind, given, where)
             try:

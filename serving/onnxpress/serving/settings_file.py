@@ -13,7 +13,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, get_args
 
-from onnxpress.core.documents import read_document
 from onnxpress.core.errors import UsageError
 from onnxpress.core.fields import Field, fields_of
 from onnxpress.core.spelling import did_you_mean
@@ -45,6 +44,8 @@ def load(file: Path | None = None, given: Mapping[str, Any] | None = None) -> Se
 
 def _read(file: Path) -> dict[str, dict[str, Any]]:
     """Group → field → checked value, of those that the file has."""
+    from onnxpress.core.documents import read_document
+
     document = read_document(file)
     if document is None:  # YAML without a value: all of it is comments
         return {}

@@ -108,7 +108,7 @@ def test_every_allowed_key_is_taken_by_the_runtime_and_writes_nothing(
     key: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    value = "1" if ALLOWED[key].fullmatch("1") else "16"
+    value = "1" if re.fullmatch(ALLOWED[key], "1") else "16"
     Engine.load(Path(TINY), settings=SessionSettings(config={key: value}), threads=1)
     assert not list(tmp_path.iterdir())
 

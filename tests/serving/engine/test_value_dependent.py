@@ -11,7 +11,7 @@ from tests.serving.publishing import MODELS
 
 from onnxpress.core.errors import BadData
 from onnxpress.serving.engine import Engine
-from onnxpress.serving.engine.value_dependent import findings
+from onnxpress.serving.engine.value_dependent import Findings, findings
 
 SIZES = {"n": np.array([2, -1], np.int64), "two": np.array([2], np.int64)}
 TO = np.array([3], np.int64)
@@ -20,7 +20,7 @@ TO = np.array([3], np.int64)
 def test_a_loop_is_unmeasured_and_a_plain_graph_is_not() -> None:
     assert any("Loop" in one for one in findings(MODELS / "slow.onnx").unmeasured)
     for name in ("tiny", "table", "echo"):
-        assert findings(MODELS / f"{name}.onnx") == ((), ())
+        assert findings(MODELS / f"{name}.onnx") == Findings()
 
 
 def test_an_output_as_large_as_a_value_says_is_unmeasured() -> None:
@@ -35,7 +35,7 @@ def test_an_output_as_large_as_a_shape_says_is_measured() -> None:
     nodes = [node("Shape", ["x"], ["s"]), node("Mul", ["s", "two"], ["t"]), node("Expand", ["x", "s"], ["y"])]
     nodes += [node("Tile", ["y", "two"], ["z"])]
     made = model(nodes, ["x:float32[b]"], ["z:float32[m]"], {"two": SIZES["two"]})
-    assert findings(made) == ((), ())
+    assert findings(made) == Findings()
 
 
 @pytest.mark.parametrize("operator", ["Div", "Mod"])

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass
+
+import msgspec
 
 from onnxpress.core.onnx_graph.tensor import Tensor
 from onnxpress.core.onnx_graph.wire import Buffer, damaged, fields, packed_floats, packed_ints, signed, text
@@ -17,8 +18,7 @@ Size = int | str | None
 _KINDS = {10: "tensor", 34: "sequence", 42: "map", 74: "optional", 66: "sparse tensor", 58: "opaque"}
 
 
-@dataclass(frozen=True, slots=True)
-class ValueInfo:
+class ValueInfo(msgspec.Struct, frozen=True):
     """The declared type of an input, output or other value.
 
     `kind` is "tensor", "sequence" and so on, or "" where none is declared; `type` is an onnx.TensorProto.DataType. The

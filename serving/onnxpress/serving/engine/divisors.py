@@ -7,7 +7,8 @@ Known of constants, of sizes, of what cannot be negative, and of a choice betwee
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+
+import msgspec
 
 from onnxpress.core.onnx_graph import Node, Tensor
 
@@ -25,7 +26,7 @@ _COMPARED = frozenset({"Equal", "Greater", "GreaterOrEqual", "Less", "LessOrEqua
 _MIRRORED = {"Greater": "Less", "GreaterOrEqual": "LessOrEqual", "Less": "Greater", "LessOrEqual": "GreaterOrEqual"}
 
 
-class Asked(NamedTuple):
+class Asked(msgspec.Struct, frozen=True):
     """A condition about one tensor: whether where it holds, and where it does not, the tensor's value is not -1."""
 
     tensor: int
@@ -33,7 +34,7 @@ class Asked(NamedTuple):
     where_false: bool
 
 
-class Value(NamedTuple):
+class Value(msgspec.Struct, frozen=True):
     """One tensor of a graph, as far as it was followed."""
 
     free: bool

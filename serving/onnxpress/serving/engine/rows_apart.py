@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
@@ -14,8 +13,7 @@ from onnxpress.core.tensors import TensorSpec
 from onnxpress.serving import log
 
 
-@dataclass(frozen=True)
-class RowsApart:
+class RowsApart(msgspec.Struct, frozen=True):
     """`apart`: a row's answer is the same in every batch. `why` says how that is known, or what stands against it.
 
     `known` is the same in a word or two: `proven`, `measured`, `dependent (node)`, or nothing.

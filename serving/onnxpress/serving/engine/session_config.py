@@ -13,10 +13,10 @@ from collections.abc import Mapping
 
 from onnxpress.core.errors import BadModel
 
-_FLAG = re.compile(r"[01]")
-_NUMBER = re.compile(r"[0-9]{1,9}")
+_FLAG = r"[01]"
+_NUMBER = r"[0-9]{1,9}"
 
-ALLOWED: Mapping[str, re.Pattern[str]] = {
+ALLOWED: Mapping[str, str] = {
     **dict.fromkeys(
         (
             "mlas.disable_kleidiai",
@@ -43,8 +43,8 @@ ALLOWED: Mapping[str, re.Pattern[str]] = {
     ),
     "optimization.constant_folding_max_output_size_in_bytes": _NUMBER,
     "session.dynamic_block_base": _NUMBER,
-    "session.graph_optimizations_loop_level": re.compile(r"[012]"),
-    "session.qdq_matmulnbits_accuracy_level": re.compile(r"[0-4]"),
+    "session.graph_optimizations_loop_level": r"[012]",
+    "session.qdq_matmulnbits_accuracy_level": r"[0-4]",
     "session.qdq_matmulnbits_block_size": _NUMBER,
 }
 """key → what its value must be, as a whole"""
@@ -63,7 +63,7 @@ def checked(config: Mapping[str, str]) -> Mapping[str, str]:
                 f"the manifest's session setting {_shown(key)} is not one that a manifest may give",
                 hint=f"allowed are {', '.join(sorted(ALLOWED))}",
             )
-        if not form.fullmatch(value):
+        if not re.fullmatch(form, value):
             raise BadModel(f"the manifest's session setting {key} cannot be {_shown(value)}", hint="export it again")
     return config
 

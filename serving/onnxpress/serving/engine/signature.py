@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -11,7 +10,7 @@ from onnxpress.core.onnx_graph import Model
 from onnxpress.core.tensors import TensorSpec
 
 _DTYPES = {"float": "float32", "double": "float64"}
-_NARROW = re.compile(r"float8|float4|u?int[24]$")
+_NARROW = ("float8", "float4", "int2", "int4", "uint2", "uint4")
 _OTHERS = {
     "seq": ("is a sequence of tensors", "put them into one tensor in the graph (ConcatFromSequence), or name each"),
     "map": ("is a map", "from scikit-learn: convert with options={'zipmap': False}, which leaves plain columns"),
@@ -48,11 +47,11 @@ def check_ranks(model: Model) -> None:
 
 
 def _spec(value: Any) -> TensorSpec:
-    match = re.fullmatch(r"tensor\((\w+)\)", value.type)
-    if match is None:
+    element = value.type.removeprefix("tensor(").removesuffix(")")
+    if value.type != f"tensor({element})":
         kind, hint = _OTHERS.get(value.type.partition("(")[0], ("is no tensor", "export it with tensors"))
         raise BadModel(f"{value.name!r} ({value.type}) {kind}; requests and answers carry single tensors", hint=hint)
-    if _NARROW.match(match[1]):
+    if element.startswith(_NARROW):
         raise BadModel(
             f"{value.name!r} is {value.type}, for which the Open Inference Protocol has no datatype",
             hint="cast it to float16 or int8 at the model's border; in weights and inside the graph it may stay",
@@ -63,7 +62,7 @@ def _spec(value: Any) -> TensorSpec:
         for axis, size in enumerate(value.shape)
     )
     try:
-        return TensorSpec(name=value.name, dtype=_DTYPES.get(match[1], match[1]), shape=shape)
+        return TensorSpec(name=value.name, dtype=_DTYPES.get(element, element), shape=shape)
     except ValueError as error:
         raise BadModel(str(error), hint="export it with another element type or shape") from None
 

@@ -11,7 +11,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+
+import msgspec
 
 from onnxpress.core.errors import BadModel
 from onnxpress.core.onnx_graph import Function, Graph, Model, Node, Tensor, open_model
@@ -40,7 +41,7 @@ _MOST_NODES, _DEEPEST = 1 << 18, 40
 """functions that call functions can make an endless graph of a short file"""
 
 
-class Findings(NamedTuple):
+class Findings(msgspec.Struct, frozen=True):
     """What was found in a graph: titles of nodes with their operators."""
 
     unmeasured: tuple[str, ...] = ()

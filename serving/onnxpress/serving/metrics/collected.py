@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from onnxpress.core import memory
 from onnxpress.serving import log
@@ -14,17 +14,6 @@ from onnxpress.serving.models.served import Served
 from onnxpress.serving.service import Service
 
 _BUCKETS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
-
-
-class OwnMetrics:
-    """The metrics of a process that answers alone."""
-
-    def __init__(self, service: Service) -> None:
-        self._service = service
-
-    def tell(self, then: Callable[[list[Family]], None]) -> None:
-        """Call `then` with them."""
-        then(families(self._service))
 
 
 def families(service: Service) -> list[Family]:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from onnxpress.serving.metrics.family import Family
+if TYPE_CHECKING:
+    from onnxpress.serving.metrics.family import Family
+    from onnxpress.serving.service import Service
 
 
 class MetricsSource(Protocol):
@@ -13,3 +15,16 @@ class MetricsSource(Protocol):
 
     def tell(self, then: Callable[[list[Family]], None], /) -> None:
         """Call `then` with every metric, now or later, on the event loop's thread."""
+
+
+class OwnMetrics:
+    """The metrics of a process that answers alone."""
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+
+    def tell(self, then: Callable[[list[Family]], None]) -> None:
+        """Call `then` with them."""
+        from onnxpress.serving.metrics.collected import families  # no start waits for what is asked later, or never
+
+        then(families(self._service))

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 from pathlib import Path
+
+import msgspec
 
 from onnxpress.core.errors import BadModel
 from onnxpress.core.manifest import FILE_NAME as MANIFEST
@@ -14,8 +15,7 @@ from onnxpress.serving.models.served import Signature
 from onnxpress.serving.models.version_policy import Selection
 
 
-@dataclass(frozen=True)
-class Found:
+class Found(msgspec.Struct, frozen=True):
     """A version as it lies in the folder."""
 
     path: Path
@@ -23,8 +23,7 @@ class Found:
     has_manifest: bool
 
 
-@dataclass(frozen=True)
-class FoundModel:
+class FoundModel(msgspec.Struct, frozen=True):
     """A model's versions as they lie in the folder, and which of them are wanted, or why that cannot be told."""
 
     versions: dict[int, Found]

@@ -7,7 +7,7 @@ import re
 
 from onnxpress.core.errors import OnnxpressError
 
-_PATH = re.compile(r"(?<![^\s'\"(=:,])(?:/[^\s/'\":;,]+)*/(?=[^\s/'\":;,]+)|\b[A-Za-z]:\\(?:[^\s\\'\":;,]+\\)*")
+_PATH = r"(?<![^\s'\"(=:,])(?:/[^\s/'\":;,]+)*/(?=[^\s/'\":;,]+)|\b[A-Za-z]:\\(?:[^\s\\'\":;,]+\\)*"
 _CALLERS_CHARACTERS = 300
 _SHORTAGES = frozenset(
     {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN, errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.ESTALE}
@@ -34,7 +34,7 @@ def for_callers(reason: str) -> str:
     '1: model.onnx is missing'
     """
     line, _, _ = reason.partition("\n  hint: ")
-    short = " ".join(_PATH.sub("", line).split())
+    short = " ".join(re.sub(_PATH, "", line).split())
     return short if len(short) <= _CALLERS_CHARACTERS else f"{short[: _CALLERS_CHARACTERS - 3]}..."
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
+
+import msgspec
 
 from onnxpress.serving.batching.batcher import Batcher
 from onnxpress.serving.engine import Engine
@@ -45,8 +46,7 @@ class Served:
         self.engine.close()
 
 
-@dataclass(frozen=True)
-class Incomplete:
+class Incomplete(msgspec.Struct, frozen=True):
     """A version that answers from external data as it lies: its model file, and those whose digests were put off."""
 
     served: Served

@@ -24,7 +24,7 @@ from onnxpress.serving.models import triton_config
 
 FILE_NAME = "serving.json"
 _MOST_BYTES = 1 << 20
-_LABEL = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,63}")
+_LABEL = r"[A-Za-z_][A-Za-z0-9_.-]{0,63}"
 _SYNTAX = "latest, latest:N, all, or version numbers such as 1,3"
 
 
@@ -52,10 +52,12 @@ class Selection(msgspec.Struct, frozen=True):
 def policy(text: str) -> Selection:
     """The selection that `--versions` stands for. Raises UsageError."""
     text = text.strip()
+    if text == "latest":
+        return Selection()
     if text == "all":
         return Selection(latest=None)
-    if match := re.fullmatch(r"latest(?::([1-9][0-9]{0,5}))?", text):
-        return Selection(latest=int(match[1] or 1))
+    if match := re.fullmatch(r"latest:([1-9][0-9]{0,5})", text):
+        return Selection(latest=int(match[1]))
     if re.fullmatch(r"[1-9][0-9]{0,17}(\s*,\s*[1-9][0-9]{0,17})*", text):
         return Selection(named=frozenset(map(int, text.split(","))))
     raise UsageError(f"{text!r} is no version policy", hint=_SYNTAX)
@@ -87,7 +89,7 @@ def read(model_folder: Path, default: Selection) -> Selection:
         raise BadModel(error.what, where=str(where), hint=error.hint) from None
     for label, version in written.labels.items():
         # A number would be taken for a version.
-        if not _LABEL.fullmatch(label) or version < 1:
+        if not re.fullmatch(_LABEL, label) or version < 1:
             raise BadModel(
                 f"{label!r}: {version} is no label of a version",
                 where=str(path),

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-_WORD = re.compile(rb'"(?:[^"\\]++|\\.)*+"?|(-?)(NaN|Inf(?:inity)?)(?![A-Za-z0-9_])', re.DOTALL)
+_WORD = rb'(?s)"(?:[^"\\]++|\\.)*+"?|(-?)(NaN|Inf(?:inity)?)(?![A-Za-z0-9_])'
 """a string, whole or cut off, or a word; what it has read it does not read again, so that its time is linear"""
 _KEY = "number that JSON has not"
 
@@ -23,7 +23,7 @@ def marked(text: bytes) -> bytes | None:
     """
     if b"NaN" not in text and b"Inf" not in text:
         return None
-    return _WORD.sub(_object, text)
+    return re.sub(_WORD, _object, text)
 
 
 def _object(match: re.Match[bytes]) -> bytes:

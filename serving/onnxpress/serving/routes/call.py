@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine
-from dataclasses import dataclass
+
+import msgspec
 
 from onnxpress.serving.batching.reading import Read
 from onnxpress.serving.exchange import Exchange, Headers
@@ -15,8 +16,7 @@ _WORKING: set[asyncio.Task[None]] = set()
 """what is being done for callers; the loop itself would forget it"""
 
 
-@dataclass(frozen=True)
-class Call:
+class Call(msgspec.Struct, frozen=True):
     """Method, decoded path and body, where the answer goes, and how the body is read if it is not V2 JSON.
 
     `seconds`: how long an answer is of use to the caller, as far as the headers say.

@@ -11,7 +11,7 @@ from pathlib import Path
 import msgspec
 import numpy as np
 
-from benchmarks.processes import against, in_turn, process
+from benchmarks.processes import against, environment, in_turn, process
 from onnxpress.core import golden
 from onnxpress.core.version_folder import locate_one, read_manifest
 
@@ -62,8 +62,9 @@ def _question(path: Path) -> tuple[bytes, _Check]:
 def _first_answer(models: Path, model: str, question: bytes, check: _Check) -> float:
     started = time.perf_counter()
     server = subprocess.Popen(
-        [ONNXPRESS, "serve", str(models), "--port", "0"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
-    )
+        [ONNXPRESS, "serve", str(models), "--port", "0"],
+        stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=environment(),
+    )  # fmt: skip
     try:
         assert server.stdout is not None
         url = server.stdout.readline().strip()

@@ -7,6 +7,7 @@ import errno
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -324,3 +325,36 @@ def test_a_run_that_nobody_waits_for_is_ended_with_its_process(tmp_path: Path) -
     found.close()
     assert raised
     assert time.monotonic() - begun < 5
+
+
+def test_a_run_never_meets_the_socket_of_the_next_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "model.onnx").write_bytes(affine())
+    found = opened(tmp_path / "model.onnx")
+    sound, held = session.receive, []
+
+    def late(connection: socket.socket, deadline: float | None = None) -> Any:
+        first = found.process_id
+        if first is not None and not held:
+            os.kill(first, signal.SIGKILL)
+            wait_for(lambda: not alive(first))  # whoever waited for it goes on now
+            time.sleep(0.2)
+            held.append(connection.fileno())
+        return sound(connection, deadline)
+
+    try:
+        monkeypatch.setattr(session, "receive", late)
+        with pytest.raises(Down, match="ended while it was asked"):
+            found.run(["y"], {"x": np.ones((1, 3), np.float32)})
+        wait_for(lambda: not found.down)
+    finally:
+        found.close()
+    assert held[0] >= 0, "it was closed, and its number may be another's"
+
+
+def alive(process: int) -> bool:
+    """Whether it is there; false once its end was waited for."""
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    return True

@@ -162,7 +162,9 @@ class IsolatedSession:
         if not loaded:
             process.kill()
         code = process.wait()
-        connection.close()
+        # A run may still be about to read from it, and must find its end, not the next process behind the same number.
+        with self._lock:
+            connection.close()
         if self._closed.is_set() or (not loaded and not self.inputs):
             return False
         if loaded:

@@ -93,5 +93,7 @@ class Source:
     """of a SavedModel: which of its signatures; None for its only one"""
     against: Source | None = None
     """for an .onnx file: the framework's model that it is said to come from"""
+    talk: list[str] = field(default_factory=list)
+    """what its framework logged and warned of while it was loaded"""
     ref: SourceRef | None = None
     """what names it; None for an object handed over from Python, which no other process can resolve again"""

@@ -23,6 +23,9 @@ from onnxpress.serving.engine import Engine
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+_WITH_CONSTANTS = 4
+"""the IR version from which initializers need not be inputs; before it, callers could send other weights"""
+
 
 class OnnxNetwork:
     """The file as it is, run without optimisations; `convert` names its dimensions and changes nothing else."""
@@ -35,6 +38,10 @@ class OnnxNetwork:
                 where=source.reference,
                 hint="convert it with onnx.version_converter, or leave --opset out",
             )
+        if self._proto.ir_version < _WITH_CONSTANTS:
+            older, self._proto = self._proto, onnx.ModelProto()
+            self._proto.CopyFrom(older)
+            self._proto.ir_version = _WITH_CONSTANTS
         try:
             onnx.checker.check_model(self._proto)
         except onnx.checker.ValidationError as error:

@@ -36,6 +36,7 @@ class Prepared:
 def prepare(source: Source) -> Prepared:
     """Wrap the network, choose the inputs to measure on, and ask the original for answers it must be able to repeat."""
     network = wrap(source)
+    network.talk += source.talk
     inputs = domains.narrowed(source.inputs or network.inputs, source.domains)
     domains.check_samples(inputs, source.samples)
     samples = source.samples or domains.inside(inputs, network.examples(8) or {})

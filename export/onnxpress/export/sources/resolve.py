@@ -22,6 +22,7 @@ from onnxpress.export.graph.opset import OPSETS
 from onnxpress.export.source import Source, SourceRef
 from onnxpress.export.sources import model_files, preprocessing
 from onnxpress.export.sources.framework import framework_of
+from onnxpress.export.sources.import_talk import import_talk
 from onnxpress.export.sources.samples import read_samples
 
 _SEED = 0
@@ -32,6 +33,12 @@ def resolve(ref: SourceRef | str) -> Source:
 
     Raises UsageError or BadData, saying what was looked for.
     """
+    with import_talk() as talk:
+        source = _resolved(ref)
+    return replace(source, talk=[*talk, *source.talk])
+
+
+def _resolved(ref: SourceRef | str) -> Source:
     ref = SourceRef(reference=ref) if isinstance(ref, str) else ref
     ref, reference = msgspec.structs.replace(ref, inputs=ref.input_specs), ref.reference
     # Both must stand before the user's module imports TensorFlow: its C++ log writes to stderr from the first import

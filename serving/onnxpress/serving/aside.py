@@ -36,12 +36,18 @@ def take_turns() -> None:
 def call(work: Callable[[], Any], then: Then) -> None:
     """Do `work` in the thread, where numpy raises on overflow, and `then` on this loop."""
     global _thread
+    loop = asyncio.get_running_loop()
     if _thread is None:
         take_turns()
         # Nobody waits for it at the end: who is left without an answer then is told by the connection's end.
-        _thread = threading.Thread(target=_go, name="large bodies", daemon=True)
-        _thread.start()
-    _work.put((asyncio.get_running_loop(), work, then))
+        thread = threading.Thread(target=_go, name="large bodies", daemon=True)
+        try:
+            thread.start()
+        except RuntimeError as error:  # none can be had now; the next time, perhaps
+            loop.call_soon(then, None, error)
+            return
+        _thread = thread
+    _work.put((loop, work, then))
 
 
 def _go() -> None:

@@ -33,9 +33,19 @@ class Exchange(Protocol):
         """Send the answer. Called once, on the event loop's thread. Raises nothing: what cannot be sent is given up."""
 
 
+_NO_THREAD = "can't start new thread"
+"""what Python says then"""
+
+
 def fail(exchange: Exchange, error: BaseException, what: str = "the request") -> None:
-    """Answer 500 for what nobody expected (no memory, say): a caller must not wait for ever, nor hold what it has."""
+    """Answer 500 for what nobody expected (no memory, say): a caller must not wait for ever, nor hold what it has.
+
+    Where the system gives no thread it is 503: others have them now.
+    """
     log.say(f"{what} failed: {type(error).__name__}: {str(error)[:_SHOWN]}")
+    if isinstance(error, RuntimeError) and str(error) == _NO_THREAD:
+        exchange.respond(503, b'{"error":"no thread can be had now; try again"}')
+        return
     exchange.respond(
         500, b'{"error":"the server failed at it: %b; its log may say more"}' % type(error).__name__.encode()
     )

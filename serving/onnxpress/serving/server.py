@@ -187,7 +187,10 @@ def _close(repository: Repository, completing: list[Thread], seconds: float) -> 
     from threading import Thread
 
     closing = Thread(target=repository.close, daemon=True)
-    closing.start()
+    try:
+        closing.start()
+    except RuntimeError:  # no thread can be had: then the process ends without
+        return False
     until = time.monotonic() + seconds
     for thread in [closing, *completing]:
         thread.join(max(0.0, until - time.monotonic()))
@@ -213,11 +216,22 @@ async def _among(metrics: WorkerMetrics, main: Coroutine[Any, Any, int]) -> int:
 
 
 def _run(main: Coroutine[Any, Any, int]) -> int:
+    found: list[int] = []
+
+    async def kept() -> None:
+        found.append(await main)
+
     try:
         from uvloop import run
     except ModuleNotFoundError:  # Windows has none
         from asyncio import run
-    return run(main)
+    try:
+        run(kept())
+    except RuntimeError:
+        if not found:
+            raise
+        # The loop's own end takes a thread for a moment; where none can be had, all was answered before.
+    return found[0]
 
 
 def _say(repository: Repository) -> None:

@@ -289,7 +289,7 @@ def test_where_no_thread_can_be_had_callers_are_told_and_the_next_are_served(
 
     with monkeypatch.context() as patch:
         patch.setattr("concurrent.futures.ThreadPoolExecutor.submit", refuse)
-        assert [asked.status for asked in ask(own, [row(1), row(2), row(3)])] == [500] * 3
+        assert [asked.status for asked in ask(own, [row(1), row(2), row(3)])] == [503] * 3
     assert [data(asked) for asked in ask(own, [row(1), row(2)])] == [[10], [20]]
     own.close()
 

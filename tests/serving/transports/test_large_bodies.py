@@ -47,6 +47,28 @@ class Slowly:
             server.call(self._call, *self.calls.pop(0))
 
 
+def test_where_no_thread_can_be_had_callers_are_told_and_the_next_are_served(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publish_affine(tmp_path)
+
+    def refuse(*_: object) -> None:
+        raise RuntimeError("can't start new thread")
+
+    packed = request("POST", TARGET, gzip.compress(large(200_000)), ["content-encoding: gzip"])
+    with running(Service(Repository(tmp_path))) as server, Client(server.port) as client:
+        monkeypatch.setattr(aside, "_thread", None)
+        with monkeypatch.context() as patch:
+            patch.setattr("threading.Thread.start", refuse)
+            for sent in (request("POST", TARGET, large(200_000)), packed):
+                client.send(sent)
+                reply = client.reply()
+                assert (reply.status, reply.headers["retry-after"]) == (503, "1")
+        for sent in (request("POST", TARGET, large(200_000)), packed):
+            client.send(sent)
+            assert client.reply().status == 200
+
+
 def test_others_are_answered_while_a_large_body_is_read(tmp_path: Path) -> None:
     publish_affine(tmp_path)
     with running(Service(Repository(tmp_path))) as server, Client(server.port) as client, Client(server.port) as other:

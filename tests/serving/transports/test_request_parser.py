@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from io import BytesIO
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.serving.harness import request
 
 from onnxpress.serving.settings import ConnectionLimits
+from onnxpress.serving.transports import request_body
 from onnxpress.serving.transports.held import HeldBytes
 from onnxpress.serving.transports.request_head import HEAVY, KnownHeads
 from onnxpress.serving.transports.request_parser import Phase, RequestParser
@@ -89,6 +92,24 @@ def test_every_row_of_the_table() -> None:
     receive(b"GET /last HTTP/1.1\r\nhost: t\r\nconnection: close\r\n\r\n", 1)
     receive(POST, 0)
     assert phases == [Phase.IDLE, Phase.REST, Phase.IDLE, Phase.ENDED, Phase.ENDED]
+
+
+def test_where_there_is_no_memory_for_a_body_that_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Short(BytesIO):
+        def seek(self, *_: int) -> int:
+            raise MemoryError
+
+    data = request("POST", "/a", b"1" * HEAVY)
+    for known in (False, True):
+        setting = Setting(ConnectionLimits())
+        parser = setting.parser()
+        if known:
+            assert len(got(parser, data)) == 1
+        with monkeypatch.context() as patch:
+            patch.setattr(request_body, "BytesIO", Short)
+            assert got(parser, data[:-1], data[-1:]) == []
+        assert parser.refusal == (500, "the server failed at it: MemoryError")
+        assert setting.held.taken == 0
 
 
 @pytest.mark.parametrize(

@@ -125,35 +125,39 @@ class RequestParser:
 
     def next(self) -> Head | None:
         """The head of the next whole request, whose body is for `take_body`; None where more has to come."""
-        while True:
-            if self._whole:
-                head, self._taken = self._whole.pop(0)
-                return head
-            data = self._data
-            if not data:
-                return None
-            phase = self.phase
-            if phase is _IDLE:
-                start = data.find(b"\r\n\r\n") + 4
-                known = self.known.get(data[:start])
-                if known is None:
-                    self._data = b""
+        try:
+            while True:
+                if self._whole:
+                    head, self._taken = self._whole.pop(0)
+                    return head
+                data = self._data
+                if not data:
+                    return None
+                phase = self.phase
+                if phase is _IDLE:
+                    start = data.find(b"\r\n\r\n") + 4
+                    known = self.known.get(data[:start])
+                    if known is None:
+                        self._data = b""
+                        self._feed(data)
+                        continue
+                    stop = start + known.length
+                    self._data = data[stop:] if stop < len(data) else b""
+                    if stop <= len(data):
+                        self._taken = data[start:stop]
+                        return known
+                    if self._reserve(known.weight):
+                        self._await(known)
+                        self._body.add(data[start:])
+                    return None
+                if phase is _REST:
+                    return self._rest(data)
+                self._data = b""
+                if phase is _HEAD or phase is _BODY:
                     self._feed(data)
-                    continue
-                stop = start + known.length
-                self._data = data[stop:] if stop < len(data) else b""
-                if stop <= len(data):
-                    self._taken = data[start:stop]
-                    return known
-                if self._reserve(known.weight):
-                    self._await(known)
-                    self._body.add(data[start:])
-                return None
-            if phase is _REST:
-                return self._rest(data)
-            self._data = b""
-            if phase is _HEAD or phase is _BODY:
-                self._feed(data)
+        except Exception as error:  # no memory for a body, say
+            self._refuse(_failed(error))
+            return None
 
     def take_body(self) -> bytes:
         """The body of the request whose head was just given back. Nothing is kept of it here."""
@@ -225,6 +229,9 @@ class RequestParser:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade as upgrade:
             self._decline_upgrade(data[upgrade.args[0] :])
+            return
+        except httptools.HttpParserCallbackError as error:  # what went wrong in what it called
+            self._refuse(_failed(error.__context__ or error))
             return
         except httptools.HttpParserError as error:
             self._refuse((400, f"not HTTP/1.1: {error}"))
@@ -329,3 +336,7 @@ class RequestParser:
         if plain and len(opening) + self._body.length == self._received:
             method, old = self._parser.get_method(), self._parser.get_http_version() == _OLD
             self.known.keep(opening, Head(method, lines.target, self._body.length, True, lines.headers, old))
+
+
+def _failed(error: BaseException) -> Refused:
+    return 500, f"the server failed at it: {type(error).__name__}"

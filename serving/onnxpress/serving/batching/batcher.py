@@ -73,9 +73,8 @@ class Batcher:
         self._texts = any(spec.dtype == "string" for spec in engine.inputs)
         self.max_rows, self._max_waiting = max_rows, max_waiting
         self.counts = Counts()
-        writer = Writer(
-            name, version, engine.outputs, {**(labels or {}), **(engine.manifest.labels if engine.manifest else {})}
-        )
+        told = engine.manifest.labels if engine.manifest else {}
+        writer = Writer(name, version, engine.outputs, {**(labels or {}), **told})
         self._run = BatchRun(
             engine, self._reader, writer, self.counts, batch_safe=engine.rows.apart, batches=self.batches
         )

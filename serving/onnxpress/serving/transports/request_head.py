@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import re
+from typing import Final
 
 from onnxpress.serving.settings import ConnectionLimits
 
 HEAVY = 64 * 1024
 """bytes of a body from which it counts against `ConnectionLimits.max_held`; smaller ones are bounded by their number"""
+
+USUAL: Final = "1.1"
+OLD: Final = "1.0"
+"""the versions of HTTP that are spoken"""
 
 _SHOWN = 80
 _HOST = re.compile(rb"[\w.~!$&'()*+,;=:%\[\]-]*", re.ASCII)
@@ -136,6 +141,19 @@ class HeadLines:
             known = self.headers or {}
             self.headers = known | {name: b"%b, %b" % (known[name], value) if name in known else value}
         return self._too_long()
+
+    def complete(self, version: str) -> Refused | None:
+        """It has ended: what is wrong with it as a whole, in this version of HTTP."""
+        if version not in (USUAL, OLD):
+            # What has no version at all, which is HTTP/0.9, is a mistake rather than another protocol.
+            return 400 if version == "0.9" else 505, f"HTTP/{version} is not spoken here, HTTP/1.1 is"
+        if self.chunked and version == OLD:
+            # Who passed it on may not know of chunks, and see other requests in them (RFC 9112, 6.1).
+            return 400, "HTTP/1.0 has no transfer encodings"
+        if self.hosts != 1 and version == USUAL:
+            # Two readers of such a request could take it for two different sites (RFC 9112, 3.2).
+            return 400, f"a request must have one Host header; this one has {self.hosts}"
+        return None
 
 
 def too_large(max_body: int) -> Refused:

@@ -50,7 +50,7 @@ import httptools
 from onnxpress.serving.settings import ConnectionLimits
 from onnxpress.serving.transports.held import HeldBytes
 from onnxpress.serving.transports.request_body import Body
-from onnxpress.serving.transports.request_head import HEAVY, Head, HeadLines, KnownHeads, Refused, too_large
+from onnxpress.serving.transports.request_head import HEAVY, OLD, Head, HeadLines, KnownHeads, Refused, too_large
 
 
 class Phase(Enum):
@@ -71,8 +71,6 @@ _HEAD: Final = Phase.HEAD
 _BODY: Final = Phase.BODY
 _ENDED: Final = Phase.ENDED
 _REFUSED: Final = Phase.REFUSED
-_USUAL: Final = "1.1"
-_OLD: Final = "1.0"
 
 
 class RequestParser:
@@ -264,7 +262,7 @@ class RequestParser:
         if lines.chunked:
             self._refuse((501, "a chunked body cannot be read behind an offer to upgrade; send the request without it"))
             return
-        old = parser.get_http_version() == _OLD
+        old = parser.get_http_version() == OLD
         head = Head(parser.get_method(), lines.target, lines.length, parser.should_keep_alive(), lines.headers, old)
         self._data = rest
         if head.length:
@@ -289,20 +287,8 @@ class RequestParser:
             return
         self.phase = _BODY
         lines = self._lines
-        version = self._parser.get_http_version()
-        if version not in (_USUAL, _OLD):
-            # What has no version at all, which is HTTP/0.9, is a mistake rather than another protocol.
-            self._refuse((400 if version == "0.9" else 505, f"HTTP/{version} is not spoken here, HTTP/1.1 is"))
-            return
-        if lines.chunked and version == _OLD:
-            # Who passed it on may not know of chunks, and see other requests in them (RFC 9112, 6.1).
-            self._refuse((400, "HTTP/1.0 has no transfer encodings"))
-            return
-        if lines.hosts != 1 and version == _USUAL:
-            # Two readers of such a request could take it for two different sites (RFC 9112, 3.2).
-            self._refuse((400, f"a request must have one Host header; this one has {lines.hosts}"))
-            return
-        if self._reserve(lines.length if lines.length >= HEAVY else 0):
+        self._refuse(lines.complete(self._parser.get_http_version()))
+        if not self.done and self._reserve(lines.length if lines.length >= HEAVY else 0):
             self.waits_for_continue = lines.expects
             if not lines.chunked:
                 self._body.expect(lines.length)
@@ -320,7 +306,7 @@ class RequestParser:
         parser = self._parser
         if self.done or parser.should_upgrade():
             return
-        lines, old = self._lines, parser.get_http_version() == _OLD
+        lines, old = self._lines, parser.get_http_version() == OLD
         method, keep_alive = parser.get_method(), parser.should_keep_alive()
         head = Head(method, lines.target, self._body.length, keep_alive, lines.headers, old)
         self._complete(head)
@@ -334,7 +320,7 @@ class RequestParser:
         opening, lines = self._opening, self._lines
         plain = not (lines.chunked or lines.expects)
         if plain and len(opening) + self._body.length == self._received:
-            method, old = self._parser.get_method(), self._parser.get_http_version() == _OLD
+            method, old = self._parser.get_method(), self._parser.get_http_version() == OLD
             self.known.keep(opening, Head(method, lines.target, self._body.length, True, lines.headers, old))
 
 

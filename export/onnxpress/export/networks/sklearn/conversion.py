@@ -17,7 +17,14 @@ from onnxpress.export.graph.editing import drop_unused, rename_values
 from onnxpress.export.networks.converter_talk import converter_talk
 from onnxpress.export.networks.sklearn import rare_words
 from onnxpress.export.networks.sklearn.missing_words import spelled_as_empty
-from onnxpress.export.networks.sklearn.parts import columns_of, fitted_names, parts, rounds_its_inputs, whole_categories
+from onnxpress.export.networks.sklearn.parts import (
+    columns_of,
+    fitted_names,
+    parts,
+    rounds_its_inputs,
+    several_labels,
+    whole_categories,
+)
 from onnxpress.export.networks.sklearn.trees import round_down, send_missing
 
 if TYPE_CHECKING:
@@ -139,7 +146,8 @@ class Conversion:
     def _options(self, estimator: Any) -> dict[int, Any] | None:
         last = estimator.steps[-1][1] if isinstance(estimator, Pipeline) else estimator
         options: dict[int, Any] = {}
-        if "probabilities" in self._outputs and hasattr(last, "predict_proba") and hasattr(last, "classes_"):
+        scored = "probabilities" in self._outputs or several_labels(last)
+        if scored and hasattr(last, "predict_proba") and hasattr(last, "classes_"):
             options[id(estimator)] = {"zipmap": False}
         for part in parts(estimator):
             if type(part).__name__ in _DIVIDING:
@@ -164,10 +172,7 @@ class Conversion:
         renames |= {old: f"\0{new}" for old, new in zip(made, self._outputs, strict=False)}
         rename_values(proto.graph, renames)
         rename_values(proto.graph, {f"\0{name}": name for name in self._outputs})
-        _rows_first(proto.graph, self._estimator)
-        several = isinstance(getattr(self._estimator, "classes_", None), list) or getattr(
-            self._estimator, "multilabel_", False
-        )
+        several = several_labels(self._estimator) or getattr(self._estimator, "multilabel_", False)
         column = "label" in self._outputs and len(proto.graph.output[0].type.tensor_type.shape.dim) == 2
         if (column and not several) or is_outlier_detector(self._estimator):
             flatten_label(proto.graph)
@@ -218,26 +223,6 @@ def _outputs_in_float32(graph: onnx.GraphProto) -> None:
             value.name = name
             value.type.tensor_type.elem_type = onnx.TensorProto.FLOAT
             graph.node.append(onnx.helper.make_node("Cast", [f"double/{name}"], [name], to=onnx.TensorProto.FLOAT))
-
-
-def _rows_first(graph: onnx.GraphProto, estimator: Any) -> None:
-    """Of an estimator with several labels skl2onnx writes the label's place before the rows', or a sequence."""
-    import onnx
-
-    made = next((value for value in graph.output if value.name == "probabilities"), None)
-    if made is None or not isinstance(getattr(estimator, "classes_", None), list):
-        return
-    in_sequence = made.type.HasField("sequence_type")
-    kind = (made.type.sequence_type.elem_type if in_sequence else made.type).tensor_type.elem_type
-    rename_values(graph, {"probabilities": "inner/apart"})
-    made.CopyFrom(onnx.helper.make_tensor_value_info("probabilities", kind, None))
-    if in_sequence:
-        node = onnx.helper.make_node(
-            "ConcatFromSequence", ["inner/apart"], ["probabilities"], axis=1, new_axis=1, name="beside"
-        )
-    else:
-        node = onnx.helper.make_node("Transpose", ["inner/apart"], ["probabilities"], perm=[1, 0, 2], name="rows_first")
-    graph.node.append(node)
 
 
 def flatten_label(graph: onnx.GraphProto) -> None:

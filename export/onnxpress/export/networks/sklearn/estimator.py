@@ -27,7 +27,7 @@ from onnxpress.export.networks.sklearn.parts import (
     fitted_names,
     needs_double,
     parts,
-    same_classes,
+    several_labels,
     string_columns,
     takes_float32,
     takes_texts,
@@ -138,7 +138,7 @@ class SklearnNetwork:
         estimator = self._estimator
         if is_classifier(estimator):
             # Without probabilities the label alone: skl2onnx's scores of such classifiers follow no one convention.
-            scored = hasattr(estimator, "predict_proba") and same_classes(estimator)
+            scored = hasattr(estimator, "predict_proba") and not several_labels(estimator)
             return ["label", "probabilities"] if scored else ["label"]
         if hasattr(estimator, "predict_proba") and hasattr(estimator, "predict"):  # mixtures
             return ["label", "probabilities"]
@@ -186,8 +186,7 @@ class SklearnNetwork:
             answer = np.asarray(estimator.predict(X))
             return answer.reshape(len(answer), -1)
         if output == "probabilities":
-            answer = estimator.predict_proba(X)
-            return np.stack(answer, 1) if isinstance(answer, list) else answer  # one for each of several labels
+            return estimator.predict_proba(X)
         if output == "transformed":
             answer = estimator.transform(X)
             return answer.toarray() if hasattr(answer, "toarray") else answer

@@ -106,10 +106,9 @@ def used_columns(estimator: Any, names: list[str]) -> list[str]:
     return [name for name in names if name in used]
 
 
-def same_classes(estimator: Any) -> bool:
-    """Whether it has one list of classes, or several as long as each other: probabilities are then one tensor."""
-    classes = getattr(estimator, "classes_", None)
-    return not isinstance(classes, list) or len({len(one) for one in classes}) == 1
+def several_labels(estimator: Any) -> bool:
+    """Whether it decides several labels, and gives a list of probabilities: no tensor with the rows first."""
+    return isinstance(getattr(estimator, "classes_", None), list)
 
 
 def takes_texts(estimator: Any) -> bool:

@@ -183,7 +183,7 @@ def test_texts_come_back_as_they_were(text: str) -> None:
         ("x", ["a", "b", "a", "NA"], "category"),
         ("x", ["a", "a"], "constant"),
         ("x", ["", "NA"], "empty"),
-        ("x", [True, False, True], "category"),
+        ("x", [True, False, True], "number"),
         ("note", ["one two three", "four five six", "seven eight nine"], "text"),
     ],
 )

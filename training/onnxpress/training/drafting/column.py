@@ -10,7 +10,7 @@ from typing import Literal
 
 from onnxpress.training.data.table import MISSING
 
-Kind = Literal["number", "category", "text", "identifier", "constant", "empty"]
+Kind = Literal["number", "category", "text", "identifier", "constant", "empty", "mixed"]
 
 _MOST_DISTINCT = 2000
 """values that are told apart; a column with more of them is no category"""
@@ -31,30 +31,33 @@ class Column:
         """how often each came, while they are few"""
         self._many = False
         self._numbers = self._whole = True
+        self._texts = 0
         self._words = 0
         self.low, self.high = math.inf, -math.inf
 
     def add(self, value: object) -> None:
         """One row's value: text as a CSV file has it, or what JSON has."""
         self.rows += 1
-        text = "" if value is None else str(value).strip()
+        text = "" if value is None else str(value).lower() if isinstance(value, bool) else str(value).strip()
         if text in MISSING:
             self.missing += 1
             return
         self._words += len(text.split())
+        self._texts += isinstance(value, str)
         if not self._many:
             self.values[text] += 1
             self._many = len(self.values) > _MOST_DISTINCT
         if self._numbers:
+            text = str(int(value)) if isinstance(value, bool) else text
             self._read_number(text if self._decimal == "." else text.replace(self._decimal, "."), value)
 
     def _read_number(self, text: str, value: object) -> None:
         try:
-            number = float(text)
+            number = float("none" if self._decimal == "," and "." in str(value) else text)
         except ValueError:
             self._numbers = False
             return
-        if isinstance(value, bool) or not math.isfinite(number):
+        if not math.isfinite(number):
             self._numbers = False
             return
         self._whole = self._whole and number.is_integer()
@@ -76,6 +79,8 @@ class Column:
         if self._numbers:
             named_so = _IDENTIFIER.search(self.name) is not None
             return "identifier" if each_once and self._whole and named_so and self.present > 2 else "number"
+        if self._texts < self.present:
+            return "mixed"
         if self._words / self.present >= _WORDY and len(self.values) > 2:
             return "text"
         if self._many or len(self.values) > _MOST_CATEGORIES or (each_once and self.present > 10):
@@ -103,6 +108,7 @@ class Column:
             "text": "text, many values",
             "identifier": "a name for each row",
             "constant": "one value only",
+            "mixed": "texts and other values mixed",
             "empty": "no values",
         }[self.kind]
         return told if not self.missing or self.kind == "empty" else f"{told}, {self.missing} of {self.rows} missing"

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from onnxpress.core.errors import BadData, UsageError
 from onnxpress.core.spelling import did_you_mean
 from onnxpress.training.data import csv_file, json_file
 from onnxpress.training.data.delimited import Dialect, Rows
-from onnxpress.training.drafting import arrays, carried
+from onnxpress.training.drafting import arrays, carried, records
 from onnxpress.training.drafting import column as columns
 from onnxpress.training.drafting.column import Column
 from onnxpress.training.drafting.written import Draft, counted, indented, name_of, scalar
@@ -39,6 +39,8 @@ _TARGETS = (
 _TARGET_LIKE = re.compile(r"^(is|has)_|(_|^)(label|class|target)$")
 _FEW = 8
 """categories that are written one-hot; more of them are embedded"""
+_LEAST = 5
+"""rows that a label needs, to be in every part"""
 _RARE = 5.0
 """times as many rows of the largest class as of the smallest, from which classes are weighted"""
 
@@ -67,20 +69,36 @@ def of_file(path: Path, *, place: str, family: str | None = None, target: str | 
 def _read(path: Path) -> tuple[list[str], list[Column]]:
     """What else the source is told, as lines of YAML, and the file's columns."""
     if path.suffix.lower() in json_file.SUFFIXES:
-        records = json_file.JsonFile(path=str(path)).records_of(path)
-        return ["source: json"], columns.of_rows(_flat(record) for record, _ in itertools.islice(records, ROWS))
+        place, found = _records(path)
+        lines = ["source: json", *([f"records: {scalar(place)}"] if place else [])]
+        return lines, columns.of_rows(_flat(record) for record, _ in itertools.islice(found, ROWS))
+    rows, table = _table(path, ".")
+    dialect = {} if rows.told.delimiter == "," else {"delimiter": scalar(rows.told.delimiter)}
+    if dialect:
+        _, other = _table(path, ",")
+        if sum(one.numeric for one in other) > sum(one.numeric for one in table):
+            table, dialect["decimal"] = other, scalar(",")
+    told = ", ".join(f"{name}: {value}" for name, value in dialect.items())
+    return ["source: csv", *([f"dialect: {{{told}}} # told from the first lines"] if dialect else [])], table
+
+
+def _table(path: Path, decimal: str) -> tuple[Rows, list[Column]]:
+    """A CSV file's columns, but those whose name stands twice: such a column cannot be named."""
     rows = Rows(path, Dialect())
-    found = columns.of_rows(dict(zip(rows.header, row, strict=True)) for row in itertools.islice(rows, ROWS))
-    told = rows.told
-    lines = ["source: csv"]
-    if told.delimiter != ",":
-        lines.append(f"dialect: {{delimiter: {scalar(told.delimiter)}}} # told from the first lines")
-    return lines, found
+    read = (dict(zip(rows.header, row, strict=True)) for row in itertools.islice(rows, ROWS))
+    found = columns.of_rows(read, decimal=decimal)
+    return rows, [one for one in found if rows.header.count(one.name) == 1]
+
+
+def _records(path: Path) -> tuple[str, Iterator[tuple[dict[str, object], str]]]:
+    """Where in the document the records are, and they, one after the other."""
+    place = records.place_of(path) if path.suffix.lower() == ".json" else ""
+    return place, iter(json_file.JsonFile(path=str(path), records=place).records_of(path))
 
 
 def _are_events(path: Path) -> bool:
     """Whether a record has datapoints, as the Open Seizure Database's events have."""
-    record, _ = next(json_file.JsonFile(path=str(path)).records_of(path), ({}, ""))
+    record, _ = next(_records(path)[1], ({}, ""))
     return isinstance(record.get("datapoints"), list)
 
 
@@ -125,7 +143,7 @@ class _Drafting:
             "model:",
             *indented([f"family: {self._family}", *family[self._family]()]),
             "data:",
-            *indented([self._source[0], f"path: {scalar(self._place)}", *target, *self._source[1:]]),
+            *indented([self._source[0], f"path: {scalar(self._place)}", *target, *self._kept(), *self._source[1:]]),
             "training:",
             *indented(self._training()),
         ]
@@ -138,7 +156,7 @@ class _Drafting:
                 hint = did_you_mean(wanted, list(by_name), "it has")
                 raise UsageError(f"no column {wanted!r}", where=str(self._path), hint=hint)
             return by_name[wanted]
-        usable = [one for one in self._columns if one.kind not in ("empty", "constant", "identifier", "text")]
+        usable = [one for one in self._columns if one.kind not in ("empty", "constant", "identifier", "text", "mixed")]
         for one in (*_named_so(usable), *(one for one in usable if _TARGET_LIKE.search(one.name.lower()))):
             self._said.append(f"{one.name!r} is taken for the target by its name; --target says otherwise")
             return one
@@ -158,6 +176,23 @@ class _Drafting:
         kinds = [one.kind for one in self._features]
         texts, tabular = kinds.count("text"), kinds.count("number") + kinds.count("category")
         return "cnn-lstm-attention" if texts and not tabular else "tabular"
+
+    def _kept(self) -> list[str]:
+        """The labels that have enough rows, where some have not: these rows are left out."""
+        if self._target is None or self._family == "autoencoder":
+            return []
+        if self._target.missing:
+            self._said.append(
+                f"{self._target.missing} of {self._target.rows} rows have no {self._target.name!r}: "
+                "training refuses them; fill them, take them out, or name another --target"
+            )
+        rare = [label for label, count in self._target.values.items() if count < _LEAST] if self._classified else []
+        kept = [label for label in self._target.values if label not in rare]
+        if not rare or len(kept) < 2:
+            return []
+        self._said.append(f"labels with fewer than {_LEAST} rows are left out: {', '.join(map(repr, rare[:10]))}")
+        written = ", ".join(f"{scalar(label)}: [{scalar(label)}]" for label in kept)
+        return [f"labels: {{{written}}} # those with at least {_LEAST} rows"]
 
     def _target_words(self) -> str:
         assert self._target is not None
@@ -237,7 +272,7 @@ class _Drafting:
             "patience: 15 # epochs without a better",
         ]
         if self._classified and self._target is not None and self._family != "autoencoder":
-            counts = [count for _, count in self._target.values.most_common()]
+            counts = [count for _, count in self._target.values.most_common() if count >= _LEAST] or [1]
             if counts[0] >= _RARE * counts[-1]:
                 lines.append(f"class_weights: balanced # {counts[0]} rows of one label, {counts[-1]} of another")
         return lines

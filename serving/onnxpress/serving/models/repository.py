@@ -22,7 +22,6 @@ from onnxpress.serving.traffic import Traffic
 
 _BESIDE = 8
 """models that are loaded at the same time, each in a process of its own, where there are few CPUs"""
-_UNKNOWN = "Request for unknown model"
 """Triton's first words, which NVIDIA's example clients look for"""
 Key = tuple[str, int]
 """name and version"""
@@ -209,9 +208,9 @@ class Repository:
                 raise Refusal(503, f"model {name!r} version {number} could not be loaded; the server's log says why")
         if versions:
             loaded = ", ".join(map(str, sorted(versions)))
-            raise Refusal(404, f"{_UNKNOWN}: model {name!r} has no version {version!r} loaded; loaded: {loaded}")
+            raise Refusal(404, f"Request for unknown model: model {name!r} has no version {version!r} loaded; loaded: {loaded}")
         there = ", ".join(sorted(self.models)) or "none"
-        raise Refusal(404, f"{_UNKNOWN}: there is no model {name!r}; there are: {there}")
+        raise Refusal(404, f"Request for unknown model: there is no model {name!r}; there are: {there}")
 
     def close(self) -> None:
         """End every model's thread. A run under way is ended: nobody is left to read its answer."""

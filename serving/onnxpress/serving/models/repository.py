@@ -208,7 +208,9 @@ class Repository:
                 raise Refusal(503, f"model {name!r} version {number} could not be loaded; the server's log says why")
         if versions:
             loaded = ", ".join(map(str, sorted(versions)))
-            raise Refusal(404, f"Request for unknown model: model {name!r} has no version {version!r} loaded; loaded: {loaded}")
+            raise Refusal(
+                404, f"Request for unknown model: model {name!r} has no version {version!r} loaded; loaded: {loaded}"
+            )
         there = ", ".join(sorted(self.models)) or "none"
         raise Refusal(404, f"Request for unknown model: there is no model {name!r}; there are: {there}")
 

@@ -11,6 +11,7 @@ from onnxpress.core.errors import BadData, UsageError
 from onnxpress.core.tensors import Domain, TensorSpec, bind_dimensions, parse_spec
 from onnxpress.export.equivalence import noise_floor
 from onnxpress.export.equivalence.cases import BATCHES, LARGE_BATCH, cases
+from onnxpress.export.equivalence.values import Shown
 
 sizes = st.one_of(st.integers(1, 4), st.sampled_from(["length", "channels"]))
 specs = st.builds(
@@ -80,3 +81,14 @@ def test_samples_that_do_not_fit_are_refused(samples: dict[str, np.ndarray], err
 def test_magnitudes_are_many_rows_and_too_few_for_a_floor_of_each_channel() -> None:
     found = next(case for case in cases([parse_spec("x:float32[batch,3]")], {}) if case.kind == "magnitudes")
     assert 16 <= found.batch < noise_floor.ROWS_PER_CHANNEL
+
+
+def test_every_row_of_a_small_table_is_asked() -> None:
+    specs = [parse_spec("town:int64[batch,2]"), parse_spec("x:float32[batch,3]")]
+    made = cases(specs, {}, shown=Shown({"town": 301}))
+    asked = [case for case in made if case.kind == "generated" and len(set(case.feeds["town"].ravel())) == 301]
+    assert [case.batch for case in asked] == [151]
+    assert asked[0].feeds["x"].shape == (151, 3)
+    for large in (Shown({"town": 30_000}), Shown({})):
+        assert max(case.batch for case in cases(specs, {}, shown=large)) == 64
+    assert max(case.batch for case in cases(specs, {}, largest=16, shown=Shown({"town": 301}))) == 16

@@ -31,6 +31,8 @@ _NORMAL_BATCHES = (2, 7)
 _MAGNITUDES_BATCH = 24
 """rows that reach far in every direction: in few of them a layer that is cut off at 1 does not show itself. Not so many
 that a channel's noise is told by itself (see `noise_floor`): it differs too much over four decades"""
+_MOST_IDS, _MOST_ROWS = 4096, 512
+"""ids of a table that are all asked, and rows that it may take"""
 _SEED = 20_240_229
 _SEQUENCE = 8  # the size of a named dimension of which nobody gave an example
 
@@ -84,6 +86,8 @@ def cases(
     for batch in (*BATCHES, largest):
         feeds = generate(specs, samples, {"batch": batch}, generator, shown)
         chosen.append(Case("generated", batch, feeds))
+    if largest == LARGE_BATCH and (looked_up := _every_row_of_tables(specs, samples, generator, shown)):
+        chosen.append(looked_up)
     floats = [spec for spec in specs if spec.dtype in FLOATS]
     free = [spec for spec in floats if not declared(spec)]
     if free and samples:
@@ -110,6 +114,30 @@ def cases(
             feeds = generate(specs, samples, {"batch": 2, name: size}, generator, shown)
             chosen.append(Case("size", 2, feeds, (name, size)))
     return [replace(case, feeds=domains.inside(specs, case.feeds)) for case in chosen]
+
+
+def _every_row_of_tables(
+    specs: Sequence[TensorSpec], samples: Mapping[str, Array], generator: np.random.Generator, shown: Shown
+) -> Case | None:
+    """Generated rows in which every id occurs that a table has, where tables are small; None where none is to be added.
+
+    Ids drawn at random leave some out: two exchanged rows of a table would not be seen.
+    """
+    known = example_sizes(specs, samples)
+    of_a_row = {}
+    for spec in specs:
+        if spec.name in shown.sizes and "batch" in spec.shape and spec.domain is None:
+            sizes = [size_of(size, {**known, "batch": 1}, _SEQUENCE) for size in spec.shape]
+            of_a_row[spec.name] = max(1, int(np.prod(sizes)))
+    ids = {name: shown.sizes[name] for name in of_a_row if shown.sizes[name] <= _MOST_IDS}
+    rows = max((-(-size // of_a_row[name]) for name, size in ids.items()), default=0)
+    if not 1 < rows <= _MOST_ROWS:
+        return None
+    feeds = generate(specs, samples, {"batch": rows}, generator, shown)
+    for name, size in ids.items():
+        value = feeds[name]
+        feeds[name] = np.resize(generator.permutation(size), value.shape).astype(value.dtype)
+    return Case("generated", rows, feeds)
 
 
 def largest_batch(parameters: int, specs: Sequence[TensorSpec], samples: Mapping[str, Array]) -> int:

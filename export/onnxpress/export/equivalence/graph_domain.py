@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from onnxpress.export.equivalence.values import Shown
@@ -15,6 +15,7 @@ _PASSES = frozenset(
     | {"Split", "Gather", "Where"}
 )
 """operators whose output holds the same integers as their first input"""
+_COMPARES = frozenset({"Less", "LessOrEqual", "Greater", "GreaterOrEqual", "Equal"})
 _INDEX = {"Gather": (0, 1), "GatherElements": (0, 1), "ScatterElements": (0, 1), "OneHot": (-1, 0)}
 """operator → where the table is, and where the indices"""
 _MOST_WORDS = 2000
@@ -29,19 +30,66 @@ def shown(graph: onnx.ModelProto) -> Shown:
     """
     sizes: dict[str, int] = {}
     known = _shapes(_with_sizes(graph).graph)
-    sources = {value.name: {value.name} for value in graph.graph.input}
+    integers = _Integers(graph.graph)
     for node in graph.graph.node:
         where = _INDEX.get(node.op_type)
         if where is not None and len(node.input) > max(where):
-            for name in sources.get(node.input[where[1]], ()):
+            for name, moved in integers.of(node.input[where[1]]).items():
                 size = _table_size(node, graph.graph, known)
-                if size:
-                    sizes[name] = min(size, sizes.get(name, size))
-        if node.op_type in _PASSES and node.input:
-            reached = set().union(*(sources.get(name, set()) for name in node.input))
-            for output in node.output:
-                sources[output] = reached
+                if size and size > moved:
+                    sizes[name] = min(size - moved, sizes.get(name, size))
+        integers.follow(node)
     return Shown(sizes, tuple(dict.fromkeys(_words(graph)))[:_MOST_WORDS])
+
+
+class _Integers:
+    """Which tensors hold an input's integers, and what was added to them on the way.
+
+    TensorFlow looks up `x` where it is not negative and `x + rows` where it is, and its converter writes that choice as
+    a sum of two products with a truth value each: such a product holds the integers as well, and so does the sum.
+    """
+
+    def __init__(self, graph: onnx.GraphProto) -> None:
+        self._held: dict[str, dict[str, int]] = {value.name: {value.name: 0} for value in graph.input}
+        self._constants = {initializer.name: initializer for initializer in graph.initializer}
+        self._truths: set[str] = set()
+
+    def of(self, tensor: str) -> dict[str, int]:
+        """Input → what was added to its integers, for the inputs whose integers the tensor holds."""
+        return self._held.get(tensor, {})
+
+    def follow(self, node: onnx.NodeProto) -> None:
+        """Learn what the node's outputs hold; nodes come in the graph's order."""
+        found: dict[str, int] = {}
+        truths = [name for name in node.input if name in self._truths]
+        if node.op_type in _COMPARES or (node.op_type in ("Cast", "Not", "And", "Or") and truths):
+            self._truths.update(node.output)
+        elif node.op_type == "Mul" and truths:
+            found = self._joined(name for name in node.input if name not in self._truths)
+        elif node.op_type == "Add" and (constant := self._constant(node)) is not None:
+            found = {name: moved + constant for name, moved in self._joined(node.input).items()}
+        elif (node.op_type == "Add" and all(self.of(name) for name in node.input)) or node.op_type in _PASSES:
+            found = self._joined(node.input)
+        for output in node.output if found else ():
+            self._held[output] = found
+
+    def _joined(self, names: Iterable[str]) -> dict[str, int]:
+        found: dict[str, int] = {}
+        for name in names:
+            for source, moved in self.of(name).items():
+                found[source] = min(moved, found.get(source, moved))
+        return found
+
+    def _constant(self, node: onnx.NodeProto) -> int | None:
+        """The one integer, not negative, that an Add adds to all."""
+        import onnx
+
+        for name in node.input:
+            value = self._constants.get(name)
+            if value is not None and value.data_type in (onnx.TensorProto.INT32, onnx.TensorProto.INT64):
+                array = onnx.numpy_helper.to_array(value)
+                return int(array.ravel()[0]) if array.size == 1 and array.ravel()[0] >= 0 else None
+        return None
 
 
 def _table_size(node: onnx.NodeProto, graph: onnx.GraphProto, shapes: dict[str, list[int]]) -> int | None:

@@ -12,7 +12,7 @@ from onnxpress.core import domains
 from onnxpress.core.arrays import Array
 from onnxpress.core.errors import BadData, UsageError
 from onnxpress.core.tensors import FLOATS, TensorSpec, size_of
-from onnxpress.export.equivalence.values import NOTHING_SHOWN, Shown, declared, draw, like, magnitudes, normal
+from onnxpress.export.equivalence.values import NOTHING_SHOWN, Shown, declared, draw, like, magnitudes, normal, within
 
 Kind = Literal["samples", "generated", "normal", "magnitudes", "zeros", "large", "tiny", "size", "wider"]
 """where a case's values come from; `size`: generated, with a named dimension at a size of its own; `wider`: asked where
@@ -88,6 +88,7 @@ def cases(
         chosen.append(Case("generated", batch, feeds))
     if largest == LARGE_BATCH and (looked_up := _every_row_of_tables(specs, samples, generator, shown)):
         chosen.append(looked_up)
+    chosen += _beside_splits(specs, samples, generator, shown)
     floats = [spec for spec in specs if spec.dtype in FLOATS]
     free = [spec for spec in floats if not declared(spec)]
     if free and samples:
@@ -114,6 +115,20 @@ def cases(
             feeds = generate(specs, samples, {"batch": 2, name: size}, generator, shown)
             chosen.append(Case("size", 2, feeds, (name, size)))
     return [replace(case, feeds=domains.inside(specs, case.feeds)) for case in chosen]
+
+
+def _beside_splits(
+    specs: Sequence[TensorSpec], samples: Mapping[str, Array], generator: np.random.Generator, shown: Shown
+) -> list[Case]:
+    """For each input of trees a case of rows on both sides of their splits, the other inputs generated."""
+    found = []
+    for spec in specs:
+        rows = shown.rows.get(spec.name)
+        if rows is not None and spec.dtype in FLOATS and spec.shape == ("batch", rows.shape[1]):
+            feeds = generate(specs, samples, {"batch": len(rows)}, generator, shown)
+            feeds[spec.name] = within(spec, rows)
+            found.append(Case("generated", len(rows), feeds))
+    return found
 
 
 def _every_row_of_tables(

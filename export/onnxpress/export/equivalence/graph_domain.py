@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
+from onnxpress.export.equivalence.tree_rows import near_splits
 from onnxpress.export.equivalence.values import Shown
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ _LARGE = 200_000_000
 
 
 def shown(graph: onnx.ModelProto) -> Shown:
-    """The size of the smallest table behind each integer input, and all words of the graph's look-ups.
+    """The size of the smallest table behind each integer input, all words of the graph's look-ups, rows beside splits.
 
     Only tables whose size the graph states count: initializers, and tensors with an inferred fixed size.
     """
@@ -39,7 +40,7 @@ def shown(graph: onnx.ModelProto) -> Shown:
                 if size and size > moved:
                     sizes[name] = min(size - moved, sizes.get(name, size))
         integers.follow(node)
-    return Shown(sizes, tuple(dict.fromkeys(_words(graph)))[:_MOST_WORDS])
+    return Shown(sizes, tuple(dict.fromkeys(_words(graph)))[:_MOST_WORDS], near_splits(graph))
 
 
 class _Integers:

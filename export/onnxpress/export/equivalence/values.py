@@ -27,6 +27,8 @@ class Shown:
     """integer input → how many rows the smallest table has that it looks up"""
     words: tuple[str, ...] = ()
     """what the graph's look-ups know"""
+    rows: Mapping[str, Array] = field(default_factory=dict)
+    """float input → rows (n, features) on both sides of the splits of its trees"""
 
 
 NOTHING_SHOWN = Shown()

@@ -22,7 +22,7 @@ def widened(prepared: Prepared, graph: onnx.ModelProto) -> Prepared:
     reference.narrow = not computes_in_float64(graph)
     prepared = replace(prepared, reference=reference)
     known = shown(graph)
-    if not known.sizes and not known.words:
+    if not known.sizes and not known.words and not known.rows:
         return prepared
     parameters = sum(value.size for value in prepared.network.parameters().values())
     largest = largest_batch(parameters, prepared.network.inputs, prepared.network.examples(1) or {})

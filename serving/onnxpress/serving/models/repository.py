@@ -22,7 +22,6 @@ from onnxpress.serving.traffic import Traffic
 
 _BESIDE = 8
 """models that are loaded at the same time, each in a process of its own, where there are few CPUs"""
-"""Triton's first words, which NVIDIA's example clients look for"""
 Key = tuple[str, int]
 """name and version"""
 Load = Callable[[str, int, Path], Served | None]
@@ -206,6 +205,7 @@ class Repository:
             if failed_name == name and version in (None, str(number)):
                 # The reason names files of this machine: it stands in the log, and is not for callers.
                 raise Refusal(503, f"model {name!r} version {number} could not be loaded; the server's log says why")
+        # With Triton's first words, which NVIDIA's example clients look for.
         if versions:
             loaded = ", ".join(map(str, sorted(versions)))
             raise Refusal(

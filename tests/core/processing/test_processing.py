@@ -118,7 +118,19 @@ def test_the_names_of_the_steps_in_files_stay() -> None:
     tags = [kind.__struct_config__.tag for kind in get_args(Step)]
     assert tags == [
         *("scale", "unscale", "impute", "mean_squared_error", "stack", "concatenate", "lookup", "one_hot", "squeeze"),
-        *("characters", "words", "image", "magnitude", "standardise", "spectrogram", "softmax", "sigmoid", "platt"),
-        *("temperature", "isotonic", "threshold", "any", "label", "label_at", "top_k", "maximum", "isolation_forest"),
-        *("all", "weighted_sum"),
+        *(
+            "characters",
+            "words",
+            "character_features",
+            "character_ngrams",
+            "image",
+            "magnitude",
+            "standardise",
+            "spectrogram",
+            "softmax",
+            "sigmoid",
+            "platt",
+        ),
+        *("temperature", "isotonic", "threshold", "any", "label", "label_at", "top_k", "maximum", "pick"),
+        *("isolation_forest", "all", "weighted_sum"),
     ]

@@ -14,6 +14,7 @@ from onnxpress.core.tensors import Domain, TensorSpec
 from onnxpress.training.data import scaling
 from onnxpress.training.data.split import Rows
 from onnxpress.training.data.table import Table
+from onnxpress.training.families.sizes import embedding_width
 
 SCALED = "scaled"
 """the network's input, (rows, width)"""
@@ -75,11 +76,6 @@ def fitted(table: Table, train: Rows, actions: Mapping[str, str]) -> Columns:
     raw = {name: table.columns[name] for name in actions if name in table.columns}
     inputs = [_spec(name, column[train]) for name, column in raw.items()]
     return Columns(raw, before, inputs, names, _back(scale, onehot=len(names) - len(numeric)), embedded)
-
-
-def embedding_width(ids: int) -> int:
-    """Of the vector for each of so many ids: half of them, at least 2, at most 50."""
-    return max(2, min(50, (ids + 1) // 2))
 
 
 def _numbers(raw: str, seen: Array, names: list[str], *, output: str, impute: bool) -> tuple[list[Step], Scale]:

@@ -112,8 +112,12 @@ def _mixed(most: float, windows: Array, rows: Array, y: Array, groups: Array, ge
     """Each row's window and a share of another group's of its class; one whose class has no other group stays."""
     copy = windows[rows].astype(np.float64)
     shares = generator.uniform(0, most, len(rows))
+    others_of: dict[tuple[object, object], Array] = {}
     for place, row in enumerate(rows):
-        others = np.flatnonzero((y == y[row]) & (groups != groups[row]))
+        key = (y[row], groups[row])
+        if key not in others_of:
+            others_of[key] = np.flatnonzero((y == y[row]) & (groups != groups[row]))
+        others = others_of[key]
         if len(others):
             share = shares[place]
             copy[place] = (1 - share) * copy[place] + share * windows[generator.choice(others)]

@@ -7,7 +7,6 @@ score = mean squared error of a row; anomaly = score above the 95th percentile o
 
 from __future__ import annotations
 
-import itertools
 import typing
 from collections.abc import Sequence
 from typing import Annotated, Literal
@@ -25,6 +24,7 @@ from onnxpress.training.families.anomaly_columns import SCALED
 from onnxpress.training.families.anomaly_decision import Choose, Combination, Cost, Weighted
 from onnxpress.training.families.isolation_forest import ForestSettings
 from onnxpress.training.families.prepared import Outcome, Predict, Prepared
+from onnxpress.training.families.sizes import dense_parameters
 from onnxpress.training.fitting.loop import Examples, Inputs
 from onnxpress.training.settings import Training
 
@@ -95,7 +95,7 @@ class Autoencoder(
         """Embeddings, and weights and biases of the dense layers: the sum of (inputs + 1) × outputs."""
         sizes = [_entering(width, embedded), *self.network(width, embedded)["hidden"], width]
         tables = sum(size * vector for _, size, vector in embedded)
-        return tables + sum((inputs + 1) * outputs for inputs, outputs in itertools.pairwise(sizes))
+        return tables + dense_parameters(*sizes)
 
     def prepare(self, table: Table, training: Training) -> Prepared:
         """Divide the rows, fit the scaling. Raises BadData where there are no normal rows, or only normal ones."""

@@ -108,7 +108,7 @@ def outcome(prepared: Prepared, predict: Predict, *, title: str, threshold: floa
     second of two classes is said where its `probability` is above; that stands in place of the confidence.
     """
     classes = prepared.classes
-    answer = prepared.answer or prepared.network_outputs[0].name
+    answer = prepared.learnt.name
     after: list[Step] = [] if answer == "probabilities" else [Softmax(input=answer, output="probabilities")]
     if threshold is None:
         after += [
@@ -143,7 +143,7 @@ def outcome(prepared: Prepared, predict: Predict, *, title: str, threshold: floa
 
 def single(prepared: Prepared, predict: Predict, *, title: str) -> Outcome:
     """Behind one logit or probability (batch, 1): `probability` of the second class, and the `prediction`."""
-    answer = prepared.answer or prepared.network_outputs[0].name
+    answer = prepared.learnt.name
     decided = "probability" if answer == "probabilities" else "logit"
     after: list[Step] = [Squeeze(input=answer, output=decided)]
     if decided == "logit":

@@ -10,7 +10,7 @@ from typing import Annotated, Any, ClassVar
 
 import msgspec
 
-from onnxpress.training.families.windowed import SpectrogramSettings, WindowFamily
+from onnxpress.training.families.windowed import WindowFamily
 
 _Units = Annotated[int, msgspec.Meta(ge=1, le=65536)]
 _Rate = Annotated[float, msgspec.Meta(ge=0, lt=1)]
@@ -43,8 +43,6 @@ class Cnn14(WindowFamily, frozen=True, kw_only=True, forbid_unknown_fields=True,
     """what batch norm adds to the variance"""
     momentum: _Rate = 0.9
     """share of the old statistics that batch norm keeps at each step, as Keras counts it"""
-    spectrogram: SpectrogramSettings | None = None
-    """the network sees the window's spectrogram in place of its samples"""
 
     def __post_init__(self) -> None:
         for name, given in (("strides", self.strides), ("dropouts", self.dropouts)):
@@ -58,11 +56,6 @@ class Cnn14(WindowFamily, frozen=True, kw_only=True, forbid_unknown_fields=True,
         for number in range(len(self.filters), 0, -1):
             length = (length - 1) * self._stride(number) + self.kernel
         return length
-
-    @property
-    def pieces(self) -> SpectrogramSettings | None:
-        """The spectrogram's, where the network sees one."""
-        return self.spectrogram
 
     def _stride(self, number: int) -> int:
         if self.strides is not None:

@@ -20,6 +20,7 @@ from onnxpress.training.data import scaling
 from onnxpress.training.data.table import Reading, Table
 from onnxpress.training.families import classification
 from onnxpress.training.families.prepared import Outcome, Predict, Prepared
+from onnxpress.training.families.sizes import dense_parameters
 from onnxpress.training.settings import Training
 
 _Units = Annotated[int, msgspec.Meta(ge=1, le=65536)]
@@ -137,10 +138,7 @@ class CnnLstmAttention(
         if self.attention:
             total += (2 * self.lstm + 1) * self.attention + self.attention
         inputs = 2 * self.lstm + self.beside
-        for units in (*self.dense, classes):
-            total += (inputs + 1) * units
-            inputs = units
-        return total
+        return total + dense_parameters(inputs, *self.dense, classes)
 
     def prepare(self, table: Table, training: Training) -> Prepared:
         """Divide the rows; scale the numbers, or look the characters up. Raises BadData for rows that do not fit."""

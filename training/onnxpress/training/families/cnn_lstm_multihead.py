@@ -10,7 +10,8 @@ from typing import Annotated, Any, ClassVar
 
 import msgspec
 
-from onnxpress.training.families.windowed import SpectrogramSettings, WindowFamily
+from onnxpress.training.families.sizes import dense_parameters
+from onnxpress.training.families.windowed import WindowFamily
 
 _Units = Annotated[int, msgspec.Meta(ge=1, le=65536)]
 _Rate = Annotated[float, msgspec.Meta(ge=0, lt=1)]
@@ -50,8 +51,6 @@ class CnnLstmMultihead(
     """what batch norm and layer norm add to the variance"""
     momentum: _Rate = 0.9
     """share of the old statistics that batch norm keeps at each step, as Keras counts it"""
-    spectrogram: SpectrogramSettings | None = None
-    """the network sees the window's spectrogram in place of its samples"""
 
     def __post_init__(self) -> None:
         if 2 * self.lstm % self.heads:
@@ -61,11 +60,6 @@ class CnnLstmMultihead(
     def smallest_window(self) -> int:
         """The shortest sequence that the pooling leaves one step of."""
         return int(self.pool ** len(self.convolutions))
-
-    @property
-    def pieces(self) -> SpectrogramSettings | None:
-        """The spectrogram's, where the network sees one."""
-        return self.spectrogram
 
     def network(self, *, length: int, channels: int, classes: int) -> dict[str, Any]:
         """The settings of the network's factory in either framework, for (batch, length, channels) windows."""
@@ -93,7 +87,4 @@ class CnnLstmMultihead(
         total += 2 * 4 * self.lstm * (inputs + self.lstm + 1)
         inputs = 2 * self.lstm
         total += 4 * (inputs + 1) * inputs + 2 * inputs
-        for units in (*self.dense, classes):
-            total += (inputs + 1) * units
-            inputs = units
-        return total
+        return total + dense_parameters(inputs, *self.dense, classes)

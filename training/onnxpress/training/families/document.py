@@ -19,6 +19,7 @@ from onnxpress.training import pretrained
 from onnxpress.training.data.table import Reading, Table
 from onnxpress.training.families import classification
 from onnxpress.training.families.prepared import Outcome, Predict, Prepared
+from onnxpress.training.families.sizes import dense_parameters
 from onnxpress.training.fitting.loop import Inputs
 from onnxpress.training.settings import Training
 
@@ -61,7 +62,7 @@ class Document(
 
     def parameters(self, *, width: int, classes: int, sizes: Mapping[str, Any] | None = None) -> int:
         """The two dense layers', and those of the encoder's layers that learn."""
-        head = (width + 1) * self.hidden + (self.hidden + 1) * classes
+        head = dense_parameters(width, self.hidden, classes)
         return head + (pretrained.parameters(sizes, self.fine_tune) if sizes else 0)
 
     def prepare(self, table: Table, training: Training) -> Prepared:

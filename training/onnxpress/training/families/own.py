@@ -248,8 +248,7 @@ class Own(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True,
     def finish(self, prepared: Prepared, predict: Predict, *, title: str) -> Outcome:
         """Probabilities, label and confidence, or the value, measured on the held-out rows."""
         if self.task == "classify":
-            answer = prepared.answer or prepared.network_outputs[0].name
-            single = next(spec for spec in prepared.network_outputs if spec.name == answer).shape[-1] == 1
+            single = prepared.learnt.shape[-1] == 1
             outcome = (classification.single if single else classification.outcome)(prepared, predict, title=title)
             return self._with_its_own(outcome, prepared) if self.outputs else outcome
         names = [spec.name for spec in prepared.network_inputs]

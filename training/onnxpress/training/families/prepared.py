@@ -59,6 +59,12 @@ class Prepared:
     frozen_encoder: bool = False
     """see `fitting.loop.Fit`"""
 
+    @property
+    def learnt(self) -> TensorSpec:
+        """The network's output that is learnt: the one there is, or `answer`."""
+        outputs = self.network_outputs
+        return outputs[0] if self.answer is None else next(spec for spec in outputs if spec.name == self.answer)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:

@@ -9,6 +9,7 @@ from typing import Annotated, Any, ClassVar
 
 import msgspec
 
+from onnxpress.training.families.sizes import dense_parameters
 from onnxpress.training.families.windowed import SpectrogramSettings, WindowFamily
 
 _Units = Annotated[int, msgspec.Meta(ge=1, le=65536)]
@@ -52,11 +53,6 @@ class SpecCnn(WindowFamily, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         """The fewest pieces that the pooling leaves one of."""
         return int(2 ** len(self.filters))
 
-    @property
-    def pieces(self) -> SpectrogramSettings:
-        """The spectrogram's."""
-        return self.spectrogram
-
     def network(self, *, length: int, channels: int, classes: int) -> dict[str, Any]:
         """The settings of the network's factory in either framework, for (batch, length, axes × frequencies)."""
         bins = self.spectrogram.window // 2 + 1
@@ -79,7 +75,4 @@ class SpecCnn(WindowFamily, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         for filters in self.filters:
             total += (self.kernel**2 * inputs + 1) * filters + 2 * filters
             inputs = filters
-        for units in (*self.dense, classes):
-            total += (inputs + 1) * units
-            inputs = units
-        return total
+        return total + dense_parameters(inputs, *self.dense, classes)

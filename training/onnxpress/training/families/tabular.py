@@ -27,6 +27,7 @@ from onnxpress.training.data.table import Reading, Table
 from onnxpress.training.families import classification, dependence, importance
 from onnxpress.training.families import tabular_answers as answers
 from onnxpress.training.families.prepared import Outcome, Predict, Prepared
+from onnxpress.training.families.sizes import dense_parameters, embedding_width
 from onnxpress.training.fitting.loop import Examples
 from onnxpress.training.settings import Training
 
@@ -78,10 +79,7 @@ class Tabular(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
         """Embeddings values × width each, dense layers (inputs + 1) × units."""
         total = sum(size * width for size, width in settings["embeddings"])
         inputs = settings["width"] + sum(width for _, width in settings["embeddings"])
-        for units in (*settings["hidden"], settings["outputs"]):
-            total += (inputs + 1) * units
-            inputs = units
-        return total
+        return total + dense_parameters(inputs, *settings["hidden"], settings["outputs"])
 
     def prepare(self, table: Table, training: Training) -> Prepared:
         """Divide the rows; fit medians, scales and vocabularies on the training rows alone."""
@@ -95,7 +93,7 @@ class Tabular(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
         before, names, sizes = self._before(table, train)
         outputs = 1 if len(classes) <= 2 else len(classes)
         width = sum(size + 1 for size in sizes["onehot"].values()) + len(self._named("scale"))
-        embeddings = [[size + 1, max(2, min(50, (size + 2) // 2))] for size in sizes["embed"].values()]
+        embeddings = [[size + 1, embedding_width(size + 1)] for size in sizes["embed"].values()]
         settings = {
             "width": width,
             "embeddings": embeddings,

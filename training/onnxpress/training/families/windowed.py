@@ -46,6 +46,8 @@ class WindowFamily(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     """one channel, the length of the vector of the axes, in place of the axes"""
     normalise: bool = False
     """each window and channel to mean 0 and standard deviation 1"""
+    spectrogram: SpectrogramSettings | None = None
+    """the network sees the window's spectrogram in place of its samples"""
     augmentation: Augmentation | None = None
     """train on changed copies of the windows too"""
     positive: str | None = None
@@ -61,11 +63,6 @@ class WindowFamily(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     def smallest_window(self) -> int:
         """The shortest sequence that the network takes."""
         raise NotImplementedError
-
-    @property
-    def pieces(self) -> SpectrogramSettings | None:
-        """How the windows become spectrograms, where they do."""
-        return None
 
     def network(self, *, length: int, channels: int, classes: int) -> dict[str, Any]:
         """The settings of the network's factory in either framework, for (batch, length, channels) windows."""
@@ -139,8 +136,8 @@ class WindowFamily(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
         if self.normalise:
             steps.append(Standardise(input=last, output="normalised"))
             last = "normalised"
-        if self.pieces:
-            size, hop = self.pieces.window, self.pieces.hop
+        if self.spectrogram:
+            size, hop = self.spectrogram.window, self.spectrogram.hop
             steps.append(Spectrogram(input=last, output="spectrogram", window=size, hop=hop))
             last = "spectrogram"
         return steps, last

@@ -28,13 +28,21 @@ def cross_validate(framework: FrameworkFit, table: Table, recipe: Recipe) -> lis
     count = recipe.training.folds or 0
     by_fold: list[dict[str, float]] = []
     for fold in range(count):
-        training = msgspec.structs.replace(recipe.training, fold=fold)
-        chosen = msgspec.structs.replace(recipe, training=training)
+        chosen = _of_fold(recipe, fold)
         prepared = prepared_rows(framework, table, chosen, quiet=True)
         fitted = fit(framework, prepared, chosen, label=f"fold {fold + 1} of {count},")
-        predict = functools.partial(framework.predict, fitted.asked)
-        by_fold.append(recipe.model.finish(prepared, predict, title="").metrics)
+        by_fold.append(_figures(framework, recipe, prepared, fitted))
     return by_fold
+
+
+def _of_fold(recipe: Recipe, fold: int) -> Recipe:
+    return msgspec.structs.replace(recipe, training=msgspec.structs.replace(recipe.training, fold=fold))
+
+
+def _figures(framework: FrameworkFit, recipe: Recipe, prepared: Prepared, fitted: Fitted) -> dict[str, float]:
+    """The metrics of the fold's network on the rows that it is measured on."""
+    predict = functools.partial(framework.predict, fitted.asked)
+    return recipe.model.finish(prepared, predict, title="").metrics
 
 
 def summary(by_fold: list[dict[str, float]]) -> dict[str, float]:
@@ -73,7 +81,7 @@ def ensemble(
     by_member: list[dict[str, float]] = []
     started = time.monotonic()
     for fold in range(count):
-        chosen = msgspec.structs.replace(recipe, training=msgspec.structs.replace(recipe.training, fold=fold))
+        chosen = _of_fold(recipe, fold)
         own = prepared_rows(framework, table, chosen, quiet=True)
         if own.before != prepared.before:
             raise UsageError(
@@ -83,8 +91,7 @@ def ensemble(
             )
         fitted = fit(framework, own, chosen, label=f"network {fold + 1} of {count},")
         members.append(fitted)
-        predict = functools.partial(framework.predict, fitted.asked)
-        figures = recipe.model.finish(own, predict, title="").metrics
+        figures = _figures(framework, recipe, own, fitted)
         by_member.append({**figures, "best_epoch": fitted.history.best_epoch})
     factory = f"onnxpress.training.{recipe.framework}.models.ensemble:build"
     settings = {"member": prepared.network, "settings": prepared.settings, "count": count}

@@ -18,6 +18,17 @@ _KEY = re.compile(r"\.([^.\[\]]+)|\[([^\]]*)\]")
 _UNKNOWN = re.compile(r"Object contains unknown field `(?P<name>.*)`", re.DOTALL)
 
 
+def split_message(error: msgspec.ValidationError) -> tuple[str, str]:
+    """What msgspec says is wrong, and where: `$`, or the path of a field.
+
+    >>> split_message(msgspec.ValidationError("Expected `int`, got `str` - at `$.training.epochs`"))
+    ('Expected `int`, got `str`', '$.training.epochs')
+    """
+    match = _MESSAGE.fullmatch(str(error))
+    assert match is not None  # the expression matches any text
+    return match["what"], match["path"] or "$"
+
+
 def wrong_document(
     error: msgspec.ValidationError, document: Any, kind: type[msgspec.Struct], *, where: str
 ) -> UsageError:
@@ -25,9 +36,7 @@ def wrong_document(
 
     `document` is what was read and `kind` what it should have been; the hint lists what the place accepts.
     """
-    match = _MESSAGE.fullmatch(str(error))
-    assert match is not None  # the expression matches any text
-    what, path = match["what"], match["path"] or "$"
+    what, path = split_message(error)
     unknown = _UNKNOWN.fullmatch(what)
     if unknown is not None:
         place = _kinds_at(kind, path, document)

@@ -41,7 +41,7 @@ def draft(path: Path, *, place: str, family: str | None = None) -> Draft:
     told = counted([(str(value), int(number)) for value, number in zip(values, counts, strict=True)])
     lines = [
         f"# Drafted from {path.name!a}: {shown}.",
-        f"name: {name_of(path)}",
+        f"name: {scalar(name_of(path))}",
         "framework: pytorch # or tensorflow",
         "model:",
         f"  family: {usual}",

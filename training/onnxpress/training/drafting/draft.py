@@ -58,20 +58,27 @@ def of_file(path: Path, *, place: str, family: str | None = None, target: str | 
         raise UsageError(f"cannot draft from {suffix or 'a file without a suffix'}", where=str(path), hint=known)
     if family is not None and family not in FAMILIES and not (family == "cnn14" and suffix in json_file.SUFFIXES):
         raise UsageError(f"{family} does not read a table of columns", where=str(path), hint=", ".join(FAMILIES))
-    if suffix in json_file.SUFFIXES and family in (None, "cnn14") and _are_events(path):
-        return _events(path, place)
-    source, found = _read(path)
+    if suffix in json_file.SUFFIXES:
+        within = records.place_of(path) if suffix == ".json" else ""
+        if family in (None, "cnn14") and _are_events(path, within):
+            return _events(path, place)
+        source, found = _read_json(path, within)
+    else:
+        source, found = _read_csv(path)
     if not found or not found[0].rows:
         raise BadData("there are no rows to draft from", where=str(path))
     return _Drafting(path, place, source, found, family, target).draft()
 
 
-def _read(path: Path) -> tuple[list[str], list[Column]]:
-    """What else the source is told, as lines of YAML, and the file's columns."""
-    if path.suffix.lower() in json_file.SUFFIXES:
-        place, found = _records(path)
-        lines = ["source: json", *([f"records: {scalar(place)}"] if place else [])]
-        return lines, columns.of_rows(_flat(record) for record, _ in itertools.islice(found, ROWS))
+def _read_json(path: Path, within: str) -> tuple[list[str], list[Column]]:
+    """What else the source is told, as lines of YAML, and the file's columns; its records are at `within`."""
+    lines = ["source: json", *([f"records: {scalar(within)}"] if within else [])]
+    found = itertools.islice(_records(path, within), ROWS)
+    return lines, columns.of_rows(_flat(record) for record, _ in found)
+
+
+def _read_csv(path: Path) -> tuple[list[str], list[Column]]:
+    """As `_read_json`, of a CSV file."""
     rows, table = _table(path, ".")
     dialect = {} if rows.told.delimiter == "," else {"delimiter": scalar(rows.told.delimiter)}
     if dialect:
@@ -90,15 +97,14 @@ def _table(path: Path, decimal: str) -> tuple[Rows, list[Column]]:
     return rows, [one for one in found if rows.header.count(one.name) == 1]
 
 
-def _records(path: Path) -> tuple[str, Iterator[tuple[dict[str, object], str]]]:
-    """Where in the document the records are, and they, one after the other."""
-    place = records.place_of(path) if path.suffix.lower() == ".json" else ""
-    return place, iter(json_file.JsonFile(path=str(path), records=place).records_of(path))
+def _records(path: Path, within: str) -> Iterator[tuple[dict[str, object], str]]:
+    """The records, one after the other, each with its place."""
+    return iter(json_file.JsonFile(path=str(path), records=within).records_of(path))
 
 
-def _are_events(path: Path) -> bool:
+def _are_events(path: Path, within: str) -> bool:
     """Whether a record has datapoints, as the Open Seizure Database's events have."""
-    record, _ = next(_records(path)[1], ({}, ""))
+    record, _ = next(_records(path, within), ({}, ""))
     return isinstance(record.get("datapoints"), list)
 
 
@@ -106,7 +112,7 @@ def _events(path: Path, place: str) -> Draft:
     """The recipe that onnxpress carries for such files, with this one in it."""
     text = carried.find("osdb").read_text(encoding="utf-8")
     text = re.sub(r"^# Data: .*\n(# .*\n)*", f"# Events of {path.name!a}.\n", text, flags=re.MULTILINE)
-    text = re.sub(r"^name: .*", lambda _: f"name: {name_of(path)}", text, flags=re.MULTILINE)
+    text = re.sub(r"^name: .*", lambda _: f"name: {scalar(name_of(path))}", text, flags=re.MULTILINE)
     text = re.sub(r"^  path: .*", lambda _: f"  path: {scalar(place)}", text, flags=re.MULTILINE)
     return Draft(text, ("its events are read as the Open Seizure Database's: the label is their field 'type'",))
 
@@ -138,7 +144,7 @@ class _Drafting:
         target = [] if self._target is None else [f"target: {scalar(self._target.name)} # {self._target_words()}"]
         lines = [
             f"# Drafted from {self._path.name!a}, {'its first ' if rows == ROWS else ''}{rows} rows.",
-            f"name: {name_of(self._path)}",
+            f"name: {scalar(name_of(self._path))}",
             "framework: pytorch # or tensorflow",
             "model:",
             *indented([f"family: {self._family}", *family[self._family]()]),

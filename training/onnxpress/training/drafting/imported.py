@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 
+from onnxpress.core.document_errors import split_message
 from onnxpress.core.documents import read_document
 from onnxpress.core.errors import UsageError
 from onnxpress.training.drafting.meanings import ANOMALIES, DOMAINS, SEIZURES, Meaning
@@ -18,7 +19,6 @@ from onnxpress.training.drafting.written import Draft, document_text, name_of
 from onnxpress.training.recipe import Recipe
 
 _SHOWN = 60
-_PLACE = re.compile(r" - at `\$((?:\.\w+|\[[^\]]*\])*)`")
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ def of_file(path: Path) -> Draft:
     told: set[str] = set()
     said = [*_carry(form, found, recipe, told)]
     _complete(form, recipe)
-    recipe["name"] = name_of(path).strip('"')
+    recipe["name"] = name_of(path)
     said += _mended(recipe)
     for place in ("data.path", "data.target", "model.text"):
         group, field = place.split(".")
@@ -191,9 +191,8 @@ def _mended(recipe: dict[str, Any]) -> list[str]:
         try:
             msgspec.convert(recipe, Recipe)
         except msgspec.ValidationError as error:
-            place = _PLACE.search(str(error))
-            parts = re.findall(r"\w+", place[1]) if place else []
-            what = str(error).split(" - at ")[0]
+            what, place = split_message(error)
+            parts = re.findall(r"\w+", place)
             if len(parts) < 2 or not _take(recipe, parts):
                 raise UsageError(f"no recipe can be made of it: {what}") from None
             said.append(f"not carried: {'.'.join(parts)}: {what}")

@@ -32,7 +32,7 @@ def _place(events: Iterator[tuple[str, Any]]) -> str:
             keys.append("")
         elif event == "end_map":
             keys.pop()
-            if len(keys) == 1 and not _HEADER.get(keys[0].lower(), False):
+            if len(keys) == 1 and keys[0].lower() not in _HEADER:
                 return ""  # a field that is an object without a list of objects: the records are such fields
         elif event == "map_key":
             keys[-1] = value
@@ -47,5 +47,5 @@ def _place(events: Iterator[tuple[str, Any]]) -> str:
     return ""
 
 
-_HEADER = {"meta": True, "metadata": True, "info": True, "header": True}
+_HEADER = frozenset({"meta", "metadata", "info", "header"})
 """objects that come before the records and are none"""

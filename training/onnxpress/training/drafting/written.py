@@ -52,7 +52,7 @@ def document_text(document: dict[str, Any]) -> str:
 
 def name_of(path: Path) -> str:
     """What a recipe is called that is drafted from this file."""
-    return scalar(re.sub(r"[^A-Za-z0-9_.-]+", "-", path.stem).strip("-.")[:100] or "model")
+    return re.sub(r"[^A-Za-z0-9_.-]+", "-", path.stem).strip("-.")[:100] or "model"
 
 
 def counted(values: Sequence[tuple[str, int]]) -> str:

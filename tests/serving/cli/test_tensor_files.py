@@ -89,6 +89,20 @@ def test_records_of_several_inputs_and_a_lone_one() -> None:
 
 
 @pytest.mark.parametrize(
+    "content",
+    [
+        '[{"text": "NaN", "age": NaN}, {"text": null, "age": null}, {"text": NaN, "age": 3}]',
+        '{"text": ["NaN", null, NaN], "age": [null, NaN, 3]}',
+        '{"instances": [{"text": "NaN", "age": NaN}, {"text": null, "age": null}, {"text": "", "age": 3}]}',
+    ],
+)
+def test_a_missing_value_is_nan_among_numbers_and_the_empty_text_among_texts(content: str) -> None:
+    feeds = from_json(content.encode(), [*TEXT, parse_spec("age:float32[batch]")], "q")
+    assert feeds["text"].tolist() == ["NaN", "", ""]
+    np.testing.assert_array_equal(feeds["age"], np.array([np.nan, np.nan, 3], np.float32))
+
+
+@pytest.mark.parametrize(
     ("specs", "content", "says"),
     [
         (TEXT, '[{"name": "a"}]', "record 0: there is no input 'name'; the model takes text"),
@@ -100,6 +114,7 @@ def test_records_of_several_inputs_and_a_lone_one() -> None:
         (TEXT, "[null]", "are no strings"),
         (TEXT, "[NaN]", "are no strings"),
         (MIXED, '[{"x": [1, 2], "id": 1.0, "ok": true}]', "are no int64"),
+        (MIXED, '[{"x": [1, 2], "id": null, "ok": true}]', "are no int64: null is among them"),
         (MIXED, '[{"x": [1, 2], "id": true, "ok": true}]', "are no int64"),
         (MIXED, '[{"x": [1, "2"], "id": 1, "ok": true}]', "are no float32"),
         (MIXED, '[{"x": [1, 2], "id": 1, "ok": 1}]', "are no bool"),

@@ -75,7 +75,8 @@ def from_json(
     - the bare values of a model with one input
     - a V2 inference request
 
-    Values keep their kind: a number is no text, and null is NaN in a float. Raises BadData.
+    Values keep their kind: a number is no text. null is a missing value: NaN in a float and, where inputs are named,
+    the empty text in a string. Raises BadData.
     """
     names = _names(specs)
     try:
@@ -91,14 +92,17 @@ def from_json(
             return _of_request(document, specs, where, optional)
     if isinstance(document, list) and any(map(_is_record, document)):
         document = _of_records(document, names, where)
-    elif not isinstance(document, dict):
+    named = isinstance(document, dict)
+    if not named:
         if len(specs) > 1:
             raise BadData(f"the model takes {', '.join(names)}; give an object with those names", where=where)
         document = {specs[0].name: document}
     specs = _given(specs, optional, document)
     _check_names(document, specs, where)
     try:
-        arrays = {spec.name: array_of(spec, document[spec.name], null=True) for spec in specs}
+        arrays = {
+            spec.name: array_of(spec, document[spec.name], null=named or spec.dtype != "string") for spec in specs
+        }
     except ValueError as error:
         raise BadData(str(error), where=where) from None
     return _bound(arrays, specs, where)
@@ -120,7 +124,8 @@ def _of_records(records: list[Any], names: Sequence[str], where: str) -> dict[st
                 raise BadData(f"record {place}: there is no input {name!r}; the model takes {known}", where=where)
         for name in names:
             if name not in record:
-                raise BadData(f"record {place}: the input {name!r} is missing", where=where)
+                hint = "null stands for a value that is missing"
+                raise BadData(f"record {place}: the input {name!r} is missing", where=where, hint=hint)
     return {name: [record[name] for record in records] for name in names}
 
 

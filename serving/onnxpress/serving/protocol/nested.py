@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import math
 from itertools import chain
 from typing import Any
 
@@ -26,7 +27,8 @@ _TYPES: dict[str, set[Any]] = {"bool": {bool}, "string": {str}}
 def array_of(spec: TensorSpec, data: Any, *, null: bool = False) -> Array:
     """The array of what JSON held; a number or a string is a tensor without axes. Raises ValueError.
 
-    A string may be `{"b64": ...}`. With `null`, None is NaN in a float tensor.
+    A string may be `{"b64": ...}`. With `null`, None is NaN in a float tensor. In one of strings None is the empty
+    text, and so is the word NaN, which pandas writes there.
     """
     flat, shape = _flat(spec, data)
     flat = _values(spec, flat, null=null)
@@ -60,7 +62,7 @@ def _values(spec: TensorSpec, flat: list[Any], *, null: bool) -> list[Any]:
     if set(map(type, flat)) <= wanted:
         return flat
     if spec.dtype == "string":
-        flat = [_text(spec, value) if type(value) is dict else value for value in flat]
+        flat = [_text(spec, value, null) for value in flat]
     elif spec.dtype in FLOATS:
         flat = [_float(value, null) for value in flat]
     for value in flat:
@@ -78,7 +80,14 @@ def _float(value: Any, null: bool) -> Any:
     return value if found is None else found
 
 
-def _text(spec: TensorSpec, value: dict[str, Any]) -> Any:
+def _text(spec: TensorSpec, value: Any, null: bool) -> Any:
+    if null and value is None:
+        return ""
+    if type(value) is not dict:
+        return value
+    found = literals.number(value)
+    if null and found is not None and math.isnan(found):
+        return ""
     if value.keys() != {"b64"}:
         return value
     try:

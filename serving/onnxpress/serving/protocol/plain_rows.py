@@ -16,7 +16,7 @@ import numpy as np
 
 from onnxpress.core.arrays import Array
 from onnxpress.core.spelling import did_you_mean
-from onnxpress.core.tensors import FLOATS, TensorSpec
+from onnxpress.core.tensors import TensorSpec
 from onnxpress.serving.exchange import Headers
 from onnxpress.serving.protocol.inputs import Inputs
 from onnxpress.serving.protocol.large import pieces
@@ -138,18 +138,15 @@ def _refuse_columns(number: int, row: Mapping[str, Any], names: Sequence[str]) -
 
 def _array(spec: TensorSpec, values: list[Any], before: int) -> Array:
     """The rows' values of one input; a number alone is a row of one where the input has one column."""
-    if spec.dtype == "string":
-        values = ["" if value is None else value for value in values]
     one_column = len(spec.shape) == 2 and spec.shape[1] == 1
     if one_column and not any(isinstance(value, list) for value in values):
         values = [[value] for value in values]
-    null = spec.dtype in FLOATS
     try:
-        return array_of(spec, values, null=null)
+        return array_of(spec, values, null=True)
     except ValueError as error:
         for number, value in enumerate(values, before):
             try:
-                array_of(spec, [value], null=null)
+                array_of(spec, [value], null=True)
             except ValueError as one:
                 if value is None or value == [None]:
                     raise Refusal(400, f"row {number}: {spec.name!r} is missing, and the model takes no such") from None

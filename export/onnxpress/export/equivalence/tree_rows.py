@@ -126,8 +126,11 @@ class _Trees:
         inside = [value for value in self._thresholds.get(feature, ()) if low < value < high]
         if inside:
             value = float(self._generator.choice(inside))
-            moved = value + self._generator.choice((-1, 1)) * 100 * _DISTANCE * max(abs(value), 1.0)
-            return float(moved) if low < moved < high else value + (high - value) / 2 if np.isfinite(high) else value
+            step = self._generator.choice((-1, 1)) * 100 * _DISTANCE * max(abs(value), 1.0)
+            for moved in (value + step, value - step):
+                if low < moved < high:
+                    return float(moved)
+            return (value + (high if step > 0 else low)) / 2  # both ends are nearer than a step
         if np.isinf(low) and np.isinf(high):
             return float(self._generator.standard_normal())
         if np.isinf(low):

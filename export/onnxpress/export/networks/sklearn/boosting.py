@@ -110,9 +110,6 @@ def _convert_catboost(scope: Any, operator: Any, container: Any) -> None:
     attributes = {one.name: onnx.helper.get_attribute_value(one) for one in node.attribute}
     name, made = scope.get_unique_operator_name(node.op_type), [value.full_name for value in operator.outputs]
     rows = _in_float32(scope, operator, container)
-    if node.op_type == "TreeEnsembleRegressor":
-        container.add_node(node.op_type, [rows], made[:1], op_domain="ai.onnx.ml", name=name, **_plain(attributes))
-        return
     container.add_node(node.op_type, [rows], made, op_domain="ai.onnx.ml", name=name, **_plain(attributes))
 
 

@@ -267,20 +267,11 @@ def _as_converted(estimator: Any) -> Iterator[None]:
     ]
     # Columns that a pipeline drops are no inputs of the graph: the others are then known by their names alone.
     names = fitted_names(estimator)
-    changed += (
-        [
-            (
-                part,
-                "transformers_",
-                part.transformers_,
-                [(name, one, _named(columns, names)) for name, one, columns in told],
-            )
-            for part in parts(estimator)
-            if names and (told := getattr(part, "transformers_", None)) and hasattr(part, "remainder")
-        ]
-        if hasattr(estimator, "feature_names_in_")
-        else []
-    )
+    changed += [
+        (part, "transformers_", told, [(name, one, _named(columns, names)) for name, one, columns in told])
+        for part in parts(estimator)
+        if names and (told := getattr(part, "transformers_", None)) and hasattr(part, "remainder")
+    ]
     try:
         for part, setting, _, taken in changed:
             setattr(part, setting, taken)

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from onnxpress.core.arrays import Array
-from onnxpress.export.networks.sklearn.parts import columns_of, parts
+from onnxpress.export.networks.sklearn.parts import parts, with_columns
 
 EMPTY = ""
 
@@ -28,14 +28,9 @@ def is_missing(value: Any) -> bool:
 def missing_of(estimator: Any, names: list[str]) -> dict[str, Any]:
     """Column → what the estimator knows a missing word of it as; columns of words without one are not told."""
     found: dict[str, Any] = {}
-    for part in parts(estimator):
-        for _, transformer, columns in getattr(part, "transformers_", []):
-            if not hasattr(transformer, "get_params"):
-                continue
-            read = columns_of(columns, names)
-            for inner in parts(transformer):
-                for name, word in _missing_in(inner, read):
-                    found.setdefault(name, word)
+    for inner, read in with_columns(estimator, names):
+        for name, word in _missing_in(inner, read):
+            found.setdefault(name, word)
     return found
 
 

@@ -68,16 +68,20 @@ def columns_of(columns: Any, names: list[str]) -> list[str]:
     return [str(name) for name in np.asarray(names, object)[listed]]
 
 
-def encoded_columns(estimator: Any, names: list[str]) -> Iterator[tuple[str, Array]]:
-    """Column name → the categories that a fitted encoder knows of it."""
+def with_columns(estimator: Any, names: list[str]) -> Iterator[tuple[Any, list[str]]]:
+    """Every estimator inside a ColumnTransformer, with the columns that its step reads."""
     for part in parts(estimator):
         for _, transformer, columns in getattr(part, "transformers_", []):
-            if not hasattr(transformer, "get_params"):
-                continue
-            read = columns_of(columns, names)
-            for inner in parts(transformer):
-                for column, values in zip(read, getattr(inner, "categories_", []), strict=False):
-                    yield column, np.asarray(values)
+            if hasattr(transformer, "get_params"):
+                read = columns_of(columns, names)
+                yield from ((inner, read) for inner in parts(transformer))
+
+
+def encoded_columns(estimator: Any, names: list[str]) -> Iterator[tuple[str, Array]]:
+    """Column name → the categories that a fitted encoder knows of it."""
+    for inner, read in with_columns(estimator, names):
+        for column, values in zip(read, getattr(inner, "categories_", []), strict=False):
+            yield column, np.asarray(values)
     if not any(hasattr(part, "transformers_") for part in parts(estimator)):
         for part in parts(estimator):
             for column, values in zip(names, getattr(part, "categories_", []), strict=False):

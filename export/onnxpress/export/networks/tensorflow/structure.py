@@ -50,7 +50,7 @@ def array_of(value: Any) -> Array:
     if array.dtype != object:
         return array
     words = [word.decode(errors="replace") if isinstance(word, bytes) else word for word in array.ravel().tolist()]
-    return np.array([*words, None], object)[:-1].reshape(array.shape)
+    return np.array(words, object).reshape(array.shape)
 
 
 def blank(spec: TensorSpec) -> Array:

@@ -73,6 +73,52 @@ def test_the_ensemble_is_the_mean_of_its_members_and_is_exported_and_ported(fram
     assert published.manifest.batch_safe
 
 
+def test_a_killed_run_fits_no_finished_fold_again(
+    framework: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    together = framework == "tensorflow"  # one kind of folds for each: what is tested is the same code for both
+    chosen = recipe(framework, tmp_path, dense=[4])
+    chosen = msgspec.structs.replace(chosen, training=msgspec.structs.replace(chosen.training, ensemble=together))
+    whole = stage.train(chosen, output=tmp_path / "whole")
+    half = framework_fit(chosen.framework)
+    made, begun = half.learner, 0
+
+    def interrupted(network: Any, job: Any) -> Any:
+        nonlocal begun
+        begun += 1
+        if begun == FOLDS:
+            raise KeyboardInterrupt
+        return made(network, job)
+
+    monkeypatch.setattr(half, "learner", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        stage.train(chosen, output=tmp_path / "runs")
+    assert "go on with: onnxpress train --resume" in capsys.readouterr().err
+    learnt = 0
+
+    def counted(network: Any, job: Any) -> Any:
+        learner = made(network, job)
+        learn = learner.learn
+
+        def one(*arguments: Any, **keywords: Any) -> Any:
+            nonlocal learnt
+            learnt += 1
+            return learn(*arguments, **keywords)
+
+        monkeypatch.setattr(learner, "learn", one)
+        return learner
+
+    monkeypatch.setattr(half, "learner", counted)
+    folder = stage.go_on(Path(f"together-{framework}"), output=tmp_path / "runs")
+    assert learnt == 3 * (1 if together else 2), "epochs of the folds that were not finished, and no others"
+    assert folder is not None
+    assert whole is not None
+    assert not list(folder.glob("checkpoint*"))
+    figures, expected = (json.loads((path / "folds.json").read_text()) for path in (folder, whole))
+    for one, other in zip(figures, expected, strict=True):
+        assert one == pytest.approx(other, abs=1e-4)
+
+
 def _copy(framework: str, part: Any, member: Any) -> None:
     if framework == "pytorch":
         member.load_state_dict(part.state_dict())

@@ -12,7 +12,6 @@ from pathlib import Path
 import pytest
 
 from onnxpress.core.errors import UsageError
-from onnxpress.training.fitting.checkpoint import FILE_NAME as CHECKPOINT
 from onnxpress.training.pipeline.run_folder import run_folder
 
 
@@ -86,7 +85,7 @@ def test_termination_says_how_to_go_on_as_an_interrupt_does(tmp_path: Path, caps
 
     def terminated() -> None:
         with run_folder(tmp_path, "x") as draft:
-            (draft.folder / CHECKPOINT).write_bytes(b"")
+            (draft.folder / "checkpoint.npz").write_bytes(b"")
             os.kill(os.getpid(), signal.SIGTERM)
             signal.pause()
 

@@ -14,7 +14,9 @@ from onnxpress.core.errors import BadData
 from onnxpress.core.files import write_atomically
 
 Arrays = dict[str, Array]
-FILE_NAME = "checkpoint.npz"
+_FILE = "checkpoint.npz"
+_OF_PART = "checkpoint-{}.npz"
+_ANY = "checkpoint*.npz"
 _PROGRESS = "progress.json"
 
 
@@ -27,13 +29,27 @@ class Checkpoint:
     best: Arrays
 
 
+def files(folder: Path) -> list[Path]:
+    """The checkpoints in a run's folder, the newest last; of several networks each has its own."""
+    return sorted(folder.glob(_ANY), key=lambda path: path.stat().st_mtime)
+
+
 class Checkpoints:
     """The checkpoint file in `folder`, written at most every `seconds`; never by a reader, which others than the first
     of several processes are."""
 
-    def __init__(self, folder: Path, *, seconds: float, read_only: bool = False) -> None:
-        self._path, self._seconds, self._written = folder / FILE_NAME, seconds, time.monotonic()
-        self._read_only = read_only
+    def __init__(self, folder: Path, *, seconds: float, read_only: bool = False, part: str | None = None) -> None:
+        self._folder, self._seconds, self._written = folder, seconds, time.monotonic()
+        self._read_only, self._part = read_only, part
+        self._path = folder / (_FILE if part is None else _OF_PART.format(part))
+
+    def of(self, part: str) -> Checkpoints:
+        """Those of one of several networks that a run fits after each other."""
+        return Checkpoints(self._folder, seconds=self._seconds, read_only=self._read_only, part=part)
+
+    def keeps_finished(self) -> bool:
+        """Whether a fit's end is written too: other fits follow, and this one is not to be done again."""
+        return not self._read_only and self._part is not None
 
     def due(self) -> bool:
         """Whether it is time for another."""
@@ -68,5 +84,6 @@ class Checkpoints:
             ) from None
 
     def remove(self) -> None:
-        """The fit is over."""
-        self._path.unlink(missing_ok=True)
+        """The run is over: no checkpoint stays, of none of its networks."""
+        for path in files(self._folder):
+            path.unlink()

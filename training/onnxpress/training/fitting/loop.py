@@ -116,7 +116,7 @@ class _Progress(msgspec.Struct):
 def run(learner: Learner, job: Fit, checkpoints: Checkpoints | None = None) -> History:
     """Fit until the epochs or the patience are used up; the learner ends with the best epoch's weights.
 
-    With `checkpoints`, goes on from the last one when there is one.
+    With `checkpoints`, goes on from the last one when there is one; after a fit's end that is the end.
     """
     training = job.training
     at, best = _Progress(), Arrays()
@@ -124,6 +124,7 @@ def run(learner: Learner, job: Fit, checkpoints: Checkpoints | None = None) -> H
     if saved is not None:
         at, best = _decoded(saved), saved.best
         learner.restore(saved.learner)
+    begun = at.epoch
     balance = job.train.y.reshape(len(job.train.y), -1)[:, 0] if training.balanced_batches else None
     while at.epoch < training.epochs and at.waited < training.patience:
         rows = batches.of_epoch(
@@ -149,6 +150,8 @@ def run(learner: Learner, job: Fit, checkpoints: Checkpoints | None = None) -> H
         job.on_epoch(loss, figures)
         if checkpoints is not None and checkpoints.due():
             checkpoints.write(Checkpoint(msgspec.json.encode(at), learner.state(), best))
+    if checkpoints is not None and checkpoints.keeps_finished() and at.epoch > begun:
+        checkpoints.write(Checkpoint(msgspec.json.encode(at), learner.state(), best))
     if best:
         learner.restore_weights(best)
     return at.history

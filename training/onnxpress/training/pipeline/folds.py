@@ -18,25 +18,36 @@ from onnxpress.training.families.decision_threshold import METRIC, over_folds
 from onnxpress.training.families.prepared import Prepared
 from onnxpress.training.families.windowed import WindowFamily
 from onnxpress.training.fitting import metrics
+from onnxpress.training.fitting.checkpoint import Checkpoints
 from onnxpress.training.fitting.framework_fit import FrameworkFit
 from onnxpress.training.pipeline.fitted import Fitted, fit, prepared_rows
 from onnxpress.training.recipe import Recipe
 
 
-def cross_validate(framework: FrameworkFit, table: Table, recipe: Recipe) -> list[dict[str, float]]:
-    """Train once for every fold, each held out in turn; the metrics of each."""
+def cross_validate(
+    framework: FrameworkFit, table: Table, recipe: Recipe, checkpoints: Checkpoints | None = None
+) -> list[dict[str, float]]:
+    """Train once for every fold, each held out in turn; the metrics of each.
+
+    With `checkpoints`, folds that a killed run has finished are not fitted again.
+    """
     count = recipe.training.folds or 0
     by_fold: list[dict[str, float]] = []
     for fold in range(count):
         chosen = _of_fold(recipe, fold)
         prepared = prepared_rows(framework, table, chosen, quiet=True)
-        fitted = fit(framework, prepared, chosen, label=f"fold {fold + 1} of {count},")
+        of_fold = _checkpoints_of(checkpoints, fold)
+        fitted = fit(framework, prepared, chosen, checkpoints=of_fold, label=f"fold {fold + 1} of {count},")
         by_fold.append(_figures(framework, recipe, prepared, fitted))
     return by_fold
 
 
 def _of_fold(recipe: Recipe, fold: int) -> Recipe:
     return msgspec.structs.replace(recipe, training=msgspec.structs.replace(recipe.training, fold=fold))
+
+
+def _checkpoints_of(checkpoints: Checkpoints | None, fold: int) -> Checkpoints | None:
+    return None if checkpoints is None else checkpoints.of(f"fold-{fold + 1}")
 
 
 def _figures(framework: FrameworkFit, recipe: Recipe, prepared: Prepared, fitted: Fitted) -> dict[str, float]:
@@ -67,13 +78,13 @@ def settled_threshold(recipe: Recipe, by_fold: list[dict[str, float]]) -> float 
 
 
 def ensemble(
-    framework: FrameworkFit, table: Table, prepared: Prepared, recipe: Recipe
+    framework: FrameworkFit, table: Table, prepared: Prepared, recipe: Recipe, checkpoints: Checkpoints | None = None
 ) -> tuple[Fitted, Prepared, list[dict[str, float]]]:
     """Fit a network to the rows outside of each fold, and join them: their probabilities' mean is the answer.
 
     Folds are of the rows that are not held out, so no member has seen those. Returns the joined network, the rows that
-    it is to be measured on, and the metrics of each member on the same rows. Raises UsageError where the networks
-    cannot be joined.
+    it is to be measured on, and the metrics of each member on the same rows. With `checkpoints`, networks that a killed
+    run has finished are not fitted again. Raises UsageError where the networks cannot be joined.
     """
     _refuse(recipe, prepared)
     count = recipe.training.folds or 0
@@ -89,7 +100,8 @@ def ensemble(
                 where="training.ensemble",
                 hint="give columns that need no scaling, or leave ensemble out",
             )
-        fitted = fit(framework, own, chosen, label=f"network {fold + 1} of {count},")
+        of_fold = _checkpoints_of(checkpoints, fold)
+        fitted = fit(framework, own, chosen, checkpoints=of_fold, label=f"network {fold + 1} of {count},")
         members.append(fitted)
         figures = _figures(framework, recipe, own, fitted)
         by_member.append({**figures, "best_epoch": fitted.history.best_epoch})

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from onnxpress.core.errors import ProcessLost, UsageError
 from onnxpress.core.files import sync_file, sync_folder
-from onnxpress.training.fitting.checkpoint import FILE_NAME as CHECKPOINT
+from onnxpress.training.fitting import checkpoint
 
 _OWNER = "owner.pid"
 
@@ -72,7 +72,7 @@ def run_folder(output: Path, name: str, *, resume: Path | None = None) -> Iterat
         with _termination_interrupts():
             yield draft
     except (KeyboardInterrupt, ProcessLost):
-        if (folder / CHECKPOINT).exists():
+        if checkpoint.files(folder):
             print(f"go on with: onnxpress train --resume {folder}", file=sys.stderr, flush=True)
             draft.finished = folder
         raise
@@ -103,12 +103,12 @@ def unfinished(run: Path, output: Path) -> Path:
 
     Raises UsageError where there is none with a checkpoint.
     """
-    if (run / CHECKPOINT).exists():
+    if checkpoint.files(run):
         candidates = [run]
     else:
         folder = run.parent if run.parent != Path() else output
-        drafts = [path for path in folder.glob(f".{run.name}.*") if (path / CHECKPOINT).exists()]
-        candidates = sorted(drafts, key=lambda path: (path / CHECKPOINT).stat().st_mtime)
+        drafts = [path for path in folder.glob(f".{run.name}.*") if checkpoint.files(path)]
+        candidates = sorted(drafts, key=lambda path: checkpoint.files(path)[-1].stat().st_mtime)
     if not candidates:
         raise UsageError(
             "there is no unfinished run with a checkpoint here",

@@ -58,10 +58,11 @@ def train(recipe: Recipe, *, output: Path, resume: Path | None = None, to_review
         checkpoints = Checkpoints(draft.folder, seconds=recipe.training.checkpoint_seconds)
         with tensorboard.events(draft.folder if recipe.training.tensorboard else None) as log:
             if recipe.training.ensemble:
-                fitted, prepared, by_fold = folds.ensemble(framework, table, prepared, recipe)
+                fitted, prepared, by_fold = folds.ensemble(framework, table, prepared, recipe, checkpoints)
             else:
-                fitted = fit(framework, prepared, recipe, checkpoints=checkpoints, on_epoch=log)
-                by_fold = folds.cross_validate(framework, table, recipe)
+                own = checkpoints.of("whole") if recipe.training.folds else checkpoints
+                fitted = fit(framework, prepared, recipe, checkpoints=own, on_epoch=log)
+                by_fold = folds.cross_validate(framework, table, recipe, checkpoints)
         prepared = replace(prepared, threshold=folds.settled_threshold(recipe, by_fold))
         predict = functools.partial(framework.predict, fitted.asked)
         outcome = recipe.model.finish(prepared, predict, title=f"{recipe.name}-{recipe.framework}")
@@ -136,10 +137,11 @@ def _take_part(framework: FrameworkFit, table: Table, prepared: Prepared, recipe
     if resume is not None:
         checkpoints = Checkpoints(resume, seconds=recipe.training.checkpoint_seconds, read_only=True)
     if recipe.training.ensemble:
-        folds.ensemble(framework, table, prepared, recipe)
+        folds.ensemble(framework, table, prepared, recipe, checkpoints)
         return
-    fit(framework, prepared, recipe, checkpoints=checkpoints)
-    folds.cross_validate(framework, table, recipe)
+    own = checkpoints.of("whole") if checkpoints is not None and recipe.training.folds else checkpoints
+    fit(framework, prepared, recipe, checkpoints=own)
+    folds.cross_validate(framework, table, recipe, checkpoints)
 
 
 def _write_run(

@@ -14,7 +14,7 @@ from tests.serving.onnx_models import identity, mixed, model, node, plain, publi
 
 from onnxpress.core.tensors import parse_spec
 from onnxpress.serving.protocol.refusal import Refusal
-from onnxpress.serving.protocol.requests import Reader
+from onnxpress.serving.protocol.requests import LARGE, Reader
 from onnxpress.serving.protocol.tensorflow_serving import read
 
 MIXED = (
@@ -195,3 +195,16 @@ def test_anything_is_read_or_refused(reader: Reader, document: Any) -> None:
     feeds = reader.feeds([inputs])
     for spec, shape in zip(reader.specs, inputs.shapes, strict=True):
         assert list(feeds[spec.name].shape) == shape
+
+
+@pytest.mark.parametrize("blanks", [0, LARGE])
+def test_a_size_that_is_a_sum_of_others_is_held_to_it(blanks: int) -> None:
+    specs = [parse_spec(text) for text in ("a:float32[past]", "b:float32[new]", "m:float32[past+new]")]
+    own = Reader(specs, [parse_spec("y:float32[past+new]")])
+
+    def body(size: int) -> bytes:
+        return b" " * blanks + json.dumps({"inputs": {"a": [1.5, 2.5], "b": [0.5], "m": [0.0] * size}}).encode()
+
+    assert read(own, body(3)).shapes == [[2], [1], [3]]
+    with pytest.raises(Refusal, match=r"past\+new, which is 3"):
+        read(own, body(4))

@@ -138,7 +138,7 @@ class Batcher:
             self._waited = True
         if alone and not self._scheduled and self._run.expected_alone(inputs) <= _INLINE_SECONDS:
             # Another turn of the loop, and a queue for one, cost a tenth of the time that a lone request takes.
-            self.counts.batches[1] = self.counts.batches.get(1, 0) + 1
+            self.counts.ran(1)
             status, answer, headers = self._context.run(self._run.alone, inputs, False)
             exchange.respond(status, answer, headers)
             return
@@ -220,8 +220,7 @@ class Batcher:
                 self._fail(share, answered, error)
                 return 0.0
             return -1.0
-        batches = self.counts.batches
-        batches[count] = batches.get(count, 0) + 1
+        self.counts.ran(count)
         if count == 1:  # the usual case of few clients, spared the generator
             exchange = batch[0].exchange
             status, body, headers = self._run.alone(batch[0].inputs, False)
@@ -251,8 +250,7 @@ class Batcher:
 
     def _hand_over(self, batch: list[Waiting]) -> None:
         """Run the batch in a thread of the model; its answers come back to the loop, and a turn that had to wait."""
-        batches = self.counts.batches
-        batches[len(batch)] = batches.get(len(batch), 0) + 1
+        self.counts.ran(len(batch))
         self._threads.call(
             lambda: list(self._run.answers(batch, True)),
             [one.exchange for one in batch],

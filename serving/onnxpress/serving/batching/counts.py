@@ -15,6 +15,10 @@ class Counts:
         self.cancelled = 0
         """not run: the caller had gone"""
 
+    def ran(self, requests: int) -> None:
+        """A batch of so many requests was run."""
+        self.batches[requests] = self.batches.get(requests, 0) + 1
+
     @property
     def answered(self) -> int:
         """Requests that were run, but for those that the model failed."""

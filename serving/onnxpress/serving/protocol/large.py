@@ -206,6 +206,13 @@ def pieces(text: memoryview, decode: Callable[[bytes], Any] = _decode) -> Iterat
     yield decode(b"[%b]" % rest)
 
 
+def joined(spec: TensorSpec, parts: Sequence[Array]) -> Array:
+    """The rows of the pieces, one after the other. Raises Refusal where their rows differ in shape."""
+    if len({part.shape[1:] for part in parts}) > 1:
+        raise Refusal(400, f"the values of {spec.name!r} make no {spec.dtype} tensor: its lists differ in length")
+    return np.concatenate(parts)
+
+
 def _commas(block: bytes, ending: bytes) -> Iterator[int]:
     """Places of commas behind which the next element may begin, from the last one; only few, since each is tried."""
     for before in dict.fromkeys((ending, b"")):

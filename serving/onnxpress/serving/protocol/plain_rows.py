@@ -12,17 +12,17 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import msgspec
-import numpy as np
 
 from onnxpress.core.arrays import Array
 from onnxpress.core.spelling import did_you_mean
 from onnxpress.core.tensors import TensorSpec
 from onnxpress.serving.exchange import Headers
 from onnxpress.serving.protocol.inputs import Inputs
-from onnxpress.serving.protocol.large import pieces
+from onnxpress.serving.protocol.large import joined, pieces
 from onnxpress.serving.protocol.nested import array_of
 from onnxpress.serving.protocol.refusal import Refusal
 from onnxpress.serving.protocol.requests import Reader
+from onnxpress.serving.protocol.responses import row_objects, row_spans
 from onnxpress.serving.protocol.shapes import check_shape, check_sums
 from onnxpress.serving.protocol.tensor_data import NOT_JSON, decoded
 
@@ -30,8 +30,6 @@ if TYPE_CHECKING:
     from onnxpress.serving.protocol.responses import Writer
 
 _BRACKET = b"["[0]
-_ROWS = 1024
-"""that become text in one step, so that other threads have their turn between two"""
 
 
 class _Request(msgspec.Struct, forbid_unknown_fields=True):
@@ -47,15 +45,14 @@ class _Labelled:
         for spec, answer in zip(writer.outputs, answers, strict=True):
             if not answer.ndim or len(answer) != count:
                 raise Refusal(400, f"the output {spec.name!r} has no row for each of the request's; ask at /v2")
+        names = [spec.name for spec in writer.outputs]
         texts = []
-        for start in range(0, count, _ROWS):
+        for span in row_spans(count):
             columns = [
-                _named(answer[start : start + _ROWS].tolist(), writer.labels.get(spec.name, ()))
-                for spec, answer in zip(writer.outputs, answers, strict=True)
+                _named(answer[span].tolist(), writer.labels.get(name, ()))
+                for name, answer in zip(names, answers, strict=True)
             ]
-            names = [spec.name for spec in writer.outputs]
-            rows = [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
-            texts.append(msgspec.json.encode(rows)[1:-1])
+            texts.append(row_objects(names, columns))
         return b'{"rows":[%b]}' % b",".join(texts), ()
 
 
@@ -94,13 +91,10 @@ def read(reader: Reader, body: bytes) -> Inputs:
         raise Refusal(400, "there are no rows")
     values, shapes, sizes = [], [], dict[str, int]()
     for spec in reader.specs:
-        found = parts[spec.name]
-        if len({part.shape[1:] for part in found}) > 1:
-            raise Refusal(400, f"the values of {spec.name!r} make no {spec.dtype} tensor: its lists differ in length")
-        shape = [count, *found[0].shape[1:]]
-        check_shape(spec, shape, sizes, len(body))
-        values.append(np.concatenate([part.ravel() for part in found]))
-        shapes.append(shape)
+        array = joined(spec, parts[spec.name])
+        check_shape(spec, list(array.shape), sizes, len(body))
+        values.append(array.ravel())
+        shapes.append(list(array.shape))
     check_sums(reader.specs, sizes)
     return reader.inputs(values, shapes, None, None, _Labelled())
 

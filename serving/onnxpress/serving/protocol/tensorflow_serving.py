@@ -10,18 +10,17 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
-import numpy as np
 
 from onnxpress.core.arrays import Array
 from onnxpress.core.tensors import TensorSpec
 from onnxpress.serving.engine import Engine
 from onnxpress.serving.exchange import Headers
 from onnxpress.serving.protocol.inputs import Inputs
-from onnxpress.serving.protocol.large import pieces
+from onnxpress.serving.protocol.large import joined, pieces
 from onnxpress.serving.protocol.nested import array_of
 from onnxpress.serving.protocol.refusal import Refusal
 from onnxpress.serving.protocol.requests import LARGE, Reader
-from onnxpress.serving.protocol.responses import nested_text
+from onnxpress.serving.protocol.responses import nested_text, row_objects, row_spans
 from onnxpress.serving.protocol.shapes import check_shape, check_sums
 from onnxpress.serving.protocol.tensor_data import NOT_JSON, decoded
 
@@ -29,8 +28,6 @@ if TYPE_CHECKING:
     from onnxpress.serving.protocol.responses import Writer
 
 _BRACE, _BRACKET = b"{["
-_ROWS = 1024
-"""that become text in one step, so that other threads have their turn between two"""
 
 _SIGNATURE = "serving_default"
 _DT = {
@@ -69,11 +66,9 @@ class _Rows:
         if len(answers) == 1:
             return b'{"predictions":%b}' % nested_text(answers[0]), ()
         names = [spec.name for spec in writer.outputs]
-        texts = []
-        for start in range(0, len(answers[0]), _ROWS):
-            columns = [answer[start : start + _ROWS].tolist() for answer in answers]
-            rows = [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
-            texts.append(msgspec.json.encode(rows)[1:-1])
+        texts = [
+            row_objects(names, [answer[span].tolist() for answer in answers]) for span in row_spans(len(answers[0]))
+        ]
         return b'{"predictions":[%b]}' % b",".join(texts), ()
 
 
@@ -162,13 +157,11 @@ def _by_steps(reader: Reader, body: bytes) -> Inputs | None:
         raise Refusal(400, str(error)) from None
     values, shapes, sizes = [], [], dict[str, int]()
     for spec in reader.specs:
-        parts = found[spec.name]
-        if len({part.shape[1:] for part in parts}) > 1:
-            raise Refusal(400, f"the values of {spec.name!r} make no {spec.dtype} tensor: its lists differ in length")
-        shape = [sum(map(len, parts)), *parts[0].shape[1:]]
-        check_shape(spec, shape, sizes, len(body))
-        values.append(np.concatenate([part.ravel() for part in parts]))
-        shapes.append(shape)
+        array = joined(spec, found[spec.name])
+        check_shape(spec, list(array.shape), sizes, len(body))
+        values.append(array.ravel())
+        shapes.append(list(array.shape))
+    check_sums(reader.specs, sizes)
     return reader.inputs(values, shapes, None, None, form)
 
 

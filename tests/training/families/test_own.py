@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from onnxpress.core import run as runs
-from onnxpress.core.errors import BadData, UsageError
+from onnxpress.core.errors import BadData, BadModel, UsageError
 from onnxpress.training import recipe as recipes
 from onnxpress.training.pipeline import stage
 
@@ -33,6 +33,16 @@ class Mean(nn.Module):
         weights = mask.unsqueeze(-1).float()
         return self.head((self.table(ids) * weights).sum(1) / weights.sum(1).clamp(min=1))
 
+class Columns(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.kinds, self.sizes = nn.Embedding(3, 4), nn.Embedding(4, 4)
+        self.head = nn.Linear(9, 2)
+
+    def forward(self, columns):
+        parts = [self.kinds(columns["kind_id"]), self.sizes(columns["size_id"]), columns["weight"]]
+        return self.head(torch.cat(parts, 1))
+
 def images():
     return nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 2))
 """,
@@ -45,6 +55,21 @@ def Mean(words=8):
     table = layers.Embedding(words, 6)(ids)
     weights = layers.Reshape((5, 1))(layers.Rescaling(1.0)(mask))
     return keras.Model([ids, mask], layers.Dense(2)(layers.GlobalAveragePooling1D()(table * weights)))
+
+class Columns(keras.Model):
+    def __init__(self):
+        super().__init__()
+        self.kinds, self.sizes = layers.Embedding(3, 4), layers.Embedding(4, 4)
+        self.head = layers.Dense(2)
+
+    def call(self, columns, training=None):
+        parts = [self.kinds(columns["kind_id"]), self.sizes(columns["size_id"]), columns["weight"]]
+        return self.head(keras.ops.concatenate(parts, axis=1))
+
+def functional():
+    kind, weight = keras.Input((), dtype="int64", name="kind"), keras.Input((1,), name="weight")
+    kinds = layers.Embedding(3, 2, embeddings_initializer="normal")(kind)
+    return keras.Model({"weight": weight, "kind": kind}, layers.Dense(2)(layers.Concatenate()([kinds, weight])))
 
 def images():
     x = keras.Input((3, 8, 8), name="pixels")
@@ -73,6 +98,20 @@ model:
 data: {{source: npz, path: images.npz}}
 training: {{epochs: 40, learning_rate: 0.05, batch_size: 16}}
 """
+COLUMNS = """
+name: own
+model:
+  family: own
+  build: own_steps_{framework}:Columns
+  before:
+    - {{step: lookup, input: kind, output: kind_id, values: [film, book]}}
+    - {{step: lookup, input: size, output: size_id, values: [small, large, huge]}}
+    - {{step: stack, inputs: [grams], output: raw}}
+    - {{step: scale, input: raw, output: weight, offset: [50], factor: [0.02]}}
+  inputs: [weight, size_id, kind_id]
+data: {{source: csv, path: things.csv, target: label}}
+training: {{epochs: 40, learning_rate: 0.05, batch_size: 16}}
+"""
 WORDS_STEP = '{"step": "words", "input": "%s", "output": "ids", "vocabulary": ["a"], "length": 5}'
 IMAGE_STEP = '{"step": "image", "input": "%s", "output": "pixels", "height": 8, "width": 8%s}'
 ONE_CHANNEL = ', "mean": [0.5], "std": [1]'
@@ -82,6 +121,12 @@ ONE_CHANNEL = ', "mean": [0.5], "std": [1]'
 def folder(tmp_path: Path, framework: str, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / f"own_steps_{framework}.py").write_text(NETS[framework])
     (tmp_path / "words.yaml").write_text(WORDS.format(framework=framework))
+    (tmp_path / "columns.yaml").write_text(COLUMNS.format(framework=framework))
+    things = ["kind,size,grams,label"]
+    for number in range(120):
+        kind, size = ("film", "book")[number % 2], ("small", "large", "huge", "other")[number // 2 % 4]
+        things.append(f"{kind},{size},{G.integers(10, 90)},{'buy' if kind == 'book' else 'leave'}")
+    (tmp_path / "things.csv").write_text("\n".join(things))
     (tmp_path / "images.yaml").write_text(IMAGES.format(framework=framework))
     lines = ["number,review,kind"]
     for number in range(120):
@@ -134,6 +179,31 @@ def test_raw_images_reach_the_network(folder: Path, framework: str) -> None:
     engine = Engine.load(found.folder / "model.onnx")
     bright = np.full((2, 30, 7, 3), 180, np.uint8)
     assert engine.run({"images": bright})["prediction"].tolist() == ["day", "day"]
+
+
+def test_columns_reach_a_network_of_embeddings_as_a_dict(folder: Path, framework: str) -> None:
+    from onnxpress.serving.engine import Engine
+
+    found = published(folder, "columns.yaml", framework)
+    engine = Engine.load(found.folder / "model.onnx")
+    rows = {"kind": ["book", "film"], "size": ["huge", "?"]}
+    feeds = {name: np.array(values, object) for name, values in rows.items()}
+    answer = engine.run({**feeds, "grams": np.array([50, 60], np.float32)})
+    assert answer["prediction"].tolist() == ["buy", "leave"]
+
+
+@pytest.mark.tensorflow
+@pytest.mark.parametrize("framework", ["tensorflow"])
+def test_a_functional_network_gets_tensors_under_its_own_keys(folder: Path) -> None:
+    from onnxpress.core.dotted import load
+    from onnxpress.training.tensorflow import fit
+
+    network = load("own_steps_tensorflow:functional")()
+    x = {"kind": np.array([0, 1, 2]), "weight": np.array([[0.5], [2], [-1]], np.float32)}
+    expected = np.asarray(network(x))
+    assert fit.predict(fit.by_name(network, x), x) == pytest.approx(expected)
+    with pytest.raises(BadModel, match=r"(?s)a dict of weight, kind, and is given kind, grams.*name the tensors"):
+        fit.by_name(network, {"kind": x["kind"], "grams": x["weight"]})
 
 
 @pytest.mark.torch

@@ -103,7 +103,7 @@ def _from_run(folder: Path, reference: str, *, trusted: bool) -> Source:
     else:
         from onnxpress.export.networks.tensorflow import weights as keras_weights
 
-        keras_weights.load_weights(network, weights)
+        keras_weights.load_weights(network, weights, run.network_inputs)
     samples = read_samples(folder / run.samples)
     names = {spec.name for spec in run.inputs}
     absent = names - samples.keys()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, Literal
@@ -45,7 +46,8 @@ class Own(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True,
     before: list[Step] = []
     """in place of `scale`: steps from the source's columns, by their names, to the network's inputs"""
     inputs: list[str] = []
-    """the tensors that the network takes, in the order of its arguments; default: what the last of `before` makes"""
+    """the tensors that the network takes, in the order of its arguments or as the keys of the one dict that it takes;
+    default: what the last of `before` makes"""
     answers: Literal["logits", "probabilities"] | None = None
     """what the network answers; default: told from its answers to some rows, before the fit. Of probabilities the loss
     is their own, and no second softmax is published"""
@@ -72,6 +74,7 @@ class Own(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True,
 
     def framework(self) -> Framework:
         """The framework of what `build` returns, told by its class's ancestry. Raises UsageError for neither."""
+        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # the author's module may be the first to import it
         network = load_factory(self.build)(**self.settings)
         for ancestor in type(network).__mro__:
             package = ancestor.__module__.partition(".")[0]

@@ -56,6 +56,13 @@ class FrameworkFit(Protocol):
     def one_of(self, network: Any, names: Sequence[str], chosen: str) -> Any:
         """A network that answers `chosen` alone, of what `network` returns under `names`; it shares its weights."""
 
+    def by_name(self, network: Any, x: Inputs) -> Any:
+        """A user's network to be called with tensors in the order of `x`, whatever it takes; it shares the weights.
+
+        One that takes a dict gets the tensors under their names. It is called with rows of `x`, for some networks have
+        no weights before that. Raises BadModel where a dict's keys are others.
+        """
+
     def last_layer(self, network: Any) -> str:
         """`softmax` or `sigmoid` where the last layer is one by name, otherwise an empty text."""
 

@@ -19,7 +19,7 @@ from onnxpress.training.families.prepared import Prepared
 from onnxpress.training.fitting import loop, metrics
 from onnxpress.training.fitting.checkpoint import Checkpoints
 from onnxpress.training.fitting.framework_fit import FrameworkFit
-from onnxpress.training.fitting.loop import Fit, History
+from onnxpress.training.fitting.loop import Fit, History, Inputs
 from onnxpress.training.recipe import Recipe
 from onnxpress.training.settings import Training
 
@@ -45,12 +45,13 @@ def prepared_rows(framework: FrameworkFit, table: Table, recipe: Recipe, *, quie
         return prepared
     framework.seed(recipe.training)  # joins the other processes where there are some, before anything is built
     network = load_factory(recipe.model.build)(**recipe.model.settings)
+    asked = framework.by_name(network, _few(prepared))
     if names := recipe.model.outputs:
-        by_name = {name: functools.partial(framework.predict, framework.one_of(network, names, name)) for name in names}
+        by_name = {name: functools.partial(framework.predict, framework.one_of(asked, names, name)) for name in names}
         prepared, words = recipe.model.told_by_name(prepared, by_name)
     else:
         prepared, words = recipe.model.told(
-            prepared, functools.partial(framework.predict, network), framework.last_layer(network)
+            prepared, functools.partial(framework.predict, asked), framework.last_layer(network)
         )
     if words and not quiet and framework.is_main():
         print(words, file=sys.stderr, flush=True)
@@ -79,6 +80,7 @@ def fit(
     build = load_factory(factory)
     framework.seed(training)
     network = framework.build(build, prepared.settings, training)
+    asked = _asked(framework, network, prepared)
     parameters = framework.parameters(network)
     if prepared.parameters not in (None, parameters):
         raise BadModel(f"the network has {parameters} parameters, its spec {prepared.parameters}", where=factory)
@@ -100,7 +102,7 @@ def fit(
             frozen_encoder=prepared.frozen_encoder,
             on_epoch=tell,
         )
-        history = loop.run(framework.learner(_asked(framework, network, prepared), job), job, checkpoints)
+        history = loop.run(framework.learner(asked, job), job, checkpoints)
     if history.diverged:
         raise BadModel("training diverged: no epoch had a finite validation loss", hint="lower training.learning_rate")
     network = framework.finished(network, build, prepared.settings)
@@ -109,9 +111,15 @@ def fit(
 
 
 def _asked(framework: FrameworkFit, network: Any, prepared: Prepared) -> Any:
+    """The network as rows are put to it: of a user's own the one output that is learnt, fed as it takes them."""
+    asked = framework.by_name(network, _few(prepared)) if ":" in prepared.network else network
     if prepared.answer is None:
-        return network
-    return framework.one_of(network, [spec.name for spec in prepared.network_outputs], prepared.answer)
+        return asked
+    return framework.one_of(asked, [spec.name for spec in prepared.network_outputs], prepared.answer)
+
+
+def _few(prepared: Prepared) -> Inputs:
+    return {name: part[:2] for name, part in prepared.train.x.items()}
 
 
 def _refuse_classes_of_values(prepared: Prepared, training: Training) -> None:

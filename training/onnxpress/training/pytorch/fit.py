@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -261,6 +262,29 @@ class _OneOf(nn.Module):
 def one_of(network: nn.Module, names: Sequence[str], chosen: str) -> nn.Module:
     """A network that answers `chosen` alone, of what `network` returns under `names`; it shares its weights."""
     return _OneOf(network, names, chosen)
+
+
+class _ByName(nn.Module):
+    """Gives a network that takes a dict its tensors under their names."""
+
+    def __init__(self, network: nn.Module, names: Sequence[str]) -> None:
+        super().__init__()
+        self.network, self.names = network, list(names)
+
+    def forward(self, *inputs: Tensor) -> Any:
+        return self.network(dict(zip(self.names, inputs, strict=True)))
+
+
+def by_name(network: nn.Module, x: Inputs) -> nn.Module:
+    """See FrameworkFit: a dict is for a forward of one argument where there are several tensors."""
+    arguments = list(inspect.signature(network.forward).parameters.values())
+    takes_dict = len(x) > 1 and len(arguments) == 1 and arguments[0].kind is not arguments[0].VAR_POSITIONAL
+    whole = _ByName(network, list(x)) if takes_dict else network
+    training = whole.training
+    with torch.no_grad():
+        whole.eval()(*(_whole_numbers(torch.from_numpy(part)) for part in x.values()))
+    whole.train(training)
+    return whole
 
 
 def last_layer(network: nn.Module) -> str:

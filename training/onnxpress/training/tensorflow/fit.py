@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from onnxpress.core.arrays import Array
-from onnxpress.core.errors import ProcessLost
+from onnxpress.core.errors import BadModel, ProcessLost
 from onnxpress.training.fitting import named_outputs
 from onnxpress.training.fitting.checkpoint import Arrays
 from onnxpress.training.fitting.loop import Examples, Fit, Inputs
@@ -280,6 +281,39 @@ class _OneOf(keras.Model):
 def one_of(network: keras.Model, names: Sequence[str], chosen: str) -> keras.Model:
     """A network that answers `chosen` alone, of what `network` returns under `names`; it shares its weights."""
     return _OneOf(network, names, chosen)
+
+
+class _ByName(keras.Model):
+    """Gives a network that takes a dict its tensors under their names."""
+
+    def __init__(self, network: keras.Model, names: Sequence[str]) -> None:
+        super().__init__()
+        self.network, self.names = network, tuple(names)
+
+    def __call__(self, inputs: Any, training: bool | None = None) -> Any:
+        # Not `call`: Keras would look at the list of tensors and cast them.
+        return self.network(dict(zip(self.names, inputs, strict=True)), training=training)
+
+
+def by_name(network: keras.Model, x: Inputs) -> keras.Model:
+    """See FrameworkFit: of a functional network its inputs tell; any other is tried with a dict first."""
+    tensors = [tf.constant(part) for part in x.values()]
+    structure = getattr(network, "_inputs_struct", None)
+    if isinstance(structure, dict):
+        if set(structure) != set(x):
+            raise BadModel(
+                f"it takes a dict of {', '.join(structure)}, and is given {', '.join(x)}",
+                where="model.inputs",
+                hint="name the tensors that the steps make as the network does",
+            )
+        return _ByName(network, list(x))
+    if structure is None and len(x) > 1:
+        whole = _ByName(network, list(x))
+        with contextlib.suppress(Exception):  # whatever a network says that is given a dict in place of a list
+            _ask(whole, tensors, training=False)
+            return whole
+    _ask(network, tensors, training=False)
+    return network
 
 
 def last_layer(network: keras.Model) -> str:

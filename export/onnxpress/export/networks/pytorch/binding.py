@@ -123,7 +123,12 @@ def _numbers(given: list[Any]) -> torch.Tensor | None:
 
 
 def _called_by(described: Sequence[TensorSpec], arguments: Sequence[str]) -> Any:
-    """By name where the described names are arguments of forward, by position where they are not."""
+    """By name where the described names are arguments of forward, by position where they are not.
+
+    Several for a forward of one argument are a dict of them.
+    """
+    if len(described) > len(arguments) == 1:
+        return [{spec.name: Leaf(index) for index, spec in enumerate(described)}], {}
     if len(described) > len(arguments) > 0:
         raise UsageError(f"{len(described)} inputs are described, forward takes {', '.join(arguments)}")
     names = [spec.name for spec in described]

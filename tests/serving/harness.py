@@ -118,9 +118,9 @@ class Process:
 
 
 @contextlib.contextmanager
-def started(path: Path, *options: str) -> Iterator[Process]:
+def started(path: Path, *options: str, main: Sequence[str] = MAIN) -> Iterator[Process]:
     popen = subprocess.Popen(
-        [*MAIN, "serve", str(path), "--port", "0", *options], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [*main, "serve", str(path), "--port", "0", *options], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
     try:
         assert popen.stdout is not None

@@ -151,6 +151,15 @@ def test_a_worker_that_is_ended_while_it_starts_is_started_again(tmp_path: Path)
         assert popen.wait(WAIT) == 0
 
 
+def test_a_signal_to_a_worker_that_was_just_forked_is_not_taken_for_the_supervisors(tmp_path: Path) -> None:
+    publish_affine(tmp_path)
+    command = [sys.executable, str(Path(__file__).with_name("ended_at_birth.py"))]
+    with started(tmp_path, "--workers", "2", main=command) as server:
+        code, errors = server.leave()
+        assert code == 0
+        assert "signal 15" in errors
+
+
 @pytest.mark.parametrize("mode", MODES[1:], ids=" ".join)
 def test_nothing_outlives_a_server_that_is_killed(models: Path, mode: tuple[str, ...]) -> None:
     with started(models, "--grace", str(GRACE), *mode) as server:

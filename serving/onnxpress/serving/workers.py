@@ -134,9 +134,15 @@ class _Supervisor:
         share = self._loads.take()
         ready_read, ready_write = os.pipe()
         log.flush()
-        pid = os.fork()
-        if pid == 0:
-            return self._become_worker(place, share, ready_read, ready_write)
+        # A signal that comes to the new process while the handlers are still ours would be told to this one.
+        ours = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD, CUT)
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, ours)
+        try:
+            pid = os.fork()
+            if pid == 0:
+                return self._become_worker(place, share, ready_read, ready_write)
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
         os.close(ready_write)
         self._children[pid] = _Child(pid, place, ready_read, time.monotonic(), share)
         if self._current[place] is None:

@@ -12,6 +12,8 @@ import onnx.parser
 from onnxpress.core.arrays import Array
 
 _G = np.random.default_rng(7)
+ROWS = "s = Shape<start=0, end=1>(x) n = Squeeze(s, zeros) "
+"""the number of rows as a list, and as a number"""
 _SHORT = {"X": "float[N,4] x", "XL": "float[N,L,4] x", "IMAGE": "float[N,3,8,8] x", "Y": "float[] y"}
 
 
@@ -55,3 +57,10 @@ class Cases(list[Case]):
 
     def add(self, name: str, text: str, opset: int = 18, functions: str = "", **constants: Array) -> None:
         self.append(Case(name, text, opset, functions, constants))
+
+
+class Refusals(list[tuple[str, Case]]):
+    """What the proof says, and the graph; every graph may use `zeros`, a list of one 0."""
+
+    def add(self, reason: str, text: str, opset: int = 18, functions: str = "", **constants: Array) -> None:
+        self.append((reason, Case(text, text, opset, functions, {"zeros": ints(0), **constants})))

@@ -11,7 +11,7 @@ import pytest
 pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
 import onnx
-from tests.core.rows import safe_graphs, unsafe_graphs
+from tests.core.rows import refused_graphs, refused_structures, safe_graphs, unsafe_graphs
 from tests.core.rows.brute_force import dependency
 from tests.core.rows.notation import Case
 
@@ -77,3 +77,14 @@ def test_what_surely_mixes_is_told_from_what_is_not_followed() -> None:
     sure = {name for name, answer in answers.items() if isinstance(answer, Dependent) and answer.definite}
     assert {"mean of the batch", "softmax over the batch", "gram matrix of the batch", "a row picked by number"} <= sure
     assert "another branch for one row" not in sure
+
+
+@pytest.mark.parametrize(
+    ("reason", "case"),
+    [*refused_graphs.CASES, *refused_structures.CASES],
+    ids=lambda part: part if isinstance(part, str) else "",
+)
+def test_a_graph_that_is_not_followed_says_why(reason: str, case: Case) -> None:
+    answer = prove(Model(case.model()))
+    assert isinstance(answer, Dependent)
+    assert reason in answer.reason

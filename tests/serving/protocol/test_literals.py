@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from onnxpress.serving.protocol.literals import marked, number
+from onnxpress.serving.protocol.literals import levelled, marked, number
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(alphabet='NaInfinity\\\\"[] ', max_size=8),
@@ -63,3 +63,17 @@ def test_the_time_is_linear(part: bytes) -> None:
 
     seconds(1000)
     assert seconds(2_000_000) < 60 * max(min(seconds(100_000) for _ in range(3)), 1e-3)
+
+
+@given(st.lists(st.sampled_from(["NaN", "-Infinity", "Inf", '"NaN"', '"a\\"Inf"', "1", "[NaN]", '{"Inf":NaN}'])))
+def test_numbers_in_place_of_words_move_nothing(items: list[str]) -> None:
+    text = f"[{','.join(items)}]".encode()
+    level = levelled(text)
+    if level is None:
+        assert b"NaN" not in text
+        assert b"Inf" not in text
+        return
+    assert len(level) == len(text)
+    found = json.loads(bytes(level))
+    assert len(found) == len(items)
+    assert [one for one in found if isinstance(one, str)] == [json.loads(one) for one in items if one[0] == '"']

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from typing import Any
 
 import numpy as np
 import pytest
@@ -182,6 +183,7 @@ def test_several_long_inputs() -> None:
 def test_simdjson_is_loaded_for_the_first_long_list_and_not_before() -> None:
     program = f"""
 import sys
+from typing import Any
 from onnxpress.core.tensors import parse_spec
 from onnxpress.serving.protocol.requests import Reader
 own = Reader([parse_spec("x:float32[n]")], [parse_spec("y:float32[n]")])
@@ -197,3 +199,28 @@ ask({numbers.LONG})
 assert not own.reads_long
 """
     subprocess.run([sys.executable, "-c", program], check=True, timeout=60)
+
+
+class Looked(bytes):
+    """Bytes that count how far they were looked through."""
+
+    seen = 0
+
+    def find(self, sub: Any, start: Any = None, end: Any = None) -> int:
+        at = super().find(sub, start, end)
+        stop = len(self) if end is None else end
+        Looked.seen += (stop if at < 0 else at) - (start or 0)
+        return at
+
+    def rfind(self, sub: Any, start: Any = None, end: Any = None) -> int:
+        at = super().rfind(sub, start, end)
+        Looked.seen += (len(self) if end is None else end) - max(at, start or 0)
+        return at
+
+
+@pytest.mark.parametrize("part", [b'"data":[1],', b'"data":[', b'"data":[[1]', b'"data":[1 "', b'"data":[1}'])
+def test_the_same_key_again_and_again_is_not_looked_through_again_and_again(part: bytes) -> None:
+    text = Looked(b'{"inputs":[{' + part * 20_000)
+    Looked.seen = 0
+    numbers.cut(text)
+    assert Looked.seen < 8 * len(text)

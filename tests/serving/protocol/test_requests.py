@@ -286,3 +286,22 @@ def test_a_size_that_is_a_sum_of_others_is_held_to_it(first: str) -> None:
 
     own.read(body(3))
     assert "past+new, which is 3" in refusal(own, body(4))
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (b'"parameters":{%b}' % b",".join([b'"p%d":0' % number for number in range(150_000)]), "the parameters have"),
+        (b'"outputs":[{"name":"y","parameters":{"a":"%b"}}]' % (b"a" * (1 << 20)), "the parameters have"),
+        (b'"id":%b1' % (b" " * (1 << 20)), "not an inference request"),
+    ],
+)
+def test_what_is_no_values_is_small(text: bytes, said: str) -> None:
+    """It would be read in one step, and keep all others waiting."""
+    reader = Reader([parse_spec("x:float32[n]")], [parse_spec("y:float32[n]")])
+    body = b'{"inputs":[{"name":"x","shape":[1],"datatype":"FP32","data":[1]}],%b}' % text
+    with pytest.raises(Refusal, match=said):
+        reader.read(body)
+    inputs = b",".join([b'{"name":"x","shape":[1],"datatype":"FP32","data":[1]}'] * 30_000)
+    with pytest.raises(Refusal, match="there are 30000 inputs; the model takes 1"):
+        reader.read(b'{"inputs":[%b]}' % inputs)

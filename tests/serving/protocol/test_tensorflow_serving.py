@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -13,6 +14,8 @@ from tests.serving.harness import Client, Running, ask, request, serving
 from tests.serving.onnx_models import identity, mixed, model, node, plain, publish, publish_affine
 
 from onnxpress.core.tensors import parse_spec
+from onnxpress.serving.protocol import tensor_data, tensorflow_serving
+from onnxpress.serving.protocol.literals import marked
 from onnxpress.serving.protocol.refusal import Refusal
 from onnxpress.serving.protocol.requests import LARGE, Reader
 from onnxpress.serving.protocol.tensorflow_serving import read
@@ -208,3 +211,42 @@ def test_a_size_that_is_a_sum_of_others_is_held_to_it(blanks: int) -> None:
     assert read(own, body(3)).shapes == [[2], [1], [3]]
     with pytest.raises(Refusal, match=r"past\+new, which is 3"):
         read(own, body(4))
+
+
+def large_columns(**more: Any) -> bytes:
+    rows = ",".join(["[1,2]"] * (LARGE // 4))
+    rest = "".join(f',"{name}":{text}' for name, text in more.items())
+    return f'{{"inputs":{{"a":[{rows}]{rest}}}}}'.encode()
+
+
+def test_nothing_large_becomes_objects_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Others would wait for it, and an object is ten times its text."""
+    decoded = tensorflow_serving.decoded
+
+    def short(text: bytes, kind: Any = Any) -> Any:
+        assert len(text) < LARGE
+        return decoded(text, kind)
+
+    monkeypatch.setattr(tensorflow_serving, "decoded", short)
+    monkeypatch.setattr(tensor_data, "marked", lambda text: marked(text) if len(text) < LARGE else pytest.fail("large"))
+    two = Reader([parse_spec("a:float32[n,2]"), parse_spec("b:float32[]")], [parse_spec("y:float32[n,2]")])
+    inputs = read(two, large_columns(b="NaN"))
+    assert inputs.shapes == [[LARGE // 4, 2], []]
+    assert np.isnan(inputs.values[1]).all()
+    with pytest.raises(Refusal, match="give each by its name"):
+        read(two, large_columns())
+    with pytest.raises(Refusal, match="give each by its name"):
+        read(two, large_columns(b="1", c="2"))
+    one = Reader([parse_spec("a:float32[n,2]")], [parse_spec("y:float32[n,2]")])
+    nan = f'{{"instances":[{",".join(["[NaN,-Infinity]"] * (LARGE // 8))}]}}'.encode()
+    (values,) = read(one, nan).values
+    assert np.isnan(values[::2]).all()
+    assert np.isneginf(values[1::2]).all()
+    assert read(one, large_columns()).shapes == [[LARGE // 4, 2]]
+
+
+def test_a_large_request_gives_inputs_with_a_default_too() -> None:
+    reader = Reader([parse_spec("a:float32[n,2]")], [parse_spec("y:float32[n,2]")], [parse_spec("d:float32[1]")])
+    inputs = read(reader, large_columns(d="[5]"))
+    assert inputs.overrides is not None
+    assert inputs.overrides["d"].tolist() == [5.0]

@@ -126,16 +126,21 @@ def cut(body: bytes) -> tuple[bytes, dict[bytes, Span]] | None:
     None where there are none, or where it cannot be told without reading that they are what they seem.
     """
     spans: list[Span] = []
+    end = len(body)
+    brace = quote = -1
     at = body.find(_KEY)
     while at >= 0:
         start = _opening(body, at + len(_KEY))
         if start is None:
             at = body.find(_KEY, at + len(_KEY))
             continue
-        # Numbers and brackets hold neither quotes nor braces: up to the next of these a list of numbers has ended.
-        brace = body.find(b"}", start)
-        quote = body.find(b'"', start, brace if brace >= 0 else len(body))
-        stop = body.rfind(b"]", start, quote if quote >= 0 else brace if brace >= 0 else len(body)) + 1
+        # Numbers and brackets hold neither quotes nor braces: up to the next of these a list of numbers has ended. Each
+        # is looked for once, however many lists are before it.
+        if brace < start:
+            brace = _next(body, b"}", start, end)
+        if quote < start:
+            quote = _next(body, b'"', start, end)
+        stop = body.rfind(b"]", start, min(brace, quote)) + 1
         if stop - start >= LONG:
             spans.append((start, stop))
         at = body.find(_KEY, max(stop, start))
@@ -151,6 +156,12 @@ def cut(body: bytes) -> tuple[bytes, dict[bytes, Span]] | None:
     if any(b"\\" in part or b'"@' in part for part in parts[::2]):
         return None
     return b"".join(parts), lists
+
+
+def _next(body: bytes, mark: bytes, start: int, end: int) -> int:
+    """Where it stands from `start` on; the end where it does not."""
+    at = body.find(mark, start)
+    return end if at < 0 else at
 
 
 def _opening(body: bytes, at: int) -> int | None:

@@ -24,7 +24,7 @@ from onnxpress.serving.protocol.refusal import Refusal
 from onnxpress.serving.protocol.requests import Reader
 from onnxpress.serving.protocol.responses import row_objects, row_spans
 from onnxpress.serving.protocol.shapes import check_shape, check_sums
-from onnxpress.serving.protocol.tensor_data import NOT_JSON, decoded
+from onnxpress.serving.protocol.tensor_data import NOT_JSON, cut_out, decoded
 
 if TYPE_CHECKING:
     from onnxpress.serving.protocol.responses import Writer
@@ -104,7 +104,8 @@ def _rows_text(body: bytes) -> bytes | msgspec.Raw:
     if stripped[:1] == b"[":
         return stripped
     try:
-        return decoded(body, _Request).rows
+        rows: msgspec.Raw = cut_out(body, _Request).rows
+        return rows
     except NOT_JSON as error:
         raise Refusal(400, f'give {{"rows": [{{"column": value, ...}}]}}, or the list alone: {error}') from None
 

@@ -35,10 +35,14 @@ from onnxpress.serving.protocol.run_arrays import RunArrays, flat_values
 from onnxpress.serving.protocol.shapes import check_shape, check_sums
 from onnxpress.serving.protocol.tensor_data import NOT_JSON, value_type
 from onnxpress.serving.protocol.timeouts import timeout_of
-from onnxpress.serving.protocol.wire import AnyRequest, AnyTensor, Named, Output, Request
+from onnxpress.serving.protocol.wire import AnyRequest, AnyTensor, Named, Outline, Output, Request
 
 LARGE: Final = 1 << 20
 """bytes of JSON from which it is read by steps, and beside the loop: 10 ms of plain numbers, 100 ms of others"""
+
+
+_PARAMETERS: Final = 256 << 10
+"""bytes of all parameters of a large request"""
 
 
 class Reader:
@@ -163,6 +167,7 @@ class Reader:
     def _read_large(self, text: bytes, behind: memoryview | None) -> Inputs:
         """As `_read_any`, by steps that are short: other threads have their turn between them."""
         rest, lists = numbers.cut(text) or (text, {})
+        self._check_outline(rest)
         texts = {mark: memoryview(text)[start:stop] for mark, (start, stop) in lists.items()}
         request = self._request(rest)
         arrived = len(text) + (0 if behind is None else len(behind))
@@ -176,9 +181,25 @@ class Reader:
         with np.errstate(over="raise"):  # see strictness
             return self._inputs_of(request, arrived, behind, texts, large=True)
 
+    def _check_outline(self, text: bytes) -> None:
+        """Refuse what would be read in one step, and is no values: others would wait for it, for seconds."""
+        outline = self._decoded(msgspec.json.Decoder(Outline).decode, text)
+        most = len(self._by_names)
+        if len(outline.inputs) > most:
+            raise Refusal(400, f"there are {len(outline.inputs)} inputs; the model takes {most}")
+        size = memoryview(outline.parameters).nbytes
+        for part in [*outline.inputs, *(outline.outputs or [])]:
+            size += memoryview(part.parameters).nbytes
+        if size > _PARAMETERS:
+            raise Refusal(400, f"the parameters have {size} bytes; {_PARAMETERS} can be read")
+
     def _request(self, text: bytes | memoryview) -> AnyRequest:
+        request: AnyRequest = self._decoded(self._any, text)
+        return request
+
+    def _decoded(self, decode: Callable[[Any], Any], text: bytes | memoryview) -> Any:
         try:
-            return self._any(text)
+            return decode(text)
         except msgspec.ValidationError as error:
             raise Refusal(400, f"the request is not an inference request: {error}") from None
         except NOT_JSON as error:

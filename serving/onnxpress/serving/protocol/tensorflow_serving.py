@@ -22,7 +22,7 @@ from onnxpress.serving.protocol.refusal import Refusal
 from onnxpress.serving.protocol.requests import LARGE, Reader
 from onnxpress.serving.protocol.responses import nested_text, row_objects, row_spans
 from onnxpress.serving.protocol.shapes import check_shape, check_sums
-from onnxpress.serving.protocol.tensor_data import NOT_JSON, decoded
+from onnxpress.serving.protocol.tensor_data import NOT_JSON, cut_out, decoded
 
 if TYPE_CHECKING:
     from onnxpress.serving.protocol.responses import Writer
@@ -106,7 +106,7 @@ def read(reader: Reader, body: bytes) -> Inputs:
             defaults = [spec for spec in reader.overrides.specs if spec.name in given]
             optional = {spec.name: _array(spec, given.pop(spec.name), {}, len(body)) for spec in defaults}
     if not isinstance(given, dict) or set(given) != set(names):
-        raise Refusal(400, f"the model takes {', '.join(map(str, reader.specs))}; give each by its name, and no other")
+        raise Refusal(400, _every_name(reader))
     values, shapes, sizes = [], [], dict[str, int]()
     for spec in reader.specs:
         array = _array(spec, given[spec.name], sizes, len(body))
@@ -127,18 +127,25 @@ def _by_steps(reader: Reader, body: bytes) -> Inputs | None:
     rowwise = isinstance(request.instances, msgspec.Raw)
     whole: Any = request.instances if rowwise else request.inputs
     texts, form = [memoryview(whole)], _Rows() if rowwise else _Columns()
+    optional: dict[str, Array] = {}
     if not rowwise:
+        given: dict[str, msgspec.Raw] = {}
         if texts[0][0] == _BRACE:
             try:
-                given = msgspec.json.decode(whole, type=dict[str, msgspec.Raw])
-            except NOT_JSON:
+                given = cut_out(bytes(whole), dict[str, msgspec.Raw])
+            except NOT_JSON as error:
+                raise Refusal(400, f"not a predict request: {error}") from None
+            if len(names) == 1 and given.keys() == {"b64"} != set(names):
                 return None
-            if set(given) != set(names):
-                return None
-            texts = [memoryview(given[name]) for name in names]
-        elif len(names) > 1:
-            return None
-    if any(text[0] != _BRACKET for text in texts):
+            for spec in reader.overrides.specs:
+                if spec.name in given:
+                    optional[spec.name] = _array(spec, _value(given.pop(spec.name)), {}, len(body))
+        elif len(names) == 1:
+            given = {names[0]: whole}
+        if set(given) != set(names):
+            raise Refusal(400, _every_name(reader))
+        texts = [memoryview(given[name]) for name in names]
+    elif texts[0][0] != _BRACKET:
         return None
     found: dict[str, list[Array]] = {name: [] for name in names}
     try:
@@ -152,17 +159,30 @@ def _by_steps(reader: Reader, body: bytes) -> Inputs | None:
                     found[spec.name].append(array_of(spec, data))
         else:
             for spec, text in zip(reader.specs, texts, strict=True):
-                found[spec.name] = [array_of(spec, rows) for rows in pieces(text, decoded)]
+                values = pieces(text, decoded) if text[0] == _BRACKET else [_value(text)]
+                found[spec.name] = [array_of(spec, rows) for rows in values]
     except NOT_JSON as error:
         raise Refusal(400, str(error)) from None
-    values, shapes, sizes = [], [], dict[str, int]()
+    arrays, shapes, sizes = [], [], dict[str, int]()
     for spec in reader.specs:
-        array = joined(spec, found[spec.name])
+        parts = found[spec.name]
+        array = joined(spec, parts) if parts[0].ndim else parts[0]
         check_shape(spec, list(array.shape), sizes, len(body))
-        values.append(array.ravel())
+        arrays.append(array.ravel())
         shapes.append(list(array.shape))
     check_sums(reader.specs, sizes)
-    return reader.inputs(values, shapes, None, None, form)
+    inputs = reader.inputs(arrays, shapes, None, None, form)
+    if optional:
+        reader.overrides.set(inputs, optional)
+    return inputs
+
+
+def _value(text: Any) -> Any:
+    return decoded(bytes(text))
+
+
+def _every_name(reader: Reader) -> str:
+    return f"the model takes {', '.join(map(str, reader.specs))}; give each by its name, and no other"
 
 
 def _check(request: _Request | _LargeRequest) -> None:
@@ -183,7 +203,7 @@ def _array(spec: TensorSpec, data: Any, sizes: dict[str, int], arrived: int) -> 
 
 def _decoded(body: bytes, kind: type[_R]) -> _R:
     try:
-        request: _R = decoded(body, kind)
+        request: _R = cut_out(body, kind) if kind is _LargeRequest else decoded(body, kind)
     except NOT_JSON as error:
         raise Refusal(400, f"not a predict request: {error}") from None
     return request

@@ -53,6 +53,20 @@ class AnyTensor(msgspec.Struct, gc=False):
     parameters: dict[str, Any] | None = None
 
 
+class Part(msgspec.Struct, gc=False):
+    """An input or output of which nothing is read but that it is there, and how long its parameters are."""
+
+    parameters: msgspec.Raw = msgspec.Raw()
+
+
+class Outline(msgspec.Struct, gc=False):
+    """A request of which only that is read."""
+
+    inputs: list[Part]
+    outputs: list[Part] | None = None
+    parameters: msgspec.Raw = msgspec.Raw()
+
+
 class AnyRequest(msgspec.Struct, gc=False):
     """A request to any model."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import socket
 import threading
 import time
@@ -94,3 +95,35 @@ def test_more_callers_than_it_takes_wait_and_are_answered(monkeypatch: pytest.Mo
         assert ask(port, "GET", "/v2/health/live").status == 200
         for one in silent:
             one.close()
+
+
+def test_any_number_of_silent_callers_keep_nobody_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stand_in, "_MOST", 20)
+    monkeypatch.setattr(stand_in, "_AT_A_TIME", 10)
+    monkeypatch.setattr(stand_in, "_HEAD_SECONDS", 10.0 * WAIT)
+    with standing_in() as port, contextlib.ExitStack() as silent:
+        for _ in range(3):
+            for _ in range(30):
+                silent.enter_context(Client(port))
+            assert ask(port, "GET", "/v2/health/live").json() == {"live": True}
+
+
+def test_without_a_descriptor_it_waits_for_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Listener:
+        short = True
+
+        def fileno(self) -> int:
+            return 1_000_000
+
+        def accept(self) -> tuple[socket.socket, None]:
+            if self.short:
+                raise OSError(errno.EMFILE, "Too many open files")
+            raise BlockingIOError
+
+    listener = Listener()
+    served = stand_in.StandIn([listener])  # type: ignore[list-item]
+    served.serve([listener.fileno()])
+    assert served.sources(accepting=True) == []  # else it would be told again at once, and again
+    assert served.until is not None
+    monkeypatch.setattr(stand_in.time, "monotonic", lambda: served.until or 0.0)
+    assert served.sources(accepting=True) == [listener.fileno()]

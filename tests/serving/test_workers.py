@@ -222,3 +222,32 @@ def test_a_port_in_use_is_refused(served: Served, repository: Path) -> None:
     done = subprocess.run([*command, "--port", str(served.port)], capture_output=True, text=True, timeout=60)
     assert done.returncode == 2
     assert "cannot listen" in done.stderr
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the limits of another process are set")
+def test_no_descriptor_for_a_worker_now_is_no_end(served: Served) -> None:
+    import resource
+
+    assert served.process.stderr is not None
+    supervisor = served.process.pid
+    before = resource.prlimit(supervisor, resource.RLIMIT_NOFILE)
+    used = len(os.listdir(f"/proc/{supervisor}/fd"))
+    resource.prlimit(supervisor, resource.RLIMIT_NOFILE, (used, before[1]))
+    first, second = served.workers()
+    os.kill(first, signal.SIGKILL)
+    said = ""
+    while "a worker cannot be started" not in said:
+        said = served.process.stderr.readline()
+        assert said, "it ended"
+    assert served.ask() == 200
+    os.kill(second, signal.SIGKILL)  # nobody is left to answer, nor anything to answer with
+    served.wait_for(lambda: not served.workers())
+    resource.prlimit(supervisor, resource.RLIMIT_NOFILE, before)
+    served.wait_for(lambda: len(served.workers()) == 2)
+
+    def answered() -> bool:
+        with contextlib.suppress(OSError, http.client.HTTPException):
+            return served.ask() == 200
+        return False
+
+    served.wait_for(answered)

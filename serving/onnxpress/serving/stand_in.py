@@ -8,6 +8,7 @@ reads no more of a request than its first line, answers, and ends the connection
 from __future__ import annotations
 
 import contextlib
+import errno
 import select
 import socket
 import time
@@ -22,7 +23,13 @@ if TYPE_CHECKING:
     import ssl
 
 _MOST = 200
-"""connections at once; `select` takes no descriptor above 1023"""
+"""connections at once; `select` takes no descriptor above 1023. Beyond, the oldest make room: whoever sends nothing
+must not keep those waiting who ask"""
+_AT_A_TIME = _MOST // 2
+"""connections that are accepted before others are read again, so that each is looked at before it makes room"""
+_SHORTAGES = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS)
+_PAUSE_SECONDS = 0.2
+"""without accepting, where the system has no descriptor to give"""
 _LONGEST_HEAD = 16 * 1024
 _HEAD_SECONDS, _LINGER_SECONDS = 5.0, 2.0
 """for a head to come, and for a client to read its answer"""
@@ -49,26 +56,31 @@ class StandIn:
         self._listeners, self._tls = listeners, tls
         self._context: ssl.SSLContext | None = None
         self._callers: dict[int, _Caller] = {}
+        self._paused: float | None = None
+        """until when nothing is accepted (time.monotonic)"""
 
     def sources(self, *, accepting: bool) -> list[int]:
         """Descriptors to wait for; with those of the listeners where connections are to be accepted."""
-        listening = [one.fileno() for one in self._listeners] if accepting and len(self._callers) < _MOST else []
+        if self._paused is not None and time.monotonic() >= self._paused:
+            self._paused = None
+        listening = [one.fileno() for one in self._listeners] if accepting and self._paused is None else []
         return [*listening, *self._callers]
 
     @property
     def until(self) -> float | None:
-        """When the next connection has had its time (time.monotonic)."""
-        return min((caller.until for caller in self._callers.values()), default=None)
+        """When the next connection has had its time, or it is accepted again (time.monotonic)."""
+        times = [caller.until for caller in self._callers.values()]
+        return min(times if self._paused is None else [*times, self._paused], default=None)
 
     def serve(self, readable: Sequence[int]) -> None:
         """Do what can be done at once: accept, read, answer, and end what has had its time."""
-        for listener in self._listeners:
-            if listener.fileno() in readable:
-                self._accept(listener)
         for descriptor in readable:
             caller = self._callers.get(descriptor)
             if caller is not None:
                 self._read(caller)
+        for listener in self._listeners:
+            if listener.fileno() in readable:
+                self._accept(listener)
         now = time.monotonic()
         for caller in [one for one in self._callers.values() if one.until <= now]:
             self._end(caller)
@@ -79,10 +91,14 @@ class StandIn:
             self._end(caller)
 
     def _accept(self, listener: socket.socket) -> None:
-        while len(self._callers) < _MOST:
+        for _ in range(_AT_A_TIME):
+            if len(self._callers) >= _MOST:
+                self._make_room()
             try:
                 connection, _ = listener.accept()
-            except OSError:  # another was quicker, or the client has gone
+            except OSError as error:  # another was quicker, or the client has gone
+                if error.errno in _SHORTAGES and not self._make_room():
+                    self._paused = time.monotonic() + _PAUSE_SECONDS
                 return
             try:
                 connection.setblocking(False)
@@ -94,7 +110,18 @@ class StandIn:
             except Exception:  # a certificate that is being replaced, say: the workers say what is wrong with it
                 connection.close()
                 continue
-            self._callers[connection.fileno()] = _Caller(connection, time.monotonic() + _HEAD_SECONDS)
+            caller = _Caller(connection, time.monotonic() + _HEAD_SECONDS)
+            self._callers[connection.fileno()] = caller
+            self._read(caller)  # most have sent all by now
+
+    def _make_room(self) -> bool:
+        """End the connection that was answered first, or else the oldest; False where there is none."""
+        oldest = next(iter(self._callers.values()), None)
+        caller = next((one for one in self._callers.values() if one.answered), oldest)
+        if caller is None:
+            return False
+        self._end(caller)
+        return True
 
     def _read(self, caller: _Caller) -> None:
         while True:

@@ -76,6 +76,23 @@ class _Child(msgspec.Struct, eq=False):
     """told to finish, so that another signal would cut it short"""
 
 
+class _Retries:
+    """How often in a row a worker of each place ended young, or could not be started."""
+
+    def __init__(self, places: int) -> None:
+        self._counts = [0] * places
+
+    def next(self, place: int) -> float:
+        """It happened once more; seconds until the next worker."""
+        self._counts[place] = min(self._counts[place] + 1, len(_RETRY_SECONDS) - 1)
+        return _RETRY_SECONDS[self._counts[place]]
+
+    def reset(self, place: int) -> float:
+        """One answered; seconds until the next one, should it end."""
+        self._counts[place] = 0
+        return _RETRY_SECONDS[0]
+
+
 class _Supervisor:
     def __init__(
         self, listeners: list[socket.socket], settings: ServerSettings, on_ready: Callable[[str], None]
@@ -87,7 +104,7 @@ class _Supervisor:
         self._loads = Loads(_AT_ONCE * settings.processes.workers)
         self._children: dict[int, _Child] = {}
         self._current: list[_Child | None] = [None] * settings.processes.workers
-        self._retries = [0] * settings.processes.workers
+        self._retries = _Retries(settings.processes.workers)
         self._due: dict[int, float] = {}
         """place → when its next worker is to be started"""
         self._rolling: list[int] = []
@@ -132,13 +149,16 @@ class _Supervisor:
     def _start(self, place: int) -> Worker | None:
         """Fork a worker for `place`; returns its Worker in the new process, None in the supervisor."""
         share = self._loads.take()
-        ready_read, ready_write = os.pipe()
-        log.flush()
         # A signal that comes to the new process while the handlers are still ours would be told to this one.
         ours = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD, CUT)
         before = signal.pthread_sigmask(signal.SIG_BLOCK, ours)
         try:
-            pid = os.fork()
+            try:
+                pid, ready_read, ready_write = _fork()
+            except OSError as error:  # no descriptor, memory or process to spare
+                self._loads.give_back(share)
+                self._not_started(place, error)
+                return None
             if pid == 0:
                 return self._become_worker(place, share, ready_read, ready_write)
         finally:
@@ -148,6 +168,18 @@ class _Supervisor:
         if self._current[place] is None:
             self._current[place] = self._children[pid]
         return None
+
+    def _not_started(self, place: int, error: OSError) -> None:
+        """Try again later: what is short now need not be then. At the start it is said, and that is the end."""
+        said = f"a worker cannot be started: {error.strerror or error}"
+        if not self._announced:
+            log.say(said)
+            self._code = 1
+            self._stop()
+            return
+        delay = self._retries.next(place)
+        log.say(f"{said}; it is tried again in {delay:g} s")
+        self._due[place] = time.monotonic() + delay
 
     def _become_worker(self, place: int, share: int, ready_read: int, ready_write: int) -> Worker:
         signal.set_wakeup_fd(-1)
@@ -245,7 +277,7 @@ class _Supervisor:
         if not answers:
             return
         child.answered = True
-        self._retries[child.place] = 0
+        self._retries.reset(child.place)
         if self._announced:
             log.say(f"worker {child.pid} answers, {time.monotonic() - child.started:.2f} s after it was started")
         old = self._current[child.place]
@@ -300,8 +332,7 @@ class _Supervisor:
             return
         self._current[child.place] = None
         young = time.monotonic() - child.started < _YOUNG_SECONDS
-        self._retries[child.place] = min(self._retries[child.place] + 1, len(_RETRY_SECONDS) - 1) if young else 0
-        delay = _RETRY_SECONDS[self._retries[child.place]]
+        delay = self._retries.next(child.place) if young else self._retries.reset(child.place)
         log.say(f"worker {child.pid} {how}; another is started" + (f" in {delay:g} s" if delay else ""))
         self._due[child.place] = time.monotonic() + delay
 
@@ -320,6 +351,18 @@ def supervise(settings: ServerSettings, on_ready: Callable[[str], None]) -> Work
     if not isinstance(found, Worker):
         raise SystemExit(found)
     return found
+
+
+def _fork() -> tuple[int, int, int]:
+    """Fork, with a pipe in between: as `os.fork`, and the ends to read and to write. Raises OSError."""
+    ready_read, ready_write = os.pipe()
+    log.flush()
+    try:
+        return os.fork(), ready_read, ready_write
+    except OSError:
+        os.close(ready_read)
+        os.close(ready_write)
+        raise
 
 
 def _tls_of(settings: ServerSettings) -> Callable[[], Any] | None:

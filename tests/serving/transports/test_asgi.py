@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import json
 import threading
 from pathlib import Path
@@ -152,3 +153,44 @@ def raw(app: Application, scope: dict[str, Any], body: bytes = b"") -> tuple[int
 
     asyncio.run(app({"type": "http", "method": "GET", "headers": [], **scope}, receive, send))
     return sent[0]["status"], sent[1]["body"]
+
+
+def test_all_bodies_together_hold_no_more_than_they_may(repository: Path) -> None:
+    app = application(repository, max_held=100_000)
+    packed = gzip.compress(json.dumps(ROW).encode() + b" " * 90_000)
+
+    async def main() -> list[int]:
+        transport = httpx.ASGITransport(app=app)  # type: ignore[arg-type]
+        async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+
+            async def half() -> Any:
+                yield b" " * 60_000
+                begun.set()
+                await go.wait()
+                yield json.dumps(ROW).encode()
+
+            async def post(content: Any, **headers: str) -> int:
+                return (await client.post("/v2/models/table/infer", content=content, headers=headers)).status_code
+
+            begun, go = asyncio.Event(), asyncio.Event()
+            waiting = asyncio.create_task(post(half()))
+            await begun.wait()
+            found = [await post(b" " * 60_000), await post(packed, **{"content-encoding": "gzip"})]
+            go.set()
+            # What was held is given back, whether it was answered or refused.
+            return [*found, await waiting, await post(packed, **{"content-encoding": "gzip"})]
+
+    assert asyncio.run(main()) == [503, 503, 200, 200]
+
+
+def test_a_body_of_single_bytes_is_read(repository: Path) -> None:
+    async def bytewise() -> Any:
+        for one in json.dumps(ROW).encode():
+            yield bytes([one])
+
+    async def main() -> int:
+        transport = httpx.ASGITransport(app=application(repository))  # type: ignore[arg-type]
+        async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+            return (await client.post("/v2/models/table/infer", content=bytewise())).status_code
+
+    assert asyncio.run(main()) == 200

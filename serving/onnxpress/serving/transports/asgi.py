@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, MutableMapping
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 from onnxpress.core.errors import UsageError
-from onnxpress.serving.exchange import Handler, Headers, fail
+from onnxpress.serving.exchange import Handler, Headers, fail, no_room
 from onnxpress.serving.handler import handler_of
 from onnxpress.serving.models.repository import Repository
 from onnxpress.serving.protocol.refusal import error_body
 from onnxpress.serving.service import Service
 from onnxpress.serving.settings import ConnectionLimits, ModelSettings, ProcessSettings, ServerSettings
+from onnxpress.serving.transports.held import HeldBytes
 from onnxpress.serving.transports.response import complete
 
 Message = MutableMapping[str, Any]
@@ -27,14 +29,23 @@ _LIVE = "/v2/health/live"
 
 
 class _Exchange:
-    """The answer as a future that the ASGI call awaits."""
+    """The answer as a future that the ASGI call awaits; and what the call holds of what all may hold."""
 
-    def __init__(self) -> None:
+    def __init__(self, held: HeldBytes) -> None:
         self.answer: asyncio.Future[tuple[int, bytes, Headers]] = asyncio.get_running_loop().create_future()
         self.gone = False
+        self._held, self._taken = held, 0
 
     def hold(self, size: int) -> bool:
-        return True  # what requests hold together is the host's matter, which reads their bodies
+        if not self._held.take(size):
+            return False
+        self._taken += size
+        return True
+
+    def holds(self, size: int) -> None:
+        """From now on it holds so many bytes, whether or not there is room: they are there."""
+        self._held.taken += size - self._taken
+        self._taken = size
 
     def respond(self, status: int, body: bytes, headers: Headers = ()) -> None:
         if not self.answer.done():  # the caller may have gone
@@ -65,8 +76,12 @@ def application(
     processes: ProcessSettings = ProcessSettings(),
     *,
     max_body: int = ConnectionLimits().max_body,
+    max_held: int = ConnectionLimits().max_held,
 ) -> Application:
     """An ASGI 3 application that serves the models at `path`; a body may have `max_body` bytes.
+
+    All bodies that are read, wait or run hold `max_held` bytes at most, also unpacked and as arrays, with the answers
+    that the host has not taken; who would hold more is answered 503.
 
     Models are loaded at the lifespan's start, or at the first request where the host has no lifespan. The host's own
     processes share the CPUs: `processes.workers` is how many there are. Below a prefix (`Mount("/ml", app)`) the
@@ -85,6 +100,7 @@ def application(
     service = Service(Repository(Path(path), models, processes), ready_when=models.ready_when)
     mounted = _Mounted(service)
     handler = handler_of(service, ServerSettings(limits=ConnectionLimits(max_body=max_body)))
+    held = HeldBytes(max_held)
 
     async def app(scope: Message, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -96,26 +112,35 @@ def application(
                     mounted.begin()
             else:
                 await mounted.load()
-            await _http(handler, max_body, scope, receive, send)
+            exchange = _Exchange(held)
+            try:
+                await _http(handler, max_body, exchange, scope, receive, send)
+            finally:
+                exchange.holds(0)
         else:
             raise ValueError(f"there is no {scope['type']} here, only http")
 
     return app
 
 
-async def _http(handler: Handler, max_body: int, scope: Message, receive: Receive, send: Send) -> None:
-    parts, length, more = [], 0, True
-    exchange = _Exchange()
+async def _http(
+    handler: Handler, max_body: int, exchange: _Exchange, scope: Message, receive: Receive, send: Send
+) -> None:
+    body, length, more = BytesIO(), 0, True  # not a list: hosts may hand over a byte at a time
     while more:
         message = await receive()
         if message["type"] == "http.disconnect":
             return
-        parts.append(message.get("body", b""))
-        length += len(parts[-1])
+        part = message.get("body", b"")
+        length += len(part)
         more = message.get("more_body", False)
         if length > max_body:
             exchange.respond(413, error_body(f"the body is larger than {max_body} bytes"))
             break
+        if not exchange.hold(len(part)):
+            no_room(exchange)
+            break
+        body.write(part)
     else:
         # Mounted below a prefix, the path that counts is what follows it.
         target = _below(scope.get("root_path", ""), scope.get("raw_path") or scope["path"].encode())
@@ -124,20 +149,21 @@ async def _http(handler: Handler, max_body: int, scope: Message, receive: Receiv
             if name in handler.headers_read:  # given twice it is not one thing to go by: what a comma makes is refused
                 read[name] = read[name] + b", " + value if name in read else value
         try:
-            handler.submit_with(read, scope["method"].encode(), target, b"".join(parts), exchange)
+            handler.submit_with(read, scope["method"].encode(), target, body.getvalue(), exchange)
         except Exception as error:
             if not exchange.answer.done():
                 fail(exchange, error, "a request")
     watching = asyncio.ensure_future(_watch(exchange, receive))
     try:
-        status, body, extra = await exchange.answer
+        status, answer, extra = await exchange.answer
     finally:
         watching.cancel()
     if status != 200:
         handler.traffic.errors[status] += 1
-    headers = complete(extra, status, len(body))
+    exchange.holds(len(answer))
+    headers = complete(extra, status, len(answer))
     await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else body})
+    await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else answer})
 
 
 def _below(root: str, target: bytes) -> bytes:

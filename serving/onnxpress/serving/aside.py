@@ -51,15 +51,16 @@ def call(work: Callable[[], Any], then: Then) -> None:
 
 
 def _go() -> None:
-    from onnxpress.core import memory
-
     context = strict()
     while True:
         _do(context.run, *_work.get())
         with contextlib.suppress(queue.Empty):
             while True:
                 _do(context.run, *_work.get(timeout=_QUIET_SECONDS))
-        memory.give_back()  # of what malloc keeps, see `lifetime` for why it does; other threads go on meanwhile
+        with contextlib.suppress(BaseException):  # no memory for that, of all things: the thread must not end
+            from onnxpress.core import memory
+
+            memory.give_back()  # of what malloc keeps, see `lifetime` for why it does; other threads go on meanwhile
 
 
 def _do(run: Callable[..., Any], loop: asyncio.AbstractEventLoop, work: Callable[[], Any], then: Then) -> None:

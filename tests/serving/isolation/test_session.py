@@ -297,6 +297,24 @@ def test_a_later_start_for_which_there_is_no_room_is_tried_for_ever(
     found.close()
 
 
+@pytest.mark.parametrize("error", [MemoryError(), RuntimeError("can't start new thread")])
+def test_whatever_keeps_it_from_starting_nobody_waits_for_ever(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    def none(*_: Any, **__: Any) -> None:
+        raise error
+
+    monkeypatch.setattr(session, "_PAUSES", (0.0,))
+    monkeypatch.setattr(session.subprocess, "Popen", none)
+    with pytest.raises(BadModel, match="cannot be started"):
+        opened(publish_affine(tmp_path))
+
+
+def test_a_path_that_is_no_text_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(BadModel, match="cannot be told its model"):
+        opened(tmp_path / "\udcff")
+
+
 def test_settings_may_be_longer_than_a_command_line(tmp_path: Path) -> None:
     (tmp_path / "model.onnx").write_bytes(affine())
     names = [f"NoOptimizerOfThatName{number:0100}" for number in range(10_000)]

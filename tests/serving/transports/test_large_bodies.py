@@ -14,6 +14,7 @@ import pytest
 from tests.serving.harness import WAIT, Client, Running, ask, infer_body, request, running
 from tests.serving.onnx_models import identity, model, node, plain, publish_affine
 
+from onnxpress.core import memory
 from onnxpress.serving import aside
 from onnxpress.serving.models.repository import Repository
 from onnxpress.serving.service import Service
@@ -217,3 +218,22 @@ def test_unpacking_and_packing_give_what_small_ones_give(tmp_path: Path) -> None
                 content = gzip.decompress(content)
             assert content == plainly.body
         assert server.server.shared.held.taken == 0
+
+
+@pytest.mark.parametrize("error", [MemoryError, SystemExit])
+def test_the_thread_outlives_what_goes_wrong_between_two_bodies(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: type[BaseException]
+) -> None:
+    publish_affine(tmp_path)
+    failed: list[object] = []
+
+    def give_back() -> None:
+        failed.append(None)
+        raise error
+
+    monkeypatch.setattr(memory, "give_back", give_back)
+    monkeypatch.setattr(aside, "_QUIET_SECONDS", 0.01)
+    with running(Service(Repository(tmp_path))) as server:
+        for count in (1, 2):
+            assert ask(server.port, "POST", "/v2/models/affine/infer", infer_body([[1, 2, 3]] * 200_000)).status == 200
+            wait_until(lambda count=count: len(failed) >= count)

@@ -133,15 +133,21 @@ class IsolatedSession:
 
     def _keep(self) -> None:
         """Start the process, wait for its end, start it again; until `close`, or until the first does not load."""
+        try:
+            self._keep_one()
+        finally:
+            self._settled.set()  # whatever ended this, nobody waits for it
+
+    def _keep_one(self) -> None:
         failures = 0
         while not self._closed.is_set():
             started = time.monotonic()
             try:
                 process, connection = self._start()
-            except OSError as error:
-                self.down = f"cannot be started: {error.strerror or error}"
+            except Exception as error:  # no memory for it is no OSError
+                why = error.strerror if isinstance(error, OSError) else str(error)
+                self.down = f"cannot be started: {why or type(error).__name__}"
                 if not self.inputs and failures + 1 >= _FIRST_STARTS:
-                    self._settled.set()
                     return
             else:
                 if not self._serve(process, connection):
@@ -153,7 +159,6 @@ class IsolatedSession:
             log.say(f"{self._model}: its process {self.down}; another is started{when}")
             self._closed.wait(pause)
             self.restarts += 1
-        self._settled.set()
 
     def _serve(self, process: subprocess.Popen[bytes], connection: socket.socket) -> bool:
         """Have it load the model, and wait for its end; whether another is to be started."""
@@ -184,7 +189,7 @@ class IsolatedSession:
                     stdout=subprocess.DEVNULL,
                     start_new_session=True,
                 )
-            except OSError:
+            except BaseException:
                 ours.close()
                 raise
         with self._lock:
@@ -205,6 +210,9 @@ class IsolatedSession:
         except (OSError, EOFError, msgspec.MsgspecError):
             process.kill()
             self.down = f"was ended by {_how(process.wait())} while loading the model"
+            return False
+        except Exception as error:  # no memory for what it says, or a path that is no text
+            self.down = f"cannot be told its model: {type(error).__name__}: {error}"
             return False
         if message.error is not None:
             self._refused = message.error

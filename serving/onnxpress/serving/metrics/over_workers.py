@@ -15,6 +15,7 @@ from pathlib import Path
 import msgspec
 
 from onnxpress.serving import log
+from onnxpress.serving.exchange import Exchange, fail
 from onnxpress.serving.metrics.collected import families
 from onnxpress.serving.metrics.family import Family, merged
 from onnxpress.serving.service import Service
@@ -51,11 +52,14 @@ class WorkerMetrics:
             self._server.close()
         (self._folder / (self._own + _SOCKET)).unlink(missing_ok=True)
 
-    def tell(self, then: Callable[[list[Family]], None]) -> None:
+    def tell(self, then: Callable[[list[Family]], None], exchange: Exchange) -> None:
         """Call `then` with every metric over all workers, once they have told theirs."""
 
         async def gather() -> None:
-            then(await self.families())
+            try:
+                then(await self.families())
+            except Exception as error:
+                fail(exchange, error, "the metrics of all workers")
 
         task = asyncio.get_running_loop().create_task(gather())
         self._telling.add(task)
@@ -65,7 +69,7 @@ class WorkerMetrics:
         """Every metric over all workers, and over those that are gone; this one's where the folder is not to be had."""
         try:
             return await self._all()
-        except (OSError, msgspec.MsgspecError):
+        except (OSError, msgspec.MsgspecError, RuntimeError):  # the last where no thread can be had
             return families(self._service)
 
     async def _all(self) -> list[Family]:

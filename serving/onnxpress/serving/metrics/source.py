@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
+    from onnxpress.serving.exchange import Exchange
     from onnxpress.serving.metrics.family import Family
     from onnxpress.serving.service import Service
 
@@ -13,8 +14,11 @@ if TYPE_CHECKING:
 class MetricsSource(Protocol):
     """Whoever has them: the one process, or a worker that asks the others."""
 
-    def tell(self, then: Callable[[list[Family]], None], /) -> None:
-        """Call `then` with every metric, now or later, on the event loop's thread."""
+    def tell(self, then: Callable[[list[Family]], None], exchange: Exchange, /) -> None:
+        """Call `then` with every metric, now or later, on the event loop's thread.
+
+        What goes wrong is raised now, or answered to `exchange` later.
+        """
 
 
 class OwnMetrics:
@@ -23,7 +27,7 @@ class OwnMetrics:
     def __init__(self, service: Service) -> None:
         self._service = service
 
-    def tell(self, then: Callable[[list[Family]], None]) -> None:
+    def tell(self, then: Callable[[list[Family]], None], _: Exchange) -> None:
         """Call `then` with them."""
         from onnxpress.serving.metrics.collected import families  # no start waits for what is asked later, or never
 

@@ -45,7 +45,7 @@ class Root:
                 case ["metrics"]:
                     call.allow(b"GET")
                     headers = ((b"content-type", family.CONTENT_TYPE),)
-                    self._metrics.tell(lambda families: call.answer(family.text(families), headers=headers))
+                    self._metrics.tell(lambda families: call.answer(family.text(families), headers=headers), exchange)
                 case ["healthz"]:
                     v2.route(self._service, self._metrics, call, ["health", "live"])
                 case ["readyz"]:

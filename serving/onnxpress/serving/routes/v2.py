@@ -79,7 +79,7 @@ def _model(service: Service, metrics: MetricsSource, call: Call, name: str, rest
 
 def _statistics(metrics: MetricsSource, call: Call, served: Iterable[Served]) -> None:
     every = list(served)
-    metrics.tell(lambda families: call.answer(triton.statistics(every, families)))
+    metrics.tell(lambda families: call.answer(triton.statistics(every, families)), call.exchange)
 
 
 def _change(service: Service, call: Call, name: str, verb: str) -> None:

@@ -167,7 +167,7 @@ class Reader:
     def _read_large(self, text: bytes, behind: memoryview | None) -> Inputs:
         """As `_read_any`, by steps that are short: other threads have their turn between them."""
         rest, lists = numbers.cut(text) or (text, {})
-        self._check_outline(rest)
+        _check_outline(rest, len(self._by_names))
         texts = {mark: memoryview(text)[start:stop] for mark, (start, stop) in lists.items()}
         request = self._request(rest)
         arrived = len(text) + (0 if behind is None else len(behind))
@@ -181,29 +181,9 @@ class Reader:
         with np.errstate(over="raise"):  # see strictness
             return self._inputs_of(request, arrived, behind, texts, large=True)
 
-    def _check_outline(self, text: bytes) -> None:
-        """Refuse what would be read in one step, and is no values: others would wait for it, for seconds."""
-        outline = self._decoded(msgspec.json.Decoder(Outline).decode, text)
-        most = len(self._by_names)
-        if len(outline.inputs) > most:
-            raise Refusal(400, f"there are {len(outline.inputs)} inputs; the model takes {most}")
-        size = memoryview(outline.parameters).nbytes
-        for part in [*outline.inputs, *(outline.outputs or [])]:
-            size += memoryview(part.parameters).nbytes
-        if size > _PARAMETERS:
-            raise Refusal(400, f"the parameters have {size} bytes; {_PARAMETERS} can be read")
-
     def _request(self, text: bytes | memoryview) -> AnyRequest:
-        request: AnyRequest = self._decoded(self._any, text)
+        request: AnyRequest = _decoded(self._any, text)
         return request
-
-    def _decoded(self, decode: Callable[[Any], Any], text: bytes | memoryview) -> Any:
-        try:
-            return decode(text)
-        except msgspec.ValidationError as error:
-            raise Refusal(400, f"the request is not an inference request: {error}") from None
-        except NOT_JSON as error:
-            raise Refusal(400, f"the request is not JSON: {error}") from None
 
     def _inputs_of(
         self,
@@ -332,3 +312,24 @@ def _by_name(
         if spec.name not in given:
             raise Refusal(400, f"the input {spec.name!r} is missing; the model takes {spec}")
     return given
+
+
+def _check_outline(text: bytes, most: int) -> None:
+    """Refuse what would be read in one step, and is no values: others would wait for it, for seconds."""
+    outline = _decoded(msgspec.json.Decoder(Outline).decode, text)
+    if len(outline.inputs) > most:
+        raise Refusal(400, f"there are {len(outline.inputs)} inputs; the model takes {most}")
+    size = memoryview(outline.parameters).nbytes
+    for part in [*outline.inputs, *(outline.outputs or [])]:
+        size += memoryview(part.parameters).nbytes
+    if size > _PARAMETERS:
+        raise Refusal(400, f"the parameters have {size} bytes; {_PARAMETERS} can be read")
+
+
+def _decoded(decode: Callable[[Any], Any], text: bytes | memoryview) -> Any:
+    try:
+        return decode(text)
+    except msgspec.ValidationError as error:
+        raise Refusal(400, f"the request is not an inference request: {error}") from None
+    except NOT_JSON as error:
+        raise Refusal(400, f"the request is not JSON: {error}") from None

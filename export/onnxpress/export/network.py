@@ -72,8 +72,11 @@ class Narrowing(Protocol):
     Its float32 answer is as exact as the truth, and shows no noise that a float32 graph could be allowed.
     """
 
-    def run_narrowed(self, feeds: dict[str, Array]) -> dict[str, Array]:
-        """Its answer with its own values rounded to float32, which is all that a float32 graph holds of them."""
+    def run_narrowed(self, feeds: dict[str, Array], precision: Precision) -> dict[str, Array]:
+        """Its answer in `precision` with its own values rounded to float32: a float32 graph holds no more of them.
+
+        Raises TruthUnavailable as `run` does.
+        """
 
 
 @runtime_checkable

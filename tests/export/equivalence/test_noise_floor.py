@@ -7,8 +7,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from onnxpress.core.processing import Label, TopK
-from onnxpress.export.equivalence.noise_floor import near_ties, pool
+from onnxpress.core.processing import Label, Processing, TopK
+from onnxpress.core.tensors import parse_spec
+from onnxpress.export.equivalence.cases import Case
+from onnxpress.export.equivalence.noise_floor import near_ties, pool, reference_results
+from onnxpress.export.equivalence.reference import Reference
 
 EPSILON = float(np.finfo(np.float32).eps)
 
@@ -70,3 +73,27 @@ def test_a_channel_that_hardly_varies_takes_the_noise_of_the_output() -> None:
     reference[:, 0] += np.float32(1e-5)
     (floor,) = pool([reference], [truth])
     assert floor[0, 1] == floor[0, 0] > 0.9e-5
+
+
+class Rounded:
+    """A float64 regression whose float32 answer happens to take back what its rounded intercept moved."""
+
+    def __init__(self) -> None:
+        self.inputs = [parse_spec("x:float32[batch,1]")]
+
+    def run(self, feeds: dict[str, np.ndarray], precision: str) -> dict[str, np.ndarray]:
+        return {"y": feeds["x"].astype(precision) * 0 + 0.07}
+
+    def run_narrowed(self, feeds: dict[str, np.ndarray], precision: str) -> dict[str, np.ndarray]:
+        moved = 0.0 if precision == "float32" else 8e-7
+        return {"y": self.run(feeds, precision)["y"] + moved}
+
+
+def test_what_rounded_values_move_is_noise_where_float32_takes_it_back() -> None:
+    network = Rounded()
+    case = Case("zeros", 3, {"x": np.zeros((3, 1), np.float32)})
+    for narrow, least, most in ((True, 7.9e-7, 1e-6), (False, 0.0, 2e-8)):
+        reference = Reference(network, Processing(), network.inputs, narrow=narrow)
+        (result,), method = reference_results(reference, [case], [parse_spec("y:float32[batch,1]")], 10)
+        assert method == "float64"
+        assert least <= result.golden.floors["y"].max() <= most, narrow

@@ -24,12 +24,16 @@ class Reference:
         tensors |= self.network.run(network_feeds, precision)
         return apply(self.processing.after, tensors, dtype=precision)
 
-    def narrowed(self, feeds: dict[str, Array]) -> dict[str, Array] | None:
-        """Its answer as a float32 graph could give it; None where it shows float32's noise itself, see Narrowing."""
+    def narrowed(self, feeds: dict[str, Array], precision: Precision = "float32") -> dict[str, Array] | None:
+        """Its answer as a float32 graph could give it; None where it shows float32's noise itself, see Narrowing.
+
+        In float64: as such a graph means it. Raises TruthUnavailable as `run` does.
+        """
         if not self.narrow or not isinstance(self.network, Narrowing):
             return None
-        tensors = apply(self.processing.before, feeds)
-        return apply(self.processing.after, tensors | self.network.run_narrowed(self.network_feeds(feeds)))
+        tensors = apply(self.processing.before, feeds, dtype=precision)
+        tensors |= self.network.run_narrowed(self.network_feeds(feeds, precision), precision)
+        return apply(self.processing.after, tensors, dtype=precision)
 
     def decisions(self) -> dict[str, tuple[str, Choice]]:
         """Which outputs of the network are decisions over others; see Deciding."""

@@ -35,9 +35,9 @@ class _Renamed(Reference):
         """See Reference; what has no name in the file keeps its own."""
         return self._under_theirs(super().run(self._own(feeds), precision))
 
-    def narrowed(self, feeds: dict[str, Array]) -> dict[str, Array] | None:
+    def narrowed(self, feeds: dict[str, Array], precision: Precision = "float32") -> dict[str, Array] | None:
         """See Reference."""
-        found = super().narrowed(self._own(feeds))
+        found = super().narrowed(self._own(feeds), precision)
         return None if found is None else self._under_theirs(found)
 
     def decisions(self) -> dict[str, tuple[str, Choice]]:

@@ -43,3 +43,15 @@ def test_zeros_that_no_mask_explains_are_damage() -> None:
     held = WEIGHT.copy()
     held[2, 3] = held[4, 1] = 0
     assert not explained(WEIGHT, held, PARAMETERS)
+
+
+@pytest.mark.parametrize("lengths", [(6, 1), (1, 6), (1,)])
+def test_directions_times_their_own_lengths(lengths: tuple[int, ...]) -> None:
+    """Weight norm at its beginning: most values of the constant are the directions', bit by bit."""
+    axes = tuple(axis for axis in range(2) if len(lengths) == 1 or lengths[axis] == 1)
+    norms = np.linalg.norm(WEIGHT, axis=axes if len(axes) > 1 else axes[0], keepdims=True).astype(np.float32)
+    held = WEIGHT * (norms / np.sqrt((WEIGHT**2).sum(axes, keepdims=True)))
+    known = {"directions": WEIGHT, "lengths": norms.reshape(lengths)}
+    assert explained(WEIGHT, held, known)
+    held[2, 3] *= np.float32(1.00001)
+    assert not explained(WEIGHT, held, known)

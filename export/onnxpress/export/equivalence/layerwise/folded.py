@@ -39,6 +39,7 @@ def _expressions(own: Array, parameters: Mapping[str, Array]) -> Iterator[Array]
     for other in parameters.values():
         if other.dtype.kind in "fbiu" and other.size > 1 and _spreads(other.shape, own.shape):
             yield own * other.astype(np.float64)
+    yield from _weight_norms(own, parameters)
     if own.ndim >= 2 and own.shape[-1] == own.shape[-2]:
         turned = own.swapaxes(-1, -2)
         yield (own + turned) / 2
@@ -49,6 +50,20 @@ def _expressions(own: Array, parameters: Mapping[str, Array]) -> Iterator[Array]
         for diagonal in _DIAGONALS:
             yield np.tril(own, diagonal)
             yield np.triu(own, diagonal)
+
+
+def _weight_norms(own: Array, parameters: Mapping[str, Array]) -> Iterator[Array]:
+    """The directions times their lengths: `own` divided by its norm over the axes that the lengths do not have.
+
+    At the beginning, and where training left most channels alone, the lengths are those norms.
+    """
+    for lengths in parameters.values():
+        apart = lengths.size == 1 or (lengths.ndim == own.ndim and _spreads(lengths.shape, own.shape))
+        if lengths.dtype.kind != "f" or lengths.shape == own.shape or not apart:
+            continue
+        axes = tuple(axis for axis in range(own.ndim) if lengths.size == 1 or lengths.shape[axis] == 1)
+        with np.errstate(all="ignore"):
+            yield own * (lengths.astype(np.float64) / np.sqrt(np.sum(own**2, axis=axes, keepdims=True)))
 
 
 def _spreads(shape: tuple[int, ...], over: tuple[int, ...]) -> bool:

@@ -166,11 +166,11 @@ class SklearnNetwork:
                 raise BadModel(f"the estimator fails: {type(error).__name__}: {error}") from error
         return {name: _as(answer, precision) for name, answer in zip(self.output_names, answers, strict=True)}
 
-    def run_narrowed(self, feeds: dict[str, Array]) -> dict[str, Array]:
+    def run_narrowed(self, feeds: dict[str, Array], precision: Precision) -> dict[str, Array]:
         """With fitted values rounded to float32; see Narrowing. The author's own wide inputs are not rounded."""
         if self._narrow is None:
             self._narrow = rounded(self._estimator)
-        return self._answers(self._narrow, feeds, "float32")
+        return self._answers(self._narrow, feeds, precision)
 
     def _takes(self, feeds: dict[str, Array]) -> bool:
         try:

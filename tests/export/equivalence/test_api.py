@@ -61,8 +61,75 @@ def test_one_weight_changed_by_a_thousandth_is_not(exact: object) -> None:
     assert "NOT equivalent" in str(report)
 
 
+@pytest.mark.parametrize("beside", [False, True])
+def test_it_states_the_power_of_its_questions(beside: bool, tmp_path: Path) -> None:
+    path = tmp_path / "model.onnx"
+    proto = onnx.load_from_string(graph(WEIGHT))
+    onnx.save(proto, path, save_as_external_data=beside, size_threshold=0)
+    report = measure(original, path, inputs=INPUTS, truth=truth)
+    assert report.equivalent, report
+    assert report.power is not None
+    assert report.power.planted > 5, report.power
+    assert report.power.strong_shown >= 0.9 * report.power.strong, report.power
+    assert str(report).startswith(f"these questions would have shown {report.power.shown} of ")
+
+
+def test_what_only_wider_questions_show_is_asked_and_refused() -> None:
+    """The original gives up above 77776, the export above 77777, of 100000 counts."""
+
+    def limited(count: np.ndarray) -> dict[str, np.ndarray]:
+        return {"y": np.where(count > 77776, np.float32(0), count.astype(np.float32) * np.float32(0.3))}
+
+    made = onnx.parser.parse_model("""
+        <ir_version: 10, opset_import: ["": 20]>
+        g (int64[batch, 12] count) => (float[batch, 12] y)
+        <int64 bound = {77777}, float scale = {0.3}, float zero = {0.0}>
+        {
+            value = Cast<to = 1>(count)
+            scaled = Mul(value, scale)
+            mask = Greater(count, bound)
+            y = Where(mask, zero, scaled)
+        }
+    """)
+    rows = np.random.default_rng(0).integers(0, 100_000, (20, 12))
+    report = measure(limited, made.SerializeToString(), inputs=["count:int64[batch,12]"], samples={"count": rows})
+    assert not report.equivalent, report
+    assert any(case.name.startswith("wider") for case in report.cases)
+
+
+def test_a_question_that_the_original_fails_on_is_not_asked() -> None:
+    def narrow(x: np.ndarray) -> dict[str, np.ndarray]:
+        if x.shape[0] > 64 or np.abs(x).max() > 1e4:
+            raise RuntimeError("not for me")
+        return original(x)
+
+    assert measure(narrow, graph(WEIGHT), inputs=INPUTS, samples={"x": np.ones((3, 12), np.float32)}).power is not None
+
+
+def test_bounded_answers_have_the_floor_of_their_bounds() -> None:
+    """ONNX Runtime's Sigmoid is exact absolutely, not relatively: a rare class is not refused for it."""
+
+    def rare(x: np.ndarray) -> dict[str, np.ndarray]:
+        return {"y": np.exp(-np.logaddexp(0, 16 - x.astype(np.float64))).astype(np.float32)}
+
+    made = onnx.parser.parse_model("""
+        <ir_version: 10, opset_import: ["": 20]>
+        g (float[batch, 12] x) => (float[batch, 12] y) <float sixteen = {16.0}>
+        {
+            shifted = Sub(x, sixteen)
+            y = Sigmoid(shifted)
+        }
+    """)
+    rows = np.random.default_rng(0).uniform(-1, 1, (20, 12)).astype(np.float32)
+    report = measure(rare, made.SerializeToString(), inputs=INPUTS, samples={"x": rows}, truth=rare)
+    assert report.equivalent, report
+
+
 def test_two_functions() -> None:
-    assert measure(original, original, inputs=INPUTS, truth=truth).worst_multiple == 0
+    report = measure(original, original, inputs=INPUTS, truth=truth)
+    assert report.worst_multiple == 0
+    assert report.power is not None
+    assert report.power.why_not == "there is no graph to plant them in"
 
 
 def test_other_outputs_are_wrong_usage() -> None:

@@ -66,11 +66,13 @@ def measure(
     parameters: Mapping[str, Array] | None = None,
     release: Callable[[], None] = lambda: None,
     proof: Proven | Dependent | None = None,
+    looks_inside: bool = True,
 ) -> Measurement:
     """Compare every rung with the reference on every case; `served` names the one that will be served.
 
     With `graph`, what the rungs run is also held against the reference in float64, and its constants against
     `parameters`: checks that see faults which hide in float32's noise, or which no drawn input shows.
+    Without `looks_inside` the graph only says which outputs are bounded, and its answers alone are judged.
 
     `release` is called when the rungs have answered: computing the graph in float64 takes memory that they may hold.
 
@@ -84,7 +86,7 @@ def measure(
     if apart:
         results = [_with_rows_alone(rungs[served], result) for result in results]
     release()
-    if graph is None:
+    if graph is None or not looks_inside:
         findings = GraphFindings(
             not_measured=["the graph in float64, and its constants against the framework's parameters"]
         )

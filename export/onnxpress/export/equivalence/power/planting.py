@@ -64,8 +64,12 @@ class Planting:
         *,
         inside_s: float = 0.0,
         seed: int = SEED,
+        looks_inside: bool = True,
     ) -> None:
-        """`inside_s`: seconds that it takes to look into one graph, as far as is known before."""
+        """`inside_s`: seconds that it takes to look into one graph, as far as is known before.
+
+        `looks_inside` is what the measurement was told, see there.
+        """
         self._graph, self._original, self._budget, self._seed = graph, original, budget, seed
         light = graph.ByteSize() < LIGHT
         more = wider(original.inputs, original.samples, graph, shown_by(graph), seed=seed, light=light)
@@ -79,6 +83,7 @@ class Planting:
             more,
             budget,
             inside_s,
+            looks_inside=looks_inside,
         )
         self._tried: list[tuple[Fault, Outcome]] = []
         self._asked = 0

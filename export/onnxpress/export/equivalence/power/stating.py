@@ -25,6 +25,7 @@ LEAST_SECONDS = 0.2
 """that are given in any case: half of what a tiny network takes would be too little to plant anything"""
 LARGEST = 500_000_000
 """bytes of a graph; a trial holds five times as many"""
+TOO_LARGE = "the graph is too large to be copied for each fault"
 _FOR_QUESTIONS = 0.4
 """of that; kept while faults are planted and some survive"""
 _LOOKING = 0.25
@@ -43,21 +44,23 @@ def stated(
     *,
     measuring_s: float,
     question_s: float,
+    looks_inside: bool = True,
     clock: Callable[[], float] = time.monotonic,
 ) -> Measurement:
     """The measurement with its power, and with the questions that were asked besides; a refused one as it is.
 
     `ask` measures more cases on the same rungs; what it finds counts as everything else does, so that the export may be
     refused for it. `measuring_s` are the seconds that all of the measuring took, `question_s` those of one case in it.
+    `looks_inside` is what `ask` tells the measurement: without it only answers show a fault.
     """
     if not measurement.report.equivalent:
         return measurement
     if graph.ByteSize() > LARGEST:
-        return without_power(measurement, "the graph is too large to be copied for each fault")
+        return without_power(measurement, TOO_LARGE)
     budget = Budget(max(SHARE_OF_TIME * measuring_s, LEAST_SECONDS), clock)
     try:
-        inside_s = _LOOKING * question_s * (1 + len(measurement.watched.records))
-        planting = Planting(graph, original, measurement, budget, inside_s=inside_s)
+        inside_s = _LOOKING * question_s * (1 + len(measurement.watched.records)) if looks_inside else 0.0
+        planting = Planting(graph, original, measurement, budget, inside_s=inside_s, looks_inside=looks_inside)
         planting.plant(seconds_kept=_FOR_QUESTIONS * budget.seconds)
         questions = planting.questions()
     except Exception as error:  # graphs of all converters: what trips the planting is told, and costs nobody the export

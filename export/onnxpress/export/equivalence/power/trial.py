@@ -75,12 +75,15 @@ class Trials:
         wider: Sequence[Case],
         budget: Budget,
         inside_s: float,
+        *,
+        looks_inside: bool = True,
     ) -> None:
+        """Not `looks_inside`: the measurement judged answers alone, so that only those can show a fault."""
         self._budget, self._most_s = budget, budget.seconds * _ANSWERING
         self._reference, self._parameters, self._watched, self._limit = reference, parameters, watched, limit
         self._size = graph.ByteSize()
         self._graph = graph
-        self._looks_inside, self._trusted = self._size < _HEAVY, False
+        self._looks_inside, self._trusted = looks_inside and self._size < _HEAVY, False
         self._answering_s, self._inside_s = 0.0, inside_s
         """seconds that a graph takes to answer, and those that it takes to look into one"""
         self._sound = self._engine(graph)

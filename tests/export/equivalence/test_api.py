@@ -125,6 +125,24 @@ def test_bounded_answers_have_the_floor_of_their_bounds() -> None:
     assert report.equivalent, report
 
 
+@pytest.mark.parametrize("seed", range(4))
+def test_a_truth_may_hold_weights_that_float32_cannot(seed: int) -> None:
+    """It is then off by a rounding of each weight: what the graph means in float64 is not held against it."""
+    weight = np.random.default_rng(seed).standard_normal((64, 64)) / 8
+
+    def wide(x: np.ndarray) -> dict[str, np.ndarray]:
+        return {"y": np.tanh(x @ weight.astype(x.dtype))}
+
+    made = onnx.parser.parse_model("""
+        <ir_version: 10, opset_import: ["": 20]>
+        g (float[batch, 64] x, float[64, 64] w) => (float[batch, 64] y) { p = MatMul(x, w) y = Tanh(p) }
+    """)
+    del made.graph.input[1]
+    made.graph.initializer.append(onnx.numpy_helper.from_array(weight.astype(np.float32), "w"))
+    report = measure(wide, made.SerializeToString(), inputs=["x:float32[batch,64]"], truth=wide)
+    assert report.equivalent, report
+
+
 def test_two_functions() -> None:
     report = measure(original, original, inputs=INPUTS, truth=truth)
     assert report.worst_multiple == 0

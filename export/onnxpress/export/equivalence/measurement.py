@@ -15,7 +15,7 @@ from onnxpress.core.arrays import Array
 from onnxpress.core.golden import LIMIT, Golden, worst_multiple
 from onnxpress.core.rows import Dependent, Proven
 from onnxpress.core.tensors import TensorSpec
-from onnxpress.export.equivalence import bounded_outputs
+from onnxpress.export.equivalence import bounded_outputs, lost_answers
 from onnxpress.export.equivalence.cases import Case
 from onnxpress.export.equivalence.evaluator.numpy_graph import NotEvaluated
 from onnxpress.export.equivalence.figures import figure
@@ -99,6 +99,7 @@ def measure(
             results = whole_graph.with_the_graphs_noise(graph, results)
             ladder, results = _climb(rungs, served, results)
             checks.append(Check(name="rounding", passed=True, detail="floors include the graph's own float32 rounding"))
+    checks.extend(lost_answers.check(results, outputs, limit, bounded))
     batch = max((_rows_alone(result) for result in results), default=0.0) if apart else math.inf
     independence = judged(proof, measured=batch <= limit)
     checks.append(independence.check)

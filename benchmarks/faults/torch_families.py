@@ -133,6 +133,22 @@ class Deep(nn.Module):
         return self.head(functional.adaptive_avg_pool1d(h, 1).flatten(1))
 
 
+class Counts(nn.Module):
+    """Whole numbers held against bounds: a class of each, a switch, a limit, an hour of the day."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("bounds", torch.tensor([20, 150, 4000]))
+        self.classes, self.head = nn.Embedding(4, 5), nn.Linear(6 * 5 + 18, 3)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """(batch, 6) → (batch, 3)."""
+        classes = self.classes(torch.bucketize(x, self.bounds)).flatten(1)
+        limited = x.clamp(0, 700).float() / 700
+        rare = torch.where((x.float() - 50) / 25 > 90, 1.0, limited)
+        return self.head(torch.cat([classes, limited, rare, (x % 24).float() / 24], dim=1))
+
+
 def described(module: nn.Module, *specs: TensorSpec) -> tuple[nn.Module, dict[str, Any]]:
     """A module and what its inputs accept."""
     return module, {"network_inputs": list(specs)}
@@ -150,5 +166,6 @@ FAMILIES = {
         Tabular(), ids("town", 300), ids("job", 9), parse_spec("numbers:float32[batch,7]")
     ),
     "torch document": lambda: described(Document(), ids("ids", 200, 24)),
+    "torch counts": lambda: described(Counts(), parse_spec("x:int64[batch,6]")),
     "torch 14-layer CNN": lambda: described(Deep(), parse_spec("x:float32[batch,3,64]")),
 }

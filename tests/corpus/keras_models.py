@@ -64,6 +64,13 @@ def negative_integer_floor_division():
 
 
 @exported()
+def remainder_of_positive_integers():
+    """The example shows no negative one; others are asked about, and tf2onnx's own conversion would be refused."""
+    x = features(3, dtype="int64")
+    return model(x, L.Dense(2)(keras.ops.cast(x % 7, "float32")), x=rng.integers(0, 90, (8, 3)))
+
+
+@exported()
 def string_lookup():
     x = keras.Input((2,), name="x", dtype="string")
     words = L.StringLookup(vocabulary=["cat", "dog", "emu"])(x)

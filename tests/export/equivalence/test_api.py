@@ -75,24 +75,23 @@ def test_it_states_the_power_of_its_questions(beside: bool, tmp_path: Path) -> N
 
 
 def test_what_only_wider_questions_show_is_asked_and_refused() -> None:
-    """The original gives up above 77776, the export above 77777, of 100000 counts."""
+    """The original gives up above 0.77776, the export above 0.77777, of shares."""
 
-    def limited(count: np.ndarray) -> dict[str, np.ndarray]:
-        return {"y": np.where(count > 77776, np.float32(0), count.astype(np.float32) * np.float32(0.3))}
+    def limited(share: np.ndarray) -> dict[str, np.ndarray]:
+        return {"y": np.where(share > np.float32(0.77776), np.float32(0), share * np.float32(0.3))}
 
     made = onnx.parser.parse_model("""
         <ir_version: 10, opset_import: ["": 20]>
-        g (int64[batch, 12] count) => (float[batch, 12] y)
-        <int64 bound = {77777}, float scale = {0.3}, float zero = {0.0}>
+        g (float[batch, 12] share) => (float[batch, 12] y)
+        <float bound = {0.77777}, float scale = {0.3}, float zero = {0.0}>
         {
-            value = Cast<to = 1>(count)
-            scaled = Mul(value, scale)
-            mask = Greater(count, bound)
+            scaled = Mul(share, scale)
+            mask = Greater(share, bound)
             y = Where(mask, zero, scaled)
         }
     """)
-    rows = np.random.default_rng(0).integers(0, 100_000, (20, 12))
-    report = measure(limited, made.SerializeToString(), inputs=["count:int64[batch,12]"], samples={"count": rows})
+    rows = np.random.default_rng(0).uniform(0, 1, (20, 12)).astype(np.float32)
+    report = measure(limited, made.SerializeToString(), inputs=["share:float32[batch,12]"], samples={"share": rows})
     assert not report.equivalent, report
     assert any(case.name.startswith("wider") for case in report.cases)
 

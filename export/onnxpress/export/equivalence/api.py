@@ -19,7 +19,9 @@ from onnxpress.core.errors import BadModel, OnnxpressError, UsageError
 from onnxpress.core.golden import LIMIT
 from onnxpress.core.processing import Processing
 from onnxpress.core.tensors import TensorSpec, parse_spec
+from onnxpress.export.equivalence.answerable import answerable
 from onnxpress.export.equivalence.cases import Case, cases
+from onnxpress.export.equivalence.graph_domain import shown
 from onnxpress.export.equivalence.independence import proof_of
 from onnxpress.export.equivalence.measurement import Measurement, Runnable
 from onnxpress.export.equivalence.measurement import measure as measure_rungs
@@ -28,6 +30,7 @@ from onnxpress.export.equivalence.power.stating import LARGEST, TOO_LARGE, state
 from onnxpress.export.equivalence.reference import Reference
 from onnxpress.export.equivalence.report.schema import Report
 from onnxpress.export.equivalence.ties import untied
+from onnxpress.export.equivalence.values import NOTHING_SHOWN
 from onnxpress.export.network import Precision, TruthUnavailable
 from onnxpress.serving.engine import Engine
 
@@ -72,8 +75,11 @@ def measure(
     graph cannot be loaded.
     """
     specs = [parse_spec(spec) if isinstance(spec, str) else spec for spec in inputs]
-    chosen = cases(specs, dict(samples or {}))
     functions = _Functions(original, truth, specs)
+    careful = Reference(_Careful(functions), Processing(), specs)
+    graph, why_not = _graph(export)
+    chosen = cases(specs, dict(samples or {}), shown=NOTHING_SHOWN if graph is None else shown(graph))
+    chosen, left_out = answerable(careful, chosen, specs)
     candidate: Runnable = _Function(export) if callable(export) else _engine(export)
     proof = None if callable(export) else proof_of(export if isinstance(export, bytes) else Path(export))
     expected = functions.run(chosen[0].feeds, "float32")
@@ -82,7 +88,6 @@ def measure(
         raise UsageError(f"the original answers {', '.join(expected)}; the export {', '.join(answers)}")
     outputs = [_observed(name, value) for name, value in expected.items()]
     reference = Reference(functions, Processing(), specs)
-    graph, why_not = _graph(export)
 
     def measured(asked: Sequence[Case]) -> Measurement:
         rungs = {"export": candidate}
@@ -93,6 +98,7 @@ def measure(
             outputs,
             served="export",
             limit=limit,
+            checks=left_out,
             graph=graph,
             proof=proof,
             looks_inside=False,  # a truth of other people's may hold weights that float32 cannot
@@ -106,7 +112,7 @@ def measure(
     return stated(
         result,
         graph,
-        Original(Reference(_Careful(functions), Processing(), specs), specs, dict(samples or {}), {}),
+        Original(careful, specs, dict(samples or {}), {}),
         outputs,
         lambda asked: measured(untied(graph, asked) or chosen[:1]),
         measuring_s=took,

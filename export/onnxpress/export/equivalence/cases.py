@@ -12,10 +12,24 @@ from onnxpress.core import domains
 from onnxpress.core.arrays import Array
 from onnxpress.core.errors import BadData, UsageError
 from onnxpress.core.tensors import FLOATS, TensorSpec, size_of
-from onnxpress.export.equivalence.values import NOTHING_SHOWN, Shown, declared, draw, like, magnitudes, normal, within
+from onnxpress.export.equivalence.values import (
+    NOTHING_SHOWN,
+    Shown,
+    around,
+    declared,
+    draw,
+    far_integers,
+    like,
+    magnitudes,
+    normal,
+    within,
+)
 
-Kind = Literal["samples", "generated", "normal", "magnitudes", "zeros", "large", "tiny", "size", "wider"]
-"""where a case's values come from; `size`: generated, with a named dimension at a size of its own; `wider`: asked where
+Kind = Literal[
+    "samples", "generated", "normal", "magnitudes", "turns", "integers", "zeros", "large", "tiny", "size", "wider"
+]
+"""where a case's values come from; `turns`: integers around the constants that the graph compares them with;
+`integers`: of all magnitudes; `size`: generated, with a named dimension at a size of its own; `wider`: asked where
 planted faults had survived the others, see `power`"""
 BATCHES = (1, 2, 3, 7)
 LARGE_MODEL = 25_000_000
@@ -74,7 +88,8 @@ def cases(
 
     Real rows at every batch size when there are samples; generated rows at every batch size, in the declared domain or
     what the graph shows, else around the samples; standard normal values and magnitudes of both signs, whatever the
-    samples hold; zeros, large and tiny values; every other named dimension small and large. Rows of a batch differ.
+    samples hold; integers where the graph turns, and far from all that was shown; zeros, large and tiny values; every
+    other named dimension small and large. Rows of a batch differ.
     """
     _check(specs, samples)
     generator = np.random.default_rng(seed)
@@ -102,6 +117,14 @@ def cases(
         for spec in free:
             feeds[spec.name] = magnitudes(spec, feeds[spec.name].shape, samples.get(spec.name), generator)
         chosen.append(Case("magnitudes", rows, feeds))
+    chosen += _at_turns(specs, samples, generator, shown, largest)
+    far = [spec for spec in specs if spec.name in shown.anywhere and spec.domain is None]
+    if far:
+        rows = min(_MAGNITUDES_BATCH, largest)
+        feeds = generate(specs, samples, {"batch": rows}, generator, shown)
+        for spec in far:
+            feeds[spec.name] = far_integers(spec, feeds[spec.name].shape, samples.get(spec.name), generator)
+        chosen.append(Case("integers", rows, feeds))
     for kind, scale in _SCALES.items():
         if floats:
             feeds = generate(specs, samples, {"batch": 3}, generator, shown)
@@ -124,11 +147,57 @@ def _beside_splits(
     found = []
     for spec in specs:
         rows = shown.rows.get(spec.name)
-        if rows is not None and spec.dtype in FLOATS and spec.shape == ("batch", rows.shape[1]):
+        if rows is not None and spec.shape == ("batch", rows.shape[1]):
             feeds = generate(specs, samples, {"batch": len(rows)}, generator, shown)
+            if spec.dtype not in FLOATS:  # rows below and above a split take turns
+                rows = np.where(np.arange(len(rows))[:, None] % 2 == 0, np.floor(rows), np.ceil(rows))
             feeds[spec.name] = within(spec, rows)
             found.append(Case("generated", len(rows), feeds))
     return found
+
+
+def _at_turns(
+    specs: Sequence[TensorSpec],
+    samples: Mapping[str, Array],
+    generator: np.random.Generator,
+    shown: Shown,
+    largest: int,
+) -> list[Case]:
+    """One case of integers around the constants that the graph compares them with, where there are such.
+
+    In turn a row of such integers, a row that is the same one throughout, and rows of which one number is such, the
+    others generated or 0: what is summed or compared along a row comes to them too.
+    """
+    values = {spec.name: around(spec, shown) for spec in specs if spec.name in shown.turns and "batch" in spec.shape}
+    values = {name: some for name, some in values.items() if some.size and shown.sizes.get(name, np.inf) > _MOST_IDS}
+    if not values:
+        return []
+    rows = 4 * max(some.size for some in values.values())
+    rows = min(rows, _MOST_ROWS if largest == LARGE_BATCH else largest)
+    feeds = generate(specs, samples, {"batch": rows}, generator, shown)
+    for spec in specs:
+        if spec.name in values:
+            drawn = np.moveaxis(feeds[spec.name], spec.shape.index("batch"), 0)
+            flat = drawn.reshape(rows, -1).copy()
+            _turn_rows(flat, values[spec.name], generator)
+            moved = np.moveaxis(flat.reshape(drawn.shape), 0, spec.shape.index("batch"))
+            feeds[spec.name] = np.ascontiguousarray(moved)
+    return [Case("turns", rows, feeds)]
+
+
+def _turn_rows(flat: Array, values: Array, generator: np.random.Generator) -> None:
+    """Put the values into generated rows (rows, numbers), see above; every value comes into each kind of row."""
+    in_turn = np.resize(generator.permutation(values), -(-len(flat) // 4))
+    for number, row in enumerate(flat):
+        value, kind = in_turn[number // 4], number % 4
+        if kind == 0:
+            row[:] = generator.choice(values, row.size)
+        elif kind == 1:
+            row[:] = value
+        else:
+            if kind == 2 and values[0] <= 0 <= values[-1]:
+                row[:] = 0
+            row[generator.integers(row.size)] = value
 
 
 def _every_row_of_tables(

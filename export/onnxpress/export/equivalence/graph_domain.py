@@ -1,4 +1,4 @@
-"""What a graph shows of its inputs' values: the tables that integers look up, and the words that look-ups know."""
+"""What a graph shows of its inputs' values: the tables that integers look up, the words it knows, where it turns."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from onnxpress.export.equivalence.tree_rows import near_splits
+from onnxpress.export.equivalence.turns import COMPARES, turns
 from onnxpress.export.equivalence.values import Shown
 
 if TYPE_CHECKING:
@@ -16,7 +17,6 @@ _PASSES = frozenset(
     | {"Split", "Gather", "Where"}
 )
 """operators whose output holds the same integers as their first input"""
-_COMPARES = frozenset({"Less", "LessOrEqual", "Greater", "GreaterOrEqual", "Equal"})
 _INDEX = {"Gather": (0, 1), "GatherElements": (0, 1), "ScatterElements": (0, 1), "OneHot": (-1, 0)}
 """operator → where the table is, and where the indices"""
 _MOST_WORDS = 2000
@@ -25,7 +25,8 @@ _LARGE = 200_000_000
 
 
 def shown(graph: onnx.ModelProto) -> Shown:
-    """The size of the smallest table behind each integer input, all words of the graph's look-ups, rows beside splits.
+    """The size of the smallest table behind each integer input, all words of the graph's look-ups, rows beside splits,
+    the values at which it turns.
 
     Only tables whose size the graph states count: initializers, and tensors with an inferred fixed size.
     """
@@ -40,7 +41,24 @@ def shown(graph: onnx.ModelProto) -> Shown:
                 if size and size > moved:
                     sizes[name] = min(size - moved, sizes.get(name, size))
         integers.follow(node)
-    return Shown(sizes, tuple(dict.fromkeys(_words(graph)))[:_MOST_WORDS], near_splits(graph))
+    whole = [value.name for value in graph.graph.input if value.type.tensor_type.elem_type in _integer_types()]
+    found = turns(graph, whole)
+    values = {name: found.of(name) for name in whole}
+    return Shown(
+        sizes,
+        tuple(dict.fromkeys(_words(graph)))[:_MOST_WORDS],
+        near_splits(graph),
+        {name: at for name, at in values.items() if at.size},
+        frozenset(whole) - found.counts - sizes.keys(),
+    )
+
+
+def _integer_types() -> frozenset[int]:
+    """Those of more than a byte: of bytes every value is asked anyway."""
+    import onnx
+
+    kinds = onnx.TensorProto
+    return frozenset({kinds.INT16, kinds.INT32, kinds.INT64, kinds.UINT16, kinds.UINT32, kinds.UINT64})
 
 
 class _Integers:
@@ -63,7 +81,7 @@ class _Integers:
         """Learn what the node's outputs hold; nodes come in the graph's order."""
         found: dict[str, int] = {}
         truths = [name for name in node.input if name in self._truths]
-        if node.op_type in _COMPARES or (node.op_type in ("Cast", "Not", "And", "Or") and truths):
+        if node.op_type in COMPARES or (node.op_type in ("Cast", "Not", "And", "Or") and truths):
             self._truths.update(node.output)
         elif node.op_type == "Mul" and truths:
             found = self._joined(name for name in node.input if name not in self._truths)

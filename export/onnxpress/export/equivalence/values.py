@@ -17,6 +17,9 @@ from onnxpress.core.tensors import FLOATS, TensorSpec
 
 _UNKNOWN_WORDS = ("", " ", "zzqx unknown", "Ünïcödé ñ 東京", "a\tb\nc", "0")
 _MOST_WORDS = 200
+_FAR = 1000.0
+_WELL_BESIDE = (0.5, 0.9, 1.1, 2.0, -1.0)
+"""a turn, as a share of it"""
 
 
 @dataclass(frozen=True)
@@ -28,7 +31,11 @@ class Shown:
     words: tuple[str, ...] = ()
     """what the graph's look-ups know"""
     rows: Mapping[str, Array] = field(default_factory=dict)
-    """float input → rows (n, features) on both sides of the splits of its trees"""
+    """input → rows (n, features) on both sides of the splits of its trees"""
+    turns: Mapping[str, Array] = field(default_factory=dict)
+    """input of numbers → the values at which the graph turns: float64, sorted"""
+    anywhere: frozenset[str] = frozenset()
+    """integer inputs that are no rows of tables and count nothing: any integer can be asked about"""
 
 
 NOTHING_SHOWN = Shown()
@@ -77,6 +84,42 @@ def magnitudes(spec: TensorSpec, shape: tuple[int, ...], sample: Array | None, g
     scale = 1.0 if sample is None or not sample.size else float(np.abs(np.where(np.isfinite(sample), sample, 0)).max())
     sign = np.where(generator.integers(0, 2, shape) == 1, 1.0, -1.0)
     return within(spec, sign * (scale or 1.0) * 10.0 ** generator.uniform(-3, 1, shape))
+
+
+def far_integers(
+    spec: TensorSpec, shape: tuple[int, ...], sample: Array | None, generator: np.random.Generator
+) -> Array:
+    """Integers of every magnitude up to a thousand times the example's and a million, of both signs where there are."""
+    scale = float(np.abs(sample.astype(np.float64)).max()) if sample is not None and sample.size else 1.0
+    sizes = 10.0 ** generator.uniform(0, np.log10(max(_FAR * scale, _FAR**2)), shape)
+    signed = spec.dtype.startswith("int")
+    sign = np.where(generator.integers(0, 2, shape) == 1, 1.0, -1.0 if signed else 1.0)
+    return _integers(spec, sign * sizes)
+
+
+def around(spec: TensorSpec, shown: Shown) -> Array:
+    """Integers at, beside and well beside every value at which the graph turns, in the input's dtype and domain.
+
+    Those well beside show an original that turns elsewhere: half way, a tenth away, twice as far, on the other side.
+    """
+    turns = shown.turns.get(spec.name, np.zeros(0))
+    whole = np.concatenate([np.floor(turns), np.ceil(turns)])
+    beside = np.concatenate([whole - 1, whole, whole + 1, *(turns * share for share in _WELL_BESIDE)])
+    values = np.unique(np.round(beside))
+    size = shown.sizes.get(spec.name)
+    if size is not None:
+        values = values[(values >= 0) & (values < size)]
+    if spec.domain is not None:
+        low, high = spec.domain.low, spec.domain.high
+        values = values[(values >= (-np.inf if low is None else low)) & (values <= (np.inf if high is None else high))]
+    return np.unique(_integers(spec, values))
+
+
+def _integers(spec: TensorSpec, values: Array) -> Array:
+    kind = np.iinfo(spec.dtype)
+    # The largest int64 is no float64: one step below it.
+    least, most = float(kind.min), float(np.nextafter(float(kind.max), 0)) if kind.bits == 64 else float(kind.max)
+    return within(spec, np.clip(np.trunc(values), least, most))
 
 
 def like(spec: TensorSpec, rows: Array, generator: np.random.Generator) -> Array:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from onnxpress.export.equivalence.answerable import answerable
 from onnxpress.export.equivalence.cases import cases, largest_batch
 from onnxpress.export.equivalence.graph_domain import shown
+from onnxpress.export.equivalence.values import NOTHING_SHOWN
 from onnxpress.export.graph.precision import computes_in_float64
 from onnxpress.export.pipeline.prepare import Prepared
 
@@ -22,7 +23,7 @@ def widened(prepared: Prepared, graph: onnx.ModelProto) -> Prepared:
     reference.narrow = not computes_in_float64(graph)
     prepared = replace(prepared, reference=reference)
     known = shown(graph)
-    if not known.sizes and not known.words and not known.rows:
+    if known == NOTHING_SHOWN:
         return prepared
     parameters = sum(value.size for value in prepared.network.parameters().values())
     largest = largest_batch(parameters, prepared.network.inputs, prepared.network.examples(1) or {})

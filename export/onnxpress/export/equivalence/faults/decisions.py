@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 
 import numpy as np
@@ -13,13 +14,16 @@ from onnxpress.export.equivalence.faults.planting import (
     Random,
     Sites,
     attribute,
+    change,
     change_input,
+    constant,
     label,
     numbered,
     plants,
     scalar,
     taken,
 )
+from onnxpress.export.equivalence.turns import Turn, turns
 from onnxpress.export.graph.editing import nodes
 
 _TURNED = {
@@ -47,6 +51,34 @@ def comparison(model: onnx.ModelProto, rng: Random) -> Sites:
     for place, node in numbered(model, *_TURNED):
         for other in _TURNED[node.op_type]:
             yield f"{label(place, node)} → {other}", _another_operator(place, other)
+
+
+@plants("integer threshold moved")
+def threshold(model: onnx.ModelProto, rng: Random) -> Sites:
+    """A bound of integers by one, and by a quarter: 4000 for 4001, and for 5000. Behind casts and scaling too."""
+    known = {node.output[0]: (place, node) for place, node in numbered(model) if node.output}
+    for turn in turns_of(model):
+        place, node = known[turn.output]
+        bound = constant(model, turn.constant) if turn.constant else None
+        if bound is None or not bound.size or not turn.values.size:
+            continue
+        itself, at = turn.constant == node.input[turn.place], int(rng.integers(bound.size))
+        for share, told in ((0.0, "one"), (0.25, "a quarter")):
+            moved = partial(_moved, at=at, share=share)
+            edit = change_input(place, turn.place, moved) if itself else change(turn.constant, moved)
+            yield f"{label(place, node)} by {told}", edit
+
+
+def turns_of(model: onnx.ModelProto) -> Sequence[Turn]:
+    """Where the graph turns at a value of an integer input."""
+    kinds = {kind for kind in onnx.TensorProto.DataType.values() if "INT" in onnx.TensorProto.DataType.Name(kind)}
+    whole = [value.name for value in model.graph.input if value.type.tensor_type.elem_type in kinds]
+    return turns(model, whole).found
+
+
+def _moved(bounds: Array, *, at: int, share: float) -> Array:
+    bounds.flat[at] += max(1, abs(bounds.flat[at]) * share)
+    return bounds
 
 
 @plants("condition or mask ignored")

@@ -14,7 +14,15 @@ import numpy as np
 from onnxpress.core.arrays import Array
 from onnxpress.core.tensors import FLOATS, TensorSpec
 from onnxpress.export.equivalence.cases import Case, generate
-from onnxpress.export.equivalence.values import Shown, integer_bounds, magnitudes, vocabulary, within
+from onnxpress.export.equivalence.values import (
+    Shown,
+    around,
+    far_integers,
+    integer_bounds,
+    magnitudes,
+    vocabulary,
+    within,
+)
 from onnxpress.export.graph.editing import nodes
 
 if TYPE_CHECKING:
@@ -95,8 +103,15 @@ def _values(
         low, high = integer_bounds(spec, sample, shown)
         kept = bounds[(bounds >= low) & (bounds <= high) & (bounds == np.round(bounds))]
         near = np.unique(np.clip(np.concatenate([kept - 1, kept, kept + 1]), low, high)) if kept.size else kept
+        turns = around(spec, shown)
+        if mode == 4 and turns.size:
+            return generator.choice(turns, shape)
+        if mode == 5 and turns.size:
+            return _whole(turns, shape, 2, generator)
         if mode == 4 and near.size:
             return generator.choice(near, shape).astype(spec.dtype)
+        if mode == 6 and spec.name in shown.anywhere and spec.domain is None:
+            return far_integers(spec, shape, sample, generator)
         every = np.arange(low, min(high, low + 10_000_000) + 1)
         return _whole(every, shape, mode, generator).astype(spec.dtype)
     return within(spec, _floats(spec, drawn, sample, bounds, mode, generator))

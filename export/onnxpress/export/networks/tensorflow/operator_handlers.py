@@ -1,6 +1,7 @@
 """Handlers for TensorFlow operators that tf2onnx 1.17 lacks or converts wrongly.
 
-Erfc, Expm1, Bucketize, integer FloorDiv, look-ups from number to number, and strings held against a constant.
+Erfc, Expm1, Bucketize, FloorDiv and FloorMod of integers, look-ups from number to number, and strings held against a
+constant.
 """
 
 from __future__ import annotations
@@ -69,6 +70,19 @@ def register() -> None:
             remainder = ctx.make_node("Mod", [a, b], dtypes=[dtype]).output[0]
             difference = ctx.make_node("Sub", [a, remainder], dtypes=[dtype]).output[0]
             _replace(ctx, node, "Div", [difference, b])
+
+    stock_remainder = converters.FloorMod
+
+    @tf_op("FloorMod")
+    class FloorMod:
+        """Has the divisor's sign; tf2onnx's has the dividend's for integers."""
+
+        @classmethod
+        def version_10(cls, ctx: Any, node: Any, **kwargs: Any) -> None:
+            if np.dtype(_numpy(ctx.get_dtype(node.input[0]))).kind == "i":
+                _replace(ctx, node, "Mod", list(node.input))
+            else:
+                _stock(stock_remainder, ctx, node, **kwargs)
 
     @tf_op("Bucketize")
     class Bucketize:

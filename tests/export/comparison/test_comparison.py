@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import msgspec
@@ -11,11 +12,12 @@ from click.testing import CliRunner
 
 from onnxpress.core.errors import UsageError
 from onnxpress.export.comparison import running
+from onnxpress.export.comparison.answers import metrics, without_target
 from onnxpress.export.comparison.asking import Job, timed
 from onnxpress.export.comparison.cli import compare
 from onnxpress.export.comparison.figures import Comparison, Contender, Timed, Training
 from onnxpress.export.comparison.picture import draw
-from onnxpress.export.comparison.table import table
+from onnxpress.export.comparison.table import ratios, table, times
 from onnxpress.export.source import SourceRef
 
 JOB = Job(batches=[1, 4], seconds=0.001)
@@ -61,12 +63,52 @@ def test_the_table_has_absolutes_ratios_and_reasons() -> None:
     lines = {line.split("  ")[0]: line for line in text.splitlines()}
     assert lines["framework, batch 1"].split()[-3:] == ["300", "us", "(3.00x)"]
     assert lines["framework, batch 32"].split()[-1] == "-"
+    assert lines["framework, batch 1"].split()[3:6] == ["100", "us", "(1.00x)"]
+    assert ratios(comparison())[1]["framework, batch 1"] == pytest.approx(3)
+    assert "framework, batch 32" not in ratios(comparison())[1]
     assert "500 ms" in lines["training, an epoch"]
     assert "0.9" in lines["accuracy"]
     assert "a:build (pytorch): compiled: no compiler" in text
     assert "b.keras (tensorflow): export: refused" in text
     widths = {len(line) for line in text.splitlines()[:-2]}
     assert len(widths) == 1, "the columns do not stand under each other"
+
+
+@pytest.mark.parametrize(
+    ("ratio", "shown"), [(1, "1.00x"), (0.000369, "0.000369x"), (552.94, "553x"), (12345.6, "12,346x"), (0, "0x")]
+)
+def test_ratios_have_three_digits_that_say_something(ratio: float, shown: str) -> None:
+    assert times(ratio) == shown
+
+
+def test_runs_that_compile_are_not_counted() -> None:
+    runs = iter([0.4, 0.15, 0.03])
+    found = timed(lambda _: time.sleep(next(runs, 0)), {"x": np.ones((1, 1))}, Job(batches=[1], seconds=1e-3))
+    assert found.first is not None
+    assert found.first >= 0.4
+    assert found.seconds[1] < 0.03
+
+
+@pytest.mark.parametrize(
+    ("answers", "target", "found"),
+    [
+        ({"logits": [[1.0, 2, 0], [3.0, 0, 0]]}, [1, 1], {"accuracy": 0.5}),
+        ({"p": [[0.4], [0.6]]}, [0, 1], {"accuracy": 1}),
+        ({"logit": [0.4, -0.6]}, [1, 0], {"accuracy": 1}),
+        ({"p": [[0.1, 0.9]], "label": ["b"]}, ["b"], {"accuracy": 1}),
+        ({"p": [[0.1, 0.9]]}, ["b"], {}),
+        ({"value": [[1.5], [2]]}, [1.0, 2.0], {"mean_absolute_error": 0.25}),
+        ({"value": [1.5]}, None, {}),
+    ],
+)
+def test_answers_are_held_against_the_target_of_the_rows(
+    answers: dict[str, list[float]], target: list[float] | None, found: dict[str, float], tmp_path: Path
+) -> None:
+    given = {} if target is None else {"target": np.array(target)}
+    np.savez(tmp_path / "rows.npz", x=np.ones(len(target or [0])), **given)  # type: ignore[arg-type]
+    arrays = {name: np.array(value) for name, value in answers.items()}
+    assert metrics(arrays, tmp_path / "rows.npz") == pytest.approx(found)
+    assert set(np.load(without_target(tmp_path / "rows.npz", tmp_path)).files) == {"x"}
 
 
 def test_the_picture_is_drawn_where_figures_are_missing(tmp_path: Path) -> None:

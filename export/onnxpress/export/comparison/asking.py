@@ -21,10 +21,12 @@ from onnxpress.core.errors import OnnxpressError
 from onnxpress.core.processing import apply
 from onnxpress.core.tensors import TensorSpec
 from onnxpress.core.version_folder import MODEL_FILE
+from onnxpress.export.comparison.answers import metrics
 from onnxpress.export.comparison.figures import Timed
 from onnxpress.export.source import SourceRef
 
-_LEAST_RUNS = 3
+_LEAST_RUNS = 5
+_MOST_WARM_UPS = 5
 _MARK = b"\n==figures== "
 """before the figures on stdout, where the user's own code may print too"""
 
@@ -37,7 +39,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     version: Path | None = None
     """or the published version"""
     rows: Path | None = None
-    """raw rows for the latter"""
+    """raw rows for the latter; of either an .npz, whose `target` the answers are held against"""
     batches: list[int]
     seconds: float
 
@@ -50,6 +52,7 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
     eager: Timed = Timed()
     compiled: Timed = Timed()
     peak_memory: int = 0
+    metrics: dict[str, float] = {}
     failed: str = ""
 
 
@@ -76,25 +79,37 @@ def in_a_process(job: Job, *, patience: float) -> Asked:
 
 
 def timed(ask: Callable[[Mapping[str, Array]], object], feeds: Mapping[str, Array], job: Job) -> Timed:
-    """Median seconds for each batch size, of at least three runs after one that is not counted."""
+    """Median seconds for each batch size, of at least five runs.
+
+    Runs are not counted before one takes at least half of the time of the one before it: a compiler may compile more
+    than once.
+    """
     first, found = None, {}
     try:
         for batch in job.batches:
             rows = {name: np.resize(value, (batch, *value.shape[1:])) for name, value in feeds.items()}
-            started = time.perf_counter()
-            ask(rows)
-            if first is None:
-                first = time.perf_counter() - started
+            before = _seconds(ask, rows)
+            first = before if first is None else first
+            for _ in range(_MOST_WARM_UPS - 1):
+                now = _seconds(ask, rows)
+                before, falls = now, now < before / 2
+                if not falls:
+                    break
             taken: list[float] = []
             began = time.perf_counter()
             while len(taken) < _LEAST_RUNS or time.perf_counter() - began < job.seconds:
-                before = time.perf_counter()
-                ask(rows)
-                taken.append(time.perf_counter() - before)
+                taken.append(_seconds(ask, rows))
             found[batch] = statistics.median(taken)
     except Exception as error:  # a compiler's own, of which there are many
         return Timed(seconds=found, first=first, failed=" ".join(f"{type(error).__name__}: {error}".split())[:300])
     return Timed(seconds=found, first=first)
+
+
+def _seconds(ask: Callable[[Mapping[str, Array]], object], rows: Mapping[str, Array]) -> float:
+    """Of one run."""
+    started = time.perf_counter()
+    ask(rows)
+    return time.perf_counter() - started
 
 
 def _of_framework(job: Job) -> Asked:
@@ -120,6 +135,7 @@ def _of_framework(job: Job) -> Asked:
         eager=eager,
         compiled=compiled,
         peak_memory=peak,
+        metrics={} if job.rows is None else metrics(network.run(feeds, "float32"), job.rows),
     )
 
 
@@ -142,7 +158,10 @@ def _of_runtime(job: Job) -> Asked:
         rows = {spec.name: rows[spec.name] for spec in engine.inputs}
     else:
         rows = sample_inputs.inputs(engine, model)
-    return Asked(eager=timed(lambda given: engine.run(dict(given)), rows, job), peak_memory=_peak())
+    eager = timed(lambda given: engine.run(dict(given)), rows, job)
+    return Asked(
+        eager=eager, peak_memory=_peak(), metrics={} if job.rows is None else metrics(engine.run(rows), job.rows)
+    )
 
 
 def _peak() -> int:

@@ -10,7 +10,10 @@ import click
 @click.command()
 @click.argument("sources", nargs=-1, required=True, metavar="SOURCE...")
 @click.option(
-    "--data", type=click.Path(path_type=Path), metavar="FILE.npz", help="Rows to ask with, one array per input."
+    "--data",
+    type=click.Path(path_type=Path),
+    metavar="FILE.npz",
+    help="Rows to ask with, one array per input; with an array target, also how right the answers are.",
 )
 @click.option(
     "--input", "inputs", multiple=True, metavar="SPEC", help="An input of every SOURCE, as 'x:float32[batch,30]'."
@@ -66,7 +69,7 @@ def compare(
     from onnxpress.core.progress import Progress
     from onnxpress.export.comparison import picture, running
     from onnxpress.export.comparison.figures import Comparison
-    from onnxpress.export.comparison.table import table
+    from onnxpress.export.comparison.table import ratios, table
     from onnxpress.export.source import SourceRef
     from onnxpress.serving.engine.threads import available_cpus
 
@@ -100,6 +103,7 @@ def compare(
         batches=wish.batches,
         contenders=found,
     )
+    comparison = msgspec.structs.replace(comparison, ratios=ratios(comparison))
     if output is not None:
         output.mkdir(parents=True, exist_ok=True)
         write_atomically(output / "comparison.json", indented(comparison))

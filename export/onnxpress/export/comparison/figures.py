@@ -46,6 +46,10 @@ class Contender(msgspec.Struct, frozen=True, kw_only=True):
     runtime_import_seconds: float | None = None
     runtime_memory: int | None = None
     """bytes, of the process that asked ONNX Runtime"""
+    metrics: dict[str, float] = {}
+    """of the network's answers to the rows of --data, where these have a target"""
+    runtime_metrics: dict[str, float] = {}
+    """the same of the published version"""
     multiple: float | None = None
     """how far the published version is from the original, in noise floors"""
     failed: str = ""
@@ -60,3 +64,5 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
     cpus: int
     batches: list[int]
     contenders: list[Contender]
+    ratios: list[dict[str, float]] = []
+    """of each contender: figure, by its name in the table → how many times the first contender's it is"""

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from onnxpress.core.optional import require
 from onnxpress.export.comparison.figures import Comparison, Timed
-from onnxpress.export.comparison.table import title
+from onnxpress.export.comparison.table import times, title
 
 _COLORS = ("#2a78b5", "#d1495b", "#e0a100", "#3d8f5f", "#8757a8", "#7f5539")
 _DASHES = {"framework": ":", "compiled": "--", "ONNX Runtime": "-"}
@@ -30,7 +30,7 @@ def draw(comparison: Comparison, path: Path) -> None:
                     color=_COLORS[number % len(_COLORS)],
                     linestyle=_DASHES[name],
                     marker="o",
-                    label=f"{title(one)}, {name}",
+                    label=f"{title(one)}, {name}{_ratio(comparison, way)}",
                 )
     axes.set(xscale="log", yscale="log", xlabel="rows in a batch", ylabel="rows per second")
     axes.xaxis.set_major_locator(FixedLocator(comparison.batches))
@@ -39,5 +39,14 @@ def draw(comparison: Comparison, path: Path) -> None:
     axes.grid(color="#dddddd", linewidth=0.6)
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)
-    axes.legend(frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.0), fontsize=9)
+    axes.set_title("times: rows per second at the largest batch against the first", fontsize=9, loc="left")
+    axes.legend(frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.0), fontsize=9, handlelength=4)
     figure.savefig(path)
+
+
+def _ratio(comparison: Comparison, way: Timed) -> str:
+    """At the largest batch against the first contender in its framework; empty where one of them was not measured."""
+    first, batch = comparison.contenders[0].eager.seconds, max(comparison.batches)
+    if batch not in way.seconds or batch not in first:
+        return ""
+    return f": {times(first[batch] / way.seconds[batch])}"

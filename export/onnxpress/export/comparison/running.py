@@ -15,6 +15,7 @@ import msgspec
 
 from onnxpress.core.documents import read_document
 from onnxpress.core.errors import OnnxpressError, UsageError
+from onnxpress.export.comparison import answers
 from onnxpress.export.comparison.asking import Job, in_a_process
 from onnxpress.export.comparison.figures import Contender, Training
 from onnxpress.export.source import SourceRef
@@ -77,8 +78,11 @@ def measured(ref: SourceRef, framework: str, wish: Wish, folder: Path) -> Conten
             found = msgspec.structs.replace(found, training=training)
             # It was trained this moment, of a recipe whose code ran for it.
             ref = SourceRef(reference=str(run), trust_run=True)
-        found = _asked(found, ref, wish)
-        return _exported(found, ref, wish, folder)
+        data = ref.samples
+        if data is not None:
+            ref = msgspec.structs.replace(ref, samples=answers.without_target(data, folder))
+        found = _asked(found, ref, wish, data)
+        return _exported(found, ref, wish, folder, data)
     except OnnxpressError as error:
         return msgspec.structs.replace(found, failed=str(error))
 
@@ -94,8 +98,8 @@ def import_seconds(framework: str) -> float:
     return statistics.median(taken)
 
 
-def _asked(found: Contender, ref: SourceRef, wish: Wish) -> Contender:
-    asked = in_a_process(Job(ref=ref, batches=wish.batches, seconds=wish.seconds), patience=wish.patience)
+def _asked(found: Contender, ref: SourceRef, wish: Wish, data: Path | None) -> Contender:
+    asked = in_a_process(Job(ref=ref, rows=data, batches=wish.batches, seconds=wish.seconds), patience=wish.patience)
     if asked.failed:
         raise OnnxpressError(asked.failed)
     return msgspec.structs.replace(
@@ -105,10 +109,11 @@ def _asked(found: Contender, ref: SourceRef, wish: Wish) -> Contender:
         eager=asked.eager,
         compiled=asked.compiled,
         peak_memory=asked.peak_memory,
+        metrics=asked.metrics,
     )
 
 
-def _exported(found: Contender, ref: SourceRef, wish: Wish, folder: Path) -> Contender:
+def _exported(found: Contender, ref: SourceRef, wish: Wish, folder: Path, data: Path | None) -> Contender:
     repository = folder / "models"
     options = [option for spec in ref.inputs for option in ("--input", str(spec))]
     for name, value in (("--samples", ref.samples), ("--weights", ref.weights), ("--preprocess", ref.preprocess)):
@@ -121,13 +126,14 @@ def _exported(found: Contender, ref: SourceRef, wish: Wish, folder: Path) -> Con
     document = json.loads(text)
     version = Path(document["folder"])
     asked = in_a_process(
-        Job(version=version, rows=ref.samples, batches=wish.batches, seconds=wish.seconds), patience=wish.patience
+        Job(version=version, rows=data, batches=wish.batches, seconds=wish.seconds), patience=wish.patience
     )
     worst = document["equivalence"]["worst_multiple"]
     return msgspec.structs.replace(
         found,
         runtime=msgspec.structs.replace(asked.eager, failed=asked.failed or asked.eager.failed),
         runtime_memory=asked.peak_memory or None,
+        runtime_metrics=asked.metrics,
         multiple=float("inf") if worst is None else float(worst),
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 
 from onnxpress.export.comparison.figures import Comparison, Contender, Timed
@@ -24,6 +25,16 @@ def title(contender: Contender) -> str:
     return f"{contender.name} ({contender.framework})" if contender.framework else contender.name
 
 
+def ratios(comparison: Comparison) -> list[dict[str, float]]:
+    """Of each contender: figure → how many times the first one's it is, where both have it."""
+    found: list[dict[str, float]] = [{} for _ in comparison.contenders]
+    for name, values, _ in _rows(comparison):
+        for place, value in enumerate(values):
+            if values[0] and value is not None:
+                found[place][name] = value / values[0]
+    return found
+
+
 def _rows(comparison: Comparison) -> Iterator[_Row]:
     those = comparison.contenders
     yield "parameters", [_float(one.parameters) for one in those], _count
@@ -43,6 +54,13 @@ def _rows(comparison: Comparison) -> Iterator[_Row]:
                 [one.training.metrics.get(name) if one.training else None for one in those],
                 _number,
             )
+    told: Sequence[tuple[str, Callable[[Contender], dict[str, float]]]] = (
+        ("", lambda one: one.metrics),
+        (", ONNX Runtime", lambda one: one.runtime_metrics),
+    )
+    for place, figures in told:
+        for name in dict.fromkeys(name for one in those for name in figures(one)):
+            yield f"{name.replace('_', ' ')} on --data{place}", [figures(one).get(name) for one in those], _number
     ways: Sequence[tuple[str, Callable[[Contender], Timed]]] = (
         ("framework", lambda one: one.eager),
         ("compiled", lambda one: one.compiled),
@@ -59,13 +77,21 @@ def _rows(comparison: Comparison) -> Iterator[_Row]:
 
 def _with_ratios(values: Sequence[float | None], shown: Callable[[float], str]) -> Iterator[str]:
     first = values[0]
-    for number, value in enumerate(values):
+    for value in values:
         if value is None:
             yield "-"
-        elif number == 0 or not first:
+        elif not first:
             yield shown(value)
         else:
-            yield f"{shown(value)} ({value / first:.2f}x)"
+            yield f"{shown(value)} ({times(value / first)})"
+
+
+def times(ratio: float) -> str:
+    """`0.00037x`, `1.00x`, `553x`: three digits that say something."""
+    if not ratio:
+        return "0x"
+    places = max(0, 2 - math.floor(math.log10(abs(ratio))))
+    return f"{ratio:,.{places}f}x"
 
 
 def _line(cells: Sequence[str], widths: Sequence[int]) -> str:

@@ -11,7 +11,7 @@ import pytest
 pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
 import onnx
-from tests.core.rows import refused_graphs, refused_structures, safe_graphs, unsafe_graphs
+from tests.core.rows import refused_graphs, refused_structures, safe_graphs, safe_operators, unsafe_graphs
 from tests.core.rows.brute_force import dependency
 from tests.core.rows.notation import Case
 
@@ -52,11 +52,11 @@ def by_name(case: Case) -> str:
 def test_there_are_as_many_as_promised() -> None:
     assert len(safe_graphs.CASES) >= 30
     assert len(unsafe_graphs.CASES) >= 60
-    names = sorted(case.name for case in (*safe_graphs.CASES, *unsafe_graphs.CASES))
+    names = sorted(case.name for case in (*safe_graphs.CASES, *safe_operators.CASES, *unsafe_graphs.CASES))
     assert all(one != other for one, other in pairwise(names))
 
 
-@pytest.mark.parametrize("case", safe_graphs.CASES, ids=by_name)
+@pytest.mark.parametrize("case", [*safe_graphs.CASES, *safe_operators.CASES], ids=by_name)
 def test_a_graph_whose_rows_do_not_look_at_each_other_is_proven(case: Case) -> None:
     assert found_by_running(case) is None
     assert prove(Model(case.model())) == Proven()

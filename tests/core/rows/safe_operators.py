@@ -1,6 +1,7 @@
 """More graphs whose rows do not look at each other, by operator.
 
-They are not changed into others as `safe_graphs` are: some of their operators end the process where an attribute is wrong.
+They are not changed into others as `safe_graphs` are: some of these operators end the process where an attribute is
+wrong.
 """
 
 from __future__ import annotations

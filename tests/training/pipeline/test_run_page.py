@@ -14,6 +14,9 @@ from onnxpress.core.tensors import TensorSpec
 from onnxpress.training.pipeline import figures, run_page
 
 FELL = {"training_loss": [1.0, 0.6, 0.5, 0.5], "validation_loss": [1.0, 0.7, 0.6, 0.7], "best_epoch": 3}
+METRICS = {"accuracy": 0.875, "epochs": 4, "folds_accuracy": 0.8125, "folds_accuracy_sd": 0.0625}
+RECIPE = {"model": {"family": "cnn14", "threshold": {"metric": "youden", "at_least": {"recall": 0.9}, "at_most": {}}}}
+DATA = {"files": ["a.csv"], "rows": 12345, "labels": {"cat": 40, "<b>dog</b>": 40}}
 CONFUSION = {"labels": ["cat", "<b>dog</b>"], "counts": [[30, 10], [0, 40]]}
 
 
@@ -23,6 +26,17 @@ CONFUSION = {"labels": ["cat", "<b>dog</b>"], "counts": [[30, 10], [0, 40]]}
         (FELL, {"held_out_rows": 80}, CONFUSION, None),
         ({**FELL, "validation_loss": [1.0, 1.1, 1.2, 1.3], "best_epoch": 1}, {}, None, "only rose"),
         ({**FELL, "validation_loss": [1.0, 0.9, 0.8, 0.7], "best_epoch": 4}, {}, None, "still learning"),
+        (
+            {
+                **FELL,
+                "validation_loss": [1.0, 0.9, 0.8, 0.7],
+                "best_epoch": 4,
+                "learning_rate": [0.1, 0.1, 0.05, 0.001],
+            },
+            {},
+            None,
+            None,
+        ),
         ({**FELL, "training_loss": [1.0, 0.5, 0.1, 0.1]}, {}, None, "6.0 times the training loss"),
         (FELL, {"held_out_rows": 12}, None, "Only 12 rows"),
         (FELL, {}, {"labels": ["a", "b"], "counts": [[60, 0], [5, 0]]}, "Only 5 held-out rows are 'b'"),
@@ -55,7 +69,13 @@ def run_folder(folder: Path) -> Path:
         thresholds={"decision": 0.25},
     )
     runs.write(folder, run)
-    for name, content in (("history", FELL), ("metrics", {"accuracy": 0.875, "epochs": 4}), ("confusion", CONFUSION)):
+    for name, content in (
+        ("history", FELL),
+        ("metrics", METRICS),
+        ("confusion", CONFUSION),
+        ("recipe", RECIPE),
+        ("data", DATA),
+    ):
         (folder / f"{name}.json").write_text(json.dumps(content))
     (folder / "loss.png").write_bytes(b"\x89PNG picture")
     return folder
@@ -71,7 +91,11 @@ def test_the_page_holds_figures_classes_pictures_and_contract(tmp_path: Path) ->
         "0.750",
         "0.857",
         "x:float32[batch,3]",
-        "decision 0.25",
+        '<th>decision</th><td class="number">0.25',
+        "threshold metric youden, at least (recall 0.9).",
+        '<th>accuracy</th><td class="number">0.8125</td><td class="number">0.0625',
+        "12,345",
+        "cat 40",
         "onnxpress export",
     ):
         assert shown in page, shown

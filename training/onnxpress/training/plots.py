@@ -28,7 +28,8 @@ def loss_curve(history: History, *, title: str, loss: str) -> Any:
     axes.axvline(history.best_epoch, color=_LINE, linestyle=":", label=f"kept: epoch {history.best_epoch}")
     axes.set(xlabel="epoch", ylabel=loss, yscale="log")
     axes.xaxis.get_major_locator().set_params(integer=True)
-    axes.legend(frameon=False)
+    _plain_numbers(axes.yaxis)
+    _legend_beside(axes)
     return figure
 
 
@@ -52,7 +53,8 @@ def score_histogram(scores: Array, is_anomaly: Array | None, threshold: float, *
     axes.axvline(threshold, color=_LINE, linestyle="--", label=f"threshold {threshold:.3g}")
     axes.set(xlabel="reconstruction error (score)", ylabel="rows", xscale="log")
     axes.yaxis.get_major_locator().set_params(integer=True)
-    axes.legend(frameon=False)
+    _plain_numbers(axes.xaxis)
+    _legend_beside(axes)
     return figure
 
 
@@ -100,7 +102,7 @@ def reliability(truth: Array, probabilities: Array, *, title: str) -> Any:
         label="held-out rows, ten bins",
     )
     axes.set(xlabel="confidence of the prediction", ylabel="share that is right", xlim=(0, 1.03), ylim=(0, 1.05))
-    axes.legend(frameon=False, loc="upper left", markerscale=0.5)
+    _legend_beside(axes, markerscale=0.5)
     return figure
 
 
@@ -111,7 +113,7 @@ def predicted_values(truth: Array, predicted: Array, *, title: str) -> Any:
     axes.plot([low, high], [low, high], color=_LINE, linestyle=":", label="as true")
     axes.scatter(truth, predicted, s=14, color=_BLUE, alpha=0.7, label="held-out rows")
     axes.set(xlabel="true value", ylabel="predicted value")
-    axes.legend(frameon=False)
+    _legend_beside(axes)
     return figure
 
 
@@ -122,7 +124,7 @@ def curves(sides: Mapping[str, tuple[Array, Array]], *, title: str) -> Any:
     has no curve.
     """
     sklearn = require("sklearn.metrics", needed_by="measuring the held-out rows")
-    figure = _figure(width=10)
+    figure = _figure(width=11)
     roc, precision_recall = figure.subplots(1, 2)
     named = len(sides) <= _NAMED
     for number, (name, (truth, scores)) in enumerate(sides.items()):
@@ -146,8 +148,25 @@ def curves(sides: Mapping[str, tuple[Array, Array]], *, title: str) -> Any:
     roc.set(xlabel="false-alarm rate", ylabel="recall")
     precision_recall.set(xlabel="recall", ylabel="precision")
     if named:
-        precision_recall.legend(frameon=False, loc="lower left", title="area: ROC, precision-recall", fontsize=9)
+        _legend_beside(precision_recall, title="area: ROC,\nprecision-recall", fontsize=9)
     return figure
+
+
+def _legend_beside(axes: Any, **how: Any) -> None:
+    """To the right of the axes, where it hides no curve."""
+    axes.legend(frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.0), **how)
+
+
+def _plain_numbers(axis: Any) -> None:
+    """0.003 in place of 3 × 10⁻³ on a logarithmic axis that spans few powers of ten; many keep their powers."""
+    ticker = require("matplotlib.ticker", needed_by="drawing a run")
+    low, high = axis.get_view_interval()
+    if low <= 0 or high / low > 1e4:
+        return
+    several = high / low > 30  # 1, 2 and 5 would run into each other
+    axis.set_major_locator(ticker.LogLocator(subs=(1.0, 3.0) if several else (1.0, 2.0, 3.0, 5.0)))
+    axis.set_minor_locator(ticker.NullLocator())
+    axis.set_major_formatter(ticker.FuncFormatter(lambda value, _: f"{value:.6f}".rstrip("0").rstrip(".")))
 
 
 def _axes(title: str) -> tuple[Any, Any]:
@@ -157,7 +176,7 @@ def _axes(title: str) -> tuple[Any, Any]:
     return figure, axes
 
 
-def _figure(width: float = 7) -> Any:
+def _figure(width: float = 8) -> Any:
     # Figure itself, not pyplot: no display, no global state, nothing to close.
     matplotlib = require("matplotlib.figure", needed_by="drawing a run")
     return matplotlib.Figure(figsize=(width, 4.2), dpi=120, layout="constrained")

@@ -10,6 +10,8 @@ _FEW_ROWS = 50
 _FEW_OF_CLASS = 10
 _APART = 3.0
 _UNCALIBRATED = 0.1
+_COOLED = 0.1
+"""of the highest learning rate: a last epoch below it was meant to be the last"""
 
 
 class Class:
@@ -42,7 +44,7 @@ def warnings(history: Mapping[str, Any] | None, metrics: Mapping[str, float], by
         best, epochs = history["best_epoch"], len(history["validation_loss"])
         if epochs > 2 and best == 1 and losses:
             said.append("The validation loss only rose: the first epoch is the best. Lower the learning rate.")
-        elif epochs > 2 and best == epochs:
+        elif epochs > 2 and best == epochs and not _cooled_down(history):
             said.append("The last epoch is the best: it was still learning when it ended. Give it more epochs.")
         if losses and best and len(history["training_loss"]) >= best:
             training, validation = history["training_loss"][best - 1], history["validation_loss"][best - 1]
@@ -63,3 +65,9 @@ def warnings(history: Mapping[str, Any] | None, metrics: Mapping[str, float], by
     if error > _UNCALIBRATED:
         said.append(f"Probabilities are off by {error:.0%} on average: use the decision, not the number.")
     return said
+
+
+def _cooled_down(history: Mapping[str, Any]) -> bool:
+    """Whether the learning rate had come down when the fit ended: more epochs would be another schedule."""
+    rates = history.get("learning_rate") or [1.0]
+    return bool(rates[-1] < _COOLED * max(rates))

@@ -17,6 +17,9 @@ from onnxpress.training.pipeline.metrics_table import plain
 
 FILE_NAME = "run.html"
 _OF_FIT = {"parameters", "epochs", "best_epoch", "seconds", "train_rows", "validation_rows", "held_out_rows"}
+_FOLDS = "folds_"
+_CHOICES = ("threshold", "cost", "threshold_percentile", "combine", "isolation_forest", "calibration")
+"""fields of a recipe's model that say how thresholds are chosen and probabilities made"""
 _PICTURES = {
     "loss.png": "Loss by epoch", "scores.png": "Scores of held-out rows", "confusion.png": "Confusion",
     "curves.png": "ROC and precision-recall", "reliability.png": "Calibration", "values.png": "Values",
@@ -27,7 +30,8 @@ _STYLE = """
 .warnings { border-left: .35rem solid var(--bad); background: var(--box); padding: .6rem 1.2rem; border-radius: .3rem; }
 .warnings ul { margin: .3rem 0; padding-left: 1.1rem; }
 th, td { padding: .3rem 1.2rem .3rem 0; }
-figure { margin: 1rem 0; } img { max-width: 100%; height: auto; background: #fff; border-radius: .3rem; }
+figure { margin: 1rem 0; overflow-x: auto; } img { max-width: 100%; min-width: 34rem; height: auto; background: #fff;
+  border-radius: .3rem; }
 details { margin: .6rem 0; } pre { overflow-x: auto; background: var(--box); padding: .8rem; border-radius: .3rem; }
 """
 
@@ -47,7 +51,9 @@ def render(folder: Path) -> str:
         *_figures(read["metrics"] or {}),
         *_by_class(read["confusion"]),
         *_pictures(folder),
+        *_thresholds(run, read["recipe"]),
         *_contract(run),
+        *_data(read["data"]),
         *_raw("What was read", read["data"]),
         *_raw("The recipe, all settings resolved", read["recipe"]),
         *_next(run),
@@ -69,10 +75,27 @@ def _warnings(read: Mapping[str, Any]) -> Iterator[str]:
 
 def _figures(metrics: Mapping[str, float]) -> Iterator[str]:
     of_fit = {name: value for name, value in metrics.items() if name in _OF_FIT}
+    folds = {name: value for name, value in metrics.items() if name.startswith(_FOLDS)}
     yield '<h2>Figures</h2><p class="soft">Of held-out rows, which the network never saw.</p>'
-    yield from _table({name: value for name, value in metrics.items() if name not in of_fit})
+    yield from _table({name: value for name, value in metrics.items() if name not in of_fit | folds})
+    yield from _over_folds(folds)
     yield "<h2>The fit</h2>"
     yield from _table(of_fit)
+
+
+def _over_folds(metrics: Mapping[str, float]) -> Iterator[str]:
+    """Mean and standard deviation of each figure in one row."""
+    means = {name: value for name, value in metrics.items() if f"{name}_sd" in metrics}
+    if not means:
+        return
+    yield '<h2>Over the folds</h2><p class="soft">Of the networks of all folds, each by itself.</p>'
+    yield '<div class="scroll"><table><tr><th></th><th class="number">mean</th><th class="number">deviation</th></tr>'
+    for name, mean in means.items():
+        numbers = "".join(f'<td class="number">{plain(value)}</td>' for value in (mean, metrics[f"{name}_sd"]))
+        yield f"<tr><th>{escape(name.removeprefix(_FOLDS).replace('_', ' '))}</th>{numbers}</tr>"
+    yield "</table></div>"
+    rest = {name for name in metrics if name not in means and name.removesuffix("_sd") not in means}
+    yield from _table({name.removeprefix(_FOLDS): metrics[name] for name in metrics if name in rest})
 
 
 def _table(figures: Mapping[str, float]) -> Iterator[str]:
@@ -105,6 +128,45 @@ def _pictures(folder: Path) -> Iterator[str]:
         yield f"<h2>{escape(title)}</h2><figure>{image}</figure>"
 
 
+def _thresholds(run: runs.Run, recipe: Any) -> Iterator[str]:
+    """Each threshold, and what the recipe says of how they are chosen."""
+    if not run.thresholds:
+        return
+    yield '<h2>The threshold</h2><div class="scroll"><table>'
+    for name, value in run.thresholds.items():
+        yield f'<tr><th>{escape(name)}</th><td class="number">{plain(value)}</td></tr>'
+    yield "</table></div>"
+    model = (recipe or {}).get("model")
+    said = {name: model[name] for name in _CHOICES if model.get(name) is not None} if isinstance(model, dict) else {}
+    if "isolation_forest" not in said:
+        said.pop("combine", None)  # there is one score
+    if said:
+        words = "; ".join(f"{name.replace('_', ' ')} {_words(value)}" for name, value in said.items())
+        yield f'<p class="soft">As the recipe has it: {escape(words)}.</p>'
+
+
+def _words(value: Any) -> str:
+    """`metric youden, at least (recall 0.9)`; what is not given is left out."""
+    if isinstance(value, dict):
+        given = {name: one for name, one in value.items() if one not in (None, {}, [])}
+        return ", ".join(
+            f"{name.replace('_', ' ')} ({_words(one)})" if isinstance(one, dict) else f"{name.replace('_', ' ')} {one}"
+            for name, one in given.items()
+        )
+    return str(value)
+
+
+def _data(data: Any) -> Iterator[str]:
+    """How many rows there were, of which labels, and what was missing or left out; the rest is folded away."""
+    told = {name: value for name, value in (data or {}).items() if name not in ("files", "records") and value}
+    if told:
+        yield '<h2>Data</h2><div class="scroll"><table>'
+        for name, value in told.items():
+            text = f"{value:,}" if isinstance(value, int) else _words(value)
+            yield f"<tr><th>{escape(name.replace('_', ' '))}</th><td>{escape(text)}</td></tr>"
+        yield "</table></div>"
+
+
 def _contract(run: runs.Run) -> Iterator[str]:
     yield '<h2>What callers send and receive</h2><div class="scroll"><table>'
     for kind, specs in (("sends", run.inputs), ("receives", run.outputs)):
@@ -112,8 +174,6 @@ def _contract(run: runs.Run) -> Iterator[str]:
             labels = ", ".join(run.labels.get(spec.name, [])[:12])
             yield f"<tr><th>{kind}</th><td><code>{escape(str(spec))}</code></td><td>{escape(labels)}</td></tr>"
     yield "</table></div>"
-    if run.thresholds:
-        yield "<p>Thresholds: " + ", ".join(f"{escape(k)} {plain(v)}" for k, v in run.thresholds.items()) + "</p>"
 
 
 def _raw(title: str, document: Any) -> Iterator[str]:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import sys
+import tempfile
 from datetime import UTC, datetime
 from pathlib import Path
 
-from benchmarks import in_process, machine, picture, start
+from benchmarks import in_process, machine, picture, start, wheel
 
 ROOT = Path(__file__).parent.parent
 RECORDS = Path(__file__).parent / "records"
@@ -23,7 +24,8 @@ def main() -> None:
         raise SystemExit(f"missing: {', '.join(absent)}\n  hint: make demo first")
     record = {"date": datetime.now(UTC).isoformat(timespec="seconds"), "machine": machine.describe()}
     print("start-up, ten rounds in turn", file=sys.stderr)
-    record["start"] = start.measure(ROOT / "models", "anomaly-pytorch")
+    with tempfile.TemporaryDirectory() as folder:
+        record["start"] = start.measure(ROOT / "models", "anomaly-pytorch", wheel.install(Path(folder)))
     print("in-process runs", file=sys.stderr)
     record["in_process"] = in_process.measure(runs, versions)
     RECORDS.mkdir(exist_ok=True)

@@ -22,7 +22,7 @@ def bars(record: dict[str, Any]) -> Figure:
 
     figure = Figure(figsize=(9.6, 5.6), dpi=120, layout="constrained")
     figure.get_layout_engine().set(w_pad=0.12, h_pad=0.1)
-    above, below = figure.subplots(2, 1, height_ratios=[4, 5])
+    above, below = figure.subplots(2, 1, height_ratios=[5, 5])
     start = record["start"]
     names = list(start)[::-1]
     values = [start[name]["median_s"] for name in names]

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 import urllib.request
+from collections.abc import Mapping
 from pathlib import Path
 
 import msgspec
@@ -19,12 +20,14 @@ REFERENCE = "import onnxruntime"
 ONNXPRESS = str(Path(sys.executable).parent / "onnxpress")
 
 
-def measure(models: Path, model: str, rounds: int = 10) -> dict[str, dict[str, float]]:
-    """Seconds and ratios to `python -c "import onnxruntime"` in the same run."""
+def measure(models: Path, model: str, wheel: Path, rounds: int = 10) -> dict[str, dict[str, float]]:
+    """Seconds and ratios to `python -c "import onnxruntime"` in the same run; `wheel` is where one is installed."""
     question, check = _question(models / model)
+    checkout, installed = environment(), {**environment(), "PYTHONPATH": str(wheel)}
     contenders = {
         REFERENCE: process([sys.executable, "-c", "import onnxruntime"]),
-        "onnxpress serve, first correct answer": lambda: _first_answer(models, model, question, check),
+        "onnxpress serve, first correct answer": lambda: _first_answer(models, model, question, check, installed),
+        "the same, not compiled": lambda: _first_answer(models, model, question, check, checkout),
         "import torch": process([sys.executable, "-c", "import torch"]),
         "import tensorflow": process([sys.executable, "-c", "import tensorflow"]),
     }
@@ -59,11 +62,12 @@ def _question(path: Path) -> tuple[bytes, _Check]:
     return msgspec.json.encode({"inputs": tensors}), _Check(case, manifest.equivalence.limit)
 
 
-def _first_answer(models: Path, model: str, question: bytes, check: _Check) -> float:
+def _first_answer(models: Path, model: str, question: bytes, check: _Check, where: Mapping[str, str]) -> float:
+    """Seconds until the answer is here; `where` is the environment, which says which onnxpress is run."""
     started = time.perf_counter()
     server = subprocess.Popen(
         [ONNXPRESS, "serve", str(models), "--port", "0"],
-        stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=environment(),
+        stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=where,
     )  # fmt: skip
     try:
         assert server.stdout is not None

@@ -76,8 +76,8 @@ def test_an_unknown_command_is_wrong_usage_and_lists_what_there_is() -> None:
     assert done.returncode == 2
     assert done.stdout == ""
     assert (
-        "no command 'exprot'; there are: init, import-config, train, port, export, verify, compare, inspect, explain, "
-        "tune, serve, predict, doctor" in done.stderr
+        "no command 'exprot'; there are: init, import-config, train, port, export, verify, compare, derive, inspect, "
+        "explain, tune, serve, predict, doctor" in done.stderr
     )
 
 

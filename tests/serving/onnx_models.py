@@ -9,7 +9,7 @@ import numpy as np
 
 from onnxpress.core import golden
 from onnxpress.core.arrays import Array
-from onnxpress.core.manifest import EquivalenceSummary, Manifest, Source
+from onnxpress.core.manifest import Derived, EquivalenceSummary, Manifest, Source
 from onnxpress.core.tensors import parse_spec
 from onnxpress.core.version_folder import MODEL_FILE, staging
 
@@ -235,6 +235,7 @@ def publish(
     *,
     batch_safe: bool = True,
     cases: Sequence[golden.Golden] = (),
+    derived: Derived | None = None,
 ) -> Path:
     """The model as a version with a manifest, and golden samples where `cases` are given; returns its folder."""
 
@@ -243,7 +244,7 @@ def publish(
         if cases:
             golden.write(folder / golden.FILE_NAME, cases)
 
-    return publish_folder(repository, name, write, inputs, outputs, batch_safe=batch_safe)
+    return publish_folder(repository, name, write, inputs, outputs, batch_safe=batch_safe, derived=derived)
 
 
 def publish_folder(
@@ -254,6 +255,7 @@ def publish_folder(
     outputs: Sequence[str],
     *,
     batch_safe: bool = True,
+    derived: Derived | None = None,
 ) -> Path:
     """A version with a manifest and the files that `write` puts into its folder; returns the folder."""
     manifest = Manifest(
@@ -264,7 +266,14 @@ def publish_folder(
         batch_safe=batch_safe,
         opset=18,
         ir_version=10,
-        equivalence=EquivalenceSummary(equivalent=True, worst_multiple=1.0, limit=12.0, floor="float64"),
+        equivalence=EquivalenceSummary(
+            equivalent=derived is None,
+            worst_multiple=1.0,
+            limit=12.0,
+            floor="float64",
+            accepted=f"derived: {derived.told}" if derived else "",
+        ),
+        derived_from=derived,
         source=Source(reference="by hand", framework="numpy", framework_version="2", converter="none"),
     )
     with staging(repository, name) as draft:

@@ -25,6 +25,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "onnxpress.export.comparison.cli:compare",
         "Measure models side by side, framework and ONNX Runtime.",
     ),
+    "derive": (
+        "onnxpress.export.derive.cli:derive",
+        "Make a smaller or quicker version; publish it if its decisions stay.",
+    ),
     "inspect": ("onnxpress.serving.cli.inspect:inspect", "Show a model's signature, contract and evidence."),
     "explain": ("onnxpress.serving.cli.explain:explain", "Show with which options a model is served, and why."),
     "tune": ("onnxpress.serving.cli.tune:tune", "Measure threads, batches and optimisation levels; keep the best."),

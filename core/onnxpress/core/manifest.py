@@ -59,6 +59,38 @@ class EquivalenceSummary(msgspec.Struct, frozen=True, kw_only=True):
     """why a refused version was published all the same, in its author's words; empty for every other"""
 
 
+class Derived(msgspec.Struct, frozen=True, kw_only=True):
+    """A version in fewer bits: which one it was made of, how, and what was measured of it against that parent."""
+
+    version: int
+    """of the parent, a version of the same model"""
+    sha256: str
+    """of the parent's model file"""
+    precision: str
+    """`int8`, `float16`, `bfloat16`, `w8`, `w4` or `same`"""
+    method: str
+    told: str
+    """the sentence that stands wherever the version is shown"""
+    rows: int
+    """held-out rows that both were asked"""
+    decisions: int = 0
+    flips: int = 0
+    """decisions that differ and are no near-ties of the parent's"""
+    near_ties: int = 0
+    bound: float | None = None
+    """no more than this share of decisions differs, with 95 % confidence; None where there are none to take"""
+    smaller: float
+    """the parent's model file over this one, in bytes"""
+    quicker: dict[str, float] = {}
+    """rows in a batch → the parent's time over this one's, on the machine that derived it"""
+    kept_float: list[str] = []
+    """nodes that were left as they are"""
+    processor: list[str] = []
+    """what the machine that derived it has, of `onnxpress.core.processor`"""
+    fused: dict[str, float] = {}
+    """output → root mean square between the fused and the unfused graph on the golden samples, in floors"""
+
+
 class FileDigest(msgspec.Struct, frozen=True, kw_only=True):
     """Size in bytes and SHA-256 (lower-case hex) of one file of the version."""
 
@@ -90,6 +122,8 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     session: SessionSettings = SessionSettings()
     equivalence: EquivalenceSummary
     source: Source
+    derived_from: Derived | None = None
+    """of a version in fewer bits; its `equivalence` is the distance from the parent, its goldens are its own answers"""
     versions: dict[str, str] = {}
     """package name → version at the time of export"""
     files: dict[str, FileDigest] = {}

@@ -87,6 +87,10 @@ class ModelSettings(_Group, frozen=True, kw_only=True):
     versions: Annotated[
         str, _says("Which versions to serve: latest, latest:N, all, or 1,3 by number.", metavar="POLICY")
     ] = "latest"
+    variant: Annotated[
+        Literal["newest", "auto"],
+        _says("Of a version and those derived from it: the newest, or the quickest that passes its self-test here."),
+    ] = "newest"
     require_equivalence: Annotated[bool, _says("Refuse models whose equivalence was never measured.")] = False
     custom_ops: Annotated[
         tuple[Path, ...],

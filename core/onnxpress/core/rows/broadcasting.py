@@ -223,6 +223,14 @@ def _dynamic(call: Call) -> Sequence[Value]:
     return [Value(value.shape), Value(()), Value(())]
 
 
+@rule("DynamicQuantizeMatMul", "DynamicQuantizeLSTM", domain=MS)
+def _dynamic_product(call: Call) -> Value | Sequence[Value]:
+    """Their first input is quantized with one scale for all of it, as by DynamicQuantizeLinear."""
+    if call.data(0).rows is not None:
+        raise call.mixed("all values into one scale")
+    raise call.refused("what it makes of a constant is not followed")
+
+
 @rule("QLinearAdd", "QLinearMul", domain=MS)
 def _quantized(call: Call) -> Value:
     for number in (1, 2, 4, 5, 6, 7):

@@ -59,9 +59,13 @@ class Replay(msgspec.Struct, frozen=True, kw_only=True):
     provider: str
     accepted: str = ""
     """why it was published though refused; the samples then hold what it answered itself"""
+    derived: str = ""
+    """of a version in fewer bits: what differs from its parent; the samples then are its own, as are the floors"""
 
     def __str__(self) -> str:
         knowingly = f"NOT equivalent, published knowingly ({self.accepted}): " if self.accepted else ""
+        if self.derived:
+            knowingly = f"derived ({self.derived}): "
         return (
             f"{knowingly}{self.model} version {self.version}: {self.files} files intact; golden samples within "
             f"{multiple(self.worst_multiple)} of {self.limit:g} noise floors on {self.provider}"
@@ -93,6 +97,7 @@ def replay(model: Path, provider: str) -> Replay:
         limit=engine.self_test.limit,
         provider=provider,
         accepted=summary.accepted,
+        derived=manifest.derived_from.told if manifest.derived_from else "",
     )
 
 

@@ -54,11 +54,18 @@ def inspect(model: Path, as_json: bool) -> None:
     summary, source = manifest.equivalence, manifest.source
     if summary.power is not None:
         click.echo(f"  power    {summary.power.told}")
-    if summary.accepted:
+    derived = manifest.derived_from
+    if derived is not None:
+        quicker = ", ".join(f"{ratio:g} at {batch}" for batch, ratio in derived.quicker.items())
+        click.echo(f"  derived  {derived.precision} from version {derived.version}: {derived.told}")
+        click.echo(f"           {derived.method}; {derived.smaller:.2f} times smaller; quicker: {quicker}")
+        click.echo(f"           on a processor with {', '.join(derived.processor) or 'nothing of note'}")
+    elif summary.accepted:
         click.echo(f"  refused  and published knowingly: {summary.accepted}")
     worst = "inf" if summary.worst_multiple is None else f"{summary.worst_multiple:.2g}"
+    verdict = "equivalent" if summary.equivalent else "as derived" if derived else "NOT equivalent"
     click.echo(
-        f"  measured {'equivalent' if summary.equivalent else 'NOT equivalent'}: worst {worst} of "
+        f"  measured {verdict}: worst {worst} of "
         f"{summary.limit:g} noise floors ({summary.floor}); batch-safe: {'yes' if manifest.batch_safe else 'no'}"
         f"{f', {manifest.rows}' if manifest.rows else ''}"
     )

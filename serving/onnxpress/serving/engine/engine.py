@@ -118,6 +118,7 @@ class Engine:
         opened = None
         try:
             open_session = open_session or partial(local_session, rows_apart=rows.apart)
+            open_session = _looking(open_session, model.parent, manifest if self_test and provider == "cpu" else None)
             opened = open_session(str(model), provider, settings, threads, prepack, custom_ops)
             engine = cls(opened, manifest, name=name, version=version, provider=provider)
         except BadModel as error:
@@ -285,3 +286,12 @@ class Engine:
             else:
                 # The runtime prepares itself in the first run; this one, warm, tells the server how long a run takes.
                 self.run_all(first, values)
+
+
+def _looking(open_session: OpenSession, folder: Path, manifest: Manifest | None) -> OpenSession:
+    """The same; for a version that the runtime computes in 8 bits, one that looks whether this processor can."""
+    if manifest is None or manifest.derived_from is None or not manifest.derived_from.fused:
+        return open_session
+    from onnxpress.serving.engine.saturation import looking
+
+    return looking(open_session, folder, manifest.derived_from)

@@ -74,6 +74,7 @@ def _models(served: Sequence[Served]) -> list[Family]:
     accepted = Family(
         "onnxpress_accepted_refusal", "gauge", "1 for a refused export that was published knowingly.", "max", {}
     )
+    derived = Family("onnxpress_derived", "gauge", "1 for a version in fewer bits, with its parent.", "max", {})
     multiple = Family(
         "onnxpress_self_test_multiple", "gauge", "Worst error of the golden samples here, in noise floors.", "max", {}
     )
@@ -97,7 +98,9 @@ def _models(served: Sequence[Served]) -> list[Family]:
         _put_histogram(batches, labels, counts.batches)
         load.put(labels, one.load_seconds)
         verified.put(labels, engine.manifest is not None and engine.manifest.equivalence.equivalent)
-        if engine.manifest is not None and (reason := engine.manifest.equivalence.accepted):
+        if engine.manifest is not None and (made_of := engine.manifest.derived_from) is not None:
+            derived.put({**labels, "precision": made_of.precision, "parent": str(made_of.version)}, 1)
+        elif engine.manifest is not None and (reason := engine.manifest.equivalence.accepted):
             accepted.put({**labels, "reason": reason}, 1)
         if engine.self_test is not None:
             multiple.put(labels, engine.self_test.worst_multiple)
@@ -115,6 +118,7 @@ def _models(served: Sequence[Served]) -> list[Family]:
         load,
         verified,
         accepted,
+        derived,
         multiple,
         replay,
         restarts,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import msgspec
@@ -13,6 +14,9 @@ from onnxpress.core.version_folder import Located, in_version_folder, survey
 from onnxpress.serving.models import profiles, version_policy
 from onnxpress.serving.models.served import Signature
 from onnxpress.serving.models.version_policy import Selection
+
+Pick = Callable[[str, Mapping[int, Path]], int | None]
+"""a model's name and versions → the one to serve instead of the latest; None: the latest"""
 
 
 class Found(msgspec.Struct, frozen=True):
@@ -33,8 +37,9 @@ class FoundModel(msgspec.Struct, frozen=True):
 class Folder:
     """A path with models, and the versions that are wanted where a model does not say so itself."""
 
-    def __init__(self, path: Path, selection: Selection) -> None:
-        self.path, self._selection = path, selection
+    def __init__(self, path: Path, selection: Selection, pick: Pick | None = None) -> None:
+        """Where the latest version of a model is wanted, `pick` may choose another of its versions instead."""
+        self.path, self._selection, self._pick = path, selection, pick
 
     def look(self) -> tuple[dict[str, FoundModel], dict[str, str]]:
         """What lies in the folder now, nothing where nothing is; and what lies there and is no model, see `Located`.
@@ -66,8 +71,14 @@ class Folder:
         """Which versions of the model are wanted. Raises BadModel where its own file is wrong."""
         if located.form in ("file", "version"):
             return self._selection
-        any_version = next(iter(located.models[name].values()))
-        return version_policy.read(any_version.parent.parent, self._selection)
+        versions = located.models[name]
+        any_version = next(iter(versions.values()))
+        chosen = version_policy.read(any_version.parent.parent, self._selection)
+        if self._pick is not None and chosen.named is None and chosen.latest == 1:
+            picked = self._pick(name, versions)
+            if picked is not None:
+                return msgspec.structs.replace(chosen, named=frozenset({picked}))
+        return chosen
 
 
 def signature(model: Path) -> Signature:

@@ -7,6 +7,7 @@ from pathlib import Path
 from time import perf_counter
 
 from onnxpress.core.errors import BadModel
+from onnxpress.core.manifest import Derived
 from onnxpress.core.version_folder import CONFIG_FILE, check_files, in_version_folder, read_manifest
 from onnxpress.serving import log
 from onnxpress.serving.batching.batcher import Batcher
@@ -49,6 +50,12 @@ class VersionLoader:
             reason = manifest.equivalence.accepted
             if not reason:
                 raise BadModel("its export was refused: it does not say what its original says", where=str(path))
+            if self._settings.require_equivalence and manifest.derived_from is not None:
+                raise BadModel(
+                    f"it is derived, {manifest.derived_from.told}, and --require-equivalence is set",
+                    where=str(path),
+                    hint=f"serve version {manifest.derived_from.version}, which it was made of",
+                )
             if self._settings.require_equivalence:
                 raise BadModel(
                     f"its export was refused and published knowingly ({reason}), and --require-equivalence is set",
@@ -88,6 +95,8 @@ class VersionLoader:
             raise
         if config.unused:
             log.say(f"{name}: {CONFIG_FILE}: not used here: {', '.join(config.unused)[:_SHOWN]}")
+        if manifest is not None and manifest.derived_from is not None:
+            _tell_processor(name, version, manifest.derived_from)
         took = perf_counter() - started
         served = Served(name, version, engine, batcher, load_seconds=took, signature=seen)
         if later:
@@ -127,6 +136,10 @@ class VersionLoader:
             if one.served.closed:  # replaced meanwhile: nobody else will end what was just started
                 one.served.close()
 
+    def engine(self, path: Path) -> Engine:
+        """A version loaded and self-tested as it would be served. Raises BadModel or CorruptVersion."""
+        return self._engine(path, self._settings.prepack)[0]
+
     def _engine(
         self, path: Path, prepack: bool, *, most: int | None = None, apart: bool = False
     ) -> tuple[Engine, profiles.Chosen]:
@@ -164,3 +177,14 @@ class VersionLoader:
                 hint="serve it with --isolate, or divide by Where(b == -1, 1, b) and negate there",
             )
         return engine, chosen
+
+
+def _tell_processor(name: str, version: int, derived: Derived) -> None:
+    """A line where this processor lacks what the version is quick with."""
+    from onnxpress.core import processor
+
+    if missing := processor.lacking(derived.precision, derived.processor):
+        log.say(
+            f"{name} version {version}: it was measured on a processor with {', '.join(missing)}, which this one has "
+            f"not: it may be slower here than version {derived.version}"
+        )

@@ -12,7 +12,7 @@ from onnxpress.core.errors import BadModel
 from onnxpress.core.version_folder import Located, locate, survey
 from onnxpress.serving.engine.threads import available_cpus
 from onnxpress.serving.models import version_policy
-from onnxpress.serving.models.folder import Folder
+from onnxpress.serving.models.folder import Folder, Pick
 from onnxpress.serving.models.loading import VersionLoader
 from onnxpress.serving.models.reasons import passes, told
 from onnxpress.serving.models.served import Served
@@ -36,10 +36,10 @@ class Repository:
     ) -> None:
         """Nothing is loaded yet. Raises UsageError for a policy of versions that cannot be read."""
         self._path, self._settings, self._processes = path, settings, processes
-        self.folder = Folder(path, version_policy.policy(settings.versions))
         self.traffic = Traffic()
         """of the transports through which these models are asked; see there"""
         self.loader = VersionLoader(settings, processes, self.traffic)
+        self.folder = Folder(path, version_policy.policy(settings.versions), self._picker())
         self.models: dict[str, dict[int, Served]] = {}
         """name → version → what is served; replaced whole, never changed"""
         self.labels: dict[str, Mapping[str, int]] = {}
@@ -58,6 +58,13 @@ class Repository:
         """whether `load` is over"""
         self._on_change: list[Callable[[], None]] = []
         self._placing = Lock()
+
+    def _picker(self) -> Pick | None:
+        if self._settings.variant == "newest":
+            return None
+        from onnxpress.serving.models.variants import Variants
+
+        return Variants(self.loader.engine).quickest
 
     def on_change(self, then: Callable[[], None]) -> None:
         """Call `then` whenever other models are served, on the event loop's thread."""

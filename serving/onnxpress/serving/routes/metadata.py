@@ -29,6 +29,8 @@ def model(name: str, versions: Sequence[int], engine: Engine) -> bytes:
     `parameters.verified` is false for a model whose equivalence was never measured, or that was refused and published
     knowingly, for the reason in `parameters.accepted_refusal`; `parameters.rows` is how it is
     known that a row's answer is the same in every batch (`proven`, `measured`), or which node stands against it;
+    `parameters.precision`, `parameters.derived_from` and `parameters.derived` are of a version in fewer bits: the
+    version that it was made of, and what differs from that;
     `parameters.domains` are the values that inputs take, where not all that fit the datatype;
     `parameters.optional_inputs` are inputs with a default;
     `parameters.nodes` says how many nodes of the optimised graph each execution provider runs.
@@ -48,7 +50,13 @@ def model(name: str, versions: Sequence[int], engine: Engine) -> bytes:
             "equivalence_limit": manifest.equivalence.limit,
             "source_framework": manifest.source.framework,
         }
-        if manifest.equivalence.accepted:
+        if (derived := manifest.derived_from) is not None:
+            parameters |= {
+                "precision": derived.precision,
+                "derived_from": str(derived.version),
+                "derived": derived.told,
+            }
+        elif manifest.equivalence.accepted:
             parameters["accepted_refusal"] = manifest.equivalence.accepted
         enforced = {spec.name: spec.domain for spec in engine.inputs if spec.domain and spec.domain.enforced}
         if enforced:

@@ -29,12 +29,16 @@ svg .under { fill: var(--bar); } svg .over { fill: var(--bad); } svg.bars { max-
 """
 
 
-def render(report: Report, *, name: str, source: str) -> str:
-    """The page for one report; `name` is the model's, `source` what it was exported from."""
-    verdict = "Equivalent" if report.equivalent else "Not equivalent"
+def render(report: Report, *, name: str, source: str, more: Iterable[str] = ()) -> str:
+    """The page for one report; `name` is the model's, `source` what it was exported from.
+
+    `more` stands below the verdict, as HTML: what was measured of a version in fewer bits.
+    """
+    verdict = "Equivalent" if report.equivalent else "Derived" if report.derived else "Not equivalent"
     body = [
         f'<p class="soft">exported from <code>{escape(source)}</code></p>',
-        *_verdict(report, verdict),
+        *(_derived(report) if report.derived else _verdict(report, verdict)),
+        *more,
         *_power(report),
         *_outputs(report),
         *_distributions(report),
@@ -79,6 +83,18 @@ def _verdict(report: Report, verdict: str) -> Iterable[str]:
         else "the original's answer moves when its inputs move by one unit in the last place"
     )
     yield f'<p class="soft">One noise floor is how far {how}: the difference that rounding alone explains.</p>'
+
+
+def _derived(report: Report) -> Iterable[str]:
+    yield f'<div class="verdict"><p><strong>Derived: {escape(report.derived)}.</strong></p>'
+    yield f"<p>On the golden samples of its parent it is {multiple(report.worst_multiple)} noise floors from the "
+    yield "original. That is the price of its precision, not of an error.</p>"
+    together = (
+        f"A row gets the same answer alone and in a batch ({escape(report.rows)}), so the server may batch."
+        if report.batch_safe
+        else f"A row's answer depends on its neighbours ({escape(report.rows)}), so the server will not batch."
+    )
+    yield f"<p>{together}</p></div>"
 
 
 def _sentence(text: str) -> str:

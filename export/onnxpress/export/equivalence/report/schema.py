@@ -180,6 +180,8 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     """only of a refused export: the layer where it leaves the original"""
     accepted: str = ""
     """only of a refused export that was published all the same: why, in its author's words"""
+    derived: str = ""
+    """only of a version in fewer bits: what it costs against its parent; the rest of that is in `derived.json`"""
     environment: dict[str, str] = {}
 
     def rung(self, name: str) -> float:
@@ -188,7 +190,9 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
 
     def __str__(self) -> str:
         verdict = "equivalent" if self.equivalent else "NOT equivalent"
-        if self.accepted:
+        if self.derived:
+            verdict = f"derived, {self.derived}"
+        elif self.accepted:
             verdict += f", published knowingly ({self.accepted})"
         lines = [] if self.power is None else [str(self.power)]
         lines += [f"{verdict}: worst {multiple(self.worst_multiple)} of {self.limit:g} noise floors ({self.floor})"]

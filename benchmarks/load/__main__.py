@@ -1,4 +1,4 @@
-"""`python -m benchmarks.load overload|fuzz|cost|floods|soak`: one measurement, into `records/<date>-<name>.json`."""
+"""`python -m benchmarks.load NAME`: one measurement, into `records/<date>-<name>.json`; see MEASUREMENTS."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import json
 import os
 import sys
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 from benchmarks import machine
@@ -16,6 +17,7 @@ MEASUREMENTS = {
     "overload": overload.measure,
     "fuzz": fuzz.measure,
     "cost": cost.measure,
+    "cost-asgi": partial(cost.measure, asgi=True),
     "floods": floods.measure,
     "soak": soak.measure,
 }

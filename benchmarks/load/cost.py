@@ -4,7 +4,7 @@ A request may cost so much for being one, and so much for each byte that came (o
 above that is halved until the request is found that costs too much. Every mutant follows from its number.
 
 The seeds are what looks cheap and may not be: declared sizes, zeros in shapes, nesting, nulls, blanks, escapes, packed
-bodies, chunks of a byte, trailers, pipelines.
+bodies, chunks of a byte, trailers, pipelines, a key again and again, words that are no JSON.
 """
 
 from __future__ import annotations
@@ -58,7 +58,8 @@ def _values(choice: random.Random, size: int) -> bytes:
     """JSON of about so many bytes that stands where values stand."""
     one = choice.choice(
         [b"1", b"null", b"1.5", b'""', b'"ab"', b"true", b"[]", b"[1]", b"[null]", b"{}", b'{"b64":"YQ=="}', b"1e5",
-         b"NaN", b'"\\u0061"', b"[[1]]", b'{"x":1}', b"18446744073709551615", b" 1 ", b"\n", b"0.1234567890123456789"]
+         b"NaN", b"[-Infinity]",
+         b'"\\u0061"', b"[[1]]", b'{"x":1}', b"18446744073709551615", b" 1 ", b"\n", b"0.1234567890123456789"]
     )  # fmt: skip
     count = max(1, size // (len(one) + 1))
     match choice.randrange(7):
@@ -110,7 +111,16 @@ def _inference(choice: random.Random, size: int) -> tuple[str, dict[str, str], b
     target, headers = f"/v2/models/{name}/infer", {}
     values = _values(choice, size)
     tensor: dict[str, Any] = {"name": "x", "shape": _shape(choice, values), "datatype": _DTYPES[name]}
-    match choice.randrange(6):
+    match choice.randrange(8):
+        case 6:
+            rows = [b'{"x":%b}' % choice.choice([values[:1000], b"1", b"NaN", b"null"])] * max(1, size // 8)
+            target = choice.choice([f"/models/{name}", f"/predict/{name}", "/predict"])
+            body = choice.choice([b"[%b]", b'{"rows":[%b]}']) % b",".join(rows + [b'{"y":1}'] * choice.randrange(2))
+        case 7:
+            again = choice.choice([b'"data":[1],', b'"inputs":[],', b'"instances":[1],', b'"x":[1],', b'"shape":[1],'])
+            first = choice.choice([b"{", b'{"inputs":[{', b'{"inputs":{', b'{"rows":[{', b'{"parameters":{'])
+            body = first + again * max(1, size // len(again)) + values
+            target = choice.choice([target, f"/v1/models/{name}:predict", f"/models/{name}"])
         case 0:
             key = choice.choice([b'"instances":', b'"inputs":', b'"inputs":{"x":', b'"signature_name":"","instances":'])
             body = b"{" + key + values + (b"}}" if key.endswith(b'"x":') else b"}")
@@ -288,11 +298,15 @@ def over(server: Watched, first: int, count: int, seconds: float = 1e9) -> tuple
     return tried, dear, meter.seconds() - began
 
 
-def measure(count: int | None = None, first: int = 0) -> dict[str, Any]:
-    """All mutants against one server; COST_MUTANTS and COST_SECONDS in the environment make it shorter."""
+def measure(count: int | None = None, first: int = 0, *, asgi: bool = False) -> dict[str, Any]:
+    """All mutants against one server, or an ASGI application in a host.
+
+    COST_MUTANTS and COST_SECONDS in the environment make it shorter.
+    """
     count = count or int(os.environ.get("COST_MUTANTS", MUTANTS))
     limit = float(os.environ.get("COST_SECONDS", 1e9))
-    with watched("tiny", beside=BESIDE) as server:
+    options = () if asgi else ("--plain-rows",)
+    with watched("tiny", *options, beside=BESIDE, asgi=asgi) as server:
         descriptors = server.descriptors
         tried, dear, seconds = over(server, first, count, limit)
         alive, memory = server.alive, server.memory

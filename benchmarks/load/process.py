@@ -18,6 +18,8 @@ from tests.serving.publishing import publish
 from benchmarks.processes import resident
 
 ONNXPRESS = str(Path(sys.executable).parent / "onnxpress")
+_SERVE = (ONNXPRESS, "serve", "--port", "0")
+_ASGI = (sys.executable, "-m", "benchmarks.load.asgi_host")
 
 
 @dataclass
@@ -54,14 +56,19 @@ def publish_all(repository: Path, model: str, beside: Mapping[str, bytes]) -> No
 
 
 @contextlib.contextmanager
-def watched(model: str, *options: str, beside: Mapping[str, bytes] | None = None) -> Iterator[Watched]:
-    """Serve one of the tests' models, and those given; this process goes to CPU 1 meanwhile, where there is one."""
+def watched(
+    model: str, *options: str, beside: Mapping[str, bytes] | None = None, asgi: bool = False
+) -> Iterator[Watched]:
+    """Serve one of the tests' models, and those given; this process goes to CPU 1 meanwhile, where there is one.
+
+    With `asgi` they are served by an ASGI application, in the smallest of hosts.
+    """
     before = os.sched_getaffinity(0)
     first, *others = sorted(before)
     with tempfile.TemporaryDirectory() as folder:
         publish_all(Path(folder), model, beside or {})
         process = subprocess.Popen(
-            ["taskset", "-c", str(first), ONNXPRESS, "serve", folder, "--port", "0", *options],
+            ["taskset", "-c", str(first), *(_ASGI if asgi else _SERVE), folder, *options],
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             text=True,

@@ -12,8 +12,16 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="what a process 
 COUNT = 2000
 
 
+def test_what_a_request_costs_an_application_in_a_host_follows_its_bytes() -> None:
+    with watched("tiny", beside=cost.BESIDE, asgi=True) as server:
+        descriptors = server.descriptors
+        tried, dear, _ = cost.over(server, 2_000_000, COUNT // 4)
+        assert (tried, dear) == (COUNT // 4, [])
+        assert settled(server, descriptors) <= descriptors
+
+
 def test_what_a_request_costs_follows_its_bytes() -> None:
-    with watched("tiny", beside=cost.BESIDE) as server:
+    with watched("tiny", "--plain-rows", beside=cost.BESIDE) as server:
         descriptors = server.descriptors
         tried, dear, _ = cost.over(server, 1_000_000, COUNT)
         assert (tried, dear) == (COUNT, [])

@@ -248,7 +248,8 @@ class Meter:
                     time.sleep(0.0005)
             connection.setblocking(True)
             connection.settimeout(_PATIENCE)
-            connection.shutdown(socket.SHUT_WR)
+            with contextlib.suppress(OSError):  # the other end was quicker
+                connection.shutdown(socket.SHUT_WR)
             while connection.recv(1 << 20):
                 pass
 

@@ -121,6 +121,9 @@ def raising(error: BaseException) -> Callable[[], None]:
         (click.UsageError("too many"), 2, "Usage: onnxpress try"),
         (KeyboardInterrupt(), 130, "interrupted\n"),
         (ZeroDivisionError("division by zero"), 1, "internal error: ZeroDivisionError: division by zero\n"),
+        (MemoryError(), 1, "error: there is not enough memory\n"),
+        (MemoryError("16 MiB"), 1, "error: there is not enough memory: 16 MiB\n"),
+        (RuntimeError("can't start new thread"), 1, "error: no thread can be had: a limit of memory or of processes"),
     ],
 )
 def test_each_error_ends_with_its_code_and_a_sentence_on_stderr(

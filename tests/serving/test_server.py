@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import signal
 import subprocess
 import sys
+from collections.abc import Coroutine
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.serving.harness import WAIT, ask, infer_body
 from tests.serving.onnx_models import publish_affine
+
+from onnxpress.serving import server
 
 PROGRAM = """
 import sys
@@ -39,3 +45,24 @@ def test_it_serves_until_the_signal(tmp_path: Path, workers: int, said: str) -> 
             process.kill()
     # What stands behind the call is run once, and never by a worker.
     assert (process.returncode, rest) == (0, said), errors
+
+
+def test_what_went_wrong_is_told_where_the_loop_cannot_end_either(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its end takes a thread for a moment, which may not be there for the same reason."""
+    uvloop = pytest.importorskip("uvloop")
+
+    def run(main: Coroutine[Any, Any, None]) -> None:
+        with contextlib.suppress(MemoryError):
+            asyncio.run(main)
+        raise RuntimeError("can't start new thread")
+
+    async def fails() -> int:
+        raise MemoryError
+
+    async def ends() -> int:
+        return 3
+
+    monkeypatch.setattr(uvloop, "run", run)
+    with pytest.raises(MemoryError):
+        server._run(fails())
+    assert server._run(ends()) == 3

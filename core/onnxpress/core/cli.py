@@ -111,5 +111,17 @@ def main(args: list[str] | None = None) -> NoReturn:
     except Exception as error:
         if debug:
             traceback.print_exc()
+        if (short := _shortage(error)) is not None:
+            click.echo(f"error: {short}", err=True)
+            sys.exit(1)
         click.echo(f"internal error: {type(error).__name__}: {error}\n  hint: run again with --debug", err=True)
         sys.exit(1)
+
+
+def _shortage(error: Exception) -> str | None:
+    """What the machine, or a limit set for this process, is short of; None where the error says nothing of that."""
+    if isinstance(error, MemoryError):
+        return f"there is not enough memory{f': {error}' if str(error) else ''}"
+    if isinstance(error, RuntimeError) and str(error) == "can't start new thread":
+        return "no thread can be had: a limit of memory or of processes is in the way"
+    return None

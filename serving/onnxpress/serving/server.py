@@ -217,9 +217,14 @@ async def _among(metrics: WorkerMetrics, main: Coroutine[Any, Any, int]) -> int:
 
 def _run(main: Coroutine[Any, Any, int]) -> int:
     found: list[int] = []
+    raised: list[BaseException] = []
 
     async def kept() -> None:
-        found.append(await main)
+        try:
+            found.append(await main)
+        except BaseException as error:
+            raised.append(error)
+            raise
 
     try:
         from uvloop import run
@@ -228,6 +233,8 @@ def _run(main: Coroutine[Any, Any, int]) -> int:
     try:
         run(kept())
     except RuntimeError:
+        if raised:
+            raise raised[0] from None
         if not found:
             raise
         # The loop's own end takes a thread for a moment; where none can be had, all was answered before.

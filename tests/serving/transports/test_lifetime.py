@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from onnxpress.serving.transports import lifetime
+
 _PROGRAM = """
 import resource, sys
 import numpy as np
@@ -40,3 +42,11 @@ def test_memory_of_large_requests_is_there_for_the_next() -> None:
     pages = 5 * 3 * (2 << 20) // 4096
     assert found["keep"] < pages / 10
     assert found["leave"] > pages / 2, "malloc keeps it by itself: `_keep_freed_memory` has no use any more"
+
+
+def test_no_memory_to_keep_is_no_reason_to_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    def none(*_: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(lifetime.np, "empty", none)
+    lifetime._keep_freed_memory()

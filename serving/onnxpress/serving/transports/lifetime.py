@@ -197,7 +197,8 @@ def _keep_freed_memory() -> None:
     heap's end beyond twice that. So one block is asked for and freed, and none of its pages touched. Where
     MALLOC_TRIM_THRESHOLD_ or MALLOC_MMAP_THRESHOLD_ is set, or with another malloc, this does nothing.
     """
-    np.empty(_LARGEST_KEPT, np.uint8)
+    with contextlib.suppress(MemoryError):  # where there is so little, there is nothing to keep
+        np.empty(_LARGEST_KEPT, np.uint8)
 
 
 async def _drain(server: Server, cut: asyncio.Event) -> int:

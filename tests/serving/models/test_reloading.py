@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import shutil
 import threading
@@ -16,6 +17,7 @@ from tests.serving.harness import WAIT, Client, Running, ask, infer_body, reques
 from tests.serving.onnx_models import affine, plain, publish_affine
 
 from onnxpress.core import memory
+from onnxpress.serving.models import reloading
 from onnxpress.serving.models.reloading import Reloader
 from onnxpress.serving.models.repository import Repository
 from onnxpress.serving.service import Service
@@ -215,3 +217,56 @@ def test_thousands_of_looks_and_hundreds_of_swaps_leave_nothing_behind(server: C
         before = after
     files, threads, resident = map(min, zip(*grown, strict=True))
     assert (files <= 0, threads <= 0, resident < 2 << 20) == (True, True, True), grown
+
+
+def test_many_bad_versions_do_not_keep_a_good_one_waiting(
+    server: Changing, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each bad one takes an hour by this clock; the one that is served is looked at before each of them."""
+    hours, tried = 0, list[str]()
+    repository = server.reloader._repository
+    try_version = repository.try_version
+
+    def slow(name: str, version: int, path: Path, **how: Any) -> Any:
+        nonlocal hours
+        hours += name != "affine"
+        tried.append(name)
+        return try_version(name, version, path, **how)
+
+    monkeypatch.setattr(repository, "try_version", slow)
+    monkeypatch.setattr(reloading, "perf_counter", lambda: 3600.0 * hours)
+    bad = ["bad-a", "bad-b", "bad-c"]
+    for name in bad:
+        (publish_affine(tmp_path, name) / "model.onnx").write_bytes(b"")
+    server.do(lambda: server.reloader.look(10.0))
+    publish_affine(tmp_path, offset=2)
+    (tmp_path / "bad-a" / "1" / "model.onnx").write_bytes(b"another")
+    for _ in range(3):
+        server.do(lambda: server.reloader.look(10.0))
+    assert server.offset() == 2
+    # Each once, though there was no time for all; and that one has changed was not lost on the looks that left it out.
+    assert tried == ["bad-a", "affine", "bad-b", "bad-c", "bad-a"]
+    assert {name for name, _ in repository.failed} == set(bad)
+
+
+def test_what_is_left_out_is_looked_at_without_a_pause(
+    server: Changing, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reloading, "_LOOK_SECONDS", 0.0)
+    for name in ("bad-a", "bad-b", "bad-c"):
+        (publish_affine(tmp_path, name) / "model.onnx").write_bytes(b"")
+    pauses, repository = list[float](), server.reloader._repository
+
+    async def sleep(seconds: float) -> None:
+        pauses.append(seconds)
+        if len(pauses) == 5:
+            raise asyncio.CancelledError
+
+    async def watch() -> None:
+        with contextlib.suppress(asyncio.CancelledError), monkeypatch.context() as patch:
+            patch.setattr(reloading.asyncio, "sleep", sleep)
+            await server.reloader.watch(7.0)
+
+    server.do(watch)
+    assert {name for name, _ in repository.failed} == {"bad-a", "bad-b", "bad-c"}
+    assert pauses == [7.0, 0.0, 0.0, 7.0, 0.0]

@@ -7,6 +7,7 @@ cannot be checked against anything, is left alone until it has not changed betwe
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Mapping
 from time import perf_counter
 
@@ -21,6 +22,8 @@ from onnxpress.serving.models.version_policy import FILE_NAME, Selection
 from onnxpress.serving.protocol.refusal import Refusal
 
 _DRAIN_SECONDS = 0.02
+_LOOK_SECONDS = 2.0
+"""for which one look tries what is not served yet, before another one sees whether what is served has a new version"""
 _GONE = FoundModel({}, Selection())
 
 
@@ -31,39 +34,61 @@ class Reloader:
         self._repository = repository
         self._one = asyncio.Lock()
         self._seen: dict[tuple[str, int], Signature] = {}
-        """what the last look found, loaded or not"""
+        """what the last look that came to the model found, loaded or not"""
+        self._behind = ""
+        """the name behind which the next look goes on, where the last one had no time for all"""
         self._unloaded: set[str] = set()
         """models that callers asked away; polling does not bring them back"""
         self._closing: set[asyncio.Task[None]] = set()
 
     async def watch(self, seconds: float) -> None:
         """Look at the folder every so many seconds, and follow it, for ever."""
+        pause = seconds
         while True:
-            await asyncio.sleep(seconds)
+            await asyncio.sleep(pause)
+            pause = seconds
             try:
-                await self.look()
+                await self.look(_LOOK_SECONDS)
+                if self._behind:
+                    pause = 0.0
             except Exception as error:  # whatever it is, the next look comes
                 log.say(f"looking for new versions failed: {type(error).__name__}: {error}")
 
-    async def look(self) -> None:
-        """Follow the folder once: load what is new or changed, drop what is gone."""
+    async def look(self, seconds: float = math.inf) -> None:
+        """Follow the folder once: load what is new or changed, drop what is gone.
+
+        What is served comes first. Of the rest a part is left to the next look where that takes more than so many
+        `seconds`: a hundred bad versions must not keep a good one from its callers.
+        """
         async with self._one:
             found, skipped = await asyncio.to_thread(self._repository.folder.look)
             for path, why in skipped.items():
                 if self._repository.skipped.get(path) != why:
                     log.say(f"skipped {path}: {why}")
             self._repository.skipped = skipped
-            for name in sorted(self._repository.models.keys() | found.keys()):
+            served = sorted(self._repository.models)
+            rest = sorted(found.keys() - self._repository.models.keys())
+            left = set(rest)  # what is not come to keeps what was seen of it
+            rest = [name for name in rest if name > self._behind]
+            until, self._behind = perf_counter() + seconds, ""
+            for name in [*served, *rest]:
                 if name not in self._unloaded:
                     try:
                         await self._follow(name, found.get(name, _GONE), settled=False)
                     except Exception as error:  # whatever it is, the other models are followed
                         log.say(f"{name} could not be followed: {told(error)}")
+                left.discard(name)
+                if name in rest[:-1] and perf_counter() > until:
+                    self._behind = name
+                    break
+            before = self._seen
             self._seen = {
                 (name, version): one.signature
                 for name, model in found.items()
                 for version, one in model.versions.items()
+                if name not in left
             }
+            self._seen |= {key: signature for key, signature in before.items() if key[0] in left}
             self._repository.failed = {
                 key: reason
                 for key, reason in self._repository.failed.items()

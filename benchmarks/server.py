@@ -67,7 +67,7 @@ def main(model: str = "tiny", rounds: int = 5, seconds: int = 2) -> None:
             measured: dict[str, list[tuple[float, float]]] = {name: [] for name in contenders}
             for number in range(rounds):
                 for name, contender in contenders.items():
-                    measured[name].append(_load(contender, model, clients, seconds))
+                    measured[name].append(asked(contender, model, clients, seconds))
                 print(f"{clients} connections: round {number + 1} of {rounds}", file=sys.stderr, flush=True)
             figures[str(clients)] = {
                 name: _summary(rows, measured[REFERENCE])
@@ -109,7 +109,7 @@ def _contenders(model: str, folder: Path, stack: contextlib.ExitStack, *, binary
     names = [REFERENCE, BATCHED, SERVER, INTERPRETED]
     if model == "tiny":
         names.append(CEILING)  # the loop is what costs there
-    ports = {name: _free_port() for name in names}
+    ports = {name: free_port() for name in names}
     commands = {
         REFERENCE: [sys.executable, str(HERE / "floor" / "bare_loop.py"), str(file), str(ports[REFERENCE])],
         BATCHED: [sys.executable, str(HERE / "floor" / "tick_loop.py"), str(file), str(ports[BATCHED])],
@@ -119,7 +119,7 @@ def _contenders(model: str, folder: Path, stack: contextlib.ExitStack, *, binary
     if CEILING in ports:
         commands[CEILING] = [sys.executable, str(HERE / "floor" / "fixed_loop.py"), str(ports[CEILING])]
     found = {
-        name: Contender(stack.enter_context(_server(command, ports[name])), ports[name], question)
+        name: Contender(stack.enter_context(running(command, ports[name])), ports[name], question)
         for name, command in commands.items()
     }
     if binary:
@@ -136,7 +136,8 @@ def _serve(folder: Path, port: int) -> list[str]:
 
 
 @contextlib.contextmanager
-def _server(command: list[str], port: int) -> Iterator[subprocess.Popen[bytes]]:
+def running(command: list[str], port: int) -> Iterator[subprocess.Popen[bytes]]:
+    """A server on CPU 0 that listens there, ended afterwards."""
     environment = os.environ | {"ORT_DISABLE_TELEMETRY": "1"}
     process = subprocess.Popen(
         ["taskset", "-c", "0", *command], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment
@@ -156,7 +157,7 @@ def _server(command: list[str], port: int) -> Iterator[subprocess.Popen[bytes]]:
         process.wait(timeout=30)
 
 
-def _load(contender: Contender, model: str, clients: int, seconds: int) -> tuple[float, float]:
+def asked(contender: Contender, model: str, clients: int, seconds: int) -> tuple[float, float]:
     """Requests per second, and CPU seconds of the server per request."""
     command = ["taskset", "-c", "1", "wrk", "-t1", f"-c{clients}", f"-d{seconds}s", "-s", str(HERE / "question.lua")]
     environment = os.environ | {"QUESTION": str(contender.question), "TARGET": f"/v2/models/{model}/infer"}
@@ -191,7 +192,8 @@ def _summary(rows: list[tuple[float, float]], reference: list[tuple[float, float
     }
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A port of loopback that nobody listens on."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         port: int = listener.getsockname()[1]

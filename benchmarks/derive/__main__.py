@@ -11,7 +11,7 @@ import argparse
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -42,8 +42,10 @@ def main() -> None:
     given = parser.parse_args()
     if given.child:
         name, file = given.child
-        found = measured(name, given.precisions.split(","), given.seconds, given.search_seconds)
-        Path(file).write_bytes(msgspec.json.encode(found))
+        found: list[Line] = []
+        for line in measured(name, given.precisions.split(","), given.seconds, given.search_seconds):
+            found.append(line)
+            Path(file).write_bytes(msgspec.json.encode(found))
         return
     where = {**machine.describe(), "features": ", ".join(features() or ())}
     lines: list[Line] = []
@@ -64,14 +66,16 @@ def _in_a_process(name: str, given: argparse.Namespace) -> list[Line]:
         command = [sys.executable, "-m", "benchmarks.derive", "--child", name, str(file)]
         command += ["--precisions", given.precisions]
         command += ["--seconds", str(given.seconds), "--search-seconds", str(given.search_seconds)]
+        ended = []
         try:
             subprocess.run(command, timeout=_PATIENCE, check=True)
         except (subprocess.CalledProcessError, subprocess.TimeoutExpired) as error:
-            return [Line(subject=name, precision="-", failed=f"its process: {type(error).__name__}")]
-        return msgspec.json.decode(file.read_bytes(), type=list[Line])
+            ended = [Line(subject=name, precision="-", failed=f"its process: {type(error).__name__}")]
+        done = msgspec.json.decode(file.read_bytes(), type=list[Line]) if file.exists() else []
+        return [*done, *ended]
 
 
-def measured(name: str, precisions: list[str], seconds: float, search_seconds: float) -> list[Line]:
+def measured(name: str, precisions: list[str], seconds: float, search_seconds: float) -> Iterator[Line]:
     """A line for each precision of one subject."""
     from benchmarks.derive.subjects import CALIBRATED, SUBJECTS
     from onnxpress.core.errors import OnnxpressError
@@ -80,12 +84,12 @@ def measured(name: str, precisions: list[str], seconds: float, search_seconds: f
     from onnxpress.export.derive.stage import Wish, derive, gate_for
 
     subject = SUBJECTS[name]()
-    found = []
     with tempfile.TemporaryDirectory() as temporary:
         try:
             published = export(subject.model, name=name, repository=Path(temporary), example=subject.example)
         except OnnxpressError as error:
-            return [Line(subject=name, precision="-", failed=f"its parent: {error.what}")]
+            yield Line(subject=name, precision="-", failed=f"its parent: {error.what}")
+            return
         (first, *_) = published.manifest.inputs
         rows = {key or first.name: value for key, value in subject.rows.items()}
         calibration = {key: value[:CALIBRATED] for key, value in rows.items()}
@@ -102,20 +106,17 @@ def measured(name: str, precisions: list[str], seconds: float, search_seconds: f
             try:
                 outcome = derive(published.folder, wish)
             except OnnxpressError as error:
-                found.append(Line(subject=name, precision=precision, failed=error.what))
+                yield Line(subject=name, precision=precision, failed=error.what)
                 continue
             best = outcome.published.tried if outcome.published else _nearest(outcome.tried)
-            found.append(
-                Line(
-                    subject=name,
-                    precision=precision,
-                    parent_bytes=published.manifest.files["model.onnx"].size,
-                    tried=best,
-                    candidates=len(outcome.tried),
-                    published=outcome.published is not None,
-                )
+            yield Line(
+                subject=name,
+                precision=precision,
+                parent_bytes=published.manifest.files["model.onnx"].size,
+                tried=best,
+                candidates=len(outcome.tried),
+                published=outcome.published is not None,
             )
-    return found
 
 
 def _nearest(tried: Sequence[Tried]) -> Tried | None:

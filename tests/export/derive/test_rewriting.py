@@ -11,7 +11,7 @@ from tests.export.derive.test_tools import convolutional, outlying
 
 from onnxpress.core.arrays import Array
 from onnxpress.export.derive.prepared import prepare
-from onnxpress.export.derive.rewriting import faults
+from onnxpress.export.derive.rewriting import CUT, faults
 from onnxpress.export.derive.static_int8 import NARROW, WIDE, StaticInt8
 
 
@@ -32,7 +32,7 @@ def test_sound_graphs_have_no_faults(calibration: str, reduced: bool) -> None:
     ):
         for operators in (NARROW, WIDE):
             prepared, quantized = made(graph, x, calibration, operators=operators, reduced=reduced)
-            assert faults(prepared, quantized, [{"x": x}]) == []
+            assert faults(prepared, quantized, [{"x": x}], cut=CUT[calibration]) == []
 
 
 def changed(graph: onnx.ModelProto, name: str, value: Array) -> None:
@@ -49,7 +49,7 @@ def test_a_weights_wrong_scale(factor: float) -> None:
     x = rows(200, 16)
     prepared, quantized = made(classifier(), x)
     changed(quantized, "w_scale", constant(quantized, "w_scale") * np.float32(factor))
-    assert any(told.startswith("w:") for told in faults(prepared, quantized, [{"x": x}]))
+    assert any(told.startswith("w:") for told in faults(prepared, quantized, [{"x": x}], cut=CUT["min-max"]))
 
 
 @pytest.mark.parametrize("factor", [0.4, 4.0])
@@ -57,7 +57,7 @@ def test_an_activations_wrong_scale(factor: float) -> None:
     x = rows(200, 16)
     prepared, quantized = made(classifier(), x)
     changed(quantized, "x_scale", constant(quantized, "x_scale") * np.float32(factor))
-    assert any(told.startswith("x:") for told in faults(prepared, quantized, [{"x": x}]))
+    assert any(told.startswith("x:") for told in faults(prepared, quantized, [{"x": x}], cut=CUT["min-max"]))
 
 
 def test_a_zero_point_off_by_one_where_a_tensor_is_unpacked() -> None:
@@ -69,7 +69,10 @@ def test_a_zero_point_off_by_one_where_a_tensor_is_unpacked() -> None:
         one for one in quantized.graph.node if one.op_type == "DequantizeLinear" and "x_q" in one.input[0].lower()
     ]
     node.input[2] = "other"
-    assert any(told.startswith("x: packed and unpacked") for told in faults(prepared, quantized, [{"x": x}]))
+    assert any(
+        told.startswith("x: packed and unpacked")
+        for told in faults(prepared, quantized, [{"x": x}], cut=CUT["min-max"])
+    )
 
 
 def test_scales_along_the_wrong_axis() -> None:
@@ -79,7 +82,7 @@ def test_scales_along_the_wrong_axis() -> None:
     (node,) = [one for one in quantized.graph.node if one.input[0] == "w_quantized"]
     (axis,) = [one for one in node.attribute if one.name == "axis"]
     axis.i = 1 - axis.i
-    assert any(told.startswith("w:") for told in faults(prepared, quantized, [{"x": x}]))
+    assert any(told.startswith("w:") for told in faults(prepared, quantized, [{"x": x}], cut=CUT["min-max"]))
 
 
 def test_a_saturated_bias() -> None:
@@ -87,7 +90,7 @@ def test_a_saturated_bias() -> None:
     prepared, quantized = made(classifier(), x)
     bias = constant(quantized, "b_quantized")
     changed(quantized, "b_quantized", np.clip(bias, -np.abs(bias).max() // 2, np.abs(bias).max() // 2))
-    assert any(told.startswith("b:") for told in faults(prepared, quantized, [{"x": x}]))
+    assert any(told.startswith("b:") for told in faults(prepared, quantized, [{"x": x}], cut=CUT["min-max"]))
 
 
 def test_swapped_tensors() -> None:
@@ -96,4 +99,4 @@ def test_swapped_tensors() -> None:
     w, v = constant(quantized, "w_quantized"), constant(quantized, "v_quantized")
     changed(quantized, "w_quantized", v)
     changed(quantized, "v_quantized", w)
-    assert {told[:2] for told in faults(prepared, quantized, [{"x": x}])} >= {"w:", "v:"}
+    assert {told[:2] for told in faults(prepared, quantized, [{"x": x}], cut=CUT["min-max"])} >= {"w:", "v:"}

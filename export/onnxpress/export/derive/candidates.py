@@ -41,9 +41,11 @@ class Static:
         found = self.quantizer.quantized(
             self.calibration, operators=self.operators, keep=keep, only=only, reduced=self.reduced
         )
-        wrong = rewriting.faults(self.quantizer.graph, found, self.quantizer.batches()) if only is None else []
-        if wrong:
-            raise BadModel(f"the quantizer made a faulty graph: {'; '.join(wrong[:3])}")
+        if only is None:
+            cut = rewriting.CUT[self.calibration]
+            wrong = rewriting.faults(self.quantizer.graph, found, self.quantizer.batches(), cut=cut)
+            if wrong:
+                raise BadModel(f"the quantizer made a faulty graph: {'; '.join(wrong[:3])}")
         return found
 
 

@@ -22,18 +22,25 @@ _SLACK = 1.02
 """half steps: the float32 of the scale and the product rounds too"""
 _COARSE = 0.5
 """of the channels: a few get a larger step, so that their bias fits into 32 bits"""
-_CUT = 0.05
-"""of the values of an activation, that an entropy calibration may cut off"""
-_USED = 0.45
-"""of the 256 steps, that the values of the calibration reach at least"""
+CUT = {"min-max": 0.001, "percentile": 0.002, "entropy": 0.05}
+"""calibration → the share of an activation's values that it may cut off"""
+_USED = 0.6
+"""of the 256 steps, that zero and the values of the calibration reach at least"""
+_SAME_STEPS = ("MaxPool", "Concat", "Reshape", "Flatten", "Transpose", "Gather", "Slice", "Squeeze", "Unsqueeze")
+"""operators whose results have the steps of what they take, though they may use fewer"""
+_RENAMED = "_QuantizeLinear_Input"
+"""what the quantizer appends to the name of an output that it packs"""
 
 
-def faults(original: onnx.ModelProto, quantized: onnx.ModelProto, batches: Iterable[Mapping[str, Array]]) -> list[str]:
+def faults(
+    original: onnx.ModelProto, quantized: onnx.ModelProto, batches: Iterable[Mapping[str, Array]], *, cut: float
+) -> list[str]:
     """What is wrong, a sentence each; nothing in a sound graph. `batches` are all feeds of the calibration.
 
-    `original` is the prepared graph that was quantized: constants and tensors are known by their names in it.
+    `cut` is the share of values that it may cut off, see `CUT`. `original` is the prepared graph that was quantized:
+    constants and tensors are known by their names in it.
     """
-    return [*_constants(original, quantized), *_activations(original, quantized, batches)]
+    return [*_constants(original, quantized), *_activations(original, quantized, batches, cut)]
 
 
 def _arrays(graph: onnx.ModelProto) -> dict[str, Array]:
@@ -94,7 +101,7 @@ def _fits(scale: Array, shape: tuple[int, ...]) -> bool:
 
 
 def _activations(
-    original: onnx.ModelProto, quantized: onnx.ModelProto, batches: Iterable[Mapping[str, Array]]
+    original: onnx.ModelProto, quantized: onnx.ModelProto, batches: Iterable[Mapping[str, Array]], cut: float
 ) -> Iterator[str]:
     packed = _arrays(quantized)
     made = {node.output[0]: node for node in quantized.graph.node}
@@ -103,8 +110,8 @@ def _activations(
         packing = made.get(node.input[0]) if node.op_type == "DequantizeLinear" else None
         if packing is not None and packing.op_type == "QuantizeLinear":
             numbers = [float(packed[one].reshape(-1)[0]) for one in (*packing.input[1:3], *node.input[1:3])]
-            pairs.append(_Packed(packing.input[0], *numbers))
-    computed = {name for node in original.graph.node for name in node.output}
+            pairs.append(_Packed(packing.input[0].removesuffix(_RENAMED), *numbers))
+    computed = {name: node.op_type for node in original.graph.node for name in node.output}
     names = [name for name in dict.fromkeys(pair.name for pair in pairs) if name in computed]
     for feeds in batches:
         values = {**feeds, **intermediates.each(original, names, feeds)}
@@ -112,7 +119,7 @@ def _activations(
             if pair.name in values:
                 pair.see(values[pair.name].astype(np.float64))
     for pair in pairs:
-        told = pair.told()
+        told = pair.told(cut, own_steps=computed.get(pair.name) not in _SAME_STEPS)
         if told:
             yield f"{pair.name}: {told}"
 
@@ -122,7 +129,7 @@ class _Packed:
 
     def __init__(self, name: str, scale: float, zero: float, again: float, again_zero: float) -> None:
         self.name, self._scale, self._zero, self._again, self._again_zero = name, scale, zero, again, again_zero
-        self._low, self._high = 255.0, 0.0
+        self._low = self._high = zero
         self._off = 0.0
         """steps: the largest of a value within the range"""
         self._cut = self._count = 0
@@ -138,12 +145,12 @@ class _Packed:
         if value.size:
             self._low, self._high = min(self._low, float(bits.min())), max(self._high, float(bits.max()))
 
-    def told(self) -> str:
+    def told(self, cut: float, *, own_steps: bool) -> str:
         """What is wrong; empty where nothing is, and where nothing was seen."""
         if self._off > 0.5 * _SLACK:
             return f"packed and unpacked it is up to {self._off:.3g} steps off"
-        if self._cut > _CUT * self._count:
+        if self._cut > cut * self._count:
             return f"{100 * self._cut / self._count:.2g} % of its values are beyond what its 256 steps reach"
-        if self._count and self._high - self._low < _USED * 255:
+        if own_steps and self._count and self._high - self._low < _USED * 255:
             return f"its values reach {int(self._high - self._low)} of 255 steps"
         return ""

@@ -8,6 +8,7 @@ crash of a quantizer is a line of the table. Timings are ratios of runs in turns
 from __future__ import annotations
 
 import argparse
+import os
 import subprocess
 import sys
 import tempfile
@@ -48,10 +49,12 @@ def main() -> None:
             Path(file).write_bytes(msgspec.json.encode(found))
         return
     where = {**machine.describe(), "features": ", ".join(features() or ())}
+    load = os.getloadavg()[0]
     lines: list[Line] = []
     for name in given.only.split(","):
         print(name, file=sys.stderr, flush=True)
         lines += _in_a_process(name, given)
+    where["load"] = f"{max(load, os.getloadavg()[0]):.0f}"
     today = datetime.now(UTC).date().isoformat()
     text = page(lines, where, today)
     if given.only == ",".join(NAMES) and given.precisions == ",".join(PRECISIONS):

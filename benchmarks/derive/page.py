@@ -29,10 +29,10 @@ def page(lines: Sequence[Line], where: dict[str, str], today: str) -> str:
         "# Precisions, measured",
         "",
         f"Written by `python -m benchmarks.derive` on {today}, on {where['processor']} with {where['cpus']} CPUs "
-        f"({where['features']}), ONNX Runtime {where['onnxruntime']}. The models are trained for seconds on made-up "
-        "classes; the sentence encoder has random weights, and each of its "
-        "sentences a paraphrase that shares three quarters of its words. Every version is held against its parent on "
-        "rows that it never saw, by the default gate of [`onnxpress derive`](derive.md). Speeds are ratios to the "
+        f"({where['features']}) at a load of {where['load']}, ONNX Runtime {where['onnxruntime']}. "
+        "The models are trained for seconds on made-up classes; the sentence encoder has random weights, and each of "
+        "its sentences a paraphrase that shares three quarters of its words. Every version is held against its parent "
+        "on rows that it never saw, by the default gate of [`onnxpress derive`](derive.md). Speeds are ratios to the "
         "parent, of runs in turns: another machine has others. Of refused precisions the nearest candidate is shown. "
         "`minilm` is judged by nearest neighbours, the others by decisions.",
         "",
@@ -41,7 +41,8 @@ def page(lines: Sequence[Line], where: dict[str, str], today: str) -> str:
     ]
     told += [_row(line) for line in lines]
     count = sum(line.published for line in lines)
-    told += ["", f"{count} of {len(lines)} were published. None was published outside its gate."]
+    outside = sum(line.published and not (line.tried and line.tried.inside) for line in lines)
+    told += ["", f"{count} of {len(lines)} were published, {outside} of them outside their gate."]
     return "\n".join(told) + "\n"
 
 

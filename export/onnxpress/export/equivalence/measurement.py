@@ -199,11 +199,14 @@ def _with_rows_alone(runnable: Runnable, result: CaseResult) -> CaseResult:
 
 
 def _rows_alone(result: CaseResult) -> float:
-    """The worst multiple between rows asked alone and in their batch; inf where an answer lacks an output."""
+    """The worst multiple between rows asked alone and in their batch; inf where one is absent or of another shape."""
     golden, alone = result.golden, result.alone
     if alone is None:
         return 0.0
-    if any(name not in result.answers for name in golden.outputs):
+    if any(
+        name not in result.answers or result.answers[name].shape != golden.outputs[name].shape
+        for name in golden.outputs
+    ):
         return math.inf
     together = Golden(golden.inputs, {name: result.answers[name] for name in golden.outputs}, golden.floors)
     return max(worst_multiple(together, {name: alone[name] for name in golden.outputs}).values())

@@ -38,6 +38,7 @@ class NumpyGraph:
 
         from onnxpress.export.equivalence.evaluator import operators as numpy_operators
         from onnxpress.export.equivalence.evaluator import text_operators as numpy_text_operators
+        from onnxpress.export.equivalence.evaluator import tree_operators as numpy_tree_operators
 
         self._dtype = dtype
         self._initializers = {value.name: value for value in proto.graph.initializer}
@@ -48,8 +49,9 @@ class NumpyGraph:
                 _widen_nodes(graph.node)
         self._captured = _captured(skeleton.graph)
         try:
+            of_ours = (numpy_operators, numpy_text_operators, numpy_tree_operators)
             self._evaluator = ReferenceEvaluator(
-                skeleton, new_ops=[*numpy_operators.OPERATORS, *numpy_text_operators.OPERATORS]
+                skeleton, new_ops=[one for module in of_ours for one in module.OPERATORS]
             )
         except Exception as error:
             raise NotEvaluated(reason(error)) from error

@@ -15,7 +15,8 @@ from onnxpress.core.errors import BadModel
 from onnxpress.core.tensors import TensorSpec
 from onnxpress.export.graph.editing import drop_unused, rename_values
 from onnxpress.export.networks.converter_talk import converter_talk
-from onnxpress.export.networks.sklearn import rare_words
+from onnxpress.export.networks.sklearn import numeric_steps, rare_words
+from onnxpress.export.networks.sklearn.curves import as_scikit_learn_does
 from onnxpress.export.networks.sklearn.missing_words import spelled_as_empty
 from onnxpress.export.networks.sklearn.parts import (
     columns_of,
@@ -23,9 +24,10 @@ from onnxpress.export.networks.sklearn.parts import (
     parts,
     rounds_its_inputs,
     several_labels,
+    side_by_side,
     whole_categories,
 )
-from onnxpress.export.networks.sklearn.trees import round_down, send_missing
+from onnxpress.export.networks.sklearn.trees import count_votes, round_down, send_missing, sum_in_double
 
 if TYPE_CHECKING:
     import onnx
@@ -39,7 +41,15 @@ _SAME_WORD = r"[\p{L}\p{N}_]{2,}"
 
 _DIVIDING = {"StandardScaler", "RobustScaler"}
 """divided by, as scikit-learn does: multiplied by the inverse, a row may cross the threshold of a tree behind it"""
+_FORESTS = {"RandomForestClassifier", "ExtraTreesClassifier"}
 _NO_CONVERTER = re.compile(r"Unable to find a (?:shape calculator|converter) for type '<class '([^']+)'>'")
+
+
+class _Opsets(dict[str, int]):
+    """skl2onnx 1.20 compares what it was given with a number, for mixtures in float64."""
+
+    def __lt__(self, other: int) -> bool:
+        return self[""] < other
 
 
 class Conversion:
@@ -125,8 +135,10 @@ class Conversion:
     def _converted(self, estimator: Any, types: list[tuple[str, Any]]) -> onnx.ModelProto:
         import skl2onnx
 
+        own, shapes = numeric_steps.converters(estimator)
         with (
             converter_talk(self.talk) as talk,
+            as_scikit_learn_does(),
             _plain_attributes(),
             _as_converted(estimator),
             spelled_as_empty(estimator),
@@ -135,10 +147,13 @@ class Conversion:
                 proto: onnx.ModelProto = skl2onnx.convert_sklearn(
                     estimator,
                     initial_types=types,
-                    target_opset={"": self._opset, **_TREES},
+                    target_opset=_Opsets({"": self._opset, **_TREES}),
                     options=self._options(estimator),
-                    custom_conversion_functions=rare_words.converters(estimator),
+                    custom_conversion_functions={**rare_words.converters(estimator), **own},
+                    custom_shape_calculators=shapes,
                 )
+            except BadModel:
+                raise
             except Exception as error:
                 raise _reason(error, talk.tail()) from error
         return proto
@@ -150,6 +165,8 @@ class Conversion:
         if scored and hasattr(last, "predict_proba") and hasattr(last, "classes_"):
             options[id(estimator)] = {"zipmap": False}
         for part in parts(estimator):
+            if type(part).__name__ == "LinearSVC":  # at the end of a pipeline skl2onnx 1.20 gives it an option it lacks
+                options[id(part)] = {"nocl": False}
             if type(part).__name__ in _DIVIDING:
                 options[id(part)] = {"div": "div"}
             if getattr(part, "vocabulary_", None) is None or not hasattr(part, "build_analyzer"):
@@ -172,15 +189,18 @@ class Conversion:
         renames |= {old: f"\0{new}" for old, new in zip(made, self._outputs, strict=False)}
         rename_values(proto.graph, renames)
         rename_values(proto.graph, {f"\0{name}": name for name in self._outputs})
-        several = several_labels(self._estimator) or getattr(self._estimator, "multilabel_", False)
+        several = several_labels(self._estimator) or side_by_side(self._estimator)
         column = "label" in self._outputs and len(proto.graph.output[0].type.tensor_type.shape.dim) == 2
         if (column and not several) or is_outlier_detector(self._estimator):
             flatten_label(proto.graph)
         _inputs_as_told(proto.graph, self._inputs)
         _outputs_in_float32(proto.graph)
         send_missing(proto.graph, self._estimator)
+        if any(type(part).__name__ in _FORESTS for part in parts(self._estimator)):
+            count_votes(proto.graph)
         if not any(spec.dtype == "float64" for spec in self._inputs):  # rounded to the nearest, they keep their order
             round_down(proto.graph, self._estimator)
+        sum_in_double(proto.graph, self._estimator)
         drop_unused(proto.graph)
         return proto
 
@@ -193,7 +213,11 @@ def _reason(error: Exception, said: str) -> BadModel:
             hint="replace that step by one that it converts, or do what the step does before the model is asked, and "
             "export what comes after it",
         )
-    return BadModel(f"skl2onnx cannot convert it: {text}", hint=said or None)
+    return BadModel(
+        f"skl2onnx cannot convert it: {text}",
+        hint=f"{f'it says besides: {said}; ' if said else ''}set the step that it names otherwise, or do what that "
+        "step does before the model is asked, and export what comes after it",
+    )
 
 
 def _inputs_as_told(graph: onnx.GraphProto, inputs: Sequence[TensorSpec]) -> None:

@@ -23,11 +23,13 @@ from onnxpress.export.networks.sklearn.examples import named_examples
 from onnxpress.export.networks.sklearn.missing_words import missing_in_rows, missing_of, with_missing
 from onnxpress.export.networks.sklearn.narrowing import rounded
 from onnxpress.export.networks.sklearn.parts import (
+    amplifies,
     fitted,
     fitted_names,
     needs_double,
     parts,
     several_labels,
+    side_by_side,
     string_columns,
     takes_float32,
     takes_texts,
@@ -50,7 +52,7 @@ class SklearnNetwork:
     def __init__(self, source: Source) -> None:
         import skl2onnx
 
-        self._estimator = source.network
+        self._estimator = _found(source.network)
         self.framework_version = sklearn.__version__
         self.converter = f"skl2onnx {skl2onnx.__version__}"
         self.notes: list[str] = []
@@ -67,7 +69,8 @@ class SklearnNetwork:
         self._missing = missing_of(self._estimator, self._columns) if self._columns else {}
         self._missing_word = missing_in_rows(self._estimator)
         self._narrow: Any = None
-        self._double = needs_double(self._estimator) or any(spec.dtype in _WIDE for spec in self.inputs)
+        exact = needs_double(self._estimator) or amplifies(self._estimator)
+        self._double = exact or any(spec.dtype in _WIDE for spec in self.inputs)
         self.output_names = self._tell_outputs()
         if not source.network_inputs:
             self.inputs = [with_unknown(spec, self.inputs, self._examples, self._takes) for spec in self.inputs]
@@ -217,7 +220,8 @@ class SklearnNetwork:
     def decisions(self) -> dict[str, tuple[str, Choice]]:
         """The label is taken from the scores beside it; see Deciding."""
         if "probabilities" in self.output_names:
-            return {} if getattr(self._estimator, "multilabel_", False) else {"label": ("probabilities", "highest")}
+            own = side_by_side(self._estimator) or hasattr(self._estimator, "best_threshold_")
+            return {} if own else {"label": ("probabilities", "highest")}
         if "scores" in self.output_names:
             return {"label": ("scores", "lowest" if is_clusterer(self._estimator) else "sign")}
         return {}
@@ -253,6 +257,13 @@ class SklearnNetwork:
     def read_state(self, path: Path) -> None:
         """Take the estimator of `write_state`, which this machine's own parent process has just written."""
         self._estimator = pickle.loads(path.read_bytes())
+
+
+def _found(estimator: Any) -> Any:
+    """What a search for settings found, which answers as the search does."""
+    while hasattr(estimator, "best_estimator_"):
+        estimator = estimator.best_estimator_
+    return estimator
 
 
 def _refuse_known_wrong(estimator: Any, reference: str) -> None:

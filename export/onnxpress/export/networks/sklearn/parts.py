@@ -12,8 +12,12 @@ from onnxpress.core.arrays import Array
 
 _FITTED = ("coef_", "intercept_", "coefs_", "intercepts_", "mean_", "components_", "cluster_centers_", "theta_")
 _ROUNDING = ("xgboost.", "catboost.")
+BOOSTING = (*_ROUNDING, "lightgbm.")
+"""modules of estimators that other packages add up"""
 _DIVIDED = {"OneVsRestClassifier", "CalibratedClassifierCV", "SGDClassifier"}
 """classifiers whose probabilities are one sigmoid for each class, divided by their sum"""
+_INSIDE = ("final_estimator_", "regressor_")
+_INVERTED = ("GaussianMixture", "BayesianGaussianMixture", "QuadraticDiscriminantAnalysis")
 _FAR = 1e4
 """times its width may a column lie from zero: float32 then still tells a thousandth of that width"""
 
@@ -32,6 +36,11 @@ def parts(estimator: Any) -> Iterator[Any]:
         for member in inner:
             if hasattr(member, "get_params"):
                 yield from parts(member)
+    for member in getattr(estimator, "calibrated_classifiers_", []):
+        yield from parts(member.estimator)
+    for attribute in _INSIDE:
+        if hasattr(one := getattr(estimator, attribute, None), "get_params"):
+            yield from parts(one)
 
 
 def width(estimator: Any) -> int | None:
@@ -115,6 +124,13 @@ def several_labels(estimator: Any) -> bool:
     return isinstance(getattr(estimator, "classes_", None), list)
 
 
+def side_by_side(estimator: Any) -> bool:
+    """Whether it decides several labels of one row, and gives one column of probabilities for each."""
+    last = estimator.steps[-1][1] if getattr(estimator, "steps", None) else estimator
+    told = getattr(getattr(last, "_label_binarizer", None), "y_type_", "")
+    return bool(getattr(last, "multilabel_", False)) or told.startswith("multilabel")
+
+
 def takes_texts(estimator: Any) -> bool:
     """Whether it begins with a vectoriser of texts, so that one text is a row."""
     first = estimator.steps[0][1] if getattr(estimator, "steps", None) else estimator
@@ -138,6 +154,13 @@ def needs_double(estimator: Any) -> bool:
             if np.any(np.abs(far) > _FAR * np.abs(wide)):
                 return True
     return False
+
+
+def amplifies(estimator: Any) -> bool:
+    """Whether rounding inside it grows, whatever its inputs are: covariances that are inverted, steep curves."""
+    return any(
+        type(part).__name__ in _INVERTED or getattr(part, "method", "") == "isotonic" for part in parts(estimator)
+    )
 
 
 def takes_float32(estimator: Any) -> bool:

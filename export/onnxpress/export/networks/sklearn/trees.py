@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from onnxpress.core.arrays import Array
-from onnxpress.export.networks.sklearn.parts import parts
+from onnxpress.export.networks.sklearn.parts import BOOSTING, parts
 
 if TYPE_CHECKING:
     import onnx
@@ -69,6 +69,104 @@ def _trees(estimator: Any) -> Iterator[Any]:
             if tree is not None and hasattr(tree, "missing_go_to_left") and id(tree) not in seen:
                 seen.add(id(tree))
                 yield tree
+
+
+def count_votes(graph: onnx.GraphProto) -> None:
+    """Let a forest's trees add up to whole votes, which are divided once: scikit-learn breaks ties so.
+
+    skl2onnx writes the share p / n of each of n trees, rounded to float32. Ten of twenty votes are then more than half.
+    """
+    from onnx import helper, numpy_helper
+
+    for place, node in reversed(list(enumerate(graph.node))):
+        given = {one.name: helper.get_attribute_value(one) for one in node.attribute}
+        if node.op_type != "TreeEnsembleClassifier" or given.get("post_transform", b"NONE") != b"NONE":
+            continue
+        votes = _votes(given)
+        labels = given.get("classlabels_int64s") or given.get("classlabels_strings") or []
+        ids = sorted(set(given["class_ids"]))
+        if votes is None or len(labels) < 2 or (len(ids) == 1 and len(labels) != 2):
+            continue
+        kept = {name: value for name, value in given.items() if name.startswith("nodes_")}
+        of_leaves = {f"target_{name}": given[f"class_{name}"] for name in ("nodeids", "treeids")}
+        targets = given["class_ids"] if len(ids) > 1 else [0] * len(given["class_ids"])
+        label, scores = node.output
+        names = {one: f"trees/{place}/{one}" for one in ("votes", "count", "one", "others", "share", "best", "labels")}
+        share = scores if len(ids) > 1 else names["share"]
+        nodes = [
+            helper.make_node(
+                "TreeEnsembleRegressor",
+                list(node.input),
+                [names["votes"]],
+                name=node.name,
+                domain="ai.onnx.ml",
+                n_targets=len(labels) if len(ids) > 1 else 1,
+                aggregate_function="SUM",
+                target_ids=targets,
+                target_weights=votes,
+                **kept,
+                **of_leaves,
+            ),
+            helper.make_node("Div", [names["votes"], names["count"]], [share]),
+        ]
+        if len(ids) == 1:
+            both = [names["others"], share] if ids == [1] or ids == [0] else []
+            nodes.append(helper.make_node("Sub", [names["one"], share], [names["others"]]))
+            nodes.append(helper.make_node("Concat", both, [scores], axis=1))
+        nodes.append(helper.make_node("ArgMax", [scores], [names["best"]], axis=1, keepdims=0))
+        nodes.append(helper.make_node("Gather", [names["labels"], names["best"]], [label], axis=0))
+        trees = len(set(given["nodes_treeids"]))
+        texts = isinstance(labels[0], bytes)
+        constants = {
+            "count": np.full(1, trees, np.float32),
+            "one": np.ones(1, np.float32),
+            "labels": np.asarray([one.decode() for one in labels] if texts else labels, object if texts else np.int64),
+        }
+        graph.initializer.extend(numpy_helper.from_array(value, names[name]) for name, value in constants.items())
+        graph.node.remove(node)
+        for one in reversed(nodes):
+            graph.node.insert(place, one)
+
+
+def _votes(given: dict[str, Any]) -> list[float] | None:
+    """What each leaf says, before it was divided by the number of trees; None where these are no shares of votes."""
+    count = len(set(given.get("nodes_treeids", [])))
+    if count < 2 or "base_values" in given or "class_weights" not in given:
+        return None
+    votes = np.asarray(given["class_weights"], np.float64) * count
+    whole = np.round(votes)
+    votes = np.where(np.abs(votes - whole) < 1e-6, whole, votes)
+    leaves: dict[tuple[int, int], float] = {}
+    for key, vote in zip(zip(given["class_treeids"], given["class_nodeids"], strict=True), votes, strict=True):
+        leaves[key] = leaves.get(key, 0.0) + vote
+    sums = np.fromiter(leaves.values(), np.float64)
+    alone = len(set(given["class_ids"])) == 1
+    shares = (sums > -1e-6) & (sums < 1 + 1e-5) if alone else np.abs(sums - 1) < 1e-5
+    return [float(vote) for vote in votes] if shares.all() else None
+
+
+def sum_in_double(graph: onnx.GraphProto, estimator: Any) -> None:
+    """Let the tree operators add up in float64, as scikit-learn does: the runtime's sums are of its inputs' type.
+
+    In float32 the shares of a hundred trees, 1/100 each, lose five units in the last place. The rows themselves are
+    rounded to float32 first where scikit-learn does that. Boosting packages add up in float32 themselves.
+    """
+    import onnx
+
+    if any(type(part).__module__.startswith(BOOSTING) for part in parts(estimator)):
+        return
+    binned = any(hasattr(part, "_predictors") for part in parts(estimator))
+    for place, node in reversed(list(enumerate(graph.node))):
+        if node.op_type in _OPERATORS:
+            given, narrow, wide = node.input[0], f"trees/{place}/rows", f"trees/{place}/wide"
+            node.input[0] = wide
+            casts = [onnx.helper.make_node("Cast", [narrow], [wide], to=onnx.TensorProto.DOUBLE)]
+            if binned:
+                casts[0].input[0] = given
+            else:
+                casts.insert(0, onnx.helper.make_node("Cast", [given], [narrow], to=onnx.TensorProto.FLOAT))
+            for cast in reversed(casts):
+                graph.node.insert(place, cast)
 
 
 def round_down(graph: onnx.GraphProto, estimator: Any) -> None:

@@ -6,6 +6,7 @@ from typing import Literal
 
 import msgspec
 
+from onnxpress.core import decoders
 from onnxpress.core.errors import CorruptVersion
 from onnxpress.core.indented_json import indented
 from onnxpress.core.tensors import TensorSpec
@@ -143,13 +144,14 @@ def decode(content: bytes, *, where: str) -> Manifest:
     """Read a manifest. Raises CorruptVersion naming the field that is wrong, or a format newer than this program."""
     try:
         # The format first: a newer one may lack or change any other field.
-        written = msgspec.json.decode(content, type=_Format).format
+        written: int = decoders.of_json(_Format).decode(content).format
         if written > FORMAT:
             raise CorruptVersion(
                 f"the manifest has format {written}, this onnxpress reads up to {FORMAT}",
                 where=where,
                 hint="upgrade onnxpress",
             )
-        return msgspec.json.decode(content, type=Manifest)
+        manifest: Manifest = decoders.of_json(Manifest).decode(content)
+        return manifest
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:
         raise CorruptVersion(f"the manifest cannot be read: {error}", where=where, hint="export it again") from None

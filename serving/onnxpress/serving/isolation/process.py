@@ -19,6 +19,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from onnxpress.core import decoders
 from onnxpress.core.arrays import Array
 from onnxpress.core.errors import OnnxpressError
 from onnxpress.core.manifest import SessionSettings
@@ -100,7 +101,7 @@ def send(
 def receive(connection: socket.socket, deadline: float | None = None) -> tuple[Message, list[Array]]:
     """Read a message and its arrays. Raises TimeoutError past the deadline, EOFError at the end, OSError."""
     (size,) = _SIZE.unpack(_exactly(connection, memoryview(bytearray(_SIZE.size)), deadline))
-    message = msgspec.msgpack.decode(_exactly(connection, memoryview(bytearray(size)), deadline), type=Message)
+    message = decoders.of_msgpack(Message).decode(_exactly(connection, memoryview(bytearray(size)), deadline))
     arrays: list[Array] = []
     for one in message.arrays:
         value: Array

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import msgspec
 
+from onnxpress.core import decoders
 from onnxpress.serving import log
 from onnxpress.serving.exchange import Exchange, fail
 from onnxpress.serving.metrics.collected import families
@@ -140,7 +141,8 @@ def _only(gone: list[Family], served: Collection[str]) -> list[Family]:
 
 
 def _decode(content: bytes) -> list[Family]:
-    return msgspec.json.decode(content, type=list[Family])
+    found: list[Family] = decoders.of_json(list[Family]).decode(content)
+    return found
 
 
 def _write(path: Path, content: bytes) -> None:

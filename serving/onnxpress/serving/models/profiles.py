@@ -12,6 +12,7 @@ from typing import Annotated, Literal
 
 import msgspec
 
+from onnxpress.core import decoders
 from onnxpress.core.files import read_regular, sha256
 from onnxpress.core.manifest import Manifest, SessionSettings
 from onnxpress.core.version_folder import in_version_folder, read_manifest
@@ -76,7 +77,7 @@ def read(model: Path, manifest: Manifest | None, provider: str) -> tuple[Profile
     """The profile, if there is one that counts here; and in words what became of it."""
     path = path_of(model)
     try:
-        profile = msgspec.json.decode(read_regular(path, _MOST_BYTES), type=Profile)
+        profile = decoders.of_json(Profile).decode(read_regular(path, _MOST_BYTES))
     except FileNotFoundError:
         return None, "there is none; onnxpress tune measures one"
     except (OSError, msgspec.MsgspecError, ValueError, RecursionError) as error:

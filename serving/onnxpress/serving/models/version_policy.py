@@ -17,6 +17,7 @@ from pathlib import Path
 
 import msgspec
 
+from onnxpress.core import decoders
 from onnxpress.core.errors import BadModel, UsageError
 from onnxpress.core.files import read_regular
 from onnxpress.core.version_folder import CONFIG_FILE
@@ -73,7 +74,7 @@ def read(model_folder: Path, default: Selection) -> Selection:
     path = model_folder / FILE_NAME
     try:
         try:
-            written = msgspec.json.decode(read_regular(path, _MOST_BYTES), type=_File)
+            written = decoders.of_json(_File).decode(read_regular(path, _MOST_BYTES))
         except FileNotFoundError:
             written = _File()
         asked = written.versions

@@ -20,6 +20,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from onnxpress.core import decoders
 from onnxpress.core.arrays import Array
 from onnxpress.core.tensors import TensorSpec
 from onnxpress.serving.engine.dtypes import array_dtype
@@ -37,7 +38,7 @@ _BLOCK = 32 * 1024
 _KEY = b'"data"'
 _BLANKS = b" \t\r\n"
 _MARK = b'"@%d"'
-_decode = msgspec.json.Decoder(AnyRequest).decode
+_decode = decoders.of_json(AnyRequest).decode
 
 
 @cache

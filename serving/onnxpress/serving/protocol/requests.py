@@ -22,6 +22,7 @@ from typing import Any, Final
 import msgspec
 import numpy as np
 
+from onnxpress.core import decoders
 from onnxpress.core.arrays import Array
 from onnxpress.core.tensors import TensorSpec
 from onnxpress.serving.engine.signature import share_rows
@@ -62,7 +63,7 @@ class Reader:
         self._arrays = RunArrays(inputs, self._lists)
         self.overrides = Overrides(optional)
         self._by_names = {spec.name: spec for spec in (*inputs, *optional)}
-        self._any = msgspec.json.Decoder(AnyRequest).decode
+        self._any = decoders.of_json(AnyRequest).decode
         # Rows can be put together only where every tensor's first axis is the one dimension that all share.
         self.has_rows = share_rows(inputs, outputs)
         self._has_sums = any(spec.sums for spec in inputs)
@@ -83,7 +84,7 @@ class Reader:
         if len(tail) != len(spec.shape) - 1:
             return None
         request_of: Any = Request[list[value_type(spec.dtype)]]  # type: ignore[misc]
-        decode = msgspec.json.Decoder(request_of).decode
+        decode = decoders.of_json(request_of).decode
         name, datatype, width, tails = spec.name, DATATYPE_OF[spec.dtype], math.prod(tail), (tuple(tail),)
         selected = self._selected
         frames = Frames(self._lists[0], lambda body: decode(body).inputs[0].data)
@@ -316,7 +317,7 @@ def _by_name(
 
 def _check_outline(text: bytes, most: int) -> None:
     """Refuse what would be read in one step, and is no values: others would wait for it, for seconds."""
-    outline = _decoded(msgspec.json.Decoder(Outline).decode, text)
+    outline = _decoded(decoders.of_json(Outline).decode, text)
     if len(outline.inputs) > most:
         raise Refusal(400, f"there are {len(outline.inputs)} inputs; the model takes {most}")
     size = memoryview(outline.parameters).nbytes

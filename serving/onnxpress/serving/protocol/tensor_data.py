@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from onnxpress.core import decoders
 from onnxpress.core.tensors import FLOATS, TensorSpec
 from onnxpress.serving.protocol.datatypes import DATATYPE_OF
 from onnxpress.serving.protocol.literals import levelled, marked
@@ -29,12 +30,12 @@ def decoded(text: bytes, kind: Any = Any) -> Any:
     [1, {'number that JSON has not': 'nan'}]
     """
     try:
-        return msgspec.json.decode(text, type=kind)
+        return decoders.of_json(kind).decode(text)
     except NOT_JSON:
         again = marked(text)
         if again is None:
             raise
-        return msgspec.json.decode(again, type=kind)
+        return decoders.of_json(kind).decode(again)
 
 
 def cut_out(text: bytes, kind: Any) -> Any:
@@ -46,12 +47,12 @@ def cut_out(text: bytes, kind: Any) -> Any:
     b'[NaN]'
     """
     try:
-        return msgspec.json.decode(text, type=kind)
+        return decoders.of_json(kind).decode(text)
     except NOT_JSON:
         level = levelled(text)
         if level is None:
             raise
-    found, first = msgspec.json.decode(level, type=kind), _address(level)
+    found, first = decoders.of_json(kind).decode(level), _address(level)
     names = found if isinstance(found, dict) else found.__struct_fields__
     for name in names:
         value = found[name] if isinstance(found, dict) else getattr(found, name)

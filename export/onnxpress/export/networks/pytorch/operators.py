@@ -25,6 +25,11 @@ def table() -> dict[Any, Callable[..., Any]]:
     return {
         aten.sort.stable: sort_stable,
         aten.cumprod.default: cumprod,
+        aten.cummax.default: cummax,
+        aten.cummin.default: cummin,
+        aten.median.dim: median,
+        aten.kthvalue.default: kthvalue,
+        aten.searchsorted.Tensor: searchsorted,
         aten.adaptive_max_pool2d.default: adaptive_max_pool,
         aten.adaptive_max_pool3d.default: adaptive_max_pool,
         aten._adaptive_avg_pool3d.default: adaptive_avg_pool,
@@ -56,31 +61,101 @@ def cumprod(self: Any, dim: int, dtype: int = -1) -> Any:
         self = op.Cast(self, to=int(kind))
     if rank == 0:
         return op.Identity(self)
-    axis = dim % rank
+    return _running("Mul", self, shape, kind, dim % rank)
+
+
+def cummax(self: Any, dim: int) -> Any:
+    """The largest so far, and the last place where it stood."""
+    return _extreme_so_far("Max", self, dim)
+
+
+def cummin(self: Any, dim: int) -> Any:
+    """The smallest so far, and the last place where it stood."""
+    return _extreme_so_far("Min", self, dim)
+
+
+def _extreme_so_far(kind: str, self: Any, dim: int) -> Any:
+    rank = len(self.shape)
+    if rank == 0:
+        return op.Identity(self), op.Constant(value_int=0)
+    axis, shape = dim % rank, self.shape
+    values = _running(kind, self, shape, self.dtype, axis)
+    size = op.Squeeze(op.Gather(op.Shape(self), _list(axis)), _list(0))
+    places = op.Range(op.Constant(value_int=0), size, op.Constant(value_int=1))
+    places = op.Reshape(places, _list(*(-1 if place == axis else 1 for place in range(rank))))
+    stood = op.Where(op.Equal(self, values), places, op.Constant(value_int=0))
+    return values, _running("Max", stood, shape, ir.DataType.INT64, axis)
+
+
+def _running(kind: str, self: Any, shape: Any, dtype: Any, axis: int) -> Any:
+    """Each value combined with all before it along the axis, one after the other."""
+    rank = len(shape)
     forth = [axis, *(other for other in range(rank) if other != axis)]
     turned = op.Transpose(self, perm=forth)
-    sizes = op.Slice(op.Shape(turned), _list(1), _list(rank))
-    ones = op.Expand(op.CastLike(op.Constant(value_float=1.0), self), sizes)
-    # The exporter counts one output where the schema says any number: the second is the products, the first the last.
-    node = op.Scan(ones, turned, body=_running_product(), num_scan_inputs=1).producer()
+    if kind == "Mul":
+        sizes = op.Slice(op.Shape(turned), _list(1), _list(rank))
+        start = op.Expand(op.CastLike(op.Constant(value_float=1.0), self), sizes)
+    else:
+        start = op.Gather(turned, op.Constant(value_int=0), axis=0)  # against itself it stays
+    # The exporter counts one output where the schema says any number: the first is the last of the second.
+    node = op.Scan(start, turned, body=_combined(kind), num_scan_inputs=1).producer()
     node.resize_outputs(2)
-    _, products = node.outputs
-    products.dtype, products.shape = kind, ir.Shape([shape[place] for place in forth])
-    return op.Transpose(products, perm=[forth.index(place) for place in range(rank)])
+    _, made = node.outputs
+    made.dtype, made.shape = dtype, ir.Shape([shape[place] for place in forth])
+    return op.Transpose(made, perm=[forth.index(place) for place in range(rank)])
 
 
-def _running_product() -> ir.Graph:
-    before, factor = ir.Value(name="cumprod_before"), ir.Value(name="cumprod_factor")
-    product = ir.node("Mul", [before, factor])
-    answer = ir.node("Identity", [product.outputs[0]])
-    product.outputs[0].name, answer.outputs[0].name = "cumprod_product", "cumprod_answer"
+def _combined(kind: str) -> ir.Graph:
+    before, value = ir.Value(name="running_before"), ir.Value(name="running_value")
+    both = ir.node(kind, [before, value])
+    answer = ir.node("Identity", [both.outputs[0]])
+    both.outputs[0].name, answer.outputs[0].name = "running_both", "running_answer"
     return ir.Graph(
-        [before, factor],
-        [product.outputs[0], answer.outputs[0]],
-        nodes=[product, answer],
+        [before, value],
+        [both.outputs[0], answer.outputs[0]],
+        nodes=[both, answer],
         opset_imports={"": _OPSET},
-        name="cumprod",
+        name="running",
     )
+
+
+def median(self: Any, dim: int, keepdim: bool = False) -> Any:
+    """The lower of the two in the middle, and its place."""
+    size = op.Gather(op.Shape(self), _list(dim % len(self.shape)))
+    return _smallest(self, op.Div(op.Add(size, _list(1)), _list(2)), dim, keepdim)
+
+
+def kthvalue(self: Any, k: int, dim: int = -1, keepdim: bool = False) -> Any:
+    """The k-th smallest, and its place."""
+    return _smallest(self, _list(k), dim, keepdim)
+
+
+def _smallest(self: Any, k: Any, dim: int, keepdim: bool) -> Any:
+    axis = dim % len(self.shape)
+    values = self if self.dtype in _SORTED else op.Cast(self, to=_wider(self.dtype))
+    found = op.TopK(values, k, axis=axis, largest=0, sorted=1)
+    last = [op.Slice(one, _list(-1), _list(2**31 - 1), _list(axis)) for one in found]
+    value, place = last if keepdim else (op.Squeeze(one, _list(axis)) for one in last)
+    return (value if self.dtype in _SORTED else op.CastLike(value, self)), place
+
+
+def searchsorted(
+    sorted_sequence: Any,
+    self: Any,
+    *,
+    out_int32: bool = False,
+    right: bool = False,
+    side: str | None = None,
+    sorter: Any = None,
+) -> Any:
+    """How many of the sequence lie below each value; up to it, on the right side."""
+    if sorter is not None:
+        raise NotImplementedError("searchsorted with a sorter")
+    rows = sorted_sequence if len(sorted_sequence.shape) == 1 else op.Unsqueeze(sorted_sequence, _list(-2))
+    values = op.Unsqueeze(self, _list(-1))
+    below = op.LessOrEqual(rows, values) if right or side == "right" else op.Less(rows, values)
+    counted = op.ReduceSum(op.Cast(below, to=int(ir.DataType.INT64)), _list(-1), keepdims=0)
+    return op.Cast(counted, to=int(ir.DataType.INT32)) if out_int32 else counted
 
 
 def adaptive_max_pool(self: Any, output_size: Sequence[int]) -> Any:

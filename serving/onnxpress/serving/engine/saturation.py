@@ -14,7 +14,7 @@ from pathlib import Path
 import msgspec
 import numpy as np
 
-from onnxpress.core import golden
+from onnxpress.core import golden, memory
 from onnxpress.core.arrays import Array
 from onnxpress.core.errors import BadModel
 from onnxpress.core.golden import Golden
@@ -147,6 +147,7 @@ def looking(open_session: OpenSession, folder: Path, derived: Derived) -> OpenSe
         except Exception:
             quick.close()
             raise
+        memory.give_back()  # of the unfused session, which is larger than the version itself
         if found is not settings:
             log.say(
                 f"{folder}: quick 8-bit products overflow on this processor; the precise ones are used, which take "

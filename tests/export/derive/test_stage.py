@@ -254,6 +254,16 @@ def test_the_same_precision_is_accepted_only_where_it_gains(net: Path, calibrati
         run(net, "--precision", "same", "--calibrate", calibration, "--min-smaller", "1.5")
 
 
+def test_a_graph_with_nothing_to_quantize_is_told(tmp_path: Path) -> None:
+    from onnx import helper
+
+    network = model([helper.make_node("Softmax", ["x"], ["y"])], {}, [3], [3])
+    folder = published(tmp_path / "models", network)
+    data = saved(tmp_path / "rows.npz", x=rows(100, 3))
+    with pytest.raises(NotEquivalent, match="there is nothing in this graph that it could change"):
+        run(folder, "--precision", "int8", "--calibrate", data)
+
+
 def test_the_front_is_drawn(net: Path, calibration: Path, tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
     for name in ("front.png", "front.svg"):

@@ -17,7 +17,7 @@ from onnxpress.export.derive.candidates import Candidate, Candidates
 from onnxpress.export.derive.figures import Kind, Tried
 from onnxpress.export.derive.gate import Gate, default_gain
 from onnxpress.export.derive.publishing import Published, evidence, publish
-from onnxpress.export.derive.trial import Made, Questions, attempt
+from onnxpress.export.derive.trial import NOTHING, Made, Questions, attempt
 
 _CALIBRATED = 256
 """rows of one file that go to the calibration; the others are held out"""
@@ -71,6 +71,8 @@ def derive(model: Path, wish: Wish, *, where: str = "the rows") -> Outcome:
         )
     outcome = Outcome(origin.name)
     taken = _first_inside(questions, candidates, wish, outcome)
+    if not outcome.tried:
+        outcome.tried.append(Tried(precision=wish.precision, method="none", failed=NOTHING))
     if taken is None:
         return outcome
     made, tried = taken

@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     import onnx
 
 
+NOTHING = "there is nothing in this graph that it could change"
+
+
 @dataclass(frozen=True, eq=False)
 class Questions:
     """What every candidate is asked, and what its parent said."""
@@ -69,7 +72,7 @@ def attempt(questions: Questions, candidate: Candidate, gate: Gate, precision: s
     try:
         graph = candidate.make()
         if graph is None:
-            return msgspec.structs.replace(tried, failed="there is nothing in this graph that it could change"), None
+            return msgspec.structs.replace(tried, failed=NOTHING), None
         made = loaded(questions.parent, candidate, finished(graph, questions.parent.graph))
         answers = asked(questions, made)
         made = Made(candidate, made.graph, made.session, made.engine, made.proof, answers)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import msgspec
 
+from benchmarks.derive.names import NAMES
 from onnxpress.export.derive.figures import Tried
 from onnxpress.export.derive.page import differs, far
 
@@ -42,6 +43,9 @@ def page(lines: Sequence[Line], where: dict[str, str], today: str) -> str:
     told += [_row(line) for line in lines]
     count = sum(line.published for line in lines)
     outside = sum(line.published and not (line.tried and line.tried.inside) for line in lines)
+    absent = [name for name in NAMES if name not in {line.subject for line in lines}]
+    if absent:
+        told += ["", f"Not measured in this run: {', '.join(absent)}."]
     told += ["", f"{count} of {len(lines)} were published, {outside} of them outside their gate."]
     return "\n".join(told) + "\n"
 

@@ -125,3 +125,9 @@ def test_a_quantised_module_is_refused_with_what_to_do(dynamic: bool, tmp_path: 
     with pytest.raises(BadModel, match="holds a quantised module") as refusal:
         export(source(model, torch.randn(8, 4)), repository=tmp_path)
     assert "before it was quantised" in str(refusal.value.hint)
+
+
+def test_an_operator_without_a_form_is_named_with_the_way_out(tmp_path: Path) -> None:
+    with pytest.raises(BadModel, match="torch's operator linalg_inv_ex has no ONNX form") as error:
+        export(source(Calls(torch.linalg.inv), torch.eye(3).repeat(4, 1, 1)), repository=tmp_path)
+    assert "with other operators in forward" in (error.value.hint or "")

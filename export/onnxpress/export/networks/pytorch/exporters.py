@@ -33,6 +33,7 @@ _BAKES = (
     "torch.tensor results are registered as constants",
 )
 _USER_LINE = re.compile(r'raised this error:\s+File "([^"]+)", line (\d+)')
+_NO_FORM = re.compile(r"No ONNX function found for <OpOverload\(op='aten\._?([^']+)'")
 _CHECKS_SIZES_ONLY = str(Path("nn", "modules", "rnn.py"))
 """the part of torch whose own such warnings are about checks of its arguments' sizes"""
 
@@ -180,6 +181,12 @@ def _explain(error: Exception, inputs: Sequence[TensorSpec]) -> Exception:
             f"the module works at one size only: a dimension that should vary ({names}) is fixed in forward",
             hint="replace sizes written into the code (reshape(4, -1), torch.zeros(4, ...)) by x.shape[0] or -1; "
             "torch.export says: " + _first_line(text, "specialized", "marked dynamic", "Constraints violated"),
+        )
+    if absent := _NO_FORM.search(text):
+        return BadModel(
+            f"torch.onnx.export cannot convert it: torch's operator {absent[1]} has no ONNX form",
+            hint="write what it does with other operators in forward, or do it before the model is asked and export "
+            "what comes after it",
         )
     said = next((line for line in map(_first_line, reversed(chain)) if line != "no reason given"), type(error).__name__)
     return BadModel(f"torch.onnx.export cannot convert it: {said}")

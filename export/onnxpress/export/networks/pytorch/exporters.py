@@ -18,6 +18,7 @@ from onnxpress.export.graph.squeezes import drop_idle_squeezes
 from onnxpress.export.networks.converter_talk import converter_talk
 from onnxpress.export.networks.pytorch import operators
 from onnxpress.export.networks.pytorch.attention import SpelledOut
+from onnxpress.export.networks.pytorch.batch_norm import folded_in_double
 
 if TYPE_CHECKING:
     import onnx
@@ -58,7 +59,7 @@ def export_dynamo(
         {axis: torch.export.Dim.DYNAMIC for axis, size in enumerate(spec.shape) if isinstance(size, str)}
         for spec in inputs
     )
-    with converter_talk(log) as talk, SpelledOut():
+    with converter_talk(log) as talk, SpelledOut(), folded_in_double():
         try:
             exported = torch.onnx.export(
                 flat,

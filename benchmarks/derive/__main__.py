@@ -91,7 +91,7 @@ def measured(name: str, precisions: list[str], seconds: float, search_seconds: f
         try:
             published = export(subject.model, name=name, repository=Path(temporary), example=subject.example)
         except OnnxpressError as error:
-            yield Line(subject=name, precision="-", failed=f"its parent: {error.what}")
+            yield Line(subject=name, precision="-", failed=f"its parent: {error.what.splitlines()[0]}")
             return
         (first, *_) = published.manifest.inputs
         rows = {key or first.name: value for key, value in subject.rows.items()}

@@ -21,13 +21,20 @@ ONNXPRESS = str(Path(sys.executable).parent / "onnxpress")
 
 
 def measure(models: Path, model: str, wheel: Path, rounds: int = 10) -> dict[str, dict[str, float]]:
-    """Seconds and ratios to `python -c "import onnxruntime"` in the same run; `wheel` is where one is installed."""
+    """Seconds and ratios to `python -c "import onnxruntime"` in the same run; `wheel` is where one is installed.
+
+    The model is served alone, and beside all others. Several are first loaded in another process, which a bad one may
+    end.
+    """
     question, check = _question(models / model)
     checkout, installed = environment(), {**environment(), "PYTHONPATH": str(wheel)}
     contenders = {
         REFERENCE: process([sys.executable, "-c", "import onnxruntime"]),
-        "onnxpress serve, first correct answer": lambda: _first_answer(models, model, question, check, installed),
-        "the same, not compiled": lambda: _first_answer(models, model, question, check, checkout),
+        "onnxpress serve, first correct answer": lambda: _first_answer(
+            models / model, model, question, check, installed
+        ),
+        "the same, not compiled": lambda: _first_answer(models / model, model, question, check, checkout),
+        "the same, all models": lambda: _first_answer(models, model, question, check, installed),
         "import torch": process([sys.executable, "-c", "import torch"]),
         "import tensorflow": process([sys.executable, "-c", "import tensorflow"]),
     }

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from onnxpress.core.arrays import Array
 from onnxpress.core.errors import BadModel
@@ -169,20 +169,20 @@ class Candidates:
     def _bfloat16(self) -> Iterator[Candidate]:
         yield self._stored("bfloat16")
 
-    def _stored(self, dtype: str) -> Candidate:
+    def _stored(self, dtype: Literal["float16", "bfloat16"]) -> Candidate:
         return Candidate(
             f"stored in {dtype}, computed in float32",
-            lambda: half.stored(self._parent.graph, "float16" if dtype == "float16" else "bfloat16"),
+            lambda: half.stored(self._parent.graph, dtype),
             self._parent.manifest.session,
             "stored",
         )
 
-    def _weights(self, bits: int, blocks: tuple[int, ...]) -> Iterator[Candidate]:
+    def _weights(self, bits: Literal[4, 8], blocks: tuple[int, ...]) -> Iterator[Candidate]:
         for block in [*blocks, None] if bits == 8 else blocks:
             how = "unpacked when it is loaded" if block is None else f"blocks of {block}"
             yield Candidate(
                 f"weights in {bits} bits, {how}",
-                partial(weights.quantized, self.prepared, 8 if bits == 8 else 4, block, keep=self._keep),
+                partial(weights.quantized, self.prepared, bits, block, keep=self._keep),
                 weights.settings(self._parent.manifest.session),
                 f"weights {block}",
                 self._keep,

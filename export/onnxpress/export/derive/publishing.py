@@ -18,7 +18,7 @@ from onnxpress.core.processor import features
 from onnxpress.core.version_folder import MODEL_FILE, staging
 from onnxpress.export.derive import own_precision, page
 from onnxpress.export.derive.figures import Tried
-from onnxpress.export.derive.trial import Made, Questions
+from onnxpress.export.derive.trial import Made, Questions, farthest, largest, multiples_of
 from onnxpress.export.equivalence.independence import Independence, judged
 from onnxpress.export.equivalence.report import page as report_page
 from onnxpress.export.equivalence.report import schema as reports
@@ -83,12 +83,10 @@ def evidence(questions: Questions, made: Made, tried: Tried) -> Evidence:
         served = opened(session)
         fused = saturation.distances(served.run, plain.run, goldens)
         goldens = own_precision.goldens(served.run, questions.rows, own, together=rows.safe)
-        rungs.append(
-            Rung(name="derived, every product in float32", worst_multiple=_worst(_multiples(questions, plain)))
-        )
+        rungs.append(Rung(name="derived, every product in float32", worst_multiple=farthest(origin, plain)))
     else:
         served = made.engine
-    multiples = _multiples(questions, served)
+    multiples = multiples_of(origin, served)
     return Evidence(
         session=session,
         goldens=goldens,
@@ -96,20 +94,12 @@ def evidence(questions: Questions, made: Made, tried: Tried) -> Evidence:
         independence=rows,
         alone=alone,
         ladder=[
-            Rung(name="the parent, as served", worst_multiple=_worst(_multiples(questions, origin.engine))),
+            Rung(name="the parent, as served", worst_multiple=farthest(origin, origin.engine)),
             *rungs,
-            Rung(name="derived, as served", worst_multiple=_worst(multiples)),
+            Rung(name="derived, as served", worst_multiple=largest(multiples)),
         ],
         multiples=multiples,
     )
-
-
-def _multiples(questions: Questions, engine: Engine) -> list[dict[str, float]]:
-    return [golden.worst_multiple(case, engine.run(case.inputs)) for case in questions.parent.goldens]
-
-
-def _worst(multiples: Sequence[Mapping[str, float]]) -> float:
-    return max((value for case in multiples for value in case.values()), default=0.0)
 
 
 def _alone(questions: Questions, made: Made, own: Mapping[str, float]) -> float:
@@ -229,7 +219,7 @@ def _report(questions: Questions, tried: Tried, found: Evidence) -> Report:
         checks.append(Check(name="processor", passed=True, detail=told))
     return Report(
         equivalent=False,
-        worst_multiple=_worst(found.multiples),
+        worst_multiple=largest(found.multiples),
         limit=golden.LIMIT,
         floor=origin.manifest.equivalence.floor,
         batch_safe=found.independence.safe,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -156,8 +156,16 @@ def _again(questions: Questions, made: Made, timings: Mapping[int, Timing]) -> d
     return {batch: min(timings[batch], second[batch], key=lambda one: one.quicker) for batch in timings}
 
 
+def multiples_of(origin: Parent, engine: Engine) -> list[dict[str, float]]:
+    """Of each of the parent's golden samples, output → how far from the original it is, in noise floors."""
+    return [golden.worst_multiple(case, engine.run(case.inputs)) for case in origin.goldens]
+
+
+def largest(multiples: Sequence[Mapping[str, float]]) -> float:
+    """The largest of all."""
+    return max((value for case in multiples for value in case.values()), default=0.0)
+
+
 def farthest(origin: Parent, engine: Engine) -> float:
     """How far from the original it is on the parent's golden samples, in noise floors."""
-    return max(
-        (max(golden.worst_multiple(case, engine.run(case.inputs)).values()) for case in origin.goldens), default=0.0
-    )
+    return largest(multiples_of(origin, engine))

@@ -23,7 +23,7 @@ from onnxpress.serving.protocol.nested import array_of
 from onnxpress.serving.protocol.refusal import Refusal
 from onnxpress.serving.protocol.requests import Reader
 from onnxpress.serving.protocol.responses import row_objects, row_spans
-from onnxpress.serving.protocol.shapes import check_shape, check_sums
+from onnxpress.serving.protocol.shapes import checked
 from onnxpress.serving.protocol.tensor_data import NOT_JSON, cut_out, decoded
 
 if TYPE_CHECKING:
@@ -89,13 +89,8 @@ def read(reader: Reader, body: bytes) -> Inputs:
         raise Refusal(400, f"the rows are no JSON list: {error}") from None
     if not count:
         raise Refusal(400, "there are no rows")
-    values, shapes, sizes = [], [], dict[str, int]()
-    for spec in reader.specs:
-        array = joined(spec, parts[spec.name])
-        check_shape(spec, list(array.shape), sizes, len(body))
-        values.append(array.ravel())
-        shapes.append(list(array.shape))
-    check_sums(reader.specs, sizes)
+    arrays = (joined(spec, parts[spec.name]) for spec in reader.specs)
+    values, shapes = checked(reader.specs, arrays, len(body))
     return reader.inputs(values, shapes, None, None, _Labelled())
 
 

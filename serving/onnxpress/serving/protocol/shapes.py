@@ -6,8 +6,9 @@ allocated, looped over or decoded for a tensor, its shape went through `check_sh
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
+from onnxpress.core.arrays import Array
 from onnxpress.core.tensors import TensorSpec, broken_sum
 from onnxpress.serving.protocol.refusal import Refusal, shown
 
@@ -42,6 +43,21 @@ def check_shape(spec: TensorSpec, shape: list[int], sizes: dict[str, int], arriv
             f"the input {spec.name!r} has shape {shown(shape)}, for which the {arrived} bytes that came hold too few "
             "values",
         )
+
+
+def checked(specs: Sequence[TensorSpec], arrays: Iterable[Array], arrived: int) -> tuple[list[Array], list[list[int]]]:
+    """The values of each array, flat, and the shapes, once all are as the specs say. Raises Refusal.
+
+    Each is checked before the next one is taken.
+    """
+    values, shapes, sizes = [], [], dict[str, int]()
+    for spec, array in zip(specs, arrays, strict=True):
+        shape = list(array.shape)
+        check_shape(spec, shape, sizes, arrived)
+        values.append(array.ravel())
+        shapes.append(shape)
+    check_sums(specs, sizes)
+    return values, shapes
 
 
 def check_sums(specs: Sequence[TensorSpec], sizes: dict[str, int]) -> None:

@@ -21,7 +21,7 @@ from onnxpress.serving.protocol.nested import array_of
 from onnxpress.serving.protocol.refusal import Refusal
 from onnxpress.serving.protocol.requests import LARGE, Reader
 from onnxpress.serving.protocol.responses import nested_text, row_objects, row_spans
-from onnxpress.serving.protocol.shapes import check_shape, check_sums
+from onnxpress.serving.protocol.shapes import check_shape, checked
 from onnxpress.serving.protocol.tensor_data import NOT_JSON, cut_out, decoded
 
 if TYPE_CHECKING:
@@ -104,15 +104,11 @@ def read(reader: Reader, body: bytes) -> Inputs:
         if reader.overrides.specs and isinstance(given, dict):
             given = dict(given)
             defaults = [spec for spec in reader.overrides.specs if spec.name in given]
-            optional = {spec.name: _array(spec, given.pop(spec.name), {}, len(body)) for spec in defaults}
+            optional = {spec.name: _default(spec, given.pop(spec.name), len(body)) for spec in defaults}
     if not isinstance(given, dict) or set(given) != set(names):
         raise Refusal(400, _every_name(reader))
-    values, shapes, sizes = [], [], dict[str, int]()
-    for spec in reader.specs:
-        array = _array(spec, given[spec.name], sizes, len(body))
-        values.append(array.ravel())
-        shapes.append(list(array.shape))
-    check_sums(reader.specs, sizes)
+    arrays = (_array(spec, given[spec.name]) for spec in reader.specs)
+    values, shapes = checked(reader.specs, arrays, len(body))
     inputs = reader.inputs(values, shapes, None, None, form)
     if optional:
         reader.overrides.set(inputs, optional)
@@ -139,7 +135,7 @@ def _by_steps(reader: Reader, body: bytes) -> Inputs | None:
                 return None
             for spec in reader.overrides.specs:
                 if spec.name in given:
-                    optional[spec.name] = _array(spec, _value(given.pop(spec.name)), {}, len(body))
+                    optional[spec.name] = _default(spec, _value(given.pop(spec.name)), len(body))
         elif len(names) == 1:
             given = {names[0]: whole}
         if set(given) != set(names):
@@ -163,15 +159,10 @@ def _by_steps(reader: Reader, body: bytes) -> Inputs | None:
                 found[spec.name] = [array_of(spec, rows) for rows in values]
     except NOT_JSON as error:
         raise Refusal(400, str(error)) from None
-    arrays, shapes, sizes = [], [], dict[str, int]()
-    for spec in reader.specs:
-        parts = found[spec.name]
-        array = joined(spec, parts) if parts[0].ndim else parts[0]
-        check_shape(spec, list(array.shape), sizes, len(body))
-        arrays.append(array.ravel())
-        shapes.append(list(array.shape))
-    check_sums(reader.specs, sizes)
-    inputs = reader.inputs(arrays, shapes, None, None, form)
+    parts = ((spec, found[spec.name]) for spec in reader.specs)
+    arrays = (joined(spec, some) if some[0].ndim else some[0] for spec, some in parts)
+    flat, shapes = checked(reader.specs, arrays, len(body))
+    inputs = reader.inputs(flat, shapes, None, None, form)
     if optional:
         reader.overrides.set(inputs, optional)
     return inputs
@@ -192,12 +183,17 @@ def _check(request: _Request | _LargeRequest) -> None:
         raise Refusal(400, "a predict request has either instances or inputs")
 
 
-def _array(spec: TensorSpec, data: Any, sizes: dict[str, int], arrived: int) -> Array:
+def _array(spec: TensorSpec, data: Any) -> Array:
     try:
-        array = array_of(spec, data)
+        return array_of(spec, data)
     except ValueError as error:
         raise Refusal(400, str(error)) from None
-    check_shape(spec, list(array.shape), sizes, arrived)
+
+
+def _default(spec: TensorSpec, data: Any, arrived: int) -> Array:
+    """What a request gives for an input that has a default."""
+    array = _array(spec, data)
+    check_shape(spec, list(array.shape), {}, arrived)
     return array
 
 

@@ -110,9 +110,8 @@ def count_votes(graph: onnx.GraphProto) -> None:
             helper.make_node("Div", [names["votes"], names["count"]], [share]),
         ]
         if len(ids) == 1:
-            both = [names["others"], share] if ids == [1] or ids == [0] else []
             nodes.append(helper.make_node("Sub", [names["one"], share], [names["others"]]))
-            nodes.append(helper.make_node("Concat", both, [scores], axis=1))
+            nodes.append(helper.make_node("Concat", [names["others"], share], [scores], axis=1))
         nodes.append(helper.make_node("ArgMax", [scores], [names["best"]], axis=1, keepdims=0))
         nodes.append(helper.make_node("Gather", [names["labels"], names["best"]], [label], axis=0))
         trees = len(set(given["nodes_treeids"]))

@@ -22,11 +22,11 @@ from benchmarks import machine
 from benchmarks.derive.page import Line, page
 from onnxpress.core.indented_json import indented
 from onnxpress.core.processor import features
+from onnxpress.export.derive.choices import PRECISIONS
 from onnxpress.export.derive.figures import Tried
 
 PAGE = Path(__file__).parents[2] / "docs" / "derived-precisions.md"
 RECORDS = Path(__file__).parents[1] / "records"
-PRECISIONS = ("int8", "float16", "bfloat16", "w8", "w4", "same")
 _PATIENCE = 3600.0
 
 

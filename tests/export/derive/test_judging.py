@@ -11,7 +11,8 @@ from onnxpress.core.errors import UsageError
 from onnxpress.core.manifest import EquivalenceSummary, Manifest, Source
 from onnxpress.core.tensors import parse_spec
 from onnxpress.export.derive import judging
-from onnxpress.export.derive.figures import Kind, OutputJudged, Timing
+from onnxpress.export.derive.choices import Kind
+from onnxpress.export.derive.figures import OutputJudged, Timing
 from onnxpress.export.derive.gate import Gate, default_gain, share
 from onnxpress.export.derive.resampling import paired
 

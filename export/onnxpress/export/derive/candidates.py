@@ -19,7 +19,6 @@ from onnxpress.export.derive.static_int8 import NARROW, WIDE, Calibration, Stati
 if TYPE_CHECKING:
     import onnx
 
-PRECISIONS = ("int8", "float16", "bfloat16", "w8", "w4", "same")
 _Scope = tuple[str, tuple[str, ...], list[str]]
 """its name, the operators that are quantized, and names of nodes of theirs that are not"""
 _RANGE_ROWS = 64
@@ -85,7 +84,7 @@ class Candidates:
         return [name for name in self._keep if name not in there]
 
     def of(self, precision: str) -> Iterator[Candidate]:
-        """Those of one of `PRECISIONS`, the soundest first."""
+        """Those of one of `choices.PRECISIONS`, the soundest first."""
         return {
             "int8": self._int8,
             "float16": self._float16,

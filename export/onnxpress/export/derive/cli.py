@@ -7,18 +7,17 @@ from typing import TYPE_CHECKING
 
 import click
 
+from onnxpress.export.derive.choices import KINDS, PRECISIONS
+
 if TYPE_CHECKING:
     from onnxpress.core.arrays import Array
-
-_PRECISIONS = ("int8", "float16", "bfloat16", "w8", "w4", "same")
-_KINDS = ("classes", "values", "threshold", "embedding", "regression", "boxes")
 
 
 @click.command()
 @click.argument("model", type=click.Path(path_type=Path))
 @click.option(
     "--precision",
-    type=click.Choice(_PRECISIONS),
+    type=click.Choice(PRECISIONS),
     required=True,
     help="8-bit integers, 16-bit floats, weights alone in 8 or 4 bits, or the same in a leaner graph.",
 )
@@ -88,7 +87,7 @@ _KINDS = ("classes", "values", "threshold", "embedding", "regression", "boxes")
     "kinds",
     multiple=True,
     metavar="OUTPUT=KIND",
-    help=f"What callers take from an output, where it is guessed wrong: {', '.join(_KINDS)}. Repeatable.",
+    help=f"What callers take from an output, where it is guessed wrong: {', '.join(KINDS)}. Repeatable.",
 )
 @click.option(
     "--max-batch", type=click.IntRange(1), default=32, show_default=True, help="Rows of the larger batch timed."
@@ -150,8 +149,8 @@ def derive(
     )
     chosen = {}
     for name, kind in (_pair(one, "--judge") for one in kinds):
-        if kind not in _KINDS:
-            raise click.UsageError(f"--judge {name}: {kind!r} is none of {', '.join(_KINDS)}")
+        if kind not in KINDS:
+            raise click.UsageError(f"--judge {name}: {kind!r} is none of {', '.join(KINDS)}")
         chosen[name] = kind
     wish = Wish(
         precision=precision,
@@ -161,7 +160,7 @@ def derive(
         labels=_labels(labels) if labels else {},
         keep=() if keep in ("auto", "none") else [name for name in keep.split(",") if name],
         search=keep == "auto",
-        kinds=chosen,  # type: ignore[arg-type]  # looked at above
+        kinds=chosen,
         max_batch=max_batch,
         seconds=seconds,
         search_seconds=search_seconds,

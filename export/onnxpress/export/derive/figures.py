@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 import msgspec
 
+from onnxpress.export.derive.choices import Kind
 from onnxpress.export.derive.resampling import Metric
-
-Kind = Literal["classes", "values", "threshold", "embedding", "regression", "boxes"]
-KINDS: tuple[Kind, ...] = ("classes", "values", "threshold", "embedding", "regression", "boxes")
 
 
 class OutputJudged(msgspec.Struct, frozen=True, kw_only=True):

@@ -13,7 +13,8 @@ from onnxpress.core.errors import BadData, UsageError
 from onnxpress.core.golden import LIMIT
 from onnxpress.core.manifest import Manifest
 from onnxpress.core.tensors import TensorSpec
-from onnxpress.export.derive.figures import Kind, OutputJudged
+from onnxpress.export.derive.choices import Kind
+from onnxpress.export.derive.figures import OutputJudged
 from onnxpress.export.derive.proportion import upper_bound
 from onnxpress.export.derive.resampling import Metric, paired
 

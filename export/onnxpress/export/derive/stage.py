@@ -14,7 +14,8 @@ from onnxpress.core.progress import step
 from onnxpress.core.version_folder import check_place
 from onnxpress.export.derive import judging, parent, search
 from onnxpress.export.derive.candidates import Candidate, Candidates
-from onnxpress.export.derive.figures import Kind, Tried
+from onnxpress.export.derive.choices import Kind
+from onnxpress.export.derive.figures import Tried
 from onnxpress.export.derive.gate import Gate, default_gain
 from onnxpress.export.derive.publishing import Published, evidence, publish
 from onnxpress.export.derive.trial import NOTHING, Made, Questions, attempt

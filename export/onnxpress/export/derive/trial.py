@@ -15,7 +15,8 @@ from onnxpress.core.manifest import SessionSettings
 from onnxpress.core.rows import Dependent, Proven
 from onnxpress.export.derive import judging, parent, speed
 from onnxpress.export.derive.candidates import Candidate
-from onnxpress.export.derive.figures import Kind, Timing, Tried
+from onnxpress.export.derive.choices import Kind
+from onnxpress.export.derive.figures import Timing, Tried
 from onnxpress.export.derive.gate import Gate
 from onnxpress.export.derive.parent import Parent
 from onnxpress.export.equivalence.independence import proof_of

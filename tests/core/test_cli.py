@@ -14,7 +14,7 @@ from pathlib import Path
 import click
 import pytest
 
-from onnxpress.core import cli
+from onnxpress.core import cli, command
 from onnxpress.core.errors import BadModel, MissingExtra, UsageError
 
 HEAVY = {"numpy", "msgspec", "onnxruntime", "uvloop", "httptools", "torch", "tensorflow", "keras", "sklearn", "onnx"}
@@ -53,6 +53,22 @@ def test_every_command_has_its_own_help_without_loading_what_it_runs(command: st
     assert modules_after(program) & HEAVY <= ({"msgspec"} if command == "serve" else set())
 
 
+def test_the_collector_is_off_while_a_command_is_imported_and_on_while_it_runs() -> None:
+    program = (
+        "import atexit, gc, sys\n"
+        "from onnxpress.core import command\n"
+        "class Finder:\n"
+        "    def find_spec(self, name, *_):\n"
+        "        if name in ('click', 'onnxpress.serving.cli.doctor'): print(name, gc.isenabled())\n"
+        "sys.meta_path.insert(0, Finder())\n"
+        "atexit.register(lambda: print('at the end', gc.isenabled()))\n"
+        "command.main()"
+    )
+    done = subprocess.run([sys.executable, "-c", program, "doctor", "-h"], capture_output=True, text=True, timeout=60)
+    said = [line for line in done.stdout.splitlines() if line.endswith(("True", "False"))]
+    assert said == ["click False", "onnxpress.serving.cli.doctor False", "at the end True"]
+
+
 def test_help_lists_every_command_with_its_line() -> None:
     shown = run("--help").stdout
     for name, (_, text) in cli.COMMANDS.items():
@@ -64,7 +80,7 @@ def test_the_installed_command_is_this_one() -> None:
     (entry,) = (
         point for point in importlib.metadata.entry_points(group="console_scripts") if point.name == "onnxpress"
     )
-    assert entry.load() is cli.main
+    assert entry.load() is command.main
 
 
 def test_the_version_is_the_distributions() -> None:

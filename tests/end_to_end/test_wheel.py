@@ -65,7 +65,7 @@ def test_its_metadata_names_the_command_the_licence_and_the_extras(wheel: zipfil
     extras = {"cpu", "cuda", "simd", "pytorch", "tensorflow", "sklearn", "boosting", "docs", "dev"}
     assert set(metadata.get_all("Provides-Extra", [])) == extras
     assert "Project-URL" not in metadata
-    assert b"onnxpress = onnxpress.core.cli:main" in wheel.read(f"{info}/entry_points.txt")
+    assert b"onnxpress = onnxpress.core.command:main" in wheel.read(f"{info}/entry_points.txt")
 
 
 def test_a_release_says_where_the_project_lives(tmp_path: Path) -> None:

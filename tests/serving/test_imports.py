@@ -49,6 +49,7 @@ LATER = (
     "onnxpress.serving.middleware.cors",
     "onnxpress.serving.middleware.tokens",
     "onnxpress.serving.models.trials",
+    "onnxpress.serving.protocol.classification",
     "onnxpress.serving.protocol.tensorflow_serving",
     "onnxpress.serving.routes",
     "onnxpress.serving.stand_in",

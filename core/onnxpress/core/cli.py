@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import gc
 import importlib
 import sys
 import traceback
@@ -77,6 +78,9 @@ def _version(ctx: click.Context, _param: click.Parameter, value: bool) -> None:
 @click.option("--version", is_flag=True, is_eager=True, expose_value=False, callback=_version, help="Show the version.")
 def root(debug: bool) -> None:
     """Train in PyTorch or TensorFlow, export to ONNX, measure that it says the same, serve it light."""
+    if not gc.isenabled():  # `command` put it off until the command's modules are here, which they are
+        gc.freeze()
+        gc.enable()
 
 
 def main(args: list[str] | None = None) -> NoReturn:

@@ -8,7 +8,6 @@ import msgspec
 
 from onnxpress.core import decoders
 from onnxpress.core.errors import CorruptVersion
-from onnxpress.core.indented_json import indented
 from onnxpress.core.tensors import TensorSpec
 
 FORMAT = 1
@@ -137,6 +136,8 @@ class _Format(msgspec.Struct):
 
 def encode(manifest: Manifest) -> bytes:
     """The manifest as indented JSON."""
+    from onnxpress.core.indented_json import indented  # not for a server, which writes none
+
     return indented(manifest)
 
 

@@ -109,21 +109,23 @@ def _serve(
     bound = sockets.bound(settings.address) if worker is None and settings.address.unix is None else []
     # numpy's BLAS runs nothing here; making its threads would cost 40 ms of the start.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    rehearsal: Rehearsal | None = None
     with _uncollected():
+        if not settings.processes.isolate:
+            # The import holds every thread for 50 ms: before anybody is there to be kept waiting.
+            from onnxpress.serving.engine.runtime import onnxruntime
+
+            onnxruntime()
+            from onnxpress.serving.models.rehearsal import Rehearsal
+
+            rehearsal = Rehearsal(settings.path, settings.models, settings.processes)
         from onnxpress.serving.handler import handler_of
         from onnxpress.serving.models.reloading import Reloader
         from onnxpress.serving.models.repository import Repository
         from onnxpress.serving.service import Service
         from onnxpress.serving.transports.lifetime import Lifetime, Occasions
         from onnxpress.serving.transports.loop_threads import LoopThreads
-
-        if not settings.processes.isolate:
-            # The import holds every thread for 50 ms: before anybody is there to be kept waiting.
-            from onnxpress.serving.engine.runtime import onnxruntime
-
-            onnxruntime()
-    repository = Repository(settings.path, settings.models, settings.processes)
-    repository.cautious = True
+    repository = Repository(settings.path, settings.models, settings.processes, rehearsal)
     reloader = Reloader(repository)
     control = reloader if settings.models.model_control else None
     service = Service(repository, control=control, ready_when=settings.models.ready_when)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import TypeVar
 
 import msgspec
 
@@ -12,9 +13,11 @@ from onnxpress.core.errors import BadModel
 from onnxpress.core.manifest import FILE_NAME as MANIFEST
 from onnxpress.core.version_folder import Located, in_version_folder, survey
 from onnxpress.serving.models import profiles, version_policy
-from onnxpress.serving.models.served import Signature
 from onnxpress.serving.models.version_policy import Selection
 
+Signature = tuple[tuple[str, int, int], ...]
+"""name, size and time of change of every file of a version: what tells whether it was changed"""
+Loaded = TypeVar("Loaded")
 Pick = Callable[[str, Mapping[int, Path]], int | None]
 """a model's name and versions → the one to serve instead of the latest; None: the latest"""
 
@@ -79,6 +82,19 @@ class Folder:
             if picked is not None:
                 return msgspec.structs.replace(chosen, named=frozenset({picked}))
         return chosen
+
+
+def walk(
+    chosen: Selection, versions: Mapping[int, Path], load: Callable[[int, Path], Loaded | None]
+) -> dict[int, Loaded]:
+    """Load the wanted versions downwards; for one of which `load` makes None, the one below takes its place."""
+    loaded: dict[int, Loaded] = {}
+    for version in sorted(versions, reverse=True):
+        if chosen.wants(version, len(loaded)):
+            one = load(version, versions[version])
+            if one is not None:
+                loaded[version] = one
+    return loaded
 
 
 def signature(model: Path) -> Signature:

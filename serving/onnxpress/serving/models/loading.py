@@ -1,8 +1,7 @@
-"""Loading one version: its files checked, its session opened, its golden samples replayed."""
+"""Loading one version: opened, and its queue put in front of it."""
 
 from __future__ import annotations
 
-from functools import partial
 from pathlib import Path
 from time import perf_counter
 
@@ -11,14 +10,14 @@ from onnxpress.core.manifest import Derived
 from onnxpress.core.version_folder import CONFIG_FILE, check_files, in_version_folder, read_manifest
 from onnxpress.serving import log
 from onnxpress.serving.batching.batcher import Batcher
-from onnxpress.serving.engine import Engine, external_data
-from onnxpress.serving.engine.sessions import Down, OpenSession
-from onnxpress.serving.engine.threads import available_cpus
-from onnxpress.serving.models import profiles, triton_config
+from onnxpress.serving.engine import external_data
+from onnxpress.serving.engine.sessions import Down
+from onnxpress.serving.models import triton_config
 from onnxpress.serving.models.folder import signature
+from onnxpress.serving.models.opening import VersionOpener
 from onnxpress.serving.models.served import Incomplete, Served
 from onnxpress.serving.models.triton_config import TritonConfig
-from onnxpress.serving.settings import ModelSettings, ProcessSettings
+from onnxpress.serving.settings import ModelSettings
 from onnxpress.serving.traffic import Traffic
 
 _SHOWN = 500
@@ -29,8 +28,8 @@ _MUCH = 64 << 20
 class VersionLoader:
     """Loads versions as the settings say."""
 
-    def __init__(self, settings: ModelSettings, processes: ProcessSettings, traffic: Traffic) -> None:
-        self._settings, self._processes, self._traffic = settings, processes, traffic
+    def __init__(self, settings: ModelSettings, opener: VersionOpener, traffic: Traffic) -> None:
+        self._settings, self._opener, self._traffic = settings, opener, traffic
         self.incomplete: list[Incomplete] = []
         """versions that answer already, and have yet to be completed"""
 
@@ -43,37 +42,13 @@ class VersionLoader:
         started, seen = perf_counter(), signature(path)
         later = self._later(path) if at_once else []
         # Before the runtime reads it: a file that is not the one that was published is not even parsed.
-        manifest = read_manifest(path.parent)
-        if manifest is not None:
-            check_files(path.parent, manifest, digests_later=later)
-        if manifest is not None and not manifest.equivalence.equivalent:
-            reason = manifest.equivalence.accepted
-            if not reason:
-                raise BadModel("its export was refused: it does not say what its original says", where=str(path))
-            if self._settings.require_equivalence and manifest.derived_from is not None:
-                raise BadModel(
-                    f"it is derived, {manifest.derived_from.told}, and --require-equivalence is set",
-                    where=str(path),
-                    hint=f"serve version {manifest.derived_from.version}, which it was made of",
-                )
-            if self._settings.require_equivalence:
-                raise BadModel(
-                    f"its export was refused and published knowingly ({reason}), and --require-equivalence is set",
-                    where=str(path),
-                    hint="serve a version that was measured equivalent",
-                )
-        elif self._settings.require_equivalence and manifest is None:
-            raise BadModel(
-                "its equivalence was never measured, and --require-equivalence is set",
-                where=str(path),
-                hint="publish it with onnxpress export",
-            )
+        manifest = self._opener.manifest(path, digests_later=later)
         prepack = self._settings.prepack and not later
         config = triton_config.read(path.parent.parent) if in_version_folder(path) else TritonConfig()
-        if apart_first and self.may_try_apart:
+        if apart_first and self._opener.may_try_apart:
             self._try_apart(path)
         labels = triton_config.labels(path.parent.parent, config)
-        engine, chosen = self._engine(path, prepack, most=config.max_batch)
+        engine, chosen = self._opener.open(path, prepack, most=config.max_batch)
         try:
             batcher = Batcher(
                 engine,
@@ -103,15 +78,10 @@ class VersionLoader:
             self.incomplete.append(Incomplete(served, path, later))
         return served
 
-    @property
-    def may_try_apart(self) -> bool:
-        """Whether a version that ends its process would end the server, and another process can find that out."""
-        return not self._processes.isolate and self._settings.provider == "cpu"
-
     def _try_apart(self, path: Path) -> None:
         """Raises BadModel where the version ends a process that loads and tests it, or takes too long."""
         try:
-            engine, _ = self._engine(path, self._settings.prepack, apart=True)
+            engine, _ = self._opener.open(path, self._settings.prepack, apart=True)
         except Down as error:
             raise BadModel(f"its golden samples cannot be run: {error.what}", where=str(path)) from None
         engine.close()
@@ -131,52 +101,10 @@ class VersionLoader:
         if manifest is not None:
             check_files(one.path.parent, manifest)
         if self._settings.prepack:
-            engine, _ = self._engine(one.path, prepack=True)
+            engine, _ = self._opener.open(one.path, prepack=True)
             one.served.engine.adopt(engine)
             if one.served.closed:  # replaced meanwhile: nobody else will end what was just started
                 one.served.close()
-
-    def engine(self, path: Path) -> Engine:
-        """A version loaded and self-tested as it would be served. Raises BadModel or CorruptVersion."""
-        return self._engine(path, self._settings.prepack)[0]
-
-    def _engine(
-        self, path: Path, prepack: bool, *, most: int | None = None, apart: bool = False
-    ) -> tuple[Engine, profiles.Chosen]:
-        """`most`: rows that run together, by Triton's configuration."""
-        chosen = profiles.choose(
-            path,
-            provider=self._settings.provider,
-            threads=self._settings.threads,
-            share=max(1, available_cpus() // self._processes.workers),
-            max_rows=self._settings.max_batch or most,
-        )
-        open_session: OpenSession | None = None
-        if self._processes.isolate or apart:
-            from onnxpress.serving.isolation.session import IsolatedSession
-
-            open_session = partial(IsolatedSession, limits=self._processes)
-        engine = Engine.load(
-            path,
-            provider=self._settings.provider,
-            settings=chosen.settings,
-            threads=chosen.threads,
-            prepack=prepack,
-            open_session=open_session,
-            # Only what was named at the start: neither a manifest nor a caller can load a library.
-            custom_ops=[str(library) for library in self._settings.custom_ops],
-        )
-        engine.run_limit = self._processes.run_seconds
-        trapping = engine.findings.trapping
-        if trapping and not self._processes.isolate:
-            engine.close()
-            raise BadModel(
-                f"values of a caller could end the server: {trapping[0]} divides integers by integers that callers "
-                "choose, and the processor traps at the smallest one divided by -1",
-                where=str(path),
-                hint="serve it with --isolate, or divide by Where(b == -1, 1, b) and negate there",
-            )
-        return engine, chosen
 
 
 def _tell_processor(name: str, version: int, derived: Derived) -> None:

@@ -14,10 +14,10 @@ from time import perf_counter
 from onnxpress.core.errors import CorruptVersion, OnnxpressError
 from onnxpress.core.version_folder import CONFIG_FILE
 from onnxpress.serving import log
-from onnxpress.serving.models.folder import Found, FoundModel
+from onnxpress.serving.models.folder import Found, FoundModel, Signature
 from onnxpress.serving.models.reasons import told
 from onnxpress.serving.models.repository import Repository
-from onnxpress.serving.models.served import Served, Signature
+from onnxpress.serving.models.served import Served
 from onnxpress.serving.models.version_policy import FILE_NAME, Selection
 from onnxpress.serving.protocol.refusal import Refusal
 

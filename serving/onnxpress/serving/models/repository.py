@@ -4,41 +4,51 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from threading import Lock
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from onnxpress.core.errors import BadModel
 from onnxpress.core.version_folder import Located, locate, survey
 from onnxpress.serving.engine.threads import available_cpus
 from onnxpress.serving.models import version_policy
-from onnxpress.serving.models.folder import Folder, Pick
+from onnxpress.serving.models.folder import Folder, Pick, walk
 from onnxpress.serving.models.loading import VersionLoader
+from onnxpress.serving.models.opening import VersionOpener
 from onnxpress.serving.models.reasons import passes, told
 from onnxpress.serving.models.served import Served
 from onnxpress.serving.protocol.refusal import Refusal
 from onnxpress.serving.settings import ModelSettings, ProcessSettings
 from onnxpress.serving.traffic import Traffic
 
+if TYPE_CHECKING:
+    from onnxpress.serving.engine import Engine
+    from onnxpress.serving.models.rehearsal import Rehearsal
+
 _BESIDE = 8
 """models that are loaded at the same time, each in a process of its own, where there are few CPUs"""
-Key = tuple[str, int]
-"""name and version"""
-Load = Callable[[str, int, Path], Served | None]
-"""name, version, model file → what is served, or None"""
 
 
 class Repository:
     """Everything that is served from one path. After `load` a Reloader may put other models in, on the loop."""
 
     def __init__(
-        self, path: Path, settings: ModelSettings = ModelSettings(), processes: ProcessSettings = ProcessSettings()
+        self,
+        path: Path,
+        settings: ModelSettings = ModelSettings(),
+        processes: ProcessSettings = ProcessSettings(),
+        rehearsal: Rehearsal | None = None,
     ) -> None:
-        """Nothing is loaded yet. Raises UsageError for a policy of versions that cannot be read."""
+        """Nothing is loaded yet. Raises UsageError for a policy of versions that cannot be read.
+
+        With a `rehearsal`, which begins before, no version is loaded in this process that ended another one.
+        """
         self._path, self._settings, self._processes = path, settings, processes
         self.traffic = Traffic()
         """of the transports through which these models are asked; see there"""
-        self.loader = VersionLoader(settings, processes, self.traffic)
+        self._opener = VersionOpener(settings, processes)
+        self.loader = VersionLoader(settings, self._opener, self.traffic)
         self.folder = Folder(path, version_policy.policy(settings.versions), self._picker())
         self.models: dict[str, dict[int, Served]] = {}
         """name → version → what is served; replaced whole, never changed"""
@@ -52,8 +62,7 @@ class Repository:
         """models whose own file is wrong, so that nobody can tell which versions are wanted → how"""
         self.skipped: dict[str, str] = {}
         """path in the folder, of what lies there and is no model or version → why"""
-        self.cautious = False
-        """whether a version is tried in another process before it is loaded in this one; see `trials`"""
+        self._rehearsal = rehearsal
         self.ready = False
         """whether `load` is over"""
         self._on_change: list[Callable[[], None]] = []
@@ -64,7 +73,18 @@ class Repository:
             return None
         from onnxpress.serving.models.variants import Variants
 
-        return Variants(self.loader.engine).quickest
+        return Variants(self._open_variant).quickest
+
+    def _open_variant(self, path: Path) -> Engine:
+        why = self._rehearsal.why_not(path) if self._rehearsal is not None else None
+        if why is not None:
+            raise BadModel(why, where=str(path))
+        return self._opener.engine(path)
+
+    @property
+    def cautious(self) -> bool:
+        """Whether a version is tried in another process before it is loaded in this one."""
+        return self._rehearsal is not None
 
     def on_change(self, then: Callable[[], None]) -> None:
         """Call `then` whenever other models are served, on the event loop's thread."""
@@ -95,12 +115,12 @@ class Repository:
             # once: each would be so slow that its time is over.
             beside = min(len(located.models), max(_BESIDE, 2 * available_cpus()))
             with ThreadPoolExecutor(beside, thread_name_prefix="load") as threads:
-                list(threads.map(lambda name: self._load_model(located, name, self._load, placed), located.models))
-        elif self.cautious and self.loader.may_try_apart and sum(map(len, located.models.values())) > 1:
-            self._load_behind(located, placed)
+                list(threads.map(lambda name: self._load_model(located, name, placed), located.models))
         else:
             for name in located.models:
-                self._load_model(located, name, self._load, placed)
+                self._load_model(located, name, placed)
+        if self._rehearsal is not None:
+            self._rehearsal.close()
         if not self.models and not self._more_may_come:
             reasons = "\n  ".join(f"{name} version {version}: {why}" for (name, version), why in self.failed.items())
             raise BadModel(f"no model could be loaded\n  {reasons}", where=str(self._path))
@@ -120,41 +140,10 @@ class Repository:
                 return survey(self._path)
             raise
 
-    def _load_behind(self, located: Located, placed: Callable[[], Any]) -> None:
-        """Load one version after another, each once a copy of this process has; see `trials`."""
-        from onnxpress.serving.models.trials import Trials
-
-        def plan(around: Callable[[Key, Callable[[], object]], None]) -> None:
-            def ahead(name: str, version: int, path: Path) -> Served | None:
-                found: list[Served | None] = [None]
-
-                def load() -> None:
-                    found[0] = self._load(name, version, path)
-                    if found[0] is not None:
-                        found[0].close()
-
-                if (name, version) not in self.failed:
-                    around((name, version), load)
-                return found[0]
-
-            for name in located.models:
-                self._load_model(located, name, ahead, lambda: None)
-
-        def behind(name: str, version: int, path: Path) -> Served | None:
-            why = trials.why_not((name, version), path)
-            if why is not None:
-                # A copy is not quite a process of its own; so one that is has the last word.
-                return self.try_version(name, version, path, apart_first=True)
-            return self._load(name, version, path)
-
-        trials = Trials(plan)
-        try:
-            for name in located.models:
-                self._load_model(located, name, behind, placed)
-        finally:
-            trials.close()
-
     def _load(self, name: str, version: int, path: Path) -> Served | None:
+        if self._rehearsal is not None and self._rehearsal.why_not(path) is not None:
+            # A copy is not quite a process of its own; so one that is has the last word.
+            return self.try_version(name, version, path, apart_first=True)
         return self.try_version(name, version, path, at_once=True)
 
     def try_version(
@@ -171,19 +160,14 @@ class Repository:
         self.failed.pop(key, None)
         return served
 
-    def _load_model(self, located: Located, name: str, load: Load, placed: Callable[[], Any]) -> None:
+    def _load_model(self, located: Located, name: str, placed: Callable[[], Any]) -> None:
         versions = located.models[name]
         try:
             chosen = self.folder.selected(located, name)
         except BadModel as error:
             self.unusable[name] = self.failed[name, max(versions)] = told(error)
             return
-        found: dict[int, Served] = {}
-        for version in sorted(versions, reverse=True):
-            if chosen.wants(version, len(found)):
-                served = load(name, version, versions[version])
-                if served is not None:
-                    found[version] = served
+        found = walk(chosen, versions, partial(self._load, name))
         if found:
             with self._placing:  # replaced whole: others read it meanwhile
                 self.labels = {**self.labels, name: chosen.labels}

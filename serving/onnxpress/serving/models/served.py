@@ -8,9 +8,7 @@ import msgspec
 
 from onnxpress.serving.batching.batcher import Batcher
 from onnxpress.serving.engine import Engine
-
-Signature = tuple[tuple[str, int, int], ...]
-"""name, size and time of change of every file of a version: what tells whether it was changed"""
+from onnxpress.serving.models.folder import Signature
 
 
 class Served:

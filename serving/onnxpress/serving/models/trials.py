@@ -21,26 +21,35 @@ from pathlib import Path
 from onnxpress.serving.models.folder import signature
 from onnxpress.serving.parent_death import end_with_parent
 
-Key = tuple[str, int]
-"""name and version"""
 _BEGUN, _DONE = b"?", b"="
 _SECONDS, _BYTES_PER_SECOND = 60.0, 20e6
 """how long one version may take: so long, and for its files as long as a slow disk needs to read them"""
 
 
+Around = Callable[[Path, Callable[[], object]], None]
+"""the model's file, and what loads it"""
+
+
 class Trials:
     """What goes ahead. `plan` is called in the copy, with a function that it wraps around every load."""
 
-    def __init__(self, plan: Callable[[Callable[[Key, Callable[[], object]], None]], None]) -> None:
+    def __init__(self, plan: Callable[[Around], None]) -> None:
         self._plan = plan
         self._pid = 0
         self._pipe = -1
         self._rest = b""
-        self._begun: set[Key] = set()
-        self._done: set[Key] = set()
+        self._begun: set[bytes] = set()
+        self._done: set[bytes] = set()
+        self._ended: dict[bytes, str] = {}
+        """those that ended a copy, and how"""
         self._off = not hasattr(os, "fork")
 
-    def why_not(self, key: Key, model: Path) -> str | None:
+    def begin(self) -> None:
+        """Let the copy go ahead from the first version on."""
+        if not self._off:
+            self._start(None)
+
+    def why_not(self, model: Path) -> str | None:
         """Wait until the copy has tried this version: None where it lives, else how it ended.
 
         None too where no copy can be made: then the load goes on without.
@@ -49,20 +58,25 @@ class Trials:
             size = sum(size for _, size, _ in signature(model))
         except OSError:
             size = 0
+        key = os.fsencode(model)
         for _ in range(2):
             if self._off or key in self._done:
                 return None
+            if key in self._ended:
+                return self._ended[key]
             if not self._pid and not self._start(key):
                 return None
             code = self._wait(key, time.monotonic() + _SECONDS + size / _BYTES_PER_SECOND)
             if key in self._done:
                 return None
             if code is None:
-                return f"loading it takes more than {_SECONDS + size / _BYTES_PER_SECOND:.0f} s"
-            if key not in self._begun:
+                self._ended[key] = f"loading it takes more than {_SECONDS + size / _BYTES_PER_SECOND:.0f} s"
+            elif key in self._begun:
+                self._ended[key] = f"it ended the process that tried it, with {_how(code)}"
+            else:
                 # It ended at another version, or takes another course: a new one begins here.
                 continue
-            return f"it ended the process that tried it, with {_how(code)}"
+            return self._ended[key]
         return None
 
     def close(self) -> None:
@@ -72,7 +86,7 @@ class Trials:
                 os.kill(self._pid, signal.SIGKILL)
             self._reap()
 
-    def _start(self, first: Key) -> bool:
+    def _start(self, first: bytes | None) -> bool:
         self._begun.clear()
         self._rest = b""
         try:
@@ -102,23 +116,23 @@ class Trials:
         self._pid, self._pipe = pid, reading
         return True
 
-    def _go_ahead(self, pipe: int, first: Key) -> None:
-        """In the copy: every load of the plan, from the first that is asked for on."""
-        begun = False
+    def _go_ahead(self, pipe: int, first: bytes | None) -> None:
+        """In the copy: every load of the plan, from the first one or the one that is asked for on."""
+        begun = first is None
 
-        def around(key: Key, load: Callable[[], object]) -> None:
+        def around(model: Path, load: Callable[[], object]) -> None:
             nonlocal begun
+            key = os.fsencode(model)
             begun = begun or key == first
-            if not begun or key in self._done:
+            if not begun or key in self._done or key in self._ended:
                 return
-            name = b"%d %b" % (key[1], key[0].encode("utf-8", "surrogateescape"))
-            os.write(pipe, _BEGUN + name + b"\0")
+            os.write(pipe, _BEGUN + key + b"\0")
             load()
-            os.write(pipe, _DONE + name + b"\0")
+            os.write(pipe, _DONE + key + b"\0")
 
         self._plan(around)
 
-    def _wait(self, key: Key, until: float) -> int | None:
+    def _wait(self, key: bytes, until: float) -> int | None:
         """Read what the copy says until it has tried this version, or ended: its exit code, None past the time."""
         while key not in self._done:
             left = until - time.monotonic()
@@ -131,9 +145,7 @@ class Trials:
                 return self._reap()
             *whole, self._rest = (self._rest + said).split(b"\0")
             for one in whole:
-                number, _, name = one[1:].partition(b" ")
-                found = (name.decode("utf-8", "surrogateescape"), int(number))
-                (self._done if one[:1] == _DONE else self._begun).add(found)
+                (self._done if one[:1] == _DONE else self._begun).add(one[1:])
         return 0
 
     def _reap(self) -> int:

@@ -17,7 +17,6 @@ from onnxpress.core.tensors import TensorSpec
 from onnxpress.serving.engine.bfloat16 import from_bits, to_bits
 from onnxpress.serving.engine.dtypes import array_dtype
 from onnxpress.serving.exchange import Headers
-from onnxpress.serving.protocol.classification import best
 from onnxpress.serving.protocol.datatypes import DATATYPE_OF
 from onnxpress.serving.protocol.refusal import Refusal, shown
 from onnxpress.serving.protocol.responses import flat_text
@@ -47,6 +46,8 @@ class Binary:
             dtype = spec.dtype
             if number in self.classes:
                 labels = writer.labels.get(spec.name, ())
+                from onnxpress.serving.protocol.classification import best  # few ask for it
+
                 answer = best(spec, answer, self.classes[number], labels, rows=inputs.tails is not None)
                 dtype = "string"
             if number in self.numbers:

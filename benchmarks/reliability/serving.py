@@ -27,6 +27,8 @@ class Serving:
             [*command, "serve", *arguments, "--port", "0"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         )
         self.said: list[tuple[float, str]] = []
+        self.stopped: list[tuple[float, float]] = []
+        """from when to when `kill` held a worker stopped"""
         self._listener = threading.Thread(target=self._listen, daemon=True)
         self._listener.start()
         assert self.process.stdout is not None
@@ -87,13 +89,17 @@ class Serving:
 
     def kill(self, pid: int) -> tuple[float, set[int]]:
         """SIGKILL to a worker; returns when, and the clients' ports of the connections that it had accepted."""
-        # Stopped first, so that it accepts nothing between the look at its connections and its end.
+        # Stopped first, so that it accepts nothing between the look at its connections and its end. The look takes
+        # up to a tenth of a second where many connections are waiting for their last moment.
+        begun = time.monotonic()
         os.kill(pid, signal.SIGSTOP)
         while _state(pid) != "T":
             time.sleep(0.001)
         ports = self._accepted(pid)
         os.kill(pid, signal.SIGKILL)
-        return time.monotonic(), ports
+        killed = time.monotonic()
+        self.stopped.append((begun, killed))
+        return killed, ports
 
     def _accepted(self, pid: int) -> set[int]:
         inodes = set()

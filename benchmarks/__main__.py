@@ -49,4 +49,6 @@ def _print(record: dict) -> None:
 
 
 if __name__ == "__main__":
+    if sys.argv[1:]:
+        raise SystemExit("usage: python -m benchmarks; it takes no argument")
     main()

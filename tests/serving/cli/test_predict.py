@@ -103,6 +103,12 @@ def test_interactive_ends_with_quit_and_takes_a_text_as_it_is(tmp_path: Path, mo
     assert [next(iter(one.values())) for one in answers] == [["example.com"], ["12"], ["quit"], ["a", "b"]]
 
 
+def test_a_device_named_in_two_ways_is_refused(model: Path, tmp_path: Path) -> None:
+    question = as_json(tmp_path / "q.json")
+    with pytest.raises(UsageError, match="--device and --provider are both given"):
+        ask(model, question, "--provider", "cuda:0", "--device", "cpu")
+
+
 def test_auto_says_why_it_runs_on_the_cpu(tmp_path: Path, model: Path) -> None:
     question = as_json(tmp_path / "q.json")
     done = CliRunner().invoke(predict, [str(model), str(question), "--device", "auto"])

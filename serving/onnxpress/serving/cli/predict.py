@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+from click.core import ParameterSource
 
 from onnxpress.core.options import provider as provider_option
 from onnxpress.serving.cli import options
@@ -38,7 +39,10 @@ _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 @click.option("--token-file", type=_FILE, help="Send the bearer token in this file to the server.")
 @click.option("--cacert", "--ca", "ca", type=_FILE, help="PEM file of who signed the server's certificate.")
 @click.option("--header", "headers", multiple=True, metavar="'NAME: VALUE'", help="Send this header too. Repeatable.")
+@click.pass_context
 def predict(
+    context: click.Context,
+    /,
     model: str,
     input_file: Path | None,
     output: Path | None,
@@ -70,6 +74,8 @@ def predict(
         from onnxpress.serving.engine.loading import load
 
         if device is not None:
+            if context.get_parameter_source("provider") is ParameterSource.COMMANDLINE:
+                raise UsageError("--device and --provider are both given", hint="leave one of them out")
             provider = _usable() if device == "auto" else device
         engine = load(model, provider=provider, custom_ops=custom_ops)
         specs, optional, ask = engine.inputs, engine.optional, engine.run

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import socket
 import stat
 import subprocess
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from onnxpress.serving import log
 from onnxpress.serving.log import Log
 
 LINE = "x" * 99 + "\n"
@@ -106,3 +108,20 @@ def test_closed_descriptors_are_not_taken_by_the_next_file() -> None:
         ["/bin/sh", "-c", 'exec "$0" -c "$1" <&- >&- 2>&-', sys.executable, code], check=False, timeout=60
     )
     assert done.returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("form", "line"),
+    [
+        ("plain", r"first\nsecond é\n"),
+        ("timed", r"20\d\d-\d\d-\d\dT\d\d:\d\d:\d\d\.\d\d\dZ first\nsecond é\n"),
+        ("json", r'\{"time": "20\d\d-\d\d-\d\dT\d\d:\d\d:\d\d\.\d\d\dZ", "message": "first\\nsecond é"\}\n'),
+    ],
+)
+def test_each_form_of_a_line(form: log.Form, line: str, capsys: pytest.CaptureFixture[str]) -> None:
+    log.speak(form)
+    try:
+        log.say("first\nsecond é")
+    finally:
+        log.speak("plain")
+    assert re.fullmatch(line, capsys.readouterr().err)

@@ -14,10 +14,14 @@ import select
 import stat
 import sys
 import threading
+import time
 from collections import deque
 from collections.abc import Callable
 from functools import partial
+from typing import Literal
 
+Form = Literal["plain", "timed", "json"]
+"""how a line of the log looks"""
 _KEPT = 256 << 10
 """bytes that wait for a slow reader"""
 _PIECE = 4096
@@ -166,8 +170,33 @@ def write(text: str) -> None:
 
 
 def say(message: str) -> None:
-    """Write one line. Raises nothing."""
-    write(f"{message}\n")
+    """Write one line, in the form that `speak` was told. Raises nothing."""
+    write(f"{_formed(message)}\n")
+
+
+def speak(form: Form) -> None:
+    """Write what is said from now on in this form: `plain`, `timed` with the time (UTC) before it, `json`."""
+    global _formed
+    _formed = _FORMS[form]
+
+
+def _now() -> str:
+    seconds, nanoseconds = divmod(time.time_ns(), 10**9)
+    return f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(seconds))}.{nanoseconds // 10**6:03d}Z"
+
+
+def _timed(message: str) -> str:
+    return f"{_now()} {message}"
+
+
+def _json(message: str) -> str:
+    import json  # few ask for it
+
+    return json.dumps({"time": _now(), "message": message}, ensure_ascii=False)
+
+
+_FORMS: dict[Form, Callable[[str], str]] = {"plain": str, "timed": _timed, "json": _json}
+_formed = _FORMS["plain"]
 
 
 def flush() -> None:

@@ -59,6 +59,7 @@ def run(settings: ServerSettings, on_ready: Callable[[str], None] | None = None)
     Ended(unanswered=0, busy=False)
     """
     log.keep_descriptors()
+    log.speak(settings.answers.log_format)
     on_ready = on_ready or (lambda url: None)
     if settings.processes.workers > 1:
         _share(settings, on_ready)

@@ -269,6 +269,10 @@ class AnswerSettings(_Group, frozen=True, kw_only=True):
         bool, _says("Answer GET /health too, and POST /predict and /models/NAME with rows of named columns.")
     ] = False
     access_log: Annotated[bool, _says("Write a line of JSON to stderr for every answer.")] = False
+    log_format: Annotated[
+        Literal["plain", "timed", "json"],
+        _says("How lines of the log look: as they are, with the time before them, or as JSON with time and message."),
+    ] = "plain"
     compress_from: Annotated[
         Annotated[int, Meta(ge=0)] | None,
         _says("Gzip answers of so many bytes and more where they are accepted.", unit="bytes"),

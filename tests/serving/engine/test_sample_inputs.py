@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from tests.serving.onnx_models import identity, plain, publish_affine
 
+from onnxpress.core.arrays import Array
 from onnxpress.core.errors import BadData
 from onnxpress.serving.engine import Engine, sample_inputs
 
@@ -31,11 +32,44 @@ def test_made_up_from_the_signature_in_every_type(tmp_path: Path, dtype: str) ->
     assert engine.run(found)["y"].dtype == found["x"].dtype
 
 
-def test_warming_up_runs_every_size_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_warming_up_runs_every_size_and_learns_what_a_run_takes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = publish_affine(tmp_path) / "model.onnx"
     engine = Engine.load(path)
-    seen = []
+    seen, clock = [], [0.0]
     run = engine.run
-    monkeypatch.setattr(engine, "run", lambda feeds: (seen.append(len(feeds["x"])), run(feeds))[1])
+
+    def timed(feeds: dict[str, Array]) -> dict[str, Array]:
+        rows = len(feeds["x"])
+        seen.append(rows)
+        clock[0] += 0.002 + 0.0003 * rows
+        return run(feeds)
+
+    monkeypatch.setattr(engine, "run", timed)
+    monkeypatch.setattr(sample_inputs, "perf_counter", lambda: clock[0])
     sample_inputs.warm_up(engine, path, [1, 2, 64])
-    assert seen == [1, 2, 64]
+    assert seen[:3] == [1, 2, 64]
+    assert set(seen[3:]) == {1, 64}
+    assert engine.seconds_of_a_run == pytest.approx(0.002)
+    # Three values a row.
+    assert [engine.expected_seconds(3 * rows) for rows in (1, 64)] == pytest.approx([0.0023, 0.0212])
+
+
+def test_one_size_tells_nothing_of_others(tmp_path: Path) -> None:
+    path = publish_affine(tmp_path) / "model.onnx"
+    engine = Engine.load(path)
+    before = engine.seconds_per_value
+    sample_inputs.warm_up(engine, path, [4])
+    assert (engine.seconds_per_value, engine.seconds_of_a_run) == (before, 0.0)
+
+
+def test_what_a_run_takes_whatever_its_size_is_not_counted_for_each_value(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = Engine.load(publish_affine(tmp_path) / "model.onnx")
+    engine.seconds_per_value, engine.seconds_of_a_run = 1e-6, 60.0
+    engine.run_all({"x": np.zeros((1, 3), np.float32)}, 3)
+    # It took less than 60 s: of that nothing is left for the values.
+    assert engine.seconds_per_value < 1e-6
+    assert 60.0 < engine.expected_seconds(3) < 60.001

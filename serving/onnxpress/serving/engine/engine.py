@@ -47,6 +47,8 @@ class Engine:
     self_test: self_tests.SelfTest | None = None
     seconds_per_value: float | None = None
     """smoothed run time over the number of input values; None before the first run, and where runs are elsewhere"""
+    seconds_of_a_run = 0.0
+    """of every run whatever its size, beside those: what launching it takes on a GPU, see `sample_inputs.warm_up`"""
 
     fatal_when_empty: tuple[str, ...] = ()
     """operators in the graph that a tensor of no values must not reach; see `fatal`"""
@@ -131,7 +133,7 @@ class Engine:
             engine.outputs = rows_apart.named_alike(engine.inputs, engine.outputs)
         if self_test and manifest is not None:
             try:
-                engine._replay(model.parent, manifest)
+                _replay(engine, model.parent, manifest)
             except Exception:
                 engine.close()
                 raise
@@ -193,7 +195,7 @@ class Engine:
             return answers
         if limited or self.seconds_per_value is None:  # who writes a long answer holds what he runs on
             took += sum([one.size for one in answers if getattr(one, "size", 0) > _MANY_VALUES]) * _SECONDS_TO_WRITE
-        seconds = took / max(values, 1)
+        seconds = max(took - self.seconds_of_a_run, 0.0) / max(values, 1)
         known = self.seconds_per_value
         # The first run sets the estimate; later ones move it, so that one slow run does not change the course.
         self.seconds_per_value = seconds if known is None else known + (min(seconds, 10 * known) - known) * _SMOOTHING
@@ -239,7 +241,8 @@ class Engine:
         """Run with another engine's session of the same model from now on; runs under way end in their own."""
         old = self._session
         self._session, self._run, self.self_test = other._session, other._run, other.self_test
-        self.seconds_per_value, self._measured = other.seconds_per_value, {}
+        self.seconds_per_value, self.seconds_of_a_run = other.seconds_per_value, other.seconds_of_a_run
+        self._measured = {}
         old.close()
 
     @property
@@ -267,25 +270,27 @@ class Engine:
         Nothing does before the first run of the shapes, and where the time follows the values themselves.
         """
         known = self.seconds_per_value if shapes is None else self._measured.get(shapes)
-        return float("inf") if known is None or self.findings.unmeasured else known * values
+        return float("inf") if known is None or self.findings.unmeasured else self.seconds_of_a_run + known * values
 
     def close(self) -> None:
         """End the process of a model that has one of its own; a run under way is finished first."""
         self._session.close()
 
-    def _replay(self, folder: Path, manifest: Manifest) -> None:
-        found = self_tests.replay(self.run, folder, manifest)
-        if found is None:
-            return
-        self.self_test, first = found
-        if first is not None:
-            values = sum(value.size for value in first.values())
-            if self.self_test.cases == 1 and self.self_test.seconds > _LONG_SECONDS:
-                if not self._session.apart:
-                    self.seconds_per_value = self.self_test.seconds / max(values, 1)
-            else:
-                # The runtime prepares itself in the first run; this one, warm, tells the server how long a run takes.
-                self.run_all(first, values)
+
+def _replay(engine: Engine, folder: Path, manifest: Manifest) -> None:
+    """Raises BadModel where the golden samples do not come out; what they took tells how long a run takes."""
+    found = self_tests.replay(engine.run, folder, manifest)
+    if found is None:
+        return
+    engine.self_test, first = found
+    if first is not None:
+        values = sum(value.size for value in first.values())
+        if engine.self_test.cases == 1 and engine.self_test.seconds > _LONG_SECONDS:
+            if engine.process_id is None:
+                engine.seconds_per_value = engine.self_test.seconds / max(values, 1)
+        else:
+            # The runtime prepares itself in the first run; this one, warm, tells the server how long a run takes.
+            engine.run_all(first, values)
 
 
 def _looking(open_session: OpenSession, folder: Path, manifest: Manifest | None) -> OpenSession:

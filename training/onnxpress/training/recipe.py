@@ -75,6 +75,13 @@ def _make_path_absolute(document: dict[str, Any], folder: Path) -> None:
             source["path"] = _absolute(source["path"], folder)
         if isinstance(source.get("files"), dict):
             source["files"] = {label: _absolute(given, folder) for label, given in source["files"].items()}
+    training = document.get("training")
+    if isinstance(training, dict):
+        teacher = training.get("teacher")
+        if isinstance(teacher, dict) and "run" in teacher:
+            teacher["run"] = _absolute(teacher["run"], folder)
+        elif teacher is not None:
+            training["teacher"] = _absolute(teacher, folder)
     model = document.get("model")
     if isinstance(model, dict) and isinstance(model.get("encoder"), str) and (folder / model["encoder"]).is_dir():
         model["encoder"] = str((folder / model["encoder"]).absolute())  # else it is the name of a package

@@ -71,6 +71,17 @@ class Selection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     """metric → the most that it may have"""
 
 
+class Teacher(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A trained run whose answers are learnt besides the truth: distillation (Hinton, Vinyals and Dean 2015)."""
+
+    run: str
+    """the folder of a run of the same data and seed, of either framework; its network may be of any size"""
+    share: Annotated[float, msgspec.Meta(gt=0, le=1)] = 0.5
+    """of the loss, that is the distance from the teacher's answers; the rest is by the truth"""
+    temperature: _Positive = 2.0
+    """by which logits are divided before they are compared: higher, and small probabilities count for more"""
+
+
 class Training(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How to fit. Adam's epsilon is 1e-7; AdamW decays every trained weight."""
 
@@ -115,6 +126,8 @@ class Training(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     and each network learns from all but one of them, which it is validated on"""
     fold: _CountOrNone | None = None
     """which of the folds is held out; set by the stage"""
+    teacher: Teacher | str | None = None
+    """a trained run to learn from besides the truth, by its folder alone or with how much it counts"""
     precision: Literal["float32", "bfloat16", "float16"] = "float32"
     """of the products in training; weights, inference and the export stay float32"""
     compile: bool = False
@@ -134,6 +147,8 @@ class Training(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         self._check_schedule()
         if self.ensemble and not self.folds:
             raise ValueError("an ensemble is of folds: say how many in folds")
+        if self.teacher is not None and self.folds:
+            raise ValueError("a teacher has learnt from the rows of one fit: leave out folds")
         if self.weight_decay and self.optimizer == "adam":
             raise ValueError("weight_decay is AdamW's: set optimizer to adamw")
         if self.fold is not None and self.fold >= (self.folds or 0):

@@ -14,6 +14,8 @@ from onnxpress.core.run import Framework
 from onnxpress.training.fitting.loop import Fit, Inputs, Learner
 from onnxpress.training.settings import Training
 
+Layers = dict[str, dict[str, Array]]
+"""layer name → role → array"""
 _PACKAGES = {
     "pytorch": ("torch", "accelerate", "safetensors", "sklearn", "matplotlib"),
     "tensorflow": ("tensorflow", "keras", "sklearn", "matplotlib"),
@@ -81,6 +83,25 @@ def framework_fit(framework: Framework) -> FrameworkFit:
             raise missing(package, f"training in {framework}")
     fit: FrameworkFit = importlib.import_module(f"onnxpress.training.{framework}.fit")
     return fit
+
+
+class FrameworkWeights(Protocol):
+    """How weights are read and written: a module with these functions, `pytorch.weights` or `tensorflow.weights`."""
+
+    def load(self, network: Any, path: Path) -> None:
+        """Load a run's weights file into `network`."""
+
+    def read(self, network: Any) -> Layers:
+        """The weights of every layer that has some."""
+
+    def write(self, network: Any, layers: Mapping[str, Mapping[str, Array]]) -> None:
+        """Put weights of the same names, roles and shapes into `network`."""
+
+
+def weights_of(framework: Framework) -> FrameworkWeights:
+    """The framework's half."""
+    weights: FrameworkWeights = importlib.import_module(f"onnxpress.training.{framework}.weights")
+    return weights
 
 
 def refuse_several(framework: FrameworkFit, what: str) -> None:

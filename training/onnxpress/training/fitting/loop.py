@@ -16,6 +16,7 @@ from onnxpress.core.arrays import Array
 from onnxpress.core.errors import BadData
 from onnxpress.training.fitting import batches, losses, metrics, schedule
 from onnxpress.training.fitting.checkpoint import Arrays, Checkpoint, Checkpoints
+from onnxpress.training.fitting.distillation import Teaching
 from onnxpress.training.fitting.losses import Loss
 from onnxpress.training.settings import Training
 
@@ -45,6 +46,8 @@ class Fit:
     hinge of Rosasco et al. 2004; 0 where there are no such rows"""
     only: tuple[str, ...] | None = None
     """the layers that learn; None: all that the network lets learn"""
+    teaching: Teaching | None = None
+    """a teacher's answers to the rows of `train`"""
     frozen_encoder: bool = False
     """the network's part `encoder` stays as it is, so its answers are computed once and only `head` is fitted"""
     on_epoch: Callable[[float, Mapping[str, float]], None]

@@ -20,6 +20,7 @@ from onnxpress.training.fitting import loop, metrics
 from onnxpress.training.fitting.checkpoint import Checkpoints
 from onnxpress.training.fitting.framework_fit import FrameworkFit
 from onnxpress.training.fitting.loop import Fit, History, Inputs
+from onnxpress.training.pipeline.teacher import teaching
 from onnxpress.training.recipe import Recipe
 from onnxpress.training.settings import Training
 
@@ -74,6 +75,7 @@ def fit(
     training = recipe.training
     _refuse_classes_of_values(prepared, training)
     metrics.refuse_unknown(training.select, prepared.loss, classes=len(prepared.classes))
+    taught = teaching(training, prepared)
     factory = prepared.network
     if ":" not in factory:
         factory = f"onnxpress.training.{recipe.framework}.models.{prepared.network}:build"
@@ -99,6 +101,7 @@ def fit(
             validation=prepared.validation,
             training=training,
             loss=prepared.loss,
+            teaching=taught,
             frozen_encoder=prepared.frozen_encoder,
             on_epoch=tell,
         )

@@ -6,40 +6,28 @@ but one, units last), `bias`, `gamma`, `beta`, `moving_mean`, `moving_variance`,
 
 from __future__ import annotations
 
-import importlib
 import shutil
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import msgspec
 import numpy as np
 
 from onnxpress.core import run as runs
-from onnxpress.core.arrays import Array
 from onnxpress.core.errors import BadData, BadModel, NotEquivalent, UsageError
 from onnxpress.core.golden import LIMIT
 from onnxpress.core.indented_json import indented
 from onnxpress.core.processing import apply
 from onnxpress.core.run import Framework, Run
-from onnxpress.training.fitting.framework_fit import FrameworkFit, framework_fit, refuse_several
+from onnxpress.training.fitting.framework_fit import (
+    FrameworkFit,
+    FrameworkWeights,
+    Layers,
+    framework_fit,
+    refuse_several,
+    weights_of,
+)
 from onnxpress.training.pipeline.run_folder import run_folder
-
-Layers = dict[str, dict[str, Array]]
-"""layer name → role → array"""
-
-
-class FrameworkWeights(Protocol):
-    """A framework's half: a module with these functions. There are two, `pytorch.weights` and `tensorflow.weights`."""
-
-    def load(self, network: Any, path: Path) -> None:
-        """Load a run's weights file into `network`."""
-
-    def read(self, network: Any) -> Layers:
-        """The weights of every layer that has some."""
-
-    def write(self, network: Any, layers: Mapping[str, Mapping[str, Array]]) -> None:
-        """Put weights of the same names, roles and shapes into `network`."""
 
 
 def port(run_path: Path, *, to: Framework, output: Path) -> tuple[Path, float]:
@@ -69,7 +57,7 @@ def port(run_path: Path, *, to: Framework, output: Path) -> tuple[Path, float]:
     for half in (source_fit, target_fit):
         refuse_several(half, "carrying weights over")
     source, target = network(run, run_path), runs.factory(ported, run_path)(**ported.settings)
-    carry_over(_weights(run.framework).read(source), target, _weights(to))
+    carry_over(weights_of(run.framework).read(source), target, weights_of(to))
     multiple = _difference(run, run_path, source_fit, source, target_fit, target)
     if not multiple <= LIMIT:
         raise NotEquivalent(
@@ -92,7 +80,7 @@ def port(run_path: Path, *, to: Framework, output: Path) -> tuple[Path, float]:
 def read_layers(run_path: Path) -> Layers:
     """The weights of a run, whichever its framework."""
     run = runs.read(run_path)
-    return _weights(run.framework).read(network(run, run_path))
+    return weights_of(run.framework).read(network(run, run_path))
 
 
 def carry_over(layers: Layers, target: Any, weights: FrameworkWeights) -> None:
@@ -113,13 +101,8 @@ def carry_over(layers: Layers, target: Any, weights: FrameworkWeights) -> None:
 def network(run: Run, folder: Path) -> Any:
     """The run's network with its weights."""
     built = runs.factory(run, folder)(**run.settings)
-    _weights(run.framework).load(built, folder / run.weights)
+    weights_of(run.framework).load(built, folder / run.weights)
     return built
-
-
-def _weights(framework: Framework) -> FrameworkWeights:
-    weights: FrameworkWeights = importlib.import_module(f"onnxpress.training.{framework}.weights")
-    return weights
 
 
 def _difference(

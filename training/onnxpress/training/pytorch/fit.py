@@ -53,6 +53,9 @@ class _Learner:
         self._seed, self._clip = training.seed, training.clip_norm
         self._loss, self._margin = job.loss, job.margin
         self._train, self._validation = (self._on_device(rows) for rows in (job.train, job.validation))
+        self._teaching = job.teaching
+        if job.teaching is not None:
+            self._taught = torch.from_numpy(job.teaching.answers).to(self._accelerator.device)
         self._whole = network
         if job.frozen_encoder:
             network, self._train, self._validation = _behind_encoder(network, self._train, self._validation)
@@ -106,10 +109,13 @@ class _Learner:
         """The mean loss of the rows; with `share` their sum divided by that, for a process may have none of a batch."""
         x, y, weight = self._train
         answer, truth = self._model(*(_whole_numbers(part[index]) for part in x)), y[index]
-        if weight is None and share is None:
+        if weight is None and share is None and self._teaching is None:
             return _LOSSES[self._loss](answer.float(), truth)
         rows = _LOSSES[self._loss](answer.float(), truth, reduction="none")
         rows = rows if rows.dim() == 1 else rows.flatten(1).mean(dim=1)
+        if self._teaching is not None:
+            apart = _DISTANCES[self._loss](answer.float(), self._taught[index], self._teaching.temperature)
+            rows = torch.lerp(rows, apart, self._teaching.share)
         if weight is not None:
             counted = weight[index]
             if self._margin:
@@ -171,6 +177,28 @@ _LOSSES: dict[str, Callable[..., Tensor]] = {
     "negative_log_likelihood": _negative_log_likelihood,
     "binary_negative_log_likelihood": _binary_negative_log_likelihood,
 }
+
+
+def _of_logits(answer: Tensor, taught: Tensor, temperature: float) -> Tensor:
+    mine, its = (functional.log_softmax(z / temperature, dim=-1) for z in (answer, taught))
+    return temperature**2 * functional.kl_div(mine, its, reduction="none", log_target=True).flatten(1).sum(dim=1)
+
+
+def _of_one_logit(answer: Tensor, taught: Tensor, temperature: float) -> Tensor:
+    mine, its = (torch.cat([torch.zeros_like(z), z], dim=-1) for z in (answer, taught))
+    return _of_logits(mine, its, temperature)
+
+
+def _of_values(answer: Tensor, taught: Tensor, _: float) -> Tensor:
+    return ((answer - taught) ** 2).flatten(1).mean(dim=1)
+
+
+_DISTANCES: dict[str, Callable[[Tensor, Tensor, float], Tensor]] = {
+    "cross_entropy": _of_logits,
+    "binary_cross_entropy": _of_one_logit,
+    "mean_squared_error": _of_values,
+}
+"""of each row's answer from the teacher's; see `fitting.distillation`"""
 
 
 def learner(network: nn.Module, job: Fit) -> _Learner:

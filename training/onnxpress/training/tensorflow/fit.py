@@ -58,6 +58,9 @@ class _Learner:
                     layer.synchronized = True
         self._seed, self._loss, self._margin = training.seed, job.loss, job.margin
         self._train, self._validation = _constants(job.train), _constants(job.validation)
+        self._teaching = job.teaching
+        if job.teaching is not None:
+            self._taught = tf.constant(job.teaching.answers)
         if job.frozen_encoder:
             encoder, network = network.get_layer("encoder"), network.get_layer("head")
             self._train, self._validation = (
@@ -126,7 +129,11 @@ class _Learner:
         x, y, weight = self._train
         with tf.GradientTape() as tape:
             answer = _ask(self._network, [tf.gather(part, rows) for part in x], training=True)
-            of_rows = _LOSSES[self._loss](tf.gather(y, rows), tf.cast(answer, tf.float32))
+            answer = tf.cast(answer, tf.float32)
+            of_rows = _LOSSES[self._loss](tf.gather(y, rows), answer)
+            if self._teaching is not None:
+                apart = _DISTANCES[self._loss](answer, tf.gather(self._taught, rows), self._teaching.temperature)
+                of_rows += self._teaching.share * (apart - of_rows)
             weighted = of_rows if weight is None else self._counted(of_rows, tf.gather(weight, rows))
             loss = tf.reduce_mean(weighted) if whole is None else tf.reduce_sum(weighted) / whole
             scaled = self._optimizer.scale_loss(loss)
@@ -190,6 +197,28 @@ _LOSSES: dict[str, Callable[[Any, Any], Any]] = {
     "negative_log_likelihood": _negative_log_likelihood,
     "binary_negative_log_likelihood": _binary_negative_log_likelihood,
 }
+
+
+def _of_logits(answer: Any, taught: Any, temperature: float) -> Any:
+    mine, its = (tf.nn.log_softmax(z / temperature) for z in (answer, taught))
+    return temperature**2 * tf.reduce_sum(tf.exp(its) * (its - mine), axis=-1)
+
+
+def _of_one_logit(answer: Any, taught: Any, temperature: float) -> Any:
+    mine, its = (tf.concat([tf.zeros_like(z), z], axis=-1) for z in (answer, taught))
+    return _of_logits(mine, its, temperature)
+
+
+def _of_values(answer: Any, taught: Any, _: float) -> Any:
+    return _mean_squared_error(taught, answer)
+
+
+_DISTANCES: dict[str, Callable[[Any, Any, float], Any]] = {
+    "cross_entropy": _of_logits,
+    "binary_cross_entropy": _of_one_logit,
+    "mean_squared_error": _of_values,
+}
+"""of each row's answer from the teacher's; see `fitting.distillation`"""
 
 
 def learner(network: keras.Model, job: Fit) -> _Learner:

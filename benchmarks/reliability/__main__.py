@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import machine
-from benchmarks.reliability import bad_versions, big_model, runs, slow_loads
+from benchmarks.reliability import bad_versions, big_model, probes, runs, slow_loads
 
 RECORDS = Path(__file__).parent.parent / "records"
 RUNS: dict[str, Callable[[], dict[str, Any]]] = {
@@ -19,6 +19,7 @@ RUNS: dict[str, Callable[[], dict[str, Any]]] = {
     "kills": runs.kills,
     "restarts": runs.restarts,
     "slow loads": slow_loads.slow_loads,
+    "probes": probes.measure,
     "idle": runs.idle,
     "scaling": runs.scaling,
     "bad versions": bad_versions.measure,

@@ -26,7 +26,7 @@ _TARGET = "/v2/models/big/infer"
 def measure(rounds: int = 5) -> dict[str, Any]:
     """Seconds from the start of the process to the first correct answer, of which the self-test; then the speed."""
     with tempfile.TemporaryDirectory() as folder:
-        x, y = _publish(Path(folder))
+        x, y = publish(Path(folder))
         body = _request(x)
         first, tests, complete, before, after = [], [], [], [], []
         imported = process([sys.executable, "-c", "import onnxruntime"])
@@ -71,7 +71,7 @@ def _private(folder: str, *options: str) -> float:
         return _metric(server, 'onnxpress_memory_bytes{kind="private"}') / 1e6
 
 
-def _publish(repository: Path) -> tuple[np.ndarray, np.ndarray]:
+def publish(repository: Path) -> tuple[np.ndarray, np.ndarray]:
     """The model with one golden sample, which is returned."""
     draw = np.random.default_rng(0)
     weights = [

@@ -3,27 +3,25 @@
 Whoever comes is answered: by a worker, or by the supervisor that none is ready. Nobody is refused by the machine, and
 nobody waits. Only a connection that the killed worker had accepted may be cut.
 
-How soon the probe is answered is told beside a bare asyncio server, a process that does nothing else, which the same
-thread asks in turn: what makes both wait is the machine's, or this program's.
+How soon the probe is answered is told beside a bare server, see `probes`. What waited at a worker that this program
+held stopped, to look at its connections before its end, is counted apart.
 """
 
 from __future__ import annotations
 
-import contextlib
 import random
-import subprocess
 import sys
 import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from tests.serving.harness import Client, request
 from tests.serving.onnx_models import publish_affine
 
+from benchmarks.reliability import probes
 from benchmarks.reliability.serving import Serving, serving
 
 _AFFINE = "/v2/models/affine/infer"
@@ -31,36 +29,6 @@ _ZERO = b'{"inputs":[{"name":"x","shape":[1,3],"datatype":"FP32","data":[0,0,0]}
 _SLOW = Path(__file__).parents[2] / "tests" / "serving" / "slow_start.py"
 _HANG_SECONDS = 2.0
 _CALLERS = 4
-_LIVE_SECONDS = 0.05
-_BARE = """
-import asyncio
-
-class Answering(asyncio.Protocol):
-    def connection_made(self, transport):
-        self.transport = transport
-    def data_received(self, data):
-        self.transport.write(b"HTTP/1.1 200 OK\\r\\nContent-Length: 0\\r\\nConnection: close\\r\\n\\r\\n")
-        self.transport.close()
-
-async def main():
-    server = await asyncio.get_running_loop().create_server(Answering, "127.0.0.1", 0)
-    print(server.sockets[0].getsockname()[1], flush=True)
-    await asyncio.Event().wait()
-
-asyncio.run(main())
-"""
-
-
-@contextlib.contextmanager
-def _bare() -> Iterator[int]:
-    """The port of a server that answers whatever comes, and does nothing else."""
-    process = subprocess.Popen([sys.executable, "-c", _BARE], stdout=subprocess.PIPE, text=True)
-    try:
-        assert process.stdout is not None
-        yield int(process.stdout.readline())
-    finally:
-        process.kill()
-        process.wait()
 
 
 class _Callers:
@@ -69,13 +37,12 @@ class _Callers:
     def __init__(self, port: int, bare: int) -> None:
         self._port, self._bare, self._stop = port, bare, threading.Event()
         self._infer = request("POST", _AFFINE, _ZERO, ["connection: close"])
-        self._live = request("GET", "/v2/health/live", headers=["connection: close"])
         self._lock = threading.Lock()
         self.kinds: Counter[str] = Counter()
         self.longest = 0.0
-        self.live: list[tuple[float, float]] = []
+        self.live: list[probes.Probe] = []
         """when every probe was sent, and the seconds to its answer"""
-        self.bare: list[tuple[float, float]] = []
+        self.bare: list[probes.Probe] = []
         """the same of the bare server, asked in turn"""
         self.cut: list[tuple[float, int, str]] = []
         """when, from which port, and how"""
@@ -94,16 +61,12 @@ class _Callers:
     def _run(self, probing: bool) -> None:
         while not self._stop.is_set():
             if probing:
-                begun = time.monotonic()
-                with Client(self._bare) as client:
-                    client.send(self._live)
-                    client.reply()
-                self.bare.append((begun, time.monotonic() - begun))
+                self.bare.append(probes.ask(self._bare)[0])
             begun, port, kind = time.monotonic(), 0, ""
             try:
                 with Client(self._port) as client:
                     port = client.socket.getsockname()[1]
-                    client.send(self._live if probing else self._infer)
+                    client.send(probes.LIVE if probing else self._infer)
                     kind = f"{'live' if probing else 'infer'} {client.reply().status}"
             except ConnectionRefusedError:
                 kind = "refused"
@@ -130,7 +93,7 @@ def slow_loads(count: int = 100, load_seconds: float = 10.0, longest_pause: floa
     with tempfile.TemporaryDirectory() as folder:
         publish_affine(Path(folder))
         with (
-            _bare() as bare,
+            probes.bare() as bare,
             serving(folder, "--workers", "2", command=command) as server,
             _Callers(server.port, bare) as callers,
         ):
@@ -157,25 +120,8 @@ def slow_loads(count: int = 100, load_seconds: float = 10.0, longest_pause: floa
         "hang": callers.kinds["hang"],
         "refused": callers.kinds["refused"],
         "longest_s": callers.longest,
-        "live": _told(callers.live, server.stopped),
-        "bare": _told(callers.bare, server.stopped),
-    }
-
-
-def _told(probes: list[tuple[float, float]], stopped: list[tuple[float, float]]) -> dict[str, float]:
-    """Those that came while this program held a worker stopped, to look at it before its end, are counted apart."""
-    free, held = list[float](), list[float]()
-    for begun, seconds in probes:
-        meanwhile = any(begin < begun + seconds and begun < end for begin, end in stopped)
-        (held if meanwhile else free).append(seconds)
-    free.sort()
-    return {
-        "p50_ms": 1e3 * free[len(free) // 2],
-        "p99_ms": 1e3 * free[int(len(free) * 0.99)],
-        "longest_ms": 1e3 * free[-1],
-        f"over_{1e3 * _LIVE_SECONDS:g}_ms": sum(one > _LIVE_SECONDS for one in free),
-        "beside_a_stopped_worker": len(held),
-        "longest_of_those_ms": 1e3 * max(held, default=0.0),
+        "live": probes.told(callers.live, server.stopped),
+        "bare": probes.told(callers.bare, server.stopped),
     }
 
 

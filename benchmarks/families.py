@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -25,6 +26,8 @@ RECORDS = Path(__file__).parent / "records"
 FRAMEWORKS = ("pytorch", "tensorflow")
 OTHER = {"pytorch": "tensorflow", "tensorflow": "pytorch"}
 LIMIT_S = 1800
+OUTCOMES = ("refused", "out of memory", "killed", "out of time", "failed")
+"""of an export that published nothing"""
 
 
 @dataclass(frozen=True)
@@ -41,7 +44,7 @@ class Row:
     seconds: float
     peak_mb: float
     export: str
-    """its multiple of the noise floor; or refused, or killed for want of memory"""
+    """its multiple of the noise floor; or why there is none: see `outcome`"""
     port: float
 
 
@@ -114,7 +117,7 @@ def _row(recipe: str, framework: str, settings: list[str], folder: Path) -> Row:
         epochs=metrics["epochs"],
         seconds=metrics["seconds"],
         peak_mb=peak_mb,
-        export=f"{_multiple(json.loads(exported)):.2f}" if exported.startswith("{") else exported,
+        export=exported if exported in OUTCOMES else f"{_multiple(json.loads(exported)):.2f}",
         port=json.loads((Path(ported) / "port.json").read_text())["multiple"],
     )
 
@@ -124,11 +127,28 @@ def _multiple(document: dict) -> float:
     return float(equivalence["worst_multiple"])
 
 
+def outcome(code: int, said: str) -> str | None:
+    """What became of an export by its exit code and its stderr; None where it was published.
+
+    Only a measurement that found a difference is a refusal. A conversion that was ended for its memory, or by the
+    machine, says nothing of the model.
+    """
+    if code == 0:
+        return None
+    if "the export is refused" in said:
+        return "refused"
+    if "of memory;" in said:
+        return "out of memory"
+    if code == -signal.SIGKILL or "the converter was killed" in said:
+        return "killed"
+    return "out of time" if "did not finish in" in said else "failed"
+
+
 def _onnxpress(*arguments: str, refusable: bool = False) -> tuple[str, float]:
-    """Run one command to its end; its standard output (`refused` or `killed` where it may be) and peak memory in MB."""
+    """Run one command to its end; its standard output (where it may fail, its outcome) and peak memory in MB."""
     program = [sys.executable, "-c", "from onnxpress.core.cli import main; main()", *arguments]
-    with tempfile.TemporaryFile("w+") as output:
-        process = subprocess.Popen(program, stdout=output, cwd=ROOT)
+    with tempfile.TemporaryFile("w+") as output, tempfile.TemporaryFile("w+") as talk:
+        process = subprocess.Popen(program, stdout=output, stderr=talk, cwd=ROOT)
         deadline = time.monotonic() + LIMIT_S
         while True:
             pid, status, usage = os.wait4(process.pid, os.WNOHANG)
@@ -140,9 +160,13 @@ def _onnxpress(*arguments: str, refusable: bool = False) -> tuple[str, float]:
                 raise SystemExit(f"took more than {LIMIT_S} s: onnxpress {' '.join(arguments)}")
             time.sleep(0.1)
         process.returncode = os.waitstatus_to_exitcode(status)
-        if process.returncode in (1, -9) and refusable:
-            return "killed" if process.returncode == -9 else "refused", usage.ru_maxrss / 1024
-        if process.returncode:
+        talk.seek(0)
+        said = talk.read()
+        sys.stderr.write(said)
+        found = outcome(process.returncode, said)
+        if found is not None and refusable:
+            return found, usage.ru_maxrss / 1024
+        if found is not None:
             raise SystemExit(f"exit code {process.returncode}: onnxpress {' '.join(arguments)}")
         output.seek(0)
         return output.read().strip(), usage.ru_maxrss / 1024
@@ -170,8 +194,9 @@ def _page(table: str, today: str, left_out: list[str]) -> str:
         f"{table}\n\n"
         "`export` is the worst error of the exported graph. `port` is that of the same weights in the other "
         "framework. Both are in noise floors, of which 10 are accepted ([Equivalence](equivalence.md)). Seconds are "
-        "the fit's alone, on two cores. Memory is the whole command's. The domains and the news texts are not shipped "
-        "with the project.\n" + "".join(f"\n- {line}\n" for line in left_out)
+        "the fit's alone, on two cores. Memory is the whole command's. `refused`: the measurement found a difference. "
+        "`out of memory`, `killed`, `out of time` and `failed`: the conversion ended before there was one. The domains "
+        "and the news texts are not shipped with the project.\n" + "".join(f"\n- {line}\n" for line in left_out)
     )
 
 

@@ -49,6 +49,7 @@ def test_events_of_the_open_seizure_database(tmp_path: Path, framework: str) -> 
         "positive": ["Seizure", "Aura"],
         "skip": "bad datapoints",
         "only": {"since": "2024-01-01"},
+        "group": "userId",  # every person has events of all kinds
     }
     model = {"family": "cnn14", "unit": "mg", "filters": [4, 4], "dense": [4], "stride_every": 1, "positive": "Seizure"}
     run = trained(tmp_path, {"name": "osdb", "model": model, "data": data, "training": {"epochs": 2}}, framework)
@@ -57,6 +58,9 @@ def test_events_of_the_open_seizure_database(tmp_path: Path, framework: str) -> 
     assert read["labels"] == {"Seizure": 24, "other": 24}
     with np.load(run / "samples.npz") as samples:
         assert samples["windows"].shape[1:] == (250, 1)
+        assert set(samples["target"].tolist()) == {0, 1}
+    metrics = json.loads((run / "metrics.json").read_text())
+    assert metrics["held_out_rows"] == 2 * metrics["held_out_events"] > 8, "judged by event, divided by person"
 
 
 def test_domains_of_two_files_sampled_and_oversampled(tmp_path: Path, framework: str) -> None:

@@ -130,6 +130,8 @@ def test_events_are_filtered_by_type_sub_type_user_and_date(tmp_path: Path) -> N
     assert kept(only=EventFilter(sub_types=["tonic-clonic"])) == ["1"]
     assert kept(only=EventFilter(users=[45])) == ["2"]
     assert kept(without=EventFilter(users=[45, 46])) == ["1", "3"]
+    assert kept(without=EventFilter(types=["Fall"], users=[45])) == ["1"], "one of them is enough to be left out"
+    assert kept(only=EventFilter(types=["Seizure"], users=[45])) == ["2"], "all of them are needed to be taken"
     assert kept(only=EventFilter(since="2025-01-01")) == ["3"]
     assert kept(only=EventFilter(before="2025-01-01"), without=EventFilter(users=[45])) == ["1"]
     assert source(tmp_path, events, only=EventFilter(users=[45])).load().report["events_filtered_out"] == 2
@@ -172,3 +174,23 @@ def test_a_short_event_is_left_out_where_datapoints_are_skipped(tmp_path: Path) 
     table = source(tmp_path, [event(1, "x", [point()]), event(2, "y", [point()] * 2)], skip="bad datapoints").load()
     assert (table.target.tolist(), table.report["events_too_short"]) == (["y"], 1)
     assert table.columns[WINDOWS].dtype == np.float32
+
+
+def test_events_without_datapoints_are_refused_or_left_out_and_counted(tmp_path: Path) -> None:
+    events = [event(1, "x", [point()] * 2), event(2, "x", []), event(3, "x", []), event(4, "y", [point()] * 3)]
+    events[1]["datapoints"] = None
+    del events[2]["datapoints"]
+    with pytest.raises(BadData, match="no list of datapoints") as refused:
+        source(tmp_path, events).load()
+    assert "data.skip: bad datapoints" in str(refused.value)
+    table = source(tmp_path, events, skip="bad datapoints").load()
+    assert (table.report["events"], table.report["events_without_datapoints"]) == (2, 2)
+
+
+def test_seizure_times_may_stand_in_a_text(tmp_path: Path) -> None:
+    points = [point(5 * n) for n in range(1, 9)]
+    for times in ([-10, 5], "[-10.0, 5]"):
+        table = source(tmp_path, [event(1, "x", points, seizureTimes=times)], seizure_times="cut").load()
+        assert len(table.target) == 2
+    with pytest.raises(BadData, match="no begin and end"):
+        source(tmp_path, [event(1, "x", points, seizureTimes="soon")], seizure_times="cut").load()

@@ -68,3 +68,37 @@ def test_a_class_with_one_example_is_named() -> None:
     classes = np.array(["cat"] * 20 + ["dog"] * 20 + ["emu"])
     with pytest.raises(BadData, match="'emu' has 1"):
         split.parts(classes, Training(), rows=41)
+
+
+@pytest.mark.parametrize("fold", [None, 0, 1, 2])
+def test_people_with_rows_of_every_class_are_kept_together(fold: int | None) -> None:
+    people = np.repeat([f"p{n}" for n in range(10)], 12)
+    labels = np.where(
+        np.arange(120) % 12 < np.repeat(np.arange(10) % 4, 12), "Seizure", "other"
+    )  # p0, p4, p8 have none
+    training = Training(folds=None if fold is None else 3, fold=fold)
+    parts = split.parts(labels, training, rows=120, groups=people)
+    assert sorted(np.concatenate(parts).tolist()) == list(range(120))
+    assert not set.intersection(*(set(people[part]) for part in parts))
+    for part in parts if fold is None else parts[:1]:
+        assert set(labels[part]) == {"Seizure", "other"}
+        assert (labels[part] == "Seizure").mean() == pytest.approx(0.125, abs=0.08)
+    again = split.parts(labels, training, rows=120, groups=people)
+    assert [part.tolist() for part in again] == [part.tolist() for part in parts]
+
+
+def test_every_person_is_held_out_in_one_fold_and_an_ensemble_holds_the_same_out() -> None:
+    people, labels = np.repeat(np.arange(9).astype(str), 4), np.tile(["a", "b"], 18)
+    folds = [split.parts(labels, Training(folds=3, fold=fold), rows=36, groups=people) for fold in range(3)]
+    assert sorted(np.concatenate([parts[2] for parts in folds]).tolist()) == list(range(36))
+    members = [
+        split.parts(labels, Training(folds=3, fold=fold, ensemble=True), rows=36, groups=people) for fold in range(3)
+    ]
+    assert len({tuple(parts[2].tolist()) for parts in members}) == 1
+    assert len(np.unique(np.concatenate([parts[1] for parts in members]))) == sum(len(parts[1]) for parts in members)
+
+
+def test_a_class_that_one_person_alone_has_is_refused_by_name() -> None:
+    people, labels = np.repeat(["x", "y", "z", "v"], 4), np.array(["a"] * 15 + ["b"])
+    with pytest.raises(BadData, match="'b' is in 1 of 4 groups"):
+        split.parts(labels, Training(), rows=16, groups=people)

@@ -97,3 +97,22 @@ def test_arrays_of_windows_may_have_other_names_and_numbers_as_labels(tmp_path: 
     np.savez(path, windows=x, labels=np.array(["a", "b", "c"]))
     with pytest.raises(BadData, match="row 1 of windows is not finite"):
         Vectors(path=str(path)).load()
+
+
+def test_short_events_of_long_files_are_refused_or_left_out_and_counted(tmp_path: Path) -> None:
+    lines = [f"e{event},up,{n},0,1" for event, count in ((1, 5), (2, 3)) for n in range(count)]
+    (tmp_path / "t.csv").write_text("\n".join(["event,label,x,y,z", *lines]))
+    with pytest.raises(BadData, match="'e2' has 3 samples"):
+        Samples(path=str(tmp_path), window=4, step=1).load()
+    table = Samples(path=str(tmp_path), window=4, step=1, short="leave_out").load()
+    assert (len(table.target), table.report["events_too_short"]) == (2, 1)
+
+
+def test_labels_that_are_whole_floats_are_numbers_and_objects_are_refused_with_what_to_do(tmp_path: Path) -> None:
+    path = tmp_path / "w.npz"
+    np.savez(path, windows=np.zeros((3, 4)), labels=np.array([0.0, 1.0, 1.0]))
+    assert Vectors(path=str(path)).load().target.tolist() == ["0", "1", "1"]
+    np.savez(path, windows=np.zeros((1, 4)), labels=np.array(["a"], object))
+    with pytest.raises(BadData, match="cannot be read") as refused:
+        Vectors(path=str(path)).load()
+    assert "np.asarray(values, str)" in str(refused.value)

@@ -136,7 +136,7 @@ def test_events_are_known_by_their_datapoints(tmp_path: Path) -> None:
         ("note\nsome words of us\nother words of us\nyet other words\n", {}, "no column can be a target"),
         ("a,b\n1,x\n2,y\n", {"target": "B"}, "no column 'B'"),
         ("a,b\n1,x\n2,y\n", {"family": "document"}, "does not read a table"),
-        ("a,b\n1,x\n2,y\n3,x\n4\n", {}, "no column can be a target: 'a,b' is text, 4 values"),
+        ("a,b\n1,x\n2,y\n3,x\n4\n", {}, "table.csv:5: 1 values where the header names 2 columns"),
         ("note,label\nx,1\nx,2\n", {}, "no column holds numbers"),
     ],
 )  # fmt: skip

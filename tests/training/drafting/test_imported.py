@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from onnxpress.core.cli import main
@@ -76,7 +77,7 @@ def test_domains(tmp_path: Path) -> None:
     assert list(model.convolutions) == [32]
     assert list(model.dense_dropouts) == [0.5]
     assert type(recipe.data).__name__ == "JsonFile"
-    assert len(said) == 4
+    assert len(said) == 3
     assert any("rmsprop" in line and "adamw" in line for line in said)
     assert any("batch_size" in line for line in said)
 
@@ -130,3 +131,67 @@ def test_the_command_writes_the_recipe_and_lists_the_rest(tmp_path: Path, capsys
         said = capsys.readouterr()
         assert said.out == (f"{target}\n" if not code else "")
     assert "not carried: dataProcessing.seizureTimeRange" in target.read_text()
+
+
+def test_schedules_and_nested_groups(tmp_path: Path) -> None:
+    recipe, said = made(
+        tmp_path,
+        {"max_length": 60, "optimizer": {"name": "AdamW", "lr": 1e-4, "betas": [0.9, 0.98]},
+         "lr_peak": 3e-3, "lr_final": 1e-5, "warmup_epochs": 4, "hold_epochs": 6,
+         "scheduler": {"type": "plateau", "factor": 0.5, "patience": 3},
+         "early_stopping": {"patience": 8}, "label_column": None,
+         "data": {"benign": "a.json", "phishing": ["b.json", "c.json"]}},
+    )  # fmt: skip
+    training = recipe.training
+    assert (training.optimizer, training.learning_rate, training.betas) == ("adamw", 1e-4, (0.9, 0.98))
+    schedule: Any = training.schedule
+    assert (schedule.peak, schedule.final, schedule.up, schedule.hold) == (3e-3, 1e-5, 4, 6)
+    assert training.patience == 8, "not the scheduler's"
+    data: Any = recipe.data
+    assert type(data).__name__ == "JsonFile"
+    assert {label: len(files) if isinstance(files, list) else 1 for label, files in data.files.items()} == {
+        "benign": 1, "phishing": 2,
+    }  # fmt: skip
+    assert [line.split(":")[1].strip() for line in said] == [
+        "scheduler.type = \"plateau\"", "training.plateau", "model.text; it is 'domain' until you change it",
+    ]  # fmt: skip
+
+
+def test_a_schedulers_patience_and_an_ensembles_weights(tmp_path: Path) -> None:
+    recipe, said = made(
+        tmp_path,
+        {"contamination": 0.02, "ensemble_method": "weighted", "max_samples": "auto",
+         "reduce_lr": {"factor": 0.2, "patience": 4, "min_lr": 1e-5},
+         "ensemble": {"weights": {"autoencoder": 0.7, "isolation_forest": 0.3}}, "epochs": [5]},
+    )  # fmt: skip
+    model: Any = recipe.model
+    assert model.combine.weighted == {"autoencoder": 0.7, "isolation_forest": 0.3}
+    plateau = recipe.training.plateau
+    assert plateau is not None
+    assert (plateau.factor, plateau.patience, plateau.minimum) == (0.2, 4, 1e-5)
+    assert said == ("not carried: epochs = [5]: no number", "not told: data.path; it is 'rows.csv' until you change it")
+
+
+def test_a_peak_alone_is_the_learning_rate(tmp_path: Path) -> None:
+    recipe, said = made(tmp_path, {"dataFiles": ["a.json"], "lrPeak": 0.004, "dropout": 0.25})
+    model: Any = recipe.model
+    assert (recipe.training.learning_rate, recipe.training.schedule, model.dropout) == (0.004, None, 0.25)
+    recipe, said = made(tmp_path, {"dataFiles": ["a.json"], "lrFinal": 0.004})
+    assert recipe.training.schedule is None
+    assert said == ("not carried: training.schedule.final: there is no peak",)
+
+
+def test_what_needs_labels_is_said_of_a_project_without(tmp_path: Path) -> None:
+    settings = {
+        "data": {"path": "t.csv"},
+        "contamination": 0.01,
+        "ensemble": {"method": "all"},
+        "fp_cost": 1,
+        "fn_cost": 9,
+    }
+    recipe, said = made(tmp_path, settings)
+    model, data = msgspec.to_builtins(recipe.model), msgspec.to_builtins(recipe.data)
+    assert (model["combine"], model["cost"], Path(data["path"]).name) == ("all", None, "t.csv")
+    assert said == ("not carried: model.cost: it needs labelled rows, data.target and model.normal",)
+    _, said = made(tmp_path, {**settings, "label_column": "kind"})
+    assert said == ("not told: model.normal, the label of usual rows; training needs it",)

@@ -6,6 +6,7 @@ import importlib
 import math
 from collections.abc import Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import msgspec
@@ -14,7 +15,7 @@ import pytest
 
 from onnxpress.core.arrays import Array
 from onnxpress.core.dotted import load
-from onnxpress.training.fitting import loop, losses
+from onnxpress.training.fitting import checkpoint, loop, losses
 from onnxpress.training.fitting.checkpoint import Arrays, Checkpoint, Checkpoints
 from onnxpress.training.fitting.framework_fit import FrameworkFit
 from onnxpress.training.fitting.loop import Examples, Fit, History
@@ -251,3 +252,18 @@ def test_weights_go_to_disk_and_back(framework: str, tmp_path: Path) -> None:
         fresh.load_weights(path)
     x = {"scaled": X}
     assert half(framework).predict(fresh, x).tobytes() == half(framework).predict(network, x).tobytes()
+
+
+def test_the_first_epoch_leaves_a_checkpoint_and_later_ones_ever_more_seldom(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 0.0
+    monkeypatch.setattr(checkpoint, "time", SimpleNamespace(monotonic=lambda: now))
+    checkpoints, written = Checkpoints(tmp_path, seconds=10), list[float]()
+    while now < 60:
+        now += 0.5
+        if checkpoints.due():
+            checkpoints.write(Checkpoint(b"{}", {}, {}))
+            written.append(now)
+    assert written == [0.5, 1.5, 3.5, 7.5, 15.5, 25.5, 35.5, 45.5, 55.5]
+    assert not Checkpoints(tmp_path, seconds=10, read_only=True).due()

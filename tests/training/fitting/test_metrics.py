@@ -74,6 +74,7 @@ def test_harrell_davis_quantiles_of_a_sample() -> None:
     found = metrics.quantiles(G.normal(size=5000))
     assert found["q50"] == pytest.approx(0, abs=0.06)
     assert found["q95"] == pytest.approx(1.645, abs=0.1)
+    assert set(metrics.quantiles(np.array([0.25])).values()) == {0.25}, "of one value it is that"
 
 
 def test_an_epoch_is_chosen_among_those_that_keep_the_bounds() -> None:

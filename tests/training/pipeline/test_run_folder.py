@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -12,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from onnxpress.core.errors import UsageError
-from onnxpress.training.pipeline.run_folder import run_folder
+from onnxpress.training.pipeline.run_folder import _begun, refuse_if_written, run_folder
 
 
 def finished(output: Path, name: str = "run") -> Path:
@@ -94,3 +96,39 @@ def test_termination_says_how_to_go_on_as_an_interrupt_does(tmp_path: Path, caps
     (left,) = tmp_path.iterdir()
     assert f"go on with: onnxpress train --resume {left}" in capsys.readouterr().err
     assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_an_interrupt_before_the_first_checkpoint_says_that_nothing_is_kept(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(KeyboardInterrupt), run_folder(tmp_path, "x"):
+        raise KeyboardInterrupt
+    assert "nothing is kept" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+def left_behind(output: Path) -> Path:
+    """What a run leaves that was interrupted after its first checkpoint."""
+    with contextlib.suppress(KeyboardInterrupt), run_folder(output, "x") as draft:
+        (draft.folder / "checkpoint.npz").write_bytes(b"")
+        raise KeyboardInterrupt
+    return draft.folder
+
+
+def test_the_line_can_be_typed_whatever_the_folder_is_called(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    left = left_behind(tmp_path / "my runs")
+    assert shlex.split(capsys.readouterr().err.strip())[-1] == str(left)
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="when a process began is read from /proc")
+def test_another_process_with_the_number_of_the_killed_one_is_not_it(tmp_path: Path) -> None:
+    left, parent = left_behind(tmp_path), os.getppid()
+    number, begun = (left / "owner.pid").read_text().split()
+    assert (int(number), begun) == (os.getpid(), _begun(os.getpid()))
+    (left / "owner.pid").write_text(f"{parent} {int(begun) + 1}")
+    refuse_if_written(left)
+    (left / "owner.pid").write_text(f"{parent} {_begun(parent)}")
+    with pytest.raises(UsageError, match="still being written"):
+        refuse_if_written(left)

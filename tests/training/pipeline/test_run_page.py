@@ -109,3 +109,10 @@ def test_the_page_holds_figures_classes_pictures_and_contract(tmp_path: Path) ->
 def test_what_is_no_run_has_no_page(tmp_path: Path) -> None:
     with pytest.raises(BadData):
         run_page.render(tmp_path)
+
+
+def test_a_figure_that_is_no_number_is_shown_as_such(tmp_path: Path) -> None:
+    folder = run_folder(tmp_path)
+    metrics = json.loads((folder / "metrics.json").read_text())
+    (folder / "metrics.json").write_text(json.dumps({**metrics, "roc_auc": None, "calibration_error": None}))
+    assert '<th>roc auc</th><td class="number">nan' in run_page.render(folder)

@@ -196,3 +196,19 @@ def test_a_domain_that_does_not_fit_is_told_before_training(tmp_path: Path, doma
     with pytest.raises((UsageError, BadData), match=said):
         stage.train(recipe, output=tmp_path)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(("column", "what"), [("value", "the model's answer"), ("numbers", "a step before")])
+def test_a_column_that_is_called_like_a_tensor_is_refused_before_the_fit(
+    tmp_path: Path, column: str, what: str
+) -> None:
+    lines = [f"{column},age,price", *(f"{n},{n % 7},{n * 2.5}" for n in range(60))]
+    (tmp_path / "t.csv").write_text("\n".join(lines))
+    model = {"family": "tabular", "task": "regress", "columns": {column: "scale", "age": "scale"}}
+    data = {"source": "csv", "path": "t.csv", "target": "price"}
+    (tmp_path / "r.json").write_text(json.dumps({"name": "t", "model": model, "data": data}))
+    pytest.importorskip("torch")
+    with pytest.raises(BadData, match=what) as refused:
+        stage.train(recipes.load(tmp_path / "r.json"), output=tmp_path / "runs")
+    assert "rename the column" in str(refused.value)
+    assert not (tmp_path / "runs").exists()

@@ -135,7 +135,7 @@ class Training(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     deterministic: bool = False
     """refuse operations that may differ from run to run on a GPU; on the CPU the same seed gives the same run anyway"""
     checkpoint_seconds: Annotated[float, msgspec.Meta(ge=0)] = 30.0
-    """time between checkpoints, from which a killed run is resumed"""
+    """longest time between checkpoints, from which a killed run is resumed; the first comes after the first epoch"""
     tensorboard: bool = False
     """write TensorBoard's event file into the run"""
     seed: Annotated[int, msgspec.Meta(ge=0, lt=2**32)] = 0

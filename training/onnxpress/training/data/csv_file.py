@@ -27,6 +27,7 @@ class CsvFile(LabelledFiles, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             reading = replace(reading, numbers=tuple(self.features))
         builder: Builder | None = None
         told: dict[str, str] = {}
+        nameless = 0
         first = ""
         for path, label in self._parts(SUFFIXES):
             rows = Rows(path, self.dialect, columns=self.columns, wanted=self.target)
@@ -42,9 +43,11 @@ class CsvFile(LabelledFiles, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             if builder is None:  # a header without rows is still held against what is wanted
                 builder = self._builder(reading, rows.header, where=str(path), decimal=self.dialect.decimal)
             told[str(path)] = rows.told.words()
+            nameless = max(nameless, rows.header.count(""))
             first = first or str(path)
         assert builder is not None, "there is a file"
-        return builder.table(where=first, report={"files": told})
+        left_out = {"columns_without_a_name": nameless} if nameless else {}
+        return builder.table(where=first, report={"files": told, **left_out})
 
     def _same(self, builder: Builder, header: list[str], where: str) -> list[str]:
         """Raises BadData where a later file lacks a column."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
 import itertools
 from collections.abc import Iterator, Sequence
@@ -16,6 +17,9 @@ from onnxpress.core.errors import BadData
 _DELIMITERS = (",", ";", "\t", "|")
 _SEEN = 64 * 1024  # characters that are looked at to tell the dialect
 _ROWS = 50
+_LONGEST = 2**31 - 1
+"""characters of one value: csv's own limit of 128 KiB is less than a document's"""
+_UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _Character = Annotated[str, msgspec.Meta(min_length=1, max_length=1)]
 
 
@@ -38,6 +42,8 @@ class Told:
     quote: str
     escaped: bool
     """a quote within a value has a backslash before it; otherwise it stands twice"""
+    spaced: bool = False
+    """a blank follows each delimiter, and belongs to no value: `39, State-gov`"""
 
     def words(self) -> str:
         """For people: `values parted at ';', quoted by '"'`."""
@@ -62,15 +68,20 @@ class Rows:
 
         A row of another width than the header's is such a thing.
         """
+        csv.field_size_limit(max(csv.field_size_limit(), _LONGEST))
         try:
-            with self._path.open(newline="", encoding="utf-8-sig") as file:
+            with self._path.open(newline="", encoding=_encoding(self._path)) as file:
                 self.told = _tell(file.read(_SEEN), self._dialect, self.header, self._wanted)
                 file.seek(0)
                 yield from self._rows(_reader(file, self.told))
         except OSError as error:
             raise BadData(f"cannot be read: {error.strerror}", where=str(self._path)) from None
         except UnicodeDecodeError as error:
-            raise BadData(f"is not UTF-8 text: {error}", where=str(self._path)) from None
+            raise BadData(
+                f"is not UTF-8 text: {error}",
+                where=str(self._path),
+                hint="save it as UTF-8",
+            ) from None
 
     def _rows(self, reader: Any) -> Iterator[list[str]]:
         while True:
@@ -97,6 +108,12 @@ class Rows:
             yield row
 
 
+def _encoding(path: Path) -> str:
+    """UTF-8, or UTF-16 where the file begins with its mark, as spreadsheets write it."""
+    with path.open("rb") as file:
+        return "utf-16" if file.read(2) in _UTF_16 else "utf-8-sig"
+
+
 def _reader(lines: Any, told: Told) -> Any:
     return csv.reader(
         lines,
@@ -104,6 +121,7 @@ def _reader(lines: Any, told: Told) -> Any:
         quotechar=told.quote,
         doublequote=not told.escaped,
         escapechar="\\" if told.escaped else None,
+        skipinitialspace=told.spaced,
         strict=True,
     )
 
@@ -116,14 +134,28 @@ def _tell(text: str, dialect: Dialect, columns: Sequence[str], wanted: str | Non
     quote = dialect.quote or ("'" if '"' not in first and first[:1] == first[-1:] == "'" and len(first) > 1 else '"')
     escapes = [False, True] if f"\\{quote}" in text else [False]
     delimiters = [dialect.delimiter] if dialect.delimiter else _DELIMITERS
-    choices = [Told(delimiter, quote, escaped) for delimiter in delimiters for escaped in escapes]
+    choices = [
+        Told(delimiter, quote, escaped, spaced=_is_spaced(lines, delimiter))
+        for delimiter in delimiters
+        for escaped in escapes
+    ]
     return max(choices, key=lambda choice: _fitness(lines, choice, columns, wanted))
 
 
-def _fitness(lines: list[str], choice: Told, columns: Sequence[str], wanted: str | None) -> tuple[bool, bool, int, int]:
-    """Has it the wanted column, has every row as many values, how many, and how many rows could be read.
+def _is_spaced(lines: list[str], delimiter: str) -> bool:
+    """Whether a blank follows every delimiter of the first rows; the header may be without."""
+    rows = [line for line in lines if line.strip()]
+    counts = [(row.count(delimiter), row.count(f"{delimiter} ")) for row in rows[1:_ROWS] or rows]
+    return delimiter != "\t" and all(parted == blanks > 0 for parted, blanks in counts)
 
-    Of equals the first is chosen.
+
+def _fitness(
+    lines: list[str], choice: Told, columns: Sequence[str], wanted: str | None
+) -> tuple[bool, bool, int, bool, int]:
+    """Has it the wanted column, has every row the header's two or more values, how many has that, is it even at all.
+
+    A row that is cut off must not make one column of all. Then how many rows could be read; of equals the first is
+    chosen.
     """
     rows: list[list[str]] = []
     try:
@@ -132,7 +164,7 @@ def _fitness(lines: list[str], choice: Told, columns: Sequence[str], wanted: str
     except csv.Error:
         pass  # the text ends within a quoted value, or this is not its dialect: what came before it says enough
     if not rows:
-        return False, False, 0, 0
+        return False, False, 0, False, 0
     header = columns or [name.strip() for name in rows[0]]
     even = {len(row) for row in rows} == {len(header)}
-    return wanted in header, even, len(header) if even else 0, len(rows)
+    return wanted in header, even and len(header) > 1, len(header), even, len(rows)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -16,7 +16,10 @@ _FORMS = ("%d-%m-%Y %H:%M:%S", "%d/%m/%Y %H:%M:%S", "%Y/%m/%d %H:%M:%S", "%d-%m-
 
 
 class EventFilter(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Events that match every field that is given; capitals and small letters are alike."""
+    """Of `only`, events that match every field that is given; of `without`, those that match one of them.
+
+    Capitals and small letters are alike.
+    """
 
     types: list[str] = []
     """`type` is one of these"""
@@ -36,19 +39,24 @@ class EventFilter(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
 
 def takes(event: Mapping[str, Any], only: EventFilter, without: EventFilter | None, *, where: str) -> bool:
-    """Whether the event matches `only` and not `without`. Raises BadData where its date counts and is none."""
-    return _matches(event, only, where) and not (without is not None and _matches(event, without, where))
+    """Whether the event matches all of `only` and nothing of `without`.
+
+    Raises BadData where its date counts and is none.
+    """
+    if not all(_matches(event, only, where)):
+        return False
+    return without is None or not any(_matches(event, without, where))
 
 
-def _matches(event: Mapping[str, Any], chosen: EventFilter, where: str) -> bool:
+def _matches(event: Mapping[str, Any], chosen: EventFilter, where: str) -> Iterator[bool]:
+    """Of each field that is given; `since` and `before` are one stretch of time."""
     for field, wanted in (("type", chosen.types), ("subType", chosen.sub_types), ("userId", chosen.users)):
-        if wanted and str(event.get(field)).lower() not in {str(name).lower() for name in wanted}:
-            return False
-    if chosen.since is None and chosen.before is None:
-        return True
-    at = moment(event, where)
-    since, before = (parsed(given) if given else None for given in (chosen.since, chosen.before))
-    return (since is None or at >= since) and (before is None or at < before)
+        if wanted:
+            yield str(event.get(field)).lower() in {str(name).lower() for name in wanted}
+    if chosen.since is not None or chosen.before is not None:
+        at = moment(event, where)
+        since, before = (parsed(given) if given else None for given in (chosen.since, chosen.before))
+        yield (since is None or at >= since) and (before is None or at < before)
 
 
 def moment(of: Mapping[str, Any], where: str) -> datetime:

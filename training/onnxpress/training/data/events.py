@@ -23,6 +23,7 @@ from onnxpress.training.data.windows import Windows, magnitudes
 
 _AXES = 3
 _SECONDS = 5.0  # of one datapoint, whose dataTime is its end
+_SKIP = "data.skip: bad datapoints leaves such out, and counts them"
 _Count = Annotated[int, msgspec.Meta(ge=1)]
 
 
@@ -54,9 +55,9 @@ class Events(Relabelling, frozen=True, kw_only=True, forbid_unknown_fields=True,
     axes: Literal["as recorded", "magnitude"] = "as recorded"
     """three channels, or one of magnitudes where a datapoint has no more than these; magnitude: always one"""
     only: EventFilter = EventFilter()
-    """the events to take; default: all"""
+    """the events to take: those that match all of its fields; default: all"""
     without: EventFilter | None = None
-    """the events to leave out"""
+    """the events to leave out: those that match one of its fields"""
     seizure_times: Literal["ignore", "cut", "rest"] = "ignore"
     """of an event that has `seizureTimes: [begin, end]`, in seconds from its dataTime; cut: windows that reach outside
     are left out; rest: those that lie wholly outside are labelled `rest`, and those across are left out"""
@@ -103,8 +104,8 @@ class _Reader:
     def take(self, event: Any, where: str, number: int) -> None:
         """Cut one event into windows, unless it is to be left out."""
         chosen = self._chosen
-        if not isinstance(event, dict) or not isinstance(event.get("datapoints"), list):
-            raise BadData("is no event: there is no list of datapoints", where=where)
+        if not isinstance(event, dict):
+            raise BadData(f"{str(event)[:40]!r} is no event", where=where)
         if not event_filter.takes(event, chosen.only, chosen.without, where=where):
             self._counts["events_filtered_out"] += 1
             return
@@ -114,10 +115,20 @@ class _Reader:
         label = self._labels.of(given)
         if label is None:
             return
-        if len(event["datapoints"]) < chosen.datapoints:
+        points = event.get("datapoints")
+        if not isinstance(points, list) or not points:
+            if chosen.skip == "nothing":
+                raise BadData(
+                    "is no event: there is no list of datapoints",
+                    where=where,
+                    hint=_SKIP,
+                )
+            self._counts["events_without_datapoints"] += 1
+            return
+        if len(points) < chosen.datapoints:
             if chosen.short == "refuse" and chosen.skip == "nothing":
                 raise BadData(
-                    f"{len(event['datapoints'])} datapoints, a window takes {chosen.datapoints}",
+                    f"{len(points)} datapoints, a window takes {chosen.datapoints}",
                     where=where,
                     hint="set data.short to leave_out, or data.datapoints to less",
                 )
@@ -129,16 +140,17 @@ class _Reader:
         times = self._times(event, where)
         cut = 0
         for run in self._runs(event, where, clocked=times is not None):
-            cut += sum(self._cut(part, label_of or label, str(group)) for part, label_of in self._parts(run, times))
+            for part, label_of in self._parts(run, times):
+                cut += self._cut(part, label_of or label, str(group), f"{where}, {event.get('id')}")
         self._counts["events"] += 1
         if not cut:
             self._counts["events_without_a_window"] += 1
 
-    def _cut(self, run: list[_Piece], label: str, group: str) -> int:
+    def _cut(self, run: list[_Piece], label: str, group: str, event: str) -> int:
         series = [piece.series for piece in run]
         if len({part.shape[1] for part in series}) > 1:
             series = [magnitudes(part) for part in series]
-        return self._windows.add(np.concatenate(series), label, group)
+        return self._windows.add(np.concatenate(series), label, group, event)
 
     def _times(self, event: dict[str, Any], where: str) -> tuple[float, float] | None:
         """The seizure's begin and end, in seconds, where they count."""
@@ -146,7 +158,8 @@ class _Reader:
         if self._chosen.seizure_times == "ignore" or not given:
             return None
         try:
-            begin, end = map(float, given)
+            # Exported from a database, the two may stand in a text.
+            begin, end = map(float, msgspec.json.decode(given) if isinstance(given, str) else given)
         except (TypeError, ValueError):
             raise BadData(f"seizureTimes {given!r} are no begin and end", where=where) from None
         return begin, end
@@ -202,15 +215,17 @@ class _Reader:
         raw, lengths = point.get("rawData3D"), point.get("rawData")
         # Devices that measure magnitudes alone fill the axes with zeros: gravity is missing from them.
         has_axes = isinstance(raw, list) and any(raw)
+        if not raw and not lengths:
+            raise BadData("has neither rawData3D nor rawData", where=where, hint=_SKIP)
         if has_axes or not (isinstance(lengths, list) and any(lengths)):
             if not isinstance(raw, list) or len(raw) != samples * _AXES:
                 given = f"{len(raw)} values" if isinstance(raw, list) else "none"
-                raise BadData(f"rawData3D has {given}, not {samples} samples of {_AXES} axes", where=where)
+                raise BadData(f"rawData3D has {given}, not {samples} samples of {_AXES} axes", where=where, hint=_SKIP)
             series = _numbers(raw, "rawData3D", where).reshape(samples, _AXES)
             return magnitudes(series) if self._chosen.axes == "magnitude" else series
         assert isinstance(lengths, list)
         if len(lengths) < samples or any(lengths[samples:]):
-            raise BadData(f"rawData has {len(lengths)} values, not {samples} magnitudes", where=where)
+            raise BadData(f"rawData has {len(lengths)} values, not {samples} magnitudes", where=where, hint=_SKIP)
         return _numbers(lengths[:samples], "rawData", where)[:, None]
 
     def table(self, *, where: str, files: list[str]) -> Table:

@@ -102,6 +102,8 @@ class Samples(Relabelling, frozen=True, kw_only=True, forbid_unknown_fields=True
     """samples in a window"""
     step: _Count = 125
     """samples from one window's begin to the next"""
+    short: Literal["refuse", "leave_out"] = "refuse"
+    """what to do with an event of too few samples"""
     dialect: Dialect = Dialect()
     """how the files are written; what is not given is told from the first lines of each"""
 
@@ -119,15 +121,20 @@ class Samples(Relabelling, frozen=True, kw_only=True, forbid_unknown_fields=True
                     raise BadData(f"the event {fields[self.event]!r} has two labels", where=where)
                 values.append([_finite(fields[axis], axis, where, self.dialect) for axis in self.axes])
         windows, labels = Windows(length=self.window, step=self.step), Relabelled(self)
+        too_short = 0
         for name, (given, values) in series.items():
             new = labels.of(given)
-            if len(values) < self.window:
+            if len(values) < self.window and self.short == "refuse":
                 raise BadData(
-                    f"the event {name!r} has {len(values)} samples, a window takes {self.window}", where=str(files[0])
+                    f"the event {name!r} has {len(values)} samples, a window takes {self.window}",
+                    where=str(files[0]),
+                    hint="set data.short to leave_out, or data.window to less",
                 )
+            too_short += len(values) < self.window
             if new is not None:
                 windows.add(np.asarray(values, np.float32), new, name)
         report = {"files": list(map(str, files)), "events": len(series)}
+        report |= {"events_too_short": too_short} if too_short else {}
         return windows.table(
             where=str(files[0]), none="there are no samples below the header", report=report | labels.report()
         )
@@ -191,9 +198,10 @@ class WideSamples(
                 counts["lines"] += 1
                 try:
                     series = [[_finite(fields[c], c, where, self.dialect) for c in axis] for axis in columns]
-                except BadData:
+                except BadData as error:
                     if self.skip == "nothing":
-                        raise
+                        hint = "data.skip: bad datapoints leaves such lines out, and counts them"
+                        raise BadData(error.what, where=error.where, hint=hint) from None
                     counts["datapoints_skipped"] += 1
                     runs.append([])
                     continue

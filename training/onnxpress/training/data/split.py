@@ -9,6 +9,7 @@ import numpy as np
 from onnxpress.core.arrays import Array
 from onnxpress.core.errors import BadData
 from onnxpress.core.optional import require
+from onnxpress.training.data import mixed_groups
 from onnxpress.training.settings import Training
 
 Rows = np.ndarray[Any, np.dtype[np.int64]]
@@ -22,6 +23,8 @@ def parts(classes: Array | None, training: Training, *, rows: int, groups: Array
     ensemble it is what is validated on, and the same rows are held out whatever the fold.
     Raises BadData naming a class that has too few rows to be in every part.
     """
+    if groups is not None and classes is not None and mixed_groups.are_mixed(groups, classes):
+        return mixed_groups.parts(classes, training, groups)
     units, kinds, members = _units(classes, groups, rows)
     if kinds is not None:
         _refuse_single(kinds)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from array import array
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
@@ -27,6 +28,8 @@ class Table:
     """(rows,): str labels, or float32 values"""
     groups: Array | None = None
     """(rows,) of names: rows of one group (the windows of one event) are never divided between train and test"""
+    events: Array | None = None
+    """(rows,) of names: what is judged as one, where the source tells; a group may be a person with several"""
     labelled: bool = True
     """False where the source has no target; `target` is then an empty text for every row"""
     oversample: bool = False
@@ -68,7 +71,7 @@ class Reading:
             raise BadData("no target is named", where=where, hint="name the column of labels or values in data.target")
         numbers = self.numbers
         if numbers is None:
-            others = {target, *self.texts, *self.dropped}
+            others = {target, "", *self.texts, *self.dropped}  # nobody can name a column without a name
             numbers = tuple(name for name in known if name not in others)
         for column in (*([] if target is None or files else [target]), *numbers, *self.texts, *self.dropped):
             if column not in known and "." in column:
@@ -235,7 +238,9 @@ def _number(given: object, column: str, where: str, *, missing: bool) -> float:
     if not abs(value) <= _LARGEST:  # so written, NaN fails too
         empty = given is None or (isinstance(given, str) and not given.strip())
         shown = "a number is missing" if empty else f"{given!r} is no finite float32 number"
-        raise BadData(f"{shown} in column {column!r}", where=where)
+        decimal = isinstance(given, str) and re.fullmatch(r"\s*[-+]?\d+,\d+\s*", given) is not None
+        hint = "data.dialect.decimal says that it is a comma" if decimal else None
+        raise BadData(f"{shown} in column {column!r}", where=where, hint=hint)
     return value
 
 

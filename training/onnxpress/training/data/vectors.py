@@ -46,6 +46,8 @@ class Vectors(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
             )
         name = kinds[0]
         rows, labels = arrays[name], arrays["labels"]
+        if labels.dtype.kind == "f" and np.isfinite(labels).all() and (labels == np.rint(labels)).all():
+            labels = labels.astype(np.int64)
         if labels.dtype.kind not in "iubUS":
             raise BadData(f"labels are {labels.dtype}", where=str(path), hint="text or whole numbers")
         labels, groups = labels.astype(np.str_), arrays.get("groups")
@@ -76,7 +78,10 @@ class Vectors(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
         except FileNotFoundError:
             raise BadData("no such file", where=str(path)) from None
         except Exception as error:  # numpy raises many kinds for a torn or foreign file
-            raise BadData(f"cannot be read as .npz: {error}", where=str(path)) from None
+            hint = (
+                "save texts as np.asarray(values, str): objects are a pickle" if "bject arrays" in str(error) else None
+            )
+            raise BadData(f"cannot be read as .npz: {error}", where=str(path), hint=hint) from None
 
 
 def _checked(name: str, rows: Array, path: Path) -> Array:

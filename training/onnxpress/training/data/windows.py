@@ -22,13 +22,18 @@ class Windows:
         self._windows: list[Array] = []
         self._labels: list[str] = []
         self._groups: list[str] = []
+        self._events: list[str] = []
 
-    def add(self, series: Array, label: str, group: str) -> int:
-        """Cut (samples, channels) float32 of one uninterrupted recording; returns how many windows that gave."""
+    def add(self, series: Array, label: str, group: str, event: str | None = None) -> int:
+        """Cut (samples, channels) float32 of one uninterrupted recording; returns how many windows that gave.
+
+        `event` is what they belong to, where that is not the group.
+        """
         starts = range(0, len(series) - self._length + 1, self._step)
         self._windows += [series[start : start + self._length] for start in starts]
         self._labels += [label] * len(starts)
         self._groups += [group] * len(starts)
+        self._events += [group if event is None else event] * len(starts)
         return len(starts)
 
     def table(self, *, where: str, none: str, report: dict[str, Any] | None = None) -> Table:
@@ -44,6 +49,7 @@ class Windows:
             {WINDOWS: np.stack(self._windows)},
             np.asarray(self._labels, np.str_),
             np.asarray(self._groups, np.str_),
+            events=np.asarray(self._events, np.str_),
             report={"windows": len(self._windows), "channels": self._windows[0].shape[1], **(report or {})},
         )
 

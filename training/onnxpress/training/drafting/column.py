@@ -15,7 +15,7 @@ Kind = Literal["number", "category", "text", "identifier", "constant", "empty", 
 _MOST_DISTINCT = 2000
 """values that are told apart; a column with more of them is no category"""
 _MOST_CATEGORIES = 200
-_IDENTIFIER = re.compile(r"(^|_)(id|uuid|guid|key|index|no|nr|number)$|^unnamed", re.IGNORECASE)
+_IDENTIFIER = re.compile(r"(^|_)(id|uuid|guid|key|index|no|nr|number)$|^unnamed|^$", re.IGNORECASE)
 _WORDY = 3.0
 """words of the usual value, from which a column is text that somebody wrote"""
 
@@ -38,14 +38,16 @@ class Column:
     def add(self, value: object) -> None:
         """One row's value: text as a CSV file has it, or what JSON has."""
         self.rows += 1
-        text = "" if value is None else str(value).lower() if isinstance(value, bool) else str(value).strip()
+        # As a table reads it, blanks around it included: a label of another spelling would never come.
+        whole = "" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
+        text = whole.strip()
         if text in MISSING:
             self.missing += 1
             return
         self._words += len(text.split())
         self._texts += isinstance(value, str)
         if not self._many:
-            self.values[text] += 1
+            self.values[whole] += 1
             self._many = len(self.values) > _MOST_DISTINCT
         if self._numbers:
             text = str(int(value)) if isinstance(value, bool) else text

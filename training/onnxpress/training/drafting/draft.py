@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from onnxpress.core.errors import BadData, UsageError
@@ -18,6 +18,7 @@ from onnxpress.training.drafting import arrays, carried, records
 from onnxpress.training.drafting import column as columns
 from onnxpress.training.drafting.column import Column
 from onnxpress.training.drafting.written import Draft, counted, indented, name_of, scalar
+from onnxpress.training.families import autoencoder, tabular
 
 ROWS = 20_000
 """that are read of a file; a draft needs no more"""
@@ -94,7 +95,21 @@ def _table(path: Path, decimal: str) -> tuple[Rows, list[Column]]:
     rows = Rows(path, Dialect())
     read = (dict(zip(rows.header, row, strict=True)) for row in itertools.islice(rows, ROWS))
     found = columns.of_rows(read, decimal=decimal)
+    if all(map(_is_number, filter(None, rows.header))):
+        raise BadData(
+            "the first line holds numbers, where a header must be",
+            where=str(path),
+            hint="write the columns' names into the first line",
+        )
     return rows, [one for one in found if rows.header.count(one.name) == 1]
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _records(path: Path, within: str) -> Iterator[tuple[dict[str, object], str]]:
@@ -103,9 +118,9 @@ def _records(path: Path, within: str) -> Iterator[tuple[dict[str, object], str]]
 
 
 def _are_events(path: Path, within: str) -> bool:
-    """Whether a record has datapoints, as the Open Seizure Database's events have."""
-    record, _ = next(_records(path, within), ({}, ""))
-    return isinstance(record.get("datapoints"), list)
+    """Whether a record has datapoints, as the Open Seizure Database's events have; some may be without."""
+    first = itertools.islice(_records(path, within), 10)
+    return any(isinstance(record.get("datapoints"), list) for record, _ in first)
 
 
 def _events(path: Path, place: str) -> Draft:
@@ -162,7 +177,8 @@ class _Drafting:
                 hint = did_you_mean(wanted, list(by_name), "it has")
                 raise UsageError(f"no column {wanted!r}", where=str(self._path), hint=hint)
             return by_name[wanted]
-        usable = [one for one in self._columns if one.kind not in ("empty", "constant", "identifier", "text", "mixed")]
+        unusable = ("empty", "constant", "identifier", "text", "mixed")
+        usable = [one for one in self._columns if one.name and one.kind not in unusable]
         for one in (*_named_so(usable), *(one for one in usable if _TARGET_LIKE.search(one.name.lower()))):
             self._said.append(f"{one.name!r} is taken for the target by its name; --target says otherwise")
             return one
@@ -219,10 +235,11 @@ class _Drafting:
 
     def _tabular(self) -> list[str]:
         lines = [] if self._classified else ["task: regress"]
+        classes = self._target.labels if self._classified and self._target is not None else 0
         for one in self._features:
-            if one.kind == "text":
+            if one.kind == "text" and one.name:
                 self._said.append(f"{one.name!r} is left alone: cnn-lstm-attention and document read such text")
-        return [*lines, *self._positive(), "columns:", *indented(self._actions(embed=True))]
+        return [*lines, *self._positive(), "columns:", *indented(self._actions(tabular.tensors(classes), embed=True))]
 
     def _autoencoder(self) -> list[str]:
         lines = []
@@ -232,18 +249,25 @@ class _Drafting:
         else:
             self._said.append("no labels: every row is taken for a normal one, and the highest scores are flagged")
         lines += ["threshold_percentile: 95 # of the training rows' scores", "columns:"]
-        return [*lines, *indented(self._actions(embed=False))]
+        return [*lines, *indented(self._actions(autoencoder.TENSORS, embed=False))]
 
-    def _actions(self, *, embed: bool) -> list[str]:
-        lines = []
+    def _actions(self, taken: Collection[str], *, embed: bool) -> list[str]:
+        """What is done with each column; those that are called like one of the `taken` tensors are left alone."""
+        lines, used = [], False
         for one in self._features:
-            action = "drop"
-            if one.kind == "number":
+            action, words = "drop", one.words()
+            if not one.name:
+                words = f"without a name, {words}"
+            elif one.name in taken:
+                words = f"called like a tensor of the model: rename it to use it; {words}"
+                self._said.append(f"{one.name!r} is left alone: a tensor of the model has this name; rename the column")
+            elif one.kind == "number":
                 action = "scale"
             elif one.kind == "category":
                 action = "embed" if embed and len(one.values) > _FEW else "onehot"
-            lines.append(f"{scalar(one.name)}: {action} # {one.words()}")
-        if not any(one.kind in ("number", "category") for one in self._features):
+            lines.append(f"{scalar(one.name)}: {action} # {words}")
+            used = used or action != "drop"
+        if not used:
             raise BadData("no column holds numbers or categories", where=str(self._path))
         return lines
 

@@ -74,7 +74,7 @@ def of_file(path: Path) -> Draft:
     recipe |= {name: dict(group) for name, group in form.begins.items()}
     told: set[str] = set()
     said = [*_carry(form, found, recipe, told)]
-    _complete(form, recipe)
+    said += _complete(form, recipe)
     recipe["name"] = name_of(path)
     said += _mended(recipe)
     for place in ("data.path", "data.target", "model.text"):
@@ -114,6 +114,8 @@ def _carry(
     switches = {_plain(keys[-1]): value for keys, value in found}
     for keys, value in found:
         key = ".".join(keys)
+        if value is None:
+            continue  # it is not set
         shown = f"{key} = {json.dumps(value, default=str)[:_SHOWN]}"
         meaning = _meaning(form, keys)
         if meaning is None:
@@ -133,6 +135,8 @@ def _carry(
             columns = recipe["model"].setdefault("columns", {})
             columns |= dict.fromkeys(given, place[1:])
             continue
+        if not place:
+            continue  # it says what the family does anyway
         if place in told and _at(recipe, place) != given:
             yield f"not carried: {key}: another setting says {place} already"
             continue
@@ -145,26 +149,39 @@ def _meaning(form: _Form, keys: tuple[str, ...]) -> Meaning | None:
     names = [_plain(key) for key in keys]
     if names[-1] == "noiseaugmentation":  # a switch, which its value and factor stand for
         return "", lambda _: None
-    if len(names) > 1 and names[-1] in ("weight", "enabled", "contamination", "lr"):
-        return form.meanings.get(names[-2] + names[-1]) or form.meanings.get(names[-1])
+    if len(names) > 1:
+        group, own = names[-2:]
+        if own in ("weight", "enabled", "contamination", "lr", "method"):
+            return form.meanings.get(group + own) or form.meanings.get(own)
+        if own in ("name", "type"):  # `optimizer: {name: adam}`
+            return form.meanings.get(group)
+        if group in ("weights", "ensembleweights"):
+            return form.meanings.get(f"{own}weight")
+        if group in ("data", "files", "datafiles", "paths", "dataset", "datasets"):  # `files: {benign: a.json}`
+            return next((form.meanings[n] for n in (own, f"data{own}", f"{own}file") if n in form.meanings), None)
+        if re.search("schedul|plateau|reducelr", group):  # its patience is not that of stopping early
+            return form.meanings.get(f"plateau{own}") or (None if own == "patience" else form.meanings.get(own))
     return form.meanings.get(names[-1])
 
 
 def _put(recipe: dict[str, Any], place: str, value: Any) -> None:
     *groups, field = place.split(".")
     for group in groups:
-        recipe = recipe.setdefault(group, {})
+        if not isinstance(recipe.get(group), dict):  # `combine: any` gives way to its weights
+            recipe[group] = {}
+        recipe = recipe[group]
     recipe[field] = value
 
 
 def _at(recipe: dict[str, Any], place: str) -> Any:
+    found: Any = recipe
     for part in place.split("."):
-        recipe = recipe.get(part, {})
-    return recipe
+        found = found.get(part) if isinstance(found, dict) else None
+    return found
 
 
-def _complete(form: _Form, recipe: dict[str, Any]) -> None:
-    """What one setting needs of another."""
+def _complete(form: _Form, recipe: dict[str, Any]) -> list[str]:
+    """What one setting needs of another; a line for each that another one leaves no place."""
     model, data = recipe["model"], recipe["data"]
     if form.meanings is SEIZURES:
         if data.get("axes") == "magnitude":
@@ -178,10 +195,36 @@ def _complete(form: _Form, recipe: dict[str, Any]) -> None:
         model["dense_dropouts"] = [model.get("dropout", 0.3)] * len(model["dense"])
     if form.meanings is ANOMALIES and "weighted" in model.get("combine", {}):
         model.setdefault("isolation_forest", {})
-    paths = data.get("path")
+    if "files" in data:
+        for field in ("path", "target"):
+            data.pop(field, None)
+    paths = data.get("path") or next(iter(data.get("files", {}).values()), None)
     first = paths[0] if isinstance(paths, list) and paths else paths
     if data["source"] == "csv" and str(first).lower().endswith((".json", ".jsonl")):
         data["source"] = "json"
+    said = _schedule(recipe["training"]) if "schedule" in recipe.get("training", {}) else []
+    if form.meanings is ANOMALIES and "target" not in data and model.pop("cost", None) is not None:
+        said.append("not carried: model.cost: it needs labelled rows, data.target and model.normal")
+    if form.meanings is ANOMALIES and "target" in data and "normal" not in model:
+        said.append("not told: model.normal, the label of usual rows; training needs it")
+    return said
+
+
+def _schedule(training: dict[str, Any]) -> list[str]:
+    """Up, hold and down where a peak is given; a peak alone is the learning rate."""
+    chosen = training["schedule"]
+    if "peak" in chosen and len(chosen) == 1 and not training.keys() & {"learning_rate", "warm_up"}:
+        training["learning_rate"] = training.pop("schedule")["peak"]
+        return []
+    if "peak" not in chosen:
+        del training["schedule"]
+        return [f"not carried: training.schedule.{name}: there is no peak" for name in chosen]
+    training["schedule"] = {"kind": "up_hold_down", **chosen}
+    if "warm_up" in training:
+        training["schedule"]["up"] = training.pop("warm_up")
+    if training.pop("plateau", None) is None:
+        return []
+    return ["not carried: training.plateau: the schedule stands in its place"]
 
 
 def _mended(recipe: dict[str, Any]) -> list[str]:

@@ -17,17 +17,20 @@ Meaning = tuple[str, Convert]
 
 def whole(value: Any) -> int:
     """A whole number, also where it is written as text or 5.0."""
-    number = float(value)
-    if isinstance(value, bool) or not number.is_integer():
+    found = number(value)
+    if not found.is_integer():
         raise ValueError("no whole number")
-    return int(number)
+    return int(found)
 
 
 def number(value: Any) -> float:
     """A number, also where it is written as text."""
-    if isinstance(value, bool):
-        raise ValueError("no number")
-    return float(value)
+    try:
+        if isinstance(value, bool):
+            raise TypeError
+        return float(value)
+    except (TypeError, ValueError):
+        raise ValueError("no number") from None
 
 
 def text(value: Any) -> str:
@@ -136,12 +139,24 @@ def _axes(value: Any) -> str | None:
     raise ValueError("the network reads the samples themselves")
 
 
+def _both_ways(value: Any) -> None:
+    if value is not True:
+        raise ValueError("the LSTM reads the text both ways")
+
+
+_COMBINED = one_of(any="any", union="any", all="all", intersection="all")
+
 TRAINING: Mapping[str, Meaning] = {
     **dict.fromkeys(("epochs", "maxepochs", "numepochs", "nepochs"), ("training.epochs", whole)),
     "batchsize": ("training.batch_size", whole),
     **dict.fromkeys(
-        ("lr", "learningrate", "initlr", "initiallearningrate", "lrstart", "lrpeak"), ("training.learning_rate", number)
+        ("lr", "learningrate", "initlr", "initiallearningrate", "lrstart"), ("training.learning_rate", number)
     ),
+    **dict.fromkeys(("lrpeak", "peaklr", "lrmax", "maxlr"), ("training.schedule.peak", number)),
+    **dict.fromkeys(("lrfinal", "finallr", "lrend", "endlr"), ("training.schedule.final", number)),
+    **dict.fromkeys(("warmupepochs", "warmup", "rampupepochs", "lrwarmupepochs"), ("training.warm_up", whole)),
+    **dict.fromkeys(("holdepochs", "lrholdepochs", "sustainepochs"), ("training.schedule.hold", whole)),
+    "betas": ("training.betas", lambda value: [number(one) for one in value]),
     **dict.fromkeys(("patience", "earlystoppingpatience"), ("training.patience", whole)),
     "optimizer": ("training.optimizer", one_of(adam="adam", adamw="adamw")),
     "useadamw": ("training.optimizer", lambda value: "adamw" if flag(value) else None),
@@ -156,9 +171,9 @@ TRAINING: Mapping[str, Meaning] = {
     **dict.fromkeys(("testsize", "testsplit", "testprop"), ("training.held_out_share", _share)),
     **dict.fromkeys(("seed", "randomseed", "randomstate"), ("training.seed", whole)),
     **dict.fromkeys(("kfolds", "kfold", "nfolds", "cvfolds", "folds"), ("training.folds", _folds)),
-    **dict.fromkeys(("lrfactor", "reducelrfactor"), ("training.plateau.factor", number)),
-    **dict.fromkeys(("lrpatience", "reducelrpatience"), ("training.plateau.patience", whole)),
-    **dict.fromkeys(("lrmin", "minlr"), ("training.plateau.minimum", number)),
+    **dict.fromkeys(("lrfactor", "reducelrfactor", "plateaufactor"), ("training.plateau.factor", number)),
+    **dict.fromkeys(("lrpatience", "reducelrpatience", "plateaupatience"), ("training.plateau.patience", whole)),
+    **dict.fromkeys(("lrmin", "minlr", "plateauminlr"), ("training.plateau.minimum", number)),
     **dict.fromkeys(("classweight", "classweights"), ("training.class_weights", _class_weights)),
     **dict.fromkeys(("usebalancedbatches", "balancedbatches"), ("training.balanced_batches", flag)),
     "framework": ("framework", one_of(pytorch="pytorch", torch="pytorch", tensorflow="tensorflow", keras="tensorflow")),
@@ -201,6 +216,10 @@ SEIZURES: Mapping[str, Meaning] = {
     "excludesubtypes": ("data.without.sub_types", names),
     "excludeuserids": ("data.without.users", names),
     "invalidevents": no("events are not left out by their number; filter them by type, user or date"),
+    **dict.fromkeys(("dropout", "dropoutrate"), ("model.dropout", number)),
+    **dict.fromkeys(("filters", "convfilters", "numfilters"), ("model.filters", sizes)),
+    **dict.fromkeys(("kernelsize", "convkernelsize"), ("model.kernel", whole)),
+    **dict.fromkeys(("denseunits", "denselayers"), ("model.dense", sizes)),
     "modelclass": no("the network is cnn14; a network of your own is model: module:attribute"),
 }  # fmt: skip
 """OpenSeizureDatabase's user_tools/nnTraining and nnTraining2"""
@@ -224,6 +243,15 @@ DOMAINS: Mapping[str, Meaning] = {
         ("textcolumn", "domaincolumn", "urlcolumn", "textcol", "domaincol", "inputcolumn"), ("model.text", text)
     ),
     **dict.fromkeys(("positivelabel", "positiveclass"), ("model.positive", text)),
+    "bidirectional": ("", _both_ways),
+    **dict.fromkeys(
+        ("samplesperclass", "maxsamplesperclass", "maxperclass", "nperclass"), ("data.sample.per_class", whole)
+    ),
+    **{
+        f"{label}{kind}": (f"data.files.{label}", files)
+        for label in ("benign", "legit", "legitimate", "malicious", "phishing", "malware", "dga", "spam")
+        for kind in ("file", "files", "path", "paths", "data", "datapath", "dataset", "json", "csv", "domains")
+    },
 }
 """classifiers of domains and URLs by a CNN and an LSTM over characters"""
 
@@ -232,7 +260,11 @@ ANOMALIES: Mapping[str, Meaning] = {
     **dict.fromkeys(("thresholdpercentile", "percentile"), ("model.threshold_percentile", _percentile)),
     **dict.fromkeys(("contamination", "iforestcontamination"), ("model.isolation_forest.contamination", number)),
     **dict.fromkeys(("nestimators", "ntrees", "trees"), ("model.isolation_forest.trees", whole)),
-    "maxsamples": ("model.isolation_forest.rows", whole),
+    **dict.fromkeys(
+        ("ensemblemethod", "combine", "combination", "combinationmethod"),
+        ("model.combine", lambda value: None if value == "weighted" else _COMBINED(value)),
+    ),
+    "maxsamples": ("model.isolation_forest.rows", lambda value: None if value == "auto" else whole(value)),
     **dict.fromkeys(("autoencoderweight", "aeweight"), ("model.combine.weighted.autoencoder", number)),
     **dict.fromkeys(
         ("isolationforestweight", "iforestweight", "ifweight", "forestweight"),

@@ -14,6 +14,10 @@ from onnxpress.training.families.prepared import Outcome, Predict, Prepared
 from onnxpress.training.fitting import metrics
 
 _KINDS = {"isolation_score": "float32", "is_isolated": "bool", "combined_score": "float32", "is_flagged": "bool"}
+TENSORS = frozenset({"decoded", "score", "is_anomaly", "reconstruction"})
+"""that stand behind the network"""
+OF_COMPANION = frozenset(_KINDS)
+"""and those behind the forest"""
 
 
 def measured(prepared: Prepared, predict: Predict, after: list[Step], *, weighted: bool, title: str) -> Outcome:

@@ -18,6 +18,8 @@ from onnxpress.training.families.sizes import embedding_width
 
 SCALED = "scaled"
 """the network's input, (rows, width)"""
+TENSORS = frozenset({SCALED, "raw_numbers", "whole_numbers", "scaled_numbers"})
+"""what the steps before it make, beside those that are called after a column"""
 
 
 @dataclass(frozen=True)
@@ -66,9 +68,9 @@ def fitted(table: Table, train: Rows, actions: Mapping[str, str]) -> Columns:
         known = sorted(set(table.columns[name][train]) - {""})
         if not known:
             raise BadData("has no value in the training rows", where=f"column {name!r}", hint="set it to drop")
-        before.append(Lookup(input=name, output=f"{name}_id", values=known))
-        before.append(OneHot(input=f"{name}_id", output=f"{name}_onehot", size=len(known) + 1))
-        sides.append(f"{name}_onehot")
+        before.append(Lookup(input=name, output=f"{name}/id", values=known))
+        before.append(OneHot(input=f"{name}/id", output=f"{name}/onehot", size=len(known) + 1))
+        sides.append(f"{name}/onehot")
         if actions[name] == "embed":
             embedded.append([len(names), len(known) + 1, embedding_width(len(known) + 1)])
         names += [f"{name}=?", *(f"{name}={value}" for value in known)]

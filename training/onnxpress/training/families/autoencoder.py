@@ -29,6 +29,8 @@ from onnxpress.training.fitting.loop import Examples, Inputs
 from onnxpress.training.settings import Training
 
 Action = Literal["scale", "onehot", "embed", "drop"]
+TENSORS = anomaly_columns.TENSORS | anomaly_answers.TENSORS
+"""what the steps around the network make where there is no forest; no column may be called so"""
 _Share = Annotated[float, msgspec.Meta(gt=0, le=100)]
 
 
@@ -139,6 +141,8 @@ class Autoencoder(
             network_outputs=[decoded],
             unit=columns.back,
             names=columns.names,
+            answers=anomaly_answers.TENSORS
+            | (anomaly_answers.OF_COMPANION if self.isolation_forest is not None else frozenset()),
         )
 
     def _anomalies(self, table: Table) -> np.ndarray[typing.Any, np.dtype[np.bool_]]:

@@ -26,6 +26,9 @@ from onnxpress.training.fitting.loop import Examples, Inputs
 from onnxpress.training.fitting.losses import Loss
 from onnxpress.training.settings import Training
 
+_ANSWERS = frozenset({"logits", "logit", "probabilities", "probability", "prediction", "confidence", "is_positive"})
+"""the tensors behind a network that tells classes"""
+
 
 class Own(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="family", tag="own"):
     """`build` is called with `settings` and returns a torch module or a Keras model.
@@ -184,6 +187,7 @@ class Own(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True,
                 )
             ],
             unit=unit,
+            answers=answers.names(0) if regress else _ANSWERS,
         )
 
     def told(self, prepared: Prepared, asked: Callable[[Inputs], Array], last_layer: str) -> tuple[Prepared, str]:
@@ -232,6 +236,13 @@ class Own(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True,
 
         Raises BadModel too where probabilities stand beside logits and are not theirs.
         """
+        inputs = {spec.name for spec in prepared.inputs}
+        if both := [name for name in self.outputs if name in inputs]:
+            raise UsageError(
+                f"{both[0]!r} is what callers send, and cannot be what they receive too",
+                where="model.outputs",
+                hint="call that output otherwise",
+            )
         few = {name: part[:64] for name, part in prepared.train.x.items()}
         learnt: Literal["logits", "probabilities"] = "logits" if "logits" in self.outputs else "probabilities"
         prepared, _ = msgspec.structs.replace(self, answers=learnt, outputs=[]).told(prepared, asked[learnt], "")

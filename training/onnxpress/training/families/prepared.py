@@ -56,6 +56,8 @@ class Prepared:
     """of two classes: the probability from which the second is said, where the folds have settled it"""
     seed: int = 0
     """the training's, for what is fitted behind the network"""
+    answers: frozenset[str] = frozenset()
+    """the tensors behind the network, none of which may be called like a raw input"""
     frozen_encoder: bool = False
     """see `fitting.loop.Fit`"""
 

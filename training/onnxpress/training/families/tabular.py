@@ -34,6 +34,12 @@ from onnxpress.training.settings import Training
 _Units = Annotated[int, msgspec.Meta(ge=1, le=65536)]
 _Rate = Annotated[float, msgspec.Meta(ge=0, lt=1)]
 Action = Literal["scale", "embed", "onehot", "drop"]
+_NUMBERS = frozenset({"raw_numbers", "whole_numbers", "scaled_numbers", "numbers", "categories"})
+
+
+def tensors(classes: int) -> frozenset[str]:
+    """What the steps around a network of so many classes (0: it says a value) make; no column may be called so."""
+    return _NUMBERS | answers.names(classes)
 
 
 class Tabular(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="family", tag="tabular"):
@@ -133,6 +139,7 @@ class Tabular(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
                 )
             ],
             unit=unit,
+            answers=answers.names(len(classes)),
         )
 
     def _input(self, name: str, column: Array) -> TensorSpec:
@@ -159,17 +166,17 @@ class Tabular(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
             known = sorted(set(table.columns[name][train]) - {""})
             if not known:
                 raise BadData("has no value in the training rows", where=f"column {name!r}", hint="leave it out")
-            steps.append(Lookup(input=name, output=f"{name}_id", values=known))
+            steps.append(Lookup(input=name, output=f"{name}/id", values=known))
             sizes[self.columns[name]][name] = len(known)
             if self.columns[name] == "onehot":
-                steps.append(OneHot(input=f"{name}_id", output=f"{name}_onehot", size=len(known) + 1))
-                sides.append(f"{name}_onehot")
+                steps.append(OneHot(input=f"{name}/id", output=f"{name}/onehot", size=len(known) + 1))
+                sides.append(f"{name}/onehot")
         names = []
         if sides:
             steps.append(Concatenate(inputs=sides, output="numbers"))
             names.append("numbers")
         if sizes["embed"]:
-            steps.append(Stack(inputs=[f"{name}_id" for name in sizes["embed"]], output="categories"))
+            steps.append(Stack(inputs=[f"{name}/id" for name in sizes["embed"]], output="categories"))
             names.append("categories")
         return steps, names, sizes
 

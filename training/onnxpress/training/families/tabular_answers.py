@@ -30,6 +30,14 @@ def network_output(classes: int, regress: bool) -> str:
     return "scaled_value" if regress else "logit" if classes > 2 else "logits"
 
 
+def names(classes: int) -> frozenset[str]:
+    """The tensors that stand behind a network of so many classes; 0: it says a value."""
+    if not classes:
+        return frozenset({"scaled_value", "values", "value"})
+    common = {"logit", "probability", "probability_calibrated", "prediction"}
+    return frozenset(common | ({"logits", "is_positive"} if classes == 2 else {"scaled_logit"}))
+
+
 def unit(y: Array) -> Unscale:
     """How a value of standard deviation 1 becomes one in the target's unit, fitted on the training rows (rows,)."""
     spread = float(y.std(dtype=np.float64))

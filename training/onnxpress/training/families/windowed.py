@@ -13,6 +13,7 @@ from onnxpress.core.arrays import Array
 from onnxpress.core.errors import BadData
 from onnxpress.core.processing import Magnitude, Pick, Scale, Softmax, Spectrogram, Standardise, Step, Threshold, apply
 from onnxpress.core.tensors import TensorSpec
+from onnxpress.training.data import mixed_groups
 from onnxpress.training.data.table import Reading, Table
 from onnxpress.training.data.windows import WINDOWS
 from onnxpress.training.families import augmentation, classification, decision_threshold
@@ -114,7 +115,7 @@ class WindowFamily(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
             validation=classification.examples(checked, y[validation], classes, training),
             held_out={WINDOWS: windows[held_out]},
             target=y[held_out],
-            groups=None if table.groups is None else table.groups[held_out],
+            groups=_events(table, held_out),
             classes=classes,
             before=before,
             inputs=[TensorSpec(name=WINDOWS, dtype="float32", shape=("batch", *windows.shape[1:]))],
@@ -192,3 +193,14 @@ class WindowFamily(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
         answers = predict(prepared.validation.x)
         positive = losses.probabilities(prepared.loss, answers)[:, 1]
         return decision_threshold.choose(self.threshold, prepared.validation.y, positive)
+
+
+def _events(table: Table, rows: Array) -> Array | None:
+    """The event of each of the rows; None where there are groups of both labels, which are no events."""
+    if table.events is not None:
+        found: Array = table.events[rows]
+        return found
+    if table.groups is None or mixed_groups.are_mixed(table.groups, table.target):
+        return None
+    of_group: Array = table.groups[rows]
+    return of_group

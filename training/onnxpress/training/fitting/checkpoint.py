@@ -18,6 +18,8 @@ _FILE = "checkpoint.npz"
 _OF_PART = "checkpoint-{}.npz"
 _ANY = "checkpoint*.npz"
 _PROGRESS = "progress.json"
+_FIRST_WAIT = 1.0
+"""seconds after the first epoch's checkpoint"""
 
 
 @dataclass(frozen=True)
@@ -35,11 +37,14 @@ def files(folder: Path) -> list[Path]:
 
 
 class Checkpoints:
-    """The checkpoint file in `folder`, written at most every `seconds`; never by a reader, which others than the first
-    of several processes are."""
+    """The checkpoint file in `folder`: after the first epoch, then ever more seldom, until every `seconds`.
+
+    It is never written by a reader, which others than the first of several processes are.
+    """
 
     def __init__(self, folder: Path, *, seconds: float, read_only: bool = False, part: str | None = None) -> None:
         self._folder, self._seconds, self._written = folder, seconds, time.monotonic()
+        self._wait = 0.0
         self._read_only, self._part = read_only, part
         self._path = folder / (_FILE if part is None else _OF_PART.format(part))
 
@@ -53,10 +58,11 @@ class Checkpoints:
 
     def due(self) -> bool:
         """Whether it is time for another."""
-        return not self._read_only and time.monotonic() - self._written >= self._seconds
+        return not self._read_only and time.monotonic() - self._written >= min(self._wait, self._seconds)
 
     def write(self, checkpoint: Checkpoint) -> None:
         """Replace the last one."""
+        begun = time.monotonic()
         arrays: Arrays = {_PROGRESS: np.frombuffer(checkpoint.progress, np.uint8)}
         arrays |= {f"learner/{name}": array for name, array in checkpoint.learner.items()}
         arrays |= {f"best/{name}": array for name, array in checkpoint.best.items()}
@@ -64,6 +70,7 @@ class Checkpoints:
         np.savez(buffer, **arrays)  # type: ignore[arg-type]  # numpy's stub takes the keywords for allow_pickle
         write_atomically(self._path, buffer.getvalue())
         self._written = time.monotonic()
+        self._wait = max(_FIRST_WAIT, 2 * self._wait, 10 * (self._written - begun))
 
     def read(self) -> Checkpoint | None:
         """The last one, or None before the first. Raises BadData for a file that is none."""

@@ -104,6 +104,8 @@ def regression(truth: Array, predicted: Array) -> dict[str, float]:
 
 def quantiles(values: Array, at: tuple[float, ...] = (0.05, 0.5, 0.95)) -> dict[str, float]:
     """Harrell-Davis quantiles (Biometrika 1982), steadier than order statistics where there are few values."""
+    if len(values) == 1:  # the estimator needs two
+        values = np.repeat(values, 2)
     mstats = require("scipy.stats.mstats", needed_by="Harrell-Davis quantiles")
     return {f"q{100 * p:g}": float(v) for p, v in zip(at, mstats.hdquantiles(values, prob=list(at)), strict=True)}
 

@@ -59,7 +59,7 @@ def read(path: Path, reading: Reading, names: Sequence[str]) -> Given:
     texts = (*(name for name in reading.texts if name in names), COLUMN)
     numbers = tuple(name for name in names if name not in texts)
     wanted = Reading(numbers=numbers, texts=texts, missing=True, target="optional")
-    table = CsvFile(path=str(path)).load(wanted)
+    table = _read(path, wanted)
     verdicts = table.columns[COLUMN]
     wrong = sorted(set(verdicts.tolist()) - {FALSE_ALARM, MISSED, *_RIGHT})
     if wrong:
@@ -72,6 +72,17 @@ def read(path: Path, reading: Reading, names: Sequence[str]) -> Given:
     if not chosen.any():
         raise BadData("no row has a verdict", where=str(path), hint=f"write {FALSE_ALARM} or {MISSED} into {COLUMN}")
     return _given(table, names, chosen)
+
+
+def _read(path: Path, wanted: Reading) -> Table:
+    """The file, whose numbers a spreadsheet may have written with decimal commas. Raises BadData."""
+    try:
+        return CsvFile(path=str(path)).load(wanted)
+    except BadData as error:
+        try:
+            return CsvFile(path=str(path), dialect=Dialect(decimal=",")).load(wanted)
+        except BadData:
+            raise error from None
 
 
 def kept(run: Path, reading: Reading, names: Sequence[str]) -> Given | None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from onnxpress.core.dotted import load_factory
-from onnxpress.core.errors import BadModel, UsageError
+from onnxpress.core.errors import BadData, BadModel, UsageError
 from onnxpress.core.progress import Progress
 from onnxpress.training import tensorboard
 from onnxpress.training.data.table import Table
@@ -42,6 +42,7 @@ class Fitted:
 def prepared_rows(framework: FrameworkFit, table: Table, recipe: Recipe, *, quiet: bool = False) -> Prepared:
     """The family's rows; a user's own network is asked first what it answers."""
     prepared = recipe.model.prepare(table, recipe.training)
+    _refuse_names(prepared)
     if not isinstance(recipe.model, Own):
         return prepared
     framework.seed(recipe.training)  # joins the other processes where there are some, before anything is built
@@ -111,6 +112,20 @@ def fit(
     network = framework.finished(network, build, prepared.settings)
     asked = _asked(framework, network, prepared)
     return Fitted(factory, network, asked, parameters, history, time.monotonic() - started)
+
+
+def _refuse_names(prepared: Prepared) -> None:
+    """A graph has one name for each tensor: raises BadData, before the fit, for a raw input that is called like one."""
+    made = {name for step in prepared.before for name in step.makes}
+    taken = made | prepared.answers | {spec.name for spec in prepared.network_outputs}
+    for spec in prepared.inputs:
+        if spec.name in taken:
+            kind = "a step before the network" if spec.name in made else "the model's answer"
+            raise BadData(
+                f"a tensor of {kind} has this name too",
+                where=f"column {spec.name!r}",
+                hint="rename the column in the file, or leave it out (action drop)",
+            )
 
 
 def _asked(framework: FrameworkFit, network: Any, prepared: Prepared) -> Any:

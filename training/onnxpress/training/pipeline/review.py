@@ -45,7 +45,9 @@ def write(
         columns = dict(zip(names, columns["features"].T, strict=True))
     text = io.StringIO()
     writer = csv.writer(text)
-    writer.writerow([*columns, "score", "is_anomaly", COLUMN])
+    # What is added must not be called like a column of the user's: feedback is read by their names.
+    own = [f"model_{name}" if name in columns else name for name in ("score", "is_anomaly")]
+    writer.writerow([*columns, *own, COLUMN])
     for row in chosen:
         shown = [_shown(column[row]) for column in columns.values()]
         writer.writerow([*shown, f"{score[row]:.6g}", str(bool(tensors[flag][row])).lower(), ""])

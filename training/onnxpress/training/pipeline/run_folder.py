@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
+import shlex
 import shutil
 import signal
 import sys
@@ -64,7 +65,7 @@ def run_folder(output: Path, name: str, *, resume: Path | None = None) -> Iterat
     folder = resume or output / f".{name}.{os.getpid()}-{secrets.token_hex(4)}"
     try:
         folder.mkdir(parents=True, exist_ok=resume is not None)
-        (folder / _OWNER).write_text(str(os.getpid()))
+        (folder / _OWNER).write_text(f"{os.getpid()} {_begun(os.getpid())}")
     except OSError as error:
         raise UsageError(f"cannot make a folder here: {error.strerror}", where=str(output), hint="--output") from None
     draft = RunFolder(folder, output, name)
@@ -73,8 +74,10 @@ def run_folder(output: Path, name: str, *, resume: Path | None = None) -> Iterat
             yield draft
     except (KeyboardInterrupt, ProcessLost):
         if checkpoint.files(folder):
-            print(f"go on with: onnxpress train --resume {folder}", file=sys.stderr, flush=True)
+            print(f"go on with: onnxpress train --resume {shlex.quote(str(folder))}", file=sys.stderr, flush=True)
             draft.finished = folder
+        else:
+            print("no epoch was finished yet, so nothing is kept", file=sys.stderr, flush=True)
         raise
     finally:
         if draft.finished is None:
@@ -113,15 +116,28 @@ def unfinished(run: Path, output: Path) -> Path:
         raise UsageError(
             "there is no unfinished run with a checkpoint here",
             where=str(run),
-            hint="a checkpoint is written every training.checkpoint_seconds",
+            hint="the first checkpoint is written after the first epoch",
         )
     return candidates[-1]
 
 
 def refuse_if_written(folder: Path) -> None:
     """Raises UsageError where the process that writes into the unfinished `folder` still lives."""
-    owner = int((folder / _OWNER).read_text())
-    with contextlib.suppress(ProcessLookupError):
-        os.kill(owner, 0)
-        if owner != os.getpid():
-            raise UsageError(f"this run is still being written, by process {owner}", where=str(folder))
+    owner, begun = (*(folder / _OWNER).read_text().split(), "")[:2]
+    try:
+        os.kill(int(owner), 0)
+    except ProcessLookupError:
+        return
+    except PermissionError:
+        pass  # somebody else's, which may have the number by now
+    # After a restart another process has the number, in a container often the same kind of process.
+    if int(owner) != os.getpid() and begun in ("", _begun(int(owner))):
+        raise UsageError(f"this run is still being written, by process {owner}", where=str(folder))
+
+
+def _begun(process: int) -> str:
+    """When a process began, in ticks since the machine did; empty where that cannot be told."""
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[19]
+    except (OSError, IndexError):
+        return ""

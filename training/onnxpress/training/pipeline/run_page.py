@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import math
 from collections.abc import Iterator, Mapping
 from html import escape
 from pathlib import Path
@@ -44,11 +45,15 @@ def write(folder: Path) -> None:
 def render(folder: Path) -> str:
     """The page's text. Raises BadData where `folder` is no run."""
     run = runs.read(folder)
-    read = {name: _read(folder / f"{name}.json") for name in ("metrics", "history", "data", "confusion", "recipe")}
+    read: dict[str, Any] = {
+        name: _read(folder / f"{name}.json") for name in ("metrics", "history", "data", "confusion", "recipe")
+    }
+    # JSON has no word for what is no number.
+    read["metrics"] = {n: math.nan if value is None else value for n, value in (read["metrics"] or {}).items()}
     body = [
         f'<p class="soft">trained in {escape(run.framework)} by <code>{escape(run.model)}</code></p>',
         *_warnings(read),
-        *_figures(read["metrics"] or {}),
+        *_figures(read["metrics"]),
         *_by_class(read["confusion"]),
         *_pictures(folder),
         *_thresholds(run, read["recipe"]),
@@ -66,7 +71,7 @@ def _read(path: Path) -> Any:
 
 
 def _warnings(read: Mapping[str, Any]) -> Iterator[str]:
-    said = warnings(read["history"], read["metrics"] or {}, classes(read["confusion"]))
+    said = warnings(read["history"], read["metrics"], classes(read["confusion"]))
     if said:
         yield '<div class="warnings"><strong>Before you trust it</strong><ul>'
         yield from (f"<li>{escape(sentence)}</li>" for sentence in said)
@@ -95,7 +100,9 @@ def _over_folds(metrics: Mapping[str, float]) -> Iterator[str]:
         yield f"<tr><th>{escape(name.removeprefix(_FOLDS).replace('_', ' '))}</th>{numbers}</tr>"
     yield "</table></div>"
     rest = {name for name in metrics if name not in means and name.removesuffix("_sd") not in means}
-    yield from _table({name.removeprefix(_FOLDS): metrics[name] for name in metrics if name in rest})
+    if rest:
+        yield '<p class="soft">Harrell-Davis quantiles of the folds&#39; thresholds:</p>'
+        yield from _table({name.removeprefix(_FOLDS): metrics[name] for name in metrics if name in rest})
 
 
 def _table(figures: Mapping[str, float]) -> Iterator[str]:
@@ -132,7 +139,8 @@ def _thresholds(run: runs.Run, recipe: Any) -> Iterator[str]:
     """Each threshold, and what the recipe says of how they are chosen."""
     if not run.thresholds:
         return
-    yield '<h2>The threshold</h2><div class="scroll"><table>'
+    title = "The threshold" if len(run.thresholds) == 1 else "The thresholds"
+    yield f'<h2>{title}</h2><div class="scroll"><table>'
     for name, value in run.thresholds.items():
         yield f'<tr><th>{escape(name)}</th><td class="number">{plain(value)}</td></tr>'
     yield "</table></div>"

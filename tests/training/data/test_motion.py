@@ -46,7 +46,7 @@ def test_an_event_is_cut_into_windows_that_keep_its_name(tmp_path: Path) -> None
         ([event("a", "x", 3)], ", event 1", "3 datapoints, a window takes 6"),
         ([event("a", "", 6)], ", event 1", "no label in 'type'"),
         ([7], ", event 1", "is no event"),
-        ([event("a", "x", 6), {"id": 1, "type": "y", "datapoints": [{}] * 6}], ", event 2, datapoint 1", "has none"),
+        ([event("a", "x", 6), {"id": 1, "type": "y", "datapoints": [{}] * 6}], ", event 2, datapoint 1", "has neither"),
         ([{"type": "y", "datapoints": [{"rawData3D": [1] * 10}] * 6}], ", event 1, datapoint 1", "has 10 values"),
         ([{"type": "y", "datapoints": [{"rawData3D": ["x"] * 375}] * 6}], ", event 1, datapoint 1", "no number"),
         ([], "", "there is no window"),

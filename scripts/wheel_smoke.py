@@ -54,7 +54,7 @@ def main() -> None:
                 replay(url, name, folder)
         measure_size(python)
         # The serving side's own tests need no framework either. Their tools come after the environment was measured.
-        tools = ["pytest", "pytest-timeout", "hypothesis", "httpx"]
+        tools = ["pytest", "pytest-timeout", "hypothesis", "httpx", "jsonschema"]
         call(sys.executable, *install, *constraints, *tools, env=environment)
         tests = ["tests/core", "tests/serving"]
         call(str(python), "-P", "-m", "pytest", "-q", "-p", "no:cacheprovider", *tests, cwd=ROOT, env=environment)

@@ -134,7 +134,7 @@ def test_what_runs_in_process_answers_the_same_over_http(part: int, tmp_path: Pa
                 seen["random"] += 1
                 continue
             batcher = Batcher(engine, repository.traffic, name="m", version=1, max_rows=64, max_waiting=64)
-            served = Served("m", 1, engine, batcher, load_seconds=0.0, signature=())
+            served = Served("m", 1, engine, batcher, path=tmp_path / "model.onnx", load_seconds=0.0, signature=())
             server.call(repository.put, "m", {1: served}, {})
             for form, message in (("JSON", as_json(feeds, inputs)), ("bytes", as_bytes(feeds, inputs))):
                 if message is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from onnxpress.serving import log
@@ -13,7 +14,7 @@ from onnxpress.serving.settings import ServerSettings
 
 if TYPE_CHECKING:
     from onnxpress.serving.metrics.source import MetricsSource
-    from onnxpress.serving.routes.root import Route
+    from onnxpress.serving.routes.chosen import Route
 
 
 def handler_of(service: Service, settings: ServerSettings, metrics: MetricsSource | None = None) -> Handler:
@@ -22,7 +23,9 @@ def handler_of(service: Service, settings: ServerSettings, metrics: MetricsSourc
     Raises UsageError where the file of tokens cannot be used.
     """
     handler: Handler = CompressionMiddleware(
-        Router(service, metrics, _more_routes(settings)), settings.limits.max_body, settings.answers.compress_from
+        Router(service, metrics, partial(_more_routes, settings)),
+        settings.limits.max_body,
+        settings.answers.compress_from,
     )
     if settings.access.tokens is not None:
         from onnxpress.serving.middleware.tokens import TokenMiddleware, Tokens
@@ -45,8 +48,6 @@ def handler_of(service: Service, settings: ServerSettings, metrics: MetricsSourc
 
 def _more_routes(settings: ServerSettings) -> dict[str, Route]:
     """What is answered besides the protocols' own paths."""
-    if not settings.answers.plain_rows:
-        return {}
-    from onnxpress.serving.routes import plain
+    from onnxpress.serving.routes.chosen import chosen  # with the other routes: no start waits for them
 
-    return dict.fromkeys(plain.FIRST, plain.route)
+    return chosen(settings)

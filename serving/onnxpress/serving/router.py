@@ -6,7 +6,7 @@ the plain spelling of every model's path for inference is indexed. Whatever else
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from onnxpress.serving.batching.reading import Read
@@ -18,7 +18,8 @@ from onnxpress.serving.service import Service
 
 if TYPE_CHECKING:
     from onnxpress.serving.metrics.source import MetricsSource
-    from onnxpress.serving.routes.root import Root, Route
+    from onnxpress.serving.routes.chosen import Route
+    from onnxpress.serving.routes.root import Root
 
 _JSON_LENGTH = b"inference-header-content-length"
 _DEADLINE = b"x-envoy-expected-rq-timeout-ms"
@@ -27,11 +28,15 @@ _DEADLINE = b"x-envoy-expected-rq-timeout-ms"
 class Router:
     """The handler that all others stand before. `metrics` are this process's own where nobody else has them.
 
-    `more`: what a path begins with → the route that answers it, besides those that are always there.
+    `more` gives, when it is first needed, what a path begins with → the route that answers it, besides those that are
+    always there.
     """
 
     def __init__(
-        self, service: Service, metrics: MetricsSource | None = None, more: Mapping[str, Route] | None = None
+        self,
+        service: Service,
+        metrics: MetricsSource | None = None,
+        more: Callable[[], Mapping[str, Route]] = dict,
     ) -> None:
         self.headers_read = frozenset({_JSON_LENGTH, _DEADLINE})
         self.traffic = service.traffic
@@ -77,7 +82,7 @@ class Router:
         if self._root is None:
             from onnxpress.serving.routes.root import Root  # a start need not wait for what few requests ask
 
-            self._root = Root(self._service, self._metrics, self._more)
+            self._root = Root(self._service, self._metrics, self._more())
         self._root.route(method, target, body, exchange, read, seconds)
 
     def _learn(self) -> None:

@@ -73,7 +73,7 @@ class VersionLoader:
         if manifest is not None and manifest.derived_from is not None:
             _tell_processor(name, version, manifest.derived_from)
         took = perf_counter() - started
-        served = Served(name, version, engine, batcher, load_seconds=took, signature=seen)
+        served = Served(name, version, engine, batcher, path=path, load_seconds=took, signature=seen)
         if later:
             self.incomplete.append(Incomplete(served, path, later))
         return served

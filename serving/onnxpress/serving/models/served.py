@@ -15,10 +15,19 @@ class Served:
     """One loaded version: its engine and the queue in front of it."""
 
     def __init__(
-        self, name: str, version: int, engine: Engine, batcher: Batcher, *, load_seconds: float, signature: Signature
+        self,
+        name: str,
+        version: int,
+        engine: Engine,
+        batcher: Batcher,
+        *,
+        path: Path,
+        load_seconds: float,
+        signature: Signature,
     ) -> None:
+        """`path` is that of its model file."""
         self.name, self.version, self.engine, self.batcher = name, version, engine, batcher
-        self.load_seconds, self.signature = load_seconds, signature
+        self.path, self.load_seconds, self.signature = path, load_seconds, signature
 
         self.note = ""
         """what callers of the version before should know of this one"""

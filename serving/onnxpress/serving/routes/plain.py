@@ -9,9 +9,6 @@ from onnxpress.serving.protocol.refusal import Refusal
 from onnxpress.serving.routes.call import Call
 from onnxpress.serving.service import Service
 
-FIRST = ("health", "predict", "models")
-"""what a path begins with that comes here"""
-
 
 def route(service: Service, call: Call, parts: Sequence[str]) -> None:
     """Answer `/health`, `/predict` and `/models/NAME`; raises Refusal."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from urllib.parse import unquote_to_bytes
 
 from onnxpress.serving.batching.reading import Read
@@ -12,10 +12,8 @@ from onnxpress.serving.metrics.source import MetricsSource, OwnMetrics
 from onnxpress.serving.protocol.refusal import Refusal
 from onnxpress.serving.routes import v1, v2
 from onnxpress.serving.routes.call import Call
+from onnxpress.serving.routes.chosen import Route
 from onnxpress.serving.service import Service
-
-Route = Callable[[Service, Call, Sequence[str]], None]
-"""answers a path, given in its parts; raises Refusal"""
 
 
 class Root:

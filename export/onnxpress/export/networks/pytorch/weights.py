@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import argparse
 import codecs
+import datetime
+import pathlib
 import pickle
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -28,9 +32,11 @@ def load_weights(module: torch.nn.Module, path: Path, key: str | None = None) ->
     try:
         held = _read(path)
     except pickle.UnpicklingError as error:
-        what = str(error).splitlines()[0]
+        # torch's own words advise to switch the check off.
+        found = re.search(r"GLOBAL (\S+)", str(error))
+        what = f" ({found[1]})" if found else ""
         raise BadModel(
-            f"the file holds more than tensors and plain values, which is not read, for it can run code: {what}",
+            f"the file holds more than tensors and plain values{what}, which is not read, for it can run code",
             where=str(path),
             hint="save the state dict: torch.save(model.state_dict(), FILE)",
         ) from error
@@ -50,10 +56,12 @@ def _read(path: Path) -> Any:
     if path.suffix == ".safetensors":
         return load_file(path)
     # A threshold or a mean that numpy computed is a numpy scalar: plain values, which torch does not know by itself.
-    kinds = {type(np.dtype(code)) for code in "?bBhHiIlLqQefd"}
+    # What is in an array of objects is read as warily as the rest.
+    kinds = {type(np.dtype(code)) for code in [*"?bBhHiIlLqQefdOUS", "M8[s]", "m8[s]"]}
     scalar = np.float64(0).__reduce__()[0]  # where it lies depends on numpy's version
     rebuilt = np.zeros(1).__reduce__()[0]
     plain = [scalar, (scalar, "numpy.core.multiarray.scalar"), rebuilt, (rebuilt, "numpy.core.multiarray._reconstruct")]
+    plain += [argparse.Namespace, datetime.date, datetime.datetime, datetime.timedelta, pathlib.PosixPath]
     with torch.serialization.safe_globals([*plain, np.dtype, np.ndarray, *kinds, codecs.encode]):
         return torch.load(path, map_location="cpu", weights_only=True)
 
@@ -78,8 +86,21 @@ def _found(held: Any, key: str | None, path: Path) -> Mapping[str, Any]:
         assert isinstance(inner, Mapping)
         return inner
     raise BadModel(
-        "there is no state dict where they usually are", where=str(path), hint=f"--weights-key; {_holds(held)}"
+        "there is no state dict where they usually are",
+        where=str(path),
+        hint=f"--weights-key{_deeper(held)}; {_holds(held)}",
     )
+
+
+def _deeper(held: Mapping[str, Any]) -> str:
+    """The first place within a place where a state dict lies, as the option takes it."""
+    for name, inner in held.items():
+        if isinstance(inner, Mapping):
+            if _is_state(inner):
+                return f" {name}"
+            if found := _deeper(inner):
+                return f" {name}.{found[1:]}"
+    return ""
 
 
 def _is_state(held: Any) -> bool:

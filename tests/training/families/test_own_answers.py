@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from onnxpress.core import run as runs
-from onnxpress.core.errors import BadModel
+from onnxpress.core.errors import BadModel, UsageError
 from onnxpress.training import recipe as recipes
 from onnxpress.training.families import Own
 from onnxpress.training.fitting import losses
@@ -222,6 +222,13 @@ def test_outputs_that_cannot_be_are_refused(recipe: Path, framework: str) -> Non
         with pytest.raises(BadModel) as refusal:
             trained(recipe, framework, "several", *given)
         assert message in str(refusal.value)
+    for settings, message in (({}, "returns 3 tensors"), ({"keyed": True}, "a dict of probabilities, logits, inner")):
+        with pytest.raises(BadModel, match=message) as refusal:
+            trained(recipe, framework, "several", f"model.settings={json.dumps(settings)}")
+        assert refusal.value.where == "model.outputs"
+    for words, message in ((["features", "logits"], "what callers send"), (["logits"], "1 outputs are named")):
+        with pytest.raises((BadModel, UsageError), match=message):
+            trained(recipe, framework, "several", f"model.outputs={json.dumps(words)}")
     for outputs, message in (
         (["a", "b"], "one of outputs is logits or probabilities"),
         (["logits", "prediction"], "have names of their own"),

@@ -13,7 +13,8 @@ import pytest
 from onnxpress.core import run as runs
 from onnxpress.core.errors import BadData, NotEquivalent, UsageError
 from onnxpress.training.data.sources import Bundled
-from onnxpress.training.pipeline import feedback, port
+from onnxpress.training.data.table import Reading
+from onnxpress.training.pipeline import feedback, feedback_rows, port
 
 pytest.importorskip("sklearn")
 Trained = Callable[[str], Path]
@@ -160,3 +161,18 @@ def test_a_row_that_is_given_again_has_its_newest_verdict_and_costs_set_the_thre
     assert {row["feedback"] for row in review} == {""}
     with pytest.raises(BadData, match="no row has a verdict"):
         feedback.learn(second, second / "review.csv", only=["rebuilt"], output=tmp_path, allowed_drop=1)
+
+
+def test_feedback_that_a_spreadsheet_wrote_with_decimal_commas_is_read(tmp_path: Path) -> None:
+    reading = Reading(numbers=("amount",), texts=("country",), missing=True, target="optional")
+    for text in (
+        "amount;country;feedback\n1,5;NO;missed\n;SE;false_alarm\n",
+        "amount,country,feedback\n1.5,NO,missed\n,SE,right\n",
+    ):
+        (tmp_path / "feedback.csv").write_text(text)
+        given = feedback_rows.read(tmp_path / "feedback.csv", reading, ["amount", "country"])
+        assert given.columns["amount"][0] == 1.5
+        assert given.is_missed[0]
+    (tmp_path / "feedback.csv").write_text("amount;country;feedback\n1,5;NO;missed\n1.5;NO;missed\n")
+    with pytest.raises(BadData, match="'1,5' is no finite"):
+        feedback_rows.read(tmp_path / "feedback.csv", reading, ["amount", "country"])

@@ -199,10 +199,13 @@ class Own(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True,
         outputs, classes = asked(few), len(prepared.classes)
         wanted = {1} if self.task == "regress" else {classes, 1} if classes == 2 else {classes}
         if outputs.ndim != 2 or outputs.shape[1] not in wanted:
+            hint = None if self.task == "regress" else f"the labels are {', '.join(prepared.classes[:10])}"
+            if outputs.ndim == 1:
+                hint = "leave the last axis as it is, of size 1: no squeeze"
             raise BadModel(
                 f"it answers {outputs.shape[1:]} for a row; {' or '.join(f'({n},)' for n in sorted(wanted))} is needed",
                 where=self.build,
-                hint=None if self.task == "regress" else f"the labels are {', '.join(prepared.classes[:10])}",
+                hint=hint,
             )
         if self.task == "regress":
             return prepared, ""

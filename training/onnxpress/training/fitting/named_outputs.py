@@ -29,3 +29,15 @@ def pick(answer: Any, names: Sequence[str], chosen: str) -> Any:
             hint="name all that it returns, in their order",
         )
     return answer[list(names).index(chosen)]
+
+
+def alone(answer: Any) -> Any:
+    """The one tensor that a network answers. Raises BadModel where it returns several, or a dict of them."""
+    if not isinstance(answer, tuple | list | Mapping):
+        return answer
+    kind = f"a dict of {', '.join(map(str, answer))}" if isinstance(answer, Mapping) else f"{len(answer)} tensors"
+    raise BadModel(
+        f"the network returns {kind}",
+        where="model.outputs",
+        hint="name all that it returns, one of them logits or probabilities: outputs: [logits, features]",
+    )

@@ -267,7 +267,9 @@ def _infer(model: nn.Module, x: Sequence[Tensor]) -> Array:
     model.eval()
     with torch.no_grad():
         parts = zip(*(part.split(rows_at_once(x)) for part in x), strict=True)
-        return torch.cat([model(*map(_whole_numbers, rows)).float() for rows in parts]).cpu().numpy()
+        return (
+            torch.cat([named_outputs.alone(model(*map(_whole_numbers, rows))).float() for rows in parts]).cpu().numpy()
+        )
 
 
 def predict(network: nn.Module, x: Inputs) -> Array:

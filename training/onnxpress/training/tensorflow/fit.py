@@ -284,7 +284,9 @@ def _ask(network: Any, x: Sequence[Any], *, training: bool) -> Any:
 def _infer(network: Any, x: Sequence[Any]) -> Array:
     rows = rows_at_once(x)
     parts = [
-        np.asarray(_ask(network, [part[start : start + rows] for part in x], training=False), np.float32)
+        np.asarray(
+            named_outputs.alone(_ask(network, [part[start : start + rows] for part in x], training=False)), np.float32
+        )
         for start in range(0, len(x[0]), rows)
     ]
     return np.concatenate(parts)

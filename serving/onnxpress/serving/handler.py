@@ -22,11 +22,15 @@ def handler_of(service: Service, settings: ServerSettings, metrics: MetricsSourc
 
     Raises UsageError where the file of tokens cannot be used.
     """
-    handler: Handler = CompressionMiddleware(
-        Router(service, metrics, partial(_more_routes, settings)),
-        settings.limits.max_body,
-        settings.answers.compress_from,
-    )
+    handler: Handler = Router(service, metrics, partial(_more_routes, settings))
+    if settings.answers.platform != "none":
+        import os
+
+        from onnxpress.serving import platforms
+        from onnxpress.serving.middleware.platform import PlatformMiddleware
+
+        handler = PlatformMiddleware(handler, service, platforms.paths(settings.answers.platform, os.environ))
+    handler = CompressionMiddleware(handler, settings.limits.max_body, settings.answers.compress_from)
     if settings.access.tokens is not None:
         from onnxpress.serving.middleware.tokens import TokenMiddleware, Tokens
 

@@ -268,6 +268,10 @@ class AnswerSettings(_Group, frozen=True, kw_only=True):
     plain_rows: Annotated[
         bool, _says("Answer GET /health too, and POST /predict and /models/NAME with rows of named columns.")
     ] = False
+    platform: Annotated[
+        Literal["none", "sagemaker", "vertex"],
+        _says("Be the container of SageMaker or Vertex AI: their paths, and the port and folder that they say."),
+    ] = "none"
     access_log: Annotated[bool, _says("Write a line of JSON to stderr for every answer.")] = False
     log_format: Annotated[
         Literal["plain", "timed", "json"],
@@ -302,6 +306,8 @@ class ServerSettings(_Group, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.answers.platform != "none" and self.access.tokens is not None:
+            raise UsageError("--platform cannot be had with --tokens: the platform checks its callers, and shows none")
         if self.processes.workers > 1:
             # One socket, and one set of models, for all workers to share.
             for option, given in (("--unix", self.address.unix), ("--model-control", self.models.model_control)):

@@ -38,6 +38,14 @@ def load(file: Path | None = None, given: Mapping[str, Any] | None = None) -> Se
     places = {name: group for group, fields in _FIELDS.items() for name in fields}
     for name, value in (given or {}).items():
         values.setdefault(places[name], {})[name] = value
+    platform = values.get("answers", {}).get("platform", "none")
+    if platform != "none":
+        import os
+
+        from onnxpress.serving import platforms
+
+        for group, fields in platforms.defaults(platform, os.environ).items():
+            values[group] = {**fields, **values.get(group, {})}
     top = values.pop("", {})
     return ServerSettings(**top, **{group: GROUPS[group](**fields) for group, fields in values.items()})
 

@@ -14,11 +14,9 @@ def route(service: Service, call: Call, parts: Sequence[str]) -> None:
     """Answer `/health`, `/predict` and `/models/NAME`; raises Refusal."""
     match parts:
         case ["health"]:
-            call.allow(b"GET")
-            ready = service.ready
-            call.answer(b'{"status":"%b"}' % (b"ok" if ready else b"not ready"), 200 if ready else 503)
+            health(service, call)
         case ["predict"]:
-            _predict(service, call, _only(service))
+            _predict(service, call, only_model(service))
         case ["predict" | "models", name]:
             _predict(service, call, name)
         case ["models", name, "versions", version]:
@@ -27,7 +25,14 @@ def route(service: Service, call: Call, parts: Sequence[str]) -> None:
             raise call.nothing_here("; rows go to /predict or /models/NAME")
 
 
-def _only(service: Service) -> str:
+def health(service: Service, call: Call) -> None:
+    """Answer whether requests are welcome; raises Refusal."""
+    call.allow(b"GET")
+    ready = service.ready
+    call.answer(b'{"status":"%b"}' % (b"ok" if ready else b"not ready"), 200 if ready else 503)
+
+
+def only_model(service: Service) -> str:
     """The model that is meant where none is named. Raises Refusal where there are several, or none."""
     names = list(service.repository.models)
     if len(names) != 1:

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from onnxpress.serving import platforms
 from onnxpress.serving.models.repository import Repository
 from onnxpress.serving.models.served import Served
+from onnxpress.serving.platforms import Platform
 from onnxpress.serving.routes.openapi import examples
 from onnxpress.serving.routes.openapi.answers import SCHEMAS, content, ref, responses
 from onnxpress.serving.routes.openapi.models import Described, Operation
@@ -81,9 +83,29 @@ def _server(settings: ServerSettings, *, tokens: bool) -> _PATHS:
         yield f"/v2/repository/models/{{model}}/{verb}", {"post": {**change, "parameters": [named]}}
     yield "/metrics", _get("Prometheus metrics", "metrics", content({"type": "string"}, "text/plain"), tokens)
     yield "/openapi.json", _get("This document", "openapi", content(_NOTHING), tokens)
+    if settings.answers.platform != "none":
+        yield from _platform(settings.answers.platform, tokens)
     if settings.answers.plain_rows:
         health = {"not_ready": ref("Health")}
         yield "/health", _get("Whether requests are welcome", "health", content(ref("Health")), tokens, **health)
+
+
+def _platform(platform: Platform, tokens: bool) -> _PATHS:
+    import os
+
+    paths = platforms.paths(platform, os.environ)
+    health = {"not_ready": ref("Health")}
+    yield (
+        paths.health,
+        _get("How the server is, for the platform", "platform_health", content(ref("Health")), tokens, **health),
+    )
+    also = (404, 504)
+    ask = _post("Ask the one model", "platform_predict", tokens, _NOTHING, {}, required=True, also=also)
+    text: Schema = {"type": "string"}
+    array: Schema = {"type": "string", "format": "binary"}
+    for body in (ask["requestBody"], ask["responses"]["200"]):
+        body["content"] = {**content({}), **content(text, "text/csv"), **content(array, "application/x-npy")}
+    yield paths.predict, {"post": ask}
 
 
 def _get(summary: str, name: str, answer: dict[str, Any], tokens: bool, **more: Any) -> dict[str, Operation]:

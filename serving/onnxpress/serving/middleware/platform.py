@@ -1,0 +1,57 @@
+"""The two paths that SageMaker or Vertex AI ask in a container: how the server is, and its one model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from onnxpress.serving.exchange import Exchange, Handler
+from onnxpress.serving.platforms import Paths
+from onnxpress.serving.protocol import media
+from onnxpress.serving.protocol.refusal import Refusal
+from onnxpress.serving.routes import plain
+from onnxpress.serving.routes.call import Call
+from onnxpress.serving.service import Service
+
+_CONTENT_TYPE, _ACCEPT = b"content-type", b"accept"
+
+
+class PlatformMiddleware:
+    """Before the router: answers the platform's two paths, and leaves all others to it."""
+
+    def __init__(self, handler: Handler, service: Service, paths: Paths) -> None:
+        self._handler, self._service = handler, service
+        self._health, self._predict = paths.health.encode(), paths.predict.encode()
+        self.headers_read = handler.headers_read | {_CONTENT_TYPE, _ACCEPT}
+        self.traffic = handler.traffic
+
+    def submit(self, method: bytes, target: bytes, body: bytes, exchange: Exchange, alone: bool = False) -> None:
+        """As the handler's."""
+        if not self._answered({}, method, target, body, exchange):
+            self._handler.submit(method, target, body, exchange, alone)
+
+    def submit_with(
+        self, headers: Mapping[bytes, bytes], method: bytes, target: bytes, body: bytes, exchange: Exchange
+    ) -> None:
+        """As the handler's."""
+        if not self._answered(headers, method, target, body, exchange):
+            self._handler.submit_with(headers, method, target, body, exchange)
+
+    def _answered(
+        self, headers: Mapping[bytes, bytes], method: bytes, target: bytes, body: bytes, exchange: Exchange
+    ) -> bool:
+        path = target.partition(b"?")[0]
+        if path != self._health and path != self._predict:
+            return False
+        call = Call(method, path.decode("utf-8", "replace"), body, exchange)
+        try:
+            if path == self._health:
+                plain.health(self._service, call)
+            else:
+                call.allow(b"POST")
+                content_type, accept = (headers.get(name, b"").decode("latin-1") for name in (_CONTENT_TYPE, _ACCEPT))
+                read = media.reading(content_type, accept)
+                served = self._service.repository.find(plain.only_model(self._service), None)
+                served.batcher.submit(body, exchange, read=read)
+        except Refusal as refusal:
+            exchange.respond(refusal.status, refusal.body(), refusal.headers)
+        return True

@@ -11,6 +11,8 @@ from onnxpress.serving.traffic import Traffic
 Headers = tuple[tuple[bytes, bytes], ...]
 """of an answer: names, in lower case, and values"""
 
+GRPC = b"GRPC"
+"""stands for the method of a gRPC call, whose body is its message, and whose answer is one, or JSON with an error"""
 CLIENT_GONE = 499
 """the status for the log and the metrics, as in nginx; nobody reads the answer"""
 _SHOWN = 200

@@ -10,19 +10,21 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from onnxpress.serving.batching.reading import Read
-from onnxpress.serving.exchange import Exchange
+from onnxpress.serving.exchange import GRPC, Exchange
 from onnxpress.serving.models.served import Served
 from onnxpress.serving.protocol.refusal import Refusal
-from onnxpress.serving.protocol.timeouts import deadline_of
+from onnxpress.serving.protocol.timeouts import deadline_of, grpc_timeout_of
 from onnxpress.serving.service import Service
 
 if TYPE_CHECKING:
     from onnxpress.serving.metrics.source import MetricsSource
     from onnxpress.serving.routes.chosen import Route
+    from onnxpress.serving.routes.grpc import Calls
     from onnxpress.serving.routes.root import Root
 
 _JSON_LENGTH = b"inference-header-content-length"
 _DEADLINE = b"x-envoy-expected-rq-timeout-ms"
+_GRPC_TIMEOUT = b"grpc-timeout"
 
 
 class Router:
@@ -38,11 +40,12 @@ class Router:
         metrics: MetricsSource | None = None,
         more: Callable[[], Mapping[str, Route]] = dict,
     ) -> None:
-        self.headers_read = frozenset({_JSON_LENGTH, _DEADLINE})
+        self.headers_read = frozenset({_JSON_LENGTH, _DEADLINE, _GRPC_TIMEOUT})
         self.traffic = service.traffic
         self._service = service
         self._metrics, self._more = metrics, more
         self._root: Root | None = None
+        self._calls: Calls | None = None
         self._infer: dict[bytes, Served] = {}
         service.repository.on_change(self._forget)
 
@@ -51,6 +54,8 @@ class Router:
         served = self._infer.get(target)
         if served is not None and method == b"POST":
             served.batcher.submit(body, exchange, alone)
+        elif method == GRPC:
+            self._call(target, body, exchange, alone, None)
         else:
             self._route(method, target, body, exchange, None, None)
 
@@ -61,12 +66,16 @@ class Router:
         try:
             read = _binary(headers[_JSON_LENGTH]) if _JSON_LENGTH in headers else None
             seconds = deadline_of(headers[_DEADLINE]) if _DEADLINE in headers else None
+            if method == GRPC:
+                seconds = grpc_timeout_of(headers[_GRPC_TIMEOUT]) if _GRPC_TIMEOUT in headers else None
         except Refusal as refusal:
             exchange.respond(refusal.status, refusal.body(), refusal.headers)
             return
         served = self._infer.get(target)
         if served is not None and method == b"POST":
             served.batcher.submit(body, exchange, read=read, seconds=seconds)
+        elif method == GRPC:
+            self._call(target, body, exchange, False, seconds)
         else:
             self._route(method, target, body, exchange, read, seconds)
 
@@ -84,6 +93,15 @@ class Router:
 
             self._root = Root(self._service, self._metrics, self._more())
         self._root.route(method, target, body, exchange, read, seconds)
+
+    def _call(self, path: bytes, body: bytes, exchange: Exchange, alone: bool, seconds: float | None) -> None:
+        """A call of gRPC."""
+        if self._calls is None:
+            from onnxpress.serving.metrics.source import OwnMetrics
+            from onnxpress.serving.routes.grpc import Calls
+
+            self._calls = Calls(self._service, OwnMetrics(self._service) if self._metrics is None else self._metrics)
+        self._calls.route(path, body, exchange, alone, seconds)
 
     def _learn(self) -> None:
         """Index the plain spelling of every path for inference."""

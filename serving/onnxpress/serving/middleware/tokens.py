@@ -15,7 +15,13 @@ from onnxpress.serving.exchange import Exchange, Handler
 from onnxpress.serving.protocol.refusal import Refusal
 
 _AUTHORIZATION = b"authorization"
-_OPEN = (b"/v2/health/live", b"/v2/health/ready")
+_OPEN = (
+    b"/v2/health/live",
+    b"/v2/health/ready",
+    b"/inference.GRPCInferenceService/ServerLive",
+    b"/inference.GRPCInferenceService/ServerReady",
+    b"/grpc.health.v1.Health/Check",
+)
 """how the server is doing is no secret, and those who ask for it have no token"""
 _LOOK_SECONDS = 1.0
 _LEAST_CHARACTERS = 16

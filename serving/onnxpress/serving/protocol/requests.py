@@ -58,7 +58,8 @@ class Reader:
                 raise ValueError(f"{spec} has a dtype that requests cannot carry")
         self._specs = tuple(inputs)
         self._outputs = {spec.name: number for number, spec in enumerate(outputs)}
-        self._output_specs = tuple(outputs)
+        self.outputs = tuple(outputs)
+        """the model's outputs, in order"""
         self._lists = [msgspec.json.Decoder(list[value_type(spec.dtype)]).decode for spec in inputs]  # type: ignore[misc]
         self._arrays = RunArrays(inputs, self._lists)
         self.overrides = Overrides(optional)
@@ -86,7 +87,7 @@ class Reader:
         request_of: Any = Request[list[value_type(spec.dtype)]]  # type: ignore[misc]
         decode = decoders.of_json(request_of).decode
         name, datatype, width, tails = spec.name, DATATYPE_OF[spec.dtype], math.prod(tail), (tuple(tail),)
-        selected = self._selected
+        selected = self.selected
         frames = Frames(self._lists[0], lambda body: decode(body).inputs[0].data)
         self._frames = frames
 
@@ -200,7 +201,7 @@ class Reader:
         """
         if request.parameters is not None:
             parameters.check_request(request.parameters)
-        given = _by_name(self._by_names, self._specs, request.inputs, behind is not None)
+        given = self.given(request.inputs, raw=behind is not None)
         cuts = {} if behind is None else binary.cut([(one.name, one.parameters) for one in request.inputs], behind)
         values: list[Any] = []
         shapes, sizes = [], dict[str, int]()
@@ -222,11 +223,11 @@ class Reader:
             with np.errstate(over="raise"):  # see strictness: this is not in the context of the runs
                 values = [self._arrays.array(number, flat) for number, flat in enumerate(values)]
         asked = request.outputs or []
-        selected = self._selected(asked)
+        selected = self.selected(asked)
         wanted: list[tuple[int, dict[str, Any] | None]] = [(number, None) for number in range(len(self._outputs))]
         if selected is not None:
             wanted = [(number, output.parameters) for number, output in zip(selected, asked, strict=True)]
-        classes = {number: parameters.classes_of(self._output_specs[number], own) for number, own in wanted if own}
+        classes = {number: parameters.classes_of(self.outputs[number], own) for number, own in wanted if own}
         classes = {number: count for number, count in classes.items() if count}
         inputs = self.inputs(values, shapes, request.id, selected, binary.form(request.parameters, wanted, classes))
         inputs.timeout = timeout_of(request.parameters)
@@ -262,7 +263,11 @@ class Reader:
         """The model's inputs, in order."""
         return self._specs
 
-    def _selected(self, outputs: Sequence[Named | Output]) -> list[int] | None:
+    def given(self, tensors: Sequence[AnyTensor], *, raw: bool) -> dict[str, AnyTensor]:
+        """The tensors of a request by name, once they are those that the model takes. `raw`: bytes stand behind it."""
+        return _by_name(self._by_names, self._specs, tensors, raw)
+
+    def selected(self, outputs: Sequence[Named | Output]) -> list[int] | None:
         """The numbers of the outputs asked for; None for all of them, which is also what an empty list means."""
         numbers = []
         for output in outputs:

@@ -38,6 +38,7 @@ class Writer:
         for spec in outputs:
             if spec.dtype not in DATATYPE_OF:
                 raise ValueError(f"{spec} has a dtype that responses cannot carry")
+        self.name, self.version = name, version
         self.outputs, self.labels = tuple(outputs), labels or {}
         self._start = b'{"model_name":%b,"model_version":"%d",' % (_literal(name), version)
         self._heads = [

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from typing import Any
 
 from onnxpress.serving import log
 from onnxpress.serving.exchange import Headers, fail, no_room
@@ -72,7 +73,7 @@ class Connection(asyncio.Protocol):
         "_pipeline_full", "_shared", "_since", "_suspended", "_unsent", "_write_full", "transport",
     )  # fmt: skip
 
-    def __init__(self, shared: Shared, open_ones: set[Connection], on_lost: Callable[[], None]) -> None:
+    def __init__(self, shared: Shared, open_ones: set[Any], on_lost: Callable[[], None]) -> None:
         self._shared, self._open_ones, self._on_lost = shared, open_ones, on_lost
         self._parser = RequestParser(shared.limits, shared.held, shared.heads, shared.headers_read)
         self.transport: asyncio.Transport = None  # type: ignore[assignment]
@@ -144,6 +145,17 @@ class Connection(asyncio.Protocol):
             parser.waits_for_continue = False
             if not self._owed:  # else it would be taken for the answer to an earlier request
                 self.transport.write(CONTINUE)
+        elif parser.http2 is not None:
+            self._become_http2(parser.http2)
+
+    def _become_http2(self, data: bytes) -> None:
+        """Leave the connection to what speaks HTTP/2; `data` came behind its preface."""
+        from onnxpress.serving.transports.http2.connection import Http2Connection  # the first one pays for it
+
+        self._open_ones.discard(self)
+        other = Http2Connection(self._shared, self._open_ones, self._on_lost, self.transport)
+        self.transport.set_protocol(other)
+        other.begin(data)
 
     def eof_received(self) -> bool:
         """The client has ended its side. Whole requests are answered before this side ends too."""

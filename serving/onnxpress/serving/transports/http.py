@@ -1,4 +1,4 @@
-"""An HTTP/1.1 server: the connections that are open, and the clock that ends the slow ones."""
+"""A server of HTTP/1.1 and HTTP/2: the connections that are open, and the clock that ends the slow ones."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from onnxpress.serving.transports.shared import Shared
 
 if TYPE_CHECKING:
     from onnxpress.serving.loads import Share
+    from onnxpress.serving.transports.http2.connection import Http2Connection
 
 _SWEEP_SECONDS = 1.0
 
@@ -24,7 +25,7 @@ class Server:
     def __init__(self, handler: Handler, limits: ConnectionLimits) -> None:
         self.limits = limits
         self.shared = Shared(handler, limits)
-        self.connections: set[Connection] = set()
+        self.connections: set[Connection | Http2Connection] = set()
         self.on_idle: Callable[[], None] | None = None
         """called when nothing is owed any more, while the server is draining"""
         self.share: Share | None = None

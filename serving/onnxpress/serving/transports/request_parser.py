@@ -23,6 +23,10 @@ methods `on_...`. A plain head that httptools has read, alone in what came, is k
 
     phase   the next byte      what may come                            and then
     ------  -----------------  ---------------------------------------  ------------------------------------------
+    FIRST   is the first       the preface of HTTP/2                    ENDED, and `http2` is what follows it
+                               less than that                           PREFACE
+                               anything else                            IDLE, with it
+    PREFACE of that, perhaps   anything                                 FIRST, with all that has come
     IDLE    begins a head      a known head and its body                IDLE, a request
                                a known head, and less than its body     REST
                                anything else                            HEAD
@@ -56,6 +60,8 @@ from onnxpress.serving.transports.request_head import HEAVY, OLD, Head, HeadLine
 class Phase(Enum):
     """What the next byte belongs to; see the table above."""
 
+    FIRST = "nothing yet"
+    PREFACE = "perhaps the preface of HTTP/2"
     IDLE = "between requests"
     REST = "the body of a known head"
     HEAD = "a head"
@@ -65,12 +71,17 @@ class Phase(Enum):
 
 
 # In compiled code a member of an enum is looked up by name each time; these are not.
+_FIRST: Final = Phase.FIRST
+_PREFACE: Final = Phase.PREFACE
 _IDLE: Final = Phase.IDLE
 _REST: Final = Phase.REST
 _HEAD: Final = Phase.HEAD
 _BODY: Final = Phase.BODY
 _ENDED: Final = Phase.ENDED
 _REFUSED: Final = Phase.REFUSED
+
+_HTTP2: Final = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+"""what a client begins with that speaks HTTP/2 without asking (RFC 9113, 3.4)"""
 
 
 class RequestParser:
@@ -79,11 +90,12 @@ class RequestParser:
     `known` is shared by all connections. `headers_read`: names of the headers that a Head is to have.
     `refusal`: HTTP status and reason, once something could not be read. `waits_for_continue`: a head has come whose
     client sends the body only when it is told to go on; whoever tells it so, or decides not to, sets it to False.
+    `http2`: what came behind the preface of HTTP/2, where the connection begins with that.
     """
 
     __slots__ = (
-        "_advanced", "_body", "_data", "_fed", "_head", "_held", "_limits", "_lines", "_opening", "_parser",
-        "_received", "_taken", "_whole", "headers_read", "known", "phase", "refusal", "waits_for_continue",
+        "_advanced", "_body", "_data", "_fed", "_head", "_held", "_limits", "_lines", "_opening", "_parser", "_preface",
+        "_received", "_taken", "_whole", "headers_read", "http2", "known", "phase", "refusal", "waits_for_continue",
     )  # fmt: skip
 
     def __init__(
@@ -91,10 +103,12 @@ class RequestParser:
     ) -> None:
         self._limits, self._held = limits, held
         self.known, self.headers_read = known, headers_read
-        self.phase: Phase = _IDLE
+        self.phase: Phase = _FIRST
+        self.http2: bytes | None = None
         self.refusal: Refused | None = None
         self.waits_for_continue = False
         self._data = b""  # received, and not looked at yet
+        self._preface = b""  # in phase PREFACE, what has come
         self._taken = b""  # the body of the request that was just given back
         self._whole: list[tuple[Head, bytes]] = []  # requests that httptools found in what it was fed, in order
         self._head: Head | None = None  # in phase REST
@@ -104,7 +118,8 @@ class RequestParser:
     @property
     def within(self) -> bool:
         """Whether a request is half here."""
-        return self.phase is _HEAD or self.phase is _BODY or self.phase is _REST
+        phase = self.phase
+        return phase is _HEAD or phase is _BODY or phase is _REST or phase is _PREFACE
 
     @property
     def done(self) -> bool:
@@ -150,6 +165,9 @@ class RequestParser:
                     return None
                 if phase is _REST:
                     return self._rest(data)
+                if phase is _FIRST or phase is _PREFACE:
+                    self._begin_connection(data)
+                    continue
                 self._data = b""
                 if phase is _HEAD or phase is _BODY:
                     self._feed(data)
@@ -166,6 +184,18 @@ class RequestParser:
         """Read nothing more; forget what is half here, and what was read and not given back."""
         self.phase, self.refusal, self._whole = _ENDED, None, []
         self._forget()
+
+    def _begin_connection(self, data: bytes) -> None:
+        """Tell by its first bytes what is spoken on it."""
+        begun = data if self.phase is _FIRST else self._preface + data
+        if not _HTTP2.startswith(begun[: len(_HTTP2)]):
+            self._data, self.phase = begun, _IDLE
+            return
+        self._data = b""
+        if len(begun) < len(_HTTP2):
+            self._preface, self.phase = begun, _PREFACE
+        else:
+            self.http2, self.phase = begun[len(_HTTP2) :], _ENDED
 
     # --- a known head
 

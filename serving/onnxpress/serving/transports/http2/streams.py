@@ -1,0 +1,270 @@
+"""The requests of one HTTP/2 connection: opened, handed over when they are whole, answered in whatever order."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final
+
+from onnxpress.serving import log
+from onnxpress.serving.exchange import Headers, fail, no_room
+from onnxpress.serving.protocol.refusal import Refusal, error_body
+from onnxpress.serving.routes import grpc as calls
+from onnxpress.serving.transports.http2 import frames, grpc, hpack
+from onnxpress.serving.transports.http2.blocks import UNREAD
+from onnxpress.serving.transports.http2.request import Request
+from onnxpress.serving.transports.http2.sending import Sending
+from onnxpress.serving.transports.http2.stream import Stream
+from onnxpress.serving.transports.request_head import HEAVY, too_large
+from onnxpress.serving.transports.response import complete
+from onnxpress.serving.transports.shared import Shared
+
+MOST: Final = 128
+"""that a client may have open at a time"""
+WINDOW: Final = 1 << 20
+"""bytes of data that a client may send ahead on one stream"""
+_RECENT: Final = 1000
+_FULL: Final = 431
+_JSON: Final[hpack.Field] = (b"content-type", b"application/json")
+
+# What a client may do that asks for nothing is counted, and what a request gives back of it.
+_RESET: Final = 10
+_REQUEST: Final = 4
+_SMALL: Final = 2
+
+
+class RequestStream(Stream):
+    """The exchange that is answered to."""
+
+    __slots__ = ("_streams",)
+
+    def __init__(self, streams: Streams, number: int, request: Request, window: int, since: int) -> None:
+        super().__init__(number, request, window, since)
+        self._streams = streams
+
+    @property
+    def gone(self) -> bool:
+        """See Exchange."""
+        return self.lost or self._streams.transport.is_closing()
+
+    def hold(self, size: int) -> bool:
+        """See Exchange."""
+        if not self._streams.held.take(size):
+            return False
+        self.held += size
+        return True
+
+    def respond(self, status: int, body: bytes, headers: Headers = ()) -> None:
+        """See Exchange."""
+        try:
+            self._streams.answer(self, status, body, headers)
+        except Exception as error:  # no memory to write it with: its client is told by the end of the connection
+            log.say(f"an answer could not be written: {type(error).__name__}")
+            self._streams.transport.abort()
+
+
+class Streams:
+    """One connection's. `opened`: the highest number so far. `strain`: what its client did that asks for nothing.
+
+    `last`: the highest that is answered, once the client was told so; -1 before. `since`: the second in which a request
+    or an answer came last.
+    """
+
+    __slots__ = (
+        "_date", "_ok", "_open_ones", "_reset", "_sending", "_shared", "held", "last", "on_empty", "open",
+        "opened", "since", "strain", "transport",
+    )  # fmt: skip
+
+    def __init__(self, shared: Shared, sending: Sending, open_ones: set[Any]) -> None:
+        self._shared, self._sending, self._open_ones = shared, sending, open_ones
+        self.held, self.transport = shared.held, sending.transport
+        self.open: dict[int, RequestStream] = {}
+        self.opened, self.last, self.strain = 0, -1, 0
+        self.since = shared.seconds
+        self.on_empty: Callable[[], None] | None = None
+        """called when none is open any more, once the connection is to end then"""
+        self._reset: set[int] = set()  # by this side, so that frames may still come for it
+        self._date = self._ok = b""
+
+    def begin(self, number: int, request: Request, end: bool, alone: bool) -> None:
+        """A request, with all of it where this is its `end`. `alone`: nothing more of the connection is here."""
+        shared = self._shared
+        if self.last >= 0:
+            self._reset.add(number)  # the client knows
+            return
+        if len(self.open) >= MOST:
+            self.reset(number, frames.REFUSED_STREAM)
+            return
+        self.since = shared.seconds
+        stream = RequestStream(self, number, request, self._sending.initial, shared.seconds)
+        self.open[number] = stream
+        stream.ended = end
+        if request is UNREAD:
+            _refuse(stream, _FULL, f"the request's head is larger than {shared.limits.max_head} bytes")
+        elif request.length > self._most(stream):
+            _refuse(stream, *too_large(shared.limits.max_body))
+        elif end:
+            self.finish(stream, alone)
+        elif request.grpc and request.path not in calls.CALLS:
+            # A call that nobody knows may be one that waits for an answer before its client ends.
+            _refuse(stream, 501, calls.unknown(request.path))
+
+    def expecting(self, number: int) -> RequestStream | None:
+        """The stream of this number if more may come on it. None, and it is reset, where that is a fault."""
+        stream = self.open.get(number)
+        if stream is None or stream.ended:
+            if number not in self._reset:
+                self.reset(number, frames.STREAM_CLOSED)
+            return None
+        return stream
+
+    def was_reset(self, number: int) -> bool:
+        """Whether this side ended it, which its client may not have known."""
+        return number in self._reset
+
+    def add(self, stream: RequestStream, part: bytes, size: int, end: bool, alone: bool) -> None:
+        """More of a body, in a frame of `size`."""
+        if not part and not end:
+            self.strain += _SMALL
+        stream.received += size
+        if stream.received > WINDOW:
+            self.reset(stream.id, frames.FLOW_CONTROL_ERROR)
+            return
+        stream.size += len(part)
+        stream.parts.append(part)
+        if stream.size > self._most(stream):
+            _refuse(stream, *too_large(self._shared.limits.max_body))
+        elif stream.size >= HEAVY and not stream.hold(stream.size - stream.held):
+            no_room(stream)
+        elif end:
+            self.finish(stream, alone)
+        elif stream.received >= WINDOW // 2:
+            self._sending.put(frames.window_update(stream.id, stream.received))
+            stream.received = 0
+
+    def _most(self, stream: RequestStream) -> int:
+        return self._shared.limits.max_body + (grpc.PREFIX if stream.request.grpc else 0)
+
+    def finish(self, stream: RequestStream, alone: bool) -> None:
+        """The client has sent all of it: hand it over."""
+        stream.ended = True
+        request, shared = stream.request, self._shared
+        parts, stream.parts = stream.parts, []
+        body = parts[0] if len(parts) == 1 else b"".join(parts)
+        if request.length not in (-1, len(body)):
+            self.reset(stream.id, frames.PROTOCOL_ERROR)
+            return
+        self.since = stream.since = shared.seconds
+        self.strain = max(0, self.strain - _REQUEST)
+        headers = request.headers
+        try:
+            if request.grpc:
+                body, encoding = grpc.message(body, request.encoding)
+                if encoding:
+                    headers = {**(headers or {}), b"content-encoding": encoding}
+            if headers is None:
+                # With one client connected, and nothing more of it here, no request can come to share a run.
+                alone = alone and len(self.open) == 1 and len(self._open_ones) == 1
+                shared.handler.submit(request.method, request.path, body, stream, alone)
+            else:
+                shared.handler.submit_with(headers, request.method, request.path, body, stream)
+        except Refusal as refusal:
+            if not stream.answered:
+                stream.respond(refusal.status, refusal.body(), refusal.headers)
+        except Exception as error:
+            # The one place for all that nobody expected of a request, whoever reads or answers it.
+            if not stream.answered:
+                fail(stream, error, "a request")
+
+    def answer(self, stream: RequestStream, status: int, body: bytes, headers: Headers) -> None:
+        """Send the answer of a stream, or drop it where nobody waits for it."""
+        shared = self._shared
+        if stream.held:
+            self.held.give_back(stream.held)
+            stream.held = 0
+        if stream.answered:
+            return
+        stream.answered, stream.parts = True, []
+        if status != 200:
+            shared.traffic.errors[status] += 1
+        if stream.lost:
+            return
+        now = shared.seconds
+        self.since = stream.since = now
+        trailers = b""
+        if stream.request.grpc:
+            opening, body, trailers = grpc.answered(status, body, headers)
+        else:
+            opening = self._opening(status, len(body), headers)
+            if stream.request.method == b"HEAD":
+                body = b""
+        if self._sending.begin(stream, opening, body, trailers, now, len(self.open) == 1):
+            self.sent(stream)
+        elif self.held.taken > self.held.limit:  # others need the room, and this one does not read
+            self.reset(stream.id, frames.ENHANCE_YOUR_CALM)
+
+    def _opening(self, status: int, length: int, headers: Headers) -> bytes:
+        """The header block of an answer to a plain request."""
+        date = self._shared.date
+        if status != 200 or headers:
+            return hpack.encoded([(b":status", b"%d" % status), (b"date", date), *complete(headers, status, length)])
+        if self._date is not date:
+            self._date = date
+            self._ok = hpack.encoded([(b":status", b"200"), (b"date", date), _JSON])
+        return self._ok + hpack.encoded([(b"content-length", b"%d" % length)])
+
+    def sent(self, stream: Stream) -> None:
+        """All of its answer is on its way."""
+        if stream.ended:
+            self.forget(stream)
+        else:
+            self.reset(stream.id, frames.NO_ERROR)  # the rest of the request is not wanted
+
+    def forget(self, stream: Stream) -> None:
+        """It has ended, one way or another."""
+        self.open.pop(stream.id, None)
+        self._sending.forget(stream)
+        stream.lost, stream.parts = True, []
+        if stream.held and (stream.answered or not stream.ended):  # else it is with the handler, which answers
+            self.held.give_back(stream.held)
+            stream.held = 0
+        if self.on_empty is not None and not self.open:
+            self.on_empty()
+
+    def forget_all(self) -> None:
+        """The connection has ended."""
+        for stream in list(self.open.values()):
+            self.forget(stream)
+
+    def cancel(self, number: int) -> None:
+        """Its client has reset it."""
+        self.strain += _RESET
+        stream = self.open.get(number)
+        if stream is not None:
+            self.forget(stream)
+
+    def reset(self, number: int, code: int) -> None:
+        """End a stream from this side."""
+        stream = self.open.get(number)
+        if stream is not None:
+            self.forget(stream)
+        if code != frames.NO_ERROR:
+            self.strain += _RESET
+        if len(self._reset) >= _RECENT:
+            self._reset.clear()
+        self._reset.add(number)
+        self._sending.put(frames.rst_stream(number, code))
+
+    def check_time(self, now: int) -> None:
+        """End those that are sent, or read, for longer than the limits allow."""
+        most = self._shared.limits.request_timeout
+        for stream in list(self.open.values()):
+            if now - stream.since <= most:
+                continue
+            if stream.owed is not None:
+                self.reset(stream.id, frames.CANCEL)
+            elif not stream.ended:
+                _refuse(stream, 408, f"the request did not arrive within {most} seconds")
+
+
+def _refuse(stream: RequestStream, status: int, reason: str) -> None:
+    stream.respond(status, error_body(reason))

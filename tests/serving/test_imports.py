@@ -53,6 +53,7 @@ LATER = (
     "onnxpress.serving.protocol.tensorflow_serving",
     "onnxpress.serving.routes",
     "onnxpress.serving.stand_in",
+    "onnxpress.serving.transports.http2",
     "onnxpress.serving.workers",
 )
 MOST_MODULES = 110

@@ -73,7 +73,7 @@ def test_every_row_of_the_table() -> None:
     receive(HEAD, 0)
     receive(BODY[:2], 0)
     receive(BODY[2:], 1)
-    assert phases == [Phase.IDLE, Phase.IDLE, Phase.IDLE, Phase.REST, Phase.REST, Phase.IDLE]
+    assert phases == [Phase.FIRST, Phase.IDLE, Phase.IDLE, Phase.REST, Phase.REST, Phase.IDLE]
     phases.clear()
     receive(b"GET /b HT", 0)
     receive(b"TP/1.1\r\nhost: t\r\ncontent-length: 2\r\n\r\n", 0)
@@ -254,3 +254,24 @@ def test_however_the_bytes_are_cut_the_requests_are_the_same(
         data = data[size:]
     assert got(setting.parser(), *parts, data) == whole
     assert setting.held.taken == 0
+
+
+PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+
+
+@pytest.mark.parametrize("cut", [1, 3, 18, 23, 24])
+def test_a_connection_that_begins_with_the_preface_of_http2_is_not_read_on(cut: int) -> None:
+    parser = Setting().parser()
+    assert got(parser, PREFACE[:cut], PREFACE[cut:] + b"rest", b"more") == []
+    assert (parser.http2, parser.refusal, parser.done) == (b"rest" if cut < 24 else b"", None, True)
+
+
+def test_what_begins_like_the_preface_is_a_request_or_refused() -> None:
+    parser = Setting().parser()
+    assert got(parser, b"P") == []
+    assert parser.within
+    assert got(parser, POST[1:]) == [(b"POST", b"/a", None, b"12345")]
+    assert parser.http2 is None
+    late = Setting().parser()  # only a whole connection is of another protocol, not what follows a request
+    assert len(got(late, POST + PREFACE)) == 1
+    assert (late.http2, late.refusal is not None) == (None, True)

@@ -24,9 +24,8 @@ methods `on_...`. A plain head that httptools has read, alone in what came, is k
     phase   the next byte      what may come                            and then
     ------  -----------------  ---------------------------------------  ------------------------------------------
     FIRST   is the first       the preface of HTTP/2                    ENDED, and `http2` is what follows it
-                               less than that                           PREFACE
+                               less than that                           FIRST
                                anything else                            IDLE, with it
-    PREFACE of that, perhaps   anything                                 FIRST, with all that has come
     IDLE    begins a head      a known head and its body                IDLE, a request
                                a known head, and less than its body     REST
                                anything else                            HEAD
@@ -61,7 +60,6 @@ class Phase(Enum):
     """What the next byte belongs to; see the table above."""
 
     FIRST = "nothing yet"
-    PREFACE = "perhaps the preface of HTTP/2"
     IDLE = "between requests"
     REST = "the body of a known head"
     HEAD = "a head"
@@ -72,7 +70,6 @@ class Phase(Enum):
 
 # In compiled code a member of an enum is looked up by name each time; these are not.
 _FIRST: Final = Phase.FIRST
-_PREFACE: Final = Phase.PREFACE
 _IDLE: Final = Phase.IDLE
 _REST: Final = Phase.REST
 _HEAD: Final = Phase.HEAD
@@ -108,7 +105,7 @@ class RequestParser:
         self.refusal: Refused | None = None
         self.waits_for_continue = False
         self._data = b""  # received, and not looked at yet
-        self._preface = b""  # in phase PREFACE, what has come
+        self._preface = b""  # in phase FIRST, what has come of it
         self._taken = b""  # the body of the request that was just given back
         self._whole: list[tuple[Head, bytes]] = []  # requests that httptools found in what it was fed, in order
         self._head: Head | None = None  # in phase REST
@@ -119,7 +116,7 @@ class RequestParser:
     def within(self) -> bool:
         """Whether a request is half here."""
         phase = self.phase
-        return phase is _HEAD or phase is _BODY or phase is _REST or phase is _PREFACE
+        return phase is _HEAD or phase is _BODY or phase is _REST or bool(self._preface)
 
     @property
     def done(self) -> bool:
@@ -165,10 +162,16 @@ class RequestParser:
                     return None
                 if phase is _REST:
                     return self._rest(data)
-                if phase is _FIRST or phase is _PREFACE:
-                    self._begin_connection(data)
-                    continue
                 self._data = b""
+                if phase is _FIRST:
+                    begun, self._preface = self._preface + data, b""
+                    if not _HTTP2.startswith(begun[: len(_HTTP2)]):
+                        self._data, self.phase = begun, _IDLE
+                    elif len(begun) < len(_HTTP2):
+                        self._preface = begun
+                    else:
+                        self.http2, self.phase = begun[len(_HTTP2) :], _ENDED
+                    continue
                 if phase is _HEAD or phase is _BODY:
                     self._feed(data)
         except Exception as error:  # no memory for a body, say
@@ -184,18 +187,6 @@ class RequestParser:
         """Read nothing more; forget what is half here, and what was read and not given back."""
         self.phase, self.refusal, self._whole = _ENDED, None, []
         self._forget()
-
-    def _begin_connection(self, data: bytes) -> None:
-        """Tell by its first bytes what is spoken on it."""
-        begun = data if self.phase is _FIRST else self._preface + data
-        if not _HTTP2.startswith(begun[: len(_HTTP2)]):
-            self._data, self.phase = begun, _IDLE
-            return
-        self._data = b""
-        if len(begun) < len(_HTTP2):
-            self._preface, self.phase = begun, _PREFACE
-        else:
-            self.http2, self.phase = begun[len(_HTTP2) :], _ENDED
 
     # --- a known head
 
@@ -239,7 +230,8 @@ class RequestParser:
             self._forget()
 
     def _forget(self) -> None:
-        self._data, self._head = b"", None
+        self._data = self._preface = b""
+        self._head = None
         self._body.clear()
 
     # --- by httptools, which calls what begins with on_

@@ -219,6 +219,11 @@ class Streams:
         else:
             self.reset(stream.id, frames.NO_ERROR)  # the rest of the request is not wanted
 
+    def pump(self) -> None:
+        """Send what the client takes now."""
+        for stream in self._sending.pump(self._shared.seconds):
+            self.sent(stream)
+
     def forget(self, stream: Stream) -> None:
         """It has ended, one way or another."""
         self.open.pop(stream.id, None)

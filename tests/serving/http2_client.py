@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import ssl
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -39,10 +40,14 @@ class Answer:
 
 
 class Http2Client:
-    """One connection without TLS, begun with the preface and SETTINGS of `settings`."""
+    """One connection, begun with the preface and SETTINGS of `settings`; with TLS where there is a `context`."""
 
-    def __init__(self, port: int, settings: dict[int, int] | None = None) -> None:
+    def __init__(
+        self, port: int, settings: dict[int, int] | None = None, context: ssl.SSLContext | None = None
+    ) -> None:
         self.socket = socket.create_connection(("127.0.0.1", port), timeout=WAIT)
+        if context is not None:
+            self.socket = context.wrap_socket(self.socket, server_hostname="localhost")
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._file = self.socket.makefile("rb")
         self._decoder = hpack.Decoder(1 << 20)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from tests.serving.harness import MAIN, WAIT, request, started
+from tests.serving.http2_client import Http2Client
 from tests.serving.onnx_models import publish_affine
 
 
@@ -53,6 +54,11 @@ def test_tls(tmp_path: Path, certificate: Path) -> None:
         context = ssl.create_default_context(cafile=certificate)
         plain = socket.create_connection(("127.0.0.1", server.port))
         assert get(context.wrap_socket(plain, server_hostname="localhost")).startswith(b"HTTP/1.1 200 OK\r\n")
+        context.set_alpn_protocols(["h2", "http/1.1"])
+        with Http2Client(server.port, context=context) as client:
+            assert isinstance(client.socket, ssl.SSLSocket)
+            assert client.socket.selected_alpn_protocol() == "h2"
+            assert client.answer(client.ask("GET", "/v2/health/live")).body == b'{"live":true}'
         assert server.leave()[0] == 0
 
 

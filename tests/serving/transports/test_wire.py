@@ -224,7 +224,7 @@ def test_what_is_not_there_or_not_so_is_refused(
         b"GET /v2 HTTP/1.1\r\n\r\n",
         b"GET /v2 HTTP/1.1\r\nhost: a\r\nhost: b\r\n\r\n",
         b"GET /v2 HTTP/9.9\r\nhost: t\r\n\r\n",
-        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+        b"PRI * HTTP/2.1\r\n\r\nSM\r\n\r\n",
         b"\x16\x03\x01\x02\x00\x01\x00\x01",
     ],
     ids=lambda raw: raw[24:70].decode("latin-1").encode("unicode_escape").decode(),

@@ -20,6 +20,7 @@ from onnxpress.core.arrays import Array
 from onnxpress.core.tensors import TensorSpec, parse_spec
 from onnxpress.export.equivalence.answerable import answerable
 from onnxpress.export.equivalence.cases import cases, generate, largest_batch
+from onnxpress.export.equivalence.extremes import extremes
 from onnxpress.export.equivalence.graph_domain import shown
 from onnxpress.export.equivalence.reference import Reference
 from onnxpress.export.network import Precision
@@ -109,7 +110,9 @@ def _asked(prepared: Prepared, graph: onnx.ModelProto, samples: dict[str, Array]
     """`prepared` as the export stage would have it with these examples alone."""
     parameters = sum(value.size for value in prepared.network.parameters().values())
     largest = largest_batch(parameters, prepared.network.inputs, samples)
-    chosen = cases(prepared.inputs, samples, largest=largest, shown=shown(graph))
+    known = shown(graph)
+    chosen = cases(prepared.inputs, samples, largest=largest, shown=known)
+    chosen += extremes(graph, prepared.inputs, samples, known)
     chosen, _ = answerable(prepared.reference, chosen, prepared.inputs)
     return replace(prepared, samples=samples, cases=chosen)
 

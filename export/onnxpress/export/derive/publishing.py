@@ -79,8 +79,8 @@ def evidence(questions: Questions, made: Made, tried: Tried) -> Evidence:
         def reopen(settings: SessionSettings) -> LocalSession:
             return local_session(content, "cpu", settings, None, True)
 
-        session, _ = saturation.settled(reopen(session), reopen, session, goldens, careful, where=origin.name)
-        served = opened(session)
+        session, settled = saturation.settled(reopen(session), reopen, session, goldens, careful, where=origin.name)
+        served = Engine(settled, None, name=origin.name, version=1, provider="cpu")
         fused = saturation.distances(served.run, plain.run, goldens)
         goldens = own_precision.goldens(served.run, questions.rows, own, together=rows.safe)
         rungs.append(Rung(name="derived, every product in float32", worst_multiple=farthest(origin, plain)))

@@ -15,9 +15,9 @@ from onnxpress.export.equivalence.report.schema import Check
 
 _ENOUGH = 2
 """sizes of a dimension without which it cannot be said to vary"""
-_MADE_UP = frozenset({"normal", "magnitudes", "turns", "integers", "zeros", "large", "tiny"})
+_MADE_UP = frozenset({"normal", "magnitudes", "turns", "integers", "zeros", "large", "tiny", "extremes"})
 """kinds whose values nobody showed or declared"""
-_ROW_BY_ROW = frozenset({"turns", "integers", "generated"})
+_ROW_BY_ROW = frozenset({"turns", "integers", "generated", "extremes"})
 """kinds of which those rows are kept that the original answers: it may know some integers and not others"""
 
 

@@ -21,6 +21,7 @@ from onnxpress.core.processing import Processing
 from onnxpress.core.tensors import TensorSpec, parse_spec
 from onnxpress.export.equivalence.answerable import answerable
 from onnxpress.export.equivalence.cases import Case, cases
+from onnxpress.export.equivalence.extremes import extremes
 from onnxpress.export.equivalence.graph_domain import shown
 from onnxpress.export.equivalence.independence import proof_of
 from onnxpress.export.equivalence.measurement import Measurement, Runnable
@@ -78,7 +79,10 @@ def measure(
     functions = _Functions(original, truth, specs)
     careful = Reference(_Careful(functions), Processing(), specs)
     graph, why_not = _graph(export)
-    chosen = cases(specs, dict(samples or {}), shown=NOTHING_SHOWN if graph is None else shown(graph))
+    known = NOTHING_SHOWN if graph is None else shown(graph)
+    chosen = cases(specs, dict(samples or {}), shown=known)
+    if graph is not None:
+        chosen += extremes(graph, specs, dict(samples or {}), known)
     chosen, left_out = answerable(careful, chosen, specs)
     candidate: Runnable = _Function(export) if callable(export) else _engine(export)
     proof = None if callable(export) else proof_of(export if isinstance(export, bytes) else Path(export))

@@ -26,11 +26,12 @@ from onnxpress.export.equivalence.values import (
 )
 
 Kind = Literal[
-    "samples", "generated", "normal", "magnitudes", "turns", "integers", "zeros", "large", "tiny", "size", "wider"
-]
+    "samples", "generated", "normal", "magnitudes", "turns", "integers", "zeros", "large", "tiny", "size", "extremes",
+    "wider",
+]  # fmt: skip
 """where a case's values come from; `turns`: integers around the constants that the graph compares them with;
-`integers`: of all magnitudes; `size`: generated, with a named dimension at a size of its own; `wider`: asked where
-planted faults had survived the others, see `power`"""
+`integers`: of all magnitudes; `size`: generated, with a named dimension at a size of its own; `extremes`: chosen by
+what they do inside the graph; `wider`: asked where planted faults had survived the others, see `power`"""
 BATCHES = (1, 2, 3, 7)
 LARGE_MODEL = 25_000_000
 """parameters"""
@@ -61,7 +62,7 @@ class Case:
     varied: tuple[str, int] | None = None
     """of the kind `size`: the named dimension, and its size here"""
     about: str = ""
-    """of the kind `wider`: which of them"""
+    """of the kinds `extremes` and `wider`: which of them"""
 
     @property
     def pool(self) -> str:

@@ -19,7 +19,7 @@ from onnxpress.export.equivalence.evaluator.numpy_graph import NotEvaluated, Num
 if TYPE_CHECKING:
     import onnx
 
-_FAR = frozenset({"zeros", "large", "tiny", "magnitudes", "turns", "integers", "wider"})
+_FAR = frozenset({"zeros", "large", "tiny", "magnitudes", "turns", "integers", "extremes", "wider"})
 """kinds of cases whose scale nobody showed"""
 _CHOOSE = frozenset({"TopK", "ArgMax", "ArgMin"})
 _NOISE = 10 * float(np.finfo(np.float32).eps)

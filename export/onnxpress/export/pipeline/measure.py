@@ -5,12 +5,16 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from onnxpress.core.arrays import Array
 from onnxpress.core.golden import LIMIT, Golden
 from onnxpress.core.manifest import SessionSettings
 from onnxpress.core.progress import step
+from onnxpress.core.rows import Dependent, Proven
 from onnxpress.core.tensors import TensorSpec
 from onnxpress.export.equivalence import measurement, special_values
 from onnxpress.export.equivalence.cases import Case
@@ -58,19 +62,56 @@ def measure(prepared: Prepared, converted: Converted, *, provider: str = "cpu") 
     """
     started = time.monotonic()
     content = external_data.loadable(converted.graph, converted.folder)
-    whole = not external_data.is_beside(converted.graph)  # else the weights would be loaded once more to look at them
+    if external_data.is_beside(converted.graph):  # the weights would be loaded once more to look at them
+        return _measured(prepared, converted, provider, content, None, started)
+    reference, first = prepared.reference, prepared.cases[0]
+    with no_rows.ask(reference, content, SessionSettings(), first, converted.outputs, converted.folder) as without_rows:
+        if isinstance(content, Path):
+            without_rows.answer()  # first: large weights are not held by two processes at once
+        return _measured(prepared, converted, provider, content, without_rows, started)
+
+
+class _Graphs:
+    """The engines and the proof of each graph that is measured; those of small graphs are made once."""
+
+    def __init__(self, folder: Path, provider: str) -> None:
+        self._folder, self._provider = folder, provider
+        self._known: list[tuple[onnx.ModelProto, EnginePool, Proven | Dependent]] = []
+
+    def of(self, graph: onnx.ModelProto) -> tuple[EnginePool, Proven | Dependent]:
+        """A large graph lies in a file, over which another one is written: it is written and read anew."""
+        for known, pool, proof in self._known:
+            if known is graph:
+                return pool, proof
+        content = external_data.loadable(graph, self._folder)
+        pool, proof = EnginePool(content, self._provider), proof_of(content)
+        if isinstance(content, bytes):
+            self._known.append((graph, pool, proof))
+        return pool, proof
+
+
+def _measured(
+    prepared: Prepared,
+    converted: Converted,
+    provider: str,
+    content: bytes | Path,
+    without_rows: no_rows.Asked | None,
+    started: float,
+) -> Measured:
+    """`content` is the graph to be loaded; `without_rows` is asked besides, None where the weights lie beside it."""
+    whole = without_rows is not None
     known = {check.detail for check in prepared.checks}
     checks = [*prepared.checks, Check(name="dimensions", passed=True, detail="every named dimension varies")]
     checks += [Check(name="conversion", passed=True, detail=n) for n in prepared.network.notes if n not in known]
     plain, served, stock = (
         f"{provider}, {how}" for how in ("optimisations off", "as served", "the runtime's defaults")
     )
+    graphs = _Graphs(converted.folder, provider)
 
     def measured(
         settings: SessionSettings, graph: onnx.ModelProto, cases: Sequence[Case], *, as_stock: bool = False
     ) -> Measurement:
-        content = external_data.loadable(graph, converted.folder)
-        pool = EnginePool(content, provider)
+        pool, proof = graphs.of(graph)
         rungs = {plain: pool.rung(SessionSettings(optimization="none")), served: pool.rung(settings)}
         if as_stock:
             rungs[stock] = pool.rung(SessionSettings())
@@ -85,17 +126,12 @@ def measure(prepared: Prepared, converted: Converted, *, provider: str = "cpu") 
             graph=graph if whole else None,
             parameters=prepared.network.parameters(),
             release=pool.release,
-            proof=proof_of(content),
+            proof=proof,
         )
 
     settings, answers_no_rows = SessionSettings(), False
-    if whole:
-        first = prepared.cases[0]
-        empty = no_rows.ask(prepared.reference, content, settings, first, converted.outputs, converted.folder)
-        answers_no_rows = empty.answered
-        checks.append(empty.check)
-    pool = EnginePool(content, provider)
     question = next((case for case in prepared.cases if case.batch == _SPECIAL_ROWS), prepared.cases[0])
+    pool, _ = graphs.of(converted.graph)
     inputs, told_special = special_values.ask(
         prepared.reference, pool.rung(settings), question, prepared.inputs, converted.outputs, LIMIT
     )
@@ -104,6 +140,11 @@ def measure(prepared: Prepared, converted: Converted, *, provider: str = "cpu") 
     began = time.monotonic()
     result, graph, as_stock = measured(settings, converted.graph, prepared.cases), converted.graph, False
     took = time.monotonic() - began
+    if without_rows is not None:
+        told = without_rows.answer()
+        answers_no_rows = told.answered
+        checks.append(Check(name="no rows", passed=True, detail=told.detail))  # few models are sent such a batch
+        result = replace(result, report=_with(result.report, checks[-1]))
     report = result.report
     if report.rung(plain) <= report.limit < report.rung(served):
         feeds = _worst_feeds(prepared, report)
@@ -119,8 +160,8 @@ def measure(prepared: Prepared, converted: Converted, *, provider: str = "cpu") 
                 )
             elsewhere = "other servers must switch it off too: with the runtime's defaults this file answers otherwise"
             if found is not None:
-                told = f"the file is right with the runtime's defaults too, as {found[1]}"
-                checks.append(Check(name=_DEFAULTS, passed=True, detail=told))
+                right = f"the file is right with the runtime's defaults too, as {found[1]}"
+                checks.append(Check(name=_DEFAULTS, passed=True, detail=right))
                 result, graph = measured(settings, found[0], prepared.cases, as_stock=True), found[0]
                 as_stock = True
             if found is None or result.report.rung(stock) > result.report.limit:
@@ -144,6 +185,10 @@ def measure(prepared: Prepared, converted: Converted, *, provider: str = "cpu") 
     cases = [case.case for case in result.results]
     converted = replace(converted, graph=graph)
     return Measured(result.report, result.goldens, settings, answers_no_rows, inputs, converted, cases)
+
+
+def _with(report: Report, check: Check) -> Report:
+    return msgspec.structs.replace(report, checks=[*report.checks, check])
 
 
 def _worst_feeds(prepared: Prepared, report: Report) -> dict[str, Array]:

@@ -11,27 +11,32 @@ from onnxpress.core.errors import BadData, BadModel, NotEquivalent
 from onnxpress.core.manifest import SessionSettings
 from onnxpress.serving.engine import Engine
 
+_LIGHT = 20_000_000
+"""bytes of a graph of which every engine is kept"""
+
 
 class EnginePool:
-    """Engines of one graph under several settings, of which one at a time is loaded: large weights fit once."""
+    """Engines of one graph under several settings. Of a large graph one at a time is loaded: its weights fit once."""
 
     def __init__(self, content: bytes | Path, provider: str) -> None:
         self._content, self._provider = content, provider
-        self._settings: SessionSettings | None = None
-        self._engine: Engine | None = None
+        self._kept = isinstance(content, bytes) and len(content) < _LIGHT
+        self._engines: list[tuple[SessionSettings, Engine]] = []
 
     def loaded(self, settings: SessionSettings) -> Engine:
-        """The engine with these settings; another one is let go of first."""
-        if self._engine is None or self._settings is not settings:
-            self.release()
-            self._engine = Engine.load(self._content, provider=self._provider, settings=settings, self_test=False)
-            self._settings = settings
-        return self._engine
+        """The engine with these settings; that of a large graph with others is let go of first."""
+        for known, engine in self._engines:
+            if known == settings:
+                return engine
+        self.release()
+        engine = Engine.load(self._content, provider=self._provider, settings=settings, self_test=False)
+        self._engines.append((settings, engine))
+        return engine
 
     def release(self) -> None:
-        """Let go of the engine; the next question loads it again."""
-        if self._engine is not None:
-            self._engine = None
+        """Let go of a large graph's engine; the next question loads it again."""
+        if self._engines and not self._kept:
+            self._engines.clear()
             memory.give_back()
 
     def rung(self, settings: SessionSettings) -> Rung:

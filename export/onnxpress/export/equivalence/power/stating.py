@@ -19,7 +19,7 @@ from onnxpress.export.equivalence.report.schema import Power
 if TYPE_CHECKING:
     import onnx
 
-SHARE_OF_TIME = 0.4
+SHARE_OF_TIME = 0.3
 """of the seconds that the measuring took, for planting and for more questions together"""
 LEAST_SECONDS = 0.1
 """that are given in any case: half of what a tiny network takes would be too little to plant anything"""

@@ -60,7 +60,7 @@ def measure(prepared: Prepared, converted: Converted, *, provider: str = "cpu") 
 
     Where only the optimised graph is wrong, the runtime's guilty optimisers are found and switched off.
     """
-    started = time.monotonic()
+    started = time.process_time()
     content = external_data.loadable(converted.graph, converted.folder)
     if external_data.is_beside(converted.graph):  # the weights would be loaded once more to look at them
         return _measured(prepared, converted, provider, content, None, started)
@@ -137,9 +137,9 @@ def _measured(
     )
     pool.release()
     checks += told_special
-    began = time.monotonic()
+    began = time.process_time()
     result, graph, as_stock = measured(settings, converted.graph, prepared.cases), converted.graph, False
-    took = time.monotonic() - began
+    took = time.process_time() - began
     if without_rows is not None:
         told = without_rows.answer()
         answers_no_rows = told.answered
@@ -176,7 +176,7 @@ def _measured(
             Original(prepared.reference, prepared.inputs, prepared.samples, prepared.network.parameters()),
             converted.outputs,
             lambda cases: measured(settings, graph, untied(graph, cases) or prepared.cases[:1], as_stock=as_stock),
-            measuring_s=time.monotonic() - started,
+            measuring_s=time.process_time() - started,
             question_s=took / len(prepared.cases),
         )
     else:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import onnx
 
 SHARE_OF_TIME = 0.3
-"""of the seconds that the measuring took, for planting and for more questions together"""
+"""of the processor's seconds that the measuring took, for planting and for more questions together"""
 LEAST_SECONDS = 0.1
 """that are given in any case: half of what a tiny network takes would be too little to plant anything"""
 LARGEST = 500_000_000
@@ -45,12 +45,13 @@ def stated(
     measuring_s: float,
     question_s: float,
     looks_inside: bool = True,
-    clock: Callable[[], float] = time.monotonic,
+    clock: Callable[[], float] = time.process_time,
 ) -> Measurement:
     """The measurement with its power, and with the questions that were asked besides; a refused one as it is.
 
     `ask` measures more cases on the same rungs; what it finds counts as everything else does, so that the export may be
-    refused for it. `measuring_s` are the seconds that all of the measuring took, `question_s` those of one case in it.
+    refused for it. `measuring_s` are the seconds of `clock` that all of the measuring took, `question_s` those of one
+    case in it.
     `looks_inside` is what `ask` tells the measurement: without it only answers show a fault.
     """
     if not measurement.report.equivalent:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 SHARE_OF_TIME = 0.3
 """of the processor's seconds that the measuring took, for planting and for more questions together"""
-LEAST_SECONDS = 0.1
+LEAST_SECONDS = 0.06
 """that are given in any case: half of what a tiny network takes would be too little to plant anything"""
 LARGEST = 500_000_000
 """bytes of a graph; a trial holds five times as many"""

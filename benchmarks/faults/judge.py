@@ -33,7 +33,7 @@ from onnxpress.serving.engine import Engine
 _SEARCH_SEEDS = (11, 12, 13, 14)
 """of the inputs that the truth is searched on; the checkers draw from another"""
 MEASURING_S = 0.4
-"""of the processor, that the export stage takes for such models: here the original answers from memory, and no time says it"""
+"""of the processor, that the export stage takes for such models: here the original answers from memory"""
 
 
 @dataclass

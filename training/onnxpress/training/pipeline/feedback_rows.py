@@ -47,7 +47,7 @@ class Given:
         writer.writerow([*self.columns, COLUMN, ROUND])
         for row in range(len(self.is_missed)):
             verdict = MISSED if self.is_missed[row] else FALSE_ALARM
-            writer.writerow([*(_shown(column[row]) for column in self.columns.values()), verdict, self.round[row]])
+            writer.writerow([*(shown(column[row]) for column in self.columns.values()), verdict, self.round[row]])
         write_atomically(folder / FILE_NAME, text.getvalue().encode())
 
 
@@ -130,10 +130,9 @@ def _key(row: tuple[object, ...]) -> tuple[object, ...]:
     return tuple(None if isinstance(value, float | np.floating) and np.isnan(value) else value for value in row)
 
 
-def _shown(value: object) -> str:
-    if isinstance(value, float | np.floating):
-        return "" if np.isnan(value) else repr(float(value))
-    return str(value)
+def shown(value: object) -> str:
+    """A raw value as a file has it: of a float32 the fewest digits that give it back, nothing where it is missing."""
+    return "" if isinstance(value, float | np.floating) and np.isnan(value) else str(value)
 
 
 def _line_of(path: Path, verdict: str) -> int:

@@ -14,7 +14,7 @@ from onnxpress.core.files import write_atomically
 from onnxpress.core.processing import Step, Threshold, apply
 from onnxpress.training.families.prepared import Prepared
 from onnxpress.training.fitting.loop import Inputs
-from onnxpress.training.pipeline.feedback_rows import COLUMN
+from onnxpress.training.pipeline.feedback_rows import COLUMN, shown
 
 FILE_NAME = "review.csv"
 
@@ -49,13 +49,7 @@ def write(
     own = [f"model_{name}" if name in columns else name for name in ("score", "is_anomaly")]
     writer.writerow([*columns, *own, COLUMN])
     for row in chosen:
-        shown = [_shown(column[row]) for column in columns.values()]
-        writer.writerow([*shown, f"{score[row]:.6g}", str(bool(tensors[flag][row])).lower(), ""])
+        values = [shown(column[row]) for column in columns.values()]
+        writer.writerow([*values, f"{score[row]:.6g}", str(bool(tensors[flag][row])).lower(), ""])
     write_atomically(folder / FILE_NAME, text.getvalue().encode())
     return folder / FILE_NAME
-
-
-def _shown(value: object) -> str:
-    if isinstance(value, float | np.floating):
-        return "" if np.isnan(value) else repr(float(value))
-    return str(value)

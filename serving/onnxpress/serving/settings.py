@@ -272,6 +272,9 @@ class AnswerSettings(_Group, frozen=True, kw_only=True):
         Literal["none", "sagemaker", "vertex"],
         _says("Be the container of SageMaker or Vertex AI: their paths, and the port and folder that they say."),
     ] = "none"
+    page: Annotated[
+        bool, _says("Show the page of the models at / on every network; on loopback alone it is there anyway.")
+    ] = False
     access_log: Annotated[bool, _says("Write a line of JSON to stderr for every answer.")] = False
     log_format: Annotated[
         Literal["plain", "timed", "json"],

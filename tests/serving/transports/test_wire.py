@@ -176,7 +176,7 @@ def test_the_absolute_form_and_escapes_and_queries_name_the_same_things(server: 
 @pytest.mark.parametrize(
     ("method", "target", "body", "status", "sentence"),
     [
-        ("GET", "/", b"", 404, "the protocol's root is /v2"),
+        ("GET", "/elsewhere", b"", 404, "the protocol's root is /v2"),
         ("GET", "/v2/models", b"", 404, "there is nothing at"),
         ("GET", "/v2/models/nobody", b"", 404, "there is no model 'nobody'; there are: affine, echo"),
         ("GET", "/v2/models/affine/versions/9", b"", 404, "no version '9' loaded; loaded: 1"),

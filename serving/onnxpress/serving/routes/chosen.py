@@ -41,7 +41,33 @@ def chosen(settings: ServerSettings) -> dict[str, Route]:
     found: dict[str, Route] = {"openapi.json": _WhenAsked(openapi)}
     if settings.answers.plain_rows:
         found |= dict.fromkeys(("health", "predict", "models"), _WhenAsked(_plain))
+    if page_wanted(settings):
+        found |= dict.fromkeys(("", "page"), _WhenAsked(_page))
     return found
+
+
+def page_wanted(settings: ServerSettings) -> bool:
+    """Whether there is a page: where it is asked for, and where nobody but this machine can see it."""
+    return settings.answers.page or (
+        settings.address.unix is None and all(_is_loopback(host) for host in settings.address.host)
+    )
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    from ipaddress import ip_address
+
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _page() -> Route:
+    from onnxpress.serving.routes.page import PageRoute
+
+    return PageRoute()
 
 
 def _plain() -> Route:

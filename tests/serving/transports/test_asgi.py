@@ -92,6 +92,11 @@ def test_mounted_below_a_prefix(repository: Path) -> None:
     assert answer.json() == {"live": True}
 
 
+def test_the_page_is_not_shown_to_whom_it_is_mounted_for(repository: Path) -> None:
+    page, openapi = ask(application(repository), ("GET", "/", None), ("GET", "/openapi.json", None))
+    assert (page.status_code, openapi.status_code) == (404, 200)
+
+
 def lifespan(app: Application) -> list[str]:
     said: list[str] = []
     messages = iter(["lifespan.startup", "lifespan.shutdown"])

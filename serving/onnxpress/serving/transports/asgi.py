@@ -15,7 +15,7 @@ from onnxpress.serving.handler import handler_of
 from onnxpress.serving.models.repository import Repository
 from onnxpress.serving.protocol.refusal import error_body
 from onnxpress.serving.service import Service
-from onnxpress.serving.settings import ConnectionLimits, ModelSettings, ProcessSettings, ServerSettings
+from onnxpress.serving.settings import Address, ConnectionLimits, ModelSettings, ProcessSettings, ServerSettings
 from onnxpress.serving.transports.held import HeldBytes
 from onnxpress.serving.transports.response import complete
 
@@ -99,7 +99,9 @@ def application(
         raise UsageError("poll and model_control are for onnxpress serve: an application loads at its start alone")
     service = Service(Repository(Path(path), models, processes), ready_when=models.ready_when)
     mounted = _Mounted(service)
-    handler = handler_of(service, ServerSettings(limits=ConnectionLimits(max_body=max_body)))
+    # Who can reach the server that it is mounted in is not known here: no page, as where it listens everywhere.
+    everywhere = Address(host=("0.0.0.0",))
+    handler = handler_of(service, ServerSettings(address=everywhere, limits=ConnectionLimits(max_body=max_body)))
     held = HeldBytes(max_held)
 
     async def app(scope: Message, receive: Receive, send: Send) -> None:

@@ -105,6 +105,13 @@ def test_large_bodies_go_through_the_windows_both_ways(client: Http2Client) -> N
     assert values(found) == [0.5] * 300_000
 
 
+def test_an_answer_of_several_frames_is_sent_at_once(client: Http2Client) -> None:
+    for _ in range(3):
+        answer = client.answer(client.ask("POST", INFER, body_of(5000)))
+        assert frames.PAYLOAD < len(answer.body) < frames.WINDOW // 3
+        assert values(answer.body) == [0.5] * 5000
+
+
 def test_an_answer_waits_for_its_window(server: Running) -> None:
     with Http2Client(server.port, {frames.INITIAL_WINDOW_SIZE: 0}) as client:
         client.ask("GET", "/v2/health/live")

@@ -57,31 +57,31 @@ class Sending:
             if not self.transport.is_closing():
                 self.transport.write(out[0] if len(out) == 1 else b"".join(out))
 
-    def begin(self, stream: Stream, opening: bytes, data: bytes, trailers: bytes, now: int, alone: bool) -> bool:
-        """Send an answer: two header blocks, and the data between them. Whether it is all sent."""
+    def begin(
+        self, stream: Stream, opening: bytes, data: bytes, trailers: bytes, now: int, alone: bool
+    ) -> list[Stream]:
+        """Send an answer: two header blocks, and the data between them. The streams that are all sent by that."""
         bare = not data and not trailers
         ending = frames.END_HEADERS | (frames.END_STREAM if bare else 0)
         head = frames.frame(frames.HEADERS, ending, stream.id, opening)
         if bare:
             self.put(head, alone)
-            return True
+            return [stream]
         size = len(data)
         if not self._blocked and not self.full and size <= frames.PAYLOAD and size <= min(self.window, stream.window):
             self.window -= size
             stream.window -= size
             self.put(head + _last(stream.id, data, trailers), alone)
-            return True
-        self.put(head, False)
+            return [stream]
+        self.put(head)
         stream.owed, stream.sent, stream.trailers = data, 0, trailers
         self._blocked.append(stream)
-        self.pump(now)
-        if stream.owed is None:
-            return True
+        done = self.pump(now)
         left = size - stream.sent
-        if left >= HEAVY:
+        if stream not in done and left >= HEAVY:
             stream.held = left
             self._held.taken += left
-        return False
+        return done
 
     def pump(self, now: int) -> list[Stream]:
         """Send of what is owed as much as the client takes `now`, a frame of each stream in turn; those all sent."""

@@ -197,9 +197,9 @@ class Streams:
             opening = self._opening(status, len(body), headers)
             if stream.request.method == b"HEAD":
                 body = b""
-        if self._sending.begin(stream, opening, body, trailers, now, len(self.open) == 1):
-            self.sent(stream)
-        elif self.held.taken > self.held.limit:  # others need the room, and this one does not read
+        for one in self._sending.begin(stream, opening, body, trailers, now, len(self.open) == 1):
+            self.sent(one)
+        if not stream.lost and self.held.taken > self.held.limit:  # others need the room, and this one does not read
             self.reset(stream.id, frames.ENHANCE_YOUR_CALM)
 
     def _opening(self, status: int, length: int, headers: Headers) -> bytes:

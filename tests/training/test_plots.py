@@ -69,3 +69,13 @@ def test_many_classes_are_curves_without_names(tmp_path: Path) -> None:
     assert len(figure.axes[0].lines) == 21  # and the diagonal
     assert figure.axes[1].get_legend() is None
     figure.savefig(tmp_path / "curves.png")
+
+
+def test_values_are_called_as_their_column() -> None:
+    truth = np.arange(4.0)
+    axes = plots.predicted_values(truth, truth + 1, title="t", of="price").axes[0]
+    assert (axes.get_xlabel(), axes.get_ylabel()) == ("true price", "predicted price")
+    panel = {"values": [1.0, 2.0], "means": {"value": [3.0, 4.0]}}
+    figure = plots.dependence({"size": panel}, title="t", of="price")
+    assert (figure.axes[0].get_xlabel(), figure.axes[0].get_ylabel()) == ("size", "mean price")
+    assert not figure.legends, "one curve needs no name"

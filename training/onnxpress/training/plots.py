@@ -106,13 +106,13 @@ def reliability(truth: Array, probabilities: Array, *, title: str) -> Any:
     return figure
 
 
-def predicted_values(truth: Array, predicted: Array, *, title: str) -> Any:
-    """Predicted against true values of held-out rows; a Figure."""
+def predicted_values(truth: Array, predicted: Array, *, title: str, of: str = "value") -> Any:
+    """Predicted against true values of held-out rows, which are called `of`; a Figure."""
     figure, axes = _axes(title)
     low, high = min(truth.min(), predicted.min()), max(truth.max(), predicted.max())
     axes.plot([low, high], [low, high], color=_LINE, linestyle=":", label="as true")
     axes.scatter(truth, predicted, s=14, color=_BLUE, alpha=0.7, label="held-out rows")
-    axes.set(xlabel="true value", ylabel="predicted value")
+    axes.set(xlabel=f"true {_shortened(of)}", ylabel=f"predicted {_shortened(of)}")
     _legend_beside(axes)
     return figure
 
@@ -252,7 +252,7 @@ def importance(means: Mapping[str, float], spreads: Mapping[str, float], *, titl
 
 
 def dependence(columns: Mapping[str, Mapping[str, Any]], *, title: str, of: str) -> Any:
-    """A panel for each column: the mean answer (`of`: probability or value) by the column's value; a Figure.
+    """A panel for each column: the mean answer (`of`: probability, or what the value is called) by its value; a Figure.
 
     `columns`: name → `values`, the points, and `means` at them by label; see `families.dependence`.
     """
@@ -272,10 +272,10 @@ def dependence(columns: Mapping[str, Mapping[str, Any]], *, title: str, of: str)
             axes.set_xticks(list(points), [_shortened(value) for value in found["values"]], rotation=30, ha="right")
         axes.set(xlabel=_shortened(name))
     for axes in panels[::across]:
-        axes.set_ylabel(f"mean {of}")
+        axes.set_ylabel(f"mean {_shortened(of)}")
     for axes in panels[len(columns) :]:
         axes.set_visible(False)
     handles, labels = panels[0].get_legend_handles_labels()
-    if of != "value":
+    if labels != ["value"]:
         figure.legend(handles, labels, loc="outside right upper", frameon=False, fontsize=8)
     return figure

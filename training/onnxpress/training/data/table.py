@@ -30,6 +30,8 @@ class Table:
     """(rows,) of names: rows of one group (the windows of one event) are never divided between train and test"""
     events: Array | None = None
     """(rows,) of names: what is judged as one, where the source tells; a group may be a person with several"""
+    target_name: str = "value"
+    """of the target's column, where it is a value"""
     labelled: bool = True
     """False where the source has no target; `target` is then an empty text for every row"""
     oversample: bool = False
@@ -182,7 +184,8 @@ class Builder:
         columns |= {name: np.array(texts, object) for name, texts in self._texts.items()}
         told = {"rows": rows, **_missing(columns), **(report or {}), **labels}
         if self._reading.target == "number":
-            return Table(columns, np.frombuffer(self._values, np.float32), report=told)
+            values = np.frombuffer(self._values, np.float32)
+            return Table(columns, values, target_name=self._target or "value", report=told)
         codes = np.frombuffer(self._codes, np.dtype("l"))
         if self._reservoir is not None:
             told["rows_met"] = {label: self._reservoir.met(code) for label, code in self._code_of.items()}

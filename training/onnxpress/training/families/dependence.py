@@ -27,7 +27,8 @@ def added(
     """The outcome with `dependence.json` and a picture, of the columns with the highest importance."""
     columns = sorted(importance, key=lambda name: -importance[name])[:_COLUMNS]
     found = {name: of_column(prepared, predict, name) for name in columns}
-    figure = plots.dependence(found, title=f"{title}: partial dependence", of=_of(prepared))
+    called = _of(prepared) if prepared.classes else prepared.target_name
+    figure = plots.dependence(found, title=f"{title}: partial dependence", of=called)
     return replace(
         outcome,
         plots={**outcome.plots, "dependence.png": figure},

@@ -38,6 +38,8 @@ class Prepared:
     """the network's inputs of seen rows that are known to be anomalies and are not learnt"""
     names: list[str] = field(default_factory=list)
     """of the columns of the network's input, where rows have columns"""
+    target_name: str = "value"
+    """what the values are called, for people"""
     groups: Array | None = None
     """(held-out rows,) the event that each belongs to, where rows belong to events"""
     classes: list[str] = field(default_factory=list)

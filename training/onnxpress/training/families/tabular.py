@@ -129,6 +129,7 @@ class Tabular(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
             validation=rows(validation),
             held_out={name: column[held_out] for name, column in table.columns.items()},
             target=y[held_out],
+            target_name=table.target_name,
             classes=classes,
             before=before,
             inputs=[self._input(name, column[train]) for name, column in table.columns.items()],

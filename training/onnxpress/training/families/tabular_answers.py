@@ -58,7 +58,10 @@ def value(prepared: Prepared, outputs: Array, *, title: str) -> Outcome:
         metrics=figures | {f"absolute_error_{name}": error for name, error in absolute.items()},
         plots={
             "values.png": plots.predicted_values(
-                prepared.target, predicted, title=f"{title}: held-out rows, R² {figures['r2']:.3f}"
+                prepared.target,
+                predicted,
+                title=f"{title}: held-out rows, R² {figures['r2']:.3f}",
+                of=prepared.target_name,
             )
         },
     )

@@ -35,7 +35,12 @@ def route(service: Service, call: Call, parts: Sequence[str]) -> None:
             call.allow(b"GET")
             found = service.repository.find(name, version)
             call.answer(tensorflow_serving.metadata(name, found.version, found.engine))
-        case [_], ("classify" | "regress"):
-            raise Refusal(501, f"{verb} takes tf.Example, which ONNX models do not; use predict")
+        case [name], ("classify" | "regress"):
+            from onnxpress.serving.protocol import tensorflow_examples
+
+            call.allow(b"POST")
+            served = service.repository.find(name, version)
+            read = tensorflow_examples.read_classify if verb == "classify" else tensorflow_examples.read_regress
+            served.batcher.submit(call.body, call.exchange, read=read, seconds=call.seconds)
         case _:
             raise call.nothing_here()

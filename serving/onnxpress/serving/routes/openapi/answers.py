@@ -72,6 +72,8 @@ SCHEMAS: dict[str, Schema] = {
     "ModelSignature": _object(
         model_spec=_object(name=_TEXT, signature_name=_TEXT, version=_TEXT), metadata={"type": "object"}
     ),
+    "Classified": _object(result=_list(_list({"type": "array", "prefixItems": [_TEXT, {"type": ["number", "null"]}]}))),
+    "Regressed": _object(result=_list({"type": ["number", "null"]})),
     "Classes": CLASSES,
 }  # fmt: skip
 """of answers, by name"""

@@ -188,6 +188,19 @@ class Described(msgspec.Struct, frozen=True):
         yield f"{path}:predict", {
             "post": self._post("Ask it", "v1_predict", "PredictRequest", "PredictResponse", request, answer, latest)
         }  # fmt: skip
+        yield from self._examples(path, latest)
+
+    def _examples(self, path: str, latest: bool) -> Iterator[tuple[str, dict[str, Operation]]]:
+        """TensorFlow Serving's classify and regress; a model without such an output answers 400."""
+        if not share_rows(self.served.engine.inputs, self.served.engine.outputs):
+            return
+        given: Schema = {"type": "array", "minItems": 1, "items": {"type": "object"}}
+        request = _object({"examples": given, "context": {"type": "object"}}, "examples")
+        for verb, answer in (("classify", "Classified"), ("regress", "Regressed")):
+            operation = self._post(f"{verb.capitalize()} examples", f"v1_{verb}", "", "", None, None, latest)
+            operation["requestBody"]["content"] = content(request)
+            operation["responses"]["200"]["content"] = content(ref(answer))
+            yield f"{path}:{verb}", {"post": operation}
 
     def _rows(self, verb: str, latest: bool = False) -> Operation:
         example = None

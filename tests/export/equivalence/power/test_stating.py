@@ -19,7 +19,7 @@ from onnxpress.core.tensors import parse_spec
 from onnxpress.export.equivalence.cases import Case, cases
 from onnxpress.export.equivalence.measurement import Measurement, measure
 from onnxpress.export.equivalence.power.budget import Budget
-from onnxpress.export.equivalence.power.planting import NO_PLACE, NO_TIME, Original, Planting
+from onnxpress.export.equivalence.power.planting import FEW, NO_PLACE, NO_TIME, Original, Planting
 from onnxpress.export.equivalence.power.stating import SHARE_OF_TIME, stated, without_power
 from onnxpress.export.equivalence.reference import Reference
 from onnxpress.export.equivalence.report.schema import Power
@@ -100,6 +100,7 @@ def state(
     measuring_s: float = 20.0,
     clock: Callable[[], float] | None = None,
     asks: bool = True,
+    over: float = 0.0,
 ) -> Measurement:
     model = graph() if model is None else model
     clock = clock or Clock(1e-5)
@@ -114,7 +115,7 @@ def state(
     original = Original(reference, INPUTS, {}, {})
     if not asks:
         planting = Planting(model, original, first, Budget(measuring_s, clock))
-        planting.plant()
+        planting.plant(over=over)
         return replace(first, report=msgspec.structs.replace(first.report, power=planting.power))
     return stated(first, model, original, OUTPUTS, measured, measuring_s=measuring_s, question_s=0.001, clock=clock)
 
@@ -171,6 +172,16 @@ def test_without_time_it_says_so() -> None:
     power = power_of(state(cases(INPUTS, {}), measuring_s=0.0, clock=Clock(1.0)))
     assert (power.planted, power.shown, power.why_not) == (0, 0, NO_TIME)
     assert "not known" in str(power)
+
+
+def test_five_are_planted_beyond_the_share_where_more_of_the_time_may_be_taken() -> None:
+    def tried(over: float) -> int:
+        found = state(cases(INPUTS, {}), asks=False, measuring_s=0.0, clock=Clock(1.0), over=over)
+        power = power_of(found)
+        return power.planted + power.below + power.without_effect
+
+    assert tried(0.0) == 0
+    assert tried(1e6) == FEW
 
 
 def test_of_a_graph_that_is_too_large_it_says_so(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 
     from onnxpress.export.equivalence.faults.sample import Fault
 
-MOST = 100
+MOST, FEW = 100, 5
+"""faults: all that are planted; and those without which little can be said"""
 ENOUGH = 0.95
 """of the faults shown: no more questions are made"""
 STRONG, WEAK = 10.0, 1.0
@@ -89,9 +90,10 @@ class Planting:
         self._asked = 0
         self._unanswered: set[int] = set()
 
-    def plant(self, seconds_kept: float = 0.0, most: int = MOST) -> None:
+    def plant(self, seconds_kept: float = 0.0, most: int = MOST, over: float = 0.0) -> None:
         """Plant up to `most` faults; where some survive, end with so many seconds of the budget left for questions.
 
+        The first five may take `over` seconds more than the budget has.
         The first trial is of the sound graph. It says how long one takes, and none is begun that may not end in time:
         so none is left out for being slow, as a survivor is.
         """
@@ -99,7 +101,9 @@ class Planting:
 
         self._trials.outcome(self._graph)
         for fault in sample(self._graph, self._seed, most, leave_out=sorted(deadly(self._graph))):
-            if not self._budget.allows(self._trials.longest + (seconds_kept if self._poor else 0.0)):
+            kept = seconds_kept if self._poor else 0.0
+            more = over if len(self._tried) < FEW else 0.0
+            if not self._budget.allows(self._trials.longest + kept - more):
                 return
             outcome = self._outcome(fault)
             if outcome is not None:

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 SHARE_OF_TIME = 0.3
 """of the processor's seconds that the measuring took, for planting and for more questions together"""
+LARGEST_SHARE = 0.5
+"""the same, as long as not even a few faults are planted"""
 LEAST_SECONDS = 0.06
 """that are given in any case: half of what a tiny network takes would be too little to plant anything"""
 LARGEST = 500_000_000
@@ -62,7 +64,8 @@ def stated(
     try:
         inside_s = _LOOKING * question_s * (1 + len(measurement.watched.records)) if looks_inside else 0.0
         planting = Planting(graph, original, measurement, budget, inside_s=inside_s, looks_inside=looks_inside)
-        planting.plant(seconds_kept=_FOR_QUESTIONS * budget.seconds)
+        over = max(LARGEST_SHARE * measuring_s - budget.seconds, 0.0)
+        planting.plant(seconds_kept=_FOR_QUESTIONS * budget.seconds, over=over)
         questions = planting.questions()
     except Exception as error:  # graphs of all converters: what trips the planting is told, and costs nobody the export
         return without_power(measurement, f"planting failed: {reason(error)}")

@@ -113,7 +113,7 @@ def string_and_numeric_columns():
     return make_pipeline(columns, LogisticRegression()).fit(frame, y), {"example_inputs": frame}
 
 
-@refused("categorical features")
+@exported()
 def histogram_boosting_over_categories():
     table = X.copy()
     table[:, 0] = rng.integers(0, 3, len(X))

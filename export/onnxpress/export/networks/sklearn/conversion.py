@@ -15,7 +15,7 @@ from onnxpress.core.errors import BadModel
 from onnxpress.core.tensors import TensorSpec
 from onnxpress.export.graph.editing import drop_unused, rename_values
 from onnxpress.export.networks.converter_talk import converter_talk
-from onnxpress.export.networks.sklearn import numeric_steps, rare_words
+from onnxpress.export.networks.sklearn import numeric_steps, own_converters, rare_words
 from onnxpress.export.networks.sklearn.curves import as_scikit_learn_does
 from onnxpress.export.networks.sklearn.missing_words import spelled_as_empty
 from onnxpress.export.networks.sklearn.parts import (
@@ -34,10 +34,10 @@ if TYPE_CHECKING:
 
 # skl2onnx writes IsolationForest for the older form of the tree operators only.
 _TREES = {"ai.onnx.ml": 3}
-_WORD = r"(?u)\b\w\w+\b"
-"""scikit-learn's token pattern, if none is given"""
-_SAME_WORD = r"[\p{L}\p{N}_]{2,}"
-"""the same in the runtime's regular expressions, whose own `\\w` knows ASCII alone"""
+_WORDS = re.compile(r"(?:\(\?u\))?\\b((?:\\w)+)(\+|\{\d+,\})\\b")
+"""patterns of whole words of a least length, as scikit-learn's own, `(?u)\\b\\w\\w+\\b`"""
+_LETTER = r"[\p{L}\p{N}_]"
+"""`\\w` in the runtime's regular expressions, where that itself knows ASCII alone"""
 
 _DIVIDING = {"StandardScaler", "RobustScaler"}
 """divided by, as scikit-learn does: multiplied by the inverse, a row may cross the threshold of a tree behind it"""
@@ -135,7 +135,10 @@ class Conversion:
     def _converted(self, estimator: Any, types: list[tuple[str, Any]]) -> onnx.ModelProto:
         import skl2onnx
 
+        own_converters.register(estimator)
         own, shapes = numeric_steps.converters(estimator)
+        own |= own_converters.instead(estimator)
+        shapes |= own_converters.shapes_instead(estimator)
         with (
             converter_talk(self.talk) as talk,
             as_scikit_learn_does(),
@@ -174,8 +177,8 @@ class Conversion:
             # ASCII needs no locale. Lower case of other letters does; C.UTF-8 is a part of glibc itself.
             locale = "C" if all(word.isascii() for word in part.vocabulary_) else "C.UTF-8"
             options[id(part)] = {"locale": locale}
-            if part.token_pattern == _WORD and part.analyzer == "word":
-                options[id(part)]["tokenexp"] = _SAME_WORD
+            if part.analyzer == "word" and (words := _WORDS.fullmatch(part.token_pattern or "")):
+                options[id(part)]["tokenexp"] = words[1].replace(r"\w", _LETTER) + words[2]
         return options or None
 
     def _finished(self, proto: onnx.ModelProto) -> onnx.ModelProto:

@@ -24,6 +24,7 @@ from onnxpress.export.networks.sklearn.missing_words import missing_in_rows, mis
 from onnxpress.export.networks.sklearn.narrowing import rounded
 from onnxpress.export.networks.sklearn.parts import (
     amplifies,
+    decides_otherwise,
     fitted,
     fitted_names,
     needs_double,
@@ -37,6 +38,7 @@ from onnxpress.export.networks.sklearn.parts import (
     whole_categories,
     width,
 )
+from onnxpress.export.networks.sklearn.unconvertible import refuse
 from onnxpress.export.networks.sklearn.unknown_words import with_unknown
 from onnxpress.export.source import Source
 
@@ -58,7 +60,7 @@ class SklearnNetwork:
         self.notes: list[str] = []
         self.talk: list[str] = []
         self._opset = source.opset
-        _refuse_known_wrong(self._estimator, source.reference)
+        refuse(self._estimator, source.reference)
         register(self._estimator, source.reference)
         self._columns = self._column_names()
         self._read = used_columns(self._estimator, self._columns)
@@ -146,7 +148,7 @@ class SklearnNetwork:
         if hasattr(estimator, "predict_proba") and hasattr(estimator, "predict"):  # mixtures
             return ["label", "probabilities"]
         if is_outlier_detector(estimator) or is_clusterer(estimator):
-            return ["label", "scores"]
+            return ["label", "scores"] if hasattr(estimator, "transform") or not is_clusterer(estimator) else ["label"]
         if is_regressor(estimator):
             return ["prediction"]
         if hasattr(estimator, "transform"):
@@ -220,9 +222,9 @@ class SklearnNetwork:
     def decisions(self) -> dict[str, tuple[str, Choice]]:
         """The label is taken from the scores beside it; see Deciding."""
         if "probabilities" in self.output_names:
-            own = side_by_side(self._estimator) or hasattr(self._estimator, "best_threshold_")
+            own = side_by_side(self._estimator) or decides_otherwise(self._estimator)
             return {} if own else {"label": ("probabilities", "highest")}
-        if "scores" in self.output_names:
+        if "scores" in self.output_names and not decides_otherwise(self._estimator):
             return {"label": ("scores", "lowest" if is_clusterer(self._estimator) else "sign")}
         return {}
 
@@ -264,16 +266,6 @@ def _found(estimator: Any) -> Any:
     while hasattr(estimator, "best_estimator_"):
         estimator = estimator.best_estimator_
     return estimator
-
-
-def _refuse_known_wrong(estimator: Any, reference: str) -> None:
-    for part in parts(estimator):
-        if type(part).__name__.startswith("HistGradientBoosting") and np.any(getattr(part, "is_categorical_", None)):
-            raise BadModel(
-                f"{type(part).__name__} with categorical features: skl2onnx writes a graph that answers wrongly",
-                where=reference,
-                hint="one-hot encode the categories before it, and train it without categorical_features",
-            )
 
 
 def _labels(answer: Any) -> Array:

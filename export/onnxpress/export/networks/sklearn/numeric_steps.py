@@ -25,7 +25,7 @@ def converters(estimator: Any) -> tuple[dict[type, Any], dict[type, Any]]:
         SimpleImputer: (_imputer, _with_indicators),
         MissingIndicator: (_indicator, _indicators),
         TransformedTargetRegressor: (_other_target, _one_column),
-        HistGradientBoostingRegressor: (_exponent_of_boosting, _one_column),
+        HistGradientBoostingRegressor: (exponent_of_boosting, _one_column),
     }
     wanted = {type(part) for part in parts(estimator) if _is_ours(part)} & set(own)
     return {kind: own[kind][0] for kind in wanted}, {kind: own[kind][1] for kind in wanted}
@@ -259,7 +259,7 @@ def _other_target(scope: Any, operator: Any, container: Any) -> None:
     ox.OnnxCast(y, to=_number(operator), output_names=operator.outputs[:1], **at).add_to(scope, container)
 
 
-def _exponent_of_boosting(scope: Any, operator: Any, container: Any) -> None:
+def exponent_of_boosting(scope: Any, operator: Any, container: Any) -> None:
     """HistGradientBoostingRegressor for counts answers e to what its trees say, which skl2onnx leaves out."""
     from skl2onnx.operator_converters.random_forest import convert_sklearn_random_forest_regressor_converter as stock
 

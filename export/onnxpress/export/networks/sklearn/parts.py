@@ -17,6 +17,7 @@ BOOSTING = (*_ROUNDING, "lightgbm.")
 _DIVIDED = {"OneVsRestClassifier", "CalibratedClassifierCV", "SGDClassifier"}
 """classifiers whose probabilities are one sigmoid for each class, divided by their sum"""
 _INSIDE = ("final_estimator_", "regressor_")
+_THRESHOLDS = ("TunedThresholdClassifierCV", "FixedThresholdClassifier")
 _INVERTED = ("GaussianMixture", "BayesianGaussianMixture", "QuadraticDiscriminantAnalysis")
 _FAR = 1e4
 """times its width may a column lie from zero: float32 then still tells a thousandth of that width"""
@@ -32,19 +33,22 @@ def parts(estimator: Any) -> Iterator[Any]:
         if hasattr(transformer, "get_params"):
             yield from parts(transformer)
     inner = getattr(estimator, "estimators_", None)
-    if isinstance(inner, list):
+    if isinstance(inner, list | tuple):
         for member in inner:
             if hasattr(member, "get_params"):
                 yield from parts(member)
     for member in getattr(estimator, "calibrated_classifiers_", []):
         yield from parts(member.estimator)
-    for attribute in _INSIDE:
+    thresholds = type(estimator).__name__ in _THRESHOLDS
+    for attribute in (*_INSIDE, *(("estimator_",) if thresholds else ())):
         if hasattr(one := getattr(estimator, attribute, None), "get_params"):
             yield from parts(one)
 
 
 def width(estimator: Any) -> int | None:
     """The number of columns it was fitted with; None where it is not fitted, or takes something else (texts)."""
+    if hasattr(estimator, "X_thresholds_"):  # isotonic regression, which tells its one column nowhere
+        return 1
     try:
         return int(estimator.n_features_in_)
     except AttributeError:
@@ -129,6 +133,12 @@ def side_by_side(estimator: Any) -> bool:
     last = estimator.steps[-1][1] if getattr(estimator, "steps", None) else estimator
     told = getattr(getattr(last, "_label_binarizer", None), "y_type_", "")
     return bool(getattr(last, "multilabel_", False)) or told.startswith("multilabel")
+
+
+def decides_otherwise(estimator: Any) -> bool:
+    """Whether its label is not that of the highest probability, or nearest centre, of those that it tells."""
+    last = estimator.steps[-1][1] if getattr(estimator, "steps", None) else estimator
+    return type(last).__name__ in (*_THRESHOLDS, "NearestCentroid", "Birch", "RadiusNeighborsClassifier")
 
 
 def takes_texts(estimator: Any) -> bool:

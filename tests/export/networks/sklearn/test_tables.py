@@ -14,6 +14,7 @@ pytest.importorskip("pandas")
 
 import pandas as pd
 from sklearn.compose import ColumnTransformer
+from sklearn.cross_decomposition import PLSCanonical
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression

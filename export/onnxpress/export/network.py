@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
@@ -87,6 +87,17 @@ class Beginning(Protocol):
         """What it says to `feeds` where it was asked about `first` before, and nothing before that.
 
         None where nobody can tell, as no second one is at hand.
+        """
+
+
+@runtime_checkable
+class Choosing(Protocol):
+    """A network that chooses among its own scores, as top-k, sorting and argmax do."""
+
+    def chosen_otherwise(self, feeds: dict[str, Array], limit: float, turns: int) -> Iterator[dict[str, Array]]:
+        """Its float32 answers where scores within `limit` times their rounding are chosen from in another order.
+
+        One for each of `turns`; none where it chooses nothing. Scores that are equal in float64 too are not exchanged.
         """
 
 

@@ -42,16 +42,14 @@ def test_a_head_whose_scores_saturate_far_away_is_published(tmp_path: Path) -> N
     torch.manual_seed(0)
     published = export(Head().eval(), name="m", repository=tmp_path, example=torch.rand(2, 40, 5))
     assert published.report.equivalent
-    ties = [check.detail for check in published.report.checks if check.name == "ties"]
-    assert len(ties) == 1
-    assert "large, batch 3, at " in ties[0]
-    assert not {"samples, batch 1", "generated, batch 7"} & {name.strip() for name in ties[0].split(";")}
+    told = [check.detail for check in published.report.checks]
+    # Far away every box has the same score; both sides take the first of them, and the two are compared there too.
+    assert "of equal values topk gives the first one first, where torch promises no order" in told
     torch.manual_seed(0)
     model, rows = Head().eval(), torch.rand(2, 40, 5)
     source = Source(reference="head", name="m", framework="pytorch", network=model, example_inputs=rows)
     again = against_source(published.folder / "model.onnx", source, "cpu")
     assert again.equivalent, again  # what was published is verified too
-    assert any(check.name == "ties" for check in again.checks)
 
 
 @pytest.mark.parametrize("operator", ["TopK", "ArgMax"])

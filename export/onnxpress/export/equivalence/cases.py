@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import numpy as np
@@ -63,6 +63,8 @@ class Case:
     """of the kind `size`: the named dimension, and its size here"""
     about: str = ""
     """of the kinds `extremes` and `wider`: which of them"""
+    ties: Mapping[str, Array] = field(default_factory=dict)
+    """output → its elements that scores within the noise decide (bool, of its shape); see `ties`"""
 
     @property
     def pool(self) -> str:

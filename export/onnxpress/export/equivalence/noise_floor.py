@@ -110,7 +110,8 @@ def pooled_floors(
     for label in dict.fromkeys(case.pool for case in cases):
         members = [number for number, case in enumerate(cases) if case.pool == label]
         for name in names:
-            pooled = pool([references[n][name] for n in members], [truths[n][name] for n in members])
+            open_to = [cases[n].ties.get(name) for n in members]
+            pooled = pool([references[n][name] for n in members], [truths[n][name] for n in members], open_to)
             for number, floor in zip(members, pooled, strict=True):
                 floors[number][name] = floor
     return floors
@@ -150,10 +151,20 @@ def tied(choice: Choice, scores: Array, noise: Array) -> Array:
     return _among_best(values if choice == "highest" else -values, noise, 1)[..., 0]
 
 
-def pool(references: Sequence[Array], truths: Sequence[Array]) -> list[Array]:
-    """One floor array (float64, the output's shape) per case; for non-float outputs 1 where the truth differs."""
+def pool(
+    references: Sequence[Array], truths: Sequence[Array], ties: Sequence[Array | None] | None = None
+) -> list[Array]:
+    """One floor array (float64, the output's shape) per case; for non-float outputs 1 where the truth differs.
+
+    Elements that a tie decides show no noise, and have no floor that they could be held against: 1, or infinity.
+    """
+    tied = [
+        np.zeros(r.shape, bool) if tie is None else tie
+        for r, tie in zip(references, ties or [None] * len(references), strict=True)
+    ]
     if references[0].dtype.kind != "f":
-        return [np.asarray(r != t, np.float64) for r, t in zip(references, truths, strict=True)]
+        return [np.asarray((r != t) | tie, np.float64) for r, t, tie in zip(references, truths, tied, strict=True)]
+    truths = [np.where(tie, r, t) for r, t, tie in zip(references, truths, tied, strict=True)]
     last = references[0].shape[-1] if references[0].ndim >= 2 else None
     rows = sum(r.size // last if last else 0 for r in references)
     by_channel = last is not None and rows >= ROWS_PER_CHANNEL and all(r.shape[-1:] == (last,) for r in references)
@@ -168,8 +179,8 @@ def pool(references: Sequence[Array], truths: Sequence[Array]) -> list[Array]:
     floor = np.maximum(floor, np.finfo(np.float32).smallest_subnormal)
     return [
         # What overflows in the original itself, and not in the truth, is not held against the export.
-        np.where(~np.isfinite(r) & np.isfinite(t), np.inf, np.broadcast_to(floor, r.shape))
-        for r, t in zip(references, truths, strict=True)
+        np.where((~np.isfinite(r) & np.isfinite(t)) | tie, np.inf, np.broadcast_to(floor, r.shape))
+        for r, t, tie in zip(references, truths, tied, strict=True)
     ]
 
 

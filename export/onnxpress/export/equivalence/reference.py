@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from onnxpress.core.arrays import Array
 from onnxpress.core.processing import Processing, apply
 from onnxpress.core.tensors import TensorSpec
-from onnxpress.export.network import Answering, Choice, Deciding, Narrowing, Precision
+from onnxpress.export.network import Answering, Choice, Choosing, Deciding, Narrowing, Precision
 
 
 class Reference:
@@ -34,6 +36,13 @@ class Reference:
         tensors = apply(self.processing.before, feeds, dtype=precision)
         tensors |= self.network.run_narrowed(self.network_feeds(feeds, precision), precision)
         return apply(self.processing.after, tensors, dtype=precision)
+
+    def chosen_otherwise(self, feeds: dict[str, Array], limit: float, turns: int) -> Iterator[dict[str, Array]]:
+        """Its answers where scores that rounding may exchange are chosen from in another order; see Choosing."""
+        if isinstance(self.network, Choosing):
+            tensors = apply(self.processing.before, feeds, dtype="float32")
+            for answer in self.network.chosen_otherwise(self.network_feeds(feeds), limit, turns):
+                yield apply(self.processing.after, tensors | answer, dtype="float32")
 
     def decisions(self) -> dict[str, tuple[str, Choice]]:
         """Which outputs of the network are decisions over others; see Deciding."""

@@ -1,13 +1,15 @@
 """Choices between equal scores: a case that nobody showed, whose scores saturate until they tie, decides nothing.
 
 Which of equal scores comes first is no promise of any framework. On the author's rows and on ordinary ones a choice is
-held against the original. Far from them (a thousand times too large, all zeros) a sigmoid is 1 for every box, and what
-depends on the order says nothing of the export.
+held against the original, but for the elements that the original itself would answer otherwise, had rounding exchanged
+two scores. Far from them (a thousand times too large, all zeros) a sigmoid is 1 for every box, and what depends on the
+order says nothing of the export.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,6 +17,7 @@ import numpy as np
 from onnxpress.core.arrays import Array
 from onnxpress.export.equivalence.cases import Case
 from onnxpress.export.equivalence.evaluator.numpy_graph import NotEvaluated, NumpyGraph
+from onnxpress.export.equivalence.reference import Reference
 
 if TYPE_CHECKING:
     import onnx
@@ -24,6 +27,8 @@ _FAR = frozenset({"zeros", "large", "tiny", "magnitudes", "turns", "integers", "
 _CHOOSE = frozenset({"TopK", "ArgMax", "ArgMin"})
 _NOISE = 10 * float(np.finfo(np.float32).eps)
 """of the largest score: as near as the accepted floors tell two scores apart"""
+_TURNS, _QUIET = 32, 8
+"""of noise, in pairs of opposite ones: as many as show others, until some show none"""
 
 
 def tied(graph: onnx.ModelProto, cases: Sequence[Case]) -> dict[str, str]:
@@ -76,3 +81,56 @@ def _ties(node: onnx.NodeProto, tensors: Mapping[str, Array]) -> bool:
     values = np.nan_to_num(scores.astype(np.float64)) * (-1.0 if lowest else 1.0)
     best = np.take(-np.sort(-values, axis=axis), np.arange(min(chosen + 1, values.shape[axis])), axis=axis)
     return bool(np.any(-np.diff(best, axis=axis) <= _NOISE * np.abs(values).max()))
+
+
+def marked(reference: Reference, cases: Sequence[Case], limit: float) -> list[Case]:
+    """The cases, each with the elements of its answers that scores within `limit` times their noise decide.
+
+    The original alone says which: it is asked again with noise on the scores that it chooses from. A graph whose scores
+    are wrong marks nothing.
+    """
+    return [replace(case, ties=_decided(reference, case, limit)) for case in cases]
+
+
+def share_left(cases: Sequence[Case], reference: Reference) -> dict[str, float]:
+    """Output → the share of its elements over all cases that no tie decides, of outputs with such elements."""
+    counts: dict[str, list[int]] = {}
+    for case in cases:
+        answers = reference.run(case.feeds) if any(one.ties for one in cases) else {}
+        for name, value in answers.items():
+            tie = case.ties.get(name)
+            seen = counts.setdefault(name, [0, 0])
+            seen[0] += value.size
+            seen[1] += 0 if tie is None else int(tie.sum())
+    return {name: 1 - tied / size for name, (size, tied) in counts.items() if tied}
+
+
+def _decided(reference: Reference, case: Case, limit: float) -> dict[str, Array]:
+    found: dict[str, Array] = {}
+    own: dict[str, Array] = {}
+    known = quiet = 0
+    for other in reference.chosen_otherwise(case.feeds, limit, _TURNS):
+        own = own or reference.run(case.feeds)
+        for name, value in own.items():
+            moved = _moved(value, other[name], limit)
+            if moved.any():
+                found[name] = found.get(name, np.zeros(value.shape, bool)) | moved
+        before, known = known, sum(int(tie.sum()) for tie in found.values())
+        quiet = quiet + 1 if known == before else 0
+        if quiet == _QUIET:
+            break
+    return found
+
+
+def _moved(value: Array, other: Array, limit: float) -> Array:
+    """Which elements are others: of floats those further than the noise of two scores."""
+    if other.shape != value.shape:
+        return np.ones(value.shape, bool)
+    if value.dtype.kind != "f":
+        return np.asarray(value != other)
+    finite = np.where(np.isfinite(value), value, 0).astype(np.float64)
+    reach = 2 * limit * float(np.finfo(np.float32).eps) * np.abs(finite).max(initial=0)
+    same = (value == other) | (np.isnan(value) & np.isnan(other))
+    with np.errstate(invalid="ignore"):
+        near = np.abs(value.astype(np.float64) - other.astype(np.float64)) <= reach
+    return np.asarray(~(same | near))

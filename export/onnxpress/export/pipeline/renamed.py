@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 import msgspec
@@ -39,6 +39,11 @@ class _Renamed(Reference):
         """See Reference."""
         found = super().narrowed(self._own(feeds), precision)
         return None if found is None else self._under_theirs(found)
+
+    def chosen_otherwise(self, feeds: dict[str, Array], limit: float, turns: int) -> Iterator[dict[str, Array]]:
+        """See Reference."""
+        for found in super().chosen_otherwise(self._own(feeds), limit, turns):
+            yield self._under_theirs(found)
 
     def decisions(self) -> dict[str, tuple[str, Choice]]:
         """See Reference."""

@@ -63,12 +63,27 @@ CODES = np.array([[10, 7], [30, -1]])
         (lambda x: layers.Discretization([-1.0, 0.0, 0.5], output_mode="multi_hot")(x), "float32", FLOATS),
         (lambda x: layers.IntegerLookup(vocabulary=[10, 20, 30])(x), "int64", CODES),
         (lambda x: layers.IntegerLookup(vocabulary=[10, 20, 30], output_mode="multi_hot")(x), "int32", CODES32),
+        (lambda x: layers.IntegerLookup(vocabulary=[7, 30], mask_token=10, output_mode="count")(x), "int64", CODES),
+        (lambda x: keras.ops.one_hot(x, 12), "int64", CODES),
+        (lambda x: keras.ops.one_hot(x, 12, dtype="int32"), "int32", CODES32),
         (lambda x: layers.StringLookup(vocabulary=["a", "b", "c"], mask_token="")(x), "string", WORDS),
         (lambda x: layers.StringLookup(vocabulary=["a", "b"], invert=True)(x), "int64", np.array([[0, 1], [2, 2]])),
         (lambda x: keras.ops.argmax(x, -1), "float32", np.array([[-0.0, 0.0], [3.0, 1.0]], np.float32)),
         (lambda x: [x, layers.Rescaling(2.0)(x)], "float32", FLOATS),  # an output that is an input
     ],
-    ids=["buckets", "hot buckets", "codes", "hot codes", "masked words", "words back", "argmax", "input as output"],
+    ids=[
+        "buckets",
+        "hot buckets",
+        "codes",
+        "hot codes",
+        "masked codes",
+        "hot",
+        "hot integers",
+        "masked words",
+        "words back",
+        "argmax",
+        "input as output",
+    ],
 )
 def test_layers(build: Any, dtype: str, rows: Any, tmp_path: Path) -> None:
     made = KerasNetwork(source(functional((2,), build, dtype)))

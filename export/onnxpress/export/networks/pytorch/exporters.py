@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +19,8 @@ from onnxpress.export.networks.converter_talk import converter_talk
 from onnxpress.export.networks.pytorch import operators
 from onnxpress.export.networks.pytorch.attention import SpelledOut
 from onnxpress.export.networks.pytorch.batch_norm import folded_in_double
+from onnxpress.export.networks.pytorch.packed import pad_back
+from onnxpress.export.networks.pytorch.watching import line_of, raised_at
 
 if TYPE_CHECKING:
     import onnx
@@ -74,7 +76,7 @@ def export_dynamo(
                 verbose=False,
             )
         except Exception as error:
-            raise _explain(error, inputs) from error
+            raise _explain(error, inputs, lambda: None if program else flat(*tensors)) from error
     if exported is None:
         raise BadModel("torch.onnx.export returned nothing", hint=talk.tail() or None)
     proto: onnx.ModelProto
@@ -111,7 +113,9 @@ def export_torchscript(
     log: list[str],
     folder: Path,
 ) -> onnx.ModelProto:
-    """torch.onnx.export(dynamo=False). Raises BadModel where tracing took a value of the example as a constant.
+    """torch.onnx.export(dynamo=False) of a `Flat` module, which is changed by it.
+
+    Raises BadModel where tracing took a value of the example as a constant.
 
     This exporter follows one path through forward and says so in a warning only; such a warning is an error here, as
     the path not taken may be one that no measured input takes either.
@@ -121,6 +125,7 @@ def export_torchscript(
     path = folder / "torchscript.onnx"
     axes = {spec.name: {a: size for a, size in enumerate(spec.shape) if isinstance(size, str)} for spec in inputs}
     own = str(Path(torch.__file__).parent / _CHECKS_SIZES_ONLY)
+    pad_back(flat)
     with converter_talk(log), warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         try:
@@ -161,11 +166,13 @@ def _unwrapped(proto: onnx.ModelProto) -> onnx.ModelProto:
     return proto
 
 
-def _explain(error: Exception, inputs: Sequence[TensorSpec]) -> Exception:
+def _explain(error: Exception, inputs: Sequence[TensorSpec], run: Callable[[], object]) -> Exception:
     chain: list[str] = []
+    place = ""
     cause: BaseException | None = error
     while cause is not None:
         chain.append(str(cause))
+        place = raised_at(cause)
         cause = cause.__cause__ or cause.__context__
     text = "\n".join(chain)
     if "data-dependent" in text:
@@ -184,13 +191,22 @@ def _explain(error: Exception, inputs: Sequence[TensorSpec]) -> Exception:
             "torch.export says: " + _first_line(text, "specialized", "marked dynamic", "Constraints violated"),
         )
     if absent := _NO_FORM.search(text):
+        at = line_of(absent[1], run)
+        where = f" ({at})" if at else ""
         return BadModel(
-            f"torch.onnx.export cannot convert it: torch's operator {absent[1]} has no ONNX form",
-            hint="write what it does with other operators in forward, or do it before the model is asked and export "
-            "what comes after it",
+            f"torch.onnx.export cannot convert it: torch's operator {absent[1]} has no ONNX form{where}",
+            hint="write what it does with other operators in forward; where it depends on parameters alone, compute it "
+            "when the model is made and keep it in a buffer; or do it before the model is asked and export what comes "
+            "after it",
         )
+    if "inferred a static shape" in text:
+        return BadModel(
+            "forward fixes the size of a dimension that should vary: a loop over rows, or a size taken as a number",
+            hint="torch.export says: " + _first_line(text, "inferred a static shape"),
+        )
+    where = f" ({place})" if place else ""
     said = next((line for line in map(_first_line, reversed(chain)) if line != "no reason given"), type(error).__name__)
-    return BadModel(f"torch.onnx.export cannot convert it: {said}")
+    return BadModel(f"torch.onnx.export cannot convert it{where}: {said}")
 
 
 def _first_line(text: str, *needles: str) -> str:

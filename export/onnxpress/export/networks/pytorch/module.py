@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -29,6 +29,7 @@ from onnxpress.export.networks.pytorch.binding import (
     called_with,
     narrowed,
 )
+from onnxpress.export.networks.pytorch.choosing import Choices
 from onnxpress.export.networks.pytorch.copying import copied
 from onnxpress.export.networks.pytorch.exporters import TORCHSCRIPT_OPSET, export_dynamo, export_torchscript
 from onnxpress.export.networks.pytorch.float64 import StaysWide, layers_in_float64
@@ -59,6 +60,7 @@ class TorchNetwork:
         self._module = self._copy(source)
         self._double: torch.nn.Module | None = None
         self._double_checked = False
+        self.choices = Choices(self.notes)
         self._binding = self._bind(source)
         self.inputs = self._binding.inputs
         if self._binding.fixed:
@@ -142,12 +144,12 @@ class TorchNetwork:
             self._double_checked = True
             refuse_other_truth(self.run(feeds, "float32"), self._first_truth(feeds))
         module = self._module if precision == "float32" else self._in_double()
-        tensors = self._tensors(feeds)
+        tensors = _tensors(feeds, self._binding.names, self.inputs)
         if precision == "float64":
             tensors = [tensor.double() if tensor.is_floating_point() else tensor for tensor in tensors]
         args, kwargs = put_together(self._binding.structure, tensors)
         try:
-            with torch.no_grad(), contextlib.ExitStack() as precisely:
+            with torch.no_grad(), self.choices.kept(), contextlib.ExitStack() as precisely:
                 if precision == "float64":
                     precisely.enter_context(StaysWide())
                     if self._one_copy:
@@ -171,8 +173,12 @@ class TorchNetwork:
     def compiled(self) -> Callable[[dict[str, Array]], object]:
         """By torch.compile; see Compilable."""
         other = copy.copy(self)
-        other._module = torch.compile(self._module)
+        other._module, other.choices = torch.compile(self._module), Choices([], chooses=False)
         return lambda feeds: other.run(feeds, "float32")
+
+    def chosen_otherwise(self, feeds: dict[str, Array], limit: float, turns: int) -> Iterator[dict[str, Array]]:
+        """With noise on the scores that are chosen from; see Choosing."""
+        return self.choices.otherwise(partial(self.run, feeds), limit, turns)
 
     def begun(self, first: dict[str, Array], feeds: dict[str, Array]) -> dict[str, Array] | None:
         """By another copy of the author's module; see Beginning. None of a large one, of which there is no second."""
@@ -183,15 +189,6 @@ class TorchNetwork:
         other._module = other._copy(self._source)
         other.run(first, "float32")
         return other.run(feeds, "float32")
-
-    def _tensors(self, feeds: Mapping[str, Array]) -> list[torch.Tensor]:
-        """In the structure's order; copies, as forward may write into its input."""
-        dtypes = {spec.name: spec.dtype for spec in self.inputs}
-        tensors = []
-        for name in self._binding.names:
-            tensor = torch.from_numpy(np.array(feeds[name]))
-            tensors.append(tensor.to(getattr(torch, dtypes[name])) if tensor.is_floating_point() else tensor)
-        return tensors
 
     def _first_truth(self, feeds: dict[str, Array]) -> dict[str, Array]:
         """In float64; by a second copy of the weights where a layer reads another's and they are not too many."""
@@ -230,7 +227,7 @@ class TorchNetwork:
 
     def convert(self, folder: Path) -> onnx.ModelProto:
         """With torch.export; where that cannot and nothing would be fixed by tracing, with the TorchScript exporter."""
-        tensors = self._tensors(self._trace_feeds())
+        tensors = _tensors(self._trace_feeds(), self._binding.names, self.inputs)
         specs = {spec.name: spec for spec in self.inputs}
         inputs = [specs[name] for name in self._binding.names]
 
@@ -329,6 +326,16 @@ def _answered(answering: Callable[..., object], binding: Binding, where: str) ->
             hint="the first axis is the rows: write x.shape[0] or -1 for their number in forward; one row is x[None]",
         )
     return binding
+
+
+def _tensors(feeds: Mapping[str, Array], names: list[str], inputs: list[TensorSpec]) -> list[torch.Tensor]:
+    """In the order of `names`, in the inputs' dtypes; copies, as forward may write into its input."""
+    dtypes = {spec.name: spec.dtype for spec in inputs}
+    tensors = []
+    for name in names:
+        tensor = torch.from_numpy(np.array(feeds[name]))
+        tensors.append(tensor.to(getattr(torch, dtypes[name])) if tensor.is_floating_point() else tensor)
+    return tensors
 
 
 def _array(value: torch.Tensor) -> Array:

@@ -32,7 +32,12 @@ def table() -> dict[Any, Callable[..., Any]]:
         aten.searchsorted.Tensor: searchsorted,
         aten.adaptive_max_pool2d.default: adaptive_max_pool,
         aten.adaptive_max_pool3d.default: adaptive_max_pool,
+        aten._adaptive_avg_pool2d.default: adaptive_avg_pool,
         aten._adaptive_avg_pool3d.default: adaptive_avg_pool,
+        aten.fmax.default: fmax,
+        aten.fmin.default: fmin,
+        aten.nanmedian.dim: nanmedian,
+        aten.mode.default: mode,
         aten.adaptive_avg_pool3d.default: adaptive_avg_pool,
     }
 
@@ -139,6 +144,52 @@ def _smallest(self: Any, k: Any, dim: int, keepdim: bool) -> Any:
     return (value if self.dtype in _SORTED else op.CastLike(value, self)), place
 
 
+def fmax(self: Any, other: Any) -> Any:
+    """The larger of two; of a number and NaN the number."""
+    return _known(self, other, op.Max(self, other))
+
+
+def fmin(self: Any, other: Any) -> Any:
+    """The smaller of two; of a number and NaN the number."""
+    return _known(self, other, op.Min(self, other))
+
+
+def _known(one: Any, other: Any, both: Any) -> Any:
+    if not one.dtype.is_floating_point():
+        return both
+    return op.Where(op.IsNaN(one), other, op.Where(op.IsNaN(other), one, both))
+
+
+def nanmedian(self: Any, dim: int, keepdim: bool = False) -> Any:
+    """The lower of the two in the middle of the numbers, and its place; NaN where there are none."""
+    axis = dim % len(self.shape)
+    gap = op.IsNaN(self)
+    filled = op.Where(gap, op.CastLike(op.Constant(value_float=float("inf")), self), self)
+    size = op.Gather(op.Shape(self), _list(axis))
+    found = op.TopK(filled, size, axis=axis, largest=0, sorted=1)
+    numbers = op.ReduceSum(op.Cast(op.Not(gap), to=int(ir.DataType.INT64)), _list(axis), keepdims=1)
+    middle = op.Div(op.Max(op.Sub(numbers, _list(1)), _list(0)), _list(2))
+    value, place = (op.GatherElements(one, middle, axis=axis) for one in found)
+    nothing = op.CastLike(op.Constant(value_float=float("nan")), self)
+    value = op.Where(op.Equal(numbers, _list(0)), nothing, value)
+    return (value, place) if keepdim else tuple(op.Squeeze(one, _list(axis)) for one in (value, place))
+
+
+def mode(self: Any, dim: int = -1, keepdim: bool = False) -> Any:
+    """The value that is there most often, of several the smallest, and the last place where it stands."""
+    axis = dim % len(self.shape)
+    same = op.Equal(op.Unsqueeze(self, _list(axis + 1)), op.Unsqueeze(self, _list(axis)))
+    counts = op.ReduceSum(op.Cast(same, to=int(ir.DataType.INT64)), _list(axis + 1), keepdims=0)
+    often = op.Equal(counts, op.ReduceMax(counts, _list(axis), keepdims=1))
+    largest = op.ReduceMax(self, _list(axis), keepdims=1)
+    value = op.ReduceMin(op.Where(often, self, largest), _list(axis), keepdims=1)
+    size = op.Squeeze(op.Gather(op.Shape(self), _list(axis)), _list(0))
+    places = op.Range(op.Constant(value_int=0), size, op.Constant(value_int=1))
+    places = op.Reshape(places, _list(*(-1 if place == axis else 1 for place in range(len(self.shape)))))
+    place = op.ReduceMax(op.Where(op.Equal(self, value), places, _list(0)), _list(axis), keepdims=1)
+    return (value, place) if keepdim else tuple(op.Squeeze(one, _list(axis)) for one in (value, place))
+
+
 def searchsorted(
     sorted_sequence: Any,
     self: Any,
@@ -164,7 +215,13 @@ def adaptive_max_pool(self: Any, output_size: Sequence[int]) -> Any:
 
 
 def adaptive_avg_pool(self: Any, output_size: Sequence[int]) -> Any:
-    """The mean of each window."""
+    """The mean of each window; of windows of one size by ONNX's own pooling."""
+    sizes = list(self.shape)[-len(output_size) :]
+    if len(self.shape) == len(output_size) + 2 and all(
+        isinstance(size, int) and size % count == 0 for size, count in zip(sizes, output_size, strict=True)
+    ):
+        steps = [size // count for size, count in zip(sizes, output_size, strict=True)]
+        return op.AveragePool(self, kernel_shape=steps, strides=steps)
     return _pooled(self, output_size, lambda part, axis: op.ReduceMean(part, _list(axis)))
 
 

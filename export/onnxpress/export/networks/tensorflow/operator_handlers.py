@@ -1,7 +1,7 @@
 """Handlers for TensorFlow operators that tf2onnx 1.17 lacks or converts wrongly.
 
-Erfc, Expm1, Bucketize, FloorDiv and FloorMod of integers, look-ups from number to number, and strings held against a
-constant.
+Erfc, Expm1, Bucketize, FloorDiv and FloorMod of integers, OneHot, look-ups from number to number, and strings held
+against a constant.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ def register() -> None:
     from onnx import TensorProto
     from tf2onnx.custom_opsets import onnx_ml as tables
     from tf2onnx.handler import tf_op
-    from tf2onnx.onnx_opset import logical
+    from tf2onnx.onnx_opset import logical, tensor
     from tf2onnx.onnx_opset import math as converters
 
     @tf_op("Erfc")
@@ -132,6 +132,34 @@ def register() -> None:
                 values_int64s=[int(value) for value in values],
                 default_int64=other,
             )
+
+    one_hot = tensor.OneHot
+
+    @tf_op("OneHot")
+    class OneHot:
+        """All off where an index is negative, which ONNX counts from the end; of any dtype, where tf2onnx gathers."""
+
+        @classmethod
+        def version_13(cls, ctx: Any, node: Any, **kwargs: Any) -> None:
+            shape = ctx.get_shape(node.input[0])
+
+            def cast(name: str, to: Any) -> str:
+                return str(ctx.make_node("Cast", [name], dtypes=[to], attr={"to": to}).output[0])
+
+            index, depth = (cast(name, TensorProto.INT64) for name in node.input[:2])
+            zero = ctx.make_const(f"{node.name}_zero", np.zeros((), np.int64)).output[0]
+            negative = ctx.make_node("Less", [index, zero], dtypes=[TensorProto.BOOL]).output[0]
+            inside = ctx.make_node("Where", [negative, depth, index], dtypes=[TensorProto.INT64], shapes=[shape])
+            ctx.replace_input(node, node.input[0], inside.output[0], 0)
+            dtype = ctx.get_dtype(node.input[2])
+            if dtype != TensorProto.FLOAT:
+                for place in (2, 3):
+                    ctx.replace_input(node, node.input[place], cast(node.input[place], TensorProto.FLOAT), place)
+                back = ctx.insert_new_node_on_output("Cast", node.output[0], name=f"{node.name}_back", to=dtype)
+                ctx.set_dtype(back.output[0], dtype)
+                ctx.copy_shape(node.output[0], back.output[0])
+                ctx.set_dtype(node.output[0], TensorProto.FLOAT)
+            _stock(one_hot, ctx, node, **kwargs)
 
     equal = logical.Equal
 

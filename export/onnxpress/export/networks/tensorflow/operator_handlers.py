@@ -113,6 +113,7 @@ def register() -> None:
         @classmethod
         def version_9(cls, ctx: Any, node: Any, initialized_tables: Any, **kwargs: Any) -> None:
             kinds = [ctx.get_dtype(node.input[1]), ctx.get_dtype(node.output[0])]
+            _spread_shape(ctx, node.output[0], ctx.get_shape(node.input[1]))
             if kinds != [TensorProto.INT64, TensorProto.INT64] or node.inputs[1].is_const():
                 look_up.version_8(ctx, node, initialized_tables=initialized_tables, **kwargs)
                 return
@@ -121,7 +122,6 @@ def register() -> None:
                 table = table.inputs[0]
             keys, values = initialized_tables[table.get_attr_value("shared_name")]
             other = int(node.inputs[2].get_tensor_value())
-            ctx.set_shape(node.output[0], ctx.get_shape(node.input[1]))  # which TensorFlow does not tell
             _replace(
                 ctx,
                 node,
@@ -183,6 +183,14 @@ def register() -> None:
                 dtypes=[TensorProto.INT64],
             )
             _replace(ctx, node, "Cast", [same.output[0]], to=TensorProto.BOOL)
+
+
+def _spread_shape(ctx: Any, tensor: str, shape: Any) -> None:
+    """The shape of what a table answers, which TensorFlow does not tell, and of what a mask makes of it."""
+    ctx.set_shape(tensor, shape)
+    for node in ctx.find_output_consumers(tensor):
+        if node.type in ("SelectV2", "Identity") and ctx.get_shape(node.output[0]) is None:
+            _spread_shape(ctx, node.output[0], shape)
 
 
 def _stock(handler: Any, ctx: Any, node: Any, **kwargs: Any) -> None:

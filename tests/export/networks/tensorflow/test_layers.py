@@ -109,6 +109,11 @@ def test_a_layer_over_a_varying_time(tmp_path: Path) -> None:
     assert call.__module__.startswith("keras.")  # Keras is as it was
 
 
+def test_pictures_are_resized_with_antialias(tmp_path: Path) -> None:
+    model = functional((8, 9, 2), lambda x: layers.Resizing(5, 12, interpolation="bicubic", antialias=True)(x))
+    assert_same(KerasNetwork(source(model)), {"x": rng.normal(size=(3, 8, 9, 2)).astype("f4")}, tmp_path)
+
+
 def test_pictures_are_resized_in_float64_for_the_truth() -> None:
     made = KerasNetwork(source(functional((5, 7, 2), lambda x: layers.Resizing(9, 4)(x))))
     rows = rng.normal(size=(2, 5, 7, 2))

@@ -1,7 +1,7 @@
 """Handlers for TensorFlow operators that tf2onnx 1.17 lacks or converts wrongly.
 
-Erfc, Expm1, Bucketize, FloorDiv and FloorMod of integers, OneHot, look-ups from number to number, and strings held
-against a constant.
+Erfc, Expm1, Bucketize, FloorDiv and FloorMod of integers, OneHot, DenseBincount, ScaleAndTranslate, look-ups from
+number to number, and strings held against a constant.
 """
 
 from __future__ import annotations
@@ -133,6 +133,65 @@ def register() -> None:
                 default_int64=other,
             )
 
+    @tf_op("DenseBincount")
+    class DenseBincount:
+        """How often each number is there, row by row; tf2onnx counts all rows together."""
+
+        @classmethod
+        def version_13(cls, ctx: Any, node: Any, **_: Any) -> None:
+            dtype = ctx.get_dtype(node.output[0])
+
+            def make(operator: str, *inputs: str, kind: Any = dtype, **attributes: Any) -> str:
+                return str(ctx.make_node(operator, list(inputs), dtypes=[kind], attr=attributes).output[0])
+
+            def constant(label: str, value: Any, kind: Any) -> str:
+                return str(ctx.make_const(f"{node.name}_{label}", np.asarray(value, kind)).output[0])
+
+            fixed = _fixed_size(node.inputs[1])
+            size = make("Cast", node.input[1], kind=TensorProto.INT64, to=TensorProto.INT64)
+            size = size if fixed is None else constant("size", fixed, np.int64)
+            zero, one, last = (
+                constant(label, value, np.int64) for label, value in (("zero", 0), ("one", 1), ("last", [-1]))
+            )
+            numbers = make("Cast", node.input[0], kind=TensorProto.INT64, to=TensorProto.INT64)
+            bins = make("Range", zero, size, one, kind=TensorProto.INT64)
+            there = make("Equal", make("Unsqueeze", numbers, last, kind=TensorProto.INT64), bins, kind=TensorProto.BOOL)
+            counted = make("Cast", there, to=dtype)
+            weights = node.inputs[2]
+            if not (weights.is_const() and weights.get_tensor_value(as_list=False).size == 0):
+                counted = make("Mul", counted, make("Unsqueeze", node.input[2], last))
+            if node.get_attr_value("binary_output"):
+                _replace(ctx, node, "ReduceMax", [counted, constant("axis", [-2], np.int64)], keepdims=0)
+            else:
+                _replace(ctx, node, "ReduceSum", [counted, constant("axis", [-2], np.int64)], keepdims=0)
+
+    @tf_op("ScaleAndTranslate")
+    class ScaleAndTranslate:
+        """Sums over rows and over columns with fixed weights; a resize with antialias becomes this.
+
+        TensorFlow tells the weights itself: they are what it makes of pictures with a single 1.
+        """
+
+        @classmethod
+        def version_9(cls, ctx: Any, node: Any, **_: Any) -> None:
+            dtype, shape = ctx.get_dtype(node.output[0]), ctx.get_shape(node.input[0])
+            size, moved = (node.inputs[place].get_tensor_value(as_list=False) for place in (1, 3))
+            settings = [size, _scale(node, size, shape[1:3]), moved]
+            kernel, smooth = node.get_attr("kernel_type").s.decode(), bool(node.get_attr_value("antialias"))
+
+            def make(operator: str, *inputs: str, **attributes: Any) -> str:
+                return str(ctx.make_node(operator, list(inputs), dtypes=[dtype], attr=attributes).output[0])
+
+            rows, columns = (
+                ctx.make_const(
+                    f"{node.name}_{axis}", _resizing(axis, shape[1 + axis], settings, kernel, smooth)
+                ).output[0]
+                for axis in (0, 1)
+            )
+            channels_first = make("Transpose", node.input[0], perm=[0, 3, 1, 2])
+            resized = make("MatMul", rows, make("MatMul", channels_first, make("Transpose", columns, perm=[1, 0])))
+            _replace(ctx, node, "Transpose", [resized], perm=[0, 2, 3, 1])
+
     one_hot = tensor.OneHot
 
     @tf_op("OneHot")
@@ -183,6 +242,51 @@ def register() -> None:
                 dtypes=[TensorProto.INT64],
             )
             _replace(ctx, node, "Cast", [same.output[0]], to=TensorProto.BOOL)
+
+
+def _resizing(axis: int, size: int, settings: Any, kernel: str, antialias: bool) -> Any:
+    """The weights (new size, size) of one axis of ScaleAndTranslate; `settings`: new sizes, scales, translations."""
+    import tensorflow as tf
+
+    unit = np.eye(size, dtype=np.float32).reshape((1, size, 1, size) if axis == 0 else (1, 1, size, size))
+    only = [np.array([1, 1], one.dtype) * still for one, still in zip(settings, (1, 1, 0), strict=True)]
+    for one, given in zip(only, settings, strict=True):
+        one[axis] = given[axis]
+    with tf.Graph().as_default(), tf.compat.v1.Session() as session:  # tf2onnx is at work in a graph of its own
+        made = tf.raw_ops.ScaleAndTranslate(
+            images=unit, size=only[0], scale=only[1], translation=only[2], kernel_type=kernel, antialias=antialias
+        )
+        return session.run(made).reshape(int(only[0][axis]), size)
+
+
+def _scale(node: Any, size: Any, before: Any) -> Any:
+    """The scales: a constant, or new sizes over the picture's own, as tf.image.resize computes them."""
+    scale = node.inputs[2]
+    if scale.is_const():
+        return scale.get_tensor_value(as_list=False)
+    new, own = scale.inputs
+    new = new.inputs[0] if new.type == "Cast" else new
+    while own.type in ("Cast", "Slice", "StridedSlice", "Squeeze"):
+        own = own.inputs[0]
+    of_the_picture = own.type == "Shape" and own.input[0] == node.input[0]
+    if scale.type not in ("Div", "RealDiv") or not of_the_picture or not new.is_const():
+        raise ValueError("a scale that is computed has no ONNX form")
+    return new.get_tensor_value(as_list=False).astype(np.float32) / np.asarray(before, np.float32)
+
+
+def _fixed_size(node: Any) -> int | None:
+    """The number where a size is held between two that are equal, as tf.math.bincount's minlength and maxlength."""
+    bounds = []
+    for kinds in (("Minimum", "Min"), ("Maximum", "Max")):
+        if node.type not in kinds:
+            return None
+        known = [one for one in node.inputs if one.is_const()]
+        others = [one for one in node.inputs if not one.is_const()]
+        if len(known) != 1 or len(others) != 1:
+            return None
+        bounds.append(int(known[0].get_tensor_value(as_list=False)))
+        node = others[0]
+    return bounds[0] if bounds[0] == bounds[1] else None
 
 
 def _spread_shape(ctx: Any, tensor: str, shape: Any) -> None:

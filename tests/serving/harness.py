@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -146,6 +147,14 @@ class Reply:
     def json(self) -> Any:
         """The body, decoded."""
         return json.loads(self.body)
+
+
+def wait_until(fact: Callable[[], bool]) -> None:
+    """Wait until it is so, at most `WAIT` seconds."""
+    end = time.monotonic() + WAIT
+    while not fact():
+        assert time.monotonic() < end
+        time.sleep(0.01)
 
 
 class Client:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from tests.serving.harness import WAIT, Client, Running, ask, infer_body, request, running
+from tests.serving.harness import WAIT, Client, Running, ask, infer_body, request, running, wait_until
 from tests.serving.onnx_models import model, node, plain, publish_affine
 from tests.serving.publishing import publish
 
@@ -58,13 +58,6 @@ def test_whatever_is_raised_is_answered_and_given_back(error: Exception, tmp_pat
                 assert [client.reply().status, client.reply().status] == [500, 200]
         assert server.server.shared.held.taken == 0
         assert server.server.shared.traffic.errors[500] == 8
-
-
-def wait_until(fact: Callable[[], bool]) -> None:
-    end = time.monotonic() + WAIT
-    while not fact():
-        assert time.monotonic() < end
-        time.sleep(0.01)
 
 
 def large(repository: Path, width: int = 50_000) -> None:

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import gzip
 import json
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from tests.serving.harness import WAIT, Client, Running, ask, infer_body, request, running
+from tests.serving.harness import Client, Running, ask, infer_body, request, running, wait_until
 from tests.serving.onnx_models import identity, model, node, plain, publish_affine
 
 from onnxpress.core import memory
@@ -26,13 +24,6 @@ TARGET = "/v2/models/affine/infer"
 def large(rows: int, value: bytes = b"null") -> bytes:
     data = b",".join([b"1,2," + value] * rows)
     return b'{"inputs":[{"name":"x","shape":[%d,3],"datatype":"FP32","data":[%b]}]}' % (rows, data)
-
-
-def wait_until(fact: Callable[[], bool]) -> None:
-    end = time.monotonic() + WAIT
-    while not fact():
-        assert time.monotonic() < end
-        time.sleep(0.01)
 
 
 class Slowly:

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator, Sequence
 
 import pytest
-from tests.serving.harness import Client, Running, running
+from tests.serving.harness import Client, Running, running, wait_until
 from tests.serving.harness import request as http1
 from tests.serving.http2_client import PREFACE, Http2Client, fields_of, request
 from tests.serving.onnx_models import identity, plain
@@ -280,6 +280,39 @@ def test_a_flood_ends_its_connection_and_others_are_answered(server: Running, cl
         if found.kind == frames.GOAWAY:
             assert found.code == frames.ENHANCE_YOUR_CALM
     assert server.call(lambda: server.server.shared.held.taken) == 0
+
+
+def test_many_small_bodies_of_one_connection_count_together(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Each is too small to count alone; 100 of them, cut off before their end, are 6 MB for one connection."""
+    folder = tmp_path_factory.mktemp("models")
+    plain(folder, "scores", identity("float32", "n"))
+    part = b" " * 16_000
+    with running(Service(Repository(folder)), ConnectionLimits(max_held=1 << 20)) as server:
+        with Http2Client(server.port) as client:
+            for number in range(1, 201, 2):
+                client.send(headers(number, fields_of("POST", INFER), frames.END_HEADERS))
+                client.send(frames.frame(frames.DATA, 0, number, part) * 3)
+            client.send(frames.frame(frames.PING, 0, 0, b"12345678"))
+            refused = 0
+            while client.until(frames.HEADERS, frames.PING).kind == frames.HEADERS:
+                refused += 1
+            assert 70 < refused < 100  # 1 MiB holds 21 of them
+            assert server.call(lambda: server.server.shared.held.taken) <= 1 << 20
+        wait_until(lambda: server.server.shared.held.taken == 0)
+
+
+def test_many_small_answers_that_are_not_read_count_together(tmp_path_factory: pytest.TempPathFactory) -> None:
+    folder = tmp_path_factory.mktemp("models")
+    plain(folder, "scores", identity("float32", "n"))
+    with running(Service(Repository(folder)), ConnectionLimits(max_held=1 << 20)) as server:
+        with Http2Client(server.port, {frames.INITIAL_WINDOW_SIZE: 0}) as client:
+            for number in range(1, 201, 2):
+                client.send(request(number, "POST", INFER, body_of(10_000)))
+            for _ in range(100):
+                client.until(frames.HEADERS)
+            waiting = server.call(lambda: server.server.shared.held.taken)
+            assert (1 << 19) < waiting < (1 << 20) + len(body_of(10_000))
+        wait_until(lambda: server.server.shared.held.taken == 0)
 
 
 def test_a_draining_server_says_so_and_answers_what_it_has(tmp_path_factory: pytest.TempPathFactory) -> None:

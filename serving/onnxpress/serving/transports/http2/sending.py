@@ -78,7 +78,7 @@ class Sending:
         self._blocked.append(stream)
         done = self.pump(now)
         left = size - stream.sent
-        if stream not in done and left >= HEAVY:
+        if stream not in done and (left >= HEAVY or len(self._blocked) > 1):
             stream.held = left
             self._held.taken += left
         return done

@@ -133,13 +133,20 @@ class Streams:
         stream.parts.append(part)
         if stream.size > self._most(stream):
             _refuse(stream, *too_large(self._shared.limits.max_body))
-        elif stream.size >= HEAVY and not stream.hold(stream.size - stream.held):
+        elif self._weighs(stream, end) and not stream.hold(stream.size - stream.held):
             no_room(stream)
         elif end:
             self.finish(stream, alone)
         elif stream.received >= WINDOW // 2:
             self._sending.put(frames.window_update(stream.id, stream.received))
             stream.received = 0
+
+    def _weighs(self, stream: RequestStream, end: bool) -> bool:
+        """Whether what has come of a body counts: where it is much, or is one of several that wait for their rest.
+
+        So a connection holds no more uncounted than one of HTTP/1.1 does, with however many streams.
+        """
+        return stream.size >= HEAVY or (not end and len(self.open) > 1)
 
     def _most(self, stream: RequestStream) -> int:
         return self._shared.limits.max_body + (grpc.PREFIX if stream.request.grpc else 0)

@@ -2,6 +2,7 @@
 
     docs/cli.md                the commands, from their click options
     docs/serving-options.md    the server's settings, from `onnxpress.serving.settings`
+    docs/port-table.md         the correspondences that `port` writes by
     docs/recipe-reference.md   a recipe's fields, from the types of `onnxpress.training`
 
 With --check it writes nothing and fails while a page is not what it would write; so does
@@ -17,12 +18,13 @@ ROOT = Path(__file__).resolve().parents[1]
 if __name__ == "__main__":
     sys.path.insert(0, str(ROOT))
 
-from scripts.references import cli, recipe, serving_options  # noqa: E402
+from scripts.references import cli, port_table, recipe, serving_options  # noqa: E402
 
 PAGES = {
     "docs/cli.md": cli.page,
     "docs/serving-options.md": serving_options.page,
     "docs/recipe-reference.md": recipe.page,
+    "docs/port-table.md": port_table.page,
 }
 
 

@@ -19,7 +19,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "init": ("onnxpress.training.cli:init", "Write a recipe to begin with, or draft one from a file."),
     "import-config": ("onnxpress.training.cli:import_config", "Turn an existing project's settings into a recipe."),
     "train": ("onnxpress.training.cli:train", "Train a recipe; writes a run folder."),
-    "port": ("onnxpress.training.cli:port", "Write a trained run in the other framework, with the same weights."),
+    "port": ("onnxpress.export.port.cli:port", "Write a model in the other framework: code, weights, what is proven."),
     "export": ("onnxpress.export.cli:export", "Convert a model to ONNX, measure equivalence, publish a version."),
     "verify": ("onnxpress.export.cli:verify", "Check a published version, or compare a model with its source."),
     "compare": (
@@ -38,6 +38,17 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "doctor": ("onnxpress.serving.cli.doctor:doctor", "Show what is installed here and what is missing."),
 }
 
+PORT_OF_RUNS = "onnxpress.training.cli:port"
+"""what `port` hands a run folder to: its model is one of the families, which have a twin in each framework"""
+
+
+def command(where: str) -> click.Command:
+    """The command at a dotted path, `module:attribute`; its module is imported now."""
+    module, _, attribute = where.partition(":")
+    found = getattr(importlib.import_module(module), attribute)
+    assert isinstance(found, click.Command)
+    return found
+
 
 class LazyGroup(click.Group):
     """A click group whose subcommands are named by dotted path and imported on use."""
@@ -48,10 +59,7 @@ class LazyGroup(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
             return None
-        module, _, attribute = COMMANDS[cmd_name][0].partition(":")
-        command = getattr(importlib.import_module(module), attribute)
-        assert isinstance(command, click.Command)
-        return command
+        return command(COMMANDS[cmd_name][0])
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]

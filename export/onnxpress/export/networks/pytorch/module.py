@@ -57,14 +57,14 @@ class TorchNetwork:
         self.notes: list[str] = []
         self.talk: list[str] = []
         self._source, self._opset = source, source.opset
-        self._module = self._copy(source)
+        self.module = self._copy(source)
         self._double: torch.nn.Module | None = None
         self._double_checked = False
         self.choices = Choices(self.notes)
-        self._binding = self._bind(source)
-        self.inputs = self._binding.inputs
-        if self._binding.fixed:
-            self.notes.append(f"not tensors, so fixed in the graph: {', '.join(self._binding.fixed)}")
+        self.binding = self._bind(source)
+        self.inputs = self.binding.inputs
+        if self.binding.fixed:
+            self.notes.append(f"not tensors, so fixed in the graph: {', '.join(self.binding.fixed)}")
         self.output_names = (
             [spec.name for spec in source.network_outputs] if source.network_outputs else self._tell_outputs()
         )
@@ -93,8 +93,8 @@ class TorchNetwork:
         return module
 
     def _bind(self, source: Source) -> Binding:
-        names = argument_names(self._module)
-        called = _called(source, self._module, names)
+        names = argument_names(self.module)
+        called = _called(source, self.module, names)
         binding = bind(source, names, called)
         if source.network_inputs is not None or not binding.examples:
             return binding
@@ -109,7 +109,7 @@ class TorchNetwork:
         return _answered(self._answering, binding, source.reference)
 
     def _answering(self, binding: Binding, sizes: Mapping[str, int], inputs: list[TensorSpec]) -> dict[str, Array]:
-        self._binding, self.inputs, self.output_names = binding, inputs, []
+        self.binding, self.inputs, self.output_names = binding, inputs, []
         return self.run({spec.name: repeated(binding.examples[spec.name], spec, sizes) for spec in inputs}, "float32")
 
     def _takes(self, binding: Binding, sizes: Mapping[str, int], inputs: list[TensorSpec]) -> bool:
@@ -132,10 +132,10 @@ class TorchNetwork:
 
     def examples(self, batch: int) -> dict[str, Array] | None:
         """The given examples, their rows repeated or cut to `batch`; inputs without a batch axis as they are."""
-        if not self._binding.examples:
+        if not self.binding.examples:
             return None
         specs = {spec.name: spec for spec in self.inputs}
-        examples = self._binding.examples
+        examples = self.binding.examples
         return {name: repeated(array, specs[name], {"batch": batch}) for name, array in examples.items()}
 
     def run(self, feeds: dict[str, Array], precision: Precision) -> dict[str, Array]:
@@ -143,11 +143,11 @@ class TorchNetwork:
         if precision == "float64" and not self._double_checked:
             self._double_checked = True
             refuse_other_truth(self.run(feeds, "float32"), self._first_truth(feeds))
-        module = self._module if precision == "float32" else self._in_double()
-        tensors = _tensors(feeds, self._binding.names, self.inputs)
+        module = self.module if precision == "float32" else self._in_double()
+        tensors = _tensors(feeds, self.binding.names, self.inputs)
         if precision == "float64":
             tensors = [tensor.double() if tensor.is_floating_point() else tensor for tensor in tensors]
-        args, kwargs = put_together(self._binding.structure, tensors)
+        args, kwargs = put_together(self.binding.structure, tensors)
         try:
             with torch.no_grad(), self.choices.kept(), contextlib.ExitStack() as precisely:
                 if precision == "float64":
@@ -173,7 +173,7 @@ class TorchNetwork:
     def compiled(self) -> Callable[[dict[str, Array]], object]:
         """By torch.compile; see Compilable."""
         other = copy.copy(self)
-        other._module, other.choices = torch.compile(self._module), Choices([], chooses=False)
+        other.module, other.choices = torch.compile(self.module), Choices([], chooses=False)
         return lambda feeds: other.run(feeds, "float32")
 
     def chosen_otherwise(self, feeds: dict[str, Array], limit: float, turns: int) -> Iterator[dict[str, Array]]:
@@ -186,7 +186,7 @@ class TorchNetwork:
             return None
         other = copy.copy(self)
         other.notes = []
-        other._module = other._copy(self._source)
+        other.module = other._copy(self._source)
         other.run(first, "float32")
         return other.run(feeds, "float32")
 
@@ -202,10 +202,10 @@ class TorchNetwork:
 
     def _in_double(self) -> torch.nn.Module:
         if self._one_copy:
-            return self._module  # widened layer by layer while it runs
+            return self.module  # widened layer by layer while it runs
         if self._double is None:
             try:
-                self._double = copied(self._module).double()
+                self._double = copied(self.module).double()
             except Exception as error:
                 raise TruthUnavailable(f"no float64 copy: {error}") from error
         return self._double
@@ -214,22 +214,22 @@ class TorchNetwork:
         """What every module and function computes; see Layered."""
         if precision == "float64" and not self._double_checked:
             self.run(feeds, precision)  # the check runs the network itself
-        with watching(self._module if precision == "float32" else self._in_double(), see):
+        with watching(self.module if precision == "float32" else self._in_double(), see):
             self.run(feeds, precision)
 
     def layer_names(self) -> frozenset[str]:
         """The paths of the modules."""
-        return frozenset(name for name, _ in self._module.named_modules())
+        return frozenset(name for name, _ in self.module.named_modules())
 
     def random_layer(self, feeds: dict[str, Array]) -> str:
         """The innermost module whose output changed first between two runs on the same input."""
-        return random_layer(self._module, lambda: self.run(feeds, "float32"))
+        return random_layer(self.module, lambda: self.run(feeds, "float32"))
 
     def convert(self, folder: Path) -> onnx.ModelProto:
         """With torch.export; where that cannot and nothing would be fixed by tracing, with the TorchScript exporter."""
-        tensors = _tensors(self._trace_feeds(), self._binding.names, self.inputs)
+        tensors = _tensors(self._trace_feeds(), self.binding.names, self.inputs)
         specs = {spec.name: spec for spec in self.inputs}
-        inputs = [specs[name] for name in self._binding.names]
+        inputs = [specs[name] for name in self.binding.names]
 
         def dynamo(flat: Any) -> onnx.ModelProto:
             return export_dynamo(
@@ -243,11 +243,11 @@ class TorchNetwork:
             )
 
         try:
-            if isinstance(self._module, torch.jit.ScriptModule):
+            if isinstance(self.module, torch.jit.ScriptModule):
                 raise BadModel("TorchScript is a legacy format that torch.export does not take")
             return dynamo(self._flat())
         except BadModel as refusal:
-            if computed := parametrized(self._module):
+            if computed := parametrized(self.module):
                 with contextlib.suppress(BadModel):
                     proto = dynamo(self._flat(fixed=True))
                     self.notes.append(f"computed once, as it has no ONNX form in the graph: {', '.join(computed)}")
@@ -272,12 +272,12 @@ class TorchNetwork:
     def _flat(self, *, fixed: bool = False) -> Any:
         # A copy: the exporters swap parameters for fake tensors while they trace, and a failure leaves them in. Of the
         # structure only: the tensors themselves are read.
-        if isinstance(self._module, torch.jit.ScriptModule):
-            return copied(self._module)  # a script module inside a traced one is not found by the tracer
+        if isinstance(self.module, torch.jit.ScriptModule):
+            return copied(self.module)  # a script module inside a traced one is not found by the tracer
         if fixed:
-            return Flat(fix(copied(self._module)), self._binding.structure, self.output_names).eval()
+            return Flat(fix(copied(self.module)), self.binding.structure, self.output_names).eval()
         shared = {id(value): value for value in self._state().values()}
-        return Flat(copied(self._module, shared), self._binding.structure, self.output_names).eval()
+        return Flat(copied(self.module, shared), self.binding.structure, self.output_names).eval()
 
     def parameters(self) -> dict[str, Array]:
         """Parameters and buffers, as they are exported."""
@@ -293,7 +293,7 @@ class TorchNetwork:
         take(torch.load(path, weights_only=True, mmap=True), self._state())
 
     def _state(self) -> dict[str, torch.Tensor]:
-        return dict(self._module.named_parameters()) | dict(self._module.named_buffers())
+        return dict(self.module.named_parameters()) | dict(self.module.named_buffers())
 
 
 def _called(source: Source, module: torch.nn.Module, names: list[str]) -> tuple[list[Any], dict[str, Any]] | None:

@@ -44,7 +44,7 @@ class ProgramNetwork(TorchNetwork):
             raise BadModel("the program holds no example inputs", where=source.reference, hint="torch.export it again")
         args, kwargs = program.example_inputs
         names = [spec.arg.name for spec in program.graph_signature.input_specs if spec.kind.name == "USER_INPUT"]
-        own = names if len(names) == len(args) else argument_names(self._module)  # flat arguments: their own names
+        own = names if len(names) == len(args) else argument_names(self.module)  # flat arguments: their own names
         binding = bind(source, own, (list(args), dict(kwargs)))
         self._refuse_fixed(source, binding)
         return binding
@@ -73,7 +73,7 @@ class ProgramNetwork(TorchNetwork):
         return export_dynamo(
             self._program,
             (),
-            _in_order(self._binding),
+            _in_order(self.binding),
             self.output_names,
             opset=self._opset,
             log=self.talk,

@@ -1,0 +1,1 @@
+"""A model carried to the other framework: traced, written as code by one table, and proven."""

@@ -1,0 +1,117 @@
+"""A source carried to the other framework: traced, written, proven, and only then put where it was asked for."""
+
+from __future__ import annotations
+
+import math
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+from onnxpress.core.errors import NotEquivalent, UsageError
+from onnxpress.core.files import write_atomically
+from onnxpress.core.indented_json import indented
+from onnxpress.export.port.proof.rung import Rung
+from onnxpress.export.port.refusal import NoCorrespondence
+from onnxpress.export.source import Source
+from onnxpress.export.sources.import_talk import import_talk
+
+To = Literal["pytorch", "tensorflow"]
+
+
+class PortReport(msgspec.Struct, frozen=True, kw_only=True):
+    """What was carried, and what was proven of it."""
+
+    source: str
+    to: To
+    inputs: dict[str, list[int]]
+    """for each input, which of the source's axes lies at each place"""
+    outputs: dict[str, list[int]]
+    transposes: int
+    """that remain in the code"""
+    rungs: list[Rung]
+    accepted: str | None = None
+    """why it was written although a rung failed"""
+
+    @property
+    def proven(self) -> bool:
+        """Whether every rung that was asked holds."""
+        return all(rung.holds is not False for rung in self.rungs)
+
+
+@dataclass(frozen=True)
+class Ported:
+    """The written files and the evidence."""
+
+    code: Path
+    weights: Path
+    report: PortReport
+
+
+def carry(source: Source, *, to: To, output: Path, accept_refusal: str | None = None) -> Ported:
+    """Write the model of `source` as code of framework `to` at `output`, its weights and report beside it.
+
+    Raises NoCorrespondence for what the table has no row for, with its line; NotEquivalent where a rung of the proof
+    fails and nobody accepts it. Nothing is written then.
+    """
+    if output.suffix != ".py":
+        raise UsageError("the output is a module of Python", where=str(output), hint="give a name that ends in .py")
+    if source.framework == to:
+        raise UsageError(f"this model is in {to} already", where=source.reference)
+    if source.framework != "pytorch":
+        raise NoCorrespondence(
+            f"a model of {source.framework} cannot be carried to {to} yet",
+            where=source.reference,
+            hint="a torch module can be carried to tensorflow, and a run of onnxpress's families both ways",
+        )
+    weights = output.with_suffix(".weights.h5")
+    with tempfile.TemporaryDirectory(prefix="onnxpress-port-") as folder:
+        draft = Path(folder) / output.name
+        report, drawn = _torch_to_keras(source, draft, weights.name)
+        if not report.proven:
+            failed = next(rung for rung in report.rungs if rung.holds is False)
+            if accept_refusal is None:
+                raise NotEquivalent(
+                    f"the port fails on {failed.name}: {failed.detail}"
+                    + (f", {failed.worst:.3g} where {failed.limit:g} is accepted" if failed.worst is not None else ""),
+                    where=source.reference,
+                    hint="nothing was written; --accept-refusal REASON writes it all the same",
+                )
+            report = msgspec.structs.replace(report, accepted=accept_refusal)
+        output.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(output, draft.read_bytes())
+        write_atomically(weights, drawn.read_bytes())
+        write_atomically(output.with_suffix(".port.json"), indented(msgspec.to_builtins(report)))
+    return Ported(output, weights, report)
+
+
+def _torch_to_keras(source: Source, path: Path, weights_name: str) -> tuple[PortReport, Path]:
+    with import_talk():
+        import keras  # noqa: F401 - both talk at their import
+        import tensorflow  # noqa: F401
+    from onnxpress.export.port.draft import Draft
+
+    draft = Draft(source, weights_name)
+    path.write_text(draft.code.text)
+    target = draft.target(path)
+    rungs = [
+        *draft.rungs(target),
+        Rung(name="round trip", holds=None, detail="Keras models are not carried to torch"),
+    ]
+    if rungs[0].worst == math.inf:  # it does not run, or answers something else altogether
+        raise NotEquivalent(
+            f"the port fails on answers: {rungs[0].detail}", where=source.reference, hint="nothing was written"
+        )
+    weights = path.with_suffix(".weights.h5")
+    target.model().save_weights(weights)
+    report = PortReport(
+        source=source.reference,
+        to="tensorflow",
+        inputs={spec.name: list(perm) for spec, perm in zip(draft.specs, draft.code.inputs, strict=True)},
+        outputs={n: list(perm) for n, perm in zip(draft.network.output_names, target.perms(), strict=True)},
+        transposes=draft.code.transposes,
+        rungs=rungs,
+    )
+    return report, weights

@@ -1,0 +1,77 @@
+"""The command `port`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+import click
+
+from onnxpress.core import cli as commands
+from onnxpress.core.errors import UsageError
+
+_RUN = "run.json"
+"""the file that makes a folder a run, as `onnxpress.core.run` says, which is not loaded for --help"""
+
+
+@click.command()
+@click.argument("source")
+@click.option("--to", type=click.Choice(["pytorch", "tensorflow"]), required=True, help="The other framework.")
+@click.option(
+    "--output",
+    type=click.Path(path_type=Path),
+    metavar="FILE.py",
+    help="The module to write; of a run, the folder its folder goes to.  [default of a run: runs]",
+)
+@click.option(
+    "--input", "inputs", multiple=True, metavar="SPEC", help="An input, as 'x:float32[batch,3,224,224]'. Repeatable."
+)
+@click.option(
+    "--samples", type=click.Path(path_type=Path), metavar="FILE.npz", help="Real input rows, one array per input."
+)
+@click.option(
+    "--weights",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="For module:attribute: a state dict (.safetensors, .pt), a checkpoint, or Keras's .weights.h5.",
+)
+@click.option(
+    "--accept-refusal", metavar="REASON", help="Write a port that fails its proof; the reason stands in the report."
+)
+def port(
+    source: str,
+    to: Literal["pytorch", "tensorflow"],
+    output: Path | None,
+    inputs: tuple[str, ...],
+    samples: Path | None,
+    weights: Path | None,
+    accept_refusal: str | None,
+) -> None:
+    """Write the model of SOURCE in the other framework, with the same weights; prints what was written.
+
+    SOURCE is module:attribute naming a torch module, its class or a factory: a module of code, a file of weights and a
+    report are written, once answers, parameters, gradients and training are proven the same. Or it is a run folder of
+    one of onnxpress's families, in either framework: a run folder is written.
+    """
+    if (Path(source) / _RUN).is_file():
+        if inputs or samples or weights or accept_refusal:
+            raise UsageError("a run has its own inputs, samples and weights", where=source)
+        of_runs = commands.command(commands.PORT_OF_RUNS)
+        click.get_current_context().invoke(of_runs, run=Path(source), to=to, output=output or Path("runs"))
+        return
+    if output is None:
+        raise UsageError("say where the module goes", where=source, hint="--output nets_keras.py")
+    from onnxpress.export.port.carrying import carry
+    from onnxpress.export.source import SourceRef
+    from onnxpress.export.sources.resolve import resolve
+
+    found = resolve(SourceRef(reference=source, inputs=list(inputs), samples=samples, weights=weights))
+    ported = carry(found, to=to, output=output, accept_refusal=accept_refusal)
+    for rung in ported.report.rungs:
+        mark = {True: "holds", False: "FAILS", None: "not asked"}[rung.holds]
+        figure = "" if rung.worst is None else f", {rung.worst:.2g} of {rung.limit:g}"
+        click.echo(f"{rung.name}: {mark}{figure} ({rung.detail})", err=True)
+        for difference in rung.differences:
+            click.echo(f"  named difference: {difference}", err=True)
+    click.echo(str(ported.code))
+    click.echo(str(ported.weights))

@@ -1,0 +1,83 @@
+"""Which of a value's axes lies where: the written code keeps its own order and the weights follow, not the activations.
+
+A value's axes are counted as the source counts them. Its layout says which of them lies at each place in the written
+code. A transpose of the source changes the layout alone; data moves only where a function needs another.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from onnxpress.core.arrays import Array
+from onnxpress.export.port.steps import Shown
+
+
+class Unordered(Exception):
+    """A flattened axis, counted in the written code's order, met what needs the source's: step `number` of `block`."""
+
+    def __init__(self, place: Any) -> None:
+        super().__init__(place)
+        self.place = place
+
+
+@dataclass
+class Value:
+    """A value in the written code: the expression, its shape as the source counts, and its layout."""
+
+    code: str
+    shown: Any = None
+    perm: tuple[int, ...] = ()
+    order: Array | None = None
+    """of the last axis, which was flattened: at place j of the written code lies the source's index order[j]"""
+    made_by: Any = None
+    """where `order` began"""
+    parts: list[Any] | None = None
+    """of a value that is several"""
+    number: Any = None
+    """a size, as the two runs showed it"""
+    parameter: str | None = None
+    bare: bool = True
+    """whether `code` needs no brackets in a product or before a dot"""
+    extra: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def rank(self) -> int:
+        return self.shown.rank
+
+    @property
+    def sizes(self) -> tuple[int | None, ...]:
+        return self.shown.sizes
+
+    def place(self, axis: int) -> int:
+        """Where the source's axis lies."""
+        return self.perm.index(axis % self.rank)
+
+
+def identity(rank: int) -> tuple[int, ...]:
+    """Every axis at its own place."""
+    return tuple(range(rank))
+
+
+def channels_last(rank: int, axis: int = 1) -> tuple[int, ...]:
+    """The rows first and `axis` last: (0, 2, 3, 1)."""
+    return (*(a for a in range(rank) if a != axis), axis)
+
+
+def in_order(value: Value) -> bool:
+    """Whether the axes that are not 1 lie in the source's order: to read them one after the other is the same."""
+    wide = [axis for axis in value.perm if value.shown.first[axis] != 1 or value.shown.second[axis] != 1]
+    return wide == sorted(wide)
+
+
+def flattened(sizes: tuple[int, ...], perm: tuple[int, ...]) -> Array:
+    """At place j of axes flattened in the order `perm` lies this index of those flattened in the source's order."""
+    order: Array = np.arange(int(np.prod(sizes))).reshape(sizes).transpose(perm).reshape(-1)
+    return order
+
+
+def shown_like(value: Any, perm: tuple[int, ...]) -> Shown:
+    """Shown of a value whose axes were exchanged."""
+    return Shown(tuple(value.first[a] for a in perm), tuple(value.second[a] for a in perm), value.dtype)

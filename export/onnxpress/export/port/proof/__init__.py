@@ -1,0 +1,1 @@
+"""What is proven of a port, rung by rung."""

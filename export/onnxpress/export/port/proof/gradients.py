@@ -1,0 +1,146 @@
+"""Rung 3: the gradient of a random sum of the answers by every parameter and input, in float64."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+from collections.abc import Iterator
+from typing import Any
+from unittest import mock
+
+import numpy as np
+
+from onnxpress.core.arrays import Array
+from onnxpress.export.port.proof.keras_target import KerasTarget
+from onnxpress.export.port.proof.rung import Rung
+from onnxpress.export.port.to_keras.model import Code
+
+LIMIT = 5e-7
+"""of the largest gradient of the same array. A layer of the target may hold a constant in float32, as Keras's attention
+does, which is 6e-8 from the truth; otherwise float64 shows 1e-15"""
+
+
+class Sides:
+    """The source in torch and the written model in Keras, both in float64, on one batch."""
+
+    def __init__(self, module: Any, call: Any, target: KerasTarget, code: Code, feeds: dict[str, Array]) -> None:
+        self.module = copy.deepcopy(module).double()
+        self.call, self.target, self.code = call, target, code
+        self.feeds = {n: v.astype(np.float64) if v.dtype.kind == "f" else v for n, v in feeds.items()}
+        target.model("float64")  # variables are made outside of what is traced
+        self._functions: dict[bool, Any] = {}
+        generator = np.random.default_rng(7)
+        self.weights = [generator.standard_normal(v.shape) for v in self.of_torch(training=False)[0]]
+
+    def of_torch(self, *, training: bool) -> tuple[list[Array], dict[str, Array], dict[str, Array], float]:
+        """Answers, gradients by parameter and by input, and the sum."""
+        import torch
+
+        self.module.train(training)
+        self.module.zero_grad()
+        tensors = {n: torch.from_numpy(np.array(v)) for n, v in self.feeds.items()}
+        for tensor in tensors.values():
+            if tensor.is_floating_point():
+                tensor.requires_grad_(True)
+        with _exact(training):
+            outputs = self.call(self.module, tensors)
+        floats = [o for o in outputs if o.is_floating_point()]
+        if not hasattr(self, "weights"):
+            return [o.detach().numpy() for o in floats], {}, {}, 0.0
+        total: Any = sum((o * torch.from_numpy(r)).sum() for o, r in zip(floats, self.weights, strict=True))
+        if total.requires_grad:
+            total.backward()
+        by = {n: _array(p) for n, p in self.module.named_parameters() if p.requires_grad}
+        return [], by, {n: _array(t) for n, t in tensors.items() if t.requires_grad}, total.item()
+
+    def of_keras(self, *, training: bool) -> tuple[list[Array], list[Array], float]:
+        """Gradients by every carried weight that learns and by every float input, and the sum."""
+        import tensorflow as tf
+
+        if training not in self._functions:
+            self._functions[training] = tf.function(
+                lambda *inputs: self._differentiated(inputs, training), autograph=False
+            )
+        total, by, by_input = self._functions[training](*[tf.constant(v) for v in self.target.inputs(self.feeds)])
+        return [np.asarray(g) for g in by], [np.asarray(g) for g in by_input], float(total)
+
+    def _differentiated(self, inputs: Any, training: bool) -> Any:
+        import tensorflow as tf
+
+        variables = [self.target.variable(one, "float64").value for one in self.learning()]
+        watched = [x for x in inputs if x.dtype.is_floating]
+        with tf.GradientTape() as tape:
+            for x in watched:
+                tape.watch(x)
+            found = self.target.call(list(inputs), "float64", training=training)
+            floats = [(v, p) for v, p in zip(found, self.target.perms(), strict=True) if v.dtype.is_floating]
+            total = sum(
+                tf.reduce_sum(v * np.transpose(r, p) if p else v * r)
+                for (v, p), r in zip(floats, self.weights, strict=True)
+            )
+        by = tape.gradient(total, [*variables, *watched], unconnected_gradients="zero")
+        arrays = [tf.convert_to_tensor(g) for g in by]
+        return total, arrays[: len(variables)], arrays[len(variables) :]
+
+    def learning(self) -> list[Any]:
+        """The weights that training changes in the source."""
+        named = {n for n, p in self.module.named_parameters() if p.requires_grad}
+        return [one for one in self.code.carried if any(name in named for name in one.sources)]
+
+
+def gradients(sides: Sides) -> Rung:
+    """Compare both, in inference mode."""
+    _, by, by_input, _ = sides.of_torch(training=False)
+    ours, our_inputs, _ = sides.of_keras(training=False)
+    worst, where = 0.0, ""
+    whole = max([1e-300, *(float(np.abs(g).max(initial=0)) for g in by.values())])
+    for one, mine in zip(sides.learning(), ours, strict=True):
+        wanted = carried(one, by)
+        apart = difference(wanted, mine, whole)
+        if apart > worst:
+            worst, where = apart, one.sources[0]
+    floats = [(n, p) for n, p in zip(sides.target.names, sides.code.inputs, strict=True) if n in by_input]
+    for (name, perm), mine in zip(floats, our_inputs, strict=True):
+        apart = difference(np.transpose(by_input[name], perm), mine, whole)
+        if apart > worst:
+            worst, where = apart, f"the input {name}"
+    return Rung(
+        name="gradients",
+        holds=worst <= LIMIT,
+        detail=f"by {len(ours)} weights and {len(our_inputs)} inputs in float64, the worst by {where or 'none'}",
+        worst=worst,
+        limit=LIMIT,
+    )
+
+
+def carried(one: Any, by: dict[str, Array]) -> Array:
+    """The source's gradients as that of the written weight: where two are summed in one, each has its gradient."""
+    parts = [by[name] for name in one.sources]
+    if one.several:
+        parts = [parts[0], *(np.zeros_like(part) for part in parts[1:])]
+    return one.carry(*parts)
+
+
+def difference(wanted: Array, mine: Array, whole: float) -> float:
+    """The largest difference, as a share of the largest value; of what is small everywhere, of the whole's."""
+    scale = max(float(np.abs(wanted).max(initial=0)), 1e-4 * whole)
+    apart = float(np.abs(wanted - mine).max(initial=0)) / scale
+    return apart if np.isfinite(apart) else float("inf")
+
+
+def _array(tensor: Any) -> Array:
+    return np.zeros(tuple(tensor.shape)) if tensor.grad is None else np.array(tensor.grad)
+
+
+@contextlib.contextmanager
+def _exact(training: bool) -> Iterator[None]:
+    """Without torch's fused shortcuts of inference mode, and without dropout."""
+    import torch
+
+    before = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        with mock.patch.object(torch.nn.functional, "dropout", lambda x, *_, **__: x):
+            yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(before)

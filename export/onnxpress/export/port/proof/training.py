@@ -1,0 +1,227 @@
+"""Rung 4: statistics of batch norm after one step, dropout's rate, and twenty steps with dropout off.
+
+The steps are plain gradient descent in float64 on both sides. Rounding, 2e-16 of a value, grows over twenty steps by
+the network's own sensitivity. A constant that a layer of the target holds in float32 is 6e-8 away from the start, and
+steps this small let it grow little: 1e-6 bounds both losses and parameters.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+from collections.abc import Iterator
+from typing import Any
+from unittest import mock
+
+import numpy as np
+
+from onnxpress.core.arrays import Array
+from onnxpress.export.port.proof.gradients import Sides
+from onnxpress.export.port.proof.rung import Rung
+
+STEPS = 20
+LIMIT = 1e-6
+_ONES = 20_000
+_STATISTICS = ("running_mean", "running_var")
+
+
+def training(sides: Sides) -> Rung:
+    """All of it; the first that fails is named."""
+    rates, ours = _rates_of_torch(sides), _rates_of_keras(sides.target.model("float64"))
+    if len(rates) != len(ours):
+        return Rung(name="training", holds=False, detail=f"{len(rates)} dropouts in the source, {len(ours)} here")
+    for rate, mine in zip(rates, ours, strict=True):
+        if abs(rate - mine) > 5 * (max(rate * (1 - rate), 1e-4) / _ONES) ** 0.5:
+            detail = f"dropout of {rate} in the source leaves out {mine:.3f} here"
+            return Rung(name="training", holds=False, detail=detail)
+    if idle := _idle(sides):
+        return Rung(name="training", holds=False, detail=f"the dropout {idle} changes no answer: it is not called")
+    with _no_dropout(sides):
+        named: list[str] = []
+        wrong = _statistics(sides, named)
+        if wrong:
+            return Rung(name="training", holds=False, detail=wrong)
+        worst, where = _steps(sides)
+    return Rung(
+        name="training",
+        holds=worst <= LIMIT,
+        detail=f"{STEPS} steps, {len(rates)} dropouts measured; the worst: {where or 'none'}",
+        worst=worst,
+        limit=LIMIT,
+        differences=named,
+    )
+
+
+def _statistics(sides: Sides, named: list[str]) -> str:
+    """What differs in the statistics after one call in training mode; empty where nothing does."""
+    import torch
+
+    kinds = torch.nn.BatchNorm1d | torch.nn.BatchNorm2d | torch.nn.BatchNorm3d
+    norms = {n: m for n, m in sides.module.named_modules() if isinstance(m, kinds)}
+    sizes: dict[str, int] = {}
+    hooks = [
+        m.register_forward_pre_hook(lambda module, args, n=n: sizes.__setitem__(n, args[0].numel() // args[0].shape[1]))
+        for n, m in norms.items()
+    ]
+    before = {f"{n}.{s}": np.array(getattr(m, s)) for n, m in norms.items() for s in _STATISTICS}
+    sides.of_torch(training=True)
+    for hook in hooks:
+        hook.remove()
+    sides.of_keras(training=True)
+    for one in sides.code.carried:
+        name = one.sources[0]
+        owner, _, kind = name.rpartition(".")
+        if kind not in _STATISTICS or owner not in sizes:
+            continue
+        wanted = np.array(getattr(norms[owner], kind))
+        if kind == "running_var" and sizes[owner] > 1:
+            share, n = norms[owner].momentum, sizes[owner]
+            batch = (wanted - (1 - share) * before[name]) / share
+            wanted = (1 - share) * before[name] + share * batch * (n - 1) / n
+            named.append(f"{name}: Keras keeps the batch's own variance, torch n/(n − 1) of it")
+        mine = np.asarray(sides.target.variable(one, "float64"))
+        scale = max(float(np.abs(wanted).max()), 1e-3)
+        if not float(np.abs(one.carry(wanted) - mine).max()) <= LIMIT * scale:
+            return f"{name} is another after one step of training"
+    return ""
+
+
+def _steps(sides: Sides) -> tuple[float, str]:
+    """Plain gradient descent on both sides; the largest difference of losses and parameters, and where."""
+    import torch
+
+    worst, where = 0.0, ""
+    summed = {name for one in sides.code.carried if one.several for name in one.sources[1:]}
+    parameters = dict(sides.module.named_parameters())
+    rate = None
+    for number in range(STEPS):
+        _, by, _, loss = sides.of_torch(training=True)
+        ours, _, our_loss = sides.of_keras(training=True)
+        apart = abs(loss - our_loss) / max(abs(loss), 1.0)
+        if not apart <= worst:
+            worst, where = apart if np.isfinite(apart) else float("inf"), f"the loss of step {number + 1}"
+        if rate is None:
+            rate = 0.01 / max([1.0, *(float(np.abs(g).max(initial=0)) for g in by.values())])
+        with torch.no_grad():
+            for name, gradient in by.items():
+                if name not in summed:
+                    parameters[name] -= rate * torch.from_numpy(gradient)
+        for one, gradient in zip(sides.learning(), ours, strict=True):
+            variable = sides.target.variable(one, "float64")
+            variable.assign(np.asarray(variable) - rate * gradient)
+    for one in sides.learning():
+        wanted = one.carry(*(parameters[name].detach().numpy() for name in one.sources))
+        mine = np.asarray(sides.target.variable(one, "float64"))
+        apart = float(np.abs(wanted - mine).max(initial=0)) / max(float(np.abs(wanted).max(initial=0)), 1e-3)
+        if not apart <= worst:
+            worst, where = apart if np.isfinite(apart) else float("inf"), one.sources[0]
+    return worst, where
+
+
+def _rates_of_torch(sides: Sides) -> list[float]:
+    """Of every dropout that leaves something out in training: layers, functions, within recurrence and attention."""
+    import torch
+    from torch import nn
+
+    found: list[float] = []
+    inside: list[str] = []
+
+    def recorded(x: Any, p: float = 0.5, training: bool = True, inplace: bool = False) -> Any:
+        if training and not inside:
+            found.append(p)
+        return x
+
+    def attended(*args: Any, dropout_p: float = 0.0, **kwargs: Any) -> Any:
+        if not inside:
+            found.append(dropout_p)
+        return attention(*args, **kwargs)
+
+    attention = nn.functional.scaled_dot_product_attention
+
+    def enter(module: Any, _: Any) -> None:
+        inside.append(type(module).__name__)
+        found.extend([module.dropout] * (module.num_layers - 1 if isinstance(module, nn.RNNBase) else 1))
+
+    module = copy.deepcopy(sides.module).train()  # its statistics move
+    for part in module.modules():
+        if isinstance(part, nn.MultiheadAttention | nn.RNNBase):
+            part.register_forward_pre_hook(enter)
+            part.register_forward_hook(lambda *_: inside.pop() and None)
+    tensors = {n: torch.from_numpy(np.array(v)) for n, v in sides.feeds.items()}
+    with contextlib.ExitStack() as stack:
+        for name in ("dropout", "dropout1d", "dropout2d", "dropout3d", "alpha_dropout"):
+            stack.enter_context(mock.patch.object(nn.functional, name, recorded))
+        stack.enter_context(mock.patch.object(nn.functional, "scaled_dot_product_attention", attended))
+        stack.enter_context(torch.no_grad())
+        sides.call(module, tensors)
+    return sorted(rate for rate in found if rate > 0)
+
+
+def _idle(sides: Sides) -> str:
+    """The first dropout of the written model that changes nothing by itself; empty where each does."""
+    import tensorflow as tf
+
+    model = sides.target.model("float64")
+    inputs = [tf.constant(v) for v in sides.target.inputs(sides.feeds)]
+    dropouts = [layer for layer in _dropouts(model) if layer.rate > 0]
+    statistics = [(v, np.asarray(v)) for v in model.weights]
+    with _no_dropout(sides):
+        plain = sides.target.call(inputs, "float64", training=True)
+        for layer in dropouts:
+            layer.rate = 0.9
+            found = sides.target.call(inputs, "float64", training=True)
+            layer.rate = 0.0
+            if all(np.array_equal(np.asarray(a), np.asarray(b)) for a, b in zip(plain, found, strict=True)):
+                return str(layer.name)
+    for variable, value in statistics:
+        variable.assign(value)
+    return ""
+
+
+def _dropouts(model: Any) -> Iterator[Any]:
+    for layer in model._flatten_layers():
+        if type(layer).__name__ in (
+            "Dropout",
+            "SpatialDropout1D",
+            "SpatialDropout2D",
+            "SpatialDropout3D",
+            "AlphaDropout",
+        ):
+            yield layer
+
+
+def _rates_of_keras(model: Any) -> list[float]:
+    """The share that each leaves out of ones, or of whole channels."""
+    found = []
+    for layer in _dropouts(model):
+        if layer.rate > 0:
+            rank = int(type(layer).__name__[-2]) if type(layer).__name__.endswith("D") else 0
+            ones = np.ones((1, *(1,) * rank, _ONES))
+            out: Array = np.asarray(layer(ones, training=True))
+            found.append(float(np.mean(out == 0 if type(layer).__name__ != "AlphaDropout" else out < 0)))
+    return sorted(found)
+
+
+@contextlib.contextmanager
+def _no_dropout(sides: Sides) -> Iterator[None]:
+    from torch import nn
+
+    kinds = nn.Dropout | nn.Dropout1d | nn.Dropout2d | nn.Dropout3d | nn.AlphaDropout
+    held = [(m, m.p) for m in sides.module.modules() if isinstance(m, kinds)]
+    other = [(m, m.dropout) for m in sides.module.modules() if isinstance(m, nn.RNNBase | nn.MultiheadAttention)]
+    ours = [(layer, layer.rate) for layer in _dropouts(sides.target.model("float64"))]
+    for m, _ in held:
+        m.p = 0.0
+    for m, _ in other:
+        m.dropout = 0.0
+    for layer, _ in ours:
+        layer.rate = 0.0
+    try:
+        yield
+    finally:
+        for m, p in held:
+            m.p = p
+        for m, p in other:
+            m.dropout = p
+        for layer, rate in ours:
+            layer.rate = rate

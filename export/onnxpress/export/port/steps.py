@@ -1,0 +1,102 @@
+"""A traced model between the frameworks: a block for each class, and what its call does, step by step."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+Shape = tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Ref:
+    """The value that a step of the same block computes, by the step's number."""
+
+    number: int
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What a value looked like at two sizes of every dimension that varies: where they differ, it varies."""
+
+    first: Shape
+    second: Shape
+    dtype: str
+
+    @property
+    def sizes(self) -> tuple[int | None, ...]:
+        """Each axis's size, None where it varies."""
+        return tuple(a if a == b else None for a, b in zip(self.first, self.second, strict=True))
+
+    @property
+    def rank(self) -> int:
+        """How many axes."""
+        return len(self.first)
+
+
+@dataclass
+class Step:
+    """One computation. `kind`: input, layer, block, function, parameter or output.
+
+    `name` is the layer's path within the block, the parameter's, or the function's name in the table. `args` and
+    `kwargs` hold Refs, numbers, texts, slices and tuples of these.
+    """
+
+    number: int
+    kind: str
+    name: str
+    args: tuple[Any, ...] = ()
+    kwargs: dict[str, Any] = field(default_factory=dict)
+    shown: Any = None
+    """Shown, or a tuple of them where it computes several"""
+    variables: tuple[str, ...] = ()
+    """what the source's code calls it"""
+    where: str = ""
+    """`nets.py:12`"""
+
+
+@dataclass
+class Block:
+    """The call of one module or layer that is made of others."""
+
+    owner: Any
+    """the framework's own object"""
+    steps: list[Step]
+    children: dict[str, Any]
+    """path → Block, or the framework's known layer"""
+    where: str = ""
+
+
+def refs(value: Any) -> Iterator[Ref]:
+    """All Refs within a step's arguments."""
+    if isinstance(value, Ref):
+        yield value
+    elif isinstance(value, tuple | list):
+        for item in value:
+            yield from refs(item)
+    elif isinstance(value, dict):
+        for item in value.values():
+            yield from refs(item)
+    elif isinstance(value, slice):
+        yield from refs((value.start, value.stop, value.step))
+
+
+def uses(steps: list[Step]) -> dict[int, int]:
+    """How often each step's value is used."""
+    found: dict[int, int] = {}
+    for step in steps:
+        for ref in refs((step.args, step.kwargs)):
+            found[ref.number] = found.get(ref.number, 0) + 1
+    return found
+
+
+def without_dead(steps: list[Step]) -> list[Step]:
+    """The steps that something depends on, inputs always."""
+    wanted: set[int] = set()
+    kept = []
+    for step in reversed(steps):
+        if step.kind in ("input", "output") or step.number in wanted:
+            kept.append(step)
+            wanted |= {ref.number for ref in refs((step.args, step.kwargs))}
+    return kept[::-1]

@@ -1,0 +1,85 @@
+"""The table of correspondences: each layer and function of torch, its counterpart in Keras, and where the two differ.
+
+Both directions and docs/port-table.md are made from it. A row without `keras` says why there is none.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Row:
+    """One correspondence."""
+
+    torch: str
+    keras: str
+    trap: str = ""
+    """what differs between the two, and how it is carried"""
+
+
+_NORM = (
+    "torch's momentum is the share of the new batch, Keras's of the old value: 1 − momentum. Keras keeps the batch's "
+)
+_POOL = "padding is a step of its own in Keras: of −∞ for the maximum"
+LAYERS: tuple[Row, ...] = (
+    Row("Linear", "Dense", "the kernel is transposed; after a flattening its rows are put in Keras's order of axes"),
+    *(
+        Row(f"Conv{n}d", f"Conv{n}D", "channels come last; padding is `same` only where the stride is 1, and else "
+            f"a ZeroPadding{n}D of its own: with a stride `same` pads at the end first") for n in (1, 2, 3)
+    ),
+    *(
+        Row(f"ConvTranspose{n}d", f"Conv{n}DTranspose", "the kernel's last two axes are exchanged; padding is a "
+            f"Cropping{n}D of its own") for n in (1, 2)
+    ),
+    *(
+        Row(f"BatchNorm{n}d", "BatchNormalization", _NORM + "own variance, torch n/(n−1) of it, which the report "
+            "names") for n in (1, 2, 3)
+    ),
+    Row("LayerNorm", "LayerNormalization", "epsilon is 1e-5 in torch and 1e-3 in Keras: always written"),
+    Row("GroupNorm", "GroupNormalization", "the same epsilon trap"),
+    *(Row(f"InstanceNorm{n}d", "GroupNormalization(groups=-1)", "without statistics of its own") for n in (1, 2)),
+    Row("Dropout", "Dropout", "the rate is carried; both scale in training"),
+    Row("AlphaDropout", "AlphaDropout"),
+    *(Row(f"Dropout{n}d", f"SpatialDropout{n}D", "whole channels") for n in (1, 2, 3)),
+    Row("Embedding", "Embedding", "padding_idx: its row learns nothing, so the vectors are multiplied by whether the "
+        "id is another; Keras's mask_zero is something else"),
+    Row("LSTM", "LSTM", "torch has two biases of which only the sum shows, Keras one; gates i, f, g, o in both. "
+        "Several layers and two directions are layers of their own"),
+    Row("GRU", "GRU(reset_after=True)", "torch's gates are r, z, n, Keras's z, r, n; two biases in both"),
+    Row("RNN", "SimpleRNN", "two biases against one, as LSTM"),
+    Row("MultiheadAttention", "MultiHeadAttention", "one kernel of three parts against three; a mask of torch says "
+        "what is left out, one of Keras what is seen"),
+    Row("ReLU", "ReLU"),
+    Row("ReLU6", "ReLU(max_value=6)"),
+    Row("LeakyReLU", "LeakyReLU", "the slope is 0.01 in torch and 0.3 in Keras: always written"),
+    Row("PReLU", "PReLU", "one slope for each channel, shared over the other axes"),
+    Row("ELU", "ELU"),
+    Row("GELU", "Activation('gelu')", "exact or by tanh: always written"),
+    Row("Softmax", "Softmax", "the axis follows the layout"),
+    Row("LogSoftmax", "Activation('log_softmax')", "over the last axis, or as a function"),
+    *(
+        Row(a, f"Activation({b!r})")
+        for a, b in (
+            ("Sigmoid", "sigmoid"), ("Tanh", "tanh"), ("SiLU", "silu"), ("Mish", "mish"), ("SELU", "selu"),
+            ("CELU", "celu"), ("Hardswish", "hard_swish"), ("Hardsigmoid", "hard_sigmoid"), ("Softplus", "softplus"),
+            ("Softsign", "softsign"), ("Tanhshrink", "tanh_shrink"), ("LogSigmoid", "log_sigmoid"),
+        )
+    ),
+    Row("Hardtanh", "Activation('hard_tanh')", "between −1 and 1 alone"),
+    *(Row(f"MaxPool{n}d", f"MaxPooling{n}D", _POOL) for n in (1, 2, 3)),
+    *(Row(f"AvgPool{n}d", f"AveragePooling{n}D", "what is padded counts as zeros in torch, and not in Keras's `same`: "
+          "a ZeroPadding of its own") for n in (1, 2, 3)),
+    *(Row(f"AdaptiveAvgPool{n}d", f"GlobalAveragePooling{n}D", "size 1, or sizes that divide") for n in (1, 2, 3)),
+    *(Row(f"AdaptiveMaxPool{n}d", f"GlobalMaxPooling{n}D", "size 1, or sizes that divide") for n in (1, 2, 3)),
+    Row("Flatten", "Flatten", "torch counts channels first: the weights behind are put in Keras's order"),
+    Row("Unflatten", "ops.reshape"),
+    Row("Identity", "the value itself"),
+    *(Row(f"ZeroPad{n}d", f"ZeroPadding{n}D", "torch names the last axis first") for n in (1, 2)),
+    Row("Upsample", "UpSampling2D", "whole factors, nearest or bilinear without aligned corners"),
+    Row("PixelShuffle", "ops.reshape and ops.transpose"),
+)  # fmt: skip
+TORCH_LAYERS = frozenset(row.torch for row in LAYERS)
+KERAS_LAYERS: dict[str, str] = {}
+for _row in LAYERS:
+    KERAS_LAYERS.setdefault(_row.keras.partition("(")[0], _row.torch)

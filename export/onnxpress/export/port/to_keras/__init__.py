@@ -1,0 +1,1 @@
+"""Blocks written as Keras 3 code, channels last."""

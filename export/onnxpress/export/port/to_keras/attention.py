@@ -1,0 +1,101 @@
+"""Multi-head attention."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from onnxpress.export.port.code import literal
+from onnxpress.export.port.layout import Value, identity
+from onnxpress.export.port.to_keras.making import (
+    add,
+    make,
+    register,
+)
+from onnxpress.export.port.to_keras.writer import Writer
+
+
+@register("MultiheadAttention")
+def _multihead(w: Writer, module: Any, query: Value, key: Value, value: Value, key_padding_mask: Any = None,
+               need_weights: bool = True, attn_mask: Any = None, average_attn_weights: bool = True,
+               is_causal: bool = False) -> Value:  # fmt: skip
+    if module.bias_k is not None or module.add_zero_attn or module.in_proj_weight is None:
+        raise w.refuse("attention with bias_k, add_zero_attn or sizes of its own for keys has no correspondence")
+    perm = (0, 1, 2) if module.batch_first else (1, 0, 2)
+    q, k, v = (w.in_layout(w.settle(w.made(part)), perm, "rows, time, features") for part in (query, key, value))
+    heads, width = module.num_heads, module.head_dim
+    bias = module.in_proj_bias is not None
+    options: dict[str, Any] = {
+        "dropout": literal(float(module.dropout)) if module.dropout else None,
+        "use_bias": None if bias else "False",
+    }
+    made = make(w, module, f"MultiHeadAttention({heads}, {width})", **options)
+    size = module.embed_dim
+    for n, part in enumerate(("query", "key", "value")):
+        cut = slice(n * size, (n + 1) * size)
+        made.weights.append(
+            (
+                0,
+                f"_{part}_dense.kernel",
+                ("in_proj_weight",),
+                lambda a, cut=cut: a[cut].T.reshape(size, heads, width),
+                "",
+            )
+        )
+        if bias:
+            made.weights.append(
+                (0, f"_{part}_dense.bias", ("in_proj_bias",), lambda a, cut=cut: a[cut].reshape(heads, width), "")
+            )
+    made.weights.append(
+        (0, "_output_dense.kernel", ("out_proj.weight",), lambda a: a.T.reshape(heads, width, size), "")
+    )
+    if bias:
+        made.weights.append((0, "_output_dense.bias", ("out_proj.bias",), lambda a: a, ""))
+    called = [q.code, v.code]
+    if k.code != v.code:
+        called.append(f"key={k.code}")
+    masks = []
+    for mask, index in ((key_padding_mask, "[:, None, None, :]"), (attn_mask, None)):
+        if mask is None:
+            continue
+        mask = w.plain(w.made(mask))
+        if mask.shown.dtype != "bool":
+            additive = _negated(w, mask)
+            if additive is None:
+                raise w.refuse("a mask of numbers has no correspondence", "give a mask of truth values")
+            mask = additive
+        seen = f"ops.logical_not({mask.code})"
+        if index is None and mask.rank == 2:
+            masks.append(f"{seen}[None, :, :]")
+        elif index is None:
+            raise w.refuse("a mask for each head has no correspondence")
+        else:
+            masks.append(f"{seen}[:, None, :]")
+    if masks:
+        name = w.fresh("seen")
+        w.lines.append(f"{name} = {masks[0] if len(masks) == 1 else f'ops.logical_and({masks[0]}, {masks[1]})'}")
+        called.append(f"attention_mask={name}")
+    elif is_causal:
+        called.append("use_causal_mask=True")
+    shown = w.step.shown
+    if any(
+        s.kind == "function"
+        and s.name == "getitem"
+        and getattr(s.args[0], "number", 0) == w.step.number
+        and s.args[1] == 1
+        for s in w.block.steps
+    ):
+        called.append("return_attention_scores=True")
+        names = [w.fresh(n) for n in ("x", "scores")]
+        w.lines.append(f"{', '.join(names)} = {add(w, w.step, made)}({', '.join(called)})")
+        code = f"ops.mean({names[1]}, axis=1)" if average_attn_weights else names[1]
+        weights = Value(code, shown[1], identity(shown[1].rank))
+        return Value("", shown, parts=[Value(names[0], shown[0], perm), weights])
+    code = f"{add(w, w.step, made)}({', '.join(called)})"
+    return Value(code, shown, parts=[Value(code, shown[0], perm), Value("")])
+
+
+def _negated(w: Writer, mask: Value) -> Value | None:
+    """A mask of 0 and −∞ that was made of truth values."""
+    if mask.extra.get("truth") is not None:
+        return mask.extra["truth"]
+    return None

@@ -1,0 +1,151 @@
+"""Dense layers, convolutions and embeddings."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from onnxpress.core.arrays import Array
+from onnxpress.export.port.code import literal
+from onnxpress.export.port.layout import Value, channels_last
+from onnxpress.export.port.to_keras.making import (
+    called,
+    make,
+    member,
+    register,
+    short,
+    spatial,
+    with_start,
+)
+from onnxpress.export.port.to_keras.writer import Writer
+
+
+@register("Linear")
+def _linear(w: Writer, module: Any, x: Value) -> Value:
+    x = w.made(x)
+    if x.perm[-1] != x.rank - 1 or (x.rank > 2 and x.order is None and x.perm[0] != 0):
+        x = w.plain(x, "this layer is over the last axis")
+    if (table := w.shared.tied.get(w.full(f"{w.step.name}.weight"))) is not None:
+        return w.result(_tied(w, module, w.settle(x), table), x.perm)
+    order = x.order
+    fan_in, units = module.in_features, module.out_features
+    options = {} if module.bias is not None else {"use_bias": "False"}
+    made = make(w, module, f"Dense({units})", **options)
+    made = with_start(w, made, module, fan_in)
+    take = (lambda a: a.T) if order is None else (lambda a: a.T[order])
+    made.weights.append((0, "kernel", ("weight",), take, ""))
+    if module.bias is not None:
+        made.weights.append((0, "bias", ("bias",), lambda a: a, ""))
+    return w.result(called(w, made, x), x.perm)
+
+
+def _tied(w: Writer, module: Any, x: Value, table: str) -> str:
+    """The product with the table of an embedding of the same block, whose weight this is too."""
+    path = table.removeprefix(f"{w.path}." if w.path else "").removesuffix(".weight")
+    other = w.block.children.get(path)
+    if type(other).__name__ != "Embedding" or path not in w.attributes or module.bias is not None:
+        raise w.refuse(f"its weight is that of {table} too, which has no correspondence", "give each its own")
+    return f"ops.matmul({x.code}, ops.transpose({member(w.attribute(path))}.embeddings))"
+
+
+@register("Conv1d", "Conv2d", "Conv3d")
+def _convolution(w: Writer, module: Any, x: Value) -> Value:
+    rank = len(module.kernel_size)
+    x = spatial(w, x, rank)
+    kernel, stride, dilation = module.kernel_size, module.stride, module.dilation
+    pad, options = "", {}
+    if module.padding_mode != "zeros":
+        raise w.refuse(f"a convolution padded by {module.padding_mode!r} has no correspondence")
+    padding = module.padding
+    if padding == "same":
+        options["padding"] = '"same"'
+    elif padding != "valid" and any(padding):
+        span = [d * (k - 1) for k, d in zip(kernel, dilation, strict=True)]
+        if all(s == 1 for s in stride) and all(2 * p == s for p, s in zip(padding, span, strict=True)):
+            options["padding"] = '"same"'
+        else:
+            pad = f"layers.ZeroPadding{rank}D({literal(short(tuple(padding)))})"
+    depthwise = module.groups == module.in_channels and module.groups > 1 and rank < 3
+    if any(s != 1 for s in stride):
+        options = {"strides": literal(short(tuple(stride))), **options}
+    if any(d != 1 for d in dilation):
+        options["dilation_rate"] = literal(short(tuple(dilation)))
+        if any(s != 1 for s in stride):
+            raise w.refuse("a convolution with strides and dilation has no correspondence")
+    if module.bias is None:
+        options["use_bias"] = "False"
+    size = literal(short(tuple(kernel)))
+    axes = (*range(2, rank + 2), 1, 0)
+    carry: Callable[[Array], Array]
+    if depthwise:
+        multiplier = module.out_channels // module.in_channels
+        if multiplier > 1:
+            options["depth_multiplier"] = str(multiplier)
+        if len(set(stride)) > 1:
+            raise w.refuse("a depthwise convolution with strides that differ has no correspondence")
+        made = make(w, module, f"DepthwiseConv{rank}D({size})", pad, **options)
+        made = with_start(w, made, module, math.prod(kernel), "depthwise_like_torch")
+
+        def carry(a: Array) -> Array:
+            return a.reshape(module.in_channels, multiplier, *kernel).transpose(*range(2, rank + 2), 0, 1)
+    else:
+        if module.groups > 1:
+            options["groups"] = str(module.groups)
+        made = make(w, module, f"Conv{rank}D({module.out_channels}, {size})", pad, **options)
+        made = with_start(w, made, module, module.in_channels // module.groups * math.prod(kernel))
+
+        def carry(a: Array) -> Array:
+            return a.transpose(axes)
+
+    made.weights.append((1 if pad else 0, "kernel", ("weight",), carry, ""))
+    if module.bias is not None:
+        made.weights.append((1 if pad else 0, "bias", ("bias",), lambda a: a, ""))
+    return w.result(called(w, made, x), channels_last(rank + 2))
+
+
+@register("ConvTranspose1d", "ConvTranspose2d")
+def _transposed(w: Writer, module: Any, x: Value) -> Value:
+    rank = len(module.kernel_size)
+    if module.groups != 1 or any(module.output_padding) or any(d != 1 for d in module.dilation):
+        raise w.refuse("a transposed convolution with groups, dilation or output_padding has no correspondence")
+    x = spatial(w, x, rank)
+    options: dict[str, Any] = {}
+    if any(s != 1 for s in module.stride):
+        options["strides"] = literal(short(tuple(module.stride)))
+    if module.bias is None:
+        options["use_bias"] = "False"
+    crop = f"layers.Cropping{rank}D({literal(short(tuple(module.padding)))})" if any(module.padding) else ""
+    size = literal(short(tuple(module.kernel_size)))
+    # Keras's `valid` is as long as torch's but where the stride is wider than the kernel.
+    if any(s > k for s, k in zip(module.stride, module.kernel_size, strict=True)):
+        raise w.refuse("a transposed convolution whose stride is wider than its kernel has no correspondence")
+    made = make(w, module, f"Conv{rank}DTranspose({module.out_channels}, {size})", "", crop, **options)
+    made = with_start(w, made, module, module.out_channels * math.prod(module.kernel_size))
+    made.weights.append((0, "kernel", ("weight",), lambda a: a.transpose(*range(2, rank + 2), 1, 0), ""))
+    if module.bias is not None:
+        made.weights.append((0, "bias", ("bias",), lambda a: a, ""))
+    return w.result(called(w, made, x), channels_last(rank + 2))
+
+
+@register("Embedding")
+def _embedding(w: Writer, module: Any, x: Value) -> Value:
+    if module.max_norm is not None or module.scale_grad_by_freq:
+        raise w.refuse("an embedding with max_norm or scale_grad_by_freq has no correspondence")
+    x = w.plain(w.made(x))
+    options = {"embeddings_initializer": "keras.initializers.RandomNormal(stddev=1.0)"}
+    w.shared.need("keras")
+    made = make(w, module, f"Embedding({module.num_embeddings}, {module.embedding_dim})", **options)
+    made.weights.append((0, "embeddings", ("weight",), lambda a: a, ""))
+    code = called(w, made, x)
+    if module.padding_idx is None:
+        return w.result(code)
+    if np.any(w.array(f"{w.step.name}.weight")[module.padding_idx]):
+        raise w.refuse("the row of padding_idx is not zero, and cannot be kept from learning in Keras")
+    name = w.fresh(w.step.variables[0] if w.step.variables else "x")
+    w.lines.append("# the row of the padding stays zero and learns nothing")
+    w.lines.append(f"{name} = {code}")
+    kept = f"ops.expand_dims({x.code} != {module.padding_idx}, -1)"
+    return w.result(f"{name} * ops.cast({kept}, {name}.dtype)", bare=False)

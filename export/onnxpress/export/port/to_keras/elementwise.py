@@ -1,0 +1,155 @@
+"""Functions of each element, and of two values that are broadcast."""
+
+from __future__ import annotations
+
+import math
+import operator
+from collections.abc import Callable
+from typing import Any
+
+from onnxpress.export.port.layout import Value
+from onnxpress.export.port.steps import Shown
+from onnxpress.export.port.to_keras.registry import FUNCTIONS, function
+from onnxpress.export.port.to_keras.writer import Writer
+
+UNARY = {
+    "relu": "relu", "sigmoid": "sigmoid", "tanh": "tanh", "silu": "silu", "exp": "exp", "log": "log", "log1p": "log1p",
+    "expm1": "expm1", "sqrt": "sqrt", "rsqrt": "rsqrt", "abs": "abs", "neg": "negative", "square": "square",
+    "relu6": "relu6", "hardswish": "hard_swish", "hardsigmoid": "hard_sigmoid", "mish": "mish", "softsign": "soft_sign",
+    "logsigmoid": "log_sigmoid", "sin": "sin", "cos": "cos", "floor": "floor", "ceil": "ceil", "round": "round",
+    "sign": "sign", "erf": "erf", "isnan": "isnan", "logical_not": "logical_not", "selu": "selu", "tan": "tan",
+    "arctan": "arctan", "atan": "arctan", "log2": "log2", "log10": "log10", "isfinite": "isfinite", "isinf": "isinf",
+}  # fmt: skip
+SIGNS = {
+    "add": "+", "sub": "-", "mul": "*", "div": "/", "pow": "**", "lt": "<", "le": "<=", "gt": ">", "ge": ">=",
+    "eq": "==", "ne": "!=", "floor_divide": "//", "remainder": "%", "mod": "%",
+}  # fmt: skip
+_ON_SIZES: dict[str, Callable[[Any, Any], Any]] = {
+    "add": operator.add, "sub": operator.sub, "mul": operator.mul, "floor_divide": operator.floordiv,
+}  # fmt: skip
+
+
+def of_sizes(w: Writer, name: str, *args: Any) -> Value:
+    sign = {"floor_divide": "//"}.get(name, SIGNS[name])
+    if name not in _ON_SIZES:
+        raise w.refuse(f"{name} of a size that varies has no correspondence")
+    code = f" {sign} ".join(w.operand(a) for a in args)
+    return Value(code, w.step.shown, (), number=w.step.shown, bare=False)
+
+
+def binary(
+    w: Writer, name: str, x: Any, other: Any = None, alpha: Any = 1, rounding_mode: Any = None, **more: Any
+) -> Value:
+    other = more.pop("exponent", other)
+    if more:
+        raise w.refuse(f"{name} with {', '.join(more)} has no correspondence")
+    (a, b), lead = w.together([x, other])
+    kinds = [v.shown.dtype for v in (a, b) if isinstance(v, Value) and isinstance(v.shown, Shown)]
+    if name == "div" and rounding_mode is not None:
+        if rounding_mode != "floor":
+            raise w.refuse("division that rounds towards zero has no correspondence")
+        name = "floor_divide"
+    if name == "div" and not any(k.startswith("float") for k in kinds):
+        a = Value(f'ops.cast({a.code}, "float32")', a.shown, a.perm)
+    right = w.operand(b)
+    if alpha != 1:
+        right = f"{right} * {alpha}"
+    if isinstance(a, Value) and isinstance(b, Value) and len(set(kinds)) == 2 and name in ("add", "sub", "mul", "div"):
+        floats = [v for v in (a, b) if v.shown.dtype.startswith("float")]
+        if (len(floats) == 1 and "bool" not in kinds) or len(floats) == 1:
+            to = floats[0].code
+            a, b = (v if v is floats[0] else Value(f"ops.cast({v.code}, {to}.dtype)", v.shown, v.perm) for v in (a, b))
+            right = w.operand(b)
+    return w.like(lead, f"{w.operand(a)} {SIGNS[name]} {right}", bare=False)
+
+
+@function("size")
+def _size_of(w: Writer, x: Value, axis: int) -> Value:
+    return Value(f"ops.shape({x.code})[{x.place(axis)}]", w.step.shown, (), number=w.step.shown)
+
+
+def _elementwise(name: str, written_as: str, order: tuple[str, ...] = ()) -> None:
+    def write(w: Writer, *values: Any, **named: Any) -> Value:
+        found, lead = w.together([*values, *named.values()])
+        return w.like(
+            lead, f"ops.{written_as}({', '.join(v.code if isinstance(v, Value) else repr(v) for v in found)})"
+        )
+
+    FUNCTIONS[name] = write
+
+
+for _torch, _keras in {"maximum": "maximum", "minimum": "minimum", "logical_and": "logical_and",
+                       "logical_or": "logical_or", "where": "where"}.items():  # fmt: skip
+    _elementwise(_torch, _keras)
+
+
+@function("masked_fill")
+def _masked_fill(w: Writer, x: Value, mask: Value, value: Any) -> Value:
+    (m, v), lead = w.together([mask, x])
+    filled = {-math.inf: '-float("inf")', math.inf: 'float("inf")'}.get(
+        value, repr(value) if not isinstance(value, Value) else value.code
+    )
+    return w.like(lead, f"ops.where({m.code}, {filled}, {v.code})")
+
+
+@function("rsub")
+def _rsub(w: Writer, x: Any, other: Any) -> Value:
+    return binary(w, "sub", other, x)
+
+
+@function("leaky_relu")
+def _leaky_relu(w: Writer, x: Value, negative_slope: float = 0.01, inplace: bool = False) -> Value:
+    return w.like(x, f"ops.leaky_relu({x.code}, negative_slope={negative_slope})")
+
+
+@function("elu")
+def _elu(w: Writer, x: Value, alpha: float = 1.0, inplace: bool = False) -> Value:
+    return w.like(x, f"ops.elu({x.code}, alpha={alpha})")
+
+
+@function("gelu")
+def _gelu(w: Writer, x: Value, approximate: str = "none") -> Value:
+    return w.like(x, f"ops.gelu({x.code}, approximate={approximate == 'tanh'})")
+
+
+@function("softplus")
+def _softplus(w: Writer, x: Value, beta: float = 1.0, threshold: float = 20.0) -> Value:
+    if beta != 1:
+        raise w.refuse("softplus with a beta has no correspondence")
+    return w.like(x, f"ops.softplus({x.code})")
+
+
+@function("clamp")
+def _clamp(w: Writer, x: Value, min: Any = None, max: Any = None) -> Value:  # noqa: A002 - torch's names
+    if min is not None and max is not None:
+        return w.like(x, f"ops.clip({x.code}, {min}, {max})")
+    return w.like(x, f"ops.maximum({x.code}, {min})" if max is None else f"ops.minimum({x.code}, {max})")
+
+
+FUNCTIONS["clamp_min"] = lambda w, x, min: _clamp(w, x, min)  # noqa: A006
+FUNCTIONS["reciprocal"] = lambda w, x: w.like(x, f"1.0 / {w.operand(x)}", bare=False)
+FUNCTIONS["hardtanh"] = lambda w, x, min_val=-1.0, max_val=1.0, inplace=False: _clamp(w, x, min_val, max_val)
+FUNCTIONS["detach"] = lambda w, x: w.like(x, f"ops.stop_gradient({x.code})")
+
+
+def cast(w: Writer, x: Value, dtype: Any) -> Value:
+    name = dtype.removeprefix("torch.") if isinstance(dtype, str) else str(dtype).removeprefix("torch.")
+    if name == "float32":  # whatever the floats are: the proof runs the same code in float64
+        if x.shown.dtype == "float32":
+            return x
+        return w.like(x, f"ops.cast({x.code}, keras.config.floatx())") if w.shared.need("keras") else x
+    return x if x.shown.dtype == name else w.like(x, f'ops.cast({x.code}, "{name}")')
+
+
+@function("to")
+def _to(w: Writer, x: Value, *args: Any, dtype: Any = None, **_: Any) -> Value:
+    for arg in (*args, dtype):
+        if isinstance(arg, Value):
+            return cast(w, x, arg.shown.dtype)
+        if str(arg).startswith("torch.") and str(arg) != "torch.strided":
+            return cast(w, x, arg)
+    return x
+
+
+for _name, _dtype in {"float": "float32", "long": "int64", "int": "int32", "bool": "bool"}.items():
+    FUNCTIONS[_name] = lambda w, x, dtype=_dtype: cast(w, x, dtype)

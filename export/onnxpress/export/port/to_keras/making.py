@@ -1,0 +1,101 @@
+"""A layer's constructor call, with what torch's parameters say of it, and its place in `__init__`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from onnxpress.export.port.code import literal
+from onnxpress.export.port.layout import Value, channels_last
+from onnxpress.export.port.steps import Step
+from onnxpress.export.port.to_keras.writer import Carried, Made, Writer
+
+LAYERS: dict[str, Callable[..., Value]] = {}
+_SAME_AS_BEFORE = "channels last, as this layer has them"
+
+
+def register(*names: str) -> Callable[[Callable[..., Value]], Callable[..., Value]]:
+    """Register how the layers of these names are written."""
+
+    def registered(write: Callable[..., Value]) -> Callable[..., Value]:
+        for name in names:
+            LAYERS[name] = write
+        return write
+
+    return registered
+
+
+def member(path: tuple[str | int, ...]) -> str:
+    """`self.blocks[0]` of an attribute and a place."""
+    return "self" + "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path)
+
+
+def add(w: Writer, step: Step, made: Made) -> str:
+    """Put the layer into `__init__` and its weights into the list, once; returns what is called."""
+    if step.name not in w.attributes:
+        w.attributes[step.name] = made
+        made.carried = [
+            (
+                number,
+                Carried(
+                    tuple(path.split(".")),
+                    tuple(w.full(f"{step.name}.{name}") for name in names),
+                    carry,
+                    several,
+                ),
+            )
+            for number, path, names, carry, several in made.weights
+        ]
+        w.place(step.name, made)
+    return member(w.attribute(step.name))
+
+
+def frozen(w: Writer, name: str, parameters: list[str]) -> bool:
+    learning = [w.learns(f"{name}.{p}") for p in parameters]
+    if any(learning) and not all(learning):
+        raise w.refuse("a layer whose parameters are frozen in part has no correspondence", "freeze the whole layer")
+    return bool(parameters) and not any(learning)
+
+
+def make(w: Writer, module: Any, constructor: str, before: str = "", after: str = "", **options: Any) -> Made:
+    """The constructor's call with what the layer's parameters say: initialisers as torch's, trainable or not."""
+    w.shared.need("layers")
+    name = w.step.name.split(".")[-1]
+    shown = [f"{k}={v if isinstance(v, str) else literal(v)}" for k, v in options.items() if v is not None]
+    still = frozen(w, w.step.name, [n for n, _ in module.named_parameters()])
+    if still:
+        shown.append("trainable=False")
+    if not name.isdigit():
+        shown.append(f'name="{name}"')
+    name, _, given = constructor.partition("(")
+    text = f"layers.{name}({', '.join([*([given[:-1]] if given else []), *shown])})"
+    return Made([c for c in (before, text, after) if c], frozen=still)
+
+
+def called(w: Writer, made: Made, x: Value) -> str:
+    return f"{add(w, w.step, made)}({x.code})"
+
+
+def with_start(w: Writer, made: Made, module: Any, fan_in: int, helper: str = "like_torch") -> Made:
+    """With torch's own distribution of first weights, as a helper of the written module gives it."""
+    w.shared.need(helper.removesuffix("_like_torch") if helper != "like_torch" else helper)
+    place = next(n for n, c in enumerate(made.calls) if "Padding" not in c and "Cropping" not in c)
+    text = made.calls[place]
+    before_name = text.find(', name="')
+    cut = before_name if before_name >= 0 else len(text) - 1
+    made.calls[place] = text[:cut] + f", **{helper}({fan_in})" + text[cut:]
+    return made
+
+
+def as_tuple(value: Any, rank: int) -> tuple[int, ...]:
+    return (value,) * rank if isinstance(value, int) else tuple(value)
+
+
+def short(value: tuple[int, ...]) -> Any:
+    return value[0] if len(set(value)) == 1 else value
+
+
+def spatial(w: Writer, x: Value, rank: int) -> Value:
+    if x.rank != rank + 2:
+        raise w.refuse("a layer over channels that is called without a batch axis has no correspondence")
+    return w.in_layout(w.settle(w.made(x)), channels_last(rank + 2), _SAME_AS_BEFORE)

@@ -1,0 +1,382 @@
+"""A whole model as one module of Keras code: its classes, its builder, and where every weight comes from."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from dataclasses import dataclass, field
+from typing import Any
+
+from onnxpress.core.arrays import Array
+from onnxpress.core.tensors import TensorSpec
+from onnxpress.export.port.code import identifier, literal, without_unused, wrapped
+from onnxpress.export.port.layout import Unordered, Value, channels_last, identity
+from onnxpress.export.port.steps import Block, Shown
+from onnxpress.export.port.to_keras import functions, layers, parameters
+from onnxpress.export.port.to_keras.writer import Carried, Writer, Written
+
+
+@dataclass
+class Code:
+    """The written module."""
+
+    text: str
+    name: str
+    """of the model's class"""
+    carried: list[Carried]
+    inputs: list[tuple[int, ...]]
+    """the layout of each input: which of the source's axes lies at each place"""
+    outputs: Any
+    """of each output, in the structure in which they are answered"""
+    transposes: int
+    sequence: bool
+    """whether the model is a keras.Sequential itself"""
+    constants: frozenset[str]
+    """the source's values that stand in the code as numbers"""
+
+
+@dataclass
+class _Shared:
+    """What all blocks of one model know, and who writes their steps."""
+
+    function = staticmethod(functions.written)
+    layer = staticmethod(layers.layer)
+    child = staticmethod(layers.block)
+    weight_lines = staticmethod(parameters.weight_lines)
+    weight_of_layer = staticmethod(parameters.weight_of_layer)
+
+    state: dict[str, Array]
+    learning: frozenset[str]
+    tied: dict[str, str]
+    """a parameter's other names → the one that `state` has"""
+    settled: set[Any]
+    transposes: int = 0
+    needs: set[str] = field(default_factory=set)
+    classes: dict[str, tuple[str, list[str], int]] = field(default_factory=dict)
+    """class name → (base, lines, number of times)"""
+    constants: set[str] = field(default_factory=set)
+
+    def need(self, what: str) -> bool:
+        self.needs.add(what)
+        return True
+
+    def block(self, block: Block, given: list[Value], path: str) -> Written:
+        """The class of a block, one for all that are written alike; a plain sequence has none."""
+        writer = Writer(block, given, path, self)
+        written = writer.write()
+        if writer.is_sequence():
+            written.items, written.carried = _sequence(writer)
+            self.need("keras")
+            return written
+        _place_all(writer, written)
+        base = type(block.owner).__name__.lstrip("_") or "Block"
+        body = _body(written, "layers.Layer")
+        self.need("layers")
+        for name in itertools.chain([base], (f"{base}{n}" for n in itertools.count(2))):
+            lines = [line.replace("\0", name) for line in body]
+            if name not in self.classes:
+                self.classes[name] = ("layers.Layer", lines, 1)
+                break
+            if self.classes[name][1] == lines:
+                break
+        written.name = name
+        return written
+
+
+def _expressions(made: Any, name: str) -> list[str]:
+    """The constructor calls that one layer of the source came to."""
+    if not isinstance(made, Written):
+        return list(made.calls)
+    label = "" if name.isdigit() else f'name="{name}"'
+    if made.items is None:
+        return [f"{made.name}({label})"]
+    return [f"keras.Sequential([{', '.join(made.items)}]{', ' + label if label else ''})"]
+
+
+def _weights(made: Any, several: bool) -> list[Carried]:
+    """Its weights, from the layer on; of several calls each after its place."""
+    if isinstance(made, Written):
+        return made.carried
+    return [
+        Carried((*((number,) if several else ()), *one.path), one.sources, one.carry, one.several)
+        for number, one in made.carried
+    ]
+
+
+def _sequence(writer: Writer) -> tuple[list[str], list[Carried]]:
+    items: list[str] = []
+    carried: list[Carried] = []
+    for path, made in writer.items.items():
+        several = not isinstance(made, Written)
+        for one in _weights(made, several):
+            head, *rest = one.path if several else (0, *one.path)
+            carried.append(Carried((len(items) + int(head), *rest), one.sources, one.carry, one.several))
+        items += _expressions(made, path.split(".")[-1])
+    return items, carried
+
+
+def _place_all(writer: Writer, written: Written) -> None:
+    """The lines of `__init__` for all layers, lists of equal ones folded."""
+    lines: list[str] = []
+    done: set[str] = set()
+    for line in writer.init:
+        if isinstance(line, str):
+            lines.append(line)
+            continue
+        path = line[0]
+        attribute = writer.attribute(path)
+        if len(attribute) == 1:
+            lines.append(f"self.{attribute[0]} = {_one(writer.items[path], path)}")
+        elif attribute[0] not in done:
+            done.add(str(attribute[0]))
+            paths = sorted(
+                (p for p in writer.items if writer.attribute(p)[0] == attribute[0]),
+                key=lambda p: int(p.rpartition(".")[2]),
+            )
+            codes = [_one(writer.items[p], p) for p in paths]
+            if len(codes) > 1 and len(set(codes)) == 1:
+                lines.append(f"self.{attribute[0]} = [{codes[0]} for _ in range({len(codes)})]")
+            else:
+                lines.append(f"self.{attribute[0]} = [{', '.join(codes)}]")
+    for path, made in writer.items.items():
+        several = not isinstance(made, Written) and len(made.calls) > 1
+        for one in _weights(made, several):
+            written.carried.append(Carried((*writer.attribute(path), *one.path), one.sources, one.carry, one.several))
+    written.init = lines
+    written.call = _folded(
+        written.call,
+        {
+            str(writer.attribute(p)[0]): sum(writer.attribute(q)[0] == writer.attribute(p)[0] for q in writer.items)
+            for p in writer.items
+        },
+    )
+
+
+def _one(made: Any, path: str) -> str:
+    calls = _expressions(made, path.rpartition(".")[2])
+    return calls[0] if len(calls) == 1 else f"keras.Sequential([{', '.join(calls)}])"
+
+
+def written(
+    block: Block,
+    specs: list[TensorSpec],
+    state: dict[str, Array],
+    learning: frozenset[str],
+    tied: dict[str, str],
+    title: str,
+    weights: str,
+) -> Code:
+    """The model's code, its inputs in the layout that leaves the fewest transposes. Raises NoCorrespondence."""
+    shown = [step.shown for step in block.steps if step.kind == "input"]
+    choices = []
+    for one in shown:
+        ways = [identity(one.rank)]
+        if one.rank >= 3:
+            ways.append(channels_last(one.rank))
+        if one.rank == 3:
+            ways.append((1, 0, 2))
+        choices.append(ways)
+    best: tuple[int, Any] | None = None
+    for perms in itertools.islice(itertools.product(*choices), 16):
+        if any(perm[0] != 0 and "batch" in spec.shape[:1] for perm, spec in zip(perms, specs, strict=True)):
+            continue
+        found = _settled(block, shown, perms, state, learning, tied)
+        if best is None or found[0].transposes < best[0]:
+            best = (found[0].transposes, (*found, perms))
+    assert best is not None
+    shared, writer, done, perms = best[1]
+    name = type(block.owner).__name__.lstrip("_")
+    name = "Network" if name in ("Sequential", "Module") else name
+    while name in shared.classes:
+        name += "Model"
+    text = _module(name, shared, writer, done, specs, shown, perms, title, weights)
+    return Code(
+        text,
+        name,
+        done.carried,
+        list(perms),
+        _layouts(done.outputs),
+        shared.transposes,
+        done.items is not None,
+        frozenset(shared.constants),
+    )
+
+
+def _settled(
+    block: Block, shown: list[Shown], perms: Any, state: Any, learning: Any, tied: Any
+) -> tuple[_Shared, Writer, Written]:
+    settled: set[Any] = set()
+    while True:
+        shared = _Shared(state, learning, tied, settled)
+        given = [Value("", one, perm) for one, perm in zip(shown, perms, strict=True)]
+        writer = Writer(block, given, "", shared)
+        try:
+            done = writer.write()
+            done.outputs = writer.outputs = _ended(writer, done.outputs)
+            done.call = writer.lines
+            if writer.is_sequence():
+                done.items, done.carried = _sequence(writer)
+            else:
+                _place_all(writer, done)
+        except Unordered as error:
+            settled.add(error.place)
+            continue
+        return shared, writer, done
+
+
+def _ended(writer: Writer, outputs: Any) -> Any:
+    """The model's answers: in the source's order of axes, but for channels that come last."""
+    if isinstance(outputs, Value):
+        if outputs.parts is not None:
+            return tuple(_ended(writer, part) for part in outputs.parts)
+        outputs = writer.made(writer.settle(outputs))
+        if outputs.perm not in (identity(outputs.rank), channels_last(outputs.rank) if outputs.rank > 2 else None):
+            outputs = writer.plain(outputs)
+        return outputs
+    if isinstance(outputs, tuple):
+        return tuple(_ended(writer, part) for part in outputs if part is not None)
+    if isinstance(outputs, dict):
+        return {key: _ended(writer, part) for key, part in outputs.items() if part is not None}
+    raise writer.refuse(f"an answer that is {type(outputs).__name__} has no correspondence")
+
+
+def _layouts(outputs: Any) -> Any:
+    if isinstance(outputs, Value):
+        return outputs.perm
+    if isinstance(outputs, dict):
+        return {key: _layouts(part) for key, part in outputs.items()}
+    return [_layouts(part) for part in outputs]
+
+
+def _returned(outputs: Any) -> str:
+    if isinstance(outputs, Value):
+        return outputs.code
+    if isinstance(outputs, dict):
+        return "{" + ", ".join(f"{literal(key)}: {_returned(part)}" for key, part in outputs.items()) + "}"
+    if isinstance(outputs, tuple):
+        return f"({', '.join(_returned(part) for part in outputs)}{',' * (len(outputs) == 1)})"
+    return repr(outputs)
+
+
+def _body(written: Written, base: str, doc: str = "") -> list[str]:
+    """The lines of a class, its name as \\0."""
+    lines = [f"class \0({base}):"]
+    if doc:
+        lines += [f'    """{doc}"""', ""]
+    lines += ["    def __init__(self, **options):", "        super().__init__(**options)"]
+    for line in written.init:
+        lines += wrapped(line, 8)
+    lines += ["", f"    def call(self, {', '.join(written.arguments)}):"]
+    returned = _returned(written.outputs)
+    call = without_unused(written.call, returned)
+    if call and call[-1].startswith(f"{returned} = "):
+        returned = call.pop().removeprefix(f"{returned} = ")
+    for line in call:
+        lines += wrapped(line[4:], 12) if line.startswith("    ") else wrapped(line, 8)
+    if isinstance(written.outputs, tuple) and len(written.outputs) > 1:
+        returned = returned[1:-1]
+    return [*lines, *wrapped(f"return {returned}", 8)]
+
+
+def _folded(lines: list[str], counts: dict[str, int]) -> list[str]:
+    """`x = self.blocks[0](x)` for every block one after the other → a loop."""
+    found: list[str] = []
+    pattern = re.compile(r"^(\w+) = self\.(\w+)\[(\d+)\]\((.*)\)$")
+    place = 0
+    while place < len(lines):
+        match = pattern.match(lines[place])
+        if match and match[3] == "0":
+            name, group = match[1], match[2]
+            count = counts.get(group, 0)
+            same = [f"{name} = self.{group}[{n}]({match[4]})" for n in range(count)]
+            if count > 1 and lines[place : place + count] == same and match[4].split(",")[0] == name:
+                single = identifier(group.rstrip("s")) if group.endswith("s") and len(group) > 2 else "layer"
+                found += [f"for {single} in self.{group}:", f"    {name} = {single}({match[4]})"]
+                place += count
+                continue
+        found.append(lines[place])
+        place += 1
+    return found
+
+
+_START = '''def like_torch(fan_in):
+    """Initialisers that draw the first weights as torch does: within 1/√fan_in."""
+    bound = fan_in**-0.5
+    return {
+        "kernel_initializer": keras.initializers.RandomUniform(-bound, bound),
+        "bias_initializer": keras.initializers.RandomUniform(-bound, bound),
+    }'''
+_DEPTHWISE = '''def depthwise_like_torch(fan_in):
+    """The same for a depthwise convolution."""
+    bound = fan_in**-0.5
+    return {
+        "depthwise_initializer": keras.initializers.RandomUniform(-bound, bound),
+        "bias_initializer": keras.initializers.RandomUniform(-bound, bound),
+    }'''
+_RECURRENT = '''def recurrent_like_torch(units):
+    """The same for a recurrent layer: within 1/√units."""
+    bound = units**-0.5
+    return {
+        "kernel_initializer": keras.initializers.RandomUniform(-bound, bound),
+        "recurrent_initializer": keras.initializers.RandomUniform(-bound, bound),
+        "bias_initializer": keras.initializers.RandomUniform(-bound, bound),
+    }'''
+_GELU = '''def exact_gelu(x):
+    """GELU by the error function, as torch's default."""
+    return ops.gelu(x, approximate=False)'''
+_TANH = '''def tanh_gelu(x):
+    """GELU by tanh."""
+    return ops.gelu(x, approximate=True)'''
+
+
+def _module(
+    name: str,
+    shared: _Shared,
+    writer: Writer,
+    done: Written,
+    specs: list[TensorSpec],
+    shown: list[Shown],
+    perms: Any,
+    title: str,
+    weights: str,
+) -> str:
+    parts = [
+        part
+        for need, part in (
+            ("like_torch", _START),
+            ("depthwise", _DEPTHWISE),
+            ("recurrent", _RECURRENT),
+            ("gelu", _GELU),
+            ("gelu_tanh", _TANH),
+        )
+        if need in shared.needs
+    ]
+    parts += ["\n".join(lines) for _, lines, _ in shared.classes.values()]
+    axes = "; ".join(
+        f"{spec.name} ({', '.join(str(spec.shape[a]) for a in perm)})" for spec, perm in zip(specs, perms, strict=True)
+    )
+    inputs = []
+    for spec, perm, argument in zip(specs, perms, done.arguments, strict=True):
+        sizes = tuple(None if isinstance(spec.shape[a], str) else spec.shape[a] for a in perm)[1:]
+        dtype = "" if spec.dtype == "float32" else f', dtype="{spec.dtype}"'
+        inputs.append(f'keras.Input({literal(sizes)}{dtype}, name="{argument}")')
+    builder = [
+        "def build():",
+        '    """The model as it is before training; `load_weights` takes the file beside it."""',
+    ]
+    if done.items is not None:
+        builder += wrapped(f"return keras.Sequential([{', '.join([*inputs, *done.items])}])", 4)
+    else:
+        parts.append(
+            "\n".join(line.replace("\0", name) for line in _body(done, "keras.Model", f"{axes} → the answers."))
+        )
+        for argument, made in zip(done.arguments, inputs, strict=True):
+            builder += wrapped(f"{argument} = {made}", 4)
+        called = ", ".join(done.arguments)
+        given = called if len(done.arguments) == 1 else f"[{called}]"
+        builder += wrapped(f"return keras.Model({given}, {name}()({called}))", 4)
+    text = "\n\n\n".join([*parts, "\n".join(builder)]) + "\n"
+    head = f'"""{title}\n\nbuild().load_weights("{weights}") is the trained model.\n"""\n'
+    imported = [n for n in ("layers", "ops") if f"{n}." in text]
+    lines = ["import keras"] + ([f"from keras import {', '.join(imported)}"] if imported else [])
+    return f"{head}\n" + "\n".join(lines) + "\n\n\n" + text

@@ -1,0 +1,161 @@
+"""Norms, dropout and activations."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from onnxpress.export.port.code import literal
+from onnxpress.export.port.layout import Value, identity
+from onnxpress.export.port.to_keras.making import (
+    called,
+    make,
+    register,
+    spatial,
+)
+from onnxpress.export.port.to_keras.writer import Writer
+
+_ACTIVATIONS = {
+    "Sigmoid": "sigmoid", "Tanh": "tanh", "SiLU": "silu", "Mish": "mish", "SELU": "selu", "CELU": "celu",
+    "Hardswish": "hard_swish", "Hardsigmoid": "hard_sigmoid", "Softplus": "softplus", "Softsign": "softsign",
+    "Tanhshrink": "tanh_shrink", "LogSigmoid": "log_sigmoid", "Hardtanh": "hard_tanh",
+}  # fmt: skip
+
+
+@register("BatchNorm1d", "BatchNorm2d", "BatchNorm3d")
+def _batch_norm(w: Writer, module: Any, x: Value) -> Value:
+    if module.momentum is None or not module.track_running_stats:
+        raise w.refuse("batch norm that keeps no statistics, or a mean of all, has no correspondence", "set momentum")
+    x = w.made(x)
+    order = x.order
+    axis = x.place(1)
+    options: dict[str, Any] = {"momentum": literal(round(1 - module.momentum, 10)), "epsilon": literal(module.eps)}
+    if axis != x.rank - 1:
+        options = {"axis": str(axis), **options}
+    if not module.affine:
+        options |= {"center": "False", "scale": "False"}
+    elif not all(p.requires_grad for p in module.parameters()):
+        raise w.refuse("a frozen batch norm has no correspondence", "Keras's frozen one also stops its statistics")
+    made = make(w, module, "BatchNormalization", **options)
+    take = (lambda a: a) if order is None else (lambda a: a[order])
+    for keras_name, torch_name in (
+        ("gamma", "weight"),
+        ("beta", "bias"),
+        ("moving_mean", "running_mean"),
+        ("moving_variance", "running_var"),
+    ):
+        if module.affine or torch_name.startswith("running"):
+            made.weights.append((0, keras_name, (torch_name,), take, ""))
+    return w.like(x, called(w, made, x))
+
+
+@register("LayerNorm")
+def _layer_norm(w: Writer, module: Any, x: Value) -> Value:
+    x = w.made(x)
+    count = len(module.normalized_shape)
+    if x.perm != identity(x.rank):
+        x = w.plain(x, "this layer is over the last axes")
+    order = x.order
+    if order is not None and x.shown.first[-1] != module.normalized_shape[-1]:
+        w.settle(x)
+    options: dict[str, Any] = {"axis": literal(tuple(range(-count, 0)))} if count > 1 else {}
+    options["epsilon"] = literal(module.eps)
+    if module.weight is None:
+        options |= {"center": "False", "scale": "False"}
+    elif module.bias is None:
+        options["center"] = "False"
+    made = make(w, module, "LayerNormalization", **options)
+    take = (lambda a: a) if order is None else (lambda a: a[order])
+    for keras_name, torch_name in (("gamma", "weight"), ("beta", "bias")):
+        if getattr(module, torch_name) is not None:
+            made.weights.append((0, keras_name, (torch_name,), take, ""))
+    return w.like(x, called(w, made, x))
+
+
+@register("GroupNorm", "InstanceNorm1d", "InstanceNorm2d")
+def _group_norm(w: Writer, module: Any, x: Value) -> Value:
+    x = w.settle(w.made(x))
+    groups = getattr(module, "num_groups", None)
+    if getattr(module, "track_running_stats", False):
+        raise w.refuse("instance norm with statistics of its own has no correspondence")
+    channels = getattr(module, "num_channels", None) or module.num_features
+    axis = x.place(1)
+    options: dict[str, Any] = {"axis": str(axis)} if axis != x.rank - 1 else {}
+    options["epsilon"] = literal(module.eps)
+    if not module.affine:
+        options |= {"center": "False", "scale": "False"}
+    made = make(w, module, f"GroupNormalization({groups or channels})", **options)
+    if module.affine:
+        made.weights += [(0, "gamma", ("weight",), lambda a: a, ""), (0, "beta", ("bias",), lambda a: a, "")]
+    return w.like(x, called(w, made, x))
+
+
+@register("Dropout", "AlphaDropout")
+def _dropout(w: Writer, module: Any, x: Value) -> Value:
+    return w.like(x, called(w, make(w, module, f"{type(module).__name__}({literal(float(module.p))})"), x))
+
+
+@register("Dropout1d", "Dropout2d", "Dropout3d")
+def _spatial_dropout(w: Writer, module: Any, x: Value) -> Value:
+    rank = int(type(module).__name__[-2])
+    x = spatial(w, x, rank)
+    return w.like(x, called(w, make(w, module, f"SpatialDropout{rank}D({literal(float(module.p))})"), x))
+
+
+@register(*_ACTIVATIONS)
+def _activation(w: Writer, module: Any, x: Value) -> Value:
+    kind = type(module).__name__
+    if (
+        getattr(module, "beta", 1) != 1
+        or getattr(module, "alpha", 1.0) != 1.0
+        or (kind == "Hardtanh" and (module.min_val, module.max_val) != (-1, 1))
+    ):
+        raise w.refuse(f"{kind} with other constants has no correspondence")
+    return w.like(x, called(w, make(w, module, f'Activation("{_ACTIVATIONS[kind]}")'), x))
+
+
+@register("ReLU", "ReLU6", "ELU", "LeakyReLU", "GELU")
+def _rectified(w: Writer, module: Any, x: Value) -> Value:
+    kind = type(module).__name__
+    if kind == "GELU":
+        w.shared.need("layers")
+        if module.approximate == "none":
+            w.shared.need("gelu")
+            return w.like(x, called(w, make(w, module, "Activation(exact_gelu)"), x))
+        w.shared.need("gelu_tanh")
+        return w.like(x, called(w, make(w, module, "Activation(tanh_gelu)"), x))
+    text = {"ReLU": "ReLU", "ReLU6": "ReLU(max_value=6.0)"}.get(kind)
+    if kind == "ELU":
+        text = f"ELU(alpha={literal(float(module.alpha))})"
+    if kind == "LeakyReLU":
+        text = f"LeakyReLU(negative_slope={literal(float(module.negative_slope))})"
+    return w.like(x, called(w, make(w, module, str(text)), x))
+
+
+@register("PReLU")
+def _prelu(w: Writer, module: Any, x: Value) -> Value:
+    x = w.settle(x)
+    several = module.num_parameters > 1
+    place = x.place(1) if several else None
+    shared = tuple(n for n in range(1, x.rank) if n != place)
+    init = f"keras.initializers.Constant({literal(0.25)})"
+    w.shared.need("keras")
+    made = make(w, module, "PReLU", alpha_initializer=init, shared_axes=literal(shared) if shared else None)
+    shape = tuple(
+        module.num_parameters if n == place else (1 if n in shared else x.sizes[x.perm[n]]) for n in range(1, x.rank)
+    )
+    made.weights.append((0, "alpha", ("weight",), lambda a: a.reshape(shape), ""))
+    return w.like(x, called(w, made, x))
+
+
+@register("Softmax", "LogSoftmax")
+def _softmax(w: Writer, module: Any, x: Value) -> Value:
+    if module.dim is None:
+        raise w.refuse("a softmax that is told no axis has no correspondence", "write its dim")
+    x = w.settle(x)
+    place = x.place(module.dim)
+    if type(module).__name__ == "LogSoftmax":
+        if place == x.rank - 1:
+            return w.like(x, called(w, make(w, module, 'Activation("log_softmax")'), x))
+        return w.like(x, f"ops.log_softmax({x.code}, axis={place})")
+    axis = None if place == x.rank - 1 else str(place)
+    return w.like(x, called(w, make(w, module, "Softmax", axis=axis), x))

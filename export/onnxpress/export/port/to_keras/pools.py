@@ -1,0 +1,134 @@
+"""Pools, paddings, resizing and flattening."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from onnxpress.export.port.code import literal
+from onnxpress.export.port.layout import Value
+from onnxpress.export.port.to_keras.axes import flatten, unflatten
+from onnxpress.export.port.to_keras.making import (
+    as_tuple,
+    called,
+    make,
+    register,
+    short,
+    spatial,
+)
+from onnxpress.export.port.to_keras.writer import Writer
+
+
+@register("Identity")
+def _identity(w: Writer, module: Any, x: Value) -> Value:
+    return x
+
+
+@register("Flatten")
+def _flatten(w: Writer, module: Any, x: Value) -> Value:
+    found = flatten(w, x, module.start_dim, module.end_dim)
+    if module.start_dim == 1 and module.end_dim == -1 and found.code.startswith("ops.reshape(") and x.rank > 2:
+        found.code = called(
+            w, make(w, module, "Flatten"), Value(found.code.removeprefix("ops.reshape(").partition(", (")[0])
+        )
+    return found
+
+
+@register("Unflatten")
+def _unflatten(w: Writer, module: Any, x: Value) -> Value:
+    return unflatten(w, x, module.dim, tuple(module.unflattened_size))
+
+
+@register("MaxPool1d", "MaxPool2d", "MaxPool3d", "AvgPool1d", "AvgPool2d", "AvgPool3d")
+def _pool(w: Writer, module: Any, x: Value) -> Value:
+    kind = type(module).__name__
+    rank = int(kind[-2])
+    kernel, stride = as_tuple(module.kernel_size, rank), as_tuple(module.stride or module.kernel_size, rank)
+    padding = as_tuple(module.padding, rank)
+    if (
+        getattr(module, "dilation", 1) not in (1, (1,) * rank)
+        or module.ceil_mode
+        or getattr(module, "return_indices", False)
+    ):
+        raise w.refuse(f"{kind} with dilation, ceil_mode or return_indices has no correspondence")
+    x = spatial(w, x, rank)
+    average = kind.startswith("Avg")
+    if average and getattr(module, "divisor_override", None):
+        raise w.refuse("average pooling with divisor_override has no correspondence")
+    before = ""
+    if any(padding):
+        if average and not module.count_include_pad:
+            raise w.refuse("average pooling that leaves out what was padded has no correspondence")
+        if average:
+            before = f"layers.ZeroPadding{rank}D({literal(short(padding))})"
+        else:
+            widths = ((0, 0), *((p, p) for p in padding), (0, 0))
+            name = w.fresh("padded")
+            w.lines.append(f'{name} = ops.pad({x.code}, {literal(widths)}, constant_values=-float("inf"))')
+            x = Value(name, x.shown, x.perm)
+    options = {} if stride == kernel else {"strides": literal(short(stride))}
+    made = make(
+        w,
+        module,
+        f"{'AveragePooling' if average else 'MaxPooling'}{rank}D({literal(short(kernel))})",
+        before,
+        **options,
+    )
+    return w.like(x, called(w, made, x))
+
+
+@register(*(f"Adaptive{kind}Pool{n}d" for kind in ("Avg", "Max") for n in (1, 2, 3)))
+def _adaptive(w: Writer, module: Any, x: Value) -> Value:
+    kind = type(module).__name__
+    rank = int(kind[-2])
+    sizes = as_tuple(module.output_size, rank)
+    x = spatial(w, x, rank)
+    average = "Avg" in kind
+    if all(s == 1 for s in sizes):
+        made = make(w, module, f"Global{'Average' if average else 'Max'}Pooling{rank}D", keepdims="True")
+        return w.like(x, called(w, made, x))
+    lengths = x.sizes[2:]
+    if None in lengths or any(s is None or (a or 0) % s for a, s in zip(lengths, sizes, strict=True)):
+        raise w.refuse(f"{kind} to sizes that do not divide the input's, or vary, has no correspondence")
+    kernel = tuple((a or 0) // s for a, s in zip(lengths, sizes, strict=True))
+    made = make(w, module, f"{'AveragePooling' if average else 'MaxPooling'}{rank}D({literal(short(kernel))})")
+    return w.like(x, called(w, made, x))
+
+
+@register("ZeroPad1d", "ZeroPad2d")
+def _zero_pad(w: Writer, module: Any, x: Value) -> Value:
+    rank = int(type(module).__name__[-2])
+    x = spatial(w, x, rank)
+    widths = tuple((module.padding[2 * n], module.padding[2 * n + 1]) for n in reversed(range(rank)))
+    if any(p < 0 for pair in widths for p in pair):
+        raise w.refuse("a negative padding has no correspondence")
+    made = make(w, module, f"ZeroPadding{rank}D({literal(widths if rank > 1 else widths[0])})")
+    return w.like(x, called(w, made, x))
+
+
+@register("Upsample")
+def _upsample(w: Writer, module: Any, x: Value) -> Value:
+    factor = module.scale_factor
+    if x.rank != 4 or factor is None or module.mode not in ("nearest", "bilinear") or module.align_corners:
+        raise w.refuse("this upsampling has no correspondence", "whole factors, nearest or bilinear, of images")
+    factors = as_tuple(factor if isinstance(factor, tuple) else int(factor), 2)
+    if tuple(float(f) for f in factors) != (factor if isinstance(factor, tuple) else (float(factor),) * 2):
+        raise w.refuse("upsampling by a factor that is no whole number has no correspondence")
+    x = spatial(w, x, 2)
+    mode = None if module.mode == "nearest" else '"bilinear"'
+    made = make(w, module, f"UpSampling2D({literal(short(tuple(int(f) for f in factors)))})", interpolation=mode)
+    return w.like(x, called(w, made, x))
+
+
+@register("PixelShuffle")
+def _pixel_shuffle(w: Writer, module: Any, x: Value) -> Value:
+    x = spatial(w, x, 2)
+    factor = module.upscale_factor
+    channels, height, width = x.sizes[1:]
+    if channels is None or height is None or width is None:
+        raise w.refuse("PixelShuffle of sizes that vary has no correspondence")
+    left = channels // factor**2
+    name = w.fresh("x")
+    w.lines.append(f"{name} = ops.reshape({x.code}, (-1, {height}, {width}, {left}, {factor}, {factor}))")
+    w.lines.append("# each block of channels becomes a block of pixels")
+    w.lines.append(f"{name} = ops.transpose({name}, (0, 1, 4, 2, 5, 3))")
+    return w.like(x, f"ops.reshape({name}, (-1, {height * factor}, {width * factor}, {left}))")

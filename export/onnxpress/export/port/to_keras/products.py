@@ -1,0 +1,175 @@
+"""Products and attention, tensors made of numbers, and functions that are layers in Keras."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from onnxpress.export.port.layout import Value, channels_last
+from onnxpress.export.port.to_keras.axes import shape_of
+from onnxpress.export.port.to_keras.reductions import reduced
+from onnxpress.export.port.to_keras.registry import FUNCTIONS, function
+from onnxpress.export.port.to_keras.writer import Writer
+
+
+@function("matmul")
+def _matmul(w: Writer, x: Value, other: Value) -> Value:
+    x, other = w.made(x), w.made(other)
+    if other.rank == 2 and x.rank >= 2 and x.perm[-1] == x.rank - 1:
+        w.settle(x)
+        return w.result(f"ops.matmul({x.code}, {w.plain(other).code})", x.perm)
+    a, b = w.plain(x, "the product is over the last axes"), w.plain(other, "the product is over the last axes")
+    return w.result(f"ops.matmul({a.code}, {b.code})")
+
+
+@function("einsum")
+def _einsum(w: Writer, equation: str, *operands: Any) -> Value:
+    operands = operands[0] if len(operands) == 1 and isinstance(operands[0], tuple) else operands
+    codes = ", ".join(w.plain(w.made(o)).code for o in operands)
+    return w.result(f'ops.einsum("{equation}", {codes})')
+
+
+@function("linear")
+def _linear(w: Writer, x: Value, weight: Value, bias: Value | None = None) -> Value:
+    x = w.plain(x)
+    kernel = w.plain(w.made(weight)) if weight.extra.get("kernel") is None else None
+    code = (
+        f"ops.matmul({x.code}, {weight.extra['kernel']})"
+        if kernel is None
+        else f"ops.matmul({x.code}, ops.transpose({kernel.code}))"
+    )
+    if bias is not None:
+        code = f"{code} + {w.made(bias).code}"
+    return w.result(code, bare=bias is None)
+
+
+@function("scaled_dot_product_attention")
+def _attention(
+    w: Writer,
+    query: Value,
+    key: Value,
+    value: Value,
+    attn_mask: Value | None = None,
+    dropout_p: float = 0.0,
+    is_causal: bool = False,
+    scale: float | None = None,
+) -> Value:
+    if dropout_p:
+        raise w.refuse("this attention with dropout has no correspondence", "put nn.Dropout behind the softmax")
+    q, k, v = (w.plain(part, "heads lie before time") for part in (query, key, value))
+    swapped = (*range(k.rank - 2), k.rank - 1, k.rank - 2)
+    factor = scale if scale is not None else 1 / math.sqrt(q.shown.first[-1])
+    name = w.fresh("scores")
+    w.lines.append(f"{name} = ops.matmul({q.code}, ops.transpose({k.code}, {swapped})) * {factor!r}")
+    if is_causal:
+        rows, columns = w.fresh("rows"), w.fresh("columns")
+        w.lines.append(f"{rows} = ops.arange(ops.shape({name})[-2])")
+        w.lines.append(f"{columns} = ops.arange(ops.shape({name})[-1])")
+        w.lines.append(f'{name} = ops.where({rows}[:, None] >= {columns}, {name}, -float("inf"))')
+    if attn_mask is not None:
+        mask = w.plain(attn_mask)
+        if mask.shown.dtype == "bool":
+            w.lines.append(f'{name} = ops.where({mask.code}, {name}, -float("inf"))')
+        else:
+            w.lines.append(f"{name} = {name} + {mask.code}")
+    return w.result(f"ops.matmul(ops.softmax({name}, axis=-1), {v.code})")
+
+
+@function("arange")
+def _arange(w: Writer, *bounds: Any, dtype: Any = None, device: Any = None, **_: Any) -> Value:
+    codes = ", ".join(b.code if isinstance(b, Value) else repr(b) for b in bounds)
+    kind = w.step.shown.dtype
+    return w.result(f'ops.arange({codes}, dtype="{kind}")')
+
+
+def _filled_with(name: str, number: str) -> None:
+    def write(w: Writer, *sizes: Any, dtype: Any = None, **_: Any) -> Value:
+        sizes = sizes[0] if len(sizes) == 1 and isinstance(sizes[0], tuple) else sizes
+        kind = w.step.shown.dtype
+        shown = "" if kind == "float32" else f', dtype="{kind}"'
+        return w.result(f"ops.{name}({shape_of(sizes)}{shown})")
+
+    FUNCTIONS[name] = write
+    FUNCTIONS[f"{name}_like"] = lambda w, x, **_: w.like(x, f"ops.{name}_like({x.code})")
+    FUNCTIONS[f"new_{name}"] = lambda w, x, *sizes, **more: write(w, *sizes, **more)
+
+
+_filled_with("zeros", "0")
+_filled_with("ones", "1")
+
+
+def _triangle(name: str) -> None:
+    def write(w: Writer, x: Value, diagonal: int = 0) -> Value:
+        x = w.plain(x)
+        return w.result(f"ops.{name}({x.code}, k={diagonal})" if diagonal else f"ops.{name}({x.code})")
+
+    FUNCTIONS[name] = write
+
+
+_triangle("tril")
+_triangle("triu")
+
+
+@function("dropout")
+def _dropout(w: Writer, x: Value, p: float = 0.5, training: bool = True, inplace: bool = False) -> Value:
+    number = sum(name.startswith("dropout") for name in w.attributes)
+    name = f"dropout_{number}" if number else "dropout"
+    w.attributes[name] = None
+    w.init.append(f'self.{name} = layers.Dropout({p}, name="{name}")')
+    w.shared.need("layers")
+    return w.like(x, f"self.{name}({x.code})")
+
+
+@function("embedding")
+def _embedding(w: Writer, x: Value, weight: Value, padding_idx: Any = None, *_: Any, **__: Any) -> Value:
+    ids, table = w.plain(x), w.made(weight)
+    if padding_idx is not None:
+        raise w.refuse("F.embedding with padding_idx has no correspondence", "use nn.Embedding")
+    return w.result(f"ops.take({table.code}, {ids.code}, axis=0)")
+
+
+def _pooled(name: str, kind: str, rank: int) -> None:
+    def write(
+        w: Writer, x: Value, kernel_size: Any = 2, stride: Any = None, padding: Any = 0, *more: Any, **options: Any
+    ) -> Value:
+        if any(options.get(key) not in (None, False, True, 1) or options.get("ceil_mode") for key in options):
+            raise w.refuse(f"{name} with these options has no correspondence")
+        if padding not in (0, (0,) * rank) or x.rank != rank + 2:
+            raise w.refuse(f"{name} as a function with padding has no correspondence", "use the layer")
+        x = w.in_layout(w.settle(x), channels_last(rank + 2), "channels last, as this layer has them")
+        strides = "" if stride in (None, kernel_size) else f", strides={stride}"
+        return w.like(x, f"ops.{kind}({x.code}, {kernel_size}{strides})")
+
+    FUNCTIONS[name] = write
+
+
+for _rank in (1, 2, 3):
+    _pooled(f"max_pool{_rank}d", "max_pool", _rank)
+    _pooled(f"avg_pool{_rank}d", "average_pool", _rank)
+
+
+def _global_pool(name: str, kind: str, rank: int) -> None:
+    def write(w: Writer, x: Value, output_size: Any = 1) -> Value:
+        if output_size not in (1, (1,) * rank):
+            raise w.refuse(f"{name} to another size than 1 has no correspondence as a function")
+        return reduced(w, kind, x, tuple(range(2, rank + 2)), True)
+
+    FUNCTIONS[name] = write
+
+
+for _rank in (1, 2, 3):
+    _global_pool(f"adaptive_avg_pool{_rank}d", "mean", _rank)
+    _global_pool(f"adaptive_max_pool{_rank}d", "max", _rank)
+
+
+@function("interpolate")
+def _interpolate(w: Writer, x: Value, size: Any = None, scale_factor: Any = None, mode: str = "nearest",
+                 align_corners: Any = None, **_: Any) -> Value:  # fmt: skip
+    if x.rank != 4 or mode not in ("nearest", "bilinear") or align_corners:
+        raise w.refuse(f"interpolate of mode {mode!r} with these options has no correspondence")
+    height, width = w.step.shown.sizes[2:]
+    if height is None or width is None or height % (x.sizes[2] or 1) or width % (x.sizes[3] or 1):
+        raise w.refuse("a resize to sizes that vary, or are no multiples, has no correspondence")
+    x = w.in_layout(w.settle(x), channels_last(4), "channels last, as resizing has them")
+    kind = f', interpolation="{mode}"'
+    return w.result(f'ops.image.resize({x.code}, ({height}, {width}){kind}, data_format="channels_last")', x.perm)

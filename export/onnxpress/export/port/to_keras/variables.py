@@ -1,0 +1,73 @@
+"""Which variable of a written call holds what, and when its name is free again."""
+
+from __future__ import annotations
+
+from onnxpress.export.port.code import identifier
+from onnxpress.export.port.layout import Value
+from onnxpress.export.port.steps import Block, Step, refs, uses
+
+_SHORT = 52
+
+
+class Variables:
+    """The variables of one block's call, and its lines so far."""
+
+    def __init__(self, block: Block) -> None:
+        self.block = block
+        self.step: Step = block.steps[0]
+        self.values: dict[int, Value] = {}
+        self.lines: list[str] = []
+        self.left = uses(block.steps)
+        """step → how often its value is still to be read"""
+        self.names: dict[str, int] = {}
+        """variable → the step whose value it holds"""
+
+    def fresh(self, name: str) -> str:
+        """A variable that holds nothing any more that is needed."""
+        wanted, number = name, 2
+        while wanted in self.names and self.left.get(self.names[wanted], 0) > 0:
+            wanted, number = f"{name}_{number}", number + 1
+        self.names[wanted] = self.step.number
+        return wanted
+
+    def bind(self, value: Value, step: Step) -> Value:
+        """The value under a variable, or as an expression where it is used once and short."""
+        used = self.left.get(step.number, 0)
+        trivial = value.code.isidentifier() or (value.code.startswith("self.") and "(" not in value.code)
+        if value.parts is not None or value.number is not None or used == 0 or (trivial and value.parameter):
+            return value
+        if trivial and not step.variables:
+            return value
+        if used == 1 and type(self.block.owner).__name__ == "Sequential" and "ops." not in value.code:
+            return value
+        if used == 1 and not step.variables and len(value.code) <= _SHORT and value.code.count("(") <= 3:
+            return value
+        name = self._variable(step)
+        if trivial and value.code == name:
+            self.names[name] = step.number
+            return value
+        self.lines.append(f"{name} = {value.code}")
+        value.code, value.bare = name, True
+        return value
+
+    def _variable(self, step: Step) -> str:
+        if step.variables:
+            name = step.variables[0]
+        else:
+            mine = {ref.number for ref in refs((step.args, step.kwargs))}
+            held = [name for name, number in self.names.items() if number in mine]
+            name = next((n for n in held if not self.left.get(self.names[n])), None) or (
+                step.name.split(".")[-1] if step.kind != "function" and not step.name[-1].isdigit() else "x"
+            )
+        name = identifier(name)
+        holder = self.names.get(name)
+        if holder is not None and self.left.get(holder, 0) > 0:
+            other = next((s for s in self.block.steps if s.number == holder), None)
+            alias = next((v for v in (other.variables if other else ()) if v != name and v not in self.names), None)
+            value = self.values.get(holder)
+            if alias is not None and value is not None and value.code == name:
+                self.lines.append(f"{alias} = {name}")
+                value.code = alias
+                self.names[alias] = holder
+                del self.names[name]
+        return self.fresh(name)

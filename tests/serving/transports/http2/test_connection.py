@@ -315,6 +315,22 @@ def test_many_small_answers_that_are_not_read_count_together(tmp_path_factory: p
         wait_until(lambda: server.server.shared.held.taken == 0)
 
 
+def test_what_is_refused_is_not_run_when_its_rest_comes(server: Running) -> None:
+    """Its answer waits for a window, so that the stream is open still."""
+    with Http2Client(server.port, {frames.INITIAL_WINDOW_SIZE: 0}) as client:
+        client.send(
+            headers(1, [*fields_of("POST", INFER), (b"content-length", b"%d" % (MAX_BODY + 1))], frames.END_HEADERS)
+        )
+        client.until(frames.HEADERS)
+        before = server.call(lambda: server.server.shared.traffic.errors.copy())
+        client.send(frames.frame(frames.DATA, frames.END_STREAM, 1, body_of(1)))
+        client.send(frames.frame(frames.PING, 0, 0, b"12345678"))
+        client.until(frames.PING)
+        assert server.call(lambda: server.server.shared.traffic.errors.copy()) == before
+        client.send(frames.window_update(1, 1000))
+        assert client.until(frames.DATA).flags == frames.END_STREAM
+
+
 def test_a_draining_server_says_so_and_answers_what_it_has(tmp_path_factory: pytest.TempPathFactory) -> None:
     folder = tmp_path_factory.mktemp("models")
     plain(folder, "scores", identity("float32", "n"))

@@ -74,9 +74,7 @@ class Http2Connection(asyncio.Protocol):
             return False
         if not self._ended:
             self._leave_when_done()
-        for stream in list(self._streams.open.values()):
-            if not stream.ended:
-                self._streams.forget(stream)
+        self._streams.hear_no_more()
         return bool(self._streams.open)
 
     def pause_writing(self) -> None:

@@ -70,7 +70,7 @@ class Streams:
     """
 
     __slots__ = (
-        "_date", "_ok", "_open_ones", "_reset", "_sending", "_shared", "held", "last", "on_empty", "open",
+        "_date", "_deaf", "_ok", "_open_ones", "_reset", "_sending", "_shared", "held", "last", "on_empty", "open",
         "opened", "since", "strain", "transport",
     )  # fmt: skip
 
@@ -84,6 +84,7 @@ class Streams:
         """called when none is open any more, once the connection is to end then"""
         self._reset: set[int] = set()  # by this side, so that frames may still come for it
         self._date = self._ok = b""
+        self._deaf = False
 
     def begin(self, number: int, request: Request, end: bool, alone: bool) -> None:
         """A request, with all of it where this is its `end`. `alone`: nothing more of the connection is here."""
@@ -128,6 +129,9 @@ class Streams:
         stream.received += size
         if stream.received > WINDOW:
             self.reset(stream.id, frames.FLOW_CONTROL_ERROR)
+            return
+        if stream.answered:  # it was refused, and its client has not read that yet
+            stream.ended = end
             return
         stream.size += len(part)
         stream.parts.append(part)
@@ -206,6 +210,7 @@ class Streams:
                 body = b""
         for one in self._sending.begin(stream, opening, body, trailers, now, len(self.open) == 1):
             self.sent(one)
+        self._give_up()
         if not stream.lost and self.held.taken > self.held.limit:  # others need the room, and this one does not read
             self.reset(stream.id, frames.ENHANCE_YOUR_CALM)
 
@@ -230,6 +235,14 @@ class Streams:
         """Send what the client takes now."""
         for stream in self._sending.pump(self._shared.seconds):
             self.sent(stream)
+        self._give_up()
+
+    def _give_up(self) -> None:
+        """Drop the answers that wait for a window which does not grow any more."""
+        if self._deaf and self._sending.owes and not self._sending.full:
+            for stream in list(self.open.values()):
+                if stream.owed is not None:
+                    self.forget(stream)
 
     def forget(self, stream: Stream) -> None:
         """It has ended, one way or another."""
@@ -246,6 +259,14 @@ class Streams:
         """The connection has ended."""
         for stream in list(self.open.values()):
             self.forget(stream)
+
+    def hear_no_more(self) -> None:
+        """The client has ended its side: no window grows any more, so what does not fit into one is for nobody."""
+        self._deaf = True
+        for stream in list(self.open.values()):
+            if not stream.ended:
+                self.forget(stream)
+        self._give_up()
 
     def cancel(self, number: int) -> None:
         """Its client has reset it."""

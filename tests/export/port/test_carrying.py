@@ -180,3 +180,22 @@ def test_the_way_from_keras_says_what_is_possible(tmp_path: Path) -> None:
     assert "torch module" in str(caught.value.hint)
     with pytest.raises(UsageError, match="in tensorflow already"):
         carry(source, to="tensorflow", output=tmp_path / "nets.py")
+
+
+class FixedTypes(nn.Module):
+    """Casts inside, so that it cannot be computed in float64 as a whole."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fc = nn.Linear(3, 2)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """(batch, 3) → (batch, 2)."""
+        return self.fc((x.to(torch.float64) * 0.5).to(torch.float32))
+
+
+def test_a_source_that_cannot_be_computed_in_float64_is_not_proven(tmp_path: Path) -> None:
+    source = source_of(FixedTypes(), (torch.randn(4, 3),))
+    with pytest.raises(NotEquivalent, match="fails on gradients: it cannot be computed in float64: RuntimeError"):
+        carry(source, to="tensorflow", output=tmp_path / "nets.py")
+    assert not list(tmp_path.iterdir())

@@ -85,9 +85,16 @@ class Draft:
                 yield Rung(name=name, holds=None, detail="the code fails, or its answers have another shape")
             return
         yield parameters(self.code, target, self.state, self.learning)
-        sides = self.sides(target)
-        yield gradients(sides)
-        yield training(sides)
+        sides: Sides | None = None
+        for name, ask in (("gradients", gradients), ("training", training)):
+            try:
+                sides = sides or self.sides(target)
+                rung = ask(sides)
+            except OnnxpressError:
+                raise
+            except Exception as error:  # of a source that fixes dtypes inside, say
+                rung = Rung(name=name, holds=False, detail=f"it cannot be computed in float64: {_first_line(error)}")
+            yield rung
 
     def answers(self, target: KerasTarget) -> Rung:
         """Rung 1, with the layer at which the answers part."""
@@ -96,9 +103,15 @@ class Draft:
         except OnnxpressError:
             raise
         except Exception as error:
-            said = f"the written code fails: {type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"
+            said = f"the written code fails: {_first_line(error)}"
             return Rung(name="answers", holds=False, detail=said, worst=math.inf, limit=LIMIT)
-        if rung.holds or rung.worst == math.inf or not (where := divergence(self.sides(target))):
+        if rung.holds or rung.worst == math.inf:
+            return rung
+        try:
+            where = divergence(self.sides(target))
+        except Exception:  # the layer cannot be told, as the source cannot be computed in float64
+            where = ""
+        if not where:
             return rung
         return msgspec.structs.replace(rung, detail=f"{rung.detail}: {where}")
 
@@ -126,6 +139,10 @@ class Draft:
             generate(specs, self.rows, {"batch": batch, **{n: usual.get(n, 8) + more for n in named}}, generator)
             for batch, more in ((3, 0), (5, 2))
         ]
+
+
+def _first_line(error: Exception) -> str:
+    return f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"
 
 
 def arguments(network: TorchNetwork, values: Mapping[str, Any]) -> tuple[list[Any], dict[str, Any]]:

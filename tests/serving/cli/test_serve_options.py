@@ -48,6 +48,8 @@ KEPT: dict[str, tuple[str, Any, Any]] = {
     "--allow-origin": ("text", (), ...),
     "--plain-rows": ("boolean", False, True),
     "--access-log": ("boolean", False, True),
+    "--page": ("boolean", False, True),
+    "--platform": ("none|sagemaker|vertex", "none", None),
     "--log-format": ("plain|timed|json", "plain", None),
     "--compress-from": ("x>=0", None, None),
     "--drain-delay": ("x>=0", 0.0, None),
@@ -112,9 +114,13 @@ def test_every_option_and_variable_reaches_its_field(monkeypatch: pytest.MonkeyP
             if not field.extra.get("option", True):
                 continue
             value: Any = {int: 300, float: 1.5, bool: not field.default, str: "all", Path: file}.get(field.kind)
-            value = {"provider": "cuda:1", "ready_when": "any", "variant": "auto", "log_format": "json"}.get(
-                field.name, value
-            )
+            value = {
+                "provider": "cuda:1",
+                "ready_when": "any",
+                "variant": "auto",
+                "log_format": "json",
+                "platform": "vertex",
+            }.get(field.name, value)
             if isinstance(field.default, tuple):
                 value = (file.resolve(),) if field.name == "custom_ops" else ("https://a",)
             before = {"isolate": "1"} if "isolate" in needs.get(field.name, {}) else {}

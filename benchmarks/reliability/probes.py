@@ -53,13 +53,12 @@ Probe = tuple[float, float]
 @contextlib.contextmanager
 def bare() -> Iterator[int]:
     """The port of a server that answers whatever comes, and does nothing else."""
-    process = subprocess.Popen([sys.executable, "-c", _BARE], stdout=subprocess.PIPE, text=True)
-    try:
-        assert process.stdout is not None
-        yield int(process.stdout.readline())
-    finally:
-        process.kill()
-        process.wait()
+    with subprocess.Popen([sys.executable, "-c", _BARE], stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            yield int(process.stdout.readline())
+        finally:
+            process.kill()
 
 
 def ask(port: int) -> tuple[Probe, int]:

@@ -151,7 +151,7 @@ def projected_lstm():
     return described(Recurrent(nn.LSTM, proj_size=3), "x:float32[batch,time,4]")
 
 
-@refused("cannot convert")
+@exported()
 def packed_lstm():
     class Packed(nn.Module):
         def __init__(self):

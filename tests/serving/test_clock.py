@@ -24,6 +24,7 @@ ROOTS = [Path(module.__file__).parent for module in (onnxpress.core.version_fold
 WALL = {
     "serving/http_date.py": "the Date header",
     "serving/middleware/access_log.py": "when an answer was given, for the log",
+    "serving/log.py": "when a line was said, where the log tells it",
     "serving/service.py": "when the process began, for the metrics",
     "serving/cli/tune.py": "when a profile was measured",
     "serving/client/conversation.py": "Retry-After may be a time of day",

@@ -22,8 +22,7 @@ class Reference:
     def run(self, feeds: dict[str, Array], precision: Precision = "float32") -> dict[str, Array]:
         """The answer in `precision`. Raises TruthUnavailable where the network cannot run in float64."""
         tensors = apply(self.processing.before, feeds, dtype=precision)
-        network_feeds = {spec.name: tensors[spec.name] for spec in self.network.inputs}
-        tensors |= self.network.run(network_feeds, precision)
+        tensors |= self.network.run(self._taken(tensors), precision)
         return apply(self.processing.after, tensors, dtype=precision)
 
     def narrowed(self, feeds: dict[str, Array], precision: Precision = "float32") -> dict[str, Array] | None:
@@ -34,14 +33,14 @@ class Reference:
         if not self.narrow or not isinstance(self.network, Narrowing):
             return None
         tensors = apply(self.processing.before, feeds, dtype=precision)
-        tensors |= self.network.run_narrowed(self.network_feeds(feeds, precision), precision)
+        tensors |= self.network.run_narrowed(self._taken(tensors), precision)
         return apply(self.processing.after, tensors, dtype=precision)
 
     def chosen_otherwise(self, feeds: dict[str, Array], limit: float, turns: int) -> Iterator[dict[str, Array]]:
         """Its answers where scores that rounding may exchange are chosen from in another order; see Choosing."""
         if isinstance(self.network, Choosing):
             tensors = apply(self.processing.before, feeds, dtype="float32")
-            for answer in self.network.chosen_otherwise(self.network_feeds(feeds), limit, turns):
+            for answer in self.network.chosen_otherwise(self._taken(tensors), limit, turns):
                 yield apply(self.processing.after, tensors | answer, dtype="float32")
 
     def decisions(self) -> dict[str, tuple[str, Choice]]:
@@ -50,5 +49,7 @@ class Reference:
 
     def network_feeds(self, feeds: dict[str, Array], precision: Precision = "float32") -> dict[str, Array]:
         """What the network itself receives for these raw inputs, processed in `precision`."""
-        tensors = apply(self.processing.before, feeds, dtype=precision)
+        return self._taken(apply(self.processing.before, feeds, dtype=precision))
+
+    def _taken(self, tensors: dict[str, Array]) -> dict[str, Array]:
         return {spec.name: tensors[spec.name] for spec in self.network.inputs}

@@ -12,11 +12,11 @@ from tests.serving.harness import WAIT, Running, ask, infer_body, running
 from tests.serving.onnx_models import external, publish_folder
 
 from onnxpress.core import golden
-from onnxpress.serving.models import loading
+from onnxpress.serving.models import opening
 from onnxpress.serving.models.reloading import Reloader
 from onnxpress.serving.models.repository import Repository
 from onnxpress.serving.service import Service
-from onnxpress.serving.settings import ModelSettings
+from onnxpress.serving.settings import ModelSettings, ProcessSettings
 
 TARGET = "/v2/models/m/infer"
 
@@ -24,7 +24,7 @@ TARGET = "/v2/models/m/infer"
 @pytest.fixture
 def models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A version with external data, of which a few bytes count as much."""
-    monkeypatch.setattr(loading, "_MUCH", 8)
+    monkeypatch.setattr(opening, "_MUCH", 8)
 
     def write(folder: Path) -> None:
         (folder / "model.onnx").write_bytes(external("w"))
@@ -89,3 +89,16 @@ def test_without_prepacking_only_the_digests_are_left(models: Path) -> None:
     repository.loader.complete(one)
     assert one.served.engine._session is session
     repository.close()
+
+
+def test_a_copy_that_tries_it_waits_for_no_digests_and_prepacks_nothing(
+    models: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opener = opening.VersionOpener(ModelSettings(), ProcessSettings())
+    path = models / "m" / "1" / "model.onnx"
+    done = []
+    check, load = opening.check_files, opening.Engine.load
+    monkeypatch.setattr(opening, "check_files", lambda *a, **k: (done.append(k["digests_later"]), check(*a, **k))[1])
+    monkeypatch.setattr(opening.Engine, "load", lambda *a, **k: (done.append(k["prepack"]), load(*a, **k))[1])
+    opener.open_at_once(path).close()
+    assert done == [["w"], False]

@@ -286,7 +286,7 @@ def _replay(engine: Engine, folder: Path, manifest: Manifest) -> None:
     if first is not None:
         values = sum(value.size for value in first.values())
         if engine.self_test.cases == 1 and engine.self_test.seconds > _LONG_SECONDS:
-            if engine.process_id is None:
+            if not engine._session.apart:
                 engine.seconds_per_value = engine.self_test.seconds / max(values, 1)
         else:
             # The runtime prepares itself in the first run; this one, warm, tells the server how long a run takes.

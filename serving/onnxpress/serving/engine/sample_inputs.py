@@ -46,10 +46,9 @@ def warm_up(engine: Engine, model: Path, rows: Sequence[int]) -> None:
     a run of one row is not a sixty-fourth of one of 64. Raises BadData where the model cannot answer.
     """
     feeds = inputs(engine, model)
-    batches = {count: with_rows(feeds, count) for count in rows}
-    for batch in batches.values():
-        engine.run(batch)
-    few, many = (batches[end(batches)] for end in (min, max))
+    for count in rows:
+        engine.run(with_rows(feeds, count))
+    few, many = (with_rows(feeds, end(rows)) for end in (min, max))
     less, more = _values(few), _values(many)
     if more > less:
         short, long = _quickest(engine, few), _quickest(engine, many)

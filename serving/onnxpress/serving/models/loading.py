@@ -10,7 +10,6 @@ from onnxpress.core.manifest import Derived
 from onnxpress.core.version_folder import CONFIG_FILE, check_files, in_version_folder, read_manifest
 from onnxpress.serving import log
 from onnxpress.serving.batching.batcher import Batcher
-from onnxpress.serving.engine import external_data
 from onnxpress.serving.engine.sessions import Down
 from onnxpress.serving.models import triton_config
 from onnxpress.serving.models.folder import signature
@@ -21,8 +20,6 @@ from onnxpress.serving.settings import ModelSettings
 from onnxpress.serving.traffic import Traffic
 
 _SHOWN = 500
-_MUCH = 64 << 20
-"""bytes of external data whose digest and prepacking would hold up the first answer by more than a tenth of a second"""
 
 
 class VersionLoader:
@@ -40,7 +37,7 @@ class VersionLoader:
         `apart_first` it is loaded and tested in a process of its own before.
         """
         started, seen = perf_counter(), signature(path)
-        later = self._later(path) if at_once else []
+        later = self._opener.later(path) if at_once else []
         # Before the runtime reads it: a file that is not the one that was published is not even parsed.
         manifest = self._opener.manifest(path, digests_later=later)
         prepack = self._settings.prepack and not later
@@ -85,12 +82,6 @@ class VersionLoader:
         except Down as error:
             raise BadModel(f"its golden samples cannot be run: {error.what}", where=str(path)) from None
         engine.close()
-
-    def _later(self, path: Path) -> list[str]:
-        """The version's external data, where it is so much that nobody should wait for it."""
-        files = external_data.check(path) if self._settings.provider == "cpu" else []
-        total = sum(file.stat().st_size for file in files)
-        return [file.relative_to(path.parent).as_posix() for file in files] if total >= _MUCH else []
 
     def complete(self, one: Incomplete) -> None:
         """What loading at once left undone: the digests, and the prepacked session. Takes seconds; runs in a thread.

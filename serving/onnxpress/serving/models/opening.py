@@ -12,11 +12,14 @@ from pathlib import Path
 from onnxpress.core.errors import BadModel
 from onnxpress.core.manifest import Manifest
 from onnxpress.core.version_folder import check_files, read_manifest
-from onnxpress.serving.engine import Engine
+from onnxpress.serving.engine import Engine, external_data
 from onnxpress.serving.engine.sessions import OpenSession
 from onnxpress.serving.engine.threads import available_cpus
 from onnxpress.serving.models import profiles
 from onnxpress.serving.settings import ModelSettings, ProcessSettings
+
+_MUCH = 64 << 20
+"""bytes of external data whose digest and prepacking would hold up the first answer by more than a tenth of a second"""
 
 
 class VersionOpener:
@@ -62,6 +65,18 @@ class VersionOpener:
                 hint="publish it with onnxpress export",
             )
         return manifest
+
+    def later(self, path: Path) -> list[str]:
+        """The version's external data, where it is so much that nobody should wait for its digests and prepacking."""
+        files = external_data.check(path) if self._settings.provider == "cpu" else []
+        total = sum(file.stat().st_size for file in files)
+        return [file.relative_to(path.parent).as_posix() for file in files] if total >= _MUCH else []
+
+    def open_at_once(self, path: Path) -> Engine:
+        """The engine of a version that may be served, loaded as a start does. Raises BadModel or CorruptVersion."""
+        later = self.later(path)
+        self.manifest(path, later)
+        return self.open(path, self._settings.prepack and not later)[0]
 
     def engine(self, path: Path) -> Engine:
         """A version loaded and self-tested as it would be served. Raises BadModel or CorruptVersion."""

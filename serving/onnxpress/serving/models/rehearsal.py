@@ -60,8 +60,7 @@ class Rehearsal:
 
             def load() -> None:
                 try:
-                    self._opener.manifest(path)
-                    self._opener.engine(path).close()
+                    self._opener.open_at_once(path).close()
                 except Exception:  # it does not end the process: the server finds it too, and says why
                     return
                 lived.append(True)

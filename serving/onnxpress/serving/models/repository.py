@@ -117,10 +117,12 @@ class Repository:
             with ThreadPoolExecutor(beside, thread_name_prefix="load") as threads:
                 list(threads.map(lambda name: self._load_model(located, name, placed), located.models))
         else:
-            for name in located.models:
-                self._load_model(located, name, placed)
-        if self._rehearsal is not None:
-            self._rehearsal.close()
+            try:
+                for name in located.models:
+                    self._load_model(located, name, placed)
+            finally:
+                if self._rehearsal is not None:
+                    self._rehearsal.close()
         if not self.models and not self._more_may_come:
             reasons = "\n  ".join(f"{name} version {version}: {why}" for (name, version), why in self.failed.items())
             raise BadModel(f"no model could be loaded\n  {reasons}", where=str(self._path))

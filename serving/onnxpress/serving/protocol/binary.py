@@ -45,11 +45,7 @@ class Binary:
             spec, answer = writer.outputs[number], answers[number]
             dtype = spec.dtype
             if number in self.classes:
-                labels = writer.labels.get(spec.name, ())
-                from onnxpress.serving.protocol.classification import best  # few ask for it
-
-                answer = best(spec, answer, self.classes[number], labels, rows=inputs.tails is not None)
-                dtype = "string"
+                answer, dtype = classified(writer, inputs, spec, answer, self.classes[number]), "string"
             if number in self.numbers:
                 behind.append(to_bytes(dtype, answer))
                 rest = b',"parameters":{"binary_data_size":%d}}' % len(behind[-1])
@@ -61,6 +57,13 @@ class Binary:
             return text, ()
         kind = (b"content-type", b"application/octet-stream")
         return b"".join([text, *behind]), (kind, (b"inference-header-content-length", b"%d" % len(text)))
+
+
+def classified(writer: Writer, inputs: Inputs, spec: TensorSpec, answer: Array, count: int) -> Array:
+    """So many of an output's best classes in place of its values; see `classification`."""
+    from onnxpress.serving.protocol.classification import best  # few ask for it
+
+    return best(spec, answer, count, writer.labels.get(spec.name, ()), rows=inputs.tails is not None)
 
 
 def form(

@@ -300,11 +300,7 @@ class InferResponse:
             spec, answer = writer.outputs[number], answers[number]
             dtype = spec.dtype
             if number in self.classes:
-                from onnxpress.serving.protocol.classification import best  # few ask for it
-
-                labels = writer.labels.get(spec.name, ())
-                answer = best(spec, answer, self.classes[number], labels, rows=inputs.tails is not None)
-                dtype = "string"
+                answer, dtype = binary.classified(writer, inputs, spec, answer, self.classes[number]), "string"
             described = _output(spec.name, dtype, answer.shape)
             if self.typed:
                 described += field(5, to_contents(dtype, answer))

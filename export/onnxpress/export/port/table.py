@@ -1,6 +1,6 @@
 """The table of correspondences: each layer and function of torch, its counterpart in Keras, and where the two differ.
 
-Both directions and docs/port-table.md are made from it. A row without `keras` says why there is none.
+docs/port-table.md is made from it.
 """
 
 from __future__ import annotations
@@ -80,6 +80,3 @@ LAYERS: tuple[Row, ...] = (
     Row("PixelShuffle", "ops.reshape and ops.transpose"),
 )  # fmt: skip
 TORCH_LAYERS = frozenset(row.torch for row in LAYERS)
-KERAS_LAYERS: dict[str, str] = {}
-for _row in LAYERS:
-    KERAS_LAYERS.setdefault(_row.keras.partition("(")[0], _row.torch)

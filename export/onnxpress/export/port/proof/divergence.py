@@ -52,9 +52,7 @@ def _layers(sides: Sides) -> dict[str, tuple[str | int, ...]]:
     for one in sides.code.carried:
         path = one.path[:-1]
         for number, part in enumerate(path):
-            if part in ("forward_layer", "backward_layer", "cell") or str(part).startswith(
-                "_"
-            ):  # inside a layer of Keras
+            if part in _INSIDE or str(part).startswith("_"):
                 path = path[:number]
                 break
         if path and path not in found.values():  # a layer that several were written for comes to its last

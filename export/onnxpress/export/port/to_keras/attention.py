@@ -54,22 +54,19 @@ def _multihead(w: Writer, module: Any, query: Value, key: Value, value: Value, k
     if k.code != v.code:
         called.append(f"key={k.code}")
     masks = []
-    for mask, index in ((key_padding_mask, "[:, None, None, :]"), (attn_mask, None)):
+    for mask, is_padding in ((key_padding_mask, True), (attn_mask, False)):
         if mask is None:
             continue
         mask = w.plain(w.made(mask))
         if mask.shown.dtype != "bool":
-            additive = _negated(w, mask)
-            if additive is None:
-                raise w.refuse("a mask of numbers has no correspondence", "give a mask of truth values")
-            mask = additive
+            raise w.refuse("a mask of numbers has no correspondence", "give a mask of truth values")
         seen = f"ops.logical_not({mask.code})"
-        if index is None and mask.rank == 2:
-            masks.append(f"{seen}[None, :, :]")
-        elif index is None:
-            raise w.refuse("a mask for each head has no correspondence")
-        else:
+        if is_padding:
             masks.append(f"{seen}[:, None, :]")
+        elif mask.rank == 2:
+            masks.append(f"{seen}[None, :, :]")
+        else:
+            raise w.refuse("a mask for each head has no correspondence")
     if masks:
         name = w.fresh("seen")
         w.lines.append(f"{name} = {masks[0] if len(masks) == 1 else f'ops.logical_and({masks[0]}, {masks[1]})'}")
@@ -92,10 +89,3 @@ def _multihead(w: Writer, module: Any, query: Value, key: Value, value: Value, k
         return Value("", shown, parts=[Value(names[0], shown[0], perm), weights])
     code = f"{add(w, w.step, made)}({', '.join(called)})"
     return Value(code, shown, parts=[Value(code, shown[0], perm), Value("")])
-
-
-def _negated(w: Writer, mask: Value) -> Value | None:
-    """A mask of 0 and −∞ that was made of truth values."""
-    if mask.extra.get("truth") is not None:
-        return mask.extra["truth"]
-    return None

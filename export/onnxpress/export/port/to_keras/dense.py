@@ -34,7 +34,7 @@ def _linear(w: Writer, module: Any, x: Value) -> Value:
     fan_in, units = module.in_features, module.out_features
     options = {} if module.bias is not None else {"use_bias": "False"}
     made = make(w, module, f"Dense({units})", **options)
-    made = with_start(w, made, module, fan_in)
+    made = with_start(w, made, fan_in)
     take = (lambda a: a.T) if order is None else (lambda a: a.T[order])
     made.weights.append((0, "kernel", ("weight",), take, ""))
     if module.bias is not None:
@@ -87,7 +87,7 @@ def _convolution(w: Writer, module: Any, x: Value) -> Value:
         if len(set(stride)) > 1:
             raise w.refuse("a depthwise convolution with strides that differ has no correspondence")
         made = make(w, module, f"DepthwiseConv{rank}D({size})", pad, **options)
-        made = with_start(w, made, module, math.prod(kernel), "depthwise_like_torch")
+        made = with_start(w, made, math.prod(kernel), "depthwise_like_torch")
 
         def carry(a: Array) -> Array:
             return a.reshape(module.in_channels, multiplier, *kernel).transpose(*range(2, rank + 2), 0, 1)
@@ -95,7 +95,7 @@ def _convolution(w: Writer, module: Any, x: Value) -> Value:
         if module.groups > 1:
             options["groups"] = str(module.groups)
         made = make(w, module, f"Conv{rank}D({module.out_channels}, {size})", pad, **options)
-        made = with_start(w, made, module, module.in_channels // module.groups * math.prod(kernel))
+        made = with_start(w, made, module.in_channels // module.groups * math.prod(kernel))
 
         def carry(a: Array) -> Array:
             return a.transpose(axes)
@@ -123,7 +123,7 @@ def _transposed(w: Writer, module: Any, x: Value) -> Value:
     if any(s > k for s, k in zip(module.stride, module.kernel_size, strict=True)):
         raise w.refuse("a transposed convolution whose stride is wider than its kernel has no correspondence")
     made = make(w, module, f"Conv{rank}DTranspose({module.out_channels}, {size})", "", crop, **options)
-    made = with_start(w, made, module, module.out_channels * math.prod(module.kernel_size))
+    made = with_start(w, made, module.out_channels * math.prod(module.kernel_size))
     made.weights.append((0, "kernel", ("weight",), lambda a: a.transpose(*range(2, rank + 2), 1, 0), ""))
     if module.bias is not None:
         made.weights.append((0, "bias", ("bias",), lambda a: a, ""))
@@ -136,7 +136,6 @@ def _embedding(w: Writer, module: Any, x: Value) -> Value:
         raise w.refuse("an embedding with max_norm or scale_grad_by_freq has no correspondence")
     x = w.plain(w.made(x))
     options = {"embeddings_initializer": "keras.initializers.RandomNormal(stddev=1.0)"}
-    w.shared.need("keras")
     made = make(w, module, f"Embedding({module.num_embeddings}, {module.embedding_dim})", **options)
     made.weights.append((0, "embeddings", ("weight",), lambda a: a, ""))
     code = called(w, made, x)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import math
-import operator
-from collections.abc import Callable
 from typing import Any
 
 from onnxpress.export.port.layout import Value
@@ -24,16 +22,13 @@ SIGNS = {
     "add": "+", "sub": "-", "mul": "*", "div": "/", "pow": "**", "lt": "<", "le": "<=", "gt": ">", "ge": ">=",
     "eq": "==", "ne": "!=", "floor_divide": "//", "remainder": "%", "mod": "%",
 }  # fmt: skip
-_ON_SIZES: dict[str, Callable[[Any, Any], Any]] = {
-    "add": operator.add, "sub": operator.sub, "mul": operator.mul, "floor_divide": operator.floordiv,
-}  # fmt: skip
+_ON_SIZES = ("add", "sub", "mul", "floor_divide")
 
 
 def of_sizes(w: Writer, name: str, *args: Any) -> Value:
-    sign = {"floor_divide": "//"}.get(name, SIGNS[name])
     if name not in _ON_SIZES:
         raise w.refuse(f"{name} of a size that varies has no correspondence")
-    code = f" {sign} ".join(w.operand(a) for a in args)
+    code = f" {SIGNS[name]} ".join(w.operand(a) for a in args)
     return Value(code, w.step.shown, (), number=w.step.shown, bare=False)
 
 
@@ -56,7 +51,7 @@ def binary(
         right = f"{right} * {alpha}"
     if isinstance(a, Value) and isinstance(b, Value) and len(set(kinds)) == 2 and name in ("add", "sub", "mul", "div"):
         floats = [v for v in (a, b) if v.shown.dtype.startswith("float")]
-        if (len(floats) == 1 and "bool" not in kinds) or len(floats) == 1:
+        if len(floats) == 1:
             to = floats[0].code
             a, b = (v if v is floats[0] else Value(f"ops.cast({v.code}, {to}.dtype)", v.shown, v.perm) for v in (a, b))
             right = w.operand(b)
@@ -68,19 +63,16 @@ def _size_of(w: Writer, x: Value, axis: int) -> Value:
     return Value(f"ops.shape({x.code})[{x.place(axis)}]", w.step.shown, (), number=w.step.shown)
 
 
-def _elementwise(name: str, written_as: str, order: tuple[str, ...] = ()) -> None:
+def _elementwise(name: str) -> None:
     def write(w: Writer, *values: Any, **named: Any) -> Value:
         found, lead = w.together([*values, *named.values()])
-        return w.like(
-            lead, f"ops.{written_as}({', '.join(v.code if isinstance(v, Value) else repr(v) for v in found)})"
-        )
+        return w.like(lead, f"ops.{name}({', '.join(v.code if isinstance(v, Value) else repr(v) for v in found)})")
 
     FUNCTIONS[name] = write
 
 
-for _torch, _keras in {"maximum": "maximum", "minimum": "minimum", "logical_and": "logical_and",
-                       "logical_or": "logical_or", "where": "where"}.items():  # fmt: skip
-    _elementwise(_torch, _keras)
+for _same in ("maximum", "minimum", "logical_and", "logical_or", "where"):
+    _elementwise(_same)
 
 
 @function("masked_fill")
@@ -137,7 +129,7 @@ def cast(w: Writer, x: Value, dtype: Any) -> Value:
     if name == "float32":  # whatever the floats are: the proof runs the same code in float64
         if x.shown.dtype == "float32":
             return x
-        return w.like(x, f"ops.cast({x.code}, keras.config.floatx())") if w.shared.need("keras") else x
+        return w.like(x, f"ops.cast({x.code}, keras.config.floatx())")
     return x if x.shown.dtype == name else w.like(x, f'ops.cast({x.code}, "{name}")')
 
 

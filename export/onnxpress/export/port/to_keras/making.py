@@ -59,26 +59,24 @@ def frozen(w: Writer, name: str, parameters: list[str]) -> bool:
 
 def make(w: Writer, module: Any, constructor: str, before: str = "", after: str = "", **options: Any) -> Made:
     """The constructor's call with what the layer's parameters say: initialisers as torch's, trainable or not."""
-    w.shared.need("layers")
     name = w.step.name.split(".")[-1]
     shown = [f"{k}={v if isinstance(v, str) else literal(v)}" for k, v in options.items() if v is not None]
-    still = frozen(w, w.step.name, [n for n, _ in module.named_parameters()])
-    if still:
+    if frozen(w, w.step.name, [n for n, _ in module.named_parameters()]):
         shown.append("trainable=False")
     if not name.isdigit():
         shown.append(f'name="{name}"')
     name, _, given = constructor.partition("(")
     text = f"layers.{name}({', '.join([*([given[:-1]] if given else []), *shown])})"
-    return Made([c for c in (before, text, after) if c], frozen=still)
+    return Made([c for c in (before, text, after) if c])
 
 
 def called(w: Writer, made: Made, x: Value) -> str:
     return f"{add(w, w.step, made)}({x.code})"
 
 
-def with_start(w: Writer, made: Made, module: Any, fan_in: int, helper: str = "like_torch") -> Made:
+def with_start(w: Writer, made: Made, fan_in: int, helper: str = "like_torch") -> Made:
     """With torch's own distribution of first weights, as a helper of the written module gives it."""
-    w.shared.need(helper.removesuffix("_like_torch") if helper != "like_torch" else helper)
+    w.shared.helpers.add(helper)
     place = next(n for n, c in enumerate(made.calls) if "Padding" not in c and "Cropping" not in c)
     text = made.calls[place]
     before_name = text.find(', name="')

@@ -51,14 +51,11 @@ class _Shared:
     """a parameter's other names → the one that `state` has"""
     settled: set[Any]
     transposes: int = 0
-    needs: set[str] = field(default_factory=set)
-    classes: dict[str, tuple[str, list[str], int]] = field(default_factory=dict)
-    """class name → (base, lines, number of times)"""
+    helpers: set[str] = field(default_factory=set)
+    """the functions of `_HELPERS` that the code calls"""
+    classes: dict[str, list[str]] = field(default_factory=dict)
+    """class name → lines"""
     constants: set[str] = field(default_factory=set)
-
-    def need(self, what: str) -> bool:
-        self.needs.add(what)
-        return True
 
     def block(self, block: Block, given: list[Value], path: str) -> Written:
         """The class of a block, one for all that are written alike; a plain sequence has none."""
@@ -66,18 +63,16 @@ class _Shared:
         written = writer.write()
         if writer.is_sequence():
             written.items, written.carried = _sequence(writer)
-            self.need("keras")
             return written
         _place_all(writer, written)
         base = type(block.owner).__name__.lstrip("_") or "Block"
         body = _body(written, "layers.Layer")
-        self.need("layers")
         for name in itertools.chain([base], (f"{base}{n}" for n in itertools.count(2))):
             lines = [line.replace("\0", name) for line in body]
             if name not in self.classes:
-                self.classes[name] = ("layers.Layer", lines, 1)
+                self.classes[name] = lines
                 break
-            if self.classes[name][1] == lines:
+            if self.classes[name] == lines:
                 break
         written.name = name
         return written
@@ -299,34 +294,37 @@ def _folded(lines: list[str], counts: dict[str, int]) -> list[str]:
     return found
 
 
-_START = '''def like_torch(fan_in):
+_HELPERS = {
+    "like_torch": '''def like_torch(fan_in):
     """Initialisers that draw the first weights as torch does: within 1/√fan_in."""
     bound = fan_in**-0.5
     return {
         "kernel_initializer": keras.initializers.RandomUniform(-bound, bound),
         "bias_initializer": keras.initializers.RandomUniform(-bound, bound),
-    }'''
-_DEPTHWISE = '''def depthwise_like_torch(fan_in):
+    }''',
+    "depthwise_like_torch": '''def depthwise_like_torch(fan_in):
     """The same for a depthwise convolution."""
     bound = fan_in**-0.5
     return {
         "depthwise_initializer": keras.initializers.RandomUniform(-bound, bound),
         "bias_initializer": keras.initializers.RandomUniform(-bound, bound),
-    }'''
-_RECURRENT = '''def recurrent_like_torch(units):
+    }''',
+    "recurrent_like_torch": '''def recurrent_like_torch(units):
     """The same for a recurrent layer: within 1/√units."""
     bound = units**-0.5
     return {
         "kernel_initializer": keras.initializers.RandomUniform(-bound, bound),
         "recurrent_initializer": keras.initializers.RandomUniform(-bound, bound),
         "bias_initializer": keras.initializers.RandomUniform(-bound, bound),
-    }'''
-_GELU = '''def exact_gelu(x):
+    }''',
+    "exact_gelu": '''def exact_gelu(x):
     """GELU by the error function, as torch's default."""
-    return ops.gelu(x, approximate=False)'''
-_TANH = '''def tanh_gelu(x):
+    return ops.gelu(x, approximate=False)''',
+    "tanh_gelu": '''def tanh_gelu(x):
     """GELU by tanh."""
-    return ops.gelu(x, approximate=True)'''
+    return ops.gelu(x, approximate=True)''',
+}
+"""functions of the written module, in the order in which they stand in it"""
 
 
 def _module(
@@ -340,18 +338,8 @@ def _module(
     title: str,
     weights: str,
 ) -> str:
-    parts = [
-        part
-        for need, part in (
-            ("like_torch", _START),
-            ("depthwise", _DEPTHWISE),
-            ("recurrent", _RECURRENT),
-            ("gelu", _GELU),
-            ("gelu_tanh", _TANH),
-        )
-        if need in shared.needs
-    ]
-    parts += ["\n".join(lines) for _, lines, _ in shared.classes.values()]
+    parts = [text for helper, text in _HELPERS.items() if helper in shared.helpers]
+    parts += ["\n".join(lines) for lines in shared.classes.values()]
     axes = "; ".join(
         f"{spec.name} ({', '.join(str(spec.shape[a]) for a in perm)})" for spec, perm in zip(specs, perms, strict=True)
     )

@@ -117,12 +117,9 @@ def _activation(w: Writer, module: Any, x: Value) -> Value:
 def _rectified(w: Writer, module: Any, x: Value) -> Value:
     kind = type(module).__name__
     if kind == "GELU":
-        w.shared.need("layers")
-        if module.approximate == "none":
-            w.shared.need("gelu")
-            return w.like(x, called(w, make(w, module, "Activation(exact_gelu)"), x))
-        w.shared.need("gelu_tanh")
-        return w.like(x, called(w, make(w, module, "Activation(tanh_gelu)"), x))
+        helper = "exact_gelu" if module.approximate == "none" else "tanh_gelu"
+        w.shared.helpers.add(helper)
+        return w.like(x, called(w, make(w, module, f"Activation({helper})"), x))
     text = {"ReLU": "ReLU", "ReLU6": "ReLU(max_value=6.0)"}.get(kind)
     if kind == "ELU":
         text = f"ELU(alpha={literal(float(module.alpha))})"
@@ -138,7 +135,6 @@ def _prelu(w: Writer, module: Any, x: Value) -> Value:
     place = x.place(1) if several else None
     shared = tuple(n for n in range(1, x.rank) if n != place)
     init = f"keras.initializers.Constant({literal(0.25)})"
-    w.shared.need("keras")
     made = make(w, module, "PReLU", alpha_initializer=init, shared_axes=literal(shared) if shared else None)
     shape = tuple(
         module.num_parameters if n == place else (1 if n in shared else x.sizes[x.perm[n]]) for n in range(1, x.rank)

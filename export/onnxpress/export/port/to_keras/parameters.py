@@ -22,7 +22,6 @@ def weight_lines(w: Writer, name: str, attribute: str, shape: tuple[int, ...]) -
         start = '"ones"'
     elif array.dtype.kind == "f" and w.learns(name) and np.any(array):
         start = f"keras.initializers.RandomNormal(stddev={float(f'{array.std() or abs(array.mean()):.2g}')})"
-        w.shared.need("keras")
     learns = "" if w.learns(name) else ", trainable=False"
     return [
         f'self.{attribute} = self.add_weight({literal(shape)}, initializer={start}{kind}{learns}, name="{attribute}")'

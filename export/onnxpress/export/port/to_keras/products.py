@@ -32,12 +32,7 @@ def _einsum(w: Writer, equation: str, *operands: Any) -> Value:
 @function("linear")
 def _linear(w: Writer, x: Value, weight: Value, bias: Value | None = None) -> Value:
     x = w.plain(x)
-    kernel = w.plain(w.made(weight)) if weight.extra.get("kernel") is None else None
-    code = (
-        f"ops.matmul({x.code}, {weight.extra['kernel']})"
-        if kernel is None
-        else f"ops.matmul({x.code}, ops.transpose({kernel.code}))"
-    )
+    code = f"ops.matmul({x.code}, ops.transpose({w.plain(w.made(weight)).code}))"
     if bias is not None:
         code = f"{code} + {w.made(bias).code}"
     return w.result(code, bare=bias is None)
@@ -82,7 +77,7 @@ def _arange(w: Writer, *bounds: Any, dtype: Any = None, device: Any = None, **_:
     return w.result(f'ops.arange({codes}, dtype="{kind}")')
 
 
-def _filled_with(name: str, number: str) -> None:
+def _filled_with(name: str) -> None:
     def write(w: Writer, *sizes: Any, dtype: Any = None, **_: Any) -> Value:
         sizes = sizes[0] if len(sizes) == 1 and isinstance(sizes[0], tuple) else sizes
         kind = w.step.shown.dtype
@@ -94,8 +89,8 @@ def _filled_with(name: str, number: str) -> None:
     FUNCTIONS[f"new_{name}"] = lambda w, x, *sizes, **more: write(w, *sizes, **more)
 
 
-_filled_with("zeros", "0")
-_filled_with("ones", "1")
+_filled_with("zeros")
+_filled_with("ones")
 
 
 def _triangle(name: str) -> None:
@@ -116,7 +111,6 @@ def _dropout(w: Writer, x: Value, p: float = 0.5, training: bool = True, inplace
     name = f"dropout_{number}" if number else "dropout"
     w.attributes[name] = None
     w.init.append(f'self.{name} = layers.Dropout({p}, name="{name}")')
-    w.shared.need("layers")
     return w.like(x, f"self.{name}({x.code})")
 
 

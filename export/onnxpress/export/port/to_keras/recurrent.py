@@ -42,7 +42,6 @@ def _recurrent(w: Writer, module: Any, x: Value, hx: Any = None) -> Value:
         name = base if module.num_layers == 1 else f"{base}_{number}"
         _recurrent_layer(w, module, kind, number, name, wants_state)
         if wants_state:
-            each = (2 if kind == "LSTM" else 1) * (2 if module.bidirectional else 1)
             names = [
                 w.fresh(n)
                 for n in ["x", *_state_names(kind, module.bidirectional, number if module.num_layers > 1 else None)]
@@ -50,7 +49,6 @@ def _recurrent(w: Writer, module: Any, x: Value, hx: Any = None) -> Value:
             for n in names:  # kept until the step is done
                 w.names[n] = w.step.number
             w.lines.append(f"{', '.join(names)} = self.{name}({code})")
-            assert len(names) == each + 1
             states += names[1:]
             code = names[0]
         else:
@@ -83,8 +81,6 @@ def _recurrent_layer(w: Writer, module: Any, kind: str, number: int, name: str, 
     if name in w.attributes:
         return
     w.attributes[name] = True
-    w.shared.need("layers")
-    w.shared.need("keras")
     units = module.hidden_size
     still = frozen(w, w.step.name, [n for n, _ in module.named_parameters()])
     options = ["return_sequences=True", *(["return_state=True"] if state else [])]
@@ -95,7 +91,7 @@ def _recurrent_layer(w: Writer, module: Any, kind: str, number: int, name: str, 
     elif kind == "LSTM":
         options.append("unit_forget_bias=False")
     options.append(f"**recurrent_like_torch({units})")
-    w.shared.need("recurrent")
+    w.shared.helpers.add("recurrent_like_torch")
     tail = [*(["trainable=False"] if still else []), f'name="{name}"']
     cls = {"LSTM": "LSTM", "GRU": "GRU", "RNN": "SimpleRNN"}[kind]
     if module.bidirectional:

@@ -18,7 +18,7 @@ def axes_of(x: Value, dim: Any) -> tuple[int, ...]:
     )
 
 
-def reduced(w: Writer, name: str, x: Value, dim: Any, keepdim: bool, extra: str = "") -> Value:
+def reduced(w: Writer, name: str, x: Value, dim: Any, keepdim: bool) -> Value:
     w.settle(x)
     axes = axes_of(x, dim)
     shown = w.step.shown[0] if isinstance(w.step.shown, tuple) else w.step.shown
@@ -31,7 +31,7 @@ def reduced(w: Writer, name: str, x: Value, dim: Any, keepdim: bool, extra: str 
     shows = [p if p != x.rank - 1 else -1 for p in places]
     axis = "" if len(axes) == x.rank and dim is None else f", axis={shows[0] if len(shows) == 1 else tuple(places)}"
     kept = ", keepdims=True" if keepdim else ""
-    return Value(f"ops.{name}({x.code}{axis}{extra}{kept})", shown, perm)
+    return Value(f"ops.{name}({x.code}{axis}{kept})", shown, perm)
 
 
 def _reduction(torch_name: str, keras_name: str) -> None:

@@ -39,7 +39,6 @@ class Made:
     """constructor expressions; several run one after the other"""
     weights: list[tuple[int, str, tuple[str, ...], Callable[..., Array], str]] = field(default_factory=list)
     """(which call, attribute path, parameters below the layer, carry, several)"""
-    frozen: bool = False
     carried: list[tuple[int, Carried]] = field(default_factory=list)
     """(which call, the weight from that layer on)"""
 

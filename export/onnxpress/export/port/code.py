@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from typing import Any
 
 WIDTH = 88
@@ -18,11 +19,16 @@ def literal(value: Any) -> str:
     if isinstance(value, str):
         return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
     if isinstance(value, tuple):
-        inner = ", ".join(literal(item) for item in value)
-        return f"({inner},)" if len(value) == 1 else f"({inner})"
+        return tuple_of(map(literal, value))
     if isinstance(value, list):
         return "[" + ", ".join(literal(item) for item in value) + "]"
     return repr(value)
+
+
+def tuple_of(items: Iterable[str]) -> str:
+    """`(a, b)`, `(a,)` of what is code already."""
+    parts = list(items)
+    return f"({', '.join(parts)}{',' * (len(parts) == 1)})"
 
 
 def call(function: str, *args: Any, **kwargs: Any) -> str:

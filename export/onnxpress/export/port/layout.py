@@ -6,7 +6,7 @@ code. A transpose of the source changes the layout alone; data moves only where 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -41,7 +41,10 @@ class Value:
     parameter: str | None = None
     bare: bool = True
     """whether `code` needs no brackets in a product or before a dot"""
-    extra: dict[str, Any] = field(default_factory=dict)
+    stored: bool = False
+    """whether `code` is the written model's own weight of `parameter`"""
+    items: list[str] | None = None
+    """the code of each item along the first axis, where they are had one by one"""
 
     @property
     def rank(self) -> int:
@@ -50,6 +53,11 @@ class Value:
     @property
     def sizes(self) -> tuple[int | None, ...]:
         return self.shown.sizes
+
+    @property
+    def wide(self) -> list[int]:
+        """The axes that are not 1, as they lie."""
+        return [axis for axis in self.perm if self.shown.first[axis] != 1 or self.shown.second[axis] != 1]
 
     def place(self, axis: int) -> int:
         """Where the source's axis lies."""
@@ -68,8 +76,7 @@ def channels_last(rank: int, axis: int = 1) -> tuple[int, ...]:
 
 def in_order(value: Value) -> bool:
     """Whether the axes that are not 1 lie in the source's order: to read them one after the other is the same."""
-    wide = [axis for axis in value.perm if value.shown.first[axis] != 1 or value.shown.second[axis] != 1]
-    return wide == sorted(wide)
+    return value.wide == sorted(value.wide)
 
 
 def flattened(sizes: tuple[int, ...], perm: tuple[int, ...]) -> Array:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -66,6 +66,17 @@ class Block:
     children: dict[str, Any]
     """path → Block, or the framework's known layer"""
     where: str = ""
+
+
+def changed(value: Any, change: Callable[[Any], Any]) -> Any:
+    """A step's arguments, what stands within tuples, dicts and slices changed; a list becomes a tuple."""
+    if isinstance(value, tuple | list):
+        return tuple(changed(item, change) for item in value)
+    if isinstance(value, dict):
+        return {key: changed(item, change) for key, item in value.items()}
+    if isinstance(value, slice):
+        return slice(*(changed(item, change) for item in (value.start, value.stop, value.step)))
+    return change(value)
 
 
 def refs(value: Any) -> Iterator[Ref]:

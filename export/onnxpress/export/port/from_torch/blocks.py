@@ -10,7 +10,7 @@ from torch import fx
 
 from onnxpress.export.port.from_torch.tracer import Tracer, size_of, trace
 from onnxpress.export.port.refusal import NoCorrespondence
-from onnxpress.export.port.steps import Block, Ref, Shown, Step, without_dead
+from onnxpress.export.port.steps import Block, Ref, Shown, Step, changed, without_dead
 from onnxpress.export.port.table import TORCH_LAYERS
 
 _SAME = {
@@ -88,18 +88,9 @@ def _tensors_only(value: Any) -> list[Ref]:
 
 
 def _step(node: fx.Node, number: int, places: dict[fx.Node, int], tracer: Tracer) -> Step | None:
-    def carried(value: Any) -> Any:
-        if isinstance(value, fx.Node):
-            return Ref(places[value])
-        if isinstance(value, tuple | list):
-            return tuple(carried(item) for item in value)
-        if isinstance(value, dict):
-            return {key: carried(item) for key, item in value.items()}
-        if isinstance(value, slice):
-            return slice(carried(value.start), carried(value.stop), carried(value.step))
-        return value
-
-    args, kwargs = carried(node.args), carried(node.kwargs)
+    args, kwargs = changed(
+        (node.args, node.kwargs), lambda value: Ref(places[value]) if isinstance(value, fx.Node) else value
+    )
     common: dict[str, Any] = {
         "variables": tuple(tracer.variables.get(node.name, ())),
         "where": tracer.lines.get(node.name, ""),

@@ -74,13 +74,7 @@ def _multihead(w: Writer, module: Any, query: Value, key: Value, value: Value, k
     elif is_causal:
         called.append("use_causal_mask=True")
     shown = w.step.shown
-    if any(
-        s.kind == "function"
-        and s.name == "getitem"
-        and getattr(s.args[0], "number", 0) == w.step.number
-        and s.args[1] == 1
-        for s in w.block.steps
-    ):
+    if w.is_second_read():
         called.append("return_attention_scores=True")
         names = [w.fresh(n) for n in ("x", "scores")]
         w.lines.append(f"{', '.join(names)} = {add(w, w.step, made)}({', '.join(called)})")

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from onnxpress.export.port.code import tuple_of
 from onnxpress.export.port.layout import Value, flattened, identity, in_order
 from onnxpress.export.port.steps import Ref
 from onnxpress.export.port.to_keras.reductions import axes_of
@@ -14,9 +15,14 @@ from onnxpress.export.port.to_keras.registry import FUNCTIONS, function
 from onnxpress.export.port.to_keras.writer import Writer
 
 
+def spread(given: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Sizes or axes that torch takes one by one as well as in a tuple."""
+    return given[0] if len(given) == 1 and isinstance(given[0], tuple) else given
+
+
 @function("permute")
 def _permute(w: Writer, x: Value, *dims: Any) -> Value:
-    dims = dims[0] if len(dims) == 1 and isinstance(dims[0], tuple) else dims
+    dims = spread(dims)
     w.settle(x)
     x = w.made(x)
     axes = [axis % x.rank for axis in dims]
@@ -43,12 +49,12 @@ def _target(w: Writer, sizes: tuple[Any, ...]) -> str:
             free = False
         else:
             shape.append(size.code if isinstance(size, Value) else str(size))
-    return f"({', '.join(shape)}{',' * (len(shape) == 1)})"
+    return tuple_of(shape)
 
 
 @function("reshape")
 def reshape(w: Writer, x: Value, *shape: Any) -> Value:
-    sizes = shape[0] if len(shape) == 1 and isinstance(shape[0], tuple) else shape
+    sizes = spread(shape)
     x = w.made(x)
     if not in_order(x) or x.order is not None:
         merged = _merged(w, x)
@@ -135,7 +141,7 @@ def _squeeze(w: Writer, x: Value, dim: Any = None) -> Value:
 
 @function("expand")
 def _expand(w: Writer, x: Value, *sizes: Any) -> Value:
-    sizes = sizes[0] if len(sizes) == 1 and isinstance(sizes[0], tuple) else sizes
+    sizes = spread(sizes)
     x = w.plain(w.made(x))
     missing = len(sizes) - x.rank
     full = [(s if isinstance(s, Value) else (axis_size(x, n - missing) if s == -1 else s)) for n, s in enumerate(sizes)]
@@ -147,13 +153,12 @@ FUNCTIONS["reshape_as"] = lambda w, x, other: reshape(w, x, *(axis_size(other, a
 
 
 def shape_of(sizes: Any) -> str:
-    parts = [size.code if isinstance(size, Value) else str(size) for size in sizes]
-    return f"({', '.join(parts)}{',' * (len(parts) == 1)})"
+    return tuple_of(size.code if isinstance(size, Value) else str(size) for size in sizes)
 
 
 @function("repeat")
 def _repeat(w: Writer, x: Value, *sizes: Any) -> Value:
-    sizes = sizes[0] if len(sizes) == 1 and isinstance(sizes[0], tuple) else sizes
+    sizes = spread(sizes)
     x = w.plain(w.made(x))
     return w.result(f"ops.tile({x.code}, {shape_of(sizes)})")
 
@@ -230,14 +235,13 @@ def _unbind(w: Writer, x: Value, dim: int = 0) -> Value:
 def _getitem(w: Writer, x: Value, index: Any) -> Value:
     if x.parts is not None:
         part = x.parts[index]
-        if part.parts is not None or part.extra:
+        if part.parts is not None or part.items is not None:
             return part
         return Value(part.code, part.shown, part.perm, part.order, part.made_by, bare=part.bare)
     w.settle(x)
     x = w.made(x)
-    if isinstance(index, int) and x.extra.get("items"):
-        item = x.extra["items"][index]
-        return Value(item, w.step.shown, identity(w.step.shown.rank))
+    if isinstance(index, int) and x.items is not None:
+        return Value(x.items[index], w.step.shown, identity(w.step.shown.rank))
     index = index if isinstance(index, tuple) else (index,)
     if any(isinstance(i, Value) and i.number is None for i in index):
         return _picked(w, x, index)
@@ -299,7 +303,7 @@ def _gather(w: Writer, x: Value, dim: int, index: Value) -> Value:
 
 @function("flip")
 def _flip(w: Writer, x: Value, *dims: Any) -> Value:
-    dims = dims[0] if len(dims) == 1 and isinstance(dims[0], tuple) else dims
+    dims = spread(dims)
     w.settle(x)
     return w.like(x, f"ops.flip({x.code}, axis={tuple(x.place(a) for a in dims)})")
 

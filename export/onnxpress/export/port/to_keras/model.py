@@ -9,7 +9,7 @@ from typing import Any
 
 from onnxpress.core.arrays import Array
 from onnxpress.core.tensors import TensorSpec
-from onnxpress.export.port.code import identifier, literal, without_unused, wrapped
+from onnxpress.export.port.code import identifier, literal, tuple_of, without_unused, wrapped
 from onnxpress.export.port.layout import Unordered, Value, channels_last, identity
 from onnxpress.export.port.steps import Block, Shown
 from onnxpress.export.port.to_keras import functions, layers, parameters
@@ -61,10 +61,9 @@ class _Shared:
         """The class of a block, one for all that are written alike; a plain sequence has none."""
         writer = Writer(block, given, path, self)
         written = writer.write()
-        if writer.is_sequence():
-            written.items, written.carried = _sequence(writer)
+        _with_layers(writer, written)
+        if written.items is not None:
             return written
-        _place_all(writer, written)
         base = type(block.owner).__name__.lstrip("_") or "Block"
         body = _body(written, "layers.Layer")
         for name in itertools.chain([base], (f"{base}{n}" for n in itertools.count(2))):
@@ -96,6 +95,14 @@ def _weights(made: Any, several: bool) -> list[Carried]:
         Carried((*((number,) if several else ()), *one.path), one.sources, one.carry, one.several)
         for number, one in made.carried
     ]
+
+
+def _with_layers(writer: Writer, written: Written) -> None:
+    """All layers that were written: as a sequence, or in `__init__`."""
+    if writer.is_sequence():
+        written.items, written.carried = _sequence(writer)
+    else:
+        _place_all(writer, written)
 
 
 def _sequence(writer: Writer) -> tuple[list[str], list[Carried]]:
@@ -171,20 +178,20 @@ def written(
         if one.rank == 3:
             ways.append((1, 0, 2))
         choices.append(ways)
-    best: tuple[int, Any] | None = None
+    best: tuple[_Shared, Written, Any] | None = None
     for perms in itertools.islice(itertools.product(*choices), 16):
         if any(perm[0] != 0 and "batch" in spec.shape[:1] for perm, spec in zip(perms, specs, strict=True)):
             continue
         found = _settled(block, shown, perms, state, learning, tied)
-        if best is None or found[0].transposes < best[0]:
-            best = (found[0].transposes, (*found, perms))
+        if best is None or found[0].transposes < best[0].transposes:
+            best = (*found, perms)
     assert best is not None
-    shared, writer, done, perms = best[1]
+    shared, done, perms = best
     name = type(block.owner).__name__.lstrip("_")
     name = "Network" if name in ("Sequential", "Module") else name
     while name in shared.classes:
         name += "Model"
-    text = _module(name, shared, writer, done, specs, shown, perms, title, weights)
+    text = _module(name, shared, done, specs, shown, perms, title, weights)
     return Code(
         text,
         name,
@@ -199,7 +206,7 @@ def written(
 
 def _settled(
     block: Block, shown: list[Shown], perms: Any, state: Any, learning: Any, tied: Any
-) -> tuple[_Shared, Writer, Written]:
+) -> tuple[_Shared, Written]:
     settled: set[Any] = set()
     while True:
         shared = _Shared(state, learning, tied, settled)
@@ -208,15 +215,11 @@ def _settled(
         try:
             done = writer.write()
             done.outputs = writer.outputs = _ended(writer, done.outputs)
-            done.call = writer.lines
-            if writer.is_sequence():
-                done.items, done.carried = _sequence(writer)
-            else:
-                _place_all(writer, done)
+            _with_layers(writer, done)
         except Unordered as error:
             settled.add(error.place)
             continue
-        return shared, writer, done
+        return shared, done
 
 
 def _ended(writer: Writer, outputs: Any) -> Any:
@@ -249,7 +252,7 @@ def _returned(outputs: Any) -> str:
     if isinstance(outputs, dict):
         return "{" + ", ".join(f"{literal(key)}: {_returned(part)}" for key, part in outputs.items()) + "}"
     if isinstance(outputs, tuple):
-        return f"({', '.join(_returned(part) for part in outputs)}{',' * (len(outputs) == 1)})"
+        return tuple_of(map(_returned, outputs))
     return repr(outputs)
 
 
@@ -330,7 +333,6 @@ _HELPERS = {
 def _module(
     name: str,
     shared: _Shared,
-    writer: Writer,
     done: Written,
     specs: list[TensorSpec],
     shown: list[Shown],

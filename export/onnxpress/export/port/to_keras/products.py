@@ -6,7 +6,7 @@ import math
 from typing import Any
 
 from onnxpress.export.port.layout import Value, channels_last
-from onnxpress.export.port.to_keras.axes import shape_of
+from onnxpress.export.port.to_keras.axes import shape_of, spread
 from onnxpress.export.port.to_keras.reductions import reduced
 from onnxpress.export.port.to_keras.registry import FUNCTIONS, function
 from onnxpress.export.port.to_keras.writer import Writer
@@ -24,8 +24,7 @@ def _matmul(w: Writer, x: Value, other: Value) -> Value:
 
 @function("einsum")
 def _einsum(w: Writer, equation: str, *operands: Any) -> Value:
-    operands = operands[0] if len(operands) == 1 and isinstance(operands[0], tuple) else operands
-    codes = ", ".join(w.plain(w.made(o)).code for o in operands)
+    codes = ", ".join(w.plain(w.made(o)).code for o in spread(operands))
     return w.result(f'ops.einsum("{equation}", {codes})')
 
 
@@ -79,7 +78,7 @@ def _arange(w: Writer, *bounds: Any, dtype: Any = None, device: Any = None, **_:
 
 def _filled_with(name: str) -> None:
     def write(w: Writer, *sizes: Any, dtype: Any = None, **_: Any) -> Value:
-        sizes = sizes[0] if len(sizes) == 1 and isinstance(sizes[0], tuple) else sizes
+        sizes = spread(sizes)
         kind = w.step.shown.dtype
         shown = "" if kind == "float32" else f', dtype="{kind}"'
         return w.result(f"ops.{name}({shape_of(sizes)}{shown})")

@@ -28,13 +28,7 @@ def _recurrent(w: Writer, module: Any, x: Value, hx: Any = None) -> Value:
     if x.rank != 3:
         raise w.refuse(f"{kind} without a batch axis has no correspondence")
     x = w.in_layout(w.settle(w.made(x)), (1, 0, 2) if time_first else (0, 1, 2), "rows, time, features")
-    wants_state = any(
-        s.kind == "function"
-        and s.name == "getitem"
-        and getattr(s.args[0], "number", 0) == w.step.number
-        and s.args[1] == 1
-        for s in w.block.steps
-    )
+    wants_state = w.is_second_read()
     states: list[str] = []
     code = x.code
     base = free(identifier(w.step.name))
@@ -63,11 +57,12 @@ def _recurrent(w: Writer, module: Any, x: Value, hx: Any = None) -> Value:
     if not wants_state:
         return Value(code, shown, parts=[output, Value("", shown[1])])
     kept = states if kind != "LSTM" else states[0::2]
-    hidden = Value(f"ops.stack([{', '.join(kept)}])", shown[1] if kind != "LSTM" else shown[1][0], (0, 1, 2))
-    hidden.extra = {"items": kept}
+    hidden = Value(
+        f"ops.stack([{', '.join(kept)}])", shown[1] if kind != "LSTM" else shown[1][0], (0, 1, 2), items=kept
+    )
     if kind != "LSTM":
         return Value(code, shown, parts=[output, hidden])
-    cell = Value(f"ops.stack([{', '.join(states[1::2])}])", shown[1][1], (0, 1, 2), extra={"items": states[1::2]})
+    cell = Value(f"ops.stack([{', '.join(states[1::2])}])", shown[1][1], (0, 1, 2), items=states[1::2])
     return Value(code, shown, parts=[output, Value("", shown[1], parts=[hidden, cell])])
 
 

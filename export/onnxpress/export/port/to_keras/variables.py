@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from onnxpress.export.port.code import identifier
 from onnxpress.export.port.layout import Value
-from onnxpress.export.port.steps import Block, Step, refs, uses
+from onnxpress.export.port.steps import Block, Ref, Step, refs, uses
 
 _SHORT = 52
 
@@ -29,6 +29,11 @@ class Variables:
             wanted, number = f"{name}_{number}", number + 1
         self.names[wanted] = self.step.number
         return wanted
+
+    def is_second_read(self) -> bool:
+        """Whether something reads the second of what the step computes: the state, the scores."""
+        ref = Ref(self.step.number)
+        return any(s.kind == "function" and s.name == "getitem" and s.args == (ref, 1) for s in self.block.steps)
 
     def bind(self, value: Value, step: Step) -> Value:
         """The value under a variable, or as an expression where it is used once and short."""

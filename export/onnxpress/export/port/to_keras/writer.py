@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 
 from onnxpress.core.arrays import Array
-from onnxpress.export.port.code import identifier
+from onnxpress.export.port.code import identifier, tuple_of
 from onnxpress.export.port.layout import Unordered, Value, identity
 from onnxpress.export.port.refusal import NoCorrespondence
-from onnxpress.export.port.steps import Block, Ref, Shown, Step, refs
+from onnxpress.export.port.steps import Block, Ref, Shown, Step, changed, refs
 from onnxpress.export.port.to_keras.variables import Variables
 
 
@@ -97,22 +97,19 @@ class Writer(Variables):
         if value.perm == perm or value.rank < 2:
             return value
         self.settle(value)
-        wide = [axis for axis in value.perm if value.shown.first[axis] != 1 or value.shown.second[axis] != 1]
+        wide = value.wide
         if wide == [axis for axis in perm if axis in wide] and None not in value.sizes[1:]:
             shape = tuple(value.sizes[axis] for axis in perm)
             if None not in shape[1:]:
                 self.shared.transposes += 1
-                return Value(f"ops.reshape({value.code}, {self.shape_code(shape)})", value.shown, perm)
+                code = tuple_of("-1" if size is None else str(size) for size in shape)
+                return Value(f"ops.reshape({value.code}, {code})", value.shown, perm)
         moves = tuple(value.perm.index(axis) for axis in perm)
         self.shared.transposes += 1
         self.lines.append(f"# {why}")
         name = self.fresh(value.code if value.code.isidentifier() else "x")
         self.lines.append(f"{name} = ops.transpose({value.code}, {moves})")
         return Value(name, value.shown, perm)
-
-    def shape_code(self, sizes: tuple[int | None, ...]) -> str:
-        """A shape with at most one unknown size."""
-        return "(" + ", ".join("-1" if size is None else str(size) for size in sizes) + ("," * (len(sizes) == 1)) + ")"
 
     def plain(self, value: Value, why: str = "in the source's own order of axes") -> Value:
         """The value with its axes as the source counts them."""
@@ -166,18 +163,17 @@ class Writer(Variables):
             return value if value.rank == lead.rank or value.perm == identity(value.rank) else self.plain(value)
         if value.rank == lead.rank:
             if value.parameter is not None:
-                return self.shared_parameter(value, lead.perm)
+                return self.parameter(value.parameter, value.shown, lead.perm, lead.rank)
             return self.in_layout(value, lead.perm, "both in one order of axes")
         missing = lead.rank - value.rank
         moved = tuple(axis - missing for axis in lead.perm if axis >= missing)
         leading = tuple(lead.perm[: lead.rank - value.rank])
         if all(axis < missing for axis in leading):
             if value.parameter is not None:
-                return self.shared_parameter(value, moved)
+                return self.parameter(value.parameter, value.shown, moved, value.rank)
             return self.in_layout(value, moved, "both in one order of axes")
-        wide = [a for a in range(value.rank) if value.shown.first[a] != 1]
-        if value.parameter is not None or len(wide) <= 1:
-            return self.shared_parameter(value, lead.perm, rank=lead.rank)
+        if value.parameter is not None:
+            return self.parameter(value.parameter, value.shown, lead.perm, lead.rank)
         value = self.plain(value)
         wider = Shown((1,) * missing + value.shown.first, (1,) * missing + value.shown.second, value.shown.dtype)
         index = ", ".join(["None"] * missing + [":"] * value.rank)
@@ -185,21 +181,8 @@ class Writer(Variables):
             Value(f"{value.code}[{index}]", wider, identity(lead.rank)), lead.perm, "broadcast over the same axes"
         )
 
-    def shared_parameter(self, value: Value, perm: tuple[int, ...], rank: int | None = None) -> Value:
-        """A parameter of the source stored with its axes so."""
-        rank = value.rank if rank is None else rank
-        if value.parameter is None:
-            value = self.plain(value)
-            missing = rank - value.rank
-            shown = Shown((1,) * missing + value.shown.first, (1,) * missing + value.shown.second, value.shown.dtype)
-            index = ", ".join("None" if axis < missing else ":" for axis in range(rank))
-            return self.in_layout(
-                Value(f"{value.code}[{index}]" if missing else value.code, shown, identity(rank)), perm, "broadcast"
-            )
-        return self.parameter(value.parameter, value.shown, perm, rank)
-
     def parameter(self, name: str, shown: Shown, perm: tuple[int, ...], rank: int) -> Value:
-        """`self.name`, made by add_weight on its first use."""
+        """`self.name`, stored with its axes so, made by add_weight on its first use."""
         first = (1,) * (rank - shown.rank) + shown.first
         shape = tuple(first[axis] for axis in perm)
         attribute = free(identifier(name))
@@ -213,7 +196,7 @@ class Writer(Variables):
                 Carried((attribute,), (self.full(name),), lambda a: np.transpose(np.reshape(a, first), perm))
             )
         wider = Shown(first, first, shown.dtype)
-        return Value(f"self.{attribute}", wider, perm, parameter=name, extra={"made": True})
+        return Value(f"self.{attribute}", wider, perm, parameter=name, stored=True)
 
     def full(self, name: str) -> str:
         """A parameter's name from the model on."""
@@ -287,22 +270,19 @@ class Writer(Variables):
 
     def filled(self, value: Any) -> Any:
         """The step's arguments with their values."""
-        if isinstance(value, Ref):
-            found = self.values[value.number]
-            if found.parameter is not None and not found.extra:
-                return Value(found.code, found.shown, found.perm, parameter=found.parameter)
-            return found
-        if isinstance(value, tuple | list):
-            return tuple(self.filled(item) for item in value)
-        if isinstance(value, dict):
-            return {key: self.filled(item) for key, item in value.items()}
-        if isinstance(value, slice):
-            return slice(*(self.filled(item) for item in (value.start, value.stop, value.step)))
-        return value
+        return changed(value, self._read)
+
+    def _read(self, value: Any) -> Any:
+        if not isinstance(value, Ref):
+            return value
+        found = self.values[value.number]
+        if found.parameter is not None and not found.stored:
+            return Value(found.code, found.shown, found.perm, parameter=found.parameter)
+        return found
 
     def made(self, value: Value) -> Value:
         """A parameter in its own order of axes, if it is one."""
-        if value.parameter is not None and not value.extra:
+        if value.parameter is not None and not value.stored:
             return self.parameter(value.parameter, value.shown, identity(value.rank), value.rank)
         return value
 

@@ -11,7 +11,7 @@ from onnxpress.core.golden import LIMIT
 from onnxpress.export.equivalence.cases import Case
 from onnxpress.export.equivalence.noise_floor import in_float64, moved, pooled_floors
 from onnxpress.export.network import Network, TruthUnavailable
-from onnxpress.export.port.proof.rung import Rung
+from onnxpress.export.port.proof.rung import Rung, Worst
 
 Answer = Callable[[dict[str, Array]], dict[str, Array]]
 
@@ -25,20 +25,12 @@ def answers(network: Network, ported: Answer, asked: Sequence[Case]) -> Rung:
         truths = [network.run(moved(case.feeds), "float32") for case in asked]
     names = list(expected[0])
     floors = pooled_floors(asked, expected, truths, names)
-    worst, where = 0.0, ""
+    worst = Worst()
     for case, wanted, floor in zip(asked, expected, floors, strict=True):
         got = ported(case.feeds)
         for name in names:
-            multiple = _multiple(wanted[name], got[name], floor[name])
-            if not multiple <= worst:
-                worst, where = multiple, f"{name} at {case.name}"
-    return Rung(
-        name="answers",
-        holds=worst <= LIMIT,
-        detail=f"{len(asked)} cases, the worst {where or 'the same bit for bit'}",
-        worst=worst,
-        limit=LIMIT,
-    )
+            worst.add(_multiple(wanted[name], got[name], floor[name]), f"{name} at {case.name}")
+    return worst.rung("answers", LIMIT, f"{len(asked)} cases, the worst {worst.where or 'the same bit for bit'}")
 
 
 def _multiple(wanted: Array, got: Array, floor: Array) -> float:

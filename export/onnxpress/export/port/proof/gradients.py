@@ -12,7 +12,7 @@ import numpy as np
 
 from onnxpress.core.arrays import Array
 from onnxpress.export.port.proof.keras_target import KerasTarget
-from onnxpress.export.port.proof.rung import Rung
+from onnxpress.export.port.proof.rung import Rung, Worst
 from onnxpress.export.port.to_keras.model import Code
 
 LIMIT = 5e-7
@@ -30,28 +30,33 @@ class Sides:
         target.model("float64")  # variables are made outside of what is traced
         self._functions: dict[bool, Any] = {}
         generator = np.random.default_rng(7)
-        self.weights = [generator.standard_normal(v.shape) for v in self.of_torch(training=False)[0]]
+        _, floats = self._answered(training=False)
+        self.weights = [generator.standard_normal(tuple(v.shape)) for v in floats]
 
-    def of_torch(self, *, training: bool) -> tuple[list[Array], dict[str, Array], dict[str, Array], float]:
-        """Answers, gradients by parameter and by input, and the sum."""
+    def of_torch(self, *, training: bool) -> tuple[dict[str, Array], dict[str, Array], float]:
+        """Gradients by parameter and by input, and the sum."""
         import torch
 
-        self.module.train(training)
         self.module.zero_grad()
-        tensors = {n: torch.from_numpy(np.array(v)) for n, v in self.feeds.items()}
-        for tensor in tensors.values():
-            if tensor.is_floating_point():
-                tensor.requires_grad_(True)
-        with _exact(training):
-            outputs = self.call(self.module, tensors)
-        floats = [o for o in outputs if o.is_floating_point()]
-        if not hasattr(self, "weights"):
-            return [o.detach().numpy() for o in floats], {}, {}, 0.0
+        tensors, floats = self._answered(training)
         total: Any = sum((o * torch.from_numpy(r)).sum() for o, r in zip(floats, self.weights, strict=True))
         if total.requires_grad:
             total.backward()
         by = {n: _array(p) for n, p in self.module.named_parameters() if p.requires_grad}
-        return [], by, {n: _array(t) for n, t in tensors.items() if t.requires_grad}, total.item()
+        return by, {n: _array(t) for n, t in tensors.items() if t.requires_grad}, total.item()
+
+    def _answered(self, training: bool) -> tuple[dict[str, Any], list[Any]]:
+        """The tensors that were given, and the answers that are floats."""
+        import torch
+
+        self.module.train(training)
+        tensors = {n: torch.from_numpy(np.array(v)) for n, v in self.feeds.items()}
+        for tensor in tensors.values():
+            if tensor.is_floating_point():
+                tensor.requires_grad_(True)
+        with _exact():
+            outputs = self.call(self.module, tensors)
+        return tensors, [o for o in outputs if o.is_floating_point()]
 
     def of_keras(self, *, training: bool) -> tuple[list[Array], list[Array], float]:
         """Gradients by every carried weight that learns and by every float input, and the sum."""
@@ -90,27 +95,17 @@ class Sides:
 
 def gradients(sides: Sides) -> Rung:
     """Compare both, in inference mode."""
-    _, by, by_input, _ = sides.of_torch(training=False)
+    by, by_input, _ = sides.of_torch(training=False)
     ours, our_inputs, _ = sides.of_keras(training=False)
-    worst, where = 0.0, ""
+    worst = Worst()
     whole = max([1e-300, *(float(np.abs(g).max(initial=0)) for g in by.values())])
     for one, mine in zip(sides.learning(), ours, strict=True):
-        wanted = carried(one, by)
-        apart = difference(wanted, mine, whole)
-        if apart > worst:
-            worst, where = apart, one.sources[0]
+        worst.add(difference(carried(one, by), mine, whole), one.sources[0])
     floats = [(n, p) for n, p in zip(sides.target.names, sides.code.inputs, strict=True) if n in by_input]
     for (name, perm), mine in zip(floats, our_inputs, strict=True):
-        apart = difference(np.transpose(by_input[name], perm), mine, whole)
-        if apart > worst:
-            worst, where = apart, f"the input {name}"
-    return Rung(
-        name="gradients",
-        holds=worst <= LIMIT,
-        detail=f"by {len(ours)} weights and {len(our_inputs)} inputs in float64, the worst by {where or 'none'}",
-        worst=worst,
-        limit=LIMIT,
-    )
+        worst.add(difference(np.transpose(by_input[name], perm), mine, whole), f"the input {name}")
+    detail = f"by {len(ours)} weights and {len(our_inputs)} inputs in float64, the worst by {worst.where or 'none'}"
+    return worst.rung("gradients", LIMIT, detail)
 
 
 def carried(one: Any, by: dict[str, Array]) -> Array:
@@ -124,8 +119,7 @@ def carried(one: Any, by: dict[str, Array]) -> Array:
 def difference(wanted: Array, mine: Array, whole: float) -> float:
     """The largest difference, as a share of the largest value; of what is small everywhere, of the whole's."""
     scale = max(float(np.abs(wanted).max(initial=0)), 1e-4 * whole)
-    apart = float(np.abs(wanted - mine).max(initial=0)) / scale
-    return apart if np.isfinite(apart) else float("inf")
+    return float(np.abs(wanted - mine).max(initial=0)) / scale
 
 
 def _array(tensor: Any) -> Array:
@@ -133,7 +127,7 @@ def _array(tensor: Any) -> Array:
 
 
 @contextlib.contextmanager
-def _exact(training: bool) -> Iterator[None]:
+def _exact() -> Iterator[None]:
     """Without torch's fused shortcuts of inference mode, and without dropout."""
     import torch
 

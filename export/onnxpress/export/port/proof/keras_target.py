@@ -22,7 +22,7 @@ class KerasTarget:
         self._path, self._code, self._state = path, code, state
         self.names, self._outputs = names, outputs
         self._models: dict[str, Any] = {}
-        self._functions: dict[str, Any] = {}
+        self._function: Any = None
 
     def model(self, precision: str = "float32") -> Any:
         """The built and filled model."""
@@ -76,19 +76,18 @@ class KerasTarget:
         """The layout of each answer."""
         return _flat(self._code.outputs, self._code.outputs)
 
-    def answer(self, feeds: dict[str, Array], precision: str = "float32") -> dict[str, Array]:
-        """By name, with the axes as the source has them."""
+    def answer(self, feeds: dict[str, Array]) -> dict[str, Array]:
+        """In float32, by name, with the axes as the source has them."""
         import tensorflow as tf
 
-        inputs = [value.astype(precision) if value.dtype.kind == "f" else value for value in self.inputs(feeds)]
-        if precision not in self._functions:
-            self.model(precision)  # variables are made outside of what is traced
-            self._functions[precision] = tf.function(
-                lambda *tensors: self.call(list(tensors), precision, training=False),
+        if self._function is None:
+            self.model()  # variables are made outside of what is traced
+            self._function = tf.function(
+                lambda *tensors: self.call(list(tensors), "float32", training=False),
                 autograph=False,
                 reduce_retracing=True,
             )
-        found = self._functions[precision](*map(tf.constant, inputs))
+        found = self._function(*(tf.constant(_wide(value, "float32")) for value in self.inputs(feeds)))
         return {
             name: np.transpose(np.asarray(value), np.argsort(perm)) if perm else np.asarray(value)
             for name, value, perm in zip(self._outputs, found, self.perms(), strict=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import msgspec
 
 
@@ -16,3 +18,26 @@ class Rung(msgspec.Struct, frozen=True, kw_only=True):
     limit: float | None = None
     differences: list[str] = []
     """named ones, which are no fault"""
+
+
+class Worst:
+    """The largest of several differences and where it is; of what is no number there is nothing larger."""
+
+    def __init__(self) -> None:
+        self.figure, self.where = 0.0, ""
+
+    def add(self, figure: float, where: str) -> None:
+        """Take one more into account."""
+        if not figure <= self.figure:
+            self.figure, self.where = figure if math.isfinite(figure) else math.inf, where
+
+    def rung(self, name: str, limit: float, detail: str, differences: list[str] | None = None) -> Rung:
+        """It holds where the largest is within `limit`."""
+        return Rung(
+            name=name,
+            holds=self.figure <= limit,
+            detail=detail,
+            worst=self.figure,
+            limit=limit,
+            differences=differences or [],
+        )

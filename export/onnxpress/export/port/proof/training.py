@@ -17,7 +17,7 @@ import numpy as np
 
 from onnxpress.core.arrays import Array
 from onnxpress.export.port.proof.gradients import Sides
-from onnxpress.export.port.proof.rung import Rung
+from onnxpress.export.port.proof.rung import Rung, Worst
 
 STEPS = 20
 LIMIT = 1e-6
@@ -41,15 +41,9 @@ def training(sides: Sides) -> Rung:
         wrong = _statistics(sides, named)
         if wrong:
             return Rung(name="training", holds=False, detail=wrong)
-        worst, where = _steps(sides)
-    return Rung(
-        name="training",
-        holds=worst <= LIMIT,
-        detail=f"{STEPS} steps, {len(rates)} dropouts measured; the worst: {where or 'none'}",
-        worst=worst,
-        limit=LIMIT,
-        differences=named,
-    )
+        worst = _steps(sides)
+    detail = f"{STEPS} steps, {len(rates)} dropouts measured; the worst: {worst.where or 'none'}"
+    return worst.rung("training", LIMIT, detail, named)
 
 
 def _statistics(sides: Sides, named: list[str]) -> str:
@@ -86,20 +80,18 @@ def _statistics(sides: Sides, named: list[str]) -> str:
     return ""
 
 
-def _steps(sides: Sides) -> tuple[float, str]:
+def _steps(sides: Sides) -> Worst:
     """Plain gradient descent on both sides; the largest difference of losses and parameters, and where."""
     import torch
 
-    worst, where = 0.0, ""
+    worst = Worst()
     summed = {name for one in sides.code.carried if one.several for name in one.sources[1:]}
     parameters = dict(sides.module.named_parameters())
     rate = None
     for number in range(STEPS):
-        _, by, _, loss = sides.of_torch(training=True)
+        by, _, loss = sides.of_torch(training=True)
         ours, _, our_loss = sides.of_keras(training=True)
-        apart = abs(loss - our_loss) / max(abs(loss), 1.0)
-        if not apart <= worst:
-            worst, where = apart if np.isfinite(apart) else float("inf"), f"the loss of step {number + 1}"
+        worst.add(abs(loss - our_loss) / max(abs(loss), 1.0), f"the loss of step {number + 1}")
         if rate is None:
             rate = 0.01 / max([1.0, *(float(np.abs(g).max(initial=0)) for g in by.values())])
         with torch.no_grad():
@@ -113,9 +105,8 @@ def _steps(sides: Sides) -> tuple[float, str]:
         wanted = one.carry(*(parameters[name].detach().numpy() for name in one.sources))
         mine = np.asarray(sides.target.variable(one, "float64"))
         apart = float(np.abs(wanted - mine).max(initial=0)) / max(float(np.abs(wanted).max(initial=0)), 1e-3)
-        if not apart <= worst:
-            worst, where = apart if np.isfinite(apart) else float("inf"), one.sources[0]
-    return worst, where
+        worst.add(apart, one.sources[0])
+    return worst
 
 
 def _rates_of_torch(sides: Sides) -> list[float]:

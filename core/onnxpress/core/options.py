@@ -18,6 +18,7 @@ def _checked(ctx: click.Context, param: click.Parameter, value: str) -> str:
     return value
 
 
+json_document = click.option("--json", "as_json", is_flag=True, help="Print one JSON document on stdout.")
 provider = click.option(
     "--provider",
     callback=_checked,

@@ -9,18 +9,16 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from onnxpress.core.options import json_document
 from onnxpress.core.options import provider as provider_option
 from onnxpress.export.graph.opset import OPSET
+from onnxpress.export.source_options import INPUT, SAMPLES, TRUST_PICKLE, TRUST_RUN, WEIGHTS
 
 if TYPE_CHECKING:
     from onnxpress.export.equivalence.report.schema import Report
     from onnxpress.export.source import SourceRef
 
-# The parameters of a source are named after the fields of SourceRef, into which they go as they are.
-_JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON document on stdout.")
-_INPUT = click.option(
-    "--input", "inputs", multiple=True, metavar="SPEC", help="An input, as 'x:float32[batch,3,224,224]'. Repeatable."
-)
+# These too are named after the fields of SourceRef.
 _DOMAIN = click.option(
     "--domain",
     "domains",
@@ -28,27 +26,12 @@ _DOMAIN = click.option(
     metavar="DOMAIN",
     help="The values that an input takes, as 'x:[0,255]'; the server refuses others. Repeatable.",
 )
-_SAMPLES = click.option(
-    "--samples", type=click.Path(path_type=Path), metavar="FILE.npz", help="Real input rows, one array per input."
-)
-_WEIGHTS = click.option(
-    "--weights",
-    type=click.Path(path_type=Path),
-    metavar="FILE",
-    help="For module:attribute: a state dict (.safetensors, .pt), a checkpoint, or Keras's .weights.h5.",
-)
 _WEIGHTS_KEY = click.option(
     "--weights-key",
     metavar="KEY",
     help="Where in a checkpoint the state dict is; default: the usual places, such as model_state_dict.",
 )
 _SIGNATURE = click.option("--signature", metavar="NAME", help="For a SavedModel: which of its signatures.")
-_TRUST = click.option(
-    "--trust-pickle", is_flag=True, help="Read a scikit-learn pickle or a .pt2 file: it can run any code."
-)
-_TRUST_RUN = click.option(
-    "--trust-run", is_flag=True, help="Let a run folder call a factory of your own: it names any function."
-)
 
 
 @click.command()
@@ -68,17 +51,17 @@ _TRUST_RUN = click.option(
     show_default=True,
     help="Where the version is published.",
 )
-@_INPUT
+@INPUT
 @_DOMAIN
-@_SAMPLES
+@SAMPLES
 @provider_option
-@_TRUST
-@_TRUST_RUN
+@TRUST_PICKLE
+@TRUST_RUN
 @click.option("--against", metavar="SOURCE", help="For an .onnx file: the framework's model to compare it with.")
 @click.option(
     "--preprocess", type=click.Path(path_type=Path), metavar="FILE", help="Steps to write around the network, as YAML."
 )
-@_WEIGHTS
+@WEIGHTS
 @_WEIGHTS_KEY
 @_SIGNATURE
 @click.option(
@@ -96,7 +79,7 @@ _TRUST_RUN = click.option(
     metavar="REASON",
     help="Publish a version that the measurement refuses; the reason stands wherever it is shown.",
 )
-@_JSON
+@json_document
 def export(
     sources: tuple[str, ...],
     listed: Path | None,
@@ -183,16 +166,16 @@ def export(
     help="Measure against this source, as `export` takes it. Repeated: the same model elsewhere, as a rung each.",
 )
 @click.option("--explain", is_flag=True, help="With --against: name the layer where the model leaves its source.")
-@_INPUT
+@INPUT
 @_DOMAIN
-@_SAMPLES
-@_WEIGHTS
+@SAMPLES
+@WEIGHTS
 @_WEIGHTS_KEY
 @_SIGNATURE
 @provider_option
-@_TRUST
-@_TRUST_RUN
-@_JSON
+@TRUST_PICKLE
+@TRUST_RUN
+@json_document
 def verify(
     model: Path,
     against: tuple[str, ...],

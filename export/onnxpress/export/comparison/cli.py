@@ -6,6 +6,9 @@ from pathlib import Path
 
 import click
 
+from onnxpress.core.options import json_document
+from onnxpress.export.source_options import TRUST_PICKLE, TRUST_RUN
+
 
 @click.command()
 @click.argument("sources", nargs=-1, required=True, metavar="SOURCE...")
@@ -34,12 +37,12 @@ import click
 @click.option(
     "--patience", type=click.FloatRange(1), default=1800.0, show_default=True, help="Seconds that one step may take."
 )
-@click.option("--trust-pickle", is_flag=True, help="Read a scikit-learn pickle or a .pt2 file: it can run any code.")
-@click.option("--trust-run", is_flag=True, help="Let a run folder call a factory of your own: it names any function.")
+@TRUST_PICKLE
+@TRUST_RUN
 @click.option(
     "--output", type=click.Path(path_type=Path, file_okay=False), help="Write comparison.json and comparison.png here."
 )
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON document on stdout.")
+@json_document
 def compare(
     sources: tuple[str, ...],
     data: Path | None,

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from onnxpress.core.options import json_document
 from onnxpress.export.derive.choices import KINDS, PRECISIONS
 
 if TYPE_CHECKING:
@@ -99,7 +100,7 @@ if TYPE_CHECKING:
     "--search-seconds", type=click.FloatRange(0), default=120.0, show_default=True, help="Time for ranking nodes."
 )
 @click.option("--picture", type=click.Path(path_type=Path), metavar="FILE", help="Draw what was tried, as PNG or SVG.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON document on stdout.")
+@json_document
 def derive(
     model: Path,
     precision: str,

@@ -9,9 +9,7 @@ import click
 
 from onnxpress.core import cli as commands
 from onnxpress.core.errors import UsageError
-
-_RUN = "run.json"
-"""the file that makes a folder a run, as `onnxpress.core.run` says, which is not loaded for --help"""
+from onnxpress.export.source_options import INPUT, SAMPLES, WEIGHTS
 
 
 @click.command()
@@ -23,18 +21,9 @@ _RUN = "run.json"
     metavar="FILE.py",
     help="The module to write; of a run, the folder its folder goes to.  [default of a run: runs]",
 )
-@click.option(
-    "--input", "inputs", multiple=True, metavar="SPEC", help="An input, as 'x:float32[batch,3,224,224]'. Repeatable."
-)
-@click.option(
-    "--samples", type=click.Path(path_type=Path), metavar="FILE.npz", help="Real input rows, one array per input."
-)
-@click.option(
-    "--weights",
-    type=click.Path(path_type=Path),
-    metavar="FILE",
-    help="For module:attribute: a state dict (.safetensors, .pt), a checkpoint, or Keras's .weights.h5.",
-)
+@INPUT
+@SAMPLES
+@WEIGHTS
 @click.option(
     "--accept-refusal", metavar="REASON", help="Write a port that fails its proof; the reason stands in the report."
 )
@@ -53,7 +42,9 @@ def port(
     report are written, once answers, parameters, gradients and training are proven the same. Or it is a run folder of
     one of onnxpress's families, in either framework: a run folder is written.
     """
-    if (Path(source) / _RUN).is_file():
+    from onnxpress.core import run as runs
+
+    if (Path(source) / runs.FILE_NAME).is_file():
         if inputs or samples or weights or accept_refusal:
             raise UsageError("a run has its own inputs, samples and weights", where=source)
         of_runs = commands.command(commands.PORT_OF_RUNS)

@@ -78,13 +78,13 @@ def test_feedback_that_means_nothing_is_named_with_its_line(trained: Trained, tm
 def flagged(framework: str, folder: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """The held-out rows, which are anomalies, which the run flags, and their scores."""
     from onnxpress.core.processing import apply
-    from onnxpress.training.fitting.framework_fit import framework_fit
+    from onnxpress.training.fitting.framework_fit import framework_fit, network_of
 
     run = runs.read(folder)
     with np.load(folder / run.samples) as samples:
         rows, truth = samples["features"], samples["target"].astype(bool)
     tensors = apply(run.processing.before, {"features": rows})
-    decoded = framework_fit(run.framework).predict(port.network(run, folder), {"scaled": tensors["scaled"]})
+    decoded = framework_fit(run.framework).predict(network_of(run, folder), {"scaled": tensors["scaled"]})
     tensors = apply(run.processing.after, {**tensors, "decoded": decoded})
     return rows, truth, tensors["is_anomaly"], tensors["score"]
 

@@ -17,7 +17,7 @@ from onnxpress.core.dotted import load
 from onnxpress.core.errors import BadModel, UsageError
 from onnxpress.core.golden import LIMIT
 from onnxpress.training.data import split
-from onnxpress.training.fitting.framework_fit import framework_fit
+from onnxpress.training.fitting.framework_fit import framework_fit, network_of
 from onnxpress.training.pipeline import port, stage
 from onnxpress.training.recipe import Recipe
 from onnxpress.training.settings import Training
@@ -49,7 +49,7 @@ def test_the_ensemble_is_the_mean_of_its_members_and_is_exported_and_ported(fram
     assert len(by_member) == FOLDS
     assert figures["parameters"] == run.parameters == FOLDS * (6 * 4 + 21 * 5 + 6 * 6 + 7 * 2 + 2 * (4 + 5 + 6))
     assert len(run.thresholds) == 1, "the members' thresholds settle it"
-    half, network = framework_fit(run.framework), port.network(run, folder)
+    half, network = framework_fit(run.framework), network_of(run, folder)
     samples = np.load(folder / "samples.npz")
     x = {"windows": samples["windows"]}
     answers = []

@@ -7,10 +7,11 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
+from onnxpress.core import run as runs
 from onnxpress.core.arrays import Array
 from onnxpress.core.errors import UsageError
 from onnxpress.core.optional import is_installed, missing
-from onnxpress.core.run import Framework
+from onnxpress.core.run import Framework, Run
 from onnxpress.training.fitting.loop import Fit, Inputs, Learner
 from onnxpress.training.settings import Training
 
@@ -102,6 +103,13 @@ def weights_of(framework: Framework) -> FrameworkWeights:
     """The framework's half."""
     weights: FrameworkWeights = importlib.import_module(f"onnxpress.training.{framework}.weights")
     return weights
+
+
+def network_of(run: Run, folder: Path) -> Any:
+    """The network of the run in `folder`, with its weights."""
+    built = runs.factory(run, folder)(**run.settings)
+    weights_of(run.framework).load(built, folder / run.weights)
+    return built
 
 
 def refuse_several(framework: FrameworkFit, what: str) -> None:

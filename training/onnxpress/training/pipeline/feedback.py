@@ -27,9 +27,9 @@ from onnxpress.training.families.anomaly_decision import Choose, Cost
 from onnxpress.training.families.autoencoder import Autoencoder
 from onnxpress.training.families.prepared import Prepared
 from onnxpress.training.fitting import loop
-from onnxpress.training.fitting.framework_fit import FrameworkFit, framework_fit, refuse_several
+from onnxpress.training.fitting.framework_fit import FrameworkFit, framework_fit, network_of, refuse_several
 from onnxpress.training.fitting.loop import Examples, Fit, Inputs
-from onnxpress.training.pipeline import feedback_rows, port, review, run_page, stage
+from onnxpress.training.pipeline import feedback_rows, review, run_page, stage
 from onnxpress.training.pipeline.feedback_record import Record, Round
 from onnxpress.training.pipeline.feedback_rows import Given
 from onnxpress.training.pipeline.run_folder import run_folder
@@ -79,7 +79,7 @@ def learn(
     given = feedback_rows.together(feedback_rows.kept(run_path, reading, names), new)
     raw = feedback_rows.raw(given, [spec.name for spec in prepared.inputs], names)
     scaled = apply(prepared.before, raw)["scaled"]
-    network = port.network(run, run_path)
+    network = network_of(run, run_path)
 
     def asked(rows: Inputs) -> Array:
         return framework.predict(network, rows)

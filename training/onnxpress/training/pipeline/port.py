@@ -24,6 +24,7 @@ from onnxpress.training.fitting.framework_fit import (
     FrameworkWeights,
     Layers,
     framework_fit,
+    network_of,
     refuse_several,
     weights_of,
 )
@@ -56,7 +57,7 @@ def port(run_path: Path, *, to: Framework, output: Path) -> tuple[Path, float]:
     source_fit, target_fit = framework_fit(run.framework), framework_fit(to)
     for half in (source_fit, target_fit):
         refuse_several(half, "carrying weights over")
-    source, target = network(run, run_path), runs.factory(ported, run_path)(**ported.settings)
+    source, target = network_of(run, run_path), runs.factory(ported, run_path)(**ported.settings)
     carry_over(weights_of(run.framework).read(source), target, weights_of(to))
     multiple = _difference(run, run_path, source_fit, source, target_fit, target)
     if not multiple <= LIMIT:
@@ -80,7 +81,7 @@ def port(run_path: Path, *, to: Framework, output: Path) -> tuple[Path, float]:
 def read_layers(run_path: Path) -> Layers:
     """The weights of a run, whichever its framework."""
     run = runs.read(run_path)
-    return weights_of(run.framework).read(network(run, run_path))
+    return weights_of(run.framework).read(network_of(run, run_path))
 
 
 def carry_over(layers: Layers, target: Any, weights: FrameworkWeights) -> None:
@@ -96,13 +97,6 @@ def carry_over(layers: Layers, target: Any, weights: FrameworkWeights) -> None:
             if shapes[0] != shapes[1]:
                 raise BadModel(f"the {role} of layer {name!r} has shape {shapes[0]} here and {shapes[1]} there")
     weights.write(target, layers)
-
-
-def network(run: Run, folder: Path) -> Any:
-    """The run's network with its weights."""
-    built = runs.factory(run, folder)(**run.settings)
-    weights_of(run.framework).load(built, folder / run.weights)
-    return built
 
 
 def _difference(

@@ -9,7 +9,7 @@ from onnxpress.core.errors import UsageError
 from onnxpress.core.run import Run
 from onnxpress.training.families.prepared import Prepared
 from onnxpress.training.fitting.distillation import Teaching
-from onnxpress.training.fitting.framework_fit import framework_fit, weights_of
+from onnxpress.training.fitting.framework_fit import framework_fit, network_of
 from onnxpress.training.settings import Teacher, Training
 
 
@@ -25,9 +25,7 @@ def teaching(training: Training, prepared: Prepared) -> Teaching | None:
     folder = Path(teacher.run)
     run = runs.read(folder)
     _compare(run, folder, prepared)
-    network = runs.factory(run, folder)(**run.settings)
-    weights_of(run.framework).load(network, folder / run.weights)
-    answers = framework_fit(run.framework).predict(network, prepared.train.x)
+    answers = framework_fit(run.framework).predict(network_of(run, folder), prepared.train.x)
     found = Teaching(answers=answers, share=teacher.share, temperature=teacher.temperature)
     found.check(prepared.loss)
     return found

@@ -6,13 +6,13 @@ float, an error where it is another number, the empty text where it is a string.
 
 from __future__ import annotations
 
-import codecs
 import csv
 import io
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from onnxpress.core import csv_text
 from onnxpress.core.arrays import Array
 from onnxpress.core.errors import BadData
 from onnxpress.core.tensors import FLOATS, TensorSpec
@@ -22,7 +22,6 @@ SUFFIXES = (".csv", ".tsv")
 _DELIMITERS = ",;\t|"
 _MISSING = {"", "na", "n/a", "nan", "null", "none"}
 _BOOLS = {"true": True, "false": False, "1": True, "0": False}
-_UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
 class _Table:
@@ -143,24 +142,14 @@ def _check_features(table: _Table) -> None:
         hint = "pandas writes such a column for the index; use index=False"
         raise BadData(f"column {number} has no name", where=table.where, hint=hint)
     counted = [str(number) for number in range(len(table.header))]
-    if table.header != counted and all(map(_is_number, table.header)):
-        hint = "write the columns' names into the first line"
-        raise BadData("the first line holds numbers, where a header must be", where=table.where, hint=hint)
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
+    if table.header != counted:
+        csv_text.refuse_numbers(table.header, table.where)
 
 
 def _text(path: Path) -> str:
     content = path.read_bytes()
-    encoding = "utf-16" if content.startswith(_UTF_16) else "utf-8-sig"
     try:
-        return content.decode(encoding)
+        return content.decode(csv_text.encoding(content))
     except UnicodeDecodeError as error:
         raise BadData(f"cannot be read: {error}", where=str(path), hint="save it as UTF-8") from None
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import codecs
 import csv
 import itertools
 from collections.abc import Iterator, Sequence
@@ -12,6 +11,7 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
+from onnxpress.core import csv_text
 from onnxpress.core.errors import BadData
 
 _DELIMITERS = (",", ";", "\t", "|")
@@ -19,7 +19,6 @@ _SEEN = 64 * 1024  # characters that are looked at to tell the dialect
 _ROWS = 50
 _LONGEST = 2**31 - 1
 """characters of one value: csv's own limit of 128 KiB is less than a document's"""
-_UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _Character = Annotated[str, msgspec.Meta(min_length=1, max_length=1)]
 
 
@@ -109,9 +108,8 @@ class Rows:
 
 
 def _encoding(path: Path) -> str:
-    """UTF-8, or UTF-16 where the file begins with its mark, as spreadsheets write it."""
     with path.open("rb") as file:
-        return "utf-16" if file.read(2) in _UTF_16 else "utf-8-sig"
+        return csv_text.encoding(file.read(2))
 
 
 def _reader(lines: Any, told: Told) -> Any:

@@ -10,6 +10,7 @@ import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 
+from onnxpress.core import csv_text
 from onnxpress.core.errors import BadData, UsageError
 from onnxpress.core.spelling import did_you_mean
 from onnxpress.training.data import csv_file, json_file
@@ -95,21 +96,8 @@ def _table(path: Path, decimal: str) -> tuple[Rows, list[Column]]:
     rows = Rows(path, Dialect())
     read = (dict(zip(rows.header, row, strict=True)) for row in itertools.islice(rows, ROWS))
     found = columns.of_rows(read, decimal=decimal)
-    if all(map(_is_number, filter(None, rows.header))):
-        raise BadData(
-            "the first line holds numbers, where a header must be",
-            where=str(path),
-            hint="write the columns' names into the first line",
-        )
+    csv_text.refuse_numbers(filter(None, rows.header), str(path))
     return rows, [one for one in found if rows.header.count(one.name) == 1]
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
 
 
 def _records(path: Path, within: str) -> Iterator[tuple[dict[str, object], str]]:

@@ -63,6 +63,11 @@ class Value:
         """Where the source's axis lies."""
         return self.perm.index(axis % self.rank)
 
+    def written_place(self, axis: int) -> int:
+        """The same as it is written: -1 of the last."""
+        place = self.place(axis)
+        return -1 if place == self.rank - 1 else place
+
 
 def identity(rank: int) -> tuple[int, ...]:
     """Every axis at its own place."""

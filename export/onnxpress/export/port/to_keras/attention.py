@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
+from onnxpress.core.arrays import Array
 from onnxpress.export.port.code import literal
 from onnxpress.export.port.layout import Value, identity
 from onnxpress.export.port.to_keras.making import (
@@ -31,25 +33,13 @@ def _multihead(w: Writer, module: Any, query: Value, key: Value, value: Value, k
     made = make(w, module, f"MultiHeadAttention({heads}, {width})", **options)
     size = module.embed_dim
     for n, part in enumerate(("query", "key", "value")):
-        cut = slice(n * size, (n + 1) * size)
-        made.weights.append(
-            (
-                0,
-                f"_{part}_dense.kernel",
-                ("in_proj_weight",),
-                lambda a, cut=cut: a[cut].T.reshape(size, heads, width),
-                "",
-            )
-        )
+        cut = _part(n, size, heads)
+        made.weight(f"_{part}_dense.kernel", "in_proj_weight", cut)
         if bias:
-            made.weights.append(
-                (0, f"_{part}_dense.bias", ("in_proj_bias",), lambda a, cut=cut: a[cut].reshape(heads, width), "")
-            )
-    made.weights.append(
-        (0, "_output_dense.kernel", ("out_proj.weight",), lambda a: a.T.reshape(heads, width, size), "")
-    )
+            made.weight(f"_{part}_dense.bias", "in_proj_bias", cut)
+    made.weight("_output_dense.kernel", "out_proj.weight", lambda a: a.T.reshape(heads, width, size))
     if bias:
-        made.weights.append((0, "_output_dense.bias", ("out_proj.bias",), lambda a: a, ""))
+        made.weight("_output_dense.bias", "out_proj.bias")
     called = [q.code, v.code]
     if k.code != v.code:
         called.append(f"key={k.code}")
@@ -83,3 +73,13 @@ def _multihead(w: Writer, module: Any, query: Value, key: Value, value: Value, k
         return Value("", shown, parts=[Value(names[0], shown[0], perm), weights])
     code = f"{add(w, w.step, made)}({', '.join(called)})"
     return Value(code, shown, parts=[Value(code, shown[0], perm), Value("")])
+
+
+def _part(number: int, size: int, heads: int) -> Callable[[Array], Array]:
+    """Of the kernel, or the bias, that torch has of three parts: one of them, its heads apart."""
+
+    def cut(a: Array) -> Array:
+        found: Array = a[number * size : (number + 1) * size].T.reshape(*a.shape[1:], heads, size // heads)
+        return found
+
+    return cut

@@ -133,9 +133,7 @@ def _squeeze(w: Writer, x: Value, dim: Any = None) -> Value:
     if not axes:
         return x
     left = [a for a in x.perm if a not in axes]
-    places = sorted(x.place(a) for a in axes)
-    shown = places[0] if len(places) == 1 else tuple(places)
-    shown = -1 if shown == x.rank - 1 else shown
+    shown = x.written_place(axes[0]) if len(axes) == 1 else tuple(sorted(x.place(a) for a in axes))
     return Value(f"ops.squeeze({x.code}, axis={shown})", w.step.shown, tuple(sorted(left).index(a) for a in left))
 
 
@@ -173,8 +171,7 @@ def _joined(w: Writer, tensors: Any, dim: int, name: str) -> Value:
         items = ", ".join(t.code for t in tensors)
         axis = dim % (lead.rank + 1)
         return w.result(f"ops.stack([{items}], axis={-1 if axis == lead.rank else axis})")
-    place = lead.place(dim)
-    return w.result(f"ops.concatenate([{items}], axis={-1 if place == lead.rank - 1 else place})", lead.perm)
+    return w.result(f"ops.concatenate([{items}], axis={lead.written_place(dim)})", lead.perm)
 
 
 FUNCTIONS["cat"] = lambda w, tensors, dim=0: _joined(w, tensors, dim, "concatenate")
@@ -183,9 +180,8 @@ FUNCTIONS["stack"] = lambda w, tensors, dim=0: _joined(w, tensors, dim, "stack")
 
 def _pieces(w: Writer, x: Value, dim: int, cuts: Any) -> Value:
     w.settle(x)
-    place = x.place(dim)
     parts = [Value("", shown, x.perm) for shown in w.step.shown]
-    code = f"ops.split({x.code}, {cuts}, axis={-1 if place == x.rank - 1 else place})"
+    code = f"ops.split({x.code}, {cuts}, axis={x.written_place(dim)})"
     names = [w.fresh(v) if v else "" for v in unpacked(w, len(parts))]
     w.lines.append(f"{', '.join(names)} = {code}" if len(names) > 1 else f"({names[0]},) = {code}")
     for part, name in zip(parts, names, strict=True):

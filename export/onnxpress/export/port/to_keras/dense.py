@@ -36,9 +36,9 @@ def _linear(w: Writer, module: Any, x: Value) -> Value:
     made = make(w, module, f"Dense({units})", **options)
     made = with_start(w, made, fan_in)
     take = (lambda a: a.T) if order is None else (lambda a: a.T[order])
-    made.weights.append((0, "kernel", ("weight",), take, ""))
+    made.weight("kernel", "weight", take)
     if module.bias is not None:
-        made.weights.append((0, "bias", ("bias",), lambda a: a, ""))
+        made.weight("bias", "bias")
     return w.result(called(w, made, x), x.perm)
 
 
@@ -100,9 +100,9 @@ def _convolution(w: Writer, module: Any, x: Value) -> Value:
         def carry(a: Array) -> Array:
             return a.transpose(axes)
 
-    made.weights.append((1 if pad else 0, "kernel", ("weight",), carry, ""))
+    made.weight("kernel", "weight", carry, call=1 if pad else 0)
     if module.bias is not None:
-        made.weights.append((1 if pad else 0, "bias", ("bias",), lambda a: a, ""))
+        made.weight("bias", "bias", call=1 if pad else 0)
     return w.result(called(w, made, x), channels_last(rank + 2))
 
 
@@ -124,9 +124,9 @@ def _transposed(w: Writer, module: Any, x: Value) -> Value:
         raise w.refuse("a transposed convolution whose stride is wider than its kernel has no correspondence")
     made = make(w, module, f"Conv{rank}DTranspose({module.out_channels}, {size})", "", crop, **options)
     made = with_start(w, made, module.out_channels * math.prod(module.kernel_size))
-    made.weights.append((0, "kernel", ("weight",), lambda a: a.transpose(*range(2, rank + 2), 1, 0), ""))
+    made.weight("kernel", "weight", lambda a: a.transpose(*range(2, rank + 2), 1, 0))
     if module.bias is not None:
-        made.weights.append((0, "bias", ("bias",), lambda a: a, ""))
+        made.weight("bias", "bias")
     return w.result(called(w, made, x), channels_last(rank + 2))
 
 
@@ -137,7 +137,7 @@ def _embedding(w: Writer, module: Any, x: Value) -> Value:
     x = w.plain(w.made(x))
     options = {"embeddings_initializer": "keras.initializers.RandomNormal(stddev=1.0)"}
     made = make(w, module, f"Embedding({module.num_embeddings}, {module.embedding_dim})", **options)
-    made.weights.append((0, "embeddings", ("weight",), lambda a: a, ""))
+    made.weight("embeddings", "weight")
     code = called(w, made, x)
     if module.padding_idx is None:
         return w.result(code)

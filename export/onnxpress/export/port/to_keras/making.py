@@ -8,7 +8,7 @@ from typing import Any
 from onnxpress.export.port.code import literal
 from onnxpress.export.port.layout import Value, channels_last
 from onnxpress.export.port.steps import Step
-from onnxpress.export.port.to_keras.writer import Carried, Made, Writer
+from onnxpress.export.port.to_keras.writer import Made, Writer
 
 LAYERS: dict[str, Callable[..., Value]] = {}
 _SAME_AS_BEFORE = "channels last, as this layer has them"
@@ -31,21 +31,9 @@ def member(path: tuple[str | int, ...]) -> str:
 
 
 def add(w: Writer, step: Step, made: Made) -> str:
-    """Put the layer into `__init__` and its weights into the list, once; returns what is called."""
+    """Put the layer into `__init__`, once; returns what is called."""
     if step.name not in w.attributes:
         w.attributes[step.name] = made
-        made.carried = [
-            (
-                number,
-                Carried(
-                    tuple(path.split(".")),
-                    tuple(w.full(f"{step.name}.{name}") for name in names),
-                    carry,
-                    several,
-                ),
-            )
-            for number, path, names, carry, several in made.weights
-        ]
         w.place(step.name, made)
     return member(w.attribute(step.name))
 
@@ -67,7 +55,7 @@ def make(w: Writer, module: Any, constructor: str, before: str = "", after: str 
         shown.append(f'name="{name}"')
     name, _, given = constructor.partition("(")
     text = f"layers.{name}({', '.join([*([given[:-1]] if given else []), *shown])})"
-    return Made([c for c in (before, text, after) if c])
+    return Made([c for c in (before, text, after) if c], w.full(w.step.name))
 
 
 def called(w: Writer, made: Made, x: Value) -> str:

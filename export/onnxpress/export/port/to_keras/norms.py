@@ -44,7 +44,7 @@ def _batch_norm(w: Writer, module: Any, x: Value) -> Value:
         ("moving_variance", "running_var"),
     ):
         if module.affine or torch_name.startswith("running"):
-            made.weights.append((0, keras_name, (torch_name,), take, ""))
+            made.weight(keras_name, torch_name, take)
     return w.like(x, called(w, made, x))
 
 
@@ -67,7 +67,7 @@ def _layer_norm(w: Writer, module: Any, x: Value) -> Value:
     take = (lambda a: a) if order is None else (lambda a: a[order])
     for keras_name, torch_name in (("gamma", "weight"), ("beta", "bias")):
         if getattr(module, torch_name) is not None:
-            made.weights.append((0, keras_name, (torch_name,), take, ""))
+            made.weight(keras_name, torch_name, take)
     return w.like(x, called(w, made, x))
 
 
@@ -85,7 +85,8 @@ def _group_norm(w: Writer, module: Any, x: Value) -> Value:
         options |= {"center": "False", "scale": "False"}
     made = make(w, module, f"GroupNormalization({groups or channels})", **options)
     if module.affine:
-        made.weights += [(0, "gamma", ("weight",), lambda a: a, ""), (0, "beta", ("bias",), lambda a: a, "")]
+        made.weight("gamma", "weight")
+        made.weight("beta", "bias")
     return w.like(x, called(w, made, x))
 
 
@@ -139,7 +140,7 @@ def _prelu(w: Writer, module: Any, x: Value) -> Value:
     shape = tuple(
         module.num_parameters if n == place else (1 if n in shared else x.sizes[x.perm[n]]) for n in range(1, x.rank)
     )
-    made.weights.append((0, "alpha", ("weight",), lambda a: a.reshape(shape), ""))
+    made.weight("alpha", "weight", lambda a: a.reshape(shape))
     return w.like(x, called(w, made, x))
 
 

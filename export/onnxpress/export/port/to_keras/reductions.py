@@ -27,9 +27,8 @@ def reduced(w: Writer, name: str, x: Value, dim: Any, keepdim: bool) -> Value:
     else:
         left = [axis for axis in x.perm if axis not in axes]
         perm = tuple(sorted(left).index(axis) for axis in left)
-    places = sorted(x.place(axis) for axis in axes)
-    shows = [p if p != x.rank - 1 else -1 for p in places]
-    axis = "" if len(axes) == x.rank and dim is None else f", axis={shows[0] if len(shows) == 1 else tuple(places)}"
+    places = x.written_place(axes[0]) if len(axes) == 1 else tuple(sorted(x.place(axis) for axis in axes))
+    axis = "" if len(axes) == x.rank and dim is None else f", axis={places}"
     kept = ", keepdims=True" if keepdim else ""
     return Value(f"ops.{name}({x.code}{axis}{kept})", shown, perm)
 
@@ -125,8 +124,7 @@ def _softmax(
     w.settle(x)
     if dtype is not None:
         x = cast(w, x, dtype)
-    place = x.place(dim)
-    return w.like(x, f"ops.{name}({x.code}, axis={-1 if place == x.rank - 1 else place})")
+    return w.like(x, f"ops.{name}({x.code}, axis={x.written_place(dim)})")
 
 
 FUNCTIONS["log_softmax"] = lambda w, x, dim=-1, dtype=None, **_: _softmax(w, x, dim, dtype, name="log_softmax")

@@ -37,10 +37,14 @@ class Made:
 
     calls: list[str]
     """constructor expressions; several run one after the other"""
-    weights: list[tuple[int, str, tuple[str, ...], Callable[..., Array], str]] = field(default_factory=list)
-    """(which call, attribute path, parameters below the layer, carry, several)"""
+    source: str
+    """the source's layer, from the model on"""
     carried: list[tuple[int, Carried]] = field(default_factory=list)
     """(which call, the weight from that layer on)"""
+
+    def weight(self, path: str, parameter: str, carry: Callable[[Array], Array] = lambda a: a, call: int = 0) -> None:
+        """The weight at `path` below the layer of `call` is made of `parameter` of the source's layer."""
+        self.carried.append((call, Carried(tuple(path.split(".")), (f"{self.source}.{parameter}",), carry)))
 
 
 @dataclass

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from onnxpress.core import golden
 from onnxpress.core.arrays import Array
-from onnxpress.core.errors import OnnxpressError
+from onnxpress.core.errors import BadModel, OnnxpressError
 from onnxpress.core.manifest import SessionSettings
 from onnxpress.core.rows import Dependent, Proven
 from onnxpress.export.derive import judging, parent, speed
@@ -20,6 +22,7 @@ from onnxpress.export.derive.figures import Timing, Tried
 from onnxpress.export.derive.gate import Gate
 from onnxpress.export.derive.parent import Parent
 from onnxpress.export.equivalence.independence import proof_of
+from onnxpress.export.equivalence.runtime import survival
 from onnxpress.export.graph.opset import MAX_IR_VERSION
 from onnxpress.serving.engine import Engine
 
@@ -74,7 +77,9 @@ def attempt(questions: Questions, candidate: Candidate, gate: Gate, precision: s
         graph = candidate.make()
         if graph is None:
             return msgspec.structs.replace(tried, failed=NOTHING), None
-        made = loaded(questions.parent, candidate, finished(graph, questions.parent.graph))
+        graph = finished(graph, questions.parent.graph)
+        _survived(questions, candidate, graph)
+        made = loaded(questions.parent, candidate, graph)
         answers = asked(questions, made)
         made = Made(candidate, made.graph, made.session, made.engine, made.proof, answers)
         return _measured(questions, made, gate, tried), made
@@ -109,6 +114,16 @@ def loaded(origin: Parent, candidate: Candidate, graph: onnx.ModelProto) -> Made
     engine.inputs, engine.outputs = origin.engine.inputs, origin.engine.outputs
     engine.output_names = [spec.name for spec in engine.outputs]
     return Made(candidate, graph, candidate.session, engine, proof_of(content))
+
+
+def _survived(questions: Questions, candidate: Candidate, graph: onnx.ModelProto) -> None:
+    """Raise BadModel where the runtime would take this process with it, rather than refuse the graph."""
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "candidate.onnx"
+        file.write_bytes(graph.SerializeToString(deterministic=True))
+        first = {name: value[:1] for name, value in questions.rows.items()}
+        if died := survival.death(file, candidate.session, first, Path(folder)):
+            raise BadModel(f"ONNX Runtime {died} of this graph", where=candidate.method)
 
 
 def asked(questions: Questions, made: Made, count: int | None = None) -> dict[str, Array]:

@@ -6,8 +6,6 @@ start, so it answers while other things are measured.
 
 from __future__ import annotations
 
-import contextlib
-import signal
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -23,6 +21,7 @@ from onnxpress.core.tensors import TensorSpec
 from onnxpress.export.equivalence.cases import Case
 from onnxpress.export.equivalence.reference import Reference
 from onnxpress.export.equivalence.runtime.no_rows_child import QUESTION, SETTINGS, NoRows
+from onnxpress.export.equivalence.runtime.survival import ending
 
 _MODEL = "no_rows.onnx"
 _SECONDS = 120
@@ -95,7 +94,5 @@ def _told(child: subprocess.Popen[str]) -> NoRows:
         return NoRows(False, f"the runtime does not come back within {_SECONDS} s, though the original answers it")
     if child.returncode == 0:
         return msgspec.json.decode(said, type=NoRows)
-    name = str(child.returncode)
-    with contextlib.suppress(ValueError):
-        name = signal.Signals(-child.returncode).name
+    name = ending(child.returncode)
     return NoRows(False, f"the runtime dies of it ({name}), though the original answers it; never send one")

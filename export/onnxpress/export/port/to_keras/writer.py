@@ -14,7 +14,7 @@ from onnxpress.export.port.code import identifier, tuple_of
 from onnxpress.export.port.layout import Unordered, Value, identity
 from onnxpress.export.port.refusal import NoCorrespondence
 from onnxpress.export.port.steps import Block, Ref, Shown, Step, changed, refs
-from onnxpress.export.port.to_keras.variables import Variables
+from onnxpress.export.port.variables import Variables
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import ast
+import keyword
+import math
 import re
 from collections.abc import Iterable
 from typing import Any
@@ -15,6 +18,8 @@ def literal(value: Any) -> str:
     if isinstance(value, bool) or value is None:
         return repr(value)
     if isinstance(value, float):
+        if not math.isfinite(value):
+            return f'float("{value}")' if value > 0 or value != value else '-float("inf")'
         return repr(float(f"{value:.9g}")) if float(f"{value:.9g}") == value else repr(value)
     if isinstance(value, str):
         return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
@@ -36,12 +41,32 @@ def call(function: str, *args: Any, **kwargs: Any) -> str:
     return f"{function}({', '.join([*map(str, args), *(f'{key}={value}' for key, value in kwargs.items())])})"
 
 
+def sliced(start: str, stop: str, step: str = "") -> str:
+    """`1:n`, and `n + 1 :` with spaces where a bound is more than a name or a number."""
+    parts = [start, stop, step] if step else [start, stop]
+    if all(re.fullmatch(r"-?\w*", part) for part in parts):
+        return ":".join(parts)
+    return " : ".join(parts).strip().replace(":  :", "::")
+
+
+def power(base: str, exponent: str) -> str:
+    """`x**2`, with spaces where an operand is more than a name or a number."""
+    is_simple = all(re.fullmatch(r"-?[\w.]+", part) for part in (base, exponent))
+    return f"{base}**{exponent}" if is_simple else f"{base} ** {exponent}"
+
+
 def wrapped(line: str, indent: int) -> list[str]:
     """The statement in as many lines as it needs, indented by `indent` spaces."""
     pad = " " * indent
     if len(pad + line) <= WIDTH or line.startswith("#"):
         return [pad + line]
     spans = _brackets(line)
+    before, expression = _halves(line)
+    if expression and (not spans or not _breaks_at_its_end(expression)):
+        inner = pad + "    " + expression
+        lines = [inner] if len(inner) <= WIDTH else _by_operators(expression, indent + 4)
+        if lines:
+            return [f"{pad}{before}(", *lines, f"{pad})"]
     if not spans:
         return [pad + line]
     start, end = spans[-1]
@@ -51,7 +76,8 @@ def wrapped(line: str, indent: int) -> list[str]:
     inner = pad + "    "
     parts = _parts(body)
     is_comprehension = " for " in body and len(parts) == 1
-    if len(inner + body) <= WIDTH and not body.endswith(",") and not head.startswith("def "):
+    is_collection = len(parts) > 1 and not re.search(r"[\w)\]]$", head[:-1])
+    if len(inner + body) <= WIDTH and not (body.endswith(",") or is_collection or head.startswith("def ")):
         return [pad + head, inner + body, pad + tail]
     if is_comprehension:
         before, _, after = body.partition(" for ")
@@ -60,6 +86,78 @@ def wrapped(line: str, indent: int) -> list[str]:
     for part in parts:
         lines += wrapped(part + "," * (len(parts) > 1), indent + 4)
     return [*lines, pad + tail]
+
+
+def _halves(line: str) -> tuple[str, str]:
+    """`x = ` and the expression behind it, of an assignment or a return; empty ones of another line."""
+    match = re.match(r"^((?:self\.)?\w+(?:, \w+)* = |return )(?![\[{(]+$)(.*)$", line)
+    return (match[1], match[2]) if match else ("", "")
+
+
+_BINDING: dict[type, int] = {
+    ast.Pow: 2, ast.Mult: 4, ast.Div: 4, ast.MatMult: 4, ast.FloorDiv: 4, ast.Mod: 4, ast.Add: 5, ast.Sub: 5,
+    ast.BitAnd: 7, ast.BitOr: 9,
+}  # fmt: skip
+"""how loosely an operator binds"""
+
+
+def _breaks_at_its_end(expression: str) -> bool:
+    """Whether a long expression is broken within its last bracket, not put into brackets of its own, as ruff does."""
+    try:
+        node = ast.parse(expression, mode="eval").body
+    except SyntaxError:  # several values
+        return True
+    if isinstance(node, ast.Tuple | ast.List | ast.Dict | ast.ListComp):
+        return True
+    found: list[int] = []
+    _operators(node, expression, found)
+    if not found:
+        return True
+    loosest = max(found)
+    if found.count(loosest) > 1:
+        return False
+    return loosest == 1 or expression[-1] in ")]}" or expression[0] in "([{"
+
+
+def _operators(node: ast.expr, source: str, found: list[int]) -> None:
+    """How loosely the operators outside of all brackets bind; 1 of a method of what a call or brackets give."""
+    while isinstance(node, ast.Call | ast.Subscript | ast.Attribute):
+        if isinstance(node, ast.Attribute) and (
+            isinstance(node.value, ast.Call | ast.Subscript) or source[(node.value.end_col_offset or 0)] == ")"
+        ):
+            found.append(1)
+        node = node.func if isinstance(node, ast.Call) else node.value
+    if node.col_offset and source[node.col_offset - 1] == "(":
+        return
+    if isinstance(node, ast.BinOp):
+        found.append(_BINDING.get(type(node.op), 6))
+        _operators(node.left, source, found)
+        _operators(node.right, source, found)
+    elif isinstance(node, ast.Compare):
+        found.append(10)
+    elif isinstance(node, ast.UnaryOp):
+        _operators(node.operand, source, found)
+
+
+def _by_operators(expression: str, indent: int) -> list[str]:
+    """Each operand of the loosest operator on a line of its own; empty where there is none."""
+    node = ast.parse(expression, mode="eval").body
+    if not isinstance(node, ast.BinOp):
+        return []
+    level = _BINDING.get(type(node.op), 6)
+    cuts: list[int] = []
+    while isinstance(node, ast.BinOp) and _BINDING.get(type(node.op), 6) == level:
+        cuts.append(node.left.end_col_offset or 0)
+        if (node.left.end_col_offset or 0) < len(expression) and expression[node.left.end_col_offset or 0] == ")":
+            cuts[-1] += 1
+            break
+        node = node.left
+    pieces, end = [], len(expression)
+    for cut in cuts:
+        pieces.append(expression[cut:end].strip())
+        end = cut
+    pieces.append(expression[:end])
+    return [line for piece in reversed(pieces) for line in wrapped(piece, indent)]
 
 
 def without_unused(lines: list[str], returned: str) -> list[str]:
@@ -88,6 +186,57 @@ def without_unused(lines: list[str], returned: str) -> list[str]:
         else:
             found.append(line)
     return found
+
+
+def folded(lines: list[str], counts: dict[str, int]) -> list[str]:
+    """The same lines for one item of a list after the other → a loop; `counts` says how many each list has.
+
+    `x = self.convs[0](x)`, `x = self.norms[0](x)` and the same of 1 become `for conv, norm in zip(...)`.
+    """
+    found: list[str] = []
+    place = 0
+    while place < len(lines):
+        for period in range(1, 1 + (len(lines) - place) // 2):
+            loop = _loop(lines[place:], period, counts)
+            if loop:
+                found += loop
+                place += period * counts[_ITEM.findall(lines[place])[0]]
+                break
+        else:
+            found.append(lines[place])
+            place += 1
+    return found
+
+
+_ITEM = re.compile(r"self\.(\w+)\[0\]")
+
+
+def _loop(lines: list[str], period: int, counts: dict[str, int]) -> list[str]:
+    """The loop that the first lines are, `period` of them for each item; empty where they are none."""
+    if lines[period] == lines[0] or lines[period] != _ITEM.sub(r"self.\1[1]", lines[0]):
+        return []
+    body = lines[:period]
+    groups = list(dict.fromkeys(group for line in body for group in _ITEM.findall(line)))
+    sizes = {counts.get(group, 0) for group in groups}
+    if len(sizes) != 1 or (count := sizes.pop()) < 2:
+        return []
+    for number in range(count):
+        wanted = [_ITEM.sub(rf"self.\1[{number}]", line) for line in body]
+        if lines[number * period : (number + 1) * period] != wanted:
+            return []
+    taken = set().union(*map(_names, body))
+    singles: dict[str, str] = {}
+    for group in groups:
+        single = identifier(group[:-1]) if group.endswith("s") and len(group) > 2 else "layer"
+        while single in taken or single in singles.values() or keyword.iskeyword(single):
+            single += "_"
+        singles[group] = single
+    over = [f"self.{group}" for group in groups]
+    items = over[0] if len(over) == 1 else f"zip({', '.join(over)})"
+    return [
+        f"for {', '.join(singles.values())} in {items}:",
+        *("    " + _ITEM.sub(lambda match: singles[match[1]], line) for line in body),
+    ]
 
 
 _DROPPED = "\0dropped"

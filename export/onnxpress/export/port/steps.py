@@ -54,6 +54,8 @@ class Step:
     """what the source's code calls it"""
     where: str = ""
     """`nets.py:12`"""
+    comment: str = ""
+    """what the written code says above it"""
 
 
 @dataclass

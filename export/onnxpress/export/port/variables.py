@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from onnxpress.export.port.code import identifier
 from onnxpress.export.port.layout import Value
-from onnxpress.export.port.steps import Block, Ref, Step, refs, uses
+from onnxpress.export.port.steps import Block, Ref, Shown, Step, refs, uses
 
 _SHORT = 52
 
@@ -21,6 +21,22 @@ class Variables:
         """step → how often its value is still to be read"""
         self.names: dict[str, int] = {}
         """variable → the step whose value it holds"""
+        self._held: dict[int, set[int]] = {}
+        """a step whose value is an expression still to be placed → the steps that are read where it is placed"""
+        self._read_now: set[int] = set()
+
+    def reads(self, step: Step) -> None:
+        """The values that the step takes are read once more, with what stands in those that are expressions."""
+        self._read_now = set()
+        for ref in refs((step.args, step.kwargs)):
+            self._let_go(ref.number)
+
+    def _let_go(self, number: int) -> None:
+        self.left[number] -= 1
+        self._read_now.add(number)
+        if not self.left[number]:
+            for inner in self._held.pop(number, ()):
+                self._let_go(inner)
 
     def fresh(self, name: str) -> str:
         """A variable that holds nothing any more that is needed."""
@@ -36,7 +52,18 @@ class Variables:
         return any(s.kind == "function" and s.name == "getitem" and s.args == (ref, 1) for s in self.block.steps)
 
     def bind(self, value: Value, step: Step) -> Value:
-        """The value under a variable, or as an expression where it is used once and short."""
+        """The value under a variable, or as an expression where it is used once and short.
+
+        What an expression reads keeps its variables until the expression is placed.
+        """
+        found = self._bound(value, step)
+        if self.names.get(found.code) != step.number:
+            self._held[step.number] = self._read_now
+            for number in self._read_now:
+                self.left[number] += 1
+        return found
+
+    def _bound(self, value: Value, step: Step) -> Value:
         used = self.left.get(step.number, 0)
         trivial = value.code.isidentifier() or (value.code.startswith("self.") and "(" not in value.code)
         if value.parts is not None or value.number is not None or used == 0 or (trivial and value.parameter):
@@ -60,7 +87,7 @@ class Variables:
             name = step.variables[0]
         else:
             mine = {ref.number for ref in refs((step.args, step.kwargs))}
-            held = [name for name, number in self.names.items() if number in mine]
+            held = [name for name, number in self.names.items() if number in mine and self._is_tensor(number)]
             name = next((n for n in held if not self.left.get(self.names[n])), None) or (
                 step.name.split(".")[-1] if step.kind != "function" and not step.name[-1].isdigit() else "x"
             )
@@ -76,3 +103,7 @@ class Variables:
                 self.names[alias] = holder
                 del self.names[name]
         return self.fresh(name)
+
+    def _is_tensor(self, number: int) -> bool:
+        value = self.values.get(number)
+        return value is not None and isinstance(value.shown, Shown)

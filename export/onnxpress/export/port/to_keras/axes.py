@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from onnxpress.export.port.code import tuple_of
+from onnxpress.export.port.code import sliced, tuple_of
 from onnxpress.export.port.layout import Value, flattened, identity, in_order
 from onnxpress.export.port.steps import Ref
 from onnxpress.export.port.to_keras.reductions import axes_of
@@ -270,7 +270,7 @@ def _index(i: Any) -> str:
     if not isinstance(i, slice):
         return repr(i)
     start, stop, step = ("" if v is None else _index(v) for v in (i.start, i.stop, i.step))
-    return f"{start}:{stop}" + (f":{step}" if step else "")
+    return sliced(start, stop, step)
 
 
 def _picked(w: Writer, x: Value, index: tuple[Any, ...]) -> Value:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import itertools
-import re
 from dataclasses import dataclass, field
 from typing import Any
 
 from onnxpress.core.arrays import Array
 from onnxpress.core.tensors import TensorSpec
-from onnxpress.export.port.code import identifier, literal, tuple_of, without_unused, wrapped
+from onnxpress.export.port.code import folded, literal, tuple_of, without_unused, wrapped
 from onnxpress.export.port.layout import Unordered, Value, channels_last, identity
 from onnxpress.export.port.steps import Block, Shown
 from onnxpress.export.port.to_keras import functions, layers, parameters
@@ -145,7 +144,7 @@ def _place_all(writer: Writer, written: Written) -> None:
         for one in _weights(made, several):
             written.carried.append(Carried((*writer.attribute(path), *one.path), one.sources, one.carry, one.several))
     written.init = lines
-    written.call = _folded(
+    written.call = folded(
         written.call,
         {
             str(writer.attribute(p)[0]): sum(writer.attribute(q)[0] == writer.attribute(p)[0] for q in writer.items)
@@ -274,27 +273,6 @@ def _body(written: Written, base: str, doc: str = "") -> list[str]:
     if isinstance(written.outputs, tuple) and len(written.outputs) > 1:
         returned = returned[1:-1]
     return [*lines, *wrapped(f"return {returned}", 8)]
-
-
-def _folded(lines: list[str], counts: dict[str, int]) -> list[str]:
-    """`x = self.blocks[0](x)` for every block one after the other → a loop."""
-    found: list[str] = []
-    pattern = re.compile(r"^(\w+) = self\.(\w+)\[(\d+)\]\((.*)\)$")
-    place = 0
-    while place < len(lines):
-        match = pattern.match(lines[place])
-        if match and match[3] == "0":
-            name, group = match[1], match[2]
-            count = counts.get(group, 0)
-            same = [f"{name} = self.{group}[{n}]({match[4]})" for n in range(count)]
-            if count > 1 and lines[place : place + count] == same and match[4].split(",")[0] == name:
-                single = identifier(group.rstrip("s")) if group.endswith("s") and len(group) > 2 else "layer"
-                found += [f"for {single} in self.{group}:", f"    {name} = {single}({match[4]})"]
-                place += count
-                continue
-        found.append(lines[place])
-        place += 1
-    return found
 
 
 _HELPERS = {

@@ -13,7 +13,7 @@ from onnxpress.core.arrays import Array
 from onnxpress.export.port.code import identifier, tuple_of
 from onnxpress.export.port.layout import Unordered, Value, identity
 from onnxpress.export.port.refusal import NoCorrespondence
-from onnxpress.export.port.steps import Block, Ref, Shown, Step, changed, refs
+from onnxpress.export.port.steps import Block, Ref, Shown, Step, changed
 from onnxpress.export.port.variables import Variables
 
 
@@ -231,8 +231,7 @@ class Writer(Variables):
                     self.values[step.number] = self._own(step)
                 continue
             args, kwargs = self.filled(step.args), self.filled(step.kwargs)
-            for ref in refs((step.args, step.kwargs)):
-                self.left[ref.number] -= 1
+            self.reads(step)
             try:
                 value = _called(self, args, kwargs)
             except (NoCorrespondence, Unordered):

@@ -1,0 +1,1 @@
+"""A traced model written as torch modules."""

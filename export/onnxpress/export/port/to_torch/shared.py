@@ -1,0 +1,77 @@
+"""What all classes of one written model know: its weights, what learns, and the classes so far."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+
+from onnxpress.export.port.code import wrapped
+from onnxpress.export.port.steps import Block
+
+
+@dataclass
+class Shared:
+    """Of one model."""
+
+    learning: frozenset[str]
+    parameters: frozenset[str]
+    tied: dict[str, str]
+    """a parameter's other names → its first"""
+    lines: Callable[[Block, str, Shared], list[str]]
+    """the lines of a block's class, its name as \\0"""
+    classes: dict[str, list[str]] = field(default_factory=dict)
+    """class name → lines"""
+    state: dict[str, torch.Tensor] = field(default_factory=dict)
+
+    def full(self, path: str, name: str) -> str:
+        """A name from the model on."""
+        return f"{path}.{name}" if path else name
+
+    def within(self, path: str, name: str) -> str | None:
+        """A full name from the block at `path` on; None where it lies elsewhere."""
+        if not path:
+            return name
+        return name.removeprefix(f"{path}.") if name.startswith(f"{path}.") else None
+
+    def learns(self, path: str) -> set[bool]:
+        """Whether training changes the written parameters below `path`: both where it changes some."""
+        below = [name for name in self.state if name in self.parameters and self.within(path, name) is not None]
+        return {name in self.learning for name in below}
+
+    def keep(self, where: str, value: Any) -> None:
+        """The tensor, or the layer's tensors, are part of the written model."""
+        found = {"": value} if isinstance(value, torch.Tensor) else value.state_dict(keep_vars=True)
+        for name, tensor in found.items():
+            self.state[self.full(where, name) if name else where] = tensor.detach()
+
+    def block(self, block: Block, path: str) -> str:
+        """The class of a block, one for all that are written alike."""
+        return self._placed(type(block.owner).__name__, self.lines(block, path, self))
+
+    def space(self, name: str, init: list[str]) -> str:
+        """A class that only holds, called."""
+        return f"{self._placed(name, body(init))}()"
+
+    def _placed(self, base: str, body: list[str]) -> str:
+        base = base.lstrip("_") or "Block"
+        for name in itertools.chain([base], (f"{base}{n}" for n in itertools.count(2))):
+            lines = [line.replace("\0", name) for line in body]
+            if self.classes.setdefault(name, lines) == lines:
+                return name
+        raise AssertionError
+
+
+def body(init: list[str], doc: str = "") -> list[str]:
+    """The lines of a class up to the end of `__init__`."""
+    lines = ["class \0(nn.Module):"]
+    if doc:
+        lines.append(f'    """{doc}"""')
+    if init:
+        lines += [*([""] if doc else []), "    def __init__(self):", "        super().__init__()"]
+        for line in init:
+            lines += wrapped(line, 8)
+    return lines

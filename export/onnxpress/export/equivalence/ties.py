@@ -8,7 +8,7 @@ order says nothing of the export.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 
 _FAR = frozenset({"zeros", "large", "tiny", "magnitudes", "turns", "integers", "extremes", "wider"})
 """kinds of cases whose scale nobody showed"""
-_CHOOSE = frozenset({"TopK", "ArgMax", "ArgMin"})
+_SCORES = {"TopK": 0, "ArgMax": 0, "ArgMin": 0, "NonMaxSuppression": 1}
+"""operator that chooses → which of its inputs holds the scores"""
 _NOISE = 10 * float(np.finfo(np.float32).eps)
 """of the largest score: as near as the accepted floors tell two scores apart"""
 _TURNS, _QUIET = 32, 8
@@ -33,7 +34,7 @@ _TURNS, _QUIET = 32, 8
 
 def tied(graph: onnx.ModelProto, cases: Sequence[Case]) -> dict[str, str]:
     """Name of a far case → the node at which scores tie around its choice. Empty where the graph chooses nothing."""
-    choosing = [node for node in graph.graph.node if node.op_type in _CHOOSE]
+    choosing = [node for node in graph.graph.node if node.op_type in _SCORES]
     found: dict[str, str] = {}
     if not choosing:
         return found
@@ -55,7 +56,7 @@ def untied(graph: onnx.ModelProto, cases: Sequence[Case]) -> list[Case]:
 
 def _where(choosing: Sequence[onnx.NodeProto], evaluated: NumpyGraph, case: Case) -> str:
     """The first node of the case that chooses among scores of which two are equal; empty for none."""
-    asked = {name for node in choosing for name in (node.input[0], node.output[0])}
+    asked = {name for node in choosing for name in _asked(node)}
     tensors: dict[str, Array] = {name: value for name, value in case.feeds.items() if name in asked}
 
     def see(_place: int, _node: Any, name: str, value: Any) -> None:
@@ -64,23 +65,40 @@ def _where(choosing: Sequence[onnx.NodeProto], evaluated: NumpyGraph, case: Case
 
     evaluated.run(case.feeds, see)
     for node in choosing:
-        if {node.input[0], node.output[0]} <= tensors.keys() and _ties(node, tensors):
+        if {*_asked(node)} <= tensors.keys() and _ties(node, *(tensors[name] for name in _asked(node))):
             return f"{node.op_type} {node.name or node.output[0]}"
     return ""
 
 
-def _ties(node: onnx.NodeProto, tensors: Mapping[str, Array]) -> bool:
+def _asked(node: onnx.NodeProto) -> tuple[str, str]:
+    """The scores that the node chooses among, and what it chooses."""
+    return node.input[_SCORES[node.op_type]], node.output[0]
+
+
+def _ties(node: onnx.NodeProto, scores: Array, chosen: Array) -> bool:
     """Whether one of the chosen scores, along the node's axis, has an equal next to it within float32's noise."""
-    scores = tensors[node.input[0]]
     settings = {attribute.name: attribute.i for attribute in node.attribute}
+    if node.op_type == "NonMaxSuppression":
+        return _boxes_tie(scores, chosen)
     axis = settings.get("axis", -1 if node.op_type == "TopK" else 0)
     lowest = node.op_type == "ArgMin" or (node.op_type == "TopK" and not settings.get("largest", 1))
     if scores.ndim == 0 or scores.shape[axis] < 2 or not scores.size:
         return False
-    chosen = tensors[node.output[0]].shape[axis] if node.op_type == "TopK" else 1
+    count = chosen.shape[axis] if node.op_type == "TopK" else 1
     values = np.nan_to_num(scores.astype(np.float64)) * (-1.0 if lowest else 1.0)
-    best = np.take(-np.sort(-values, axis=axis), np.arange(min(chosen + 1, values.shape[axis])), axis=axis)
+    best = np.take(-np.sort(-values, axis=axis), np.arange(min(count + 1, values.shape[axis])), axis=axis)
     return bool(np.any(-np.diff(best, axis=axis) <= _NOISE * np.abs(values).max()))
+
+
+def _boxes_tie(scores: Array, chosen: Array) -> bool:
+    """Whether a chosen box (row, class, place) has another one of its class with an equal score."""
+    values = np.nan_to_num(scores.astype(np.float64))
+    noise = _NOISE * np.abs(values).max(initial=0)
+    for row, kind, place in chosen:
+        beside = np.abs(values[row, kind] - values[row, kind, place]) <= noise
+        if np.count_nonzero(beside) > 1:
+            return True
+    return False
 
 
 def marked(reference: Reference, cases: Sequence[Case], limit: float) -> list[Case]:

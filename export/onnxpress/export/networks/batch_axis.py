@@ -7,7 +7,7 @@ is asked, and the first way in which it answers another number of rows is taken.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from itertools import islice, product
+from itertools import combinations, combinations_with_replacement, islice, product
 
 import msgspec
 import numpy as np
@@ -17,7 +17,7 @@ from onnxpress.core.tensors import TensorSpec
 
 Axes = tuple[int | None, ...]
 Takes = Callable[[dict[str, int], list[TensorSpec]], bool]
-_MOST_WAYS = 64
+_MOST_WAYS, _MOST_SUMS = 64, 32
 
 
 def rows_of(shapes: Sequence[tuple[int, ...]]) -> int:
@@ -69,6 +69,57 @@ def opened(specs: Sequence[TensorSpec], takes: Takes) -> list[TensorSpec]:
                 found = trial
                 break
     return found
+
+
+def summed(specs: Sequence[TensorSpec], takes: Takes) -> list[TensorSpec]:
+    """The specs with three more axes that vary, one as long as both others together: `past`, `new` and what is seen.
+
+    The example suggests it, and the model says it: it must answer where all three grow so, and fail where one of them
+    grows alone. Axes of one size that stand at the same place of tensors of one rank are first taken for one dimension.
+    """
+    if len(specs) < 2:
+        return list(specs)
+    kinds: dict[int, dict[tuple[int, int], list[tuple[str, int]]]] = {}
+    for spec in specs:
+        for axis, size in enumerate(spec.shape):
+            if axis and isinstance(size, int) and size:
+                kinds.setdefault(size, {}).setdefault((len(spec.shape), axis), []).append((spec.name, axis))
+    found: list[TensorSpec] | None = None
+    for trial, names in islice(_sums(specs, kinds), _MOST_SUMS):
+        one, other, total = names
+        alone = ({name: size + 1} for name, size in names.items())
+        first, second = names[one] + 1, names[other] + 2  # by different numbers: no other relation holds by chance
+        if takes({one: first, other: second, total: first + second}, trial) and not any(
+            takes(sizes, trial) for sizes in alone
+        ):
+            found = trial
+            break
+    return list(specs) if found is None else found
+
+
+def _sums(
+    specs: Sequence[TensorSpec], kinds: Mapping[int, Mapping[tuple[int, int], list[tuple[str, int]]]]
+) -> Iterator[tuple[list[TensorSpec], dict[str, int]]]:
+    """Specs with axes of three sizes named, one of them the sum of the others, and name → size in the example."""
+    for first, second in combinations_with_replacement(sorted(kinds), 2):
+        if first + second not in kinds:
+            continue
+        for groups in product(_groups(kinds[first]), _groups(kinds[second]), _groups(kinds[first + second])):
+            if len({place for group in groups for place in group}) < sum(map(len, groups)):
+                continue  # of two equal sizes, which are different axes
+            trial, names = list(specs), {}
+            for group, size in zip(groups, (first, second, first + second), strict=True):
+                name = f"{group[0][0].replace('.', '_')}_{group[0][1]}"
+                names[name] = size
+                trial = [_named(spec, name, [axis for owner, axis in group if owner == spec.name]) for spec in trial]
+            yield trial, names
+
+
+def _groups(kinds: Mapping[tuple[int, int], list[tuple[str, int]]]) -> Iterator[list[tuple[str, int]]]:
+    """Axes that may be one dimension: those of one kind, of two kinds, and all."""
+    for count in dict.fromkeys(min(count, len(kinds)) for count in (1, 2, len(kinds))):
+        for chosen in combinations(kinds.values(), count):
+            yield [place for group in chosen for place in group]
 
 
 def _named(spec: TensorSpec, name: str, axes: Sequence[int]) -> TensorSpec:

@@ -52,7 +52,9 @@ def judged(model: nn.Module, example: Any, folder: Path, *, tolerance: float = 1
         np.testing.assert_allclose(engine.run({engine.inputs[0].name: rows.numpy()})[name], value, tolerance, tolerance)
 
 
-FLAT, PICTURE, BOX = (5, 7), (4, 2, 7, 9), (3, 2, 5, 7, 4)
+FLAT, SQUARE, PICTURE, BOX = (5, 7), (5, 4, 4), (4, 2, 7, 9), (3, 2, 5, 7, 4)
+TABLE = torch.tensor([[0.0, 2.0, 1.0, 0.0], [3.0, 0.0, 0.0, 1.0], [1.0, 1.0, 0.0, 0.0], [0.0, 0.0, 1.0, 4.0]])
+"""its pivots are not on the diagonal"""
 
 
 @pytest.mark.parametrize(
@@ -76,6 +78,16 @@ FLAT, PICTURE, BOX = (5, 7), (4, 2, 7, 9), (3, 2, 5, 7, 4)
         (lambda x: torch.searchsorted(torch.tensor([-1.0, 0.0, 0.5]), x, right=True), FLAT),
         (lambda x: torch.searchsorted(x.sort(-1)[0], x[:, :3] * 2), FLAT),
         (lambda x: torch.isin((x * 2).long(), torch.tensor([-2, 0, 3])), FLAT),
+        (lambda x: torch.linalg.inv(x), SQUARE),
+        (lambda x: torch.linalg.solve(x, x[..., 0]), SQUARE),
+        (lambda x: torch.linalg.solve(x.mT, x.flip(-1)[..., :2]), (3, 2, 5, 5)),
+        (lambda x: torch.linalg.solve(TABLE, x), SQUARE),
+        (lambda x: torch.linalg.solve(TABLE, x, left=False), SQUARE),
+        (lambda x: torch.linalg.cholesky(x @ x.mT + torch.eye(4)), SQUARE),
+        (lambda x: torch.linalg.cholesky(x.mT @ x + torch.eye(4), upper=True), SQUARE),
+        (lambda x: torch.cholesky_solve(x, torch.linalg.cholesky(x @ x.mT + torch.eye(4))), SQUARE),
+        (lambda x: torch.linalg.solve_triangular(x.tril() + 3 * torch.eye(4), x.mT, upper=False), SQUARE),
+        (lambda x: torch.linalg.solve_triangular(x.triu(), x, upper=True, left=False, unitriangular=True), SQUARE),
         (nn.AdaptiveMaxPool1d(3), (4, 2, 7)),
         (nn.AdaptiveMaxPool2d((3, 4)), PICTURE),
         (nn.AdaptiveMaxPool2d((3, 4), return_indices=True), PICTURE),
@@ -155,7 +167,18 @@ def test_the_last_state_of_packed_sequences(tmp_path: Path) -> None:
     assert not model.recurrent._forward_hooks  # the author's own is as it was
 
 
-def test_an_operator_without_a_form_is_named_with_the_way_out(tmp_path: Path) -> None:
-    with pytest.raises(BadModel, match=r"operator linalg_inv_ex has no ONNX form \(test_routes.py:\d+\)") as error:
-        export(source(Calls(lambda x: torch.linalg.inv(x)), torch.eye(3).repeat(4, 1, 1)), repository=tmp_path)
-    assert "with other operators in forward" in (error.value.hint or "")
+@pytest.mark.parametrize(
+    ("function", "shape", "said"),
+    [
+        (lambda x: torch.linalg.svdvals(x), SQUARE, r"operator linalg_svd has no ONNX form \(test_routes.py:\d+\)"),
+        (lambda x: torch.linalg.inv(x), (4, 20, 20), r"inv of matrices with 20 rows has no ONNX form \(test_routes.py"),
+    ],
+    ids=["no form", "too large"],
+)
+def test_an_operator_without_a_form_is_named_with_the_way_out(
+    function: Callable[[Any], Any], shape: tuple[int, ...], said: str, tmp_path: Path
+) -> None:
+    torch.manual_seed(0)
+    with pytest.raises(BadModel, match=said) as error:
+        export(source(Calls(function), torch.randn(*shape)), repository=tmp_path)
+    assert "compute it when the model is made" in (error.value.hint or "")

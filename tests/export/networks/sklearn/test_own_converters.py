@@ -16,7 +16,8 @@ from sklearn.cluster import Birch, MeanShift
 from sklearn.covariance import EllipticEnvelope
 from sklearn.decomposition import NMF, FactorAnalysis, FastICA
 from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor, RandomForestClassifier
-from sklearn.feature_extraction.text import CountVectorizer, HashingVectorizer, TfidfVectorizer
+from sklearn.feature_extraction.text import CountVectorizer, HashingVectorizer, TfidfTransformer, TfidfVectorizer
+from sklearn.impute import KNNImputer
 from sklearn.isotonic import IsotonicRegression
 from sklearn.kernel_approximation import Nystroem, RBFSampler
 from sklearn.kernel_ridge import KernelRidge
@@ -24,7 +25,7 @@ from sklearn.linear_model import LogisticRegression, Ridge, SGDOneClassSVM
 from sklearn.model_selection import FixedThresholdClassifier, TunedThresholdClassifierCV
 from sklearn.multiclass import OneVsOneClassifier
 from sklearn.multioutput import ClassifierChain, RegressorChain
-from sklearn.neighbors import NearestCentroid, RadiusNeighborsClassifier
+from sklearn.neighbors import NearestCentroid, RadiusNeighborsClassifier, RadiusNeighborsRegressor
 from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import QuantileTransformer, SplineTransformer
@@ -44,6 +45,9 @@ TARGET = X[:, 0] * 3 + X[:, 2] ** 2
 SEVERAL = np.c_[TARGET, X[:, 3] - TARGET, X[:, 1]]
 ASKED = np.r_[X[:30], rng.normal(size=(60, 4)) * [2, 4, 1, 6]]  # rows that it was fitted on, and rows beyond them
 GAPS = np.where(rng.random(ASKED.shape) < 0.2, np.nan, ASKED)
+HOLES = np.where(rng.random(X.shape) < 0.15, np.nan, X)
+GAPS[:3] = np.nan  # nothing is known of a row: no fitted one is near
+NOTHING = np.full((len(X), 1), np.nan)
 CODES = np.c_[X[:, :2], rng.integers(0, 9, 120), rng.integers(0, 40, 120)]
 CODES[::7, 2] = np.nan
 UNSEEN = np.r_[CODES[:30], np.c_[rng.normal(size=(60, 2)), rng.integers(-2, 12, 60), rng.integers(-1, 60, 60)]]
@@ -107,6 +111,16 @@ MODELS: dict[str, tuple[Any, Any]] = {
         RadiusNeighborsClassifier(1.5, outlier_label="most_frequent", weights="distance").fit(X, THREE),
         ASKED,
     ),
+    "means by distance": (RadiusNeighborsRegressor(1.5, weights="distance").fit(X, TARGET), ASKED),
+    "means within a radius": (RadiusNeighborsRegressor(1.5).fit(X, SEVERAL), ASKED),
+    "gaps from neighbours": (KNNImputer(add_indicator=True).fit(HOLES), GAPS),
+    "gaps by distance": (KNNImputer(n_neighbors=3, weights="distance").fit(HOLES), GAPS),
+    "a column of gaps": (KNNImputer(keep_empty_features=True).fit(np.c_[HOLES, NOTHING]), np.c_[GAPS, GAPS[:, 0]]),
+    "a column left out": (KNNImputer(add_indicator=True).fit(np.c_[HOLES, NOTHING]), np.c_[GAPS, GAPS[:, 0]]),
+    "gaps of -1": (
+        KNNImputer(missing_values=-1, n_neighbors=2).fit(np.nan_to_num(HOLES, nan=-1)),
+        np.nan_to_num(GAPS, nan=-1),
+    ),
     "a chain of regressors": (RegressorChain(Ridge(), order=[2, 0, 1]).fit(X, SEVERAL), ASKED),
     "a chain of classifiers": (ClassifierChain(LogisticRegression()).fit(X, np.c_[SIDE, THREE > 0]), ASKED),
     "one against one": (OneVsOneClassifier(LinearSVC()).fit(X, WORDS), ASKED),
@@ -138,6 +152,9 @@ def asked(model: Any, output: str, rows: Any) -> Any:
 @pytest.mark.filterwarnings("ignore:Outlier label out is not in training classes")
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("kind", MODELS)
+@pytest.mark.filterwarnings(
+    "ignore:One or more samples have no neighbors", "ignore:Skipping features without any observed"
+)
 def test_it_answers_every_row_as_it_did(kind: str, dtype: str, tmp_path: Path) -> None:
     model, rows = MODELS[kind]
     rows = rows.astype(np.float32).astype(dtype)
@@ -167,8 +184,25 @@ def test_words_of_any_least_length(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    "model",
+    [
+        TfidfVectorizer(sublinear_tf=True, ngram_range=(1, 2)).fit(TEXTS),
+        make_pipeline(CountVectorizer(), TfidfTransformer(sublinear_tf=True, use_idf=False, norm="l1")).fit(TEXTS),
+    ],
+    ids=["at once", "in two steps"],
+)
+def test_logarithms_are_taken_of_words_that_are_there(model: Any, tmp_path: Path) -> None:
+    source = Source(reference="test", name="m", framework="sklearn", network=model, example_inputs=TEXTS)
+    engine = Engine.load(SklearnNetwork(source).convert(tmp_path).SerializeToString(), self_test=False)
+    texts = [*TEXTS, "", "bad bad film good bad film", "unknown"]
+    answer = engine.run({"text": np.array(texts, object)})["transformed"]
+    np.testing.assert_allclose(answer, model.transform(texts).toarray(), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize(
     ("model", "said"),
     [
+        (KNNImputer(weights=lambda far: 1 / (1 + far)).fit(HOLES), "weights of its own.*'distance'"),
         (TfidfVectorizer(analyzer="char").fit(TEXTS), r"TfidfVectorizer\(analyzer='char'\).*token_pattern"),
         (CountVectorizer(strip_accents="unicode").fit(TEXTS), "strip_accents='unicode'"),
         (CountVectorizer(tokenizer=str.split, token_pattern=None).fit(TEXTS), "tokenizer=a function"),
@@ -178,7 +212,7 @@ def test_words_of_any_least_length(tmp_path: Path) -> None:
         (IsotonicRegression(out_of_bounds="raise").fit(X[:, 0], TARGET), "'raise'.*out_of_bounds='clip'"),
         (Nystroem("chi2", n_components=5, random_state=0).fit(np.abs(X)), "the kernel 'chi2'.*rbf"),
     ],
-    ids=["characters", "accents", "a tokenizer", "hashes", "factors", "splines", "isotonic", "a kernel"],
+    ids=["weights", "characters", "accents", "a tokenizer", "hashes", "factors", "splines", "isotonic", "a kernel"],
 )
 def test_what_has_no_form_is_told_with_the_way_out(model: Any, said: str, tmp_path: Path) -> None:
     source = Source(reference="test", name="m", framework="sklearn", network=model)

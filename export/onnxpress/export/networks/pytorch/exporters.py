@@ -19,6 +19,7 @@ from onnxpress.export.networks.converter_talk import converter_talk
 from onnxpress.export.networks.pytorch import operators
 from onnxpress.export.networks.pytorch.attention import SpelledOut
 from onnxpress.export.networks.pytorch.batch_norm import folded_in_double
+from onnxpress.export.networks.pytorch.linear_algebra import MOST, TooLarge, Unchecked
 from onnxpress.export.networks.pytorch.packed import pad_back
 from onnxpress.export.networks.pytorch.watching import line_of, raised_at
 
@@ -37,6 +38,10 @@ _BAKES = (
 )
 _USER_LINE = re.compile(r'raised this error:\s+File "([^"]+)", line (\d+)')
 _NO_FORM = re.compile(r"No ONNX function found for <OpOverload\(op='aten\._?([^']+)'")
+_INSTEAD = (
+    "where it depends on parameters alone, compute it when the model is made and keep it in a buffer; or do it before "
+    "the model is asked and export what comes after it"
+)
 _CHECKS_SIZES_ONLY = str(Path("nn", "modules", "rnn.py"))
 """the part of torch whose own such warnings are about checks of its arguments' sizes"""
 
@@ -61,7 +66,7 @@ def export_dynamo(
         {axis: torch.export.Dim.DYNAMIC for axis, size in enumerate(spec.shape) if isinstance(size, str)}
         for spec in inputs
     )
-    with converter_talk(log) as talk, SpelledOut(), folded_in_double():
+    with converter_talk(log) as talk, SpelledOut(), Unchecked(), folded_in_double():
         try:
             exported = torch.onnx.export(
                 flat,
@@ -170,7 +175,9 @@ def _explain(error: Exception, inputs: Sequence[TensorSpec], run: Callable[[], o
     chain: list[str] = []
     place = ""
     cause: BaseException | None = error
+    large: TooLarge | None = None
     while cause is not None:
+        large = cause if isinstance(cause, TooLarge) else large
         chain.append(str(cause))
         place = raised_at(cause)
         cause = cause.__cause__ or cause.__context__
@@ -190,14 +197,18 @@ def _explain(error: Exception, inputs: Sequence[TensorSpec], run: Callable[[], o
             hint="replace sizes written into the code (reshape(4, -1), torch.zeros(4, ...)) by x.shape[0] or -1; "
             "torch.export says: " + _first_line(text, "specialized", "marked dynamic", "Constraints violated"),
         )
+    if large is not None:
+        at = line_of(large.operator, run)
+        return BadModel(
+            f"torch.onnx.export cannot convert it: {large} has no ONNX form{f' ({at})' if at else ''}",
+            hint=f"matrices with a fixed number of rows, up to {MOST}, are written into the graph; {_INSTEAD}",
+        )
     if absent := _NO_FORM.search(text):
         at = line_of(absent[1], run)
         where = f" ({at})" if at else ""
         return BadModel(
             f"torch.onnx.export cannot convert it: torch's operator {absent[1]} has no ONNX form{where}",
-            hint="write what it does with other operators in forward; where it depends on parameters alone, compute it "
-            "when the model is made and keep it in a buffer; or do it before the model is asked and export what comes "
-            "after it",
+            hint=f"write what it does with other operators in forward; {_INSTEAD}",
         )
     if "inferred a static shape" in text:
         return BadModel(

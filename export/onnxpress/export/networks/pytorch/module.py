@@ -19,7 +19,7 @@ from onnxpress.core.errors import BadModel
 from onnxpress.core.tensors import TensorSpec
 from onnxpress.export.graph.external_data import LARGE
 from onnxpress.export.network import Precision, See, TruthUnavailable
-from onnxpress.export.networks.batch_axis import opened, repeated, rows_of, ways
+from onnxpress.export.networks.batch_axis import opened, repeated, rows_of, summed, ways
 from onnxpress.export.networks.pytorch.binding import (
     EXAMPLE_BATCH,
     Binding,
@@ -29,7 +29,7 @@ from onnxpress.export.networks.pytorch.binding import (
     called_with,
     narrowed,
 )
-from onnxpress.export.networks.pytorch.choosing import Choices
+from onnxpress.export.networks.pytorch.choosing import choices
 from onnxpress.export.networks.pytorch.copying import copied
 from onnxpress.export.networks.pytorch.exporters import TORCHSCRIPT_OPSET, export_dynamo, export_torchscript
 from onnxpress.export.networks.pytorch.float64 import StaysWide, layers_in_float64
@@ -60,7 +60,7 @@ class TorchNetwork:
         self.module = self._copy(source)
         self._double: torch.nn.Module | None = None
         self._double_checked = False
-        self.choices = Choices(self.notes)
+        self.choices = choices(self.notes)
         self.binding = self._bind(source)
         self.inputs = self.binding.inputs
         if self.binding.fixed:
@@ -103,9 +103,9 @@ class TorchNetwork:
             tried = bind(source, names, called, axes)
             if not self._takes(tried, {"batch": rows_of(shapes) + 2}, tried.inputs):
                 continue
-            if not any(axes):
-                return tried
-            return replace(tried, inputs=opened(tried.inputs, partial(self._takes, tried)))
+            takes = partial(self._takes, tried)
+            inputs = opened(tried.inputs, takes) if any(axes) else tried.inputs
+            return replace(tried, inputs=summed(inputs, takes))
         return _answered(self._answering, binding, source.reference)
 
     def _answering(self, binding: Binding, sizes: Mapping[str, int], inputs: list[TensorSpec]) -> dict[str, Array]:
@@ -173,7 +173,7 @@ class TorchNetwork:
     def compiled(self) -> Callable[[dict[str, Array]], object]:
         """By torch.compile; see Compilable."""
         other = copy.copy(self)
-        other.module, other.choices = torch.compile(self.module), Choices([], chooses=False)
+        other.module, other.choices = torch.compile(self.module), choices([], chooses=False)
         return lambda feeds: other.run(feeds, "float32")
 
     def chosen_otherwise(self, feeds: dict[str, Array], limit: float, turns: int) -> Iterator[dict[str, Array]]:

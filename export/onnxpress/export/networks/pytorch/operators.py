@@ -13,6 +13,8 @@ import onnx_ir as ir
 import onnxscript
 import torch
 
+from onnxpress.export.networks.pytorch import linear_algebra
+
 _OPSET = 18
 op = onnxscript.values.Opset("", _OPSET)
 _SORTED = frozenset({ir.DataType.FLOAT, ir.DataType.DOUBLE, ir.DataType.INT32, ir.DataType.INT64})
@@ -39,6 +41,11 @@ def table() -> dict[Any, Callable[..., Any]]:
         aten.nanmedian.dim: nanmedian,
         aten.mode.default: mode,
         aten.adaptive_avg_pool3d.default: adaptive_avg_pool,
+        aten.linalg_inv_ex.default: linear_algebra.inverse,
+        aten._linalg_solve_ex.default: linear_algebra.solve,
+        aten.linalg_cholesky_ex.default: linear_algebra.cholesky,
+        aten.linalg_solve_triangular.default: linear_algebra.solve_triangular,
+        aten.cholesky_solve.default: linear_algebra.cholesky_solve,
     }
 
 

@@ -66,16 +66,7 @@ def within_radius(scope: Any, operator: Any, container: Any) -> None:
         stock(scope, operator, container)
         return
     places, count = np.asarray(model._y).ravel(), len(model.classes_)
-    fitted = np.asarray(model._fit_X, np.float64)
-    squares = nodes.squares(fitted)
-    near = nodes.numbers(nodes("LessOrEqual", nodes("Sqrt", squares), np.full(1, float(model.radius))))
-    weights = near
-    if model.weights == "distance":  # a neighbour at no distance is the only one that counts
-        same = nodes("Equal", squares, np.zeros(1))
-        any_same = nodes("Greater", nodes.sum(nodes.numbers(same), 1, keep=True), np.zeros(1))
-        safe = nodes("Where", same, np.ones(1), nodes("Sqrt", squares))
-        inverse = nodes("Div", near, safe)
-        weights = nodes("Where", any_same, nodes.numbers(same), inverse)
+    weights = _weights_within(nodes, model)
     votes = nodes("MatMul", weights, np.eye(count)[places])
     whole = nodes.sum(votes, 1, keep=True)
     alone = nodes("Equal", whole, np.zeros(1))
@@ -89,3 +80,32 @@ def within_radius(scope: Any, operator: Any, container: Any) -> None:
     best = nodes("Where", nodes.reshaped(alone, -1), np.asarray([known[0] if len(known) else count]), best)
     nodes.answer_class(best, [*model.classes_.tolist(), label])
     nodes.answer(shares, 1)
+
+
+def mean_within_radius(scope: Any, operator: Any, container: Any) -> None:
+    """RadiusNeighborsRegressor: the mean of the targets within the radius, which is NaN where there are none."""
+    nodes, model = Nodes(scope, operator, container), operator.raw_operator
+    if model.effective_metric_ != "euclidean" or model.weights not in ("uniform", "distance"):
+        from skl2onnx.operator_converters.nearest_neighbours import convert_nearest_neighbors_regressor as stock
+
+        stock(scope, operator, container)
+        return
+    targets = np.asarray(model._y, np.float64).reshape(len(model._fit_X), -1)
+    weights = _weights_within(nodes, model)
+    summed = nodes("MatMul", weights, targets)
+    nodes.answer(nodes("Div", summed, nodes.sum(weights, 1, keep=True)))
+
+
+def _weights_within(nodes: Nodes, model: Any) -> str:
+    """[rows, fitted rows]: how much each fitted row within the radius counts; 0 for the others."""
+    squares = nodes.squares(np.asarray(model._fit_X, np.float64))
+    near = nodes.numbers(nodes("LessOrEqual", nodes("Sqrt", squares), np.full(1, float(model.radius))))
+    return near if model.weights == "uniform" else by_distance(nodes, near, squares)
+
+
+def by_distance(nodes: Nodes, near: str, squares: str) -> str:
+    """1 / distance for those that are near (1.0, else 0.0); one at no distance is the only one that counts."""
+    same = nodes("Equal", squares, np.zeros(1))
+    any_same = nodes("Greater", nodes.sum(nodes.numbers(same), 1, keep=True), np.zeros(1))
+    safe = nodes("Where", same, np.ones(1), nodes("Sqrt", squares))
+    return nodes("Where", any_same, nodes.numbers(same), nodes("Div", near, safe))

@@ -159,6 +159,12 @@ class Conversion:
                 raise
             except Exception as error:
                 raise _reason(error, talk.tail()) from error
+        # It writes other names where a column's has blanks or signs in it, in the same order.
+        made = [value.name for value in proto.graph.input]
+        told = {name: spelled for name, (spelled, _) in zip(made, types, strict=True) if name != spelled}
+        if told:
+            rename_values(proto.graph, {name: f"inner/{name}" for name in told.values()})
+            rename_values(proto.graph, told)
         return proto
 
     def _options(self, estimator: Any) -> dict[int, Any] | None:

@@ -1,20 +1,28 @@
-"""Isotonic calibration and neighbours weighed by distance, which skl2onnx 1.20 writes otherwise than scikit-learn."""
+"""Isotonic calibration, neighbours by distance and logarithms of counts, which skl2onnx 1.20 writes otherwise."""
 
 from __future__ import annotations
 
 import contextlib
+import copy
 from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 
+_COUNTS = "SklearnTfidfTransformer"
+"""what skl2onnx calls the weighing of counts of words, of a TfidfVectorizer too"""
+
 
 @contextlib.contextmanager
 def as_scikit_learn_does() -> Iterator[None]:
-    """While open, skl2onnx interpolates a calibration, and a neighbour at no distance is the only one that counts."""
+    """While open, skl2onnx interpolates a calibration, a neighbour at no distance is the only one that counts, and the
+    logarithm of a count is taken of words that are there alone."""
+    from skl2onnx.common._registration import RegisteredConverter, _converter_pool
     from skl2onnx.operator_converters import calibrated_classifier_cv, nearest_neighbours
 
     isotonic, neighbours = calibrated_classifier_cv._transform_isotonic, nearest_neighbours._convert_nearest_neighbors
+    counts = _converter_pool[_COUNTS]
 
     def weighed(operator: Any, container: Any, k: Any = None, radius: Any = None) -> Any:
         indices, distances, labels, weights, norm, axis = neighbours(operator, container, k, radius)
@@ -22,13 +30,47 @@ def as_scikit_learn_does() -> Iterator[None]:
             weights, norm = _weights(operator, container, distances)
         return indices, distances, labels, weights, norm, axis
 
+    def sublinear(scope: Any, operator: Any, container: Any) -> None:
+        counts(scope, _with_logarithms(scope, operator, container), container)
+
+    _converter_pool[_COUNTS] = RegisteredConverter(sublinear, counts.get_allowed_options())
     calibrated_classifier_cv._transform_isotonic = _interpolated
     nearest_neighbours._convert_nearest_neighbors = weighed
     try:
         yield
     finally:
+        _converter_pool[_COUNTS] = counts
         calibrated_classifier_cv._transform_isotonic = isotonic
         nearest_neighbours._convert_nearest_neighbors = neighbours
+
+
+def _with_logarithms(scope: Any, operator: Any, container: Any) -> Any:
+    """What weighs 1 + log(count) for each word that is there, the logarithms taken already; others as they are."""
+    weighing = operator.raw_operator
+    if not weighing.sublinear_tf:
+        return operator
+    from skl2onnx.algebra import onnx_ops as ox
+    from skl2onnx.common.data_types import guess_numpy_type
+
+    given, at = operator.inputs[0], {"op_version": container.target_opset}
+    kind = np.float64 if guess_numpy_type(given.type) == np.float64 else np.float32
+    zero, one = np.zeros(1, kind), np.ones(1, kind)
+    absent = ox.OnnxEqual(given, zero, **at)
+    logarithms = ox.OnnxAdd(ox.OnnxLog(ox.OnnxWhere(absent, one, given, **at), **at), one, **at)
+    made = scope.declare_local_variable("logarithms", given.type)
+    ox.OnnxWhere(absent, zero, logarithms, output_names=[made], **at).add_to(scope, container)
+    plain = copy.copy(weighing)
+    plain.sublinear_tf = False
+    return SimpleNamespace(
+        raw_operator=plain,
+        inputs=[made],
+        input_full_names=[made.full_name],
+        outputs=operator.outputs,
+        output_full_names=operator.output_full_names,
+        type=operator.type,
+        full_name=operator.full_name,
+        target_opset=operator.target_opset,
+    )
 
 
 def _weights(operator: Any, container: Any, distances: Any) -> tuple[Any, Any]:

@@ -27,8 +27,12 @@ class Nodes:
         return sum(int(one.type.shape[1]) for one in self.operator.inputs)
 
     def __call__(self, kind: str, *inputs: Any, domain: str = "", **attributes: Any) -> str:
+        return self.several(kind, 1, *inputs, domain=domain, **attributes)[0]
+
+    def several(self, kind: str, count: int, *inputs: Any, domain: str = "", **attributes: Any) -> list[str]:
+        """One node with `count` outputs; their names."""
         names = [one if isinstance(one, str) else self.constant(one) for one in inputs]
-        made: str = self.scope.get_unique_variable_name(kind.lower())
+        made = [str(self.scope.get_unique_variable_name(kind.lower())) for _ in range(count)]
         name = self.scope.get_unique_operator_name(kind)
         self.container.add_node(kind, names, made, op_domain=domain, name=name, **attributes)
         return made

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from onnxpress.export.networks.sklearn import category_trees, centres, kernels, piecewise, several
+from onnxpress.export.networks.sklearn import category_trees, centres, gaps, kernels, piecewise, several
 from onnxpress.export.networks.sklearn.nodes import columns, labels_and
 from onnxpress.export.networks.sklearn.parts import parts
 
@@ -41,10 +41,12 @@ _LACKING: dict[str, tuple[Any, Any]] = {
 _INSTEAD: dict[str, Any] = {
     "HistGradientBoostingClassifier": category_trees.classifier,
     "HistGradientBoostingRegressor": category_trees.regressor,
+    "KNNImputer": gaps.from_neighbours,
     "MLPClassifier": several.perceptron,
     "OneVsOneClassifier": several.one_against_one,
     "QuantileTransformer": piecewise.quantiles,
     "RadiusNeighborsClassifier": centres.within_radius,
+    "RadiusNeighborsRegressor": centres.mean_within_radius,
     "SGDOneClassSVM": kernels.one_class,
     "TunedThresholdClassifierCV": several.threshold,
 }
@@ -67,9 +69,15 @@ def instead(estimator: Any) -> dict[type, Any]:
     return {type(part): _INSTEAD[kind] for kind, part in _ours(estimator, _INSTEAD)}
 
 
+_SHAPES_INSTEAD: dict[str, Any] = {
+    "KNNImputer": columns(gaps.width),  # it may leave columns out, and add some
+    "SGDOneClassSVM": labels_and(lambda _: 1),  # skl2onnx gives its scores as a row
+}
+
+
 def shapes_instead(estimator: Any) -> dict[type, Any]:
-    """For `convert_sklearn(custom_shape_calculators=...)`: of SGDOneClassSVM, whose scores skl2onnx gives as a row."""
-    return {type(part): labels_and(lambda _: 1) for _, part in _ours(estimator, {"SGDOneClassSVM": None})}
+    """For `convert_sklearn(custom_shape_calculators=...)`: class → shape calculator."""
+    return {type(part): _SHAPES_INSTEAD[kind] for kind, part in _ours(estimator, _SHAPES_INSTEAD)}
 
 
 def _ours(estimator: Any, known: dict[str, Any]) -> list[tuple[str, Any]]:

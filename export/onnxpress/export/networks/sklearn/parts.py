@@ -76,6 +76,8 @@ def columns_of(columns: Any, names: list[str]) -> list[str]:
             return names[start : None if stop is None else stop + 1]
         return list(names[columns])
     listed = np.atleast_1d(np.asarray(columns))
+    if not listed.size:  # a step that no column of this table is for
+        return []
     if listed.dtype.kind in "OUS":
         return [str(column) for column in listed]
     return [str(name) for name in np.asarray(names, object)[listed]]

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
+from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +18,7 @@ from onnxpress.core.tensors import TensorSpec
 from onnxpress.export.network import Precision, TruthUnavailable
 from onnxpress.export.networks.batch_axis import repeated, ways
 from onnxpress.export.networks.batch_axis import spec_of as spec_along
+from onnxpress.export.networks.tensorflow.choosing import choices
 from onnxpress.export.networks.tensorflow.converter import convert, refuse_opset
 from onnxpress.export.networks.tensorflow.structure import array_of, blank, flatten, spec_of, tensor
 from onnxpress.export.source import Source
@@ -41,6 +45,7 @@ class FunctionNetwork:
         self._declared = [spec.name for spec in declared]
         self._given = source.example_inputs
         self.inputs = source.network_inputs or declared or self._from_examples(source)
+        self.choices = choices()
         self.output_names: list[str] = []
         self.output_names = list(self.run({spec.name: blank(spec) for spec in self.inputs}, "float32"))
 
@@ -66,6 +71,23 @@ class FunctionNetwork:
             shapes = {spec.name: list(feeds[spec.name].shape) for spec in self.inputs}
             raise BadModel(f"the function fails on inputs of shape {shapes}: {error}") from error
         return {name: array_of(value) for name, value in answer.items()}
+
+    def chosen_otherwise(self, feeds: dict[str, Array], limit: float, turns: int) -> Iterator[dict[str, Array]]:
+        """With noise on the scores that are chosen from; see Choosing. What a SavedModel chooses is not seen."""
+        if self.choices.chooses is None:
+            with contextlib.suppress(BadModel):
+                self._run_eagerly(feeds, "float32")
+        return self.choices.otherwise(partial(self._run_eagerly, feeds), limit, turns)
+
+    def _run_eagerly(self, feeds: dict[str, Array], precision: Precision) -> dict[str, Array]:
+        """Operator by operator, so that each can be seen."""
+        before = tf.config.functions_run_eagerly()
+        tf.config.run_functions_eagerly(True)
+        try:
+            with self.choices.kept():
+                return self.run(feeds, precision)
+        finally:
+            tf.config.run_functions_eagerly(before)
 
     def _call(self, tensors: list[Any]) -> dict[str, Any]:
         names = [spec.name for spec in self.inputs]

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,7 @@ from onnxpress.export.network import Precision, See, TruthUnavailable
 from onnxpress.export.networks.tensorflow import watching as from_keras_layers
 from onnxpress.export.networks.tensorflow.attributes import as_before, unset_attributes
 from onnxpress.export.networks.tensorflow.calling import Calling, arranged, how_called, input_names
+from onnxpress.export.networks.tensorflow.choosing import choices
 from onnxpress.export.networks.tensorflow.converter import convert, refuse_opset
 from onnxpress.export.networks.tensorflow.resizing import resized_in_float64
 from onnxpress.export.networks.tensorflow.structure import _clean, array_of, blank, flatten, spec_of, tensor
@@ -55,6 +57,7 @@ class KerasNetwork:
         self._given = source.example_inputs if source.example_inputs is not None else (source.samples or None)
         self._double: Any = None
         self._double_checked = False
+        self.choices = choices()
         self._order = list(getattr(self._model, "inputs", None) or [])
         self.inputs = source.network_inputs or self._tell_inputs(source)
         self._refuse_baked_batch(source)
@@ -122,7 +125,7 @@ class KerasNetwork:
             refuse_other_truth(self.run(feeds, "float32"), self.run(feeds, "float64"))
         tensors = [tensor(spec, feeds[spec.name], precision) for spec in self.inputs]
         try:
-            with resized_in_float64() if precision == "float64" else contextlib.nullcontext():
+            with self.choices.kept(), resized_in_float64() if precision == "float64" else contextlib.nullcontext():
                 answer = self._call(model, tensors)
         except TruthUnavailable:
             raise
@@ -143,6 +146,10 @@ class KerasNetwork:
                 return self.run(feeds, "float32")
             except BadModel:  # one of them was set when it was built, which it is not again
                 return None
+
+    def chosen_otherwise(self, feeds: dict[str, Array], limit: float, turns: int) -> Iterator[dict[str, Array]]:
+        """With noise on the scores that are chosen from; see Choosing."""
+        return self.choices.otherwise(partial(self.run, feeds), limit, turns)
 
     def compiled(self) -> Callable[[dict[str, Array]], object]:
         """By XLA; see Compilable."""

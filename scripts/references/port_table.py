@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from onnxpress.export.port.table import LAYERS
-from onnxpress.export.port.to_keras import functions
+from onnxpress.export.port.to_keras import functions as written
 from onnxpress.export.port.to_keras.elementwise import SIGNS, UNARY
 from onnxpress.export.port.to_keras.registry import FUNCTIONS
 
@@ -27,5 +27,9 @@ Of `torch`, `torch.nn.functional` and tensors, written with `keras.ops`:
 def page() -> str:
     """The whole page."""
     rows = "".join(f"| `{row.torch}` | `{row.keras}` | {row.trap} |\n" for row in LAYERS)
-    names = sorted({*FUNCTIONS, *UNARY, *SIGNS, *functions.SAME})
-    return _HEAD + rows + _FUNCTIONS + ", ".join(f"`{name}`" for name in names) + ".\n"
+    return _HEAD + rows + _FUNCTIONS + ", ".join(f"`{name}`" for name in sorted(functions())) + ".\n"
+
+
+def functions() -> set[str]:
+    """Every function that has a line."""
+    return {*FUNCTIONS, *UNARY, *SIGNS, *written.SAME}

@@ -46,6 +46,18 @@ class Variables:
         self.names[wanted] = self.step.number
         return wanted
 
+    def beside(self, name: str) -> str:
+        """The same for a line before the step's own: a variable that the step reads may be `name` alone, read once."""
+        numbers = [ref.number for ref in refs((self.step.args, self.step.kwargs))]
+        wanted, number = name, 2
+        while (holder := self.names.get(wanted)) is not None and (
+            self.left.get(holder, 0) > 0
+            or (holder in self._read_now and (wanted != name or numbers.count(holder) != 1))
+        ):
+            wanted, number = f"{name}_{number}", number + 1
+        self.names[wanted] = self.step.number
+        return wanted
+
     def is_second_read(self) -> bool:
         """Whether something reads the second of what the step computes: the state, the scores."""
         ref = Ref(self.step.number)

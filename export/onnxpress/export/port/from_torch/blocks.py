@@ -19,7 +19,7 @@ _SAME = {
     "concat": "cat", "concatenate": "cat", "absolute": "abs", "clip": "clamp", "not_equal": "ne", "less": "lt",
     "greater": "gt", "greater_equal": "ge", "less_equal": "le", "bmm": "matmul", "mm": "matmul",
     "invert": "logical_not", "and": "logical_and", "or": "logical_or", "swapaxes": "transpose",
-    "special_expit": "sigmoid",
+    "special_expit": "sigmoid", "log_sigmoid": "logsigmoid",
     "view_as": "reshape_as", "reciprocal": "reciprocal", "negative": "neg",
 }  # fmt: skip
 

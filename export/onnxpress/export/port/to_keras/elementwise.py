@@ -13,7 +13,7 @@ from onnxpress.export.port.to_keras.writer import Writer
 UNARY = {
     "relu": "relu", "sigmoid": "sigmoid", "tanh": "tanh", "silu": "silu", "exp": "exp", "log": "log", "log1p": "log1p",
     "expm1": "expm1", "sqrt": "sqrt", "rsqrt": "rsqrt", "abs": "abs", "neg": "negative", "square": "square",
-    "relu6": "relu6", "hardswish": "hard_swish", "hardsigmoid": "hard_sigmoid", "mish": "mish", "softsign": "soft_sign",
+    "relu6": "relu6", "hardswish": "hard_swish", "hardsigmoid": "hard_sigmoid",
     "logsigmoid": "log_sigmoid", "sin": "sin", "cos": "cos", "floor": "floor", "ceil": "ceil", "round": "round",
     "sign": "sign", "erf": "erf", "isnan": "isnan", "logical_not": "logical_not", "selu": "selu", "tan": "tan",
     "arctan": "arctan", "atan": "arctan", "log2": "log2", "log10": "log10", "isfinite": "isfinite", "isinf": "isinf",
@@ -118,6 +118,10 @@ def _clamp(w: Writer, x: Value, min: Any = None, max: Any = None) -> Value:  # n
     return w.like(x, f"ops.maximum({x.code}, {min})" if max is None else f"ops.minimum({x.code}, {max})")
 
 
+FUNCTIONS["mish"] = lambda w, x, inplace=False: w.like(
+    x, f"{w.operand(x)} * ops.tanh(ops.softplus({x.code}))", bare=False
+)
+FUNCTIONS["softsign"] = lambda w, x: w.like(x, f"{w.operand(x)} / (1.0 + ops.abs({x.code}))", bare=False)
 FUNCTIONS["clamp_min"] = lambda w, x, min: _clamp(w, x, min)  # noqa: A006
 FUNCTIONS["reciprocal"] = lambda w, x: w.like(x, f"1.0 / {w.operand(x)}", bare=False)
 FUNCTIONS["hardtanh"] = lambda w, x, min_val=-1.0, max_val=1.0, inplace=False: _clamp(w, x, min_val, max_val)

@@ -142,7 +142,9 @@ for _rank in (1, 2, 3):
 
 
 def _global_pool(name: str, kind: str, rank: int) -> None:
-    def write(w: Writer, x: Value, output_size: Any = 1) -> Value:
+    def write(w: Writer, x: Value, output_size: Any = 1, return_indices: bool = False) -> Value:
+        if return_indices:
+            raise w.refuse(f"the places that {name} finds have no correspondence")
         if output_size not in (1, (1,) * rank):
             raise w.refuse(f"{name} to another size than 1 has no correspondence as a function")
         return reduced(w, kind, x, tuple(range(2, rank + 2)), True)

@@ -103,9 +103,9 @@ FUNCTIONS["linalg_vector_norm"] = lambda w, x, ord=2, dim=None, keepdim=False: _
 
 
 @function("normalize")
-def _normalize(w: Writer, x: Value, p: float = 2.0, dim: int = 1, eps: float = 1e-12) -> Value:
-    if p != 2:
-        raise w.refuse("normalize of another order has no correspondence")
+def _normalize(w: Writer, x: Value, p: float = 2.0, dim: int = 1, eps: float = 1e-12, out: Any = None) -> Value:
+    if p != 2 or out is not None:
+        raise w.refuse("normalize of another order, or into a tensor, has no correspondence")
     w.settle(x)
     norm = f"ops.sqrt(ops.sum(ops.square({x.code}), axis={x.place(dim)}, keepdims=True))"
     return w.like(x, f"{w.operand(x)} / ops.maximum({norm}, {eps})", bare=False)

@@ -111,7 +111,7 @@ class Writer(Variables):
         moves = tuple(value.perm.index(axis) for axis in perm)
         self.shared.transposes += 1
         self.lines.append(f"# {why}")
-        name = self.fresh(value.code if value.code.isidentifier() else "x")
+        name = self.beside(value.code if value.code.isidentifier() else identifier(value.parameter or "moved"))
         self.lines.append(f"{name} = ops.transpose({value.code}, {moves})")
         return Value(name, value.shown, perm)
 

@@ -1,0 +1,157 @@
+"""Every function of the table is carried to Keras and answers there what it answers in torch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from scripts.references.port_table import functions as of_the_table
+from torch import nn
+from torch.nn import functional as F  # noqa: N812 - as everybody calls it
+
+from onnxpress.core.tensors import parse_spec
+from onnxpress.export.port.from_torch.blocks import block_of
+from onnxpress.export.port.proof.keras_target import KerasTarget
+from onnxpress.export.port.to_keras.model import written
+
+pytestmark = [pytest.mark.torch, pytest.mark.tensorflow]
+
+
+class Calls(nn.Module):
+    """A function of (module, x), with weights to take."""
+
+    def __init__(self, function: Callable[[Any, Any], Any]) -> None:
+        super().__init__()
+        self.function = function
+        self.weight = nn.Parameter(torch.linspace(-1, 1, 12).reshape(3, 4))
+        self.bias = nn.Parameter(torch.tensor([0.5, -0.5, 0.1]))
+        self.register_buffer("places", torch.tensor([2, 0]))
+
+    def forward(self, x: torch.Tensor) -> Any:
+        return self.function(self, x)
+
+
+def positive(name: str) -> Callable[[Any, Any], Any]:
+    return lambda _, x: getattr(torch, name)(x.abs() + 0.5)
+
+
+def two(name: str) -> Callable[[Any, Any], Any]:
+    return lambda _, x: getattr(torch, name)(x, x.abs() + 0.5)
+
+
+def over(name: str) -> Callable[[Any, Any], Any]:
+    return lambda _, x: getattr(torch, name)(x, dim=-1)
+
+
+IMAGES = (2, 4, 4)
+VOLUMES = (2, 4, 4, 4)
+CASES: dict[str, tuple[Callable[[Any, Any], Any], tuple[int, ...]]] = {
+    **{name: (lambda _, x, name=name: getattr(torch, name)(x), (3, 4)) for name in (
+        "abs", "arctan", "atan", "ceil", "clone", "cos", "detach", "erf", "exp", "expm1", "floor", "isfinite", "isinf",
+        "isnan", "neg", "relu", "round", "selu", "sigmoid", "sign", "sin", "square", "tan", "tanh", "t", "ones_like",
+        "zeros_like", "tril", "triu", "max", "min",
+    )},
+    **{name: (lambda _, x, name=name: getattr(F, name)(x), (3, 4)) for name in (
+        "elu", "gelu", "hardsigmoid", "hardswish", "hardtanh", "leaky_relu", "logsigmoid", "mish", "normalize", "relu6",
+        "silu", "softplus", "softsign",
+    )},
+    **{name: (positive(name), (3, 4)) for name in ("log", "log10", "log1p", "log2", "reciprocal", "rsqrt", "sqrt")},
+    **{name: (two(name), (3, 4)) for name in (
+        "add", "div", "eq", "floor_divide", "ge", "gt", "le", "lt", "maximum", "minimum", "mul", "ne", "remainder",
+        "rsub", "sub",
+    )},
+    **{name: (over(name), (3, 4)) for name in (
+        "amax", "amin", "argmax", "argmin", "cumsum", "log_softmax", "logsumexp", "mean", "prod", "softmax", "std",
+        "sum", "var",
+    )},
+    **{f"adaptive_{kind}_pool{n}d": (lambda _, x, name=f"adaptive_{kind}_pool{n}d": getattr(F, name)(x, 1), shape)
+       for kind in ("avg", "max") for n, shape in ((1, (2, 4)), (2, IMAGES), (3, VOLUMES))},
+    **{f"{kind}_pool{n}d": (lambda _, x, name=f"{kind}_pool{n}d": getattr(F, name)(x, 2), shape)
+       for kind in ("avg", "max") for n, shape in ((1, (2, 4)), (2, IMAGES), (3, VOLUMES))},
+    "all": (lambda _, x: torch.all(x > -1, dim=-1), (3, 4)),
+    "any": (lambda _, x: torch.any(x > 1, dim=-1), (3, 4)),
+    "arange": (lambda _, x: x + torch.arange(4), (3, 4)),
+    "bool": (lambda _, x: x.relu().bool(), (3, 4)),
+    "cat": (lambda _, x: torch.cat([x, x], dim=1), (3, 4)),
+    "chunk": (lambda _, x: x.chunk(2, dim=-1), (3, 4)),
+    "clamp": (lambda _, x: x.clamp(-0.5, 0.5), (3, 4)),
+    "clamp_min": (lambda _, x: x.clamp_min(0.1), (3, 4)),
+    "contiguous": (lambda _, x: x.transpose(1, 2).contiguous(), (3, 4)),
+    "dropout": (lambda m, x: F.dropout(x, 0.5, m.training), (3, 4)),
+    "einsum": (lambda _, x: torch.einsum("bij,bkj->bik", x, x), (3, 4)),
+    "embedding": (lambda m, x: F.embedding(x.long().clamp(0, 2), m.weight), (3, 4)),
+    "expand": (lambda _, x: x[:, :1].expand(-1, 3, -1), (3, 4)),
+    "expand_as": (lambda _, x: x[:, :1].expand_as(x), (3, 4)),
+    "flatten": (lambda _, x: x.flatten(1), (3, 4)),
+    "flip": (lambda _, x: x.flip(1), (3, 4)),
+    "float": (lambda _, x: (x > 0).float(), (3, 4)),
+    "gather": (lambda _, x: x.gather(2, (x > 0).long()), (3, 4)),
+    "getitem": (lambda _, x: x[:, 1:, ::2], (3, 4)),
+    "index_select": (lambda m, x: x.index_select(1, m.places), (3, 4)),
+    "int": (lambda _, x: (x * 3).int(), (3, 4)),
+    "interpolate": (lambda _, x: F.interpolate(x, scale_factor=2), IMAGES),
+    "linalg_vector_norm": (lambda _, x: torch.linalg.vector_norm(x, dim=-1), (3, 4)),
+    "linear": (lambda m, x: F.linear(x, m.weight, m.bias), (3, 4)),
+    "logical_and": (lambda _, x: (x > 0) & (x < 1), (3, 4)),
+    "logical_not": (lambda _, x: ~(x > 0), (3, 4)),
+    "logical_or": (lambda _, x: (x > 1) | (x < 0), (3, 4)),
+    "long": (lambda _, x: (x * 3).long(), (3, 4)),
+    "masked_fill": (lambda _, x: x.masked_fill(x > 0, -1.0), (3, 4)),
+    "matmul": (lambda m, x: x @ m.weight.t(), (3, 4)),
+    "mod": (lambda _, x: x % 0.7, (3, 4)),
+    "new_ones": (lambda _, x: x * x.new_ones(3, 4), (3, 4)),
+    "new_zeros": (lambda _, x: x + x.new_zeros(3, 4), (3, 4)),
+    "norm": (lambda _, x: x.norm(dim=-1), (3, 4)),
+    "ones": (lambda _, x: x + torch.ones(3, 4), (3, 4)),
+    "pad": (lambda _, x: F.pad(x, (1, 2)), (3, 4)),
+    "permute": (lambda _, x: x.permute(0, 2, 1), (3, 4)),
+    "pow": (lambda _, x: x**2, (3, 4)),
+    "repeat": (lambda _, x: x.repeat(1, 2, 1), (3, 4)),
+    "requires_grad": (lambda _, x: (x * 2).requires_grad_(), (3, 4)),
+    "reshape": (lambda _, x: x.reshape(-1, 4, 3), (3, 4)),
+    "reshape_as": (lambda _, x: x.flatten(1).reshape_as(x), (3, 4)),
+    "roll": (lambda _, x: x.roll(1, 2), (3, 4)),
+    "scaled_dot_product_attention": (lambda _, x: F.scaled_dot_product_attention(x, x, x), (3, 4)),
+    "size": (lambda _, x: x.flatten(1).reshape(x.size(0), 3, 4), (3, 4)),
+    "split": (lambda _, x: x.split((1, 3), dim=-1), (3, 4)),
+    "squeeze": (lambda _, x: x.squeeze(2), (3, 1, 4)),
+    "stack": (lambda _, x: torch.stack([x, x], dim=1), (3, 4)),
+    "to": (lambda _, x: (x > 0).to(torch.int64), (3, 4)),
+    "topk": (lambda _, x: x.topk(2), (3, 4)),
+    "transpose": (lambda _, x: x.transpose(1, 2), (3, 4)),
+    "unbind": (lambda _, x: torch.unbind(x, 1), (3, 4)),
+    "unflatten": (lambda _, x: x.unflatten(2, (2, 2)), (3, 4)),
+    "unsqueeze": (lambda _, x: x.unsqueeze(1), (3, 4)),
+    "where": (lambda _, x: torch.where(x > 0, x, x * 2), (3, 4)),
+    "zeros": (lambda _, x: x + torch.zeros(3, 4), (3, 4)),
+}  # fmt: skip
+CASES["t"] = lambda m, _: m.weight.t() * 2, (3, 4)
+
+
+def test_every_line_of_the_table_has_its_case() -> None:
+    assert CASES.keys() == of_the_table()
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_line_of_the_table_can_be_carried(name: str, tmp_path: Path) -> None:
+    function, shape = CASES[name]
+    generator = torch.Generator().manual_seed(0)
+    rows = [torch.randn(n, *shape, generator=generator) for n in (3, 5)]
+    module = Calls(function).eval()
+    block = block_of(module, [tuple(rows)], {})
+    assert name in {step.name for step in block.steps}
+    state = {n: v.detach().numpy() for n, v in [*module.named_parameters(), *module.named_buffers()]}
+    spec = parse_spec(f"x:float32[batch,{','.join(map(str, shape))}]")
+    code = written(block, [spec], state, frozenset(dict(module.named_parameters())), {}, "t", "w.h5")
+    path = tmp_path / "nets.py"
+    path.write_text(code.text)
+    expected = module(rows[1])
+    wanted = [expected] if isinstance(expected, torch.Tensor) else list(expected)
+    outputs = [str(n) for n in range(len(wanted))]
+    answers = KerasTarget(path, code, state, ["x"], outputs).answer({"x": rows[1].numpy()})
+    for tensor, mine in zip(wanted, answers.values(), strict=True):
+        np.testing.assert_allclose(mine, tensor.detach().numpy(), rtol=1e-5, atol=1e-5)

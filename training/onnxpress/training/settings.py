@@ -130,6 +130,9 @@ class Training(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """a trained run to learn from besides the truth, by its folder alone or with how much it counts"""
     precision: Literal["float32", "bfloat16", "float16"] = "float32"
     """of the products in training; weights, inference and the export stay float32"""
+    quantization_aware: bool = False
+    """learn with weights and activations rounded as `onnxpress derive --precision int8` rounds them, so that fewer
+    decisions change there; PyTorch alone, and in float32"""
     compile: bool = False
     """fuse the steps with the framework's compiler, `torch.compile` or XLA; pays off where a fit takes minutes"""
     deterministic: bool = False
@@ -151,6 +154,8 @@ class Training(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             raise ValueError("a teacher has learnt from the rows of one fit: leave out folds")
         if self.weight_decay and self.optimizer == "adam":
             raise ValueError("weight_decay is AdamW's: set optimizer to adamw")
+        if self.quantization_aware and self.precision != "float32":
+            raise ValueError(f"quantization_aware rounds what float32 computes: leave out precision {self.precision}")
         if self.fold is not None and self.fold >= (self.folds or 0):
             raise ValueError(f"fold {self.fold} is not one of {self.folds or 0} folds, counted from 0")
 

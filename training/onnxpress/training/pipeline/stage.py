@@ -44,6 +44,12 @@ def train(recipe: Recipe, *, output: Path, resume: Path | None = None, to_review
     """
     if to_review and not isinstance(recipe.model, Autoencoder):
         raise UsageError("rows are reviewed of an anomaly model", where="--review", hint="leave it out")
+    if recipe.training.quantization_aware and recipe.framework != "pytorch":
+        raise UsageError(
+            f"training with rounded products is done in PyTorch alone, not in {recipe.framework}",
+            where="training.quantization_aware",
+            hint="train with --framework pytorch, or leave it out of the recipe",
+        )
     framework = framework_fit(recipe.framework)
     table = recipe.data.load(recipe.model.reading())
     prepared = prepared_rows(framework, table, recipe)

@@ -23,7 +23,7 @@ from onnxpress.training.fitting import named_outputs
 from onnxpress.training.fitting.checkpoint import Arrays
 from onnxpress.training.fitting.loop import Examples, Fit, Inputs
 from onnxpress.training.fitting.losses import LEAST, rows_at_once
-from onnxpress.training.pytorch import batch_norm
+from onnxpress.training.pytorch import batch_norm, quantization_aware
 from onnxpress.training.settings import Training
 
 WEIGHTS = "weights.safetensors"
@@ -61,7 +61,9 @@ class _Learner:
             network, self._train, self._validation = _behind_encoder(network, self._train, self._validation)
         self._still = _freeze(network, job.only)
         self._network = network
-        self._model = self._accelerator.prepare(network)
+        self._rounded = quantization_aware.Rounded(network) if training.quantization_aware else None
+        self._asked = network if self._rounded is None else self._rounded
+        self._model = self._accelerator.prepare(self._asked)
         if training.compile:
             self._model = torch.compile(self._model)
         self._trained = [parameter for parameter in network.parameters() if parameter.requires_grad]
@@ -125,16 +127,17 @@ class _Learner:
         return rows.mean() if share is None else rows.sum() / share
 
     def validate(self) -> Array:
-        return _infer(self._network, self._validation[0])  # every process alone: all have the same weights
+        return _infer(self._asked, self._validation[0])  # every process alone: all have the same weights
 
     def weights(self) -> Arrays:
-        return {name: value.detach().cpu().numpy().copy() for name, value in self._network.state_dict().items()}
+        rounded = {} if self._rounded is None else self._rounded.weights()  # as it was validated
+        return _copied({**self._network.state_dict(), **rounded})
 
     def restore_weights(self, weights: Arrays) -> None:
         self._network.load_state_dict({name: torch.from_numpy(value) for name, value in weights.items()})
 
     def state(self) -> Arrays:
-        state = {f"network/{name}": value for name, value in self.weights().items()}
+        state = {f"network/{name}": value for name, value in _copied(self._network.state_dict()).items()}
         for number, moments in self._plain.state_dict()["state"].items():
             for name, value in moments.items():
                 state[f"optimizer/{number}/{name}"] = value.detach().cpu().numpy().copy()
@@ -159,6 +162,10 @@ class _Learner:
             torch.from_numpy(y).to(device),
             None if weight is None else torch.from_numpy(weight).to(device),
         )
+
+
+def _copied(tensors: Mapping[str, Tensor]) -> Arrays:
+    return {name: value.detach().cpu().numpy().copy() for name, value in tensors.items()}
 
 
 def _negative_log_likelihood(answer: Tensor, truth: Tensor, reduction: str = "mean") -> Tensor:

@@ -80,11 +80,11 @@ def _in_a_process(name: str, given: argparse.Namespace) -> list[Line]:
 
 def measured(name: str, precisions: list[str], seconds: float, search_seconds: float) -> Iterator[Line]:
     """A line for each precision of one subject."""
-    from benchmarks.derive.subjects import CALIBRATED, SUBJECTS
+    from benchmarks.derive.subjects import SUBJECTS
+    from benchmarks.derive.wishes import wish_for
     from onnxpress.core.errors import OnnxpressError
     from onnxpress.export.api import export
-    from onnxpress.export.derive.gate import Gate
-    from onnxpress.export.derive.stage import Wish, derive, gate_for
+    from onnxpress.export.derive.stage import derive
 
     subject = SUBJECTS[name]()
     with tempfile.TemporaryDirectory() as temporary:
@@ -93,19 +93,8 @@ def measured(name: str, precisions: list[str], seconds: float, search_seconds: f
         except OnnxpressError as error:
             yield Line(subject=name, precision="-", failed=f"its parent: {error.what.splitlines()[0]}")
             return
-        (first, *_) = published.manifest.inputs
-        rows = {key or first.name: value for key, value in subject.rows.items()}
-        calibration = {key: value[:CALIBRATED] for key, value in rows.items()}
-        held_out = {key: value[CALIBRATED:] for key, value in rows.items()}
         for precision in precisions:
-            wish = Wish(
-                precision=precision,
-                gate=gate_for(precision, Gate()),
-                calibrate=calibration,
-                held_out=held_out,
-                seconds=seconds,
-                search_seconds=search_seconds,
-            )
+            wish = wish_for(subject, published.manifest, precision, seconds=seconds, search_seconds=search_seconds)
             try:
                 outcome = derive(published.folder, wish)
             except OnnxpressError as error:

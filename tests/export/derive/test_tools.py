@@ -16,7 +16,7 @@ from onnxpress.core.manifest import SessionSettings
 from onnxpress.core.rows import Dependent, Proven
 from onnxpress.export.derive import dynamic_int8, equalisation, half, slim
 from onnxpress.export.derive import weights as weights_alone
-from onnxpress.export.derive.prepared import prepare
+from onnxpress.export.derive.prepared import copied, prepare
 from onnxpress.export.derive.static_int8 import NARROW, WIDE, StaticInt8
 from onnxpress.export.equivalence.independence import proof_of
 from onnxpress.serving.engine import Engine, saturation
@@ -182,6 +182,8 @@ def test_weights_stored_in_16_bits_are_computed_in_float32(dtype: str, error: fl
     found = half.stored(graph, dtype)  # type: ignore[arg-type]
     assert found.ByteSize() < 0.6 * graph.ByteSize()
     np.testing.assert_allclose(answer(found, x), answer(graph, x), atol=error)
+    kept = half.stored(prepare(graph), dtype, keep=half.with_weights(prepare(graph)))  # type: ignore[arg-type]
+    assert "Cast" not in operators(kept)
 
 
 def test_bfloat16_is_rounded_to_the_nearest() -> None:
@@ -266,6 +268,60 @@ def test_outliers_go_into_the_weights_and_int8_is_nearer() -> None:
         for one in (graph, calmed)
     ]
     assert off[1] < 0.5 * off[0]
+
+
+def chained(*, pooled: bool) -> onnx.ModelProto:
+    """A product with one channel of a hundred times the others, a ReLU, and a product that takes it little."""
+    if pooled:
+        w, v = weights(16, 3, 3, 3), weights(8, 16, 1, 1, seed=1)
+        w[5] *= 100
+        v[:, 5] /= 100
+        nodes = [
+            helper.make_node("Conv", ["x", "w", "b"], ["c"], pads=[1, 1, 1, 1]),
+            helper.make_node("Relu", ["c"], ["r"]),
+            helper.make_node("MaxPool", ["r"], ["p"], kernel_shape=[2, 2], strides=[2, 2]),
+            helper.make_node("Conv", ["p", "v"], ["d"]),
+            helper.make_node("Flatten", ["d"], ["y"]),
+        ]
+        return model(nodes, {"w": w, "b": weights(16, seed=2), "v": v}, [3, 8, 8], [128])
+    w, v = weights(32, 16), weights(32, 8, seed=1)
+    w[7] *= 100
+    v[7] /= 100
+    nodes = [
+        helper.make_node("Gemm", ["x", "w", "b"], ["c"], transB=1),
+        helper.make_node("LeakyRelu", ["c"], ["r"]),
+        helper.make_node("MatMul", ["r", "v"], ["y"]),
+    ]
+    return model(nodes, {"w": w, "b": weights(32, seed=2), "v": v}, [16], [8])
+
+
+@pytest.mark.parametrize("pooled", [False, True], ids=["Gemm", "Conv"])
+def test_outliers_between_two_products_go_into_the_weights_too(pooled: bool) -> None:
+    x = {"x": rows(64, 3, 8, 8) if pooled else rows(200, 16)}
+    graph = prepare(chained(pooled=pooled))
+    calmed = equalisation.equalised(graph, x)
+    assert calmed is not None
+    np.testing.assert_allclose(answer(calmed, x), answer(graph, x), rtol=1e-4, atol=1e-4)
+    off = [
+        np.abs(answer(StaticInt8(one, x, together=True).quantized(operators=NARROW), x) - answer(graph, x)).mean()
+        for one in (graph, calmed)
+    ]
+    assert off[1] < 0.5 * off[0]
+
+
+def test_outliers_that_others_see_stay_where_they_are() -> None:
+    """Another node takes the activation, a sum stands between, or it is an output: dividing it would be seen."""
+    graph = chained(pooled=False)
+    for spoiled in ("output", "other", "between"):
+        found = copied(graph)
+        if spoiled == "output":
+            found.graph.output.append(helper.make_tensor_value_info("r", TensorProto.FLOAT, ["batch", 32]))
+        elif spoiled == "other":
+            found.graph.node.append(helper.make_node("ReduceSum", ["r"], ["z"]))
+            found.graph.output.append(helper.make_tensor_value_info("z", TensorProto.FLOAT, None))
+        else:
+            found.graph.node[1].CopyFrom(helper.make_node("Sigmoid", ["c"], ["r"]))
+        assert equalisation.equalised(found, {"x": rows(16, 16)}) is None
 
 
 def test_a_flat_activation_is_left_alone() -> None:

@@ -89,15 +89,37 @@ def islands(graph: onnx.ModelProto, feeds: Mapping[str, Array]) -> list[str]:
     return [node.name for node in graph.graph.node if any(map(too_large, [*node.input, *node.output]))]
 
 
-def stored(graph: onnx.ModelProto, dtype: Literal["float16", "bfloat16"]) -> onnx.ModelProto:
-    """A copy whose weights are stored in 16 bits and cast when it is loaded: half the file, the same computation."""
+def with_weights(graph: onnx.ModelProto) -> list[str]:
+    """Names of the nodes that take constants worth fewer bits."""
+    large = _large(graph)
+    return [node.name for node in graph.graph.node if not large.isdisjoint(node.input)]
+
+
+def _large(graph: onnx.ModelProto) -> set[str]:
+    import onnx
+
+    return {
+        tensor.name
+        for tensor in graph.graph.initializer
+        if tensor.data_type == onnx.TensorProto.FLOAT and int(np.prod(tensor.dims)) >= _SMALLEST_WEIGHT
+    }
+
+
+def stored(
+    graph: onnx.ModelProto, dtype: Literal["float16", "bfloat16"], *, keep: Collection[str] = ()
+) -> onnx.ModelProto:
+    """A copy whose weights are stored in 16 bits and cast when it is loaded: half the file, the same computation.
+
+    What the nodes named in `keep` take stays as it is.
+    """
     import onnx
 
     found = copied(graph)
     kind = onnx.TensorProto.FLOAT16 if dtype == "float16" else onnx.TensorProto.BFLOAT16
-    casts, kept = [], []
+    large, casts, kept = _large(graph), [], []
+    large.difference_update(*(node.input for node in graph.graph.node if node.name in keep))
     for tensor in found.graph.initializer:
-        if tensor.data_type != onnx.TensorProto.FLOAT or int(np.prod(tensor.dims)) < _SMALLEST_WEIGHT:
+        if tensor.name not in large:
             kept.append(tensor)
             continue
         value = onnx.numpy_helper.to_array(tensor)

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from onnxpress.core.arrays import Array
 from onnxpress.core.errors import UsageError
 from onnxpress.core.manifest import EquivalenceSummary, Manifest, Source
 from onnxpress.core.tensors import parse_spec
@@ -15,6 +16,7 @@ from onnxpress.export.derive.choices import Kind
 from onnxpress.export.derive.figures import OutputJudged, Timing
 from onnxpress.export.derive.gate import Gate, default_gain, share
 from onnxpress.export.derive.resampling import paired
+from onnxpress.export.derive.stage import gate_for
 
 
 def judged(before: Any, after: Any, kind: Kind, *, floor: float = 0.0, labels: Any = None) -> OutputJudged:
@@ -104,6 +106,15 @@ def test_an_error_is_told_in_units_of_the_parents_own() -> None:
     assert judged(before, after, "regression").error == pytest.approx(0.01, rel=0.1)
 
 
+def test_the_worst_column_of_a_regression_counts() -> None:
+    """Metres and millimetres side by side: in a common unit the smaller column could be anything."""
+    before = np.random.default_rng(0).normal(size=(500, 3)) * [1000.0, 1.0, 0.0]
+    after = before + np.array([0.0, 0.5, 0.0])
+    one = judged(before, after, "regression")
+    assert one.error == pytest.approx(0.5, rel=0.1)
+    assert judged(before, before + 1e-9, "regression").error == pytest.approx(0, abs=1e-6)
+
+
 def test_boxes_match_where_they_overlap() -> None:
     before = np.array([[[0, 0, 10, 10], [20, 20, 30, 30]]], float)
     moved = np.array([[[20, 20.5, 30, 30], [0, 0, 10, 9.5]]], float)  # in another order
@@ -160,10 +171,33 @@ def test_labels_belong_to_what_is_decided() -> None:
 def test_words_are_held_against_the_highest_class() -> None:
     answers = {"p": np.array([[0.9, 0.1], [0.2, 0.8]])}
     wanted = {"p": np.array(["no", "no"], object)}
-    (metric,) = judging.metrics(answers, answers, {"p": "classes"}, wanted, {"p": ["no", "yes"]})
+    (metric,) = judging.metrics(answers, answers, {"p": "classes"}, wanted, {"p": ["no", "yes"]}, {})
     assert (metric.parent, metric.derived, metric.loss) == (0.5, 0.5, 0.0)
     with pytest.raises(UsageError, match="labels are words"):
-        judging.metrics(answers, answers, {"p": "classes"}, wanted, {})
+        judging.metrics(answers, answers, {"p": "classes"}, wanted, {}, {})
+
+
+def test_labels_of_a_threshold_are_held_against_its_side() -> None:
+    answers = {"p": np.array([0.2, 0.45, 0.9])}
+    for wanted in (np.array([0, 1, 1]), np.array(["no", "yes", "yes"], object)):
+        (metric,) = judging.metrics(
+            answers, answers, {"p": "threshold"}, {"p": wanted}, {"p": ["no", "yes"]}, {"p": 0.4}
+        )
+        assert metric.parent == 1.0
+
+
+@pytest.mark.parametrize(
+    ("kind", "wanted", "told"),
+    [
+        ("classes", np.eye(2)[[0, 1]], "have the shape"),
+        ("regression", np.array(["a", "b"]), "are words, and it answers values"),
+        ("embedding", np.array([0, 1]), "judged as embedding, for which there is no metric"),
+    ],
+)
+def test_labels_that_fit_nothing_are_told(kind: Kind, wanted: Array, told: str) -> None:
+    answers = {"p": np.array([[0.9, 0.1], [0.2, 0.8]])}
+    with pytest.raises(UsageError, match=told):
+        judging.metrics(answers, answers, {"p": kind}, {"p": wanted}, {}, {})
 
 
 def test_the_gate_asks_for_the_bound_and_says_how_many_rows_would_prove_it() -> None:
@@ -193,6 +227,18 @@ def test_the_gate_holds_a_metric_by_its_interval_and_knows_which_there_are() -> 
 def test_quicker_is_quicker_in_one_batch_and_slower_in_none(ratios: dict[int, float], passes: bool) -> None:
     timings = {batch: Timing(parent_s=ratio, derived_s=1.0, quicker=ratio) for batch, ratio in ratios.items()}
     assert (not Gate(min_speedup=1.15).gain(1.0, timings)) == passes
+
+
+@pytest.mark.parametrize(
+    ("smaller", "ratio", "passes"), [(1.3, 1.0, True), (1.0, 1.2, True), (1.0, 1.0, False), (1.3, 0.5, False)]
+)
+def test_of_the_same_precision_smaller_or_quicker_is_enough_but_never_slower(
+    smaller: float, ratio: float, passes: bool
+) -> None:
+    gate = gate_for("same", Gate())
+    timing = Timing(parent_s=ratio, derived_s=1.0, quicker=ratio)
+    assert (not gate.gain(smaller, {1: timing})) == passes
+    assert not gate_for("same", Gate(min_smaller=2.0)).either
 
 
 def test_every_precision_has_something_to_gain() -> None:

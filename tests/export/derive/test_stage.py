@@ -88,7 +88,13 @@ def test_a_smaller_version_is_published_beside_its_parent_and_says_what_it_costs
     report = json.loads((net / "2" / "equivalence.json").read_text())
     assert report["derived"] == found.told
     assert [rung["name"] for rung in report["ladder"]] == ["the parent, as served", "derived, as served"]
-    assert "Derived: not equivalent by rounding" in (net / "2" / "equivalence.html").read_text()
+    costs = [one["cost"] for one in report["costs"]]
+    assert costs == sorted(costs, reverse=True)
+    assert len(costs) == 2  # of its two products
+    shown = (net / "2" / "equivalence.html").read_text()
+    assert "Derived: not equivalent by rounding" in shown
+    assert "What every layer costs" in shown
+    assert "--against" not in shown  # that is for the source, which the parent's page names
     tried = msgspec.json.decode((net / "2" / "derived.json").read_bytes(), type=list[Tried])
     assert any(one.inside for one in tried)
 
@@ -215,6 +221,8 @@ def test_labels_show_what_the_task_loses(net: Path, calibration: Path, tmp_path:
     assert (metric.name, metric.parent) == ("accuracy", 1.0)
     assert metric.low <= metric.loss <= metric.high <= 0.01
     assert isinstance(tried.outputs[0], OutputJudged)
+    with pytest.raises(UsageError, match="--max-drop recall: it was not measured; measured were accuracy"):
+        run(*arguments, "--labels", tmp_path / "y.npy", "--max-drop", "recall=1%")
     np.save(tmp_path / "short.npy", truth[:10])
     with pytest.raises(UsageError, match="labels for 4000 rows"):
         run(*arguments, "--labels", tmp_path / "short.npy")

@@ -13,7 +13,7 @@ from onnxpress.core.manifest import SessionSettings
 from onnxpress.core.processor import features
 from onnxpress.export.derive import dynamic_int8, equalisation, half, rewriting, slim, weights
 from onnxpress.export.derive.parent import Parent
-from onnxpress.export.derive.prepared import name_nodes, prepare
+from onnxpress.export.derive.prepared import copied, name_nodes, prepare
 from onnxpress.export.derive.static_int8 import NARROW, WIDE, Calibration, StaticInt8
 
 if TYPE_CHECKING:
@@ -49,6 +49,16 @@ class Static:
 
 
 @dataclass(frozen=True, eq=False)
+class Alone:
+    """How the candidate is made of some of its nodes, all others as they are, to see what each costs."""
+
+    nodes: Callable[[], list[str]]
+    """their names"""
+    make: Callable[[Collection[str]], onnx.ModelProto | None]
+    """of some of these names; None where there is nothing to do in them"""
+
+
+@dataclass(frozen=True, eq=False)
 class Candidate:
     """One way to a precision. `family` is passed over as a whole once its first is not quicker."""
 
@@ -62,6 +72,7 @@ class Candidate:
     """whether the runtime makes integer kernels of it, which a processor may saturate in"""
     static: Static | None = None
     """how it was quantized, where nodes can be kept in float one by one"""
+    alone: Alone | None = None
 
 
 class Candidates:
@@ -106,7 +117,15 @@ class Candidates:
             keep,
             True,
             of.static,
+            of.alone,
         )
+
+    @property
+    def named(self) -> onnx.ModelProto:
+        """The parent's own graph, with a name for every node."""
+        found = copied(self._parent.graph)
+        name_nodes(found)
+        return found
 
     def _few(self) -> dict[str, Array]:
         return {name: value[:_RANGE_ROWS] for name, value in self._rows.items()}
@@ -134,12 +153,14 @@ class Candidates:
             if "vnni" in (features() or ()):
                 yield self._static(plain, "min-max", scopes[0], reduced=False)
         if dynamic_int8.offered(self.prepared):
+            make = partial(dynamic_int8.quantized, self.prepared)
             yield Candidate(
                 "dynamic int8 per channel, reduced range; never batched",
-                lambda: dynamic_int8.quantized(self.prepared, keep=self._keep),
+                lambda: make(keep=self._keep),
                 self._parent.manifest.session,
                 "dynamic",
                 self._keep,
+                alone=Alone(lambda: dynamic_int8.nodes(self.prepared), self._without_others(make)),
             )
 
     def _static(
@@ -156,36 +177,56 @@ class Candidates:
             keep,
             True,
             static,
+            Alone(lambda: quantizer.nodes(operators), lambda only: static.made(only=only)),
         )
 
     def _float16(self) -> Iterator[Candidate]:
-        def computed() -> onnx.ModelProto:
-            return half.converted(self.prepared, keep=[*self._keep, *half.islands(self.prepared, self._few())])
+        def computed(keep: list[str]) -> onnx.ModelProto:
+            return half.converted(self.prepared, keep=[*keep, *half.islands(self.prepared, self._few())])
 
-        yield Candidate("computed in float16", computed, self._parent.manifest.session, "computed", self._keep)
+        yield Candidate(
+            "computed in float16",
+            lambda: computed(self._keep),
+            self._parent.manifest.session,
+            "computed",
+            self._keep,
+            alone=Alone(lambda: _others(self.prepared, ()), lambda only: computed(_others(self.prepared, only))),
+        )
         yield self._stored("float16")
 
     def _bfloat16(self) -> Iterator[Candidate]:
         yield self._stored("bfloat16")
 
     def _stored(self, dtype: Literal["float16", "bfloat16"]) -> Candidate:
+        # What is to be kept is named as in the prepared graph; where nothing is, the parent's own graph is nearer.
+        graph = self.prepared if self._keep else self.named
         return Candidate(
             f"stored in {dtype}, computed in float32",
-            lambda: half.stored(self._parent.graph, dtype),
+            lambda: half.stored(graph, dtype, keep=self._keep),
             self._parent.manifest.session,
             "stored",
+            self._keep,
+            alone=Alone(
+                lambda: half.with_weights(graph), lambda only: half.stored(graph, dtype, keep=_others(graph, only))
+            ),
         )
 
     def _weights(self, bits: Literal[4, 8], blocks: tuple[int, ...]) -> Iterator[Candidate]:
         for block in [*blocks, None] if bits == 8 else blocks:
             how = "unpacked when it is loaded" if block is None else f"blocks of {block}"
+            make = partial(weights.quantized, self.prepared, bits, block)
             yield Candidate(
                 f"weights in {bits} bits, {how}",
-                partial(weights.quantized, self.prepared, bits, block, keep=self._keep),
+                partial(make, keep=self._keep),
                 weights.settings(self._parent.manifest.session),
                 f"weights {block}",
                 self._keep,
+                alone=Alone(lambda: half.with_weights(self.prepared), self._without_others(make)),
             )
+
+    def _without_others(self, make: Callable[..., onnx.ModelProto | None]) -> Callable[..., onnx.ModelProto | None]:
+        """`make` of the prepared graph, of the nodes that are given alone."""
+        return lambda only: make(keep=_others(self.prepared, only))
 
     def _same(self) -> Iterator[Candidate]:
         def slimmed() -> onnx.ModelProto:
@@ -194,3 +235,8 @@ class Candidates:
             return found
 
         yield Candidate("the runtime's offline optimiser, basic level", slimmed, self._parent.manifest.session, "same")
+
+
+def _others(graph: onnx.ModelProto, names: Collection[str]) -> list[str]:
+    """Names of all other nodes."""
+    return [node.name for node in graph.graph.node if node.name not in names]

@@ -140,6 +140,10 @@ def derive(
         from onnxpress.core.optional import require
 
         require("matplotlib", needed_by="--picture")
+        if picture.suffix.lower() not in (".png", ".svg"):
+            raise click.UsageError(f"--picture {picture}: name a file that ends in .png or .svg")
+        if not picture.parent.is_dir():
+            raise click.UsageError(f"--picture {picture}: there is no folder {picture.parent}")
     gate = Gate(
         max_flips=share(max_flips),
         max_neighbours=share(max_neighbours),
@@ -168,7 +172,7 @@ def derive(
     )
     outcome = derived(model, wish, where=str(held_out or calibrate))
     if picture is not None:
-        front.draw(outcome.tried, picture, title=f"{outcome.name} in {precision}")
+        front.draw(outcome.tried, picture, title=f"{outcome.name} in {precision}", gate=wish.gate)
     if as_json:
         from onnxpress.core.indented_json import indented
 

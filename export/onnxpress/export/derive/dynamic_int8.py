@@ -36,6 +36,11 @@ def offered(graph: onnx.ModelProto) -> bool:
     return total["products"] > total["convolutions"]
 
 
+def nodes(graph: onnx.ModelProto) -> list[str]:
+    """Names of the nodes that can be quantized."""
+    return [node.name for node in graph.graph.node if node.op_type in OPERATORS]
+
+
 def _count(tensor: onnx.TensorProto) -> int:
     count = 1
     for size in tensor.dims:

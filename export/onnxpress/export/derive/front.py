@@ -7,19 +7,22 @@ from pathlib import Path
 
 from onnxpress.core.optional import require
 from onnxpress.export.derive.figures import OutputJudged, Tried
+from onnxpress.export.derive.gate import Gate
 
-_INSIDE, _OUTSIDE = "#3d8f5f", "#d1495b"
+_INSIDE, _OUTSIDE, _GATE = "#3d8f5f", "#d1495b", "#e3f1e8"
 
 
-def draw(everything: Sequence[Tried], path: Path, *, title: str) -> None:
+def draw(everything: Sequence[Tried], path: Path, *, title: str, gate: Gate) -> None:
     """Write a PNG or SVG, by the name of the file. Raises MissingExtra without matplotlib."""
     require("matplotlib", needed_by="the picture of the front").use("Agg")
     from matplotlib.figure import Figure
 
     shown = [one for one in everything if one.timings and one.outputs]
+    limits = {100 * gate.limit_of(output) for one in shown for output in one.outputs}
+    limit = limits.pop() if len(limits) == 1 else None  # outputs of several kinds have no common one
     figure = Figure(figsize=(9.5, 5.5), layout="constrained", dpi=120)
     left, right = figure.subplots(1, 2)
-    for axes, gained in ((left, _quicker), (right, _smaller)):
+    for axes, gained, least in ((left, _quicker, gate.min_speedup), (right, _smaller, gate.min_smaller)):
         places: dict[tuple[float, float], list[int]] = {}
         for number, one in enumerate(shown, 1):
             x, y = gained(one), 100 * max(map(cost_of, one.outputs))
@@ -29,13 +32,21 @@ def draw(everything: Sequence[Tried], path: Path, *, title: str) -> None:
             told = ", ".join(map(str, numbers))
             axes.annotate(told, (x, y), textcoords="offset points", xytext=(-4, 7), fontsize=9)
         axes.margins(0.12)
-    for axes, label in ((left, "times quicker, at the better batch"), (right, "times smaller")):
         axes.axvline(1, color="#999999", linewidth=0.8, linestyle="--")
-        axes.set(xlabel=label, ylabel="% that differs, at most (95 %)")
-        axes.set_ylim(bottom=0, top=max(axes.get_ylim()[1], 0.1))
+        bottom, top = 0, max(axes.get_ylim()[1], 0.1, 1.15 * (limit or 0))
+        start, end = axes.get_xlim()[0], max(axes.get_xlim()[1], 1.1 * (least or 0))
+        if limit is not None:
+            axes.fill_between([start if least is None else least, end], bottom, limit, color=_GATE, zorder=0)
+            axes.annotate(
+                "the gate", (end, limit), textcoords="offset points", xytext=(-4, -11), ha="right", fontsize=8,
+                color=_INSIDE,
+            )  # fmt: skip
+        axes.set(xlim=(start, end), ylim=(bottom, top))
         axes.grid(color="#dddddd", linewidth=0.6)
         axes.spines[["top", "right"]].set_visible(False)
-    figure.suptitle(title, x=0.01, ha="left", fontsize=11)
+    left.set(xlabel="times quicker than its parent, at the better batch", ylabel="% that may differ (95 % confidence)")
+    right.set(xlabel="times smaller than its parent")
+    figure.suptitle(f"{title}: lower differs less, further right gains more", x=0.01, ha="left", fontsize=11)
     legend = "\n".join(
         f"{number}  {one.method}{'' if one.inside else '  (refused)'}" for number, one in enumerate(shown, 1)
     )

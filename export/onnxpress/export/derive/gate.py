@@ -30,22 +30,29 @@ class Gate(msgspec.Struct, frozen=True, kw_only=True):
     """metric → by how much it may be worse; held by the bound of its interval"""
     min_speedup: float | None = None
     min_smaller: float | None = None
+    either: bool = False
+    """whether one of the two is enough"""
 
     def quality(self, outputs: list[OutputJudged], metrics: list[Metric], rows: int) -> list[str]:
         """What the answers fail; empty where they pass."""
         return [*self._outputs(outputs, rows), *self._metrics(metrics)]
 
+    def limit_of(self, one: OutputJudged) -> float:
+        """The share that is accepted of what the output is judged by."""
+        if one.kind == "regression":
+            return self.max_error
+        return self.max_neighbours if one.kind == "embedding" else self.max_flips
+
     def _outputs(self, outputs: list[OutputJudged], rows: int) -> Iterator[str]:
         for one in outputs:
             if one.not_finite:
                 yield f"{one.name}: {one.not_finite:,} numbers are no longer finite"
+            limit = self.limit_of(one)
             if one.kind == "regression":
                 error = one.error if one.error is not None else math.inf
-                if not error <= self.max_error:
-                    yield f"{one.name}: off by {error:.2g} of {one.unit}, {self.max_error:.2g} is accepted"
-                continue
-            limit = self.max_neighbours if one.kind == "embedding" else self.max_flips
-            if one.decisions and not (one.bound or 0.0) <= limit:
+                if not error <= limit:
+                    yield f"{one.name}: off by {error:.2g} of {one.unit}, {limit:.2g} is accepted"
+            elif one.decisions and not (one.bound or 0.0) <= limit:
                 yield f"{one.name}: {_flipped(one, limit, rows)}"
 
     def _metrics(self, metrics: list[Metric]) -> Iterator[str]:
@@ -64,18 +71,20 @@ class Gate(msgspec.Struct, frozen=True, kw_only=True):
                     )
 
     def gain(self, smaller: float, timings: Mapping[int, Timing]) -> list[str]:
-        """What size and speed fail; where both are asked for, both must hold."""
-        told = []
+        """What size and speed fail. Where both are asked for, both must hold, or one of them with `either`."""
+        size, speed, slow = list[str](), list[str](), list[str]()
         if self.min_smaller is not None and smaller < self.min_smaller:
-            told.append(f"{smaller:.2f} times smaller, {self.min_smaller:g} is asked for")
+            size.append(f"{smaller:.2f} times smaller, {self.min_smaller:g} is asked for")
         if self.min_speedup is not None:
             ratios = {batch: timing.quicker for batch, timing in timings.items()}
             shown = ", ".join(f"{ratio:.2f} at {batch}" for batch, ratio in ratios.items())
             if max(ratios.values(), default=0.0) < self.min_speedup:
-                told.append(f"not quicker here: {shown} times; {self.min_speedup:g} is asked for")
-            elif min(ratios.values()) < min(_SLOWER, self.min_speedup):
-                told.append(f"slower in some batches: {shown} times")
-        return told
+                speed.append(f"not quicker here: {shown} times; {self.min_speedup:g} is asked for")
+            if min(ratios.values(), default=0.0) < min(_SLOWER, self.min_speedup):
+                slow.append(f"slower in some batches: {shown} times")
+        if self.either and not (size and speed):
+            return slow
+        return [*size, *(speed or slow)]
 
 
 def _flipped(one: OutputJudged, limit: float, rows: int) -> str:
@@ -97,11 +106,11 @@ def share(text: str) -> float:
 
 
 def default_gain(precision: str) -> tuple[float | None, float | None]:
-    """(quicker, smaller) that is asked of a precision where nobody says otherwise."""
+    """(quicker, smaller) that is asked of a precision where nobody says otherwise; of `same` either is enough."""
     return {
         "int8": (1.15, None),
         "float16": (0.5, 1.8),
         "bfloat16": (0.5, 1.8),
         "w8": (0.5, 2.0),
         "w4": (0.5, 2.0),
-    }.get(precision, (1.05, None))
+    }.get(precision, (1.05, 1.05))

@@ -26,6 +26,8 @@ _SUM = 1e-3
 _OVERLAP = 0.75
 """intersection over union of boxes that match"""
 _TINY = 1e-12
+_CONSTANT = 1e-6
+"""of the largest spread of a column"""
 _NEIGHBOURS = 4000
 """rows among which nearest neighbours are looked for"""
 
@@ -209,13 +211,28 @@ def _boxes(name: str, old: Array, new: Array) -> OutputJudged:
 
 
 def _regression(name: str, old: Array, new: Array, labels: Array | None) -> OutputJudged:
-    unit, told = float(np.nanstd(old)), "the parent's spread"
+    """Column by column, as each has a unit of its own; the worst column's error counts."""
+    columns = old.shape[-1] if old.ndim > 1 else 1
+    before, after = old.reshape(-1, columns), new.reshape(-1, columns)
+    unit, told = np.nanstd(before, axis=0), "the parent's spread"
     if labels is not None:
-        wanted = np.asarray(labels, np.float64).reshape(old.shape)
-        unit, told = float(np.sqrt(np.nanmean((old - wanted) ** 2))), "the parent's own error"
-    off = np.nan_to_num(np.abs(new - old)) / max(unit, _TINY)
-    error, worst = float(np.sqrt(np.mean(off**2))), float(off.max(initial=0.0))
+        wanted = _fitting(name, labels, old.shape).astype(np.float64).reshape(-1, columns)
+        unit, told = np.sqrt(np.nanmean((before - wanted) ** 2, axis=0)), "the parent's own error"
+    # A column that is always the same has no spread of its own.
+    unit = np.where(unit > _CONSTANT * np.max(unit, initial=0.0), unit, np.max(unit, initial=0.0))
+    off = np.nan_to_num(np.abs(after - before)) / np.maximum(unit, _TINY)
+    error, worst = float(np.sqrt(np.mean(off**2, axis=0)).max(initial=0.0)), float(off.max(initial=0.0))
     return OutputJudged(name=name, kind="regression", error=error, error_worst=worst, unit=told)
+
+
+def _fitting(name: str, labels: Array, shape: Sequence[int]) -> Array:
+    """The labels in the shape of what they belong to. Raises UsageError where they have another number of values."""
+    if labels.size != int(np.prod(shape)):
+        raise UsageError(
+            f"the labels of {name!r} have the shape {labels.shape}, what it decides has {tuple(shape)}",
+            hint="give one label for each decision: the number of the class, its name, or the value",
+        )
+    return labels.reshape(shape)
 
 
 def metrics(
@@ -224,29 +241,43 @@ def metrics(
     kinds: Mapping[str, Kind],
     labels: Mapping[str, Array],
     names: Mapping[str, Sequence[str]],
+    thresholds: Mapping[str, float],
 ) -> list[Metric]:
-    """The task's metric of every output that there are labels for: `accuracy`, or `error` (mean absolute)."""
+    """The task's metric of every output that there are labels for: `accuracy`, or `error` (mean absolute).
+
+    Raises UsageError for labels that no output can be held against.
+    """
     found = []
     for name, wanted in labels.items():
         kind, before, after = kinds[name], parent[name], derived[name]
         if kind == "regression":
-            truth = np.asarray(wanted, np.float64).reshape(before.shape)
+            if wanted.dtype.kind not in "fiub":
+                raise UsageError(f"the labels of {name!r} are words, and it answers values", hint="give the values")
+            truth = _fitting(name, wanted, before.shape).astype(np.float64)
             errors = [np.abs(one - truth).reshape(len(one), -1).mean(-1) for one in (before, after)]
             found.append(paired("error", name, errors[0], errors[1], more_is_better=False))
-        elif kind in ("classes", "values"):
-            right = [_right(one, kind, wanted, names.get(name, ())) for one in (before, after)]
-            found.append(paired("accuracy", name, right[0], right[1], more_is_better=True))
+            continue
+        right = [_right(name, one, kind, wanted, names.get(name, ()), thresholds) for one in (before, after)]
+        found.append(paired("accuracy", name, right[0], right[1], more_is_better=True))
     return found
 
 
-def _right(answer: Array, kind: Kind, wanted: Array, names: Sequence[str]) -> Array:
+def _right(
+    name: str, answer: Array, kind: Kind, wanted: Array, names: Sequence[str], thresholds: Mapping[str, float]
+) -> Array:
     """1.0 for each row that is decided as its label says."""
-    decided = answer.argmax(-1) if kind == "classes" else answer
-    if kind == "classes" and wanted.dtype.kind in "OUS":
+    if kind in ("embedding", "boxes"):
+        raise UsageError(f"{name!r} is judged as {kind}, for which there is no metric", hint="leave out its labels")
+    decided = answer
+    if kind == "classes":
+        decided = answer.argmax(-1)
+    elif kind == "threshold":
+        decided = (answer > thresholds.get(name, 0.5)).astype(np.int64)
+    if kind != "values" and wanted.dtype.kind in "OUS":
         if not names:
             raise UsageError("the labels are words, and the model has none", hint="give the numbers of the classes")
         decided = np.asarray(names, object)[decided]
-    same = np.asarray(decided.reshape(wanted.shape) == wanted, np.float64)
+    same = np.asarray(decided == _fitting(name, wanted, decided.shape), np.float64)
     result: Array = same.reshape(len(same), -1).mean(-1)
     return result
 
@@ -263,7 +294,7 @@ def paired_labels(given: Mapping[str, Array], kinds: Mapping[str, Kind], rows: i
         if name in kinds:
             found[name] = value
             continue
-        order: tuple[Kind, ...] = ("values", "classes", "regression")
+        order: tuple[Kind, ...] = ("values", "classes", "threshold", "regression")
         free = [one for kind in order for one, own in kinds.items() if own == kind and one not in found]
         words = value.dtype.kind in "OUS"
         free = [one for one in free if not (kinds[one] == "values" and value.dtype.kind == "f" and not words)]

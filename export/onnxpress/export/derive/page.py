@@ -6,10 +6,14 @@ from collections.abc import Iterable, Sequence
 from html import escape
 
 from onnxpress.export.derive.figures import OutputJudged, Tried
+from onnxpress.export.equivalence.report.schema import LayerCost
+
+_DEAREST = 20
+"""layers that the page shows"""
 
 
-def sections(taken: Tried, everything: Sequence[Tried]) -> Iterable[str]:
-    """HTML: the outputs, the metrics, the speed, and every candidate with its verdict."""
+def sections(taken: Tried, everything: Sequence[Tried], costs: Sequence[LayerCost]) -> Iterable[str]:
+    """HTML: the outputs, the metrics, the layers, and every candidate with its verdict."""
     yield '<h2>Against its parent, on the held-out rows</h2><div class="scroll"><table><tr><th>output</th>'
     yield "<th>decided by</th><th>what differs</th><th>how far</th></tr>"
     for one in taken.outputs:
@@ -23,12 +27,28 @@ def sections(taken: Tried, everything: Sequence[Tried]) -> Iterable[str]:
             yield f"{metric.derived:.4g} after; worse by {metric.loss:.3g} "
             yield f"(95 %: {metric.low:.3g} to {metric.high:.3g})</li>"
         yield "</ul>"
+    yield from _layers(costs)
     yield '<h2>Everything that was tried</h2><div class="scroll"><table>'
     head, *rows = cells(everything)
     yield f"<tr>{''.join(f'<th>{escape(cell)}</th>' for cell in head)}</tr>"
     for row in rows:
         yield f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in row)}</tr>"
     yield "</table></div>"
+
+
+def _layers(costs: Sequence[LayerCost]) -> Iterable[str]:
+    if not costs:
+        return
+    yield '<h2>What every layer costs</h2><p class="soft">Each alone in fewer bits, all others as they were; the '
+    yield "dearest first. The cost is the mean KL of classes, 1 - cosine of embeddings, the error of regressions, or "
+    yield 'else the share of decisions that differ.</p><div class="scroll"><table><tr><th>layer</th><th>nodes</th>'
+    yield '<th class="number">cost</th></tr>'
+    for one in costs[:_DEAREST]:
+        yield f"<tr><td>{escape(one.layer)}</td><td><code>{escape(', '.join(one.nodes[:4]))}</code></td>"
+        yield f'<td class="number">{one.cost:.2g}</td></tr>'
+    yield "</table></div>"
+    if rest := len(costs) - _DEAREST:
+        yield f'<p class="soft">{rest} more cost less.</p>' if rest > 0 else ""
 
 
 def cells(everything: Sequence[Tried]) -> list[list[str]]:

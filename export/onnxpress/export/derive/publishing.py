@@ -22,7 +22,7 @@ from onnxpress.export.derive.trial import Made, Questions, farthest, largest, mu
 from onnxpress.export.equivalence.independence import Independence, judged
 from onnxpress.export.equivalence.report import page as report_page
 from onnxpress.export.equivalence.report import schema as reports
-from onnxpress.export.equivalence.report.schema import CaseFigure, Check, OutputFigure, Report, Rung
+from onnxpress.export.equivalence.report.schema import CaseFigure, Check, LayerCost, OutputFigure, Report, Rung
 from onnxpress.export.pipeline.environment import environment, installed_versions
 from onnxpress.serving.engine import Engine, saturation
 from onnxpress.serving.engine.sessions import LocalSession, local_session
@@ -53,9 +53,11 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True):
     ladder: list[Rung]
     multiples: list[dict[str, float]]
     """of each of the parent's golden samples, output → noise floors of the original"""
+    costs: list[LayerCost]
+    """its layers, the dearest first"""
 
 
-def evidence(questions: Questions, made: Made, tried: Tried) -> Evidence:
+def evidence(questions: Questions, made: Made, tried: Tried, costs: list[LayerCost]) -> Evidence:
     """Its golden samples, the session that it is served with, whether its rows may be batched, and its ladder.
 
     Raises BadModel where its products overflow on this processor whatever the session.
@@ -99,6 +101,7 @@ def evidence(questions: Questions, made: Made, tried: Tried) -> Evidence:
             Rung(name="derived, as served", worst_multiple=largest(multiples)),
         ],
         multiples=multiples,
+        costs=costs,
     )
 
 
@@ -138,8 +141,9 @@ def publish(
     with staging(origin.repository, origin.name) as draft:
         (draft.folder / MODEL_FILE).write_bytes(made.graph.SerializeToString(deterministic=True))
         (draft.folder / reports.FILE_NAME).write_bytes(reports.encode(report))
+        more = page.sections(tried, everything, found.costs)
         (draft.folder / report_page.FILE_NAME).write_text(
-            report_page.render(report, name=origin.name, source=source, more=page.sections(tried, everything))
+            report_page.render(report, name=origin.name, source=source, more=more)
         )
         (draft.folder / FILE_NAME).write_bytes(indented(list(everything)))
         golden.write(draft.folder / golden.FILE_NAME, found.goldens)
@@ -234,6 +238,7 @@ def _report(questions: Questions, tried: Tried, found: Evidence) -> Report:
         checks=checks,
         accepted=f"derived: {tried.told}",
         derived=tried.told,
+        costs=found.costs,
         environment=environment("cpu"),
     )
 

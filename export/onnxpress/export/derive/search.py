@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -12,6 +13,11 @@ from onnxpress.core.progress import Progress
 from onnxpress.export.derive import judging
 from onnxpress.export.derive.candidates import Candidate, Candidates
 from onnxpress.export.derive.trial import Made, Questions, asked, finished, loaded
+from onnxpress.export.equivalence.report.schema import LayerCost
+from onnxpress.export.graph.layer_notes import layer_of
+
+if TYPE_CHECKING:
+    import onnx
 
 _ROWS = 200
 _MOST_GROUPS = 48
@@ -19,28 +25,32 @@ _MOST_GROUPS = 48
 
 
 class Cost(msgspec.Struct, frozen=True, kw_only=True):
-    """What quantizing these nodes alone does. `nodes` are names in the graph."""
+    """What putting these nodes alone into fewer bits does. `nodes` are names in the prepared graph."""
 
     nodes: list[str]
     cost: float
-    """mean KL in nats for classes, 1 - cosine for embeddings, the error for regressions, else the share of flips"""
+    """see `LayerCost`"""
+    measured: bool = True
+    """whether there was time"""
 
 
 def ranked(questions: Questions, candidate: Candidate, seconds: float) -> list[Cost]:
-    """The nodes of a static candidate, the dearest first. What no time was left for comes last, with cost 0."""
-    assert candidate.static is not None
-    static = candidate.static
-    names = [name for name in static.quantizer.nodes(static.operators) if name not in candidate.kept]
+    """The nodes of a candidate, the dearest first. What no time was left for comes last, with cost 0."""
+    if candidate.alone is None:
+        return []
+    names = [name for name in candidate.alone.nodes() if name not in candidate.kept]
     size = -(-len(names) // _MOST_GROUPS) or 1
     groups = [names[start : start + size] for start in range(0, len(names), size)]
     ends, found = time.monotonic() + seconds, []
     with Progress("ranking nodes", len(groups)) as progress:
         for group in groups:
             if time.monotonic() > ends:
-                found.append(Cost(nodes=group, cost=0.0))
+                found.append(Cost(nodes=group, cost=0.0, measured=False))
                 continue
             try:
-                graph = static.made(only=group)
+                graph = candidate.alone.make(group)
+                if graph is None:  # there is nothing in them that could have fewer bits
+                    continue
                 made = loaded(questions.parent, candidate, finished(graph, questions.parent.graph))
                 cost = _cost(questions, made)
             except (OnnxpressError, ValueError, RuntimeError):  # a node that cannot be quantized stays in float
@@ -72,6 +82,16 @@ def _cost(questions: Questions, made: Made) -> float:
         elif one.decisions:
             total += one.flips / one.decisions
     return total
+
+
+def by_layer(costs: Sequence[Cost], graph: onnx.ModelProto) -> list[LayerCost]:
+    """Those that were measured, with the author's names of the layers that the nodes have in the parent's `graph`."""
+    layers = {node.name: layer_of(node) or "" for node in graph.graph.node if node.name}
+
+    def named(nodes: Sequence[str]) -> str:
+        return ", ".join(dict.fromkeys(layer for node in nodes if (layer := layers.get(node))))
+
+    return [LayerCost(nodes=one.nodes, layer=named(one.nodes), cost=one.cost) for one in costs if one.measured]
 
 
 def mixtures(candidates: Candidates, of: Candidate, costs: list[Cost]) -> Iterator[Candidate]:

@@ -23,6 +23,8 @@ from onnxpress.export.derive.trial import NOTHING, Made, Questions, attempt
 _CALIBRATED = 256
 """rows of one file that go to the calibration; the others are held out"""
 _LEAST_ROWS = 20
+_RANKING_SECONDS = 20.0
+"""where nothing hangs on it but the report"""
 
 
 @dataclass(frozen=True)
@@ -77,8 +79,11 @@ def derive(model: Path, wish: Wish, *, where: str = "the rows") -> Outcome:
     if taken is None:
         return outcome
     made, tried = taken
+    if not outcome.costs:
+        with step("ranking layers by what they cost"):
+            outcome.costs = search.ranked(questions, made.candidate, min(wish.search_seconds, _RANKING_SECONDS))
     with step("publishing"):
-        found = evidence(questions, made, tried)
+        found = evidence(questions, made, tried, search.by_layer(outcome.costs, origin.graph))
         outcome.published = publish(questions, made, tried, outcome.tried, wish.precision, found)
     return outcome
 
@@ -112,7 +117,10 @@ def _questions(origin: parent.Parent, wish: Wish, where: str) -> tuple[Questions
     }
     labels = judging.paired_labels(wish.labels, kinds, held, where)
     batches = sorted({1, wish.max_batch}) if origin.manifest.batch_safe else [1]
-    return Questions(origin, rows, answers, kinds, labels, batches, wish.seconds), calibration
+    questions = Questions(origin, rows, answers, kinds, labels, batches, wish.seconds)
+    # What is wrong with labels, or with the metrics that are asked for, is told before anything is tried.
+    wish.gate.quality([], questions.metrics(answers), held)
+    return questions, calibration
 
 
 def _first_inside(
@@ -189,4 +197,4 @@ def gate_for(precision: str, gate: Gate) -> Gate:
     if gate.min_speedup is not None or gate.min_smaller is not None:
         return gate
     quicker, smaller = default_gain(precision)
-    return msgspec.structs.replace(gate, min_speedup=quicker, min_smaller=smaller)
+    return msgspec.structs.replace(gate, min_speedup=quicker, min_smaller=smaller, either=precision == "same")

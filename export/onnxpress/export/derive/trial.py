@@ -21,6 +21,7 @@ from onnxpress.export.derive.choices import Kind
 from onnxpress.export.derive.figures import Timing, Tried
 from onnxpress.export.derive.gate import Gate
 from onnxpress.export.derive.parent import Parent
+from onnxpress.export.derive.resampling import Metric
 from onnxpress.export.equivalence.independence import proof_of
 from onnxpress.export.equivalence.runtime import survival
 from onnxpress.export.graph.opset import MAX_IR_VERSION
@@ -51,6 +52,11 @@ class Questions:
     def count(self) -> int:
         """Of the rows."""
         return len(next(iter(self.rows.values())))
+
+    def metrics(self, answers: Mapping[str, Array]) -> list[Metric]:
+        """Of these answers against the parent's, where there are labels."""
+        manifest = self.parent.manifest
+        return judging.metrics(self.answers, answers, self.kinds, self.labels, manifest.labels, manifest.thresholds)
 
 
 @dataclass(frozen=True, eq=False)
@@ -144,8 +150,7 @@ def _measured(questions: Questions, made: Made, gate: Gate, tried: Tried) -> Tri
         thresholds=origin.manifest.thresholds,
         labels=questions.labels,
     )
-    names = origin.manifest.labels
-    metrics = judging.metrics(questions.answers, made.answers, questions.kinds, questions.labels, names)
+    metrics = questions.metrics(made.answers)
     timings = speed.at_batches(origin.engine, made.engine, questions.rows, questions.batches, seconds=questions.seconds)
     refused = [*gate.quality(outputs, metrics, questions.count), *gate.gain(smaller, timings)]
     if not refused:

@@ -35,8 +35,9 @@ def render(report: Report, *, name: str, source: str, more: Iterable[str] = ()) 
     `more` stands below the verdict, as HTML: what was measured of a version in fewer bits.
     """
     verdict = "Equivalent" if report.equivalent else "Derived" if report.derived else "Not equivalent"
+    made = "derived from" if report.derived else "exported from"
     body = [
-        f'<p class="soft">exported from <code>{escape(source)}</code></p>',
+        f'<p class="soft">{made} <code>{escape(source)}</code></p>',
         *(_derived(report) if report.derived else _verdict(report, verdict)),
         *more,
         *_power(report),
@@ -144,6 +145,8 @@ def _outputs(report: Report) -> Iterable[str]:
 
 
 def _distributions(report: Report) -> Iterable[str]:
+    if report.derived:  # its decisions stand on the first screen, over many more rows
+        return
     yield '<h2>How far every element is</h2><div class="scroll"><table><tr><th>output</th>'
     yield "<th>elements by noise floors, all cases</th><th>decisions</th></tr>"
     for figure in report.outputs:
@@ -228,6 +231,7 @@ def _environment(report: Report, name: str, source: str) -> Iterable[str]:
     for key, value in report.environment.items():
         yield f"<tr><td>{escape(key)}</td><td><code>{escape(value)}</code></td></tr>"
     yield "</table></div>"
-    again = f"onnxpress verify models/{escape(name)} --against {escape(source)}"
-    yield f"<p>Again with the source: <code>{again}</code></p>"
+    if not report.derived:
+        again = f"onnxpress verify models/{escape(name)} --against {escape(source)}"
+        yield f"<p>Again with the source: <code>{again}</code></p>"
     yield f"<p>Anywhere, without a framework: <code>onnxpress verify models/{escape(name)}</code></p>"

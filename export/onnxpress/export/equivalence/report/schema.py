@@ -109,6 +109,18 @@ class Explanation(msgspec.Struct, frozen=True, kw_only=True):
     detail: str
 
 
+class LayerCost(msgspec.Struct, frozen=True, kw_only=True):
+    """What it costs to put these nodes alone into fewer bits, all others as they were."""
+
+    nodes: list[str]
+    """of the derived graph; neighbours of a large graph are looked at together"""
+    layer: str = ""
+    """the author's, as far as it is known"""
+    cost: Multiple
+    """mean KL in nats for classes, 1 - cosine for embeddings, the error for regressions, else the share of flips;
+    infinity where they cannot be put into fewer bits alone"""
+
+
 class Survivor(msgspec.Struct, frozen=True, kw_only=True):
     """A planted fault that no question shows."""
 
@@ -182,6 +194,8 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     """only of a refused export that was published all the same: why, in its author's words"""
     derived: str = ""
     """only of a version in fewer bits: what it costs against its parent; the rest of that is in `derived.json`"""
+    costs: list[LayerCost] = []
+    """only of such a version: its layers, the dearest first"""
     environment: dict[str, str] = {}
 
     def rung(self, name: str) -> float:

@@ -13,6 +13,7 @@ pytest.importorskip("skl2onnx")
 pytest.importorskip("pandas")
 
 import pandas as pd
+from sklearn.cluster import KMeans
 from sklearn.compose import ColumnTransformer
 from sklearn.cross_decomposition import PLSCanonical
 from sklearn.ensemble import RandomForestClassifier
@@ -20,7 +21,7 @@ from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression
 from sklearn.multiclass import OneVsRestClassifier
 from sklearn.multioutput import MultiOutputClassifier
-from sklearn.pipeline import make_pipeline
+from sklearn.pipeline import make_pipeline, make_union
 from sklearn.preprocessing import KBinsDiscretizer, OneHotEncoder, OrdinalEncoder, StandardScaler
 
 from onnxpress.core.domains import refused
@@ -73,6 +74,37 @@ def columns(*steps: Any) -> Any:
     return make_pipeline(
         ColumnTransformer([(f"step{number}", *step) for number, step in enumerate(steps)]), LogisticRegression()
     )
+
+
+def test_a_missing_word_has_a_code_of_its_own(tmp_path: Path) -> None:
+    for gap, code in ((None, -1), (np.nan, np.nan), (None, 900)):
+        frame = FRAME.assign(town=FRAME["town"].where(X[:, 1] > -0.5, gap), age=FRAME["age"].where(X[:, 2] > -1))
+        encoder = OrdinalEncoder(handle_unknown="use_encoded_value", unknown_value=-2, encoded_missing_value=code)
+        steps = ColumnTransformer([("codes", encoder, ["town", "age"])], verbose_feature_names_out=False)
+        model = steps.fit(frame)
+        made = network(model, frame[:20])
+        rows = frame.assign(town=[*frame["town"][:-1], "Paris"], age=[*frame["age"][:-1], 17.5])
+        answers = Engine.load(made.convert(tmp_path).SerializeToString(), self_test=False).run(feeds_of(made, rows))
+        np.testing.assert_array_equal(answers["transformed"], model.transform(rows))
+
+
+def test_columns_whose_names_have_blanks_and_steps_without_columns(tmp_path: Path) -> None:
+    frame = FRAME.rename(columns={"age": "age in years", "town": "town (of birth)"})
+    steps = [("none", OneHotEncoder(), []), ("age", StandardScaler(), ["age in years"])]
+    towns = OneHotEncoder(handle_unknown="ignore")
+    front = ColumnTransformer([*steps, ("town", towns, ["town (of birth)"])], remainder="passthrough")
+    model = make_pipeline(front, LogisticRegression()).fit(frame.drop(columns="note"), SIDE)
+    made = network(model, frame.drop(columns="note")[:20])
+    assert [spec.name for spec in made.inputs] == ["age in years", "town (of birth)", "code"]
+    assert_answers_as(model, made, feeds_of(made, frame), frame.drop(columns="note"), tmp_path)
+
+
+def test_a_clustering_before_other_steps_hands_on_its_distances(tmp_path: Path) -> None:
+    clusters = KMeans(3, n_init=2, random_state=0)
+    for front in (clusters, make_union(clusters, StandardScaler())):
+        model = make_pipeline(StandardScaler(), front, LogisticRegression()).fit(X, SIDE)
+        made = network(model, X[:9])
+        assert_answers_as(model, made, {"features": X}, X, tmp_path)
 
 
 @pytest.mark.parametrize("gap", [np.nan, None])

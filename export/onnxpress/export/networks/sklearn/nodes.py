@@ -12,14 +12,18 @@ from onnxpress.core.arrays import Array
 class Nodes:
     """The nodes of one operator of skl2onnx; `nodes("Add", x, np.ones(3))` adds one and gives its output's name.
 
-    Arrays become constants. `rows` is what the estimator is given, its inputs beside each other in float64.
+    Arrays become constants. `rows` is what the estimator is given, its inputs beside each other in float64; empty where
+    they are no `numbers`.
     """
 
-    def __init__(self, scope: Any, operator: Any, container: Any) -> None:
+    def __init__(self, scope: Any, operator: Any, container: Any, *, numbers: bool = True) -> None:
         self.scope, self.operator, self.container = scope, operator, container
+        self.rows = ""
+        if not numbers:
+            return
         given = [one.full_name for one in operator.inputs]
         wide = [self("Cast", name, to=11) for name in given]
-        self.rows: str = wide[0] if len(wide) == 1 else self("Concat", *wide, axis=1)
+        self.rows = wide[0] if len(wide) == 1 else self("Concat", *wide, axis=1)
 
     @property
     def width(self) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from onnxpress.export.networks.sklearn import category_trees, centres, gaps, kernels, piecewise, several
+from onnxpress.export.networks.sklearn import category_trees, centres, gaps, kernels, ordinal_codes, piecewise, several
 from onnxpress.export.networks.sklearn.nodes import columns, labels_and
 from onnxpress.export.networks.sklearn.parts import parts
 
@@ -43,6 +43,7 @@ _INSTEAD: dict[str, Any] = {
     "HistGradientBoostingRegressor": category_trees.regressor,
     "KNNImputer": gaps.from_neighbours,
     "MLPClassifier": several.perceptron,
+    "OrdinalEncoder": ordinal_codes.encoded,
     "OneVsOneClassifier": several.one_against_one,
     "QuantileTransformer": piecewise.quantiles,
     "RadiusNeighborsClassifier": centres.within_radius,

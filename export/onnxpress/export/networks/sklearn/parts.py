@@ -29,7 +29,8 @@ def parts(estimator: Any) -> Iterator[Any]:
     for _, step in getattr(estimator, "steps", []):
         if hasattr(step, "get_params"):
             yield from parts(step)
-    for _, transformer, _ in getattr(estimator, "transformers_", []):
+    united = [member[:2] for member in getattr(estimator, "transformer_list", [])]
+    for _, transformer in (*(member[:2] for member in getattr(estimator, "transformers_", [])), *united):
         if hasattr(transformer, "get_params"):
             yield from parts(transformer)
     inner = getattr(estimator, "estimators_", None)

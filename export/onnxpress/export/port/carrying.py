@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import tempfile
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -60,16 +61,16 @@ def carry(source: Source, *, to: To, output: Path, accept_refusal: str | None = 
         raise UsageError("the output is a module of Python", where=str(output), hint="give a name that ends in .py")
     if source.framework == to:
         raise UsageError(f"this model is in {to} already", where=source.reference)
-    if source.framework != "pytorch":
+    if source.framework not in ("pytorch", "tensorflow"):
         raise NoCorrespondence(
             f"a model of {source.framework} cannot be carried to {to} yet",
             where=source.reference,
-            hint="a torch module can be carried to tensorflow, and a run of onnxpress's families both ways",
+            hint="a torch module, a Keras model, and a run of onnxpress's families can be carried to the other",
         )
-    weights = output.with_suffix(".weights.h5")
+    weights = output.with_suffix(".weights.h5" if to == "tensorflow" else ".safetensors")
     with tempfile.TemporaryDirectory(prefix="onnxpress-port-") as folder:
         draft = Path(folder) / output.name
-        report, drawn = _torch_to_keras(source, draft, weights.name)
+        report, drawn = _WAYS[to](source, draft, weights.name)
         if not report.proven:
             failed = next(rung for rung in report.rungs if rung.holds is False)
             if accept_refusal is None:
@@ -96,14 +97,7 @@ def _torch_to_keras(source: Source, path: Path, weights_name: str) -> tuple[Port
     draft = Draft(source, weights_name)
     path.write_text(draft.code.text)
     target = draft.target(path)
-    rungs = [
-        *draft.rungs(target),
-        Rung(name="round trip", holds=None, detail="Keras models are not carried to torch"),
-    ]
-    if rungs[0].worst == math.inf:  # it does not run, or answers something else altogether
-        raise NotEquivalent(
-            f"the port fails on answers: {rungs[0].detail}", where=source.reference, hint="nothing was written"
-        )
+    rungs = _asked(source, draft.rungs(target))
     weights = path.with_suffix(".weights.h5")
     target.model().save_weights(weights)
     report = PortReport(
@@ -115,3 +109,41 @@ def _torch_to_keras(source: Source, path: Path, weights_name: str) -> tuple[Port
         rungs=rungs,
     )
     return report, weights
+
+
+def _keras_to_torch(source: Source, path: Path, weights_name: str) -> tuple[PortReport, Path]:
+    with import_talk():
+        import keras  # noqa: F401 - both talk at their import
+        import tensorflow  # noqa: F401
+    from safetensors.torch import save_model
+
+    from onnxpress.export.port.keras_draft import KerasDraft
+
+    draft = KerasDraft(source, weights_name)
+    path.write_text(draft.code.text)
+    target = draft.target(path)
+    rungs = _asked(source, draft.rungs(target))
+    weights = path.with_suffix(".safetensors")
+    save_model(target.model(), str(weights))
+    report = PortReport(
+        source=source.reference,
+        to="pytorch",
+        inputs={spec.name: list(perm) for spec, perm in zip(draft.specs, draft.translated.inputs, strict=True)},
+        outputs={name: list(perm) for name, _, perm in target.outputs},
+        transposes=draft.translated.transposes,
+        rungs=rungs,
+    )
+    return report, weights
+
+
+_WAYS = {"tensorflow": _torch_to_keras, "pytorch": _keras_to_torch}
+
+
+def _asked(source: Source, rungs: Iterable[Rung]) -> list[Rung]:
+    """All rungs. Raises NotEquivalent where the code does not run, or answers something else altogether."""
+    found = [*rungs, Rung(name="round trip", holds=None, detail="what was written is not carried back yet")]
+    if found[0].worst == math.inf:
+        raise NotEquivalent(
+            f"the port fails on answers: {found[0].detail}", where=source.reference, hint="nothing was written"
+        )
+    return found

@@ -15,6 +15,7 @@ from onnxpress.core.arrays import Array
 from onnxpress.core.errors import OnnxpressError
 from onnxpress.core.golden import LIMIT
 from onnxpress.export.equivalence.cases import cases, example_sizes, generate
+from onnxpress.export.network import Network
 from onnxpress.export.networks.wrap import wrap
 from onnxpress.export.port.proof.answers import answers
 from onnxpress.export.port.proof.divergence import divergence
@@ -30,7 +31,7 @@ from onnxpress.export.source import Source
 if TYPE_CHECKING:
     from onnxpress.export.networks.pytorch.module import TorchNetwork
 
-_MOST_ROWS = 16
+MOST_ROWS = 16
 """of a batch of the proof's questions"""
 
 
@@ -51,11 +52,11 @@ class Draft:
             )
         self.network = network
         module = network.module
-        self.rows = dict(source.samples) or network.examples(_MOST_ROWS) or {}
+        self.rows = dict(source.samples) or network.examples(MOST_ROWS) or {}
         self.state = {n: v.detach().cpu().numpy() for n, v in [*module.named_parameters(), *module.named_buffers()]}
         original = dict(source.network.named_parameters())
         self.learning = frozenset(n for n, p in module.named_parameters() if original.get(n, p).requires_grad)
-        block = block_of(module, *_arguments(network, self._two_sizes()))
+        block = block_of(module, *_arguments(network, two_sizes(network, self.rows)))
         by_argument = dict(zip(_places(network), network.inputs, strict=True))
         self.specs = [by_argument[step.name] for step in block.steps if step.kind == "input"]
         """in the order in which the code takes them"""
@@ -70,7 +71,7 @@ class Draft:
                 where=source.reference,
                 hint="give each its own, or call the embedding and the linear layer in one forward",
             )
-        self.asked = cases(network.inputs, self.rows, largest=_MOST_ROWS)
+        self.asked = cases(network.inputs, self.rows, largest=MOST_ROWS)
 
     def target(self, path: Path) -> KerasTarget:
         """The code in the file `path`, filled with the source's weights."""
@@ -93,7 +94,7 @@ class Draft:
             except OnnxpressError:
                 raise
             except Exception as error:  # of a source that fixes dtypes inside, say
-                rung = Rung(name=name, holds=False, detail=f"it cannot be computed in float64: {_first_line(error)}")
+                rung = Rung(name=name, holds=False, detail=f"it cannot be computed in float64: {first_line(error)}")
             yield rung
 
     def answers(self, target: KerasTarget) -> Rung:
@@ -103,7 +104,7 @@ class Draft:
         except OnnxpressError:
             raise
         except Exception as error:
-            said = f"the written code fails: {_first_line(error)}"
+            said = f"the written code fails: {first_line(error)}"
             return Rung(name="answers", holds=False, detail=said, worst=math.inf, limit=LIMIT)
         if rung.holds or rung.worst == math.inf:
             return rung
@@ -129,19 +130,21 @@ class Draft:
         args, kwargs = arguments(self.network, tensors)
         return list(flatten(module(*args, **kwargs)).values())
 
-    def _two_sizes(self) -> list[dict[str, Array]]:
-        """Feeds in which every size that varies differs."""
-        specs = self.network.inputs
-        usual = example_sizes(specs, self.rows)
-        named = sorted({name for spec in specs for name in spec.named_dimensions} - {"batch"})
-        generator = np.random.default_rng(0)
-        return [
-            generate(specs, self.rows, {"batch": batch, **{n: usual.get(n, 8) + more for n in named}}, generator)
-            for batch, more in ((3, 0), (5, 2))
-        ]
+
+def two_sizes(network: Network, rows: Mapping[str, Array]) -> list[dict[str, Array]]:
+    """Feeds in which every size that varies differs."""
+    specs = network.inputs
+    usual = example_sizes(specs, rows)
+    named = sorted({name for spec in specs for name in spec.named_dimensions} - {"batch"})
+    generator = np.random.default_rng(0)
+    return [
+        generate(specs, rows, {"batch": batch, **{n: usual.get(n, 8) + more for n in named}}, generator)
+        for batch, more in ((3, 0), (5, 2))
+    ]
 
 
-def _first_line(error: Exception) -> str:
+def first_line(error: Exception) -> str:
+    """What an error says, in a line."""
     return f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"
 
 

@@ -113,3 +113,12 @@ def without_dead(steps: list[Step]) -> list[Step]:
             kept.append(step)
             wanted |= {ref.number for ref in refs((step.args, step.kwargs))}
     return kept[::-1]
+
+
+def shown_of(first: Any, second: Any) -> Any:
+    """Shown of a tensor, a tuple of them of several, the two numbers themselves of a size."""
+    if hasattr(first, "dtype"):
+        return Shown(tuple(first.shape), tuple(second.shape), str(first.dtype).removeprefix("torch."))
+    if isinstance(first, tuple | list):
+        return tuple(shown_of(a, b) for a, b in zip(first, second, strict=True))
+    return (first, second)

@@ -9,7 +9,7 @@ from typing import Any
 
 import keras
 
-Calling = Callable[[Any, list[Any]], Any]
+Calling = Callable[[Any, list[Any], bool], Any]
 
 
 def input_names(model: Any) -> list[str]:
@@ -50,13 +50,15 @@ def how_called(model: Any, names: Sequence[str], tensors: Sequence[Any], given: 
     arguments = inspect.signature(model.call).parameters
     named = isinstance(given, dict) or (given is None and len(names) > 1)
     if named and len(names) > 1 and set(names) <= set(arguments):
-        return lambda model, tensors: model(**dict(zip(names, tensors, strict=True)), training=False)
+        return lambda model, tensors, training: model(**dict(zip(names, tensors, strict=True)), training=training)
     if named and names[0] not in arguments:
 
-        def as_dict(model: Any, tensors: list[Any]) -> Any:
-            return model(dict(zip(names, tensors, strict=True)), training=False)
+        def as_dict(model: Any, tensors: list[Any], training: bool) -> Any:
+            return model(dict(zip(names, tensors, strict=True)), training=training)
 
         with contextlib.suppress(Exception):
-            as_dict(model, list(tensors))
+            as_dict(model, list(tensors), False)
             return as_dict
-    return lambda model, tensors: model(tensors[0] if len(tensors) == 1 else list(tensors), training=False)
+    return lambda model, tensors, training: model(
+        tensors[0] if len(tensors) == 1 else list(tensors), training=training
+    )

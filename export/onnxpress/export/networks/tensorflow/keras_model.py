@@ -119,14 +119,14 @@ class KerasNetwork:
 
     def run(self, feeds: dict[str, Array], precision: Precision) -> dict[str, Array]:
         """Name → array for each output; see Network.run."""
-        model = self._model if precision == "float32" else self._in_double()
+        model = self._model if precision == "float32" else self.in_double()
         if precision == "float64" and not self._double_checked:
             self._double_checked = True
             refuse_other_truth(self.run(feeds, "float32"), self.run(feeds, "float64"))
         tensors = [tensor(spec, feeds[spec.name], precision) for spec in self.inputs]
         try:
             with self.choices.kept(), resized_in_float64() if precision == "float64" else contextlib.nullcontext():
-                answer = self._call(model, tensors)
+                answer = self.call(model, tensors)
         except TruthUnavailable:
             raise
         except Exception as error:
@@ -134,7 +134,7 @@ class KerasNetwork:
                 raise TruthUnavailable(str(error)) from error
             shapes = {spec.name: list(feeds[spec.name].shape) for spec in self.inputs}
             raise BadModel(f"the model fails on inputs of shape {shapes}: {error}") from error
-        return {name: array_of(value) for name, value in self._by_name(answer).items()}
+        return {name: array_of(value) for name, value in self.by_name(answer).items()}
 
     def begun(self, first: dict[str, Array], feeds: dict[str, Array]) -> dict[str, Array] | None:
         """With the attributes of the author's own layers as they were before the first call; see Beginning."""
@@ -153,10 +153,10 @@ class KerasNetwork:
 
     def compiled(self) -> Callable[[dict[str, Array]], object]:
         """By XLA; see Compilable."""
-        function = tf.function(lambda *tensors: self._call(self._model, list(tensors)), jit_compile=True)
+        function = tf.function(lambda *tensors: self.call(self._model, list(tensors)), jit_compile=True)
         return lambda feeds: function(*[tensor(spec, feeds[spec.name], "float32") for spec in self.inputs])
 
-    def _by_name(self, answer: Any) -> dict[str, Any]:
+    def by_name(self, answer: Any) -> dict[str, Any]:
         """What the model's own call returned: under the author's keys where it is a dict, else by position."""
         flat = self._apart_from_inputs(flatten(answer))
         if isinstance(answer, dict) and (not self._described or set(flat) == set(self._described)):
@@ -172,22 +172,23 @@ class KerasNetwork:
         taken = {spec.name for spec in self.inputs}
         return {f"{name}_out" if name in taken else name: value for name, value in answers.items()}
 
-    def _call(self, model: Any, tensors: list[Any]) -> Any:
+    def call(self, model: Any, tensors: list[Any], *, training: bool = False) -> Any:
+        """What the model, or its twin, answers to tensors in the order of `inputs`."""
         names = [spec.name for spec in self.inputs]
         if self._order:
-            return model(arranged(model, names, tensors), training=False)
+            return model(arranged(model, names, tensors), training=training)
         if self._calling is None:
             self._calling = how_called(model, names, tensors, self._given)
-        return self._calling(model, tensors)
+        return self._calling(model, tensors, training)
 
-    def _in_double(self) -> Any:
+    def in_double(self) -> Any:
         """The same architecture rebuilt from its config with dtype float64, with the same weights."""
         if self._double is None:
             try:
                 config = _with_float64(copy.deepcopy(self._model.get_config()))
                 twin = type(self._model).from_config(config)
                 if not twin.built:
-                    self._call(twin, [tensor(spec, blank(spec), "float64") for spec in self.inputs])
+                    self.call(twin, [tensor(spec, blank(spec), "float64") for spec in self.inputs])
                 twin.set_weights([_widen(weight) for weight in self._model.get_weights()])
                 for layer in twin._flatten_layers():
                     if isinstance(layer, keras.layers.Normalization) and layer.input_mean is None:
@@ -201,7 +202,7 @@ class KerasNetwork:
         """What every layer and operation computes; see Layered."""
         if precision == "float64" and not self._double_checked:
             self.run(feeds, precision)  # the check runs the network itself
-        with from_keras_layers.watching(self._model if precision == "float32" else self._in_double(), see):
+        with from_keras_layers.watching(self._model if precision == "float32" else self.in_double(), see):
             self.run(feeds, precision)
 
     def layer_names(self) -> frozenset[str]:
@@ -214,7 +215,7 @@ class KerasNetwork:
         try:
             probe = keras.Model(self._model.inputs, [layer.output for layer in layers])
             tensors = [tensor(spec, feeds[spec.name], "float32") for spec in self.inputs]
-            first, second = self._call(probe, tensors), self._call(probe, tensors)
+            first, second = self.call(probe, tensors), self.call(probe, tensors)
         except Exception:
             return f"the model {self._model.name}"
         for layer, a, b in zip(layers, tf.nest.flatten(first), tf.nest.flatten(second), strict=False):
@@ -225,7 +226,7 @@ class KerasNetwork:
     def convert(self, folder: Path) -> onnx.ModelProto:
         """Trace the model with training=False and hand the function to tf2onnx."""
         return convert(
-            lambda tensors: self._by_name(self._call(self._model, tensors)),
+            lambda tensors: self.by_name(self.call(self._model, tensors)),
             self.inputs,
             self.output_names,
             owner=self._model,

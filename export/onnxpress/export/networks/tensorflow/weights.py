@@ -20,7 +20,7 @@ def load_weights(model: Any, path: Path, inputs: Sequence[TensorSpec] = ()) -> N
     try:
         if inputs and not model.built:
             tensors = [tensor(spec, blank(spec), "float32") for spec in inputs]
-            how_called(model, [spec.name for spec in inputs], tensors, None)(model, tensors)
+            how_called(model, [spec.name for spec in inputs], tensors, None)(model, tensors, False)
         model.load_weights(path)
     except Exception as error:
         raise BadModel(f"the weights do not fit the model: {error}", where=str(path)) from error

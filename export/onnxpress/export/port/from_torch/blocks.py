@@ -10,7 +10,7 @@ from torch import fx
 
 from onnxpress.export.port.from_torch.tracer import Tracer, size_of, trace
 from onnxpress.export.port.refusal import NoCorrespondence
-from onnxpress.export.port.steps import Block, Ref, Shown, Step, changed, without_dead
+from onnxpress.export.port.steps import Block, Ref, Step, changed, shown_of, without_dead
 from onnxpress.export.port.table import TORCH_LAYERS
 
 _SAME = {
@@ -109,12 +109,3 @@ def _step(node: fx.Node, number: int, places: dict[fx.Node, int], tracer: Tracer
     name = name if name.startswith("__") else name.rstrip("_").lstrip("_")
     name = _SAME.get(name, name)
     return Step(number, "function", name, args, dict(kwargs), shown, **common)
-
-
-def shown_of(first: Any, second: Any) -> Any:
-    """Shown of a tensor, a tuple of them of several, the two numbers themselves of a size."""
-    if isinstance(first, torch.Tensor):
-        return Shown(tuple(first.shape), tuple(second.shape), str(first.dtype).removeprefix("torch."))
-    if isinstance(first, tuple | list):
-        return tuple(shown_of(a, b) for a, b in zip(first, second, strict=True))
-    return (first, second)

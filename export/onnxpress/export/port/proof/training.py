@@ -21,8 +21,9 @@ from onnxpress.export.port.proof.rung import Rung, Worst
 
 STEPS = 20
 LIMIT = 1e-6
-_ONES = 20_000
+ONES = 20_000
 _STATISTICS = ("running_mean", "running_var")
+KERAS_DROPOUTS = ("Dropout", "SpatialDropout1D", "SpatialDropout2D", "SpatialDropout3D", "AlphaDropout")
 
 
 def training(sides: Sides) -> Rung:
@@ -31,7 +32,7 @@ def training(sides: Sides) -> Rung:
     if len(rates) != len(ours):
         return Rung(name="training", holds=False, detail=f"{len(rates)} dropouts in the source, {len(ours)} here")
     for rate, mine in zip(rates, ours, strict=True):
-        if abs(rate - mine) > 5 * (max(rate * (1 - rate), 1e-4) / _ONES) ** 0.5:
+        if abs(rate - mine) > 5 * (max(rate * (1 - rate), 1e-4) / ONES) ** 0.5:
             detail = f"dropout of {rate} in the source leaves out {mine:.3f} here"
             return Rung(name="training", holds=False, detail=detail)
     if idle := _idle(sides):
@@ -171,13 +172,7 @@ def _idle(sides: Sides) -> str:
 
 def _dropouts(model: Any) -> Iterator[Any]:
     for layer in model._flatten_layers():
-        if type(layer).__name__ in (
-            "Dropout",
-            "SpatialDropout1D",
-            "SpatialDropout2D",
-            "SpatialDropout3D",
-            "AlphaDropout",
-        ):
+        if type(layer).__name__ in KERAS_DROPOUTS:
             yield layer
 
 
@@ -187,7 +182,7 @@ def _rates_of_keras(model: Any) -> list[float]:
     for layer in _dropouts(model):
         if layer.rate > 0:
             rank = int(type(layer).__name__[-2]) if type(layer).__name__.endswith("D") else 0
-            ones = np.ones((1, *(1,) * rank, _ONES))
+            ones = np.ones((1, *(1,) * rank, ONES))
             out: Array = np.asarray(layer(ones, training=True))
             found.append(float(np.mean(out == 0 if type(layer).__name__ != "AlphaDropout" else out < 0)))
     return sorted(found)

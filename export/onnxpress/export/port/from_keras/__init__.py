@@ -1,0 +1,1 @@
+"""Keras models traced, and said in torch's vocabulary, channels first."""

@@ -1,0 +1,236 @@
+"""The calls of a graph, one after the other: known layers and operations, models and layers of the author's own."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from typing import Any
+
+import keras
+import numpy as np
+from keras import KerasTensor, tree
+
+from onnxpress.export.port.code import identifier
+from onnxpress.export.port.from_keras.builder import Builder
+from onnxpress.export.port.from_keras.graph import Call, Graph, graph_of, is_graph, traced
+from onnxpress.export.port.from_keras.masks import OUTSIDE, mask_behind
+from onnxpress.export.port.from_keras.registry import LAYERS, OPERATIONS
+from onnxpress.export.port.from_keras.shared import Shared
+from onnxpress.export.port.from_keras.values import Value
+from onnxpress.export.port.layout import Unordered
+from onnxpress.export.port.refusal import NoCorrespondence
+from onnxpress.export.port.steps import Ref
+
+
+class GraphBuilder(Builder):
+    """Makes the block of one model or layer of the author's own."""
+
+    def __init__(self, shared: Shared, path: str, keras_layer: Any) -> None:
+        super().__init__(shared, path, class_name(keras_layer), str(keras_layer.name))
+        self._layer = keras_layer
+        self.blocks: dict[str, tuple[Any, Any]] = {}
+        """path → the layouts that the block is called with, and what it answers"""
+        self._attributes = {} if is_graph(keras_layer) else attributes_of(keras_layer)
+
+    def name_of(self, keras_layer: Any) -> str:
+        """The attribute that the author gave it, or the layer's name."""
+        return self._attributes.get(id(keras_layer), str(keras_layer.name))
+
+    def name_of_variable(self, variable: Any) -> str:
+        """The same of a variable."""
+        return self._attributes.get(id(variable), str(variable.name))
+
+    def graph(self, graph: Graph, given: list[Value]) -> Any:
+        """The graph's outputs, in their structure, from the values of its inputs."""
+        known = {id(tensor): value for tensor, value in zip(graph.inputs, given, strict=True)}
+        for call in graph.calls:
+            found = self.called(call, known)
+            for tensor, value in zip(call.outputs, _flat(found), strict=True):
+                known[id(tensor)] = value
+        return tree.map_structure(lambda x: known[id(x)] if isinstance(x, KerasTensor) else x, graph.outputs)
+
+    def called(self, call: Call, known: dict[int, Value]) -> Any:
+        """The values of one call. Raises NoCorrespondence for what the table has no row for."""
+        layer = call.operation
+        before, self.where = self.where, f"{self.keras_name}, {layer.name}"
+        args, kwargs = tree.map_structure(lambda x: self._read(x, known), (call.args, call.kwargs))
+        if kwargs.pop("training", None):
+            raise self.refuse("a layer that is called with training=True has no correspondence")
+        mask = kwargs.pop("mask", None)
+        if isinstance(mask, Value):
+            args[0].mask = mask
+        try:
+            found = self.written(layer, args, kwargs)
+        except (NoCorrespondence, Unordered):
+            raise
+        except Exception as error:
+            said = f"{type(error).__name__}: {error}"
+            raise self.refuse(f"{type(layer).__name__}, as it is called here, cannot be written: {said}") from error
+        if isinstance(layer, keras.Layer):
+            mask_behind(self, layer, args, found)
+        self.where = before
+        return found
+
+    def written(self, layer: Any, args: Any, kwargs: Any) -> Any:
+        """A known layer or operation, or a block."""
+        kind = type(layer).__name__
+        is_keras = type(layer).__module__.startswith("keras.")
+        if isinstance(layer, keras.layers.Lambda):
+            return self.inline(lambda *a, **k: layer.function(*a, **k, **(layer.arguments or {})), args, kwargs)
+        if is_graph(layer) or (isinstance(layer, keras.Layer) and not is_keras):
+            return self.child(layer, args, kwargs)
+        if not is_keras:
+            raise self.refuse(f"there is no correspondence of {kind}")
+        if isinstance(layer, keras.Layer):
+            if str(layer.compute_dtype or "float32") != "float32":
+                raise self.refuse(
+                    f"a layer that computes in {layer.compute_dtype} has no correspondence", "use float32"
+                )
+            if kind not in LAYERS:
+                raise self.refuse(f"there is no correspondence of the layer {kind}")
+            return LAYERS[kind](self, layer, *args, **kwargs)
+        if kind not in OPERATIONS:
+            raise self.refuse(f"there is no correspondence of the operation {kind}")
+        return OPERATIONS[kind](self, layer, *args, **kwargs)
+
+    def _read(self, value: Any, known: dict[int, Value]) -> Any:
+        if isinstance(value, KerasTensor):
+            return known[id(value)]
+        if isinstance(value, keras.Variable):
+            return self.variable(value)
+        if isinstance(value, np.ndarray | np.generic) or keras.ops.is_tensor(value):
+            array = np.asarray(value)
+            if array.size == 1 and array.ndim == 0:
+                return array.item()
+            return self.variable(array)
+        return value
+
+    def inline(self, function: Any, args: Any, kwargs: Any) -> Any:
+        """What a plain function of the author's does, in this block."""
+        symbols: list[tuple[KerasTensor, Value]] = []
+
+        def symbol(value: Any) -> Any:
+            if not isinstance(value, Value):
+                return value
+            if value.variable is not None:
+                return value.variable
+            symbols.append((keras.Input(batch_shape=value.sizes, dtype=value.dtype), value))
+            return symbols[-1][0]
+
+        fresh_args, fresh_kwargs = tree.map_structure(symbol, (args, kwargs))
+        graph = traced(function, fresh_args, fresh_kwargs, self.where)
+        by = {id(tensor): value for tensor, value in symbols}
+        return self.graph(graph, [by[id(tensor)] for tensor in graph.inputs])
+
+    def child(self, layer: Any, args: Any, kwargs: Any) -> Any:
+        """The call of a model or of a layer of the author's own, as a block."""
+        given = [self.settled_for_block(v) for v in tree.flatten((args, kwargs)) if isinstance(v, Value)]
+        tensors = [v for v in given if v.variable is None]
+        layouts = [(v.perm, v.shown.first[1:]) for v in tensors]
+        key = (id(layer), "block")
+        if key not in self.paths:
+            self.own(layer)
+            path = self.free(self.name_of(layer))
+            inner = GraphBuilder(self.shared, f"{self.path}{path}.", layer)
+            graph = self._graph_of(layer, args, kwargs)
+            names = argument_names(layer, graph, args, kwargs)
+            fresh = [
+                inner.input(name, self.pairs[v.ref.number], v.perm) for name, v in zip(names, tensors, strict=True)
+            ]
+            for value, outer in zip(fresh, tensors, strict=True):
+                value.mask = OUTSIDE if outer.mask is not None else None
+            outputs = inner.graph(graph, fresh)
+            self.children[path] = inner.block(tree.map_structure(inner.settled_for_block, outputs))
+            self.owner.add_module(path, inner.owner)
+            self.paths[key] = path
+            self.blocks[path] = (layouts, outputs)
+        path = self.paths[key]
+        known, outputs = self.blocks[path]
+        if known != layouts:
+            raise self.refuse(f"{layer.name} is called with tensors of two forms", "call it with one")
+        number = self.step("block", path, tuple(tensors))
+        return self._answers(number, outputs)
+
+    def _graph_of(self, layer: Any, args: Any, kwargs: Any) -> Graph:
+        def symbol(value: Any) -> Any:
+            if not isinstance(value, Value):
+                return value
+            return value.variable if value.variable is not None else KerasTensor(value.sizes, value.dtype)
+
+        fresh = tree.map_structure(symbol, (args, kwargs))
+        return graph_of(layer, fresh[0], fresh[1])
+
+    def _answers(self, number: int, outputs: Any) -> Any:
+        if isinstance(outputs, Value):
+            return self.value(number, outputs.perm)
+        if isinstance(outputs, dict):
+            return {k: self._item(number, k, v) for k, v in outputs.items()}
+        return [self._item(number, place, v) for place, v in enumerate(outputs)]
+
+    def _item(self, number: int, key: Any, value: Any) -> Value:
+        if not isinstance(value, Value):
+            raise self.refuse("a layer that answers a structure of structures has no correspondence")
+        return self.value(self.step("function", "getitem", (Ref(number), key)), value.perm)
+
+    def settled_for_block(self, value: Any) -> Any:
+        """What crosses the border of a block, its last axis in Keras's order."""
+        if not isinstance(value, Value):
+            return value
+        value = self.settle(value)
+        return self.in_layout(value, value.perm, "") if value.variable is not None else value
+
+
+def attributes_of(owner: Any) -> dict[int, str]:
+    """The id of each layer and variable of an author's own layer → its attribute; `blocks.0` of a list."""
+    found: dict[int, str] = {}
+    for name, value in vars(owner).items():
+        if name.startswith("__"):
+            continue
+        if isinstance(value, keras.Layer | keras.Variable):
+            found.setdefault(id(value), name.lstrip("_"))
+        elif isinstance(value, list | tuple) and not name.startswith("_"):
+            for number, item in enumerate(value):
+                if isinstance(item, keras.Layer):
+                    found.setdefault(id(item), f"{name}_{number}")
+        elif isinstance(value, dict) and not name.startswith("_"):
+            for key, item in value.items():
+                if isinstance(item, keras.Layer):
+                    found.setdefault(id(item), f"{name}_{key}")
+    return found
+
+
+def argument_names(layer: Any, graph: Graph, args: Any, kwargs: Any) -> list[str]:
+    """What the arguments of a block are called."""
+    if is_graph(layer):
+        names = [identifier(str(x.name)) for x in graph.inputs]
+        return (
+            ["x"]
+            if len(names) == 1
+            else [f"input_{n}" if name.startswith("keras_tensor") else name for n, name in enumerate(names)]
+        )
+    flat: list[str] = []
+    for name, value in bound(layer.call, args, kwargs).items():
+        count = sum(
+            isinstance(v, KerasTensor) or (isinstance(v, Value) and v.variable is None) for v in tree.flatten(value)
+        )
+        flat += [name] if count == 1 else [f"{name}_{n}" for n in range(count)]
+    return flat
+
+
+def bound(function: Any, args: Any, kwargs: Any) -> dict[str, Any]:
+    """The arguments by name."""
+    return dict(inspect.signature(function).bind(*args, **kwargs).arguments)
+
+
+def class_name(layer: Any) -> str:
+    """Its class of the author's own, or made of a model's name: `encoder` is `Encoder`."""
+    if not type(layer).__module__.startswith("keras."):
+        return type(layer).__name__.lstrip("_") or "Block"
+    name = re.sub(r"_\d+$", "", str(layer.name))
+    if name in ("functional", "sequential", "model"):
+        return "Network"
+    return identifier("".join(part[:1].upper() + part[1:] for part in re.split(r"\W|_", name)))
+
+
+def _flat(value: Any) -> list[Any]:
+    return [v for v in tree.flatten(value) if isinstance(v, Value)]

@@ -1,0 +1,119 @@
+"""The graph of a Keras model or layer: every call of a layer or an operation, in an order that can be run."""
+
+from __future__ import annotations
+
+import functools
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+from keras import KerasTensor, tree
+
+from onnxpress.export.port.refusal import NoCorrespondence
+
+
+@dataclass(frozen=True)
+class Call:
+    """One call. Arguments hold KerasTensors, variables, arrays and plain values."""
+
+    operation: Any
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+    outputs: list[KerasTensor]
+
+
+@dataclass(frozen=True)
+class Graph:
+    """What computes `outputs`, a structure of KerasTensors, from `inputs`."""
+
+    inputs: list[KerasTensor]
+    outputs: Any
+    calls: list[Call]
+
+
+def is_graph(layer: Any) -> bool:
+    """Whether Keras itself keeps the layer's graph: a functional or sequential model that is built."""
+    if isinstance(layer, keras.Sequential):
+        return bool(layer.built and layer.inputs)
+    return isinstance(layer, keras.Model) and type(layer).call is _functional().call and bool(layer.inputs)
+
+
+@functools.cache
+def _functional() -> Any:
+    """The class that Keras makes of a model of inputs and outputs."""
+    x = keras.Input((1,))
+    return type(keras.Model(x, keras.layers.Identity()(x)))
+
+
+def graph_of(layer: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Graph:
+    """The graph of the layer as it is called here. Raises NoCorrespondence with the line that cannot be followed."""
+    if is_graph(layer):
+        inputs = list(layer.inputs)
+        structure = getattr(layer, "_outputs_struct", None) if not isinstance(layer, keras.Sequential) else None
+        outputs = structure if structure is not None else layer.outputs[0]
+        return Graph(inputs, outputs, _calls(inputs, outputs))
+    fresh = tree.map_structure(_fresh, (args, kwargs))
+    return traced(layer.call, fresh[0], fresh[1], str(layer.name))
+
+
+def traced(function: Callable[..., Any], args: Any, kwargs: Any, name: str) -> Graph:
+    """The graph of a plain function of KerasTensors."""
+    inputs = [x for x in tree.flatten((args, kwargs)) if isinstance(x, KerasTensor)]
+    try:
+        outputs = function(*args, **kwargs)
+    except NoCorrespondence:
+        raise
+    except Exception as error:
+        said = str(error).strip().partition("\n")[0] or type(error).__name__
+        raise NoCorrespondence(f"this line cannot be traced: {said}", where=_line(error) or name) from error
+    if not any(isinstance(x, KerasTensor) for x in tree.flatten(outputs)):
+        raise NoCorrespondence("it answers no tensor of the graph", where=name)
+    return Graph(inputs, outputs, _calls(inputs, outputs))
+
+
+def _fresh(value: Any) -> Any:
+    if not isinstance(value, KerasTensor):
+        return value
+    return keras.Input(batch_shape=value.shape, dtype=value.dtype)
+
+
+def _line(error: BaseException) -> str:
+    """`nets.py:12` of the innermost frame that is the user's."""
+    inside = (os.path.dirname(keras.__file__), os.path.dirname(os.path.dirname(__file__)))
+    trail, where = error.__traceback__, ""
+    while trail is not None:
+        name = trail.tb_frame.f_code.co_filename
+        if not name.startswith(inside) and "site-packages" not in name:
+            where = f"{os.path.basename(name)}:{trail.tb_lineno}"
+        trail = trail.tb_next
+    return where
+
+
+def _calls(inputs: list[KerasTensor], outputs: Any) -> list[Call]:
+    """All calls that the outputs depend on, each after what it takes."""
+    known = {id(x) for x in inputs}
+    done: set[int] = set()
+    found: list[Call] = []
+    stack: list[tuple[Any, bool]] = [(_node(x), False) for x in reversed(tree.flatten(outputs)) if _is_made(x, known)]
+    while stack:
+        node, is_ready = stack.pop()
+        if id(node) in done:
+            continue
+        if is_ready:
+            done.add(id(node))
+            found.append(Call(node.operation, node.arguments.args, node.arguments.kwargs, node.outputs))
+            continue
+        stack.append((node, True))
+        stack += [(_node(x), False) for x in reversed(node.input_tensors) if _is_made(x, known)]
+    return [call for call in found if not isinstance(call.operation, keras.layers.InputLayer)]
+
+
+def _is_made(value: Any, known: set[int]) -> bool:
+    return isinstance(value, KerasTensor) and id(value) not in known
+
+
+def _node(value: Any) -> Any:
+    history = value._keras_history
+    return history.operation._inbound_nodes[history.node_index]

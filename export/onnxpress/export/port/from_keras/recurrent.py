@@ -1,0 +1,256 @@
+"""LSTM, GRU and the plain recurrent layer: gates, biases, directions, masks, and a layer for every step of time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from torch import nn
+
+from onnxpress.core.arrays import Array
+from onnxpress.export.port.from_keras.arithmetic import binary
+from onnxpress.export.port.from_keras.builder import Builder
+from onnxpress.export.port.from_keras.masks import mask_of
+from onnxpress.export.port.from_keras.registry import layer
+from onnxpress.export.port.from_keras.starts import start
+from onnxpress.export.port.from_keras.values import Value
+from onnxpress.export.port.layout import identity
+from onnxpress.export.port.steps import Ref
+
+_KINDS = {"LSTM": nn.LSTM, "GRU": nn.GRU, "SimpleRNN": nn.RNN}
+
+
+@layer(*_KINDS)
+def _recurrent(w: Builder, keras_layer: Any, x: Value, initial_state: Any = None) -> Any:
+    _check(w, keras_layer)
+    seen = mask_of(w, x)
+    x = w.plain(w.made(x), "rows, time, features")
+    if keras_layer.go_backwards:
+        x = w.function("flip", x, (1,))
+        seen = None if seen is None else w.function("flip", seen, (1,))
+    found = _one_way(w, keras_layer, keras_layer, x, seen, initial_state)
+    answer = found[0]
+    if keras_layer.return_sequences and seen is not None:
+        answer.mask = seen
+    return [answer, *found[1:]] if keras_layer.return_state else answer
+
+
+def _check(w: Builder, keras_layer: Any) -> None:
+    kind = type(keras_layer).__name__
+    cell = keras_layer.cell
+    if keras_layer.stateful:
+        raise w.refuse(f"{kind} that keeps its state has no correspondence")
+    if keras_layer.recurrent_dropout:
+        raise w.refuse(f"{kind} with recurrent_dropout has no correspondence", "torch has none: leave it out")
+    if kind == "GRU" and not keras_layer.reset_after:
+        raise w.refuse("a GRU with reset_after=False has no correspondence", "torch's resets after the product")
+    activation = getattr(cell.activation, "__name__", "")
+    inner = getattr(getattr(cell, "recurrent_activation", None), "__name__", "sigmoid")
+    if inner != "sigmoid" or activation not in (("tanh", "relu") if kind == "SimpleRNN" else ("tanh",)):
+        raise w.refuse(f"{kind} with activations {activation} and {inner} has no correspondence", "tanh and sigmoid")
+
+
+def _one_way(w: Builder, owner: Any, keras_layer: Any, x: Value, seen: Value | None, initial_state: Any,
+             part: str = "") -> list[Value]:  # fmt: skip
+    """[what it answers, its states] of one direction; `owner` gives the torch layer its name."""
+    if keras_layer.dropout:
+        kept = w.function("permute", x, (0, 2, 1), perm=(0, 2, 1), comment="one draw for all steps of time, as Keras")
+        tail = f"{part}_dropout" if part else "dropout"
+        kept = w.value(w.layer(owner, nn.Dropout1d(float(keras_layer.dropout)), kept, part=tail), (0, 2, 1))
+        x = w.function("permute", kept, (0, 2, 1), comment="rows, time, features")
+    kind = type(keras_layer).__name__
+    count = None
+    if seen is not None:
+        if initial_state or (keras_layer.return_state and kind == "LSTM"):
+            raise w.refuse(f"{kind} behind a mask, with states that are given or answered, has no correspondence")
+        order = w.function(
+            "argsort", seen, dim=1, descending=True, stable=True, comment="the steps that the mask shows come first"
+        )
+        x = w.function("take_along_dim", x, w.function("unsqueeze", order, -1), dim=1)
+        count = w.function("cumsum", seen, dim=1)
+    args: list[Any] = [x]
+    if initial_state is not None:
+        given = initial_state if isinstance(initial_state, list | tuple) else [initial_state]
+        states = [w.function("unsqueeze", w.plain(w.made(s)), 0) for s in given]
+        args.append(tuple(states) if kind == "LSTM" else states[0])
+    module = _module(keras_layer, int(keras_layer.cell.kernel.shape[0]), bidirectional=False)
+    number = w.layer(owner, module, *args, part=part, weights=_weights(keras_layer))
+    _starts(w, owner, [(keras_layer, "")], part)
+    if seen is not None and count is not None:
+        return _carried_over(w, keras_layer, number, seen, count)
+    state = w.step("function", "getitem", (Ref(number), 1))
+    hidden_ref = w.step("function", "getitem", (Ref(state), 0)) if kind == "LSTM" else state
+    hidden = w.value(w.step("function", "getitem", (Ref(hidden_ref), -1)))
+    found = [w.value(w.step("function", "getitem", (Ref(number), 0))) if keras_layer.return_sequences else hidden]
+    found.append(hidden)
+    if kind == "LSTM":
+        cell = w.step("function", "getitem", (Ref(state), 1))
+        found.append(w.value(w.step("function", "getitem", (Ref(cell), -1))))
+    return found
+
+
+def _carried_over(w: Builder, keras_layer: Any, number: int, seen: Value, count: Value) -> list[Value]:
+    """What Keras answers at steps that the mask hides: what it answered before, or zeros."""
+    states = w.value(w.step("function", "getitem", (Ref(number), 0)))
+    found: list[Value] = []
+    if keras_layer.return_sequences:
+        shown = seen if keras_layer.zero_output_for_mask else w.function("gt", count, 0)
+        found.append(_picked(w, states, count, shown))
+    if not keras_layer.return_sequences or keras_layer.return_state:
+        if keras_layer.zero_output_for_mask and not keras_layer.return_sequences:
+            raise w.refuse("a layer that answers zeros where its last step is masked has no correspondence")
+        last = w.function("getitem", count, (slice(None), slice(-1, None)))
+        found += [w.function("squeeze", _picked(w, states, last, w.function("gt", last, 0)), 1)] * (2 - len(found))
+    return found
+
+
+def _picked(w: Builder, states: Value, count: Value, shown: Value) -> Value:
+    """The state after so many steps that the mask shows, zeros where `shown` is false."""
+    place = w.function("unsqueeze", w.function("clamp", w.function("sub", count, 1), min=0), -1)
+    picked = w.function("take_along_dim", states, place, dim=1)
+    return w.function("where", w.function("unsqueeze", shown, -1), picked, 0.0)
+
+
+def _module(keras_layer: Any, features: int, *, bidirectional: bool) -> nn.Module:
+    kind = type(keras_layer).__name__
+    options: dict[str, Any] = {"bidirectional": True} if bidirectional else {}
+    if kind == "SimpleRNN":
+        options["nonlinearity"] = keras_layer.activation.__name__
+    if not keras_layer.use_bias:
+        options["bias"] = False
+    module = _KINDS[kind](features, keras_layer.units, batch_first=True, **options)
+    if keras_layer.use_bias and kind != "GRU":  # Keras has one bias: torch's second stays at zero
+        for name, parameter in module.named_parameters():
+            if name.startswith("bias_hh"):
+                parameter.data.zero_()
+                parameter.requires_grad_(False)
+    return module
+
+
+def _weights(keras_layer: Any, suffix: str = "") -> dict[str, Any]:
+    cell, units = keras_layer.cell, keras_layer.units
+    gates = _gates(type(keras_layer).__name__, units)
+    found: dict[str, Any] = {
+        f"weight_ih_l0{suffix}": ([cell.kernel], lambda a: gates(a).T),
+        f"weight_hh_l0{suffix}": ([cell.recurrent_kernel], lambda a: gates(a).T),
+    }
+    if keras_layer.use_bias and type(keras_layer).__name__ == "GRU":
+        found[f"bias_ih_l0{suffix}"] = ([cell.bias], lambda a: gates(a[0]))
+        found[f"bias_hh_l0{suffix}"] = ([cell.bias], lambda a: gates(a[1]))
+    elif keras_layer.use_bias:
+        found[f"bias_ih_l0{suffix}"] = ([cell.bias], gates)
+    return found
+
+
+def _gates(kind: str, units: int) -> Callable[[Array], Array]:
+    """Keras's order of gates, on the last axis, as torch's: of a GRU z, r, h as r, z, n."""
+    if kind != "GRU":
+        return lambda a: a
+    return lambda a: np.concatenate([a[..., units : 2 * units], a[..., :units], a[..., 2 * units :]], axis=-1)
+
+
+def _starts(w: Builder, owner: Any, ways: list[tuple[Any, str]], part: str) -> None:
+    begins = {}
+    for keras_layer, suffix in ways:
+        cell = keras_layer.cell
+        begins[f"weight_ih_l0{suffix}"] = (cell.kernel_initializer, cell.kernel)
+        begins[f"weight_hh_l0{suffix}"] = (cell.recurrent_initializer, cell.recurrent_kernel)
+        if keras_layer.use_bias:
+            begins[f"bias_ih_l0{suffix}"] = (cell.bias_initializer, cell.bias)
+            begins[f"bias_hh_l0{suffix}"] = (cell.bias_initializer, cell.bias)
+    start(w, owner, begins, part)
+    for keras_layer, suffix in ways:
+        if getattr(keras_layer, "unit_forget_bias", False) and keras_layer.use_bias:
+            units = keras_layer.units
+            path = w.path + w.paths[(id(owner), part)]
+            w.shared.starts[path].append(f"nn.init.ones_({{}}.bias_ih_l0{suffix}[{units}:{2 * units}])")
+
+
+@layer("Bidirectional")
+def _bidirectional(w: Builder, keras_layer: Any, x: Value, initial_state: Any = None) -> Any:
+    forward, backward = keras_layer.forward_layer, keras_layer.backward_layer
+    if any(
+        type(one).__name__ not in _KINDS or not type(one).__module__.startswith("keras.") for one in (forward, backward)
+    ):
+        raise w.refuse(f"Bidirectional of {type(forward).__name__} has no correspondence")
+    _check(w, forward)
+    _check(w, backward)
+    kinds = {(type(one).__name__, one.units, one.use_bias, one.activation.__name__) for one in (forward, backward)}
+    if len(kinds) > 1 or initial_state is not None or forward.go_backwards or not backward.go_backwards:
+        raise w.refuse("Bidirectional of two kinds, or with states that are given, has no correspondence")
+    seen = mask_of(w, x)
+    x = w.plain(w.made(x), "rows, time, features")
+    if seen is not None or forward.dropout or backward.dropout:
+        ways = _two_layers(w, keras_layer, x, seen)
+    else:
+        ways = _both_in_one(w, keras_layer, x)
+    found = _merged(w, keras_layer.merge_mode, *(way[0] for way in ways))
+    if forward.return_sequences and seen is not None and isinstance(found, Value):
+        found.mask = seen
+    if not keras_layer.return_state:
+        return found
+    return [*(found if isinstance(found, list) else [found]), *ways[0][1:], *ways[1][1:]]
+
+
+def _two_layers(w: Builder, keras_layer: Any, x: Value, seen: Value | None) -> list[list[Value]]:
+    """Each direction as a layer of its own: with a mask, or with a draw of dropout of its own."""
+    forward = _one_way(w, keras_layer, keras_layer.forward_layer, x, seen, None, "forward")
+    x = w.function("flip", x, (1,))
+    seen = None if seen is None else w.function("flip", seen, (1,))
+    backward = _one_way(w, keras_layer, keras_layer.backward_layer, x, seen, None, "backward")
+    if keras_layer.backward_layer.return_sequences:
+        backward[0] = w.function("flip", backward[0], (1,))
+    return [forward, backward]
+
+
+def _both_in_one(w: Builder, keras_layer: Any, x: Value) -> list[list[Value]]:
+    forward, backward = keras_layer.forward_layer, keras_layer.backward_layer
+    module = _module(forward, int(forward.cell.kernel.shape[0]), bidirectional=True)
+    weights = _weights(forward) | _weights(backward, "_reverse")
+    number = w.layer(keras_layer, module, x, weights=weights)
+    _starts(w, keras_layer, [(forward, ""), (backward, "_reverse")], "")
+    is_lstm = type(forward).__name__ == "LSTM"
+    state = w.step("function", "getitem", (Ref(number), 1))
+    parts = [w.step("function", "getitem", (Ref(state), n)) for n in (0, 1)] if is_lstm else [state]
+    states = [[w.value(w.step("function", "getitem", (Ref(part), way))) for part in parts] for way in (0, 1)]
+    if not forward.return_sequences:
+        return [[found[0], *found] for found in states]
+    both = w.step("function", "getitem", (Ref(number), 0))
+    if keras_layer.merge_mode == "concat":
+        whole = w.value(both)
+        return [[whole, *states[0]], [whole, *states[1]]]
+    cut = w.step("function", "chunk", (Ref(both), 2), {"dim": -1})
+    return [[w.value(w.step("function", "getitem", (Ref(cut), way))), *states[way]] for way in (0, 1)]
+
+
+def _merged(w: Builder, mode: str | None, forward: Value, backward: Value) -> Any:
+    if mode == "concat":
+        if forward.ref == backward.ref:  # torch's own answer is both already
+            return forward
+        return w.function("cat", (forward, backward), dim=-1)
+    if mode in ("sum", "ave"):
+        found = binary(w, "add", forward, backward)
+        return found if mode == "sum" else w.like(found, "div", found, 2)
+    if mode == "mul":
+        return binary(w, "mul", forward, backward)
+    return [forward, backward]
+
+
+@layer("TimeDistributed")
+def _time_distributed(w: Any, keras_layer: Any, x: Value) -> Value:
+    if x.mask is not None:
+        raise w.refuse("TimeDistributed behind a mask has no correspondence")
+    inner = keras_layer.layer
+    if type(inner).__name__ in ("Dense", "Dropout", "Activation") and type(inner).__module__.startswith("keras."):
+        return w.written(inner, (x,), {})  # type: ignore[no-any-return]
+    x = w.settle(w.made(x))
+    if x.perm[:2] != (0, 1):
+        x = w.plain(x, "rows and time first")
+    time = w.size(x, 1)
+    each = w.function("flatten", x, 0, 1, perm=(0, *(axis - 1 for axis in x.perm[2:])))
+    found = w.settle(w.written(inner, (each,), {}))
+    perm = (0, 1, *(axis + 1 for axis in found.perm[1:]))
+    if found.perm[0] != 0:
+        found, perm = w.plain(found), identity(found.rank + 1)
+    return w.function("unflatten", found, 0, (-1, time), perm=perm)  # type: ignore[no-any-return]

@@ -1,0 +1,47 @@
+"""What all blocks of one model know while they are made."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from onnxpress.core.arrays import Array
+
+
+@dataclass(frozen=True)
+class Carried:
+    """A parameter or buffer of the torch model and what it is made of."""
+
+    name: str
+    """in the torch model's state"""
+    sources: tuple[int, ...]
+    """places in the Keras model's `weights`"""
+    carry: Callable[..., Array]
+    """their arrays → the parameter; for gradients too"""
+
+
+@dataclass
+class Shared:
+    """What all blocks of one model know."""
+
+    variables: list[Any]
+    """the Keras model's weights"""
+    settled: set[Any]
+    """flattenings that must be in Keras's order"""
+    transposes: int = 0
+    reshapes: int = 0
+    """that move axes of 1 alone"""
+    carried: list[Carried] = field(default_factory=list)
+    differences: list[str] = field(default_factory=list)
+    """named ones, which are no fault"""
+    starts: dict[str, list[str]] = field(default_factory=dict)
+    """the torch model's layer → how its first weights are drawn"""
+    owners: dict[int, str] = field(default_factory=dict)
+    """the id of a Keras layer → the path of the block that has it"""
+    constants: set[str] = field(default_factory=set)
+    """buffers that no weight of Keras stands behind"""
+
+    def index(self, variable: Any) -> int | None:
+        """The place of a Keras variable among the weights."""
+        return next((n for n, one in enumerate(self.variables) if one is variable), None)

@@ -1,0 +1,321 @@
+"""Rungs 2 to 4 of a Keras model that was written in torch: parameters, gradients in float64, training."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from onnxpress.core.arrays import Array
+from onnxpress.export.port.from_keras.model import Translated
+from onnxpress.export.port.from_keras.shared import Carried
+from onnxpress.export.port.proof import training as rung4
+from onnxpress.export.port.proof.gradients import LIMIT, difference
+from onnxpress.export.port.proof.rung import Rung, Worst
+from onnxpress.export.port.proof.torch_target import TorchTarget
+
+
+def parameters(translated: Translated, target: TorchTarget, weights: list[Any]) -> Rung:
+    """Every parameter of the written model is the source's, exactly; every weight of the source is carried or named."""
+    wrong: list[str] = []
+    differences = list(translated.differences)
+    model = target.model()
+    written = model.state_dict()
+    learning = {name: parameter.requires_grad for name, parameter in model.named_parameters()}
+    for one in translated.carried:
+        sources = [weights[n] for n in one.sources]
+        if not np.array_equal(written[one.name].numpy(), one.carry(*(np.asarray(s) for s in sources))):
+            wrong.append(f"{one.name} is not {' + '.join(s.path for s in sources)}")
+        if learning.get(one.name, False) != any(s.trainable for s in sources if not _is_statistic(one.name)):
+            wrong.append(f"{one.name} learns in one of the two only")
+    carried = {one.name for one in translated.carried}
+    for name in written:
+        if name in carried or name in translated.constants or name.endswith("num_batches_tracked"):
+            continue
+        if learning.get(name, False):
+            wrong.append(f"{name} comes from nowhere")
+        else:
+            differences.append(f"{name}: Keras has no such weight, it keeps its value")
+    used = {n for one in translated.carried for n in one.sources}
+    differences += [f"{w.path} is read by nothing, and left out" for n, w in enumerate(weights) if n not in used]
+    count = sum(int(np.prod(w.shape)) for w in weights if w.trainable)
+    ours = sum(p.numel() for p in model.parameters() if p.requires_grad)
+    return Rung(
+        name="parameters",
+        holds=not wrong,
+        detail=wrong[0] if wrong else f"{count} that learn in the source, {ours} here; all values the same",
+        differences=differences,
+    )
+
+
+def _is_statistic(name: str) -> bool:
+    return name.rpartition(".")[2] in ("running_mean", "running_var")
+
+
+class KerasSides:
+    """The source in Keras and the written model in torch, both in float64, on one batch.
+
+    `twin` is the source in float64, and `call` asks it: (model, tensors, training) → its answers by name.
+    """
+
+    def __init__(self, twin: Any, call: Any, target: TorchTarget, translated: Translated, feeds: dict[str, Array],
+                 order: list[str]) -> None:  # fmt: skip
+        self.twin, self._call, self.target, self.translated = twin, call, target, translated
+        self.module = copy.deepcopy(target.model("float64"))
+        self.feeds = {n: v.astype(np.float64) if v.dtype.kind == "f" else v for n, v in feeds.items()}
+        self._order = order
+        generator = np.random.default_rng(7)
+        answers = self._answered(self._tensors(), training=False)
+        self.weights = [generator.standard_normal(tuple(answers[name].shape)) for name, _, _ in target.outputs]
+        self._functions: dict[bool, Any] = {}
+
+    def _tensors(self) -> list[Any]:
+        import tensorflow as tf
+
+        return [tf.constant(self.feeds[name]) for name in self._order]
+
+    def _answered(self, tensors: list[Any], *, training: bool) -> dict[str, Any]:
+        found: dict[str, Any] = self._call(self.twin, tensors, training)
+        return found
+
+    def learning(self) -> list[Carried]:
+        """The parameters that training changes."""
+        named = {n for n, p in self.module.named_parameters() if p.requires_grad}
+        return [one for one in self.translated.carried if one.name in named]
+
+    def of_keras(self, *, training: bool) -> tuple[dict[int, Array], dict[str, Array], float]:
+        """Gradients by weight and by float input, and the sum."""
+        import tensorflow as tf
+
+        if training not in self._functions:
+            self._functions[training] = tf.function(
+                lambda *inputs: self._differentiated(list(inputs), training), autograph=False
+            )
+        total, by, by_input = self._functions[training](*self._tensors())
+        floats = [n for n in self._order if self.feeds[n].dtype.kind == "f"]
+        places = self._places()
+        return (
+            {n: np.asarray(g) for n, g in zip(places, by, strict=True)},
+            {n: np.asarray(g) for n, g in zip(floats, by_input, strict=True)},
+            float(total),
+        )
+
+    def _places(self) -> list[int]:
+        return sorted({n for one in self.learning() for n in one.sources})
+
+    def _differentiated(self, inputs: list[Any], training: bool) -> Any:
+        import tensorflow as tf
+
+        variables = [self.twin.weights[n].value for n in self._places()]
+        watched = [x for x in inputs if x.dtype.is_floating]
+        with tf.GradientTape() as tape:
+            for x in watched:
+                tape.watch(x)
+            answers = self._answered(inputs, training=training)
+            total = sum(
+                tf.reduce_sum(answers[name] * r)
+                for (name, _, _), r in zip(self.target.outputs, self.weights, strict=True)
+                if answers[name].dtype.is_floating
+            )
+        by = tape.gradient(total, [*variables, *watched], unconnected_gradients="zero")
+        arrays = [tf.convert_to_tensor(g) for g in by]
+        return total, arrays[: len(variables)], arrays[len(variables) :]
+
+    def of_torch(self, *, training: bool) -> tuple[dict[str, Array], dict[str, Array], float]:
+        """Gradients by parameter and by float input, and the sum."""
+        import torch
+
+        self.module.train(training)
+        self.module.zero_grad()
+        tensors = self.target.inputs(self.feeds)
+        for tensor in tensors:
+            if tensor.is_floating_point():
+                tensor.requires_grad_(True)
+        found = self.target.flat(self.module(*tensors))
+        total: Any = sum(
+            (value * torch.from_numpy(np.array(np.transpose(r, perm)))).sum()
+            for value, r, (_, _, perm) in zip(found, self.weights, self.target.outputs, strict=True)
+            if value.is_floating_point()
+        )
+        if total.requires_grad:
+            total.backward()
+        by_input = {
+            name: np.transpose(_gradient(tensor), np.argsort(perm))
+            for name, perm, tensor in zip(self.target.names, self.target.layouts, tensors, strict=True)
+            if tensor.is_floating_point()
+        }
+        return {n: _gradient(p) for n, p in self.module.named_parameters()}, by_input, float(total)
+
+    def wanted(self, one: Carried, by: dict[int, Array]) -> Array:
+        """The source's gradients as that of the torch parameter."""
+        return one.carry(*(by[n] for n in one.sources))
+
+
+def _gradient(tensor: Any) -> Array:
+    return np.zeros(tuple(tensor.shape)) if tensor.grad is None else np.array(tensor.grad)
+
+
+def gradients(sides: KerasSides) -> Rung:
+    """Compare both, in inference mode."""
+    by, by_input, _ = sides.of_keras(training=False)
+    ours, our_inputs, _ = sides.of_torch(training=False)
+    worst = Worst()
+    whole = max([1e-300, *(float(np.abs(g).max(initial=0)) for g in by.values())])
+    for one in sides.learning():
+        worst.add(difference(sides.wanted(one, by), ours[one.name], whole), one.name)
+    for name, wanted in by_input.items():
+        worst.add(difference(wanted, our_inputs[name], whole), f"the input {name}")
+    count = len(sides.learning())
+    detail = f"by {count} weights and {len(by_input)} inputs in float64, the worst by {worst.where or 'none'}"
+    return worst.rung("gradients", LIMIT, detail)
+
+
+def training(sides: KerasSides) -> Rung:
+    """Dropout's rates, the statistics after one step, and twenty steps with dropout off."""
+    wanted, ours = _rates_of_keras(sides.twin), _rates_of_torch(sides.module)
+    if len(wanted) != len(ours):
+        return Rung(name="training", holds=False, detail=f"{len(wanted)} dropouts in the source, {len(ours)} here")
+    for rate, mine in zip(wanted, ours, strict=True):
+        if abs(rate - mine) > 5 * (max(rate * (1 - rate), 1e-4) / rung4.ONES) ** 0.5:
+            detail = f"dropout of {rate} in the source leaves out {mine:.3f} here"
+            return Rung(name="training", holds=False, detail=detail)
+    if idle := _idle(sides):
+        return Rung(name="training", holds=False, detail=f"the dropout {idle} changes no answer: it is not called")
+    with _no_dropout(sides):
+        named: list[str] = []
+        if wrong := _statistics(sides, named):
+            return Rung(name="training", holds=False, detail=wrong)
+        worst = _steps(sides)
+    detail = f"{rung4.STEPS} steps, {len(wanted)} dropouts measured; the worst: {worst.where or 'none'}"
+    return worst.rung("training", rung4.LIMIT, detail, named)
+
+
+def _statistics(sides: KerasSides, named: list[str]) -> str:
+    """What differs in the statistics after one call in training mode; empty where nothing does."""
+    sizes: dict[str, int] = {}
+    hooks = [
+        m.register_forward_pre_hook(lambda _, args, n=n: sizes.__setitem__(n, args[0].numel() // args[0].shape[1]))
+        for n, m in sides.module.named_modules()
+        if hasattr(m, "running_mean") and hasattr(m, "momentum")
+    ]
+    statistics = [one for one in sides.translated.carried if _is_statistic(one.name)]
+    state = sides.module.state_dict()
+    before = {one.name: state[one.name].numpy().copy() for one in statistics}
+    sides.of_torch(training=True)
+    for hook in hooks:
+        hook.remove()
+    sides.of_keras(training=True)
+    for one in statistics:
+        owner = one.name.rpartition(".")[0]
+        mine = sides.module.state_dict()[one.name].numpy()
+        if one.name.endswith("running_var") and sizes.get(owner, 1) > 1:
+            share, n = sides.module.get_submodule(owner).momentum, sizes[owner]
+            batch = (mine - (1 - share) * before[one.name]) / share
+            mine = (1 - share) * before[one.name] + share * batch * (n - 1) / n
+            named.append(f"{one.name}: torch keeps n/(n − 1) of the batch's variance, Keras the variance itself")
+        wanted = one.carry(*(np.asarray(sides.twin.weights[n]) for n in one.sources))
+        scale = max(float(np.abs(wanted).max()), 1e-3)
+        if not float(np.abs(wanted - mine).max()) <= rung4.LIMIT * scale:
+            return f"{one.name} is another after one step of training"
+    return ""
+
+
+def _steps(sides: KerasSides) -> Worst:
+    """Plain gradient descent on both sides; the largest difference of losses and parameters, and where."""
+    import torch
+
+    worst = Worst()
+    parameters = dict(sides.module.named_parameters())
+    rate = None
+    for number in range(rung4.STEPS):
+        by, _, loss = sides.of_keras(training=True)
+        ours, _, our_loss = sides.of_torch(training=True)
+        worst.add(abs(loss - our_loss) / max(abs(loss), 1.0), f"the loss of step {number + 1}")
+        if rate is None:
+            rate = 0.01 / max([1.0, *(float(np.abs(g).max(initial=0)) for g in by.values())])
+        for place, gradient in by.items():
+            variable = sides.twin.weights[place]
+            variable.assign(np.asarray(variable) - rate * gradient)
+        with torch.no_grad():
+            for name, gradient in ours.items():
+                if parameters[name].requires_grad:
+                    parameters[name] -= rate * torch.from_numpy(gradient)
+    for one in sides.learning():
+        wanted = one.carry(*(np.asarray(sides.twin.weights[n]) for n in one.sources))
+        mine = parameters[one.name].detach().numpy()
+        apart = float(np.abs(wanted - mine).max(initial=0)) / max(float(np.abs(wanted).max(initial=0)), 1e-3)
+        worst.add(apart, one.name)
+    return worst
+
+
+def _dropouts_of_keras(model: Any) -> Iterator[tuple[Any, str]]:
+    """Every layer that leaves something out in training, and the attribute that holds its rate."""
+    for layer in model._flatten_layers():
+        kind = type(layer).__name__
+        if kind in rung4.KERAS_DROPOUTS:
+            yield layer, "rate"
+        elif (kind.endswith("Cell") and hasattr(layer, "dropout")) or kind in ("Attention", "AdditiveAttention"):
+            yield layer, "dropout"
+
+
+def _rates_of_keras(model: Any) -> list[float]:
+    return sorted(float(rate) for layer, name in _dropouts_of_keras(model) if (rate := getattr(layer, name)))
+
+
+def _dropouts_of_torch(module: Any) -> Iterator[tuple[str, Any]]:
+    from torch import nn
+
+    kinds = nn.Dropout | nn.Dropout1d | nn.Dropout2d | nn.Dropout3d | nn.AlphaDropout
+    for name, layer in module.named_modules():
+        if isinstance(layer, kinds):
+            yield name, layer
+
+
+def _rates_of_torch(module: Any) -> list[float]:
+    """The share that each leaves out of ones, or of whole channels."""
+    import torch
+
+    found = []
+    for _, layer in _dropouts_of_torch(copy.deepcopy(module).train()):
+        if layer.p > 0:
+            rank = int(type(layer).__name__[-2]) if type(layer).__name__.endswith("d") else 0
+            out = layer(torch.ones((1, rung4.ONES, *(1,) * rank), dtype=torch.float64))
+            is_out = out < 0 if type(layer).__name__ == "AlphaDropout" else out == 0
+            found.append(float(is_out.double().mean()))
+    return sorted(found)
+
+
+def _idle(sides: KerasSides) -> str:
+    """The first dropout of the written model that changes nothing by itself; empty where each does."""
+    import torch
+
+    state = copy.deepcopy(sides.module.state_dict())
+    tensors = sides.target.inputs(sides.feeds)
+    found = ""
+    with _no_dropout(sides), torch.no_grad():
+        sides.module.train()
+        plain = sides.target.flat(sides.module(*tensors))
+        for name, layer in list(_dropouts_of_torch(sides.module)):
+            layer.p = 0.9
+            other = sides.target.flat(sides.module(*tensors))
+            layer.p = 0.0
+            if not found and all(torch.equal(a, b) for a, b in zip(plain, other, strict=True)):
+                found = name
+    sides.module.load_state_dict(state)
+    return found
+
+
+@contextlib.contextmanager
+def _no_dropout(sides: KerasSides) -> Iterator[None]:
+    held = [(layer, name, getattr(layer, name)) for layer, name in _dropouts_of_keras(sides.twin)]
+    held += [(layer, "p", layer.p) for _, layer in _dropouts_of_torch(sides.module)]
+    for layer, name, _ in held:
+        setattr(layer, name, 0.0)
+    try:
+        yield
+    finally:
+        for layer, name, rate in held:
+            setattr(layer, name, rate)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from onnxpress.export.port.table import LAYERS
+from onnxpress.export.port.from_keras.model import OPERATIONS
+from onnxpress.export.port.table import FROM_KERAS, LAYERS
 from onnxpress.export.port.to_keras import functions as written
 from onnxpress.export.port.to_keras.elementwise import SIGNS, UNARY
 from onnxpress.export.port.to_keras.registry import FUNCTIONS
@@ -11,15 +12,23 @@ _HEAD = """# Correspondences of torch and Keras
 
 `onnxpress port` writes by this table. What stands in no row is refused, with its line. `make fix` writes this page.
 
-## Layers
+## Layers, from torch to Keras
 
 | torch | Keras | where they differ, and how it is carried |
 | --- | --- | --- |
 """
 _FUNCTIONS = """
-## Functions
+Of `torch`, `torch.nn.functional` and tensors, these functions are written with `keras.ops`:
 
-Of `torch`, `torch.nn.functional` and tensors, written with `keras.ops`:
+"""
+_FROM_KERAS = """
+## Layers, from Keras to torch
+
+| Keras | torch | where they differ, and how it is carried |
+| --- | --- | --- |
+"""
+_OPERATIONS = """
+Of `keras.ops`, and of what Python's operators stand for, these operations are written with torch's functions:
 
 """
 
@@ -27,7 +36,13 @@ Of `torch`, `torch.nn.functional` and tensors, written with `keras.ops`:
 def page() -> str:
     """The whole page."""
     rows = "".join(f"| `{row.torch}` | `{row.keras}` | {row.trap} |\n" for row in LAYERS)
-    return _HEAD + rows + _FUNCTIONS + ", ".join(f"`{name}`" for name in sorted(functions())) + ".\n"
+    back = "".join(f"| `{row.keras}` | {row.torch} | {row.trap} |\n" for row in FROM_KERAS)
+    names = _listed(sorted(functions()))
+    return _HEAD + rows + _FUNCTIONS + names + _FROM_KERAS + back + _OPERATIONS + _listed(sorted(OPERATIONS))
+
+
+def _listed(names: list[str]) -> str:
+    return ", ".join(f"`{name}`" for name in names) + ".\n"
 
 
 def functions() -> set[str]:

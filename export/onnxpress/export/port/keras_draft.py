@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from onnxpress.core.arrays import Array
 from onnxpress.core.errors import OnnxpressError
 from onnxpress.core.golden import LIMIT
+from onnxpress.core.tensors import TensorSpec
 from onnxpress.export.equivalence.cases import cases
 from onnxpress.export.networks.tensorflow.keras_model import KerasNetwork
 from onnxpress.export.networks.wrap import wrap
@@ -18,6 +22,7 @@ from onnxpress.export.port.from_keras import like_keras
 from onnxpress.export.port.from_keras.model import root_graph, translated
 from onnxpress.export.port.proof.answers import answers
 from onnxpress.export.port.proof.keras_source import KerasSides, gradients, parameters, training
+from onnxpress.export.port.proof.keras_twin import kept, widened
 from onnxpress.export.port.proof.rung import Rung
 from onnxpress.export.port.proof.torch_target import TorchTarget
 from onnxpress.export.port.refusal import NoCorrespondence
@@ -40,6 +45,8 @@ class KerasDraft:
                 "a function of TensorFlow has no layers to carry", where=source.reference, hint="give a Keras model"
             )
         self.network, self.model = network, source.network
+        if any(spec.dtype == "string" for spec in network.inputs):
+            raise NoCorrespondence("torch has no strings", where=source.reference, hint="look the words up before")
         self.rows = dict(source.samples) or network.examples(MOST_ROWS) or {}
         symbols = [
             keras.KerasTensor(tuple(None if isinstance(s, str) else s for s in spec.shape), spec.dtype, name=spec.name)
@@ -53,10 +60,17 @@ class KerasDraft:
         functions, last = like_keras.code(owner, self.translated.starts)
         title = f"{source.name}, carried from Keras by onnxpress port."
         self.code = written(
-            self.translated.block, self.specs, title=title, weights=weights_name, helpers=functions, last=last
+            self.translated.block, self._as_taken(), title=title, weights=weights_name, helpers=functions, last=last
         )
         self.state = owner.state_dict()
         self.asked = cases(network.inputs, self.rows, largest=MOST_ROWS)
+
+    def _as_taken(self) -> list[TensorSpec]:
+        """The inputs with their axes as the code takes them."""
+        return [
+            msgspec.structs.replace(spec, shape=tuple(spec.shape[axis] for axis in perm))
+            for spec, perm in zip(self.specs, self.translated.inputs, strict=True)
+        ]
 
     def target(self, path: Path) -> TorchTarget:
         """The code in the file `path`, filled with the source's weights."""
@@ -86,16 +100,14 @@ class KerasDraft:
                 yield Rung(name=name, holds=None, detail="the code fails, or its answers have another shape")
             return
         yield parameters(self.translated, target, list(self.model.weights))
-        sides: KerasSides | None = None
-        for name, ask in (("gradients", gradients), ("training", training)):
-            try:
-                sides = sides or self.sides(target)
-                rung = ask(sides)
-            except OnnxpressError:
-                raise
-            except Exception as error:
-                rung = Rung(name=name, holds=False, detail=f"it cannot be computed in float64: {first_line(error)}")
-            yield rung
+        try:
+            with self.sides(target) as sides:
+                yield gradients(sides)
+                yield training(sides)
+        except OnnxpressError:
+            raise
+        except Exception as error:
+            yield Rung(name="gradients", holds=False, detail=f"they cannot be computed: {first_line(error)}")
 
     def answers(self, target: TorchTarget) -> Rung:
         """Rung 1."""
@@ -107,16 +119,34 @@ class KerasDraft:
             said = f"the written code fails: {first_line(error)}"
             return Rung(name="answers", holds=False, detail=said, worst=math.inf, limit=LIMIT)
 
-    def sides(self, target: TorchTarget) -> KerasSides:
-        """The source and `target` in float64, on a batch of seven rows where there is one."""
+    @contextlib.contextmanager
+    def sides(self, target: TorchTarget) -> Iterator[KerasSides]:
+        """The source and `target` in float64, or in float32 where TensorFlow cannot compute the source in float64."""
+        feeds: dict[str, Array] = next((case.feeds for case in self.asked if case.batch == 7), self.asked[0].feeds)
+        order = [spec.name for spec in self.network.inputs]
+        with contextlib.ExitStack() as stack:
+            for open_twin, precision in ((self._of_config, "float64"), (widened, "float64"), (kept, "float32")):
+                attempt = contextlib.ExitStack()
+                try:
+                    twin = attempt.enter_context(open_twin(self.model))
+                    sides = KerasSides(twin, self._ask, target, self.translated, feeds, order, precision)
+                    sides.of_keras(training=False)
+                except Exception:  # this way there is no twin, or a kernel of TensorFlow is missing
+                    attempt.close()
+                    if precision == "float32":
+                        raise
+                    continue
+                stack.enter_context(attempt)
+                break
+            yield sides
+
+    def _of_config(self, model: Any) -> contextlib.AbstractContextManager[Any]:
+        """The network's own twin, with its weights as they are before."""
         import keras
 
-        batch: dict[str, Array] = next((case.feeds for case in self.asked if case.batch == 7), self.asked[0].feeds)
-        own = {type(layer).__name__: type(layer) for layer in self.model._flatten_layers()}
+        own = {type(layer).__name__: type(layer) for layer in model._flatten_layers()}
         with keras.saving.CustomObjectScope({n: c for n, c in own.items() if not c.__module__.startswith("keras.")}):
-            twin = self.network.in_double()
+            return kept(self.network.in_double())
 
-        def call(model: Any, tensors: list[Any], is_training: bool) -> dict[str, Any]:
-            return self.network.by_name(self.network.call(model, tensors, training=is_training))
-
-        return KerasSides(twin, call, target, self.translated, batch, [spec.name for spec in self.network.inputs])
+    def _ask(self, model: Any, tensors: list[Any], training: bool) -> dict[str, Any]:
+        return self.network.by_name(self.network.call(model, tensors, training=training))

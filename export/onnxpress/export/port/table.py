@@ -80,3 +80,71 @@ LAYERS: tuple[Row, ...] = (
     Row("PixelShuffle", "ops.reshape and ops.transpose"),
 )  # fmt: skip
 TORCH_LAYERS = frozenset(row.torch for row in LAYERS)
+
+_SAME = "`same` with a stride pads one more at the end: an F.pad of its own where the two ends differ"
+_POOLED = (
+    "`same`: padding, and ceil_mode where the end has one more. What is padded does not count in an average: "
+    "count_include_pad=False"
+)
+_MASKED = (
+    "behind a mask the steps that are seen are put first and the states are read where the mask shows them. Dropout of "
+    "the input is one draw for all steps: Dropout1d. recurrent_dropout is refused"
+)
+FROM_KERAS: tuple[Row, ...] = (
+    Row("Linear", "Dense", "the kernel is transposed; after a Flatten its columns are put in torch's order of axes"),
+    Row("Linear and unflatten", "EinsumDense", "where the equation is a product over the last axes"),
+    Row("Embedding", "Embedding", "mask_zero: the mask is a value of its own, for the layers behind that read it"),
+    Row("ne and mul", "Masking", "as Embedding's mask"),
+    *(Row(f"Conv{n}d", f"Conv{n}D", f"channels first, the kernel's last two axes first. {_SAME}") for n in (1, 2, 3)),
+    *(
+        Row(f"ConvTranspose{n}d", f"Conv{n}DTranspose", "`same` cuts one more off at the end: a slice of its own")
+        for n in (1, 2, 3)
+    ),
+    *(Row(f"Conv{n}d(groups=channels)", f"DepthwiseConv{n}D", _SAME) for n in (1, 2)),
+    *(Row(f"two Conv{n}d", f"SeparableConv{n}D", _SAME) for n in (1, 2)),
+    Row("BatchNorm1d to 3d", "BatchNormalization", "momentum is 1 − momentum. torch keeps n/(n−1) of the variance, "
+        "which the report names. A frozen one does not move in training: a block of its own"),
+    Row("LayerNorm", "LayerNormalization", "over the last axes; epsilon is 1e-3 in Keras and 1e-5 in torch: always "
+        "written"),
+    Row("GroupNorm", "GroupNormalization", "the same epsilon trap"),
+    Row("RMSNorm", "RMSNormalization"),
+    Row("square, sum, rsqrt", "UnitNormalization"),
+    Row("Dropout", "Dropout"),
+    Row("AlphaDropout", "AlphaDropout"),
+    *(Row(f"Dropout{n}d", f"SpatialDropout{n}D", "channels first") for n in (1, 2, 3)),
+    Row("LSTM", "LSTM", f"torch's second bias stays at zero and does not learn. {_MASKED}"),
+    Row("GRU", "GRU", f"with reset_after alone; gates z, r, h as r, z, n. {_MASKED}"),
+    Row("RNN", "SimpleRNN", f"as LSTM. {_MASKED}"),
+    Row("LSTM(bidirectional=True)", "Bidirectional", "two layers behind a mask or with dropout; all ways to merge"),
+    Row("flatten(0, 1) and unflatten", "TimeDistributed"),
+    Row("Linear and scaled_dot_product_attention", "MultiHeadAttention", "a block of its own, as key_dim and value_dim "
+        "are free. What a mask hides is −1e9, not −∞: rows that see nothing see all"),
+    Row("matmul, softmax, matmul", "Attention", "what a mask hides is 1e9 less"),
+    Row("tanh, sum, softmax, matmul", "AdditiveAttention"),
+    Row("the function", "Activation", "Keras's own, or traced"),
+    Row("relu, relu6, clamp or leaky_relu", "ReLU"),
+    Row("leaky_relu", "LeakyReLU", "the slope is 0.3 in Keras and 0.01 in torch: always written"),
+    Row("PReLU", "PReLU", "with a slope for each channel; else relu and clamp"),
+    Row("elu", "ELU"),
+    Row("softmax", "Softmax", "the axis follows the layout"),
+    *(Row(f"MaxPool{n}d", f"MaxPooling{n}D", _POOLED) for n in (1, 2, 3)),
+    *(Row(f"AvgPool{n}d", f"AveragePooling{n}D", _POOLED) for n in (1, 2, 3)),
+    *(Row("mean", f"GlobalAveragePooling{n}D", "behind a mask over what is seen" if n == 1 else "") for n in (1, 2, 3)),
+    *(Row("amax", f"GlobalMaxPooling{n}D") for n in (1, 2, 3)),
+    *(Row("F.pad", f"ZeroPadding{n}D", "torch names the last axis first") for n in (1, 2, 3)),
+    *(Row("a slice", f"Cropping{n}D") for n in (1, 2, 3)),
+    *(Row("Upsample", f"UpSampling{n}D", "nearest, and of images bilinear") for n in (1, 2, 3)),
+    Row("flatten", "Flatten", "in torch's order: the weights behind follow"),
+    Row("reshape", "Reshape"),
+    Row("the layout", "Permute", "no data moves"),
+    Row("unsqueeze and expand", "RepeatVector"),
+    Row("cat", "Concatenate"),
+    *(Row(a, b) for a, b in (("add", "Add"), ("sub", "Subtract"), ("mul", "Multiply"), ("maximum", "Maximum"),
+                             ("minimum", "Minimum"), ("add and div", "Average"), ("matmul", "Dot"))),
+    Row("mul and add", "Rescaling"),
+    Row("sub and div", "Normalization", "its mean and deviation are constants"),
+    Row("one_hot", "CategoryEncoding"),
+    Row("eq, argmax, where", "IntegerLookup", "with one index for what is unknown"),
+    Row("the value itself", "Identity"),
+    Row("the value itself", "ActivityRegularization", "the report names what it adds to the loss"),
+)  # fmt: skip

@@ -264,6 +264,18 @@ def _category_encoding(w: Builder, keras_layer: Any, x: Value) -> Value:
     return w.function("to", hot, "torch.float32")
 
 
+@layer("IntegerLookup")
+def _integer_lookup(w: Builder, keras_layer: Any, ids: Value) -> Value:
+    words = np.asarray(keras_layer.get_vocabulary(include_special_tokens=False), np.int64)
+    if keras_layer.output_mode != "int" or keras_layer.num_oov_indices != 1 or keras_layer.mask_token is not None:
+        raise w.refuse("this IntegerLookup has no correspondence", "one index for what is unknown, none for a mask")
+    ids = w.function("to", w.plain(w.made(ids)), "torch.int64")
+    table = w.constant(words)
+    known = w.function("eq", w.function("unsqueeze", ids, -1), table, called="known")
+    place = w.function("argmax", w.function("to", known, "torch.int64"), dim=-1)
+    return w.function("where", w.function("any", known, dim=-1), w.function("add", place, 1), 0)
+
+
 @operation("Normalize")
 def _normalize(w: Builder, op: Any, x: Value) -> Value:
     x = w.settle(w.made(x))

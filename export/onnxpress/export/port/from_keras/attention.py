@@ -82,7 +82,8 @@ def _heads(w: Builder, keras_layer: Any, parts: list[Value], seen: Value | None,
         dense = getattr(keras_layer, f"_{name}_dense")
         shape = tuple(dense.kernel.shape)
         projected = _linear(w, dense, x, shape[0], heads * width)
-        made.append(w.function("transpose", w.function("unflatten", projected, -1, (heads, width)), 1, 2))
+        apart = w.function("unflatten", projected, -1, (heads, width))
+        made.append(w.function("transpose", apart, 1, 2, called=name))
     q, k, v = made
     weights = None
     if seen is None and not scores and not keras_layer.dropout:
@@ -90,14 +91,14 @@ def _heads(w: Builder, keras_layer: Any, parts: list[Value], seen: Value | None,
         found = w.function("scaled_dot_product_attention", q, k, v, **options)
     else:
         product = w.function("matmul", q, w.function("transpose", k, -2, -1))
-        weights = w.function("mul", product, float(keras_layer.key_dim) ** -0.5)
+        weights = w.function("mul", product, float(keras_layer.key_dim) ** -0.5, called="scores")
         if seen is not None:
             hidden = w.function("logical_not", w.function("unsqueeze", seen, 1))
             weights = w.function("masked_fill", weights, hidden, _NEVER)
         if causal:
             later = w.function("ones_like", weights, dtype="torch.bool")
             weights = w.function("masked_fill", weights, w.function("triu", later, 1), _NEVER)
-        weights = w.function("softmax", weights, dim=-1)
+        weights = w.function("softmax", weights, dim=-1, called="weights")
         kept = weights
         if keras_layer.dropout:
             kept = w.value(w.layer(keras_layer._dropout_layer, nn.Dropout(float(keras_layer.dropout)), weights))
@@ -148,7 +149,7 @@ def _attention(w: Builder, keras_layer: Any, inputs: Sequence[Value], return_att
     if use_causal_mask:
         later = w.function("triu", w.function("ones_like", weights, dtype="torch.bool"), 1)
         weights = w.function("where", later, w.function("add", weights, _NEVER), weights)
-    weights = w.function("softmax", weights, dim=-1)
+    weights = w.function("softmax", weights, dim=-1, called="weights")
     kept = weights
     if keras_layer.dropout:
         kept = w.value(w.layer(keras_layer, nn.Dropout(float(keras_layer.dropout)), weights, part="dropout"))

@@ -82,7 +82,7 @@ class GraphBuilder(Builder):
         if not is_keras:
             raise self.refuse(f"there is no correspondence of {kind}")
         if isinstance(layer, keras.Layer):
-            if str(layer.compute_dtype or "float32") != "float32":
+            if str(layer.compute_dtype or "float32") not in ("float32", "int64", "int32"):
                 raise self.refuse(
                     f"a layer that computes in {layer.compute_dtype} has no correspondence", "use float32"
                 )

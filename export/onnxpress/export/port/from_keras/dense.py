@@ -93,14 +93,14 @@ def _embedding(w: Builder, keras_layer: Any, ids: Value) -> Value:
     start(w, keras_layer, {"weight": (keras_layer.embeddings_initializer, table)})
     found = w.value(number, (*ids.perm, ids.rank))
     if keras_layer.mask_zero:
-        found.mask = w.function("ne", ids, 0, perm=ids.perm)
+        found.mask = w.function("ne", ids, 0, perm=ids.perm, called="seen")
     return found
 
 
 @layer("Masking")
 def _masking(w: Builder, keras_layer: Any, x: Value) -> Value:
     x = w.plain(w.made(x), "the mask is told by the last axis")
-    seen = w.function("any", w.function("ne", x, keras_layer.mask_value), dim=-1)
+    seen = w.function("any", w.function("ne", x, keras_layer.mask_value), dim=-1, called="seen")
     found = w.function("mul", x, w.function("unsqueeze", seen, -1))
     found.mask = seen
     return found

@@ -27,14 +27,15 @@ from onnxpress.export.port.from_keras import (
 )
 from onnxpress.export.port.from_keras.calls import GraphBuilder, argument_names
 from onnxpress.export.port.from_keras.graph import Graph, graph_of, is_graph, traced
+from onnxpress.export.port.from_keras.registry import LAYERS, OPERATIONS
 from onnxpress.export.port.from_keras.shared import Carried, Shared
 from onnxpress.export.port.from_keras.values import Value, channels_first
 from onnxpress.export.port.layout import Unordered, identity
 from onnxpress.export.port.refusal import NoCorrespondence
 from onnxpress.export.port.steps import Block
 
-__all__ = ["Translated", "activations", "arithmetic", "attention", "axes", "convolutions", "dense", "norms", "pools",
-           "recurrent", "translated"]  # fmt: skip
+__all__ = ["LAYERS", "OPERATIONS", "Translated", "activations", "arithmetic", "attention", "axes", "convolutions",
+           "dense", "norms", "pools", "recurrent", "translated"]  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -60,15 +60,10 @@ def _one_way(w: Builder, owner: Any, keras_layer: Any, x: Value, seen: Value | N
         kept = w.value(w.layer(owner, nn.Dropout1d(float(keras_layer.dropout)), kept, part=tail), (0, 2, 1))
         x = w.function("permute", kept, (0, 2, 1), comment="rows, time, features")
     kind = type(keras_layer).__name__
-    count = None
     if seen is not None:
         if initial_state or (keras_layer.return_state and kind == "LSTM"):
             raise w.refuse(f"{kind} behind a mask, with states that are given or answered, has no correspondence")
-        order = w.function(
-            "argsort", seen, dim=1, descending=True, stable=True, comment="the steps that the mask shows come first"
-        )
-        x = w.function("take_along_dim", x, w.function("unsqueeze", order, -1), dim=1)
-        count = w.function("cumsum", seen, dim=1)
+        return _behind_mask(w, owner, keras_layer, x, seen, part)
     args: list[Any] = [x]
     if initial_state is not None:
         given = initial_state if isinstance(initial_state, list | tuple) else [initial_state]
@@ -77,8 +72,6 @@ def _one_way(w: Builder, owner: Any, keras_layer: Any, x: Value, seen: Value | N
     module = _module(keras_layer, int(keras_layer.cell.kernel.shape[0]), bidirectional=False)
     number = w.layer(owner, module, *args, part=part, weights=_weights(keras_layer))
     _starts(w, owner, [(keras_layer, "")], part)
-    if seen is not None and count is not None:
-        return _carried_over(w, keras_layer, number, seen, count)
     state = w.step("function", "getitem", (Ref(number), 1))
     hidden_ref = w.step("function", "getitem", (Ref(state), 0)) if kind == "LSTM" else state
     hidden = w.value(w.step("function", "getitem", (Ref(hidden_ref), -1)))
@@ -90,24 +83,57 @@ def _one_way(w: Builder, owner: Any, keras_layer: Any, x: Value, seen: Value | N
     return found
 
 
-def _carried_over(w: Builder, keras_layer: Any, number: int, seen: Value, count: Value) -> list[Value]:
-    """What Keras answers at steps that the mask hides: what it answered before, or zeros."""
+class _Masked(Builder):
+    """The block of a recurrent layer behind a mask."""
+
+    def name_of(self, keras_layer: Any) -> str:
+        """`lstm`, `gru` or `rnn`."""
+        return _KINDS[type(keras_layer).__name__].__name__.lower()
+
+
+def _behind_mask(w: Builder, owner: Any, keras_layer: Any, x: Value, seen: Value, part: str) -> list[Value]:
+    """A block that carries the state over what the mask hides, as Keras does."""
+    key = (id(owner), part)
+    wants_last = not keras_layer.return_sequences or keras_layer.return_state
+    if keras_layer.zero_output_for_mask and not keras_layer.return_sequences:
+        raise w.refuse("a layer that answers zeros where its last step is masked has no correspondence")
+    if key not in w.paths:
+        path = w.paths[key] = w.free(w.name_of(owner) + (f"_{part}" if part else ""))
+        name = f"Masked{type(keras_layer).__name__}"
+        inner = _Masked(w.shared, f"{w.path}{path}.", name, str(keras_layer.name))
+        given = [inner.input(n, w.pairs[v.ref.number], v.perm) for n, v in (("x", x), ("seen", seen))]
+        answers = _carried_over(inner, keras_layer, *given)
+        w.children[path] = inner.block(answers[0] if len(answers) == 1 else tuple(answers))
+        w.owner.add_module(path, inner.owner)
+    number = w.step("block", w.paths[key], (x, seen))
+    if not (keras_layer.return_sequences and wants_last):
+        return [w.value(number)]
+    return [w.value(w.step("function", "getitem", (Ref(number), n))) for n in (0, 1)]
+
+
+def _carried_over(w: Builder, keras_layer: Any, x: Value, seen: Value) -> list[Value]:
+    why = "the steps that are seen come first, as the others change no state"
+    order = w.function("argsort", seen, dim=1, descending=True, stable=True, called="order", comment=why)
+    x = w.function("take_along_dim", x, w.function("unsqueeze", order, -1), dim=1, called="x")
+    module = _module(keras_layer, int(keras_layer.cell.kernel.shape[0]), bidirectional=False)
+    number = w.layer(keras_layer, module, x, weights=_weights(keras_layer))
+    _starts(w, keras_layer, [(keras_layer, "")], "")
     states = w.value(w.step("function", "getitem", (Ref(number), 0)))
+    w.steps[states.ref.number].variables = ("states",)
+    count = w.function("cumsum", seen, dim=1, called="count")
     found: list[Value] = []
     if keras_layer.return_sequences:
         shown = seen if keras_layer.zero_output_for_mask else w.function("gt", count, 0)
         found.append(_picked(w, states, count, shown))
     if not keras_layer.return_sequences or keras_layer.return_state:
-        if keras_layer.zero_output_for_mask and not keras_layer.return_sequences:
-            raise w.refuse("a layer that answers zeros where its last step is masked has no correspondence")
-        last = w.function("getitem", count, (slice(None), slice(-1, None)))
-        found += [w.function("squeeze", _picked(w, states, last, w.function("gt", last, 0)), 1)] * (2 - len(found))
+        last = w.function("getitem", count, (slice(None), slice(-1, None)), called="last")
+        found.append(w.function("squeeze", _picked(w, states, last, w.function("gt", last, 0)), 1))
     return found
 
 
 def _picked(w: Builder, states: Value, count: Value, shown: Value) -> Value:
-    """The state after so many steps that the mask shows, zeros where `shown` is false."""
-    place = w.function("unsqueeze", w.function("clamp", w.function("sub", count, 1), min=0), -1)
+    """The state after so many steps that are seen, zeros where `shown` is false."""
+    place = w.function("unsqueeze", w.function("clamp", w.function("sub", count, 1), min=0), -1, called="place")
     picked = w.function("take_along_dim", states, place, dim=1)
     return w.function("where", w.function("unsqueeze", shown, -1), picked, 0.0)
 

@@ -12,7 +12,7 @@ from onnxpress.export.port.from_keras.shared import Shared
 from onnxpress.export.port.from_keras.values import Value
 from onnxpress.export.port.layout import Unordered, identity
 from onnxpress.export.port.refusal import NoCorrespondence
-from onnxpress.export.port.steps import Block, Ref, Shown, Step, changed, shown_of
+from onnxpress.export.port.steps import Block, Ref, Shown, Step, changed, shown_of, without_dead
 
 
 class Stepping:
@@ -53,10 +53,16 @@ class Stepping:
         return step.number
 
     def function(
-        self, name: str, *args: Any, perm: tuple[int, ...] | None = None, comment: str = "", **kwargs: Any
-    ) -> Value:
-        """The value of one of torch's functions, its axes as `perm` says, in Keras's order without it."""
-        return self.value(self.step("function", name, args, kwargs, comment), perm)
+        self, name: str, *args: Any, perm: tuple[int, ...] | None = None, called: str = "", comment: str = "",
+        **kwargs: Any,
+    ) -> Value:  # fmt: skip
+        """The value of one of torch's functions, its axes as `perm` says, in Keras's order without it.
+
+        `called` is the variable that holds it in the code, where it has one.
+        """
+        number = self.step("function", name, args, kwargs, comment)
+        self.steps[number].variables = (called,) if called else ()
+        return self.value(number, perm)
 
     def like(self, value: Value, name: str, *args: Any, **kwargs: Any) -> Value:
         """The same with the layout of `value`."""
@@ -98,7 +104,7 @@ class Stepping:
     def block(self, outputs: Any) -> Block:
         """The finished block. `outputs` is a structure of Values."""
         self.steps.append(Step(len(self.steps), "output", "", args=(changed(outputs, _ref),)))
-        return Block(self.owner, self.steps, self.children, self.path.rstrip("."))
+        return Block(self.owner, without_dead(self.steps), self.children, self.path.rstrip("."))
 
 
 def _ref(value: Any) -> Any:

@@ -17,6 +17,9 @@ from onnxpress.export.port.proof.gradients import LIMIT, difference
 from onnxpress.export.port.proof.rung import Rung, Worst
 from onnxpress.export.port.proof.torch_target import TorchTarget
 
+NARROW_LIMIT = 1e-3
+"""in float32, for a source that TensorFlow cannot compute in float64: a wrong weight shows in the first digit"""
+
 
 def parameters(translated: Translated, target: TorchTarget, weights: list[Any]) -> Rung:
     """Every parameter of the written model is the source's, exactly; every weight of the source is carried or named."""
@@ -56,20 +59,23 @@ def _is_statistic(name: str) -> bool:
 
 
 class KerasSides:
-    """The source in Keras and the written model in torch, both in float64, on one batch.
+    """The source in Keras and the written model in torch, both in one precision, on one batch.
 
-    `twin` is the source in float64, and `call` asks it: (model, tensors, training) → its answers by name.
+    `twin` is the source in it, and `call` asks it: (model, tensors, training) → its answers by name.
     """
 
     def __init__(self, twin: Any, call: Any, target: TorchTarget, translated: Translated, feeds: dict[str, Array],
-                 order: list[str]) -> None:  # fmt: skip
+                 order: list[str], precision: str) -> None:  # fmt: skip
         self.twin, self._call, self.target, self.translated = twin, call, target, translated
-        self.module = copy.deepcopy(target.model("float64"))
-        self.feeds = {n: v.astype(np.float64) if v.dtype.kind == "f" else v for n, v in feeds.items()}
+        self.precision = precision
+        self.module = copy.deepcopy(target.model(precision))
+        self.feeds = {n: v.astype(precision) if v.dtype.kind == "f" else v for n, v in feeds.items()}
         self._order = order
         generator = np.random.default_rng(7)
         answers = self._answered(self._tensors(), training=False)
-        self.weights = [generator.standard_normal(tuple(answers[name].shape)) for name, _, _ in target.outputs]
+        self.weights = [
+            generator.standard_normal(tuple(answers[name].shape)).astype(precision) for name, _, _ in target.outputs
+        ]
         self._functions: dict[bool, Any] = {}
 
     def _tensors(self) -> list[Any]:
@@ -147,7 +153,7 @@ class KerasSides:
             for name, perm, tensor in zip(self.target.names, self.target.layouts, tensors, strict=True)
             if tensor.is_floating_point()
         }
-        return {n: _gradient(p) for n, p in self.module.named_parameters()}, by_input, float(total)
+        return {n: _gradient(p) for n, p in self.module.named_parameters()}, by_input, total.item()
 
     def wanted(self, one: Carried, by: dict[int, Array]) -> Array:
         """The source's gradients as that of the torch parameter."""
@@ -169,8 +175,8 @@ def gradients(sides: KerasSides) -> Rung:
     for name, wanted in by_input.items():
         worst.add(difference(wanted, our_inputs[name], whole), f"the input {name}")
     count = len(sides.learning())
-    detail = f"by {count} weights and {len(by_input)} inputs in float64, the worst by {worst.where or 'none'}"
-    return worst.rung("gradients", LIMIT, detail)
+    detail = f"by {count} weights and {len(by_input)} inputs in {sides.precision}, the worst by {worst.where or 'none'}"
+    return worst.rung("gradients", LIMIT if sides.precision == "float64" else NARROW_LIMIT, detail)
 
 
 def training(sides: KerasSides) -> Rung:
@@ -190,7 +196,11 @@ def training(sides: KerasSides) -> Rung:
             return Rung(name="training", holds=False, detail=wrong)
         worst = _steps(sides)
     detail = f"{rung4.STEPS} steps, {len(wanted)} dropouts measured; the worst: {worst.where or 'none'}"
-    return worst.rung("training", rung4.LIMIT, detail, named)
+    return worst.rung("training", _limit(sides), detail, named)
+
+
+def _limit(sides: KerasSides) -> float:
+    return rung4.LIMIT if sides.precision == "float64" else NARROW_LIMIT
 
 
 def _statistics(sides: KerasSides, named: list[str]) -> str:
@@ -218,7 +228,7 @@ def _statistics(sides: KerasSides, named: list[str]) -> str:
             named.append(f"{one.name}: torch keeps n/(n − 1) of the batch's variance, Keras the variance itself")
         wanted = one.carry(*(np.asarray(sides.twin.weights[n]) for n in one.sources))
         scale = max(float(np.abs(wanted).max()), 1e-3)
-        if not float(np.abs(wanted - mine).max()) <= rung4.LIMIT * scale:
+        if not float(np.abs(wanted - mine).max()) <= _limit(sides) * scale:
             return f"{one.name} is another after one step of training"
     return ""
 

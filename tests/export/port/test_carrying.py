@@ -169,17 +169,25 @@ def test_what_has_no_correspondence_is_refused_by_name_and_nothing_is_written(tm
     assert not list(tmp_path.iterdir())
 
 
-def test_the_way_from_keras_says_what_is_possible(tmp_path: Path) -> None:
+def test_the_way_from_keras_writes_torch_code_and_its_weights(tmp_path: Path) -> None:
     import keras
+    from safetensors.torch import load_model
 
-    source = from_object(
-        keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)]), "net", SourceRef(reference="m"), {}
-    )
-    with pytest.raises(NoCorrespondence, match="cannot be carried to pytorch yet") as caught:
-        carry(source, to="pytorch", output=tmp_path / "nets.py")
-    assert "torch module" in str(caught.value.hint)
+    keras.utils.set_random_seed(0)
+    model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(4, "tanh"), keras.layers.Dense(2)])
+    source = from_object(model, "net", SourceRef(reference="m"), {})
     with pytest.raises(UsageError, match="in tensorflow already"):
         carry(source, to="tensorflow", output=tmp_path / "nets.py")
+    found = carry(source, to="pytorch", output=tmp_path / "nets.py")
+    assert found.report.proven
+    assert found.report.to == "pytorch"
+    scope: dict[str, Any] = {}
+    exec(compile(found.code.read_text(), "nets.py", "exec"), scope)
+    ported = scope["build"]()
+    load_model(ported, found.weights)
+    asked = torch.randn(5, 3)
+    wanted = torch.from_numpy(model.predict(asked.numpy(), verbose=0))
+    torch.testing.assert_close(ported(asked).detach(), wanted)
 
 
 class FixedTypes(nn.Module):

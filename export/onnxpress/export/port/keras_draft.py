@@ -60,9 +60,14 @@ class KerasDraft:
         functions, last = like_keras.code(owner, self.translated.starts)
         title = f"{source.name}, carried from Keras by onnxpress port."
         self.code = written(
-            self.translated.block, self._as_taken(), title=title, weights=weights_name, helpers=functions, last=last
+            self.translated.block,
+            self._as_taken(),
+            title=title,
+            weights=weights_name,
+            helpers=tuple(functions),
+            last=tuple(last),
         )
-        self.state = owner.state_dict()
+        self.state = self.code.state
         self.asked = cases(network.inputs, self.rows, largest=MOST_ROWS)
 
     def _as_taken(self) -> list[TensorSpec]:

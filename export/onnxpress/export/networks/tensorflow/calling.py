@@ -59,6 +59,4 @@ def how_called(model: Any, names: Sequence[str], tensors: Sequence[Any], given: 
         with contextlib.suppress(Exception):
             as_dict(model, list(tensors), False)
             return as_dict
-    return lambda model, tensors, training: model(
-        tensors[0] if len(tensors) == 1 else list(tensors), training=training
-    )
+    return lambda model, tensors, training: model(tensors[0] if len(tensors) == 1 else list(tensors), training=training)

@@ -34,11 +34,11 @@ def activated(w: Any, x: Value, function: Any) -> Value:
     if is_keras and name == "linear":
         return x
     if is_keras and name in PLAIN:
-        return w.like(x, PLAIN[name], x)  # type: ignore[no-any-return]
+        return w.like(x, PLAIN[name], x)
     if is_keras and name in ("softmax", "log_softmax"):
         return softmax(w, x, -1, name)
     if is_keras and name == "leaky_relu":
-        return w.like(x, "leaky_relu", x, 0.2)  # type: ignore[no-any-return]
+        return w.like(x, "leaky_relu", x, 0.2)
     found: Value = w.inline(function, (x,), {})
     return found
 

@@ -87,7 +87,7 @@ def _heads(w: Builder, keras_layer: Any, parts: list[Value], seen: Value | None,
     q, k, v = made
     weights = None
     if seen is None and not scores and not keras_layer.dropout:
-        options = {"is_causal": True} if causal else {}
+        options: dict[str, Any] = {"is_causal": True} if causal else {}
         found = w.function("scaled_dot_product_attention", q, k, v, **options)
     else:
         product = w.function("matmul", q, w.function("transpose", k, -2, -1))

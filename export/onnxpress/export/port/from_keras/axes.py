@@ -200,11 +200,11 @@ def _split(w: Builder, op: Any, x: Value) -> list[Value]:
     if size is None:
         raise w.refuse("a split of an axis whose size varies has no correspondence")
     cuts = op.indices_or_sections
-    if isinstance(cuts, int):
-        name, given = "chunk", cuts
-    else:
+    given: Any = cuts
+    if not isinstance(cuts, int):
         edges = [0, *(int(c) for c in np.ravel(cuts)), size]
-        name, given = "split", tuple(b - a for a, b in itertools.pairwise(edges))
+        given = tuple(b - a for a, b in itertools.pairwise(edges))
+    name = "chunk" if isinstance(cuts, int) else "split"
     number = w.step("function", name, (x, given), {"dim": x.written_place(axis)})
     return [w.value(w.step("function", "getitem", (Ref(number), n)), x.perm) for n in range(len(w.pairs[number][0]))]
 
@@ -275,7 +275,7 @@ def _pad(w: Builder, op: Any, x: Value, constant_values: Any = None) -> Value:
         flat += [int(p) for p in widths[axis]]
     while flat[-2:] == [0, 0]:
         flat = flat[:-2]
-    options = {} if not constant_values else {"value": float(constant_values)}
+    options: dict[str, Any] = {} if not constant_values else {"value": float(constant_values)}
     return w.function("pad", x, tuple(flat), perm=x.perm, **options)
 
 

@@ -174,7 +174,7 @@ class Builder(Stepping):
         if ordered:
             lead = ordered[0]
             for v in tensors:
-                is_same = v.order is not None and np.array_equal(v.order, lead.order)
+                is_same = v.order is not None and lead.order is not None and np.array_equal(v.order, lead.order)
                 if not is_same and (v.order is not None or (v.rank and v.shown.first[-1] != 1)):
                     raise Unordered(v.made_by if v.order is not None else lead.made_by)
         return [self._aligned(v, lead) if isinstance(v, Value) else v for v in values], lead

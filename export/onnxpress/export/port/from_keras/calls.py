@@ -74,7 +74,7 @@ class GraphBuilder(Builder):
     def written(self, layer: Any, args: Any, kwargs: Any) -> Any:
         """A known layer or operation, or a block."""
         kind = type(layer).__name__
-        is_keras = type(layer).__module__.startswith("keras.")
+        is_keras = is_of_keras(layer)
         if isinstance(layer, keras.layers.Lambda):
             return self.inline(lambda *a, **k: layer.function(*a, **k, **(layer.arguments or {})), args, kwargs)
         if is_graph(layer) or (isinstance(layer, keras.Layer) and not is_keras):
@@ -146,8 +146,10 @@ class GraphBuilder(Builder):
             self.blocks[path] = (layouts, outputs)
         path = self.paths[key]
         known, outputs = self.blocks[path]
-        if known != layouts:
+        if len(known) != len(layouts) or any(len(a[0]) != len(b[0]) for a, b in zip(known, layouts, strict=True)):
             raise self.refuse(f"{layer.name} is called with tensors of two forms", "call it with one")
+        why = "in the order of axes of this layer's first call"
+        tensors = [self.in_layout(v, perm, why) for v, (perm, _) in zip(tensors, known, strict=True)]
         number = self.step("block", path, tuple(tensors))
         return self._answers(number, outputs)
 
@@ -222,9 +224,15 @@ def bound(function: Any, args: Any, kwargs: Any) -> dict[str, Any]:
     return dict(inspect.signature(function).bind(*args, **kwargs).arguments)
 
 
+def is_of_keras(layer: Any) -> bool:
+    """Whether Keras has the layer for all; those that a model of keras.applications brings along are read as own ones."""
+    name = type(layer).__module__
+    return name.startswith("keras.") and ".applications." not in name
+
+
 def class_name(layer: Any) -> str:
     """Its class of the author's own, or made of a model's name: `encoder` is `Encoder`."""
-    if not type(layer).__module__.startswith("keras."):
+    if not is_of_keras(layer):
         return type(layer).__name__.lstrip("_") or "Block"
     name = re.sub(r"_\d+$", "", str(layer.name))
     if name in ("functional", "sequential", "model"):

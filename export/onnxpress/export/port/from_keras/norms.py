@@ -164,14 +164,23 @@ def _unit_norm(w: Builder, keras_layer: Any, x: Value) -> Value:
 @layer("Dropout", "AlphaDropout")
 def _dropout(w: Builder, keras_layer: Any, x: Value) -> Value:
     x = w.made(x)
-    if getattr(keras_layer, "noise_shape", None) is not None:
-        raise w.refuse("a dropout with a noise_shape has no correspondence")
     if not keras_layer.rate:
         return x
     module = (nn.Dropout if type(keras_layer).__name__ == "Dropout" else nn.AlphaDropout)(float(keras_layer.rate))
+    if getattr(keras_layer, "noise_shape", None) is not None:
+        return _one_draw(w, keras_layer, module, x)
     found = w.value(w.layer(keras_layer, module, x), x.perm)
     found.order, found.made_by = x.order, x.made_by
     return found
+
+
+def _one_draw(w: Builder, keras_layer: Any, module: nn.Module, x: Value) -> Value:
+    """A dropout that draws once for all of the axes that its noise_shape calls 1: whole rows, say."""
+    x = w.settle(x)
+    whole = tuple(slice(1) if keras_layer.noise_shape[axis] == 1 else slice(None) for axis in x.perm)
+    ones = w.function("ones_like", w.function("getitem", x, whole, perm=x.perm), perm=x.perm)
+    kept = w.value(w.layer(keras_layer, module, ones), x.perm)
+    return w.function("mul", x, kept, perm=x.perm)
 
 
 @layer("SpatialDropout1D", "SpatialDropout2D", "SpatialDropout3D")
@@ -211,8 +220,8 @@ def _number_or_array(value: Any) -> Any:
 def _scaled(w: Builder, x: Value, name: str, by: Any) -> Value:
     if isinstance(by, float):
         return x if by == (1.0 if name == "mul" else 0.0) else w.like(x, name, x, by)
-    (x, by), lead = w.together([x, w.variable(by)])
-    return w.like(lead, name, x, by)
+    (x, by), _ = w.together([x, w.variable(by)])
+    return w.like(x, name, x, by)
 
 
 @layer("Normalization")
@@ -229,8 +238,3 @@ def _normalization(w: Builder, keras_layer: Any, x: Value) -> Value:
     if getattr(keras_layer, "invert", False):
         return w.like(x, "add", w.like(x, "mul", x, parts[2]), parts[1])
     return w.like(x, "div", w.like(x, "sub", x, parts[1]), parts[2])
-
-
-@layer("GaussianNoise", "GaussianDropout")
-def _noise(w: Builder, keras_layer: Any, x: Value) -> Value:
-    raise w.refuse(f"{type(keras_layer).__name__} has no layer in torch", "use Dropout")

@@ -80,7 +80,8 @@ def _global_pool(w: Builder, keras_layer: Any, x: Value, mask: Any = None) -> Va
         return w.function("div", total, w.function("sum", weights, dim=1))
     name = "mean" if is_average else "amax"
     perm = x.perm if keep else (0, 1)
-    return w.function(name, x, dim=short(dims), perm=perm, **({"keepdim": True} if keep else {}))
+    options: dict[str, Any] = {"keepdim": True} if keep else {}
+    return w.function(name, x, dim=short(dims), perm=perm, **options)
 
 
 @layer("ZeroPadding1D", "ZeroPadding2D", "ZeroPadding3D")
@@ -108,5 +109,9 @@ def _upsampling(w: Builder, keras_layer: Any, x: Value) -> Value:
     if mode not in ("nearest", "bilinear"):
         raise w.refuse(f"upsampling by {mode} has no correspondence", "nearest or bilinear")
     options = {"align_corners": False} if mode == "bilinear" else {}
-    module = nn.Upsample(scale_factor=short(tuple(float(f) for f in factors)), mode=mode, **options)
+    module = nn.Upsample(
+        scale_factor=float(short(factors)) if len(set(factors)) == 1 else tuple(float(f) for f in factors),
+        mode=mode,
+        **options,
+    )
     return w.value(w.layer(keras_layer, module, x), x.perm)

@@ -269,7 +269,7 @@ def _time_distributed(w: Any, keras_layer: Any, x: Value) -> Value:
         raise w.refuse("TimeDistributed behind a mask has no correspondence")
     inner = keras_layer.layer
     if type(inner).__name__ in ("Dense", "Dropout", "Activation") and type(inner).__module__.startswith("keras."):
-        return w.written(inner, (x,), {})  # type: ignore[no-any-return]
+        return w.written(inner, (x,), {})
     x = w.settle(w.made(x))
     if x.perm[:2] != (0, 1):
         x = w.plain(x, "rows and time first")
@@ -279,4 +279,4 @@ def _time_distributed(w: Any, keras_layer: Any, x: Value) -> Value:
     perm = (0, 1, *(axis + 1 for axis in found.perm[1:]))
     if found.perm[0] != 0:
         found, perm = w.plain(found), identity(found.rank + 1)
-    return w.function("unflatten", found, 0, (-1, time), perm=perm)  # type: ignore[no-any-return]
+    return w.function("unflatten", found, 0, (-1, time), perm=perm)

@@ -28,7 +28,7 @@ def function(name: str) -> Callable[..., Any]:
         return _OPERATORS[name]
     for holder in (torch, torch.nn.functional, torch.Tensor):
         if (found := getattr(holder, name, None)) is not None:
-            return found  # type: ignore[no-any-return]
+            return found
     raise AttributeError(f"torch has no function {name}")
 
 

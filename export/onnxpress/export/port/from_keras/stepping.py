@@ -38,10 +38,7 @@ class Stepping:
         if pair is None:
             try:
                 with torch.no_grad():
-                    pair = tuple(
-                        computed(step, self.owner, self.children, lambda n, which=which: self.pairs[n][which])
-                        for which in (0, 1)
-                    )
+                    pair = (self._computed(step, 0), self._computed(step, 1))
             except NoCorrespondence:
                 raise
             except Exception as error:
@@ -51,6 +48,9 @@ class Stepping:
         step.shown = shown_of(*pair)
         self.steps.append(step)
         return step.number
+
+    def _computed(self, step: Step, which: int) -> Any:
+        return computed(step, self.owner, self.children, lambda number: self.pairs[number][which])
 
     def function(
         self, name: str, *args: Any, perm: tuple[int, ...] | None = None, called: str = "", comment: str = "",

@@ -225,7 +225,7 @@ def bound(function: Any, args: Any, kwargs: Any) -> dict[str, Any]:
 
 
 def is_of_keras(layer: Any) -> bool:
-    """Whether Keras has the layer for all; those that a model of keras.applications brings along are read as own ones."""
+    """Whether Keras has the layer for all. What a model of keras.applications brings along is read as the author's."""
     name = type(layer).__module__
     return name.startswith("keras.") and ".applications." not in name
 

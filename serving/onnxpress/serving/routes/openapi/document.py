@@ -9,7 +9,7 @@ from onnxpress.serving import platforms
 from onnxpress.serving.models.repository import Repository
 from onnxpress.serving.models.served import Served
 from onnxpress.serving.platforms import Platform
-from onnxpress.serving.routes.openapi import examples
+from onnxpress.serving.routes import examples
 from onnxpress.serving.routes.openapi.answers import SCHEMAS, content, ref, responses
 from onnxpress.serving.routes.openapi.models import Described, Operation
 from onnxpress.serving.routes.openapi.schemas import Schema

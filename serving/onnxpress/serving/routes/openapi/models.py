@@ -12,9 +12,10 @@ from onnxpress.core.tensors import TensorSpec
 from onnxpress.serving.engine.signature import share_rows
 from onnxpress.serving.models.served import Served
 from onnxpress.serving.protocol.datatypes import DATATYPE_OF
-from onnxpress.serving.routes.openapi import examples, schemas
+from onnxpress.serving.routes import examples
+from onnxpress.serving.routes.examples import Example
+from onnxpress.serving.routes.openapi import schemas
 from onnxpress.serving.routes.openapi.answers import content, ref, responses
-from onnxpress.serving.routes.openapi.examples import Example
 from onnxpress.serving.routes.openapi.schemas import Schema
 
 Operation = dict[str, Any]

@@ -28,8 +28,8 @@ class Example(msgspec.Struct, frozen=True):
     outputs: dict[str, Array]
 
 
-def of(served: Served) -> Example | None:
-    """One row of the first golden sample, or all of it where rows do not stand alone. None where it would be long.
+def of(served: Served, most_values: int = _MOST_VALUES) -> Example | None:
+    """One row of the first golden sample, or all of it where rows do not stand alone. None where it would be longer.
 
     Reads a file: not on the event loop's thread.
     """
@@ -48,7 +48,7 @@ def of(served: Served) -> Example | None:
         return None
     if engine.rows.apart and share_rows(engine.inputs, engine.outputs):
         inputs, outputs = ({name: array[:1] for name, array in part.items()} for part in (inputs, outputs))
-    if sum(array.size for part in (inputs, outputs) for array in part.values()) > _MOST_VALUES:
+    if sum(array.size for part in (inputs, outputs) for array in part.values()) > most_values:
         return None
     return Example(inputs, outputs)
 

@@ -71,6 +71,16 @@ def test_a_nested_file_counts_even_if_it_is_called_manifest(tmp_path: Path) -> N
     assert set(manifest.files) == {MODEL_FILE, "assets/manifest.json"}
 
 
+def test_a_file_that_tells_the_versions_number_is_written_with_it(tmp_path: Path) -> None:
+    for number in ("1", "2"):
+        with staging(tmp_path, "anomaly") as draft:
+            (draft.folder / MODEL_FILE).write_bytes(b"model")
+            folder, manifest = draft.publish(MANIFEST, lambda made: {"page.html": f"{made.name} {made.version}"})
+        assert (folder / "page.html").read_text() == f"anomaly {number}"
+        assert set(manifest.files) == {MODEL_FILE, "page.html"}
+        check_files(folder, manifest)
+
+
 def test_numbers_go_up_and_leave_out_what_is_taken(tmp_path: Path) -> None:
     publish(tmp_path, "anomaly")
     (tmp_path / "anomaly" / "2").mkdir()  # someone's own folder, without a model

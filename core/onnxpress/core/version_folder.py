@@ -12,7 +12,7 @@ import os
 import re
 import shutil
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Literal
 
@@ -47,25 +47,29 @@ class Staging(msgspec.Struct):
     model_folder: Path
     published: Path | None = None
 
-    def publish(self, manifest: Manifest) -> tuple[Path, Manifest]:
+    def publish(
+        self, manifest: Manifest, telling: Callable[[Manifest], Mapping[str, str]] = lambda numbered: {}
+    ) -> tuple[Path, Manifest]:
         """Give the folder the next free version number; returns its path and the manifest as written.
 
+        `telling`: the texts of files that tell the version's number, by their names in the folder.
         Safe under concurrent publishers: renaming onto an existing version fails, and the next number is tried.
         """
         files = {
-            path.relative_to(self.folder).as_posix(): FileDigest(size=path.stat().st_size, sha256=sha256(path))
+            path.relative_to(self.folder).as_posix(): self._digest(path)
             for path in sorted(self.folder.rglob("*"))
             if path.is_file() and path != self.folder / manifests.FILE_NAME
         }
-        for name in files:
-            sync_file(self.folder / name)
-            sync_folder((self.folder / name).parent)
         version = max(versions(self.model_folder), default=0)
         for _ in range(_ATTEMPTS):
             version += 1
             manifest = msgspec.structs.replace(
-                manifest, name=self.model_folder.name, version=version, files=files, format=manifests.FORMAT
+                manifest, name=self.model_folder.name, version=version, format=manifests.FORMAT
             )
+            for name, text in telling(manifest).items():
+                (self.folder / name).write_text(text)
+                files[name] = self._digest(self.folder / name)
+            manifest = msgspec.structs.replace(manifest, files=dict(sorted(files.items())))
             path = self.folder / manifests.FILE_NAME
             path.write_bytes(manifests.encode(manifest))
             sync_file(path)
@@ -83,6 +87,12 @@ class Staging(msgspec.Struct):
             self.published = target
             return target, manifest
         raise BadModel(f"no free version number after {_ATTEMPTS} attempts", where=str(self.model_folder))
+
+    def _digest(self, path: Path) -> FileDigest:
+        """Of a file that is whole; it is flushed to the disk."""
+        sync_file(path)
+        sync_folder(path.parent)
+        return FileDigest(size=path.stat().st_size, sha256=sha256(path))
 
 
 def check_place(repository: Path, name: str, size: int = 0) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from html import escape
 
+from onnxpress.core.html_page import scrolling
 from onnxpress.export.derive.figures import OutputJudged, Tried
 from onnxpress.export.equivalence.report.schema import LayerCost
 
@@ -14,7 +15,8 @@ _DEAREST = 20
 
 def sections(taken: Tried, everything: Sequence[Tried], costs: Sequence[LayerCost]) -> Iterable[str]:
     """HTML: the outputs, the metrics, the layers, and every candidate with its verdict."""
-    yield '<h2>Against its parent, on the held-out rows</h2><div class="scroll"><table><tr><th>output</th>'
+    yield "<h2>Against its parent, on the held-out rows</h2>"
+    yield f"{scrolling('Against its parent')}<table><tr><th>output</th>"
     yield "<th>decided by</th><th>what differs</th><th>how far</th></tr>"
     for one in taken.outputs:
         yield f"<tr><td><code>{escape(one.name)}</code></td><td>{one.kind}</td><td>{escape(differs(one))}</td>"
@@ -28,7 +30,7 @@ def sections(taken: Tried, everything: Sequence[Tried], costs: Sequence[LayerCos
             yield f"(95 %: {metric.low:.3g} to {metric.high:.3g})</li>"
         yield "</ul>"
     yield from _layers(costs)
-    yield '<h2>Everything that was tried</h2><div class="scroll"><table>'
+    yield f"<h2>Everything that was tried</h2>{scrolling('Everything that was tried')}<table>"
     head, *rows = cells(everything)
     yield f"<tr>{''.join(f'<th>{escape(cell)}</th>' for cell in head)}</tr>"
     for row in rows:
@@ -41,7 +43,7 @@ def _layers(costs: Sequence[LayerCost]) -> Iterable[str]:
         return
     yield '<h2>What every layer costs</h2><p class="soft">Each alone in fewer bits, all others as they were; the '
     yield "dearest first. The cost is the mean KL of classes, 1 - cosine of embeddings, the error of regressions, or "
-    yield 'else the share of decisions that differ.</p><div class="scroll"><table><tr><th>layer</th><th>nodes</th>'
+    yield f"else the share of decisions that differ.</p>{scrolling('Layers')}<table><tr><th>layer</th><th>nodes</th>"
     yield '<th class="number">cost</th></tr>'
     for one in costs[:_DEAREST]:
         yield f"<tr><td>{escape(one.layer)}</td><td><code>{escape(', '.join(one.nodes[:4]))}</code></td>"

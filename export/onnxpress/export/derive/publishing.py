@@ -137,14 +137,10 @@ def publish(
     """Write the version. Its contract is the parent's."""
     origin, manifest = questions.parent, questions.parent.manifest
     report = _report(questions, tried, found)
-    source = f"version {origin.version} of {origin.name}"
     with staging(origin.repository, origin.name) as draft:
         (draft.folder / MODEL_FILE).write_bytes(made.graph.SerializeToString(deterministic=True))
         (draft.folder / reports.FILE_NAME).write_bytes(reports.encode(report))
-        more = page.sections(tried, everything, found.costs)
-        (draft.folder / report_page.FILE_NAME).write_text(
-            report_page.render(report, name=origin.name, source=source, more=more)
-        )
+        more = list(page.sections(tried, everything, found.costs))
         (draft.folder / FILE_NAME).write_bytes(indented(list(everything)))
         golden.write(draft.folder / golden.FILE_NAME, found.goldens)
         folder, written = draft.publish(
@@ -166,7 +162,8 @@ def publish(
                 ),
                 derived_from=_derived(questions, tried, precision, found),
                 versions=installed_versions(),
-            )
+            ),
+            lambda made: {report_page.FILE_NAME: report_page.render(report, made, more=more)},
         )
     return Published(folder, written, tried)
 

@@ -44,7 +44,6 @@ def publish(prepared: Prepared, converted: Converted, measured: Measured, reposi
         if network.talk:
             (draft.folder / CONVERSION_LOG).write_text("\n".join(map(_without_folders, network.talk)) + "\n")
         (draft.folder / reports.FILE_NAME).write_bytes(reports.encode(report))
-        (draft.folder / page.FILE_NAME).write_text(page.render(report, name=name, source=source.reference))
         goldens.write(draft.folder / goldens.FILE_NAME, measured.goldens)
         manifest = Manifest(
             name=name,
@@ -77,7 +76,7 @@ def publish(prepared: Prepared, converted: Converted, measured: Measured, reposi
             ),
             versions=installed_versions(),
         )
-        folder, manifest = draft.publish(manifest)
+        folder, manifest = draft.publish(manifest, lambda made: {page.FILE_NAME: page.render(report, made)})
     return Published(folder, manifest, report)
 
 

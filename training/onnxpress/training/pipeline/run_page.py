@@ -12,7 +12,7 @@ from typing import Any
 
 from onnxpress.core import run as runs
 from onnxpress.core.files import write_atomically
-from onnxpress.core.html_page import page
+from onnxpress.core.html_page import page, scrolling
 from onnxpress.training.pipeline.figures import classes, warnings
 from onnxpress.training.pipeline.metrics_table import plain
 
@@ -94,7 +94,8 @@ def _over_folds(metrics: Mapping[str, float]) -> Iterator[str]:
     if not means:
         return
     yield '<h2>Over the folds</h2><p class="soft">Of the networks of all folds, each by itself.</p>'
-    yield '<div class="scroll"><table><tr><th></th><th class="number">mean</th><th class="number">deviation</th></tr>'
+    yield scrolling("Figures")
+    yield '<table><tr><th></th><th class="number">mean</th><th class="number">deviation</th></tr>'
     for name, mean in means.items():
         numbers = "".join(f'<td class="number">{plain(value)}</td>' for value in (mean, metrics[f"{name}_sd"]))
         yield f"<tr><th>{escape(name.removeprefix(_FOLDS).replace('_', ' '))}</th>{numbers}</tr>"
@@ -106,7 +107,7 @@ def _over_folds(metrics: Mapping[str, float]) -> Iterator[str]:
 
 
 def _table(figures: Mapping[str, float]) -> Iterator[str]:
-    yield '<div class="scroll"><table>'
+    yield f"{scrolling('Figures')}<table>"
     for name, value in figures.items():
         yield f'<tr><th>{escape(name.replace("_", " "))}</th><td class="number">{plain(value)}</td></tr>'
     yield "</table></div>"
@@ -116,7 +117,7 @@ def _by_class(confusion: Mapping[str, Any] | None) -> Iterator[str]:
     rows = classes(confusion)
     if not rows:
         return
-    yield '<h2>By class</h2><div class="scroll"><table>'
+    yield f"<h2>By class</h2>{scrolling('By class')}<table>"
     titles = "".join(f'<th class="number">{title}</th>' for title in ("held-out rows", "recall", "precision", "F1"))
     yield f"<tr><th>label</th>{titles}</tr>"
     for one in rows:
@@ -140,7 +141,7 @@ def _thresholds(run: runs.Run, recipe: Any) -> Iterator[str]:
     if not run.thresholds:
         return
     title = "The threshold" if len(run.thresholds) == 1 else "The thresholds"
-    yield f'<h2>{title}</h2><div class="scroll"><table>'
+    yield f"<h2>{title}</h2>{scrolling(title)}<table>"
     for name, value in run.thresholds.items():
         yield f'<tr><th>{escape(name)}</th><td class="number">{plain(value)}</td></tr>'
     yield "</table></div>"
@@ -168,7 +169,7 @@ def _data(data: Any) -> Iterator[str]:
     """How many rows there were, of which labels, and what was missing or left out; the rest is folded away."""
     told = {name: value for name, value in (data or {}).items() if name not in ("files", "records") and value}
     if told:
-        yield '<h2>Data</h2><div class="scroll"><table>'
+        yield f"<h2>Data</h2>{scrolling('Data')}<table>"
         for name, value in told.items():
             text = f"{value:,}" if isinstance(value, int) else _words(value)
             yield f"<tr><th>{escape(name.replace('_', ' '))}</th><td>{escape(text)}</td></tr>"
@@ -176,7 +177,7 @@ def _data(data: Any) -> Iterator[str]:
 
 
 def _contract(run: runs.Run) -> Iterator[str]:
-    yield '<h2>What callers send and receive</h2><div class="scroll"><table>'
+    yield f"<h2>What callers send and receive</h2>{scrolling('What callers send and receive')}<table>"
     for kind, specs in (("sends", run.inputs), ("receives", run.outputs)):
         for spec in specs:
             labels = ", ".join(run.labels.get(spec.name, [])[:12])

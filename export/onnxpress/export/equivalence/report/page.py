@@ -6,11 +6,15 @@ import math
 from collections.abc import Iterable
 from html import escape
 
-from onnxpress.core.html_page import page
+from onnxpress.core.html_page import page, scrolling
+from onnxpress.core.manifest import Manifest
+from onnxpress.core.tensors import TensorSpec
 from onnxpress.export.equivalence.report.pictures import curve, distribution
 from onnxpress.export.equivalence.report.schema import CaseFigure, OutputFigure, Report, multiple
 
 FILE_NAME = "equivalence.html"
+_FEW = 12
+"""values or labels that are listed"""
 
 _STYLE = """
 .verdict { border-left: .35rem solid var(--good); background: var(--box); padding: 1rem 1.2rem; border-radius: .3rem; }
@@ -29,16 +33,18 @@ svg .under { fill: var(--bar); } svg .over { fill: var(--bad); } svg.bars { max-
 """
 
 
-def render(report: Report, *, name: str, source: str, more: Iterable[str] = ()) -> str:
-    """The page for one report; `name` is the model's, `source` what it was exported from.
+def render(report: Report, manifest: Manifest, *, more: Iterable[str] = ()) -> str:
+    """The page for one report on the version that the manifest is of.
 
     `more` stands below the verdict, as HTML: what was measured of a version in fewer bits.
     """
     verdict = "Equivalent" if report.equivalent else "Derived" if report.derived else "Not equivalent"
-    made = "derived from" if report.derived else "exported from"
+    name = f"{manifest.name}, version {manifest.version}"
     body = [
-        f'<p class="soft">{made} <code>{escape(source)}</code></p>',
+        f'<p class="soft">{_origin(manifest)}</p>',
         *(_derived(report) if report.derived else _verdict(report, verdict)),
+        *_next(report, manifest),
+        *_signature(manifest),
         *more,
         *_power(report),
         *_outputs(report),
@@ -47,9 +53,71 @@ def render(report: Report, *, name: str, source: str, more: Iterable[str] = ()) 
         *_ladder(report),
         *_along(report),
         *_checks(report),
-        *_environment(report, name, source),
+        *_environment(report, manifest),
     ]
     return page(f"{name}: {verdict.lower()}", name, body, style=_STYLE)
+
+
+def _origin(manifest: Manifest) -> str:
+    """Where and when it was made."""
+    when = escape(manifest.created.replace("T", " ").replace("+00:00", " UTC").replace("Z", " UTC"))
+    if (derived := manifest.derived_from) is not None:
+        return f"derived from version {derived.version} as {escape(derived.precision)} on {when}"
+    source = manifest.source
+    framework = f"{escape(source.framework)} {escape(source.framework_version)}".strip()
+    return f"exported from <code>{escape(source.reference)}</code> ({framework}) on {when}"
+
+
+def _next(report: Report, manifest: Manifest) -> Iterable[str]:
+    """What its reader can do with it."""
+    name, version = escape(manifest.name), manifest.version
+    kept = not (report.equivalent or report.derived or report.accepted)
+    place = f"models/{'.refused/' if kept else ''}{name}/{version}"
+    yield "<h2>What to do next</h2><ul>"
+    if report.derived:
+        yield "<li>See below what it costs, and what else was tried.</li><li>Serve the quickest version that passes its"
+        yield f"self-test: <code>onnxpress serve models/{name} --variant auto</code></li>"
+    elif report.equivalent:
+        yield f"<li>Serve it: <code>onnxpress serve {place}</code></li>"
+    elif report.accepted:
+        yield "<li>Mend what is named above, and export again. A server says of this version that it was refused, and "
+        yield "does not take it with <code>--require-equivalence</code>.</li>"
+    else:
+        yield "<li>Nothing was published. Mend what is named above, and export again.</li>"
+        yield "<li>Publish it knowingly: export with <code>--accept-refusal &quot;REASON&quot;</code></li>"
+    again = "See the refusal" if kept else "Measure it on another machine"
+    yield f"<li>{again}, without a framework: <code>onnxpress verify {place}</code></li>"
+    if manifest.derived_from is None:
+        against = f"<code>onnxpress verify {place} --against {escape(manifest.source.reference)}</code>"
+        yield f"<li>Measure it against its source again: {against}</li>"
+    yield "</ul>"
+
+
+def _signature(manifest: Manifest) -> Iterable[str]:
+    yield f"<h2>Signature</h2>{scrolling('Signature')}<table><tr><th></th><th>name</th><th>values</th><th>shape</th>"
+    yield "<th>known of it</th></tr>"
+    for side, specs in (("input", manifest.inputs), ("output", manifest.outputs)):
+        for spec in specs:
+            shape = f"[{', '.join(map(str, spec.shape))}]"
+            yield f"<tr><td>{side}</td><td><code>{escape(spec.name)}</code></td><td>{spec.dtype}</td>"
+            yield f"<td><code>{escape(shape)}</code></td><td>{escape(_known(spec, manifest))}</td></tr>"
+    yield "</table></div>"
+
+
+def _known(spec: TensorSpec, manifest: Manifest) -> str:
+    """Ranges, labels and thresholds in words."""
+    told = []
+    if spec.domain is not None:
+        values = spec.domain.values
+        listed = str(spec.domain) if values is None or len(values) <= _FEW else f"one of {len(values)} values"
+        told.append(f"{'only' if spec.domain.enforced else 'measured with'} {listed}")
+    if spec.refuses:
+        told.append(f"no {' or '.join(spec.refuses)}")
+    if labels := manifest.labels.get(spec.name):
+        told.append(f"labels {', '.join(labels)}" if len(labels) <= _FEW else f"{len(labels)} labels")
+    if spec.name in manifest.thresholds:
+        told.append(f"decided at {manifest.thresholds[spec.name]:.4g}")
+    return "; ".join(told)
 
 
 def _verdict(report: Report, verdict: str) -> Iterable[str]:
@@ -109,7 +177,8 @@ def _power(report: Report) -> Iterable[str]:
     weak, weak_shown = power.planted - power.strong, power.shown - power.strong_shown
     yield '<h2>The power of the questions</h2><p class="soft">Small faults, planted in copies of this graph one at a'
     yield "time. Those count that change an answer by more than one noise floor on some input that was tried.</p>"
-    yield '<div class="scroll"><table><tr><th>the fault changes an answer by</th><th class="number">planted</th>'
+    yield scrolling("The power of the questions")
+    yield '<table><tr><th>the fault changes an answer by</th><th class="number">planted</th>'
     yield '<th class="number">shown</th></tr>'
     for name, planted, shown in (
         ("more than 10 noise floors", power.strong, power.strong_shown),
@@ -123,6 +192,8 @@ def _power(report: Report) -> Iterable[str]:
             where = f" in {one.layer}" if one.layer else ""
             far = f"it changes an answer by {multiple(one.multiple)} floors on inputs that are not among the questions"
             yield f"<li>{escape(one.kind + where)} (<code>{escape(one.place)}</code>): {far}</li>"
+        if rest := power.planted - power.shown - len(power.survivors):
+            yield f"<li>and {rest} more</li>"
         yield "</ul>"
     told = [
         (power.below, "changed an answer by less than one noise floor"),
@@ -133,7 +204,8 @@ def _power(report: Report) -> Iterable[str]:
 
 
 def _outputs(report: Report) -> Iterable[str]:
-    yield '<h2>Outputs</h2><div class="scroll"><table><tr><th>output</th><th>worst, in noise floors</th><th></th>'
+    yield f"<h2>Outputs</h2>{scrolling('Outputs')}"
+    yield "<table><tr><th>output</th><th>worst, in noise floors</th><th></th>"
     yield '<th class="number">largest error</th><th class="number">one floor there</th><th>seen on</th></tr>'
     for figure in report.outputs:
         yield f"<tr><td><code>{escape(figure.name)}</code><br><span class=soft>{escape(figure.dtype)}</span></td>"
@@ -147,7 +219,7 @@ def _outputs(report: Report) -> Iterable[str]:
 def _distributions(report: Report) -> Iterable[str]:
     if report.derived:  # its decisions stand on the first screen, over many more rows
         return
-    yield '<h2>How far every element is</h2><div class="scroll"><table><tr><th>output</th>'
+    yield f"<h2>How far every element is</h2>{scrolling('How far every element is')}<table><tr><th>output</th>"
     yield "<th>elements by noise floors, all cases</th><th>decisions</th></tr>"
     for figure in report.outputs:
         drawn = "".join(distribution(figure.distribution)) if figure.distribution else ""
@@ -171,7 +243,7 @@ def _along(report: Report) -> Iterable[str]:
     if report.curve:
         yield "<h2>Along the graph</h2><p class='soft'>Every tensor that a layer of the original is known to compute, "
         yield "in float64, against that layer's own noise floor; the dashed line is one floor.</p>"
-        yield f'<div class="scroll">{"".join(curve(report.curve))}</div>'
+        yield f"{scrolling('Along the graph')}{''.join(curve(report.curve))}</div>"
 
 
 def _error_cells(figure: OutputFigure) -> str:
@@ -188,7 +260,8 @@ def _track(value: float, limit: float) -> str:
 
 
 def _cases(report: Report) -> Iterable[str]:
-    yield '<h2>Every case, every output</h2><div class="scroll"><table class="heat"><tr><th>inputs</th>'
+    yield f"<h2>Every case, every output</h2>{scrolling('Every case, every output')}"
+    yield '<table class="heat"><tr><th>inputs</th>'
     names = [figure.name for figure in report.outputs]
     yield "".join(f'<th class="number"><code>{escape(name)}</code></th>' for name in names) + "</tr>"
     for case in report.cases:
@@ -208,7 +281,8 @@ def _heat(case: CaseFigure, name: str, limit: float) -> str:
 
 def _ladder(report: Report) -> Iterable[str]:
     yield '<h2>The ladder</h2><p class="soft">From the original, with optimisations off, to what is served.</p>'
-    yield '<div class="scroll"><table><tr><th>rung</th><th>worst, in noise floors</th><th></th></tr>'
+    yield f"{scrolling('The ladder')}<table>"
+    yield "<tr><th>rung</th><th>worst, in noise floors</th><th></th></tr>"
     yield "<tr><td>the original, float32</td><td></td><td></td></tr>"
     for rung in report.ladder:
         yield f"<tr><td>{escape(rung.name)}</td><td>{_track(rung.worst_multiple, report.limit)}</td>"
@@ -226,12 +300,9 @@ def _checks(report: Report) -> Iterable[str]:
     yield "</ul>"
 
 
-def _environment(report: Report, name: str, source: str) -> Iterable[str]:
-    yield '<h2>Where, and again</h2><div class="scroll"><table>'
+def _environment(report: Report, manifest: Manifest) -> Iterable[str]:
+    yield f"<h2>Where it was measured</h2>{scrolling('Where it was measured')}<table>"
     for key, value in report.environment.items():
         yield f"<tr><td>{escape(key)}</td><td><code>{escape(value)}</code></td></tr>"
     yield "</table></div>"
-    if not report.derived:
-        again = f"onnxpress verify models/{escape(name)} --against {escape(source)}"
-        yield f"<p>Again with the source: <code>{again}</code></p>"
-    yield f"<p>Anywhere, without a framework: <code>onnxpress verify models/{escape(name)}</code></p>"
+    yield f'<p class="soft">Graph: opset {manifest.opset}, IR {manifest.ir_version}.</p>'

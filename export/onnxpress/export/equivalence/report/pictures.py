@@ -9,24 +9,34 @@ from html import escape
 from onnxpress.export.equivalence.report.schema import EDGES, Point, multiple
 
 _WIDTH, _HEIGHT, _LEFT, _BOTTOM = 720, 220, 52, 26
-_LEAST, _MOST = 1e-3, 1e6
-"""noise floors: the ends of the curve's axis"""
+_LEAST, _MOST = 1e-3, 1e9
+"""noise floors: beyond these a curve's axis does not go"""
+_MARKS = 6
+"""lines of a curve's axis, about"""
 _BAR, _BARS_HEIGHT = 26, 46
 
 
 def curve(points: Sequence[Point]) -> Iterable[str]:
-    """Every tensor that a layer is known to compute, in the order of the graph; the axis is logarithmic."""
+    """Every tensor that a layer is known to compute, in the order of the graph; the axis is logarithmic.
+
+    It goes from the power of ten below the smallest to the one above the largest, and holds one floor always.
+    """
     last = max(point.node for point in points) or 1
+    held = [min(max(point.multiple, _LEAST), _MOST) for point in points if point.multiple > 0] or [1.0]
+    low = min(math.floor(math.log10(min(held))), 0)
+    high = max(math.ceil(math.log10(max(held))), low + 1, 1)
+    every = math.ceil((high - low) / _MARKS)
+    marks = [10.0**power for power in range(low, high + 1) if power % every == 0]
 
     def x(node: int) -> float:
         return _LEFT + (_WIDTH - _LEFT - 8) * node / last
 
     def y(value: float) -> float:
-        share = math.log(min(max(value, _LEAST), _MOST) / _LEAST) / math.log(_MOST / _LEAST)
-        return 8 + (_HEIGHT - _BOTTOM - 8) * (1 - share)
+        power = math.log10(value) if value > 0 else low
+        return 8 + (_HEIGHT - _BOTTOM - 8) * (1 - (min(max(power, low), high) - low) / (high - low))
 
     yield f'<svg class="curve" viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" aria-label="divergence along the graph">'
-    for mark in (1e-3, 1e-1, 1, 10, 1e3, 1e6):
+    for mark in marks:
         kind = ' class="one"' if mark == 1 else ""
         yield f'<line{kind} x1="{_LEFT}" x2="{_WIDTH - 8}" y1="{y(mark):.1f}" y2="{y(mark):.1f}"/>'
         yield f'<text x="{_LEFT - 6}" y="{y(mark) + 4:.1f}" text-anchor="end">{_short(mark)}</text>'

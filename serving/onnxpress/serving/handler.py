@@ -29,7 +29,8 @@ def handler_of(service: Service, settings: ServerSettings, metrics: MetricsSourc
         from onnxpress.serving import platforms
         from onnxpress.serving.middleware.platform import PlatformMiddleware
 
-        handler = PlatformMiddleware(handler, service, platforms.paths(settings.answers.platform, os.environ))
+        found = platforms.paths(settings.answers.platform, os.environ)
+        handler = PlatformMiddleware(handler, service, found, settings.limits.max_body)
     handler = CompressionMiddleware(handler, settings.limits.max_body, settings.answers.compress_from)
     if settings.access.tokens is not None:
         from onnxpress.serving.middleware.tokens import TokenMiddleware, Tokens

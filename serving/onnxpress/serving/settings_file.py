@@ -44,7 +44,8 @@ def load(file: Path | None = None, given: Mapping[str, Any] | None = None) -> Se
 
         from onnxpress.serving import platforms
 
-        for group, fields in platforms.defaults(platform, os.environ).items():
+        given_path = values.get("", {}).get("path") is not None
+        for group, fields in platforms.defaults(platform, os.environ, path_given=given_path).items():
             values[group] = {**fields, **values.get(group, {})}
     top = values.pop("", {})
     return ServerSettings(**top, **{group: GROUPS[group](**fields) for group, fields in values.items()})

@@ -164,9 +164,9 @@ class StandIn:
 def answer(method: bytes, path: bytes) -> bytes:
     """The answer to a request while no worker is there to give one."""
     status, body = 503, b'{"error":"the models are still being loaded"}'
-    if path == b"/v2/health/live":
+    if path in (b"/v2/health/live", b"/healthz"):
         status, body = 200, b'{"live":true}'
-    elif path == b"/v2/health/ready":
+    elif path in (b"/v2/health/ready", b"/readyz"):
         body = b'{"ready":false}'
     lines = [
         f"HTTP/1.1 {status} {_STATUS[status]}",

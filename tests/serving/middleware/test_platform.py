@@ -79,8 +79,8 @@ def test_json_is_taken_as_v2_and_as_rows_of_columns(affine: Running, mixed: Runn
     tensor = {"name": "x", "shape": [2, 3], "datatype": "FP32", "data": X.ravel().tolist()}
     assert invoke(affine, json.dumps({"inputs": [tensor]}).encode()).json()["outputs"][0]["shape"] == [2, 2]
     row = {"age": 80, "plan": "basic", "spent": 12}
-    for body in ([row], {"rows": [row]}):
-        assert invoke(mixed, json.dumps(body).encode()).json()["rows"][0]["said"] == "basic"
+    assert invoke(mixed, json.dumps([row]).encode()).json()[0]["said"] == "basic"
+    assert invoke(mixed, json.dumps({"rows": [row]}).encode()).json()["rows"][0]["said"] == "basic"
 
 
 def test_csv_is_answered_with_csv_and_with_json_where_that_is_accepted(affine: Running, mixed: Running) -> None:
@@ -97,6 +97,27 @@ def test_csv_is_answered_with_csv_and_with_json_where_that_is_accepted(affine: R
     many = b"".join(b"%d,p,%d\n" % (number % 90, number) for number in range(10_000))
     lines = invoke(mixed, many, "text/csv").body.splitlines()
     assert [int(line.rpartition(b",")[2]) for line in lines] == list(range(10_000))
+
+
+@pytest.mark.parametrize("media", ["application/jsonlines", "application/jsonl", "application/x-ndjson"])
+def test_json_lines_are_answered_with_a_line_each(affine: Running, mixed: Running, media: str) -> None:
+    reply = invoke(affine, b"[1, 2, 3]\n\n[4,5,6.5]\n", media)
+    assert (reply.status, reply.body) == (200, b"[6.0,6.0]\n[15.5,15.5]\n")
+    assert reply.headers["content-type"] == "application/jsonlines"
+    assert invoke(affine, b'{"x": [1, 2, 3]}', media, "application/json").json() == {"predictions": SUMS[:1]}
+    row = {"age": 80, "plan": "a\nb", "spent": 12}
+    answer = json.loads(invoke(mixed, json.dumps(row).encode() + b"\r\n", media).body)
+    assert (answer["said"], answer["paid"]) == ("a\nb", [12])
+    many = b"".join(b"[%d,0,0]\n" % number for number in range(10_000))
+    lines = invoke(affine, many, media).body.splitlines()
+    assert [json.loads(line)[0] for line in lines] == list(range(10_000))
+
+
+def test_what_is_accepted_may_be_another_form_than_what_is_sent(affine: Running) -> None:
+    body = json.dumps({"instances": X.tolist()}).encode()
+    assert invoke(affine, body, "application/json", "text/csv").body == b"6.0,6.0\n15.5,15.5\n"
+    assert invoke(affine, body, "application/json", "application/jsonlines").body == b"[6.0,6.0]\n[15.5,15.5]\n"
+    assert np.load(io.BytesIO(invoke(affine, body, "", "application/x-npy").body)).tolist() == SUMS
 
 
 def test_an_array_is_answered_with_an_array(affine: Running) -> None:
@@ -120,7 +141,11 @@ def test_an_array_is_answered_with_an_array(affine: Running) -> None:
         (b"\xff", "text/csv", "", 400, "no CSV"),
         (b"x", "application/xml", "", 415, "text/csv"),
         (b"1,2,3", "text/csv", "image/png", 400, "none of"),
-        (b"[[1,2,3]]", "application/json", "text/csv", 400, "JSON"),
+        (b"[[1,2,3]]", "application/json", "image/png", 400, "none of"),
+        (b"[1,2,3]\n[1,2", "application/jsonlines", "", 400, "line 2 is no JSON"),
+        (b"[1,2,3],[4,5,6]", "application/jsonlines", "", 400, "line 1 is no JSON"),
+        (b"[1,2,3]\n[1,2]", "application/jsonlines", "", 400, "differ in length"),
+        (b"\n\n", "application/jsonlines", "", 400, "no rows"),
         (b"", "application/json", "", 400, "no JSON"),
         (b"[", "application/json", "", 400, ""),
         (b"nonsense", "application/x-npy", "", 400, "no array"),
@@ -168,11 +193,35 @@ def test_the_platform_says_port_and_folder_unless_they_are_given(monkeypatch: py
     assert settings.path == Path("/opt/ml/model")
     given = settings_file.load(None, {"platform": "sagemaker", "port": 7, "path": Path("here")})
     assert (given.address.port, given.path) == (7, Path("here"))
+    monkeypatch.setenv("AIP_STORAGE_URI", str(Path("mounted")))
+    assert settings_file.load(None, {"platform": "vertex"}).path == Path("mounted")
     monkeypatch.setenv("AIP_HTTP_PORT", "x")
     with pytest.raises(UsageError, match="AIP_HTTP_PORT"):
         settings_file.load(None, {"platform": "vertex"})
     with pytest.raises(UsageError, match="AIP_HEALTH_ROUTE"):
         platforms.paths("vertex", {"AIP_HEALTH_ROUTE": "health"})
+
+
+def test_sagemakers_numbers_are_settings_and_what_is_not_there_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SAGEMAKER_MODEL_SERVER_WORKERS", "2")
+    monkeypatch.setenv("SAGEMAKER_MODEL_SERVER_TIMEOUT_SECONDS", "50")
+    monkeypatch.setenv("SAGEMAKER_MAX_PAYLOAD_IN_MB", "6")
+    monkeypatch.setenv("SAGEMAKER_BASE_DIR", "/elsewhere")
+    settings = settings_file.load(None, {"platform": "sagemaker"})
+    assert (settings.processes.workers, settings.processes.run_limit, settings.limits.max_body) == (2, 50, 6 << 20)
+    assert settings.path == Path("/elsewhere/model")
+    assert settings_file.load(None, {"platform": "sagemaker", "workers": 1}).processes.workers == 1
+    for name, told in (("SAGEMAKER_MODEL_SERVER_WORKERS", "0"), ("SAGEMAKER_MULTI_MODEL", "true")):
+        monkeypatch.setenv(name, told)
+        with pytest.raises(UsageError, match=name):
+            settings_file.load(None, {"platform": "sagemaker"})
+
+
+def test_a_batch_transform_learns_what_it_may_send(affine: Running) -> None:
+    told = ask(affine.port, "GET", "/execution-parameters").json()
+    assert told["BatchStrategy"] == "MULTI_RECORD"
+    assert told["MaxConcurrentTransforms"] * told["MaxPayloadInMB"] <= 100
+    assert ask(affine.port, "POST", "/execution-parameters").status == 405
 
 
 def test_a_platform_shows_no_token(tmp_path: Path) -> None:

@@ -161,7 +161,6 @@ def test_status_and_metadata(server: Running) -> None:
 def test_other_paths(server: Running) -> None:
     assert ask(server.port, "GET", "/v1/models/affine:predict").status == 405
     assert ask(server.port, "POST", "/v1/models/affine:classify").status == 400
-    assert ask(server.port, "GET", "/v1/models").status == 404
     assert ask(server.port, "GET", "/v1/models/affine/other").status == 404
     assert ask(server.port, "GET", "/v1/models/affine/versions/9").status == 404
 

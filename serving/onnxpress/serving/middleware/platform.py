@@ -1,4 +1,4 @@
-"""The two paths that SageMaker or Vertex AI ask in a container: how the server is, and its one model."""
+"""The paths that SageMaker or Vertex AI ask in a container: how the server is, its one model, and how much it takes."""
 
 from __future__ import annotations
 
@@ -13,14 +13,20 @@ from onnxpress.serving.routes.call import Call
 from onnxpress.serving.service import Service
 
 _CONTENT_TYPE, _ACCEPT = b"content-type", b"accept"
+_EXECUTION = b'{"MaxConcurrentTransforms":%d,"BatchStrategy":"MULTI_RECORD","MaxPayloadInMB":%d}'
+_TRANSFORMS, _PAYLOAD = 8, 12
+"""requests at once and megabytes of each; SageMaker takes up to 100 MB of all"""
 
 
 class PlatformMiddleware:
-    """Before the router: answers the platform's two paths, and leaves all others to it."""
+    """Before the router: answers the platform's paths, and leaves all others to it."""
 
-    def __init__(self, handler: Handler, service: Service, paths: Paths) -> None:
+    def __init__(self, handler: Handler, service: Service, paths: Paths, max_body: int) -> None:
+        """`max_body`: bytes that a request may have."""
         self._handler, self._service = handler, service
         self._health, self._predict = paths.health.encode(), paths.predict.encode()
+        self._parameters, self._usual_accept = paths.parameters.encode(), paths.accept
+        self._execution = _EXECUTION % (_TRANSFORMS, max(1, min(_PAYLOAD, max_body >> 20)))
         self.headers_read = handler.headers_read | {_CONTENT_TYPE, _ACCEPT}
         self.traffic = handler.traffic
 
@@ -40,16 +46,19 @@ class PlatformMiddleware:
         self, headers: Mapping[bytes, bytes], method: bytes, target: bytes, body: bytes, exchange: Exchange
     ) -> bool:
         path = target.partition(b"?")[0]
-        if path != self._health and path != self._predict:
+        if path not in (self._health, self._predict, self._parameters) or not path:
             return False
         call = Call(method, path.decode("utf-8", "replace"), body, exchange)
         try:
             if path == self._health:
                 plain.health(self._service, call)
+            elif path == self._parameters:
+                call.allow(b"GET")
+                call.answer(self._execution)
             else:
                 call.allow(b"POST")
                 content_type, accept = (headers.get(name, b"").decode("latin-1") for name in (_CONTENT_TYPE, _ACCEPT))
-                read = media.reading(content_type, accept)
+                read = media.reading(content_type, self._usual_accept if accept in ("", "*/*") else accept)
                 served = self._service.repository.find(plain.only_model(self._service), None)
                 served.batcher.submit(body, exchange, read=read)
         except Refusal as refusal:

@@ -1,7 +1,8 @@
-"""Requests whose form their media type says: JSON in any form that is known here, CSV, or numpy's own.
+"""Requests whose form their media type says: JSON in any form that is known here, JSON lines, CSV, or numpy's own.
 
 JSON is rows of named columns, TensorFlow Serving's `instances` or `inputs`, a list of instances alone, or V2: whichever
-it is shows in the body. CSV has a line for each row and no header; the columns are those of the inputs in their order.
+it is shows in the body. Of JSON lines each is an instance. CSV has a line for each row and no header; the columns are
+those of the inputs in their order.
 """
 
 from __future__ import annotations
@@ -27,13 +28,15 @@ from onnxpress.serving.protocol.refusal import Refusal, shown
 from onnxpress.serving.protocol.requests import Reader
 from onnxpress.serving.protocol.responses import nested_text, row_objects
 from onnxpress.serving.protocol.shapes import checked
-from onnxpress.serving.protocol.tensor_data import NOT_JSON, cut_out
+from onnxpress.serving.protocol.tensor_data import NOT_JSON, cut_out, decoded
 
 if TYPE_CHECKING:
     from onnxpress.serving.protocol.responses import Writer
 
-JSON, CSV, NPY = "application/json", "text/csv", "application/x-npy"
-_MEDIA = (JSON, CSV, NPY)
+JSON, LINES, CSV, NPY = "application/json", "application/jsonlines", "text/csv", "application/x-npy"
+_MEDIA = (JSON, LINES, CSV, NPY)
+_SAME = dict.fromkeys(("application/jsonl", "application/x-jsonlines", "application/x-ndjson"), LINES)
+"""other names of a media type"""
 _ROWS = 4096
 """that become an array in one step: other threads have their turn between two"""
 _BOOLS = {"true": True, "false": False, "1": True, "0": False}
@@ -46,19 +49,28 @@ def reading(content_type: str, accept: str) -> Callable[[Reader, bytes], Inputs]
     Empty texts are JSON, and the media type of the body. Raises Refusal(415) for another content type, and Refusal(400)
     where no media type is acceptable that is known here.
     """
-    media = content_type.partition(";")[0].strip().lower() or JSON
+    media = _media(content_type) or JSON
     if media not in _MEDIA:
         raise Refusal(415, f"the content type {shown(media)} is not known here; send {', '.join(_MEDIA)}")
     answer = _accepted(accept, media)
     if media == JSON:
-        if answer != JSON:
-            raise Refusal(400, f"JSON is answered with JSON, and {shown(accept)} does not accept it")
-        return read_json
-    return lambda reader, body: (read_csv if media == CSV else read_npy)(reader, body, _FORMS[answer]())
+        return read_json if answer == JSON else lambda reader, body: _answered(read_json(reader, body), answer)
+    return lambda reader, body: _READERS[media](reader, body, _FORMS[answer]())
+
+
+def _answered(inputs: Inputs, media: str) -> Inputs:
+    """The same, answered in that media type."""
+    inputs.form = _FORMS[media]()
+    return inputs
+
+
+def _media(content_type: str) -> str:
+    media = content_type.partition(";")[0].strip().lower()
+    return _SAME.get(media, media)
 
 
 def _accepted(accept: str, media: str) -> str:
-    wanted = [one.partition(";")[0].strip().lower() for one in accept.split(",") if one.strip()]
+    wanted = [_media(one) for one in accept.split(",") if one.strip()]
     for one in wanted or ["*/*"]:
         if one in _MEDIA:
             return one
@@ -96,6 +108,37 @@ def _of_objects(text: bytes) -> bool:
 
 def _instances(reader: Reader, body: bytes) -> Inputs:
     return tensorflow_serving.read(reader, b'{"instances":%b}' % body)
+
+
+def read_lines(reader: Reader, body: bytes, form: Form) -> Inputs:
+    """Read an instance from each line. Raises Refusal that names the line of what is wrong."""
+    if not reader.has_rows:
+        raise Refusal(400, "this model does not take rows; send JSON")
+    parts: dict[str, list[Array]] = {spec.name: [] for spec in reader.specs}
+    rows: list[Any] = []
+    for number, line in enumerate(body.split(b"\n"), 1):
+        if not line.strip():
+            continue
+        try:
+            rows.append(decoded(line))
+        except NOT_JSON as error:
+            raise Refusal(400, f"line {number} is no JSON: {error}") from None
+        if len(rows) == _ROWS:
+            _add_instances(reader.specs, rows, parts)
+            rows = []
+    if rows:
+        _add_instances(reader.specs, rows, parts)
+    if not any(parts.values()):
+        raise Refusal(400, "there are no rows")
+    arrays = (joined(spec, parts[spec.name]) for spec in reader.specs)
+    values, shapes = checked(reader.specs, arrays, len(body))
+    return reader.inputs(values, shapes, None, None, form)
+
+
+def _add_instances(specs: Sequence[TensorSpec], rows: list[Any], parts: dict[str, list[Array]]) -> None:
+    columns = tensorflow_serving.columns(rows, [spec.name for spec in specs])
+    for spec in specs:
+        parts[spec.name].append(tensorflow_serving.array_in(spec, columns[spec.name]))
 
 
 def read_csv(reader: Reader, body: bytes, form: Form) -> Inputs:
@@ -249,7 +292,19 @@ class _Json:
         return b'{"predictions":[%b]}' % row_objects(names, [list(column) for column in columns]), ()
 
 
-_FORMS: dict[str, Callable[[], Form]] = {JSON: _Json, CSV: _Csv, NPY: _Npy}
+class _Lines:
+    """A line of JSON for each row: its value, or an object where the model has several outputs."""
+
+    def write(self, writer: Writer, inputs: Inputs, answers: Sequence[Array]) -> tuple[bytes, Headers]:
+        """Raises Refusal where an output has no rows."""
+        columns = _by_rows(writer, inputs, answers)
+        names = [spec.name for spec in writer.outputs]
+        rows = [row[0] if len(row) == 1 else dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
+        return msgspec.json.Encoder().encode_lines(rows), ((b"content-type", LINES.encode()),)
+
+
+_READERS = {LINES: read_lines, CSV: read_csv, NPY: read_npy}
+_FORMS: dict[str, Callable[[], Form]] = {JSON: _Json, LINES: _Lines, CSV: _Csv, NPY: _Npy}
 
 
 def _by_rows(writer: Writer, inputs: Inputs, answers: Sequence[Array]) -> list[list[Any]]:

@@ -1,9 +1,9 @@
 """Rows as people write them: an object of named columns each in, an object with the label each out.
 
-`{"rows": [{"age": 31, "plan": "basic"}]}`, or the list alone, is answered with `{"rows": [{"label": "no", ...}]}`. A
-column is an input of the model. null is a missing value, where the model takes one: NaN among floats, the empty text
-among strings. A whole number from 0 that has labels is answered as its label, and a list of as many numbers as there
-are labels as an object of them.
+`{"rows": [{"age": 31, "plan": "basic"}]}` is answered with `{"rows": [{"label": "no", ...}]}`, and the list alone with
+a list. A column is an input of the model. null is a missing value, where the model takes one: NaN among floats, the
+empty text among strings. A whole number from 0 that has labels is answered as its label, and a list of as many numbers
+as there are labels as an object of them.
 """
 
 from __future__ import annotations
@@ -37,7 +37,10 @@ class _Request(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class _Labelled:
-    """The answer row by row, with labels in place of class numbers."""
+    """The answer row by row, with labels in place of class numbers; `listed`: without the object around the rows."""
+
+    def __init__(self, listed: bool) -> None:
+        self._listed = listed
 
     def write(self, writer: Writer, inputs: Inputs, answers: Sequence[Array]) -> tuple[bytes, Headers]:
         """Raises Refusal where an output has no rows to be cut into."""
@@ -53,7 +56,8 @@ class _Labelled:
                 for name, answer in zip(names, answers, strict=True)
             ]
             texts.append(row_objects(names, columns))
-        return b'{"rows":[%b]}' % b",".join(texts), ()
+        rows = b"[%b]" % b",".join(texts)
+        return rows if self._listed else b'{"rows":%b}' % rows, ()
 
 
 def _named(values: list[Any], labels: Sequence[str]) -> list[Any]:
@@ -91,7 +95,7 @@ def read(reader: Reader, body: bytes) -> Inputs:
         raise Refusal(400, "there are no rows")
     arrays = (joined(spec, parts[spec.name]) for spec in reader.specs)
     values, shapes = checked(reader.specs, arrays, len(body))
-    return reader.inputs(values, shapes, None, None, _Labelled())
+    return reader.inputs(values, shapes, None, None, _Labelled(listed=body.lstrip()[:1] == b"["))
 
 
 def _rows_text(body: bytes) -> bytes | msgspec.Raw:

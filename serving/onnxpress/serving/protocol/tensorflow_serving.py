@@ -53,7 +53,19 @@ class _LargeRequest(msgspec.Struct):
 _R = TypeVar("_R", _Request, _LargeRequest)
 
 
-class _Rows:
+class _Predictions:
+    """How an answer is written; where values came `alone` for an input of one column, so do those of such outputs."""
+
+    alone = False
+
+    def values(self, answers: Sequence[Array]) -> list[Array]:
+        """The answers, each as it is shown."""
+        if not self.alone:
+            return list(answers)
+        return [answer[:, 0] if answer.ndim == 2 and answer.shape[1] == 1 else answer for answer in answers]
+
+
+class _Rows(_Predictions):
     """The answer row by row: a value each, or an object each where the model has several outputs."""
 
     def write(self, writer: Writer, inputs: Inputs, answers: Sequence[Array]) -> tuple[bytes, Headers]:
@@ -63,6 +75,7 @@ class _Rows:
                 raise Refusal(
                     400, f"the output {spec.name!r} has no row for each instance; ask with inputs, not instances"
                 )
+        answers = self.values(answers)
         if len(answers) == 1:
             return b'{"predictions":%b}' % nested_text(answers[0]), ()
         names = [spec.name for spec in writer.outputs]
@@ -72,11 +85,11 @@ class _Rows:
         return b'{"predictions":[%b]}' % b",".join(texts), ()
 
 
-class _Columns:
+class _Columns(_Predictions):
     """The answer output by output: the one tensor, or an object of them."""
 
     def write(self, writer: Writer, inputs: Inputs, answers: Sequence[Array]) -> tuple[bytes, Headers]:
-        texts = [nested_text(answer) for answer in answers]
+        texts = [nested_text(answer) for answer in self.values(answers)]
         if len(texts) == 1:
             return b'{"outputs":%b}' % texts[0], ()
         names = [msgspec.json.encode(spec.name) for spec in writer.outputs]
@@ -95,20 +108,22 @@ def read(reader: Reader, body: bytes) -> Inputs:
     names = [spec.name for spec in reader.specs]
     optional: dict[str, Array] = {}
     if isinstance(request.instances, list):
-        given, form = _columns(request.instances, names), _Rows()
+        form: _Rows | _Columns = _Rows()
+        given = columns(request.instances, names)
     else:
         given = request.inputs
         if len(names) == 1 and (not isinstance(given, dict) or given.keys() == {"b64"} != set(names)):
             given = {names[0]: given}
-        form = _Columns()  # type: ignore[assignment]
+        form = _Columns()
         if reader.overrides.specs and isinstance(given, dict):
             given = dict(given)
             defaults = [spec for spec in reader.overrides.specs if spec.name in given]
             optional = {spec.name: _default(spec, given.pop(spec.name), len(body)) for spec in defaults}
     if not isinstance(given, dict) or set(given) != set(names):
         raise Refusal(400, _every_name(reader))
-    arrays = (_array(spec, given[spec.name]) for spec in reader.specs)
-    values, shapes = checked(reader.specs, arrays, len(body))
+    arrays = [_array(spec, given[spec.name]) for spec in reader.specs]
+    form.alone = any(map(_alone, reader.specs, arrays))
+    values, shapes = checked(reader.specs, map(_upright, reader.specs, arrays), len(body))
     inputs = reader.inputs(values, shapes, None, None, form)
     if optional:
         reader.overrides.set(inputs, optional)
@@ -151,7 +166,7 @@ def _by_steps(reader: Reader, body: bytes) -> Inputs | None:
                 named.add(bool(rows) and isinstance(rows[0], dict) and names[0] in rows[0])
                 if len(named) > 1:
                     raise Refusal(400, _odd_rows(names))
-                for spec, data in zip(reader.specs, _columns(rows, names).values(), strict=True):
+                for spec, data in zip(reader.specs, columns(rows, names).values(), strict=True):
                     found[spec.name].append(array_of(spec, data))
         else:
             for spec, text in zip(reader.specs, texts, strict=True):
@@ -159,7 +174,8 @@ def _by_steps(reader: Reader, body: bytes) -> Inputs | None:
                 found[spec.name] = [array_of(spec, rows) for rows in values]
     except NOT_JSON as error:
         raise Refusal(400, str(error)) from None
-    parts = ((spec, found[spec.name]) for spec in reader.specs)
+    form.alone = any(_alone(spec, found[spec.name][0]) for spec in reader.specs)
+    parts = ((spec, [_upright(spec, one) for one in found[spec.name]]) for spec in reader.specs)
     arrays = (joined(spec, some) if some[0].ndim else some[0] for spec, some in parts)
     flat, shapes = checked(reader.specs, arrays, len(body))
     inputs = reader.inputs(flat, shapes, None, None, form)
@@ -183,11 +199,25 @@ def _check(request: _Request | _LargeRequest) -> None:
         raise Refusal(400, "a predict request has either instances or inputs")
 
 
+def array_in(spec: TensorSpec, data: Any) -> Array:
+    """What an input is given; a number alone is a row of one where it has one column. Raises Refusal."""
+    return _upright(spec, _array(spec, data))
+
+
 def _array(spec: TensorSpec, data: Any) -> Array:
     try:
         return array_of(spec, data)
     except ValueError as error:
         raise Refusal(400, str(error)) from None
+
+
+def _alone(spec: TensorSpec, found: Array) -> bool:
+    """Whether these are values alone for an input of one column; TensorFlow Serving feeds them as they come."""
+    return found.ndim == 1 and len(spec.shape) == 2 and spec.shape[1] == 1
+
+
+def _upright(spec: TensorSpec, found: Array) -> Array:
+    return found.reshape(-1, 1) if _alone(spec, found) else found
 
 
 def _default(spec: TensorSpec, data: Any, arrived: int) -> Array:
@@ -205,7 +235,8 @@ def _decoded(body: bytes, kind: type[_R]) -> _R:
     return request
 
 
-def _columns(instances: list[Any], names: list[str]) -> dict[str, list[Any]]:
+def columns(instances: list[Any], names: list[str]) -> dict[str, list[Any]]:
+    """The values of each input, in order. Raises Refusal for instances that are not alike."""
     if not instances:
         raise Refusal(400, "there are no instances")
     if all(isinstance(row, dict) and row.keys() == set(names) for row in instances):
@@ -219,11 +250,11 @@ def _odd_rows(names: list[str]) -> str:
     return f"every instance must be an object with {', '.join(names)}, and nothing else"
 
 
-def status(versions: Sequence[int]) -> bytes:
-    """The versions that are served."""
+def status(name: str, versions: Sequence[int], ready: bool) -> bytes:
+    """The versions that are served; `name` and `ready` are what KServe's V1 asks at the same path."""
     fine = {"error_code": "OK", "error_message": ""}
     rows = [{"version": str(version), "state": "AVAILABLE", "status": fine} for version in reversed(versions)]
-    return msgspec.json.encode({"model_version_status": rows})
+    return msgspec.json.encode({"model_version_status": rows, "name": name, "ready": ready})
 
 
 def metadata(name: str, version: int, engine: Engine) -> bytes:

@@ -1,8 +1,10 @@
-"""Routes of TensorFlow Serving's REST API: predict, status and metadata."""
+"""Routes of TensorFlow Serving's REST API, and of KServe's V1, which is the same with a list of models."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+
+import msgspec
 
 from onnxpress.serving.protocol import tensorflow_serving
 from onnxpress.serving.protocol.refusal import Refusal
@@ -11,7 +13,11 @@ from onnxpress.serving.service import Service
 
 
 def route(service: Service, call: Call, parts: Sequence[str]) -> None:
-    """Answer `/v1/models/...`; raises Refusal."""
+    """Answer `/v1/models` and `/v1/models/...`; raises Refusal."""
+    if parts == ["models"]:
+        call.allow(b"GET")
+        call.answer(msgspec.json.encode({"models": list(service.repository.models)}))
+        return
     if len(parts) < 2 or parts[0] != "models":
         raise call.nothing_here("; TensorFlow Serving's paths begin with /v1/models")
     *before, last = parts[1:]
@@ -30,7 +36,8 @@ def route(service: Service, call: Call, parts: Sequence[str]) -> None:
             call.allow(b"GET")
             found = service.repository.find(name, version)
             versions = sorted(service.repository.models[name]) if version is None else [found.version]
-            call.answer(tensorflow_serving.status(versions))
+            ready = not found.engine.down and not service.leaving
+            call.answer(tensorflow_serving.status(name, versions, ready))
         case [name, "metadata"], "":
             call.allow(b"GET")
             found = service.repository.find(name, version)

@@ -68,7 +68,8 @@ SCHEMAS: dict[str, Schema] = {
         )
     ),
     "Index": _list(_object(name=_TEXT, version=_TEXT, state={"enum": ["READY", "UNAVAILABLE"]}, reason=_TEXT)),
-    "ModelStatus": _object(model_version_status=_list(_VERSION_STATUS)),
+    "ModelNames": _object(models=_list(_TEXT)),
+    "ModelStatus": _object(model_version_status=_list(_VERSION_STATUS), name=_TEXT, ready={"type": "boolean"}),
     "ModelSignature": _object(
         model_spec=_object(name=_TEXT, signature_name=_TEXT, version=_TEXT), metadata={"type": "object"}
     ),

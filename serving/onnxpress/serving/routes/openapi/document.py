@@ -61,6 +61,10 @@ def _server(settings: ServerSettings, *, tokens: bool) -> _PATHS:
     for path in ("/v2/health/ready", "/readyz"):
         operation = f"ready{path.replace('/', '_')}"
         yield path, _get("Whether requests are welcome", operation, content(ref("Ready")), tokens, **ready)
+    yield (
+        "/v1/models",
+        _get("The models, as KServe's V1 has them", "v1_models", content(ref("ModelNames")), tokens),
+    )
     yield "/v2/models/stats", _get("What every model has done", "stats", content(ref("Statistics")), tokens)
     index = _get("Every version, served or not", "index", content(ref("Index")), tokens)["get"]
     asked = {"type": "object", "properties": {"ready": {"type": "boolean"}}}
@@ -104,8 +108,16 @@ def _platform(platform: Platform, tokens: bool) -> _PATHS:
     text: Schema = {"type": "string"}
     array: Schema = {"type": "string", "format": "binary"}
     for body in (ask["requestBody"], ask["responses"]["200"]):
-        body["content"] = {**content({}), **content(text, "text/csv"), **content(array, "application/x-npy")}
+        body["content"] = {
+            **content({}),
+            **content(text, "application/jsonlines"),
+            **content(text, "text/csv"),
+            **content(array, "application/x-npy"),
+        }
     yield paths.predict, {"post": ask}
+    if paths.parameters:
+        told = content(_NOTHING)
+        yield paths.parameters, _get("What a batch transform may send", "platform_parameters", told, tokens)
 
 
 def _get(summary: str, name: str, answer: dict[str, Any], tokens: bool, **more: Any) -> dict[str, Operation]:

@@ -82,7 +82,7 @@ class Described(msgspec.Struct, frozen=True):
             rows: Schema = {"type": "array", "minItems": 1, "items": ref(f"{prefix}.Row")}
             found[f"{prefix}.Rows"] = {"anyOf": [rows, _closed({"rows": rows})]}
             answered_rows: Schema = {"type": "array", "items": ref(f"{prefix}.RowAnswered")}
-            found[f"{prefix}.RowsAnswered"] = _closed({"rows": answered_rows})
+            found[f"{prefix}.RowsAnswered"] = {"anyOf": [answered_rows, _closed({"rows": answered_rows})]}
         return found
 
     @property
@@ -99,7 +99,8 @@ class Described(msgspec.Struct, frozen=True):
         """By name: TensorFlow Serving's question, and the objects in it."""
         prefix = self.prefix
         columns = {
-            spec.name: schemas.nested(schemas.value_in(spec, null=False), spec.shape) for spec in (*inputs, *optional)
+            spec.name: schemas.instances(schemas.value_in(spec, null=False), spec.shape)
+            for spec in (*inputs, *optional)
         }
         found = {f"{prefix}.Columns": _closed(columns, *(spec.name for spec in inputs))}
         whole: Schema = ref(f"{prefix}.Columns")
@@ -109,7 +110,7 @@ class Described(msgspec.Struct, frozen=True):
         by_columns = _object({"signature_name": signature, "inputs": whole}, "inputs")
         if not share_rows(inputs, self.served.engine.outputs):
             return {**found, f"{prefix}.PredictRequest": by_columns}
-        row = {spec.name: schemas.nested(schemas.value_in(spec, null=False), spec.shape[1:]) for spec in inputs}
+        row = {spec.name: schemas.instance(schemas.value_in(spec, null=False), spec.shape) for spec in inputs}
         found[f"{prefix}.Instance"] = _closed(row)
         instance: Schema = ref(f"{prefix}.Instance")
         if len(inputs) == 1:
@@ -263,12 +264,12 @@ class Described(msgspec.Struct, frozen=True):
 
 
 def _predict_response(outputs: Sequence[TensorSpec], rows: bool) -> Schema:
-    whole = {spec.name: schemas.nested(schemas.value_out(spec), spec.shape) for spec in outputs}
+    whole = {spec.name: schemas.instances(schemas.value_out(spec), spec.shape) for spec in outputs}
     column = next(iter(whole.values())) if len(whole) == 1 else _closed(whole)
     by_columns = _closed({"outputs": column})
     if not rows:
         return by_columns
-    each = {spec.name: schemas.nested(schemas.value_out(spec), spec.shape[1:]) for spec in outputs}
+    each = {spec.name: schemas.instance(schemas.value_out(spec), spec.shape) for spec in outputs}
     row = next(iter(each.values())) if len(each) == 1 else _closed(each)
     return {"anyOf": [_closed({"predictions": {"type": "array", "items": row}}), by_columns]}
 

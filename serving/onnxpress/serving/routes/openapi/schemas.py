@@ -70,6 +70,18 @@ def nested(value: Schema, shape: Sequence[Dimension]) -> Schema:
     return value
 
 
+def instance(value: Schema, shape: Sequence[Dimension]) -> Schema:
+    """A row of such a shape in TensorFlow Serving's forms, where a row of one value may be the value alone."""
+    row = nested(value, shape[1:])
+    return {"anyOf": [value, row]} if len(shape) == 2 and shape[1] == 1 else row
+
+
+def instances(value: Schema, shape: Sequence[Dimension]) -> Schema:
+    """All rows of such a tensor there."""
+    whole = nested(value, shape)
+    return {"anyOf": [nested(value, shape[:1]), whole]} if len(shape) == 2 and shape[1] == 1 else whole
+
+
 def _count(size: Dimension) -> Schema:
     return {"minItems": size, "maxItems": size} if isinstance(size, int) else {}
 

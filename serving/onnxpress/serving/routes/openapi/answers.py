@@ -63,7 +63,7 @@ SCHEMAS: dict[str, Schema] = {
                 inference_count=_COUNT,
                 execution_count=_COUNT,
                 inference_stats={"type": "object", "additionalProperties": _DATES},
-                batch_stats={"type": "array"},
+                batch_stats=_list({"type": "object"}),
             )
         )
     ),

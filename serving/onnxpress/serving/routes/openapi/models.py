@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 from urllib.parse import quote
 
 import msgspec
 
-from onnxpress.core.tensors import TensorSpec
 from onnxpress.serving.engine.signature import share_rows
 from onnxpress.serving.models.served import Served
 from onnxpress.serving.protocol.datatypes import DATATYPE_OF
 from onnxpress.serving.routes import examples
 from onnxpress.serving.routes.examples import Example
-from onnxpress.serving.routes.openapi import schemas
+from onnxpress.serving.routes.openapi import model_schemas
 from onnxpress.serving.routes.openapi.answers import content, ref, responses
-from onnxpress.serving.routes.openapi.schemas import Schema
+from onnxpress.serving.routes.openapi.schemas import Schema, opened
 
 Operation = dict[str, Any]
 _MODEL, _BUSY = (404,), (404, 504)
@@ -35,95 +34,16 @@ class Described(msgspec.Struct, frozen=True):
     @property
     def prefix(self) -> str:
         """What its schemas are named by: no name of a model makes it another's."""
-        name = "".join(
-            one if one.isascii() and (one.isalnum() or one in "-.") else f"_{ord(one):x}_" for one in self.served.name
-        )
-        return f"{name}.v{self.served.version}"
+        return f"{model_schemas.plain_name(self.served.name)}.v{self.served.version}"
 
     def schemas(self) -> dict[str, Schema]:
         """The schemas of what it is asked and answers, for the document's components."""
-        engine, prefix = self.served.engine, self.prefix
-        inputs, outputs, labels = engine.inputs, engine.outputs, self.labels
-        chosen = _object({"name": {"enum": [spec.name for spec in outputs]}}, "name")
-        optional = tuple(engine.optional)
-        asked = [schemas.tensor(spec, schemas.value_in(spec, null=True)) for spec in (*inputs, *optional)]
-        answered = [schemas.tensor(spec, schemas.value_out(spec), labels.get(spec.name, ())) for spec in outputs]
-        found = {
-            f"{prefix}.InferRequest": _object(
-                {
-                    "id": {"type": "string"},
-                    "inputs": {
-                        "type": "array",
-                        "items": schemas.one_of(asked),
-                        "minItems": len(inputs),
-                        "maxItems": len(asked),
-                    },
-                    "outputs": {"type": "array", "items": chosen},
-                    "parameters": {"type": "object"},
-                },
-                "inputs",
-            ),
-            f"{prefix}.InferResponse": _object(
-                {
-                    "model_name": {"const": self.served.name},
-                    "model_version": {"const": str(self.served.version)},
-                    "id": {"type": "string"},
-                    "outputs": {"type": "array", "items": schemas.one_of([*answered, ref("Classes")])},
-                },
-                "model_name", "model_version", "outputs",
-            ),
-            **self._predict_request(inputs, optional),
-            f"{prefix}.PredictResponse": _predict_response(outputs, share_rows(inputs, outputs)),
-        }  # fmt: skip
-        if self.takes_rows:
-            answer = {spec.name: schemas.column_out(spec, labels.get(spec.name, ())) for spec in outputs}
-            found[f"{prefix}.Row"] = _closed({spec.name: schemas.column_in(spec) for spec in inputs})
-            found[f"{prefix}.RowAnswered"] = _closed(answer)
-            rows: Schema = {"type": "array", "minItems": 1, "items": ref(f"{prefix}.Row")}
-            found[f"{prefix}.Rows"] = {"anyOf": [rows, _closed({"rows": rows})]}
-            answered_rows: Schema = {"type": "array", "items": ref(f"{prefix}.RowAnswered")}
-            found[f"{prefix}.RowsAnswered"] = {"anyOf": [answered_rows, _closed({"rows": answered_rows})]}
-        return found
-
-    @property
-    def labels(self) -> dict[str, list[str]]:
-        """Output → its labels."""
-        return self.served.engine.manifest.labels if self.served.engine.manifest else {}
+        return model_schemas.of_version(self.served, self.prefix, rows=self.takes_rows)
 
     @property
     def takes_rows(self) -> bool:
         """Whether it is asked with rows of named columns."""
         return self.rows and share_rows(self.served.engine.inputs, self.served.engine.outputs)
-
-    def _predict_request(self, inputs: Sequence[TensorSpec], optional: Sequence[TensorSpec]) -> dict[str, Schema]:
-        """By name: TensorFlow Serving's question, and the objects in it."""
-        prefix = self.prefix
-        columns = {
-            spec.name: schemas.instances(schemas.value_in(spec, null=False), spec.shape)
-            for spec in (*inputs, *optional)
-        }
-        found = {f"{prefix}.Columns": _closed(columns, *(spec.name for spec in inputs))}
-        whole: Schema = ref(f"{prefix}.Columns")
-        if len(inputs) == 1:
-            whole = {"anyOf": [columns[inputs[0].name], whole]}
-        signature: Schema = {"enum": ["serving_default", ""]}
-        by_columns = _object({"signature_name": signature, "inputs": whole}, "inputs")
-        if not share_rows(inputs, self.served.engine.outputs):
-            return {**found, f"{prefix}.PredictRequest": by_columns}
-        row = {spec.name: schemas.instance(schemas.value_in(spec, null=False), spec.shape) for spec in inputs}
-        found[f"{prefix}.Instance"] = _closed(row)
-        instance: Schema = ref(f"{prefix}.Instance")
-        if len(inputs) == 1:
-            instance = {"anyOf": [row[inputs[0].name], instance]}
-        instances = {"type": "array", "minItems": 1, "items": instance}
-        by_rows = _object({"signature_name": signature, "instances": instances}, "instances")
-        found[f"{prefix}.PredictRequest"] = {  # one of them: neither says anything of the other's values
-            "anyOf": [
-                {**by_rows, "not": {"required": ["inputs"]}},
-                {**by_columns, "not": {"required": ["instances"]}},
-            ]
-        }
-        return found
 
     def paths(self) -> Iterator[tuple[str, dict[str, Operation]]]:
         """Every path that it answers at by its number, with the operations there."""
@@ -197,7 +117,7 @@ class Described(msgspec.Struct, frozen=True):
         if not share_rows(self.served.engine.inputs, self.served.engine.outputs):
             return
         given: Schema = {"type": "array", "minItems": 1, "items": {"type": "object"}}
-        request = _object({"examples": given, "context": {"type": "object"}}, "examples")
+        request = opened({"examples": given, "context": {"type": "object"}}, "examples")
         for verb, answer in (("classify", "Classified"), ("regress", "Regressed")):
             operation = self._post(f"{verb.capitalize()} examples", f"v1_{verb}", "", "", None, None, latest)
             operation["requestBody"]["content"] = content(request)
@@ -261,23 +181,3 @@ class Described(msgspec.Struct, frozen=True):
     def _told(self, summary: str, verb: str, latest: bool) -> Operation:
         which = self.prefix.rpartition(".v")[0] if latest else self.prefix
         return {"summary": summary, "operationId": f"{verb}_{which}", "tags": [self.served.name]}
-
-
-def _predict_response(outputs: Sequence[TensorSpec], rows: bool) -> Schema:
-    whole = {spec.name: schemas.instances(schemas.value_out(spec), spec.shape) for spec in outputs}
-    column = next(iter(whole.values())) if len(whole) == 1 else _closed(whole)
-    by_columns = _closed({"outputs": column})
-    if not rows:
-        return by_columns
-    each = {spec.name: schemas.instance(schemas.value_out(spec), spec.shape) for spec in outputs}
-    row = next(iter(each.values())) if len(each) == 1 else _closed(each)
-    return {"anyOf": [_closed({"predictions": {"type": "array", "items": row}}), by_columns]}
-
-
-def _object(properties: dict[str, Schema], *required: str) -> Schema:
-    return {"type": "object", "required": list(required), "properties": properties}
-
-
-def _closed(properties: dict[str, Schema], *required: str) -> Schema:
-    """An object of these and nothing else: all of them, unless it is said which."""
-    return {**_object(properties, *(required or properties)), "additionalProperties": False}

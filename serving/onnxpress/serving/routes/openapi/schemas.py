@@ -82,6 +82,16 @@ def instances(value: Schema, shape: Sequence[Dimension]) -> Schema:
     return {"anyOf": [nested(value, shape[:1]), whole]} if len(shape) == 2 and shape[1] == 1 else whole
 
 
+def opened(properties: dict[str, Schema], *required: str) -> Schema:
+    """An object of these, and perhaps of more."""
+    return {"type": "object", "required": list(required), "properties": properties}
+
+
+def closed(properties: dict[str, Schema], *required: str) -> Schema:
+    """An object of these and nothing else: all of them, unless it is said which."""
+    return {**opened(properties, *(required or properties)), "additionalProperties": False}
+
+
 def _count(size: Dimension) -> Schema:
     return {"minItems": size, "maxItems": size} if isinstance(size, int) else {}
 
@@ -91,10 +101,12 @@ def tensor(spec: TensorSpec, value: Schema, labels: Sequence[str] = ()) -> Schem
 
     >>> spec = TensorSpec(name="x", dtype="bool", shape=("n", 2))
     >>> tensor(spec, {"type": "boolean"})["properties"]["shape"]["prefixItems"]
-    [{'type': 'integer', 'minimum': 0, 'title': 'n'}, {'const': 2}]
+    [{'type': 'integer', 'minimum': 0, 'title': 'n'}, {'type': 'integer', 'minimum': 2, 'maximum': 2}]
     """
-    sizes: list[Schema] = [
-        {"const": size} if isinstance(size, int) else {"type": "integer", "minimum": 0, "title": size}
+    sizes: list[Schema] = [  # no `const`: generated clients take one among numbers for a value of its own
+        {"type": "integer", "minimum": size, "maximum": size}
+        if isinstance(size, int)
+        else {"type": "integer", "minimum": 0, "title": size}
         for size in spec.shape
     ]
     shape: Schema = {"type": "array", "minItems": len(sizes), "maxItems": len(sizes), "items": {"type": "integer"}}

@@ -40,7 +40,7 @@ def page(title: str, heading: str, body: Iterable[str], *, style: str = "") -> s
     """The whole text. `body` is HTML, `title` and `heading` are text; `style` is put after what all pages have.
 
     >>> page("a < b", "Figures", ["<p>none</p>"]).splitlines()[-4:]
-    ['<h1>Figures</h1>', '<p>none</p>', '</body></html>', '']
+    ['<main><h1>Figures</h1>', '<p>none</p>', '</main></body></html>', '']
     """
     return "\n".join(
         [
@@ -49,9 +49,9 @@ def page(title: str, heading: str, body: Iterable[str], *, style: str = "") -> s
             '<meta name="viewport" content="width=device-width, initial-scale=1">',
             f"<title>{escape(title)}</title>",
             f"<style>{_STYLE}{style.lstrip()}</style></head><body>",
-            f"<h1>{escape(heading)}</h1>",
+            f"<main><h1>{escape(heading)}</h1>",
             *body,
-            "</body></html>",
+            "</main></body></html>",
             "",
         ]
     )

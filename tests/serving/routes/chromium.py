@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import importlib.util
 import json
 import os
 import shutil
@@ -93,6 +94,13 @@ class Browser:
         for kind in ("keyDown", "keyUp"):
             self.call("Input.dispatchKeyEvent", type=kind, key=key, code=key, windowsVirtualKeyCode=code, text=text)
 
+    def axe(self) -> list[Any]:
+        """What axe-core finds in the page: rule, how grave it is, and where. Skips the test where there is none."""
+        self.run(_axe())
+        told = "[one.id, one.impact, one.nodes.map((node) => node.html)]"
+        found: list[Any] = self.run(f"axe.run().then((found) => found.violations.map((one) => {told}))")
+        return found
+
     def picture(self, name: str) -> None:
         """Keep the whole page as a picture, where `ONNXPRESS_PICTURES` says a folder for them."""
         folder = os.environ.get("ONNXPRESS_PICTURES")
@@ -101,6 +109,19 @@ class Browser:
             clip = {"x": 0, "y": 0, "width": size["width"], "height": size["height"], "scale": 1}
             drawn = self.call("Page.captureScreenshot", captureBeyondViewport=True, clip=clip)["data"]
             (Path(folder) / f"{name}.png").write_bytes(base64.b64decode(drawn))
+
+
+def _axe() -> str:
+    """The checker of accessibility: in a package for tests, or where `ONNXPRESS_AXE` says."""
+    said = os.environ.get("ONNXPRESS_AXE")
+    found = importlib.util.find_spec("axe_core_python")
+    places = [Path(said)] if said else []
+    if found is not None and found.origin is not None:
+        places.append(Path(found.origin).with_name("axe.min.js"))
+    for place in places:
+        if place.is_file():
+            return place.read_text()
+    pytest.skip("axe-core is not installed: pip install axe-core-python, or name axe.min.js in ONNXPRESS_AXE")
 
 
 @contextlib.contextmanager

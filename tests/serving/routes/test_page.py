@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
-import os
 import struct
 import zlib
 from collections.abc import Iterator
@@ -340,34 +338,17 @@ def test_it_fits_narrow_and_wide_and_is_reached_by_keys(browser: Browser, server
     assert len(seen) == wanted
 
 
-def axe() -> str:
-    """The checker of accessibility: in a package for tests, or where `ONNXPRESS_AXE` says."""
-    said = os.environ.get("ONNXPRESS_AXE")
-    found = importlib.util.find_spec("axe_core_python")
-    places = [Path(said)] if said else []
-    if found is not None and found.origin is not None:
-        places.append(Path(found.origin).with_name("axe.min.js"))
-    for place in places:
-        if place.is_file():
-            return place.read_text()
-    pytest.skip("axe-core is not installed: pip install axe-core-python, or name axe.min.js in ONNXPRESS_AXE")
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("dark", [False, True])
 def test_axe_finds_nothing(browser: Browser, server: Running, dark: bool) -> None:
-    source = axe()
     for name in ("form", "picture"):
         form = opened(browser, server, name)
         submit(browser, form)
         answers(browser, form)
         browser.wait_for("document.querySelector('.sizes td')")
-        browser.run(source)
         for wide in (360, 1440):
             browser.size(wide, dark=dark)
-            told = "[one.id, one.impact, one.nodes.map((node) => node.html)]"
-            found = browser.run(f"axe.run().then((found) => found.violations.map((one) => {told}))")
-            assert found == []
+            assert browser.axe() == []
 
 
 def test_with_tokens_the_whole_page_works_for_a_browser_that_shows_one(tmp_path: Path, browser: Browser) -> None:

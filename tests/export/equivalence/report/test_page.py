@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import math
 from html.parser import HTMLParser
+from pathlib import Path
 
 import msgspec
 import pytest
+from tests.serving.routes.chromium import chromium
 
 from onnxpress.core.manifest import EquivalenceSummary, Manifest, Source
 from onnxpress.core.tensors import Domain, TensorSpec
@@ -106,7 +108,7 @@ def test_the_page_is_whole_and_says_the_verdict_first(worst: float) -> None:
     assert verdict in read.text
     assert read.text.index(verdict) < read.text.index("Outputs")
     assert read.text.index("Not measured: the output <map>") < read.text.index("Outputs")
-    for words in ("<m>", "<score>", "a & b", "3 near-ties", "--against a:b"):
+    for words in ("<m>", "<score>", "a & b", "3 near-ties", "a:b"):
         assert words in read.text
 
 
@@ -172,3 +174,24 @@ def test_the_curves_axis_is_as_long_as_its_values_are(multiples: list[float], ma
     points = [Point(node=at, operator="Add", layer="", multiple=value) for at, value in enumerate(multiples)]
     drawn = "".join(curve(points))
     assert [part.partition(">")[2].partition("<")[0] for part in drawn.split("<text")[1:]][: len(marks)] == marks
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "shown",
+    [report(1.0), report(99.0), msgspec.structs.replace(report(99.0), derived="0 of 9 differ")],
+    ids=["good", "refused", "derived"],
+)
+def test_in_a_browser_it_fits_narrow_and_wide_and_axe_finds_nothing(tmp_path: Path, shown: Report) -> None:
+    points = [Point(node=at, operator="Add", layer="a", multiple=0.1 * at) for at in range(5)]
+    outputs = [msgspec.structs.replace(one, distribution=[1, 2, 3, 0, 0, 0, 0, 0, 1]) for one in shown.outputs]
+    page = tmp_path / "equivalence.html"
+    page.write_text(render(msgspec.structs.replace(shown, curve=points, outputs=outputs), manifest()))
+    with chromium(tmp_path / "profile") as browser:
+        browser.go(page.as_uri())
+        browser.wait_for("document.readyState === 'complete' && document.querySelector('h1')")
+        for wide, dark in ((360, True), (1440, True), (360, False), (1440, False)):
+            browser.size(wide, dark=dark)
+            assert browser.run("document.documentElement.scrollWidth - document.documentElement.clientWidth") <= 0
+            assert browser.axe() == []
+        assert browser.said == []

@@ -92,16 +92,18 @@ class Divergence:
         """
         worst, first = 0.0, None
         carried: list[float] = []
+        places = set[int]()  # a layer and the function that it calls may compute the same tensor
         for number, one in enumerate(self.records):
             far = self._own.get(number, math.inf)
             before = max((carried[other] for other in one.inputs), default=0.0)
             comparable = far <= _COMPARABLE and one.telling
             carried.append(far if comparable else before)
             if comparable:
-                self.compared += 1
+                places.add(self.nearest[number][1])
                 worst = max(worst, far - before)
                 if first is None and far - before > least:
                     first = number
+        self.compared = len(places)
         return worst, first
 
     def far(self, number: int) -> float:

@@ -20,7 +20,8 @@ _STYLE = """
 .verdict { border-left: .35rem solid var(--good); background: var(--box); padding: 1rem 1.2rem; border-radius: .3rem; }
 .verdict.refused { border-color: var(--bad); }
 code { font-size: .92em; } table { width: 100%; }
-th, td { padding: .3rem .7rem .3rem 0; vertical-align: top; } th code, .number { white-space: nowrap; }
+th, td { padding: .3rem .7rem .3rem 0; min-width: 4.5rem; vertical-align: top; }
+th code, .number { white-space: nowrap; }
 .track { position: relative; min-width: 9rem; height: .9rem; margin-top: .3rem; background: var(--box);
   border-radius: .2rem; overflow: hidden; }
 .fill { position: absolute; inset: 0 auto 0 0; background: var(--bar); } .fill.over { background: var(--bad); }
@@ -39,7 +40,8 @@ def render(report: Report, manifest: Manifest, *, more: Iterable[str] = ()) -> s
     `more` stands below the verdict, as HTML: what was measured of a version in fewer bits.
     """
     verdict = "Equivalent" if report.equivalent else "Derived" if report.derived else "Not equivalent"
-    name = f"{manifest.name}, version {manifest.version}"
+    kept = _kept(report)
+    name = f"{manifest.name}, {'refused and not published' if kept else f'version {manifest.version}'}"
     body = [
         f'<p class="soft">{_origin(manifest)}</p>',
         *(_derived(report) if report.derived else _verdict(report, verdict)),
@@ -68,10 +70,14 @@ def _origin(manifest: Manifest) -> str:
     return f"exported from <code>{escape(source.reference)}</code> ({framework}) on {when}"
 
 
+def _kept(report: Report) -> bool:
+    """Whether it was refused, and is kept to be looked at only."""
+    return not (report.equivalent or report.derived or report.accepted)
+
+
 def _next(report: Report, manifest: Manifest) -> Iterable[str]:
     """What its reader can do with it."""
-    name, version = escape(manifest.name), manifest.version
-    kept = not (report.equivalent or report.derived or report.accepted)
+    name, version, kept = escape(manifest.name), manifest.version, _kept(report)
     place = f"models/{'.refused/' if kept else ''}{name}/{version}"
     yield "<h2>What to do next</h2><ul>"
     if report.derived:
@@ -87,15 +93,15 @@ def _next(report: Report, manifest: Manifest) -> Iterable[str]:
         yield "<li>Publish it knowingly: export with <code>--accept-refusal &quot;REASON&quot;</code></li>"
     again = "See the refusal" if kept else "Measure it on another machine"
     yield f"<li>{again}, without a framework: <code>onnxpress verify {place}</code></li>"
-    if manifest.derived_from is None:
+    if manifest.derived_from is None and not kept:
         against = f"<code>onnxpress verify {place} --against {escape(manifest.source.reference)}</code>"
         yield f"<li>Measure it against its source again: {against}</li>"
     yield "</ul>"
 
 
 def _signature(manifest: Manifest) -> Iterable[str]:
-    yield f"<h2>Signature</h2>{scrolling('Signature')}<table><tr><th></th><th>name</th><th>values</th><th>shape</th>"
-    yield "<th>known of it</th></tr>"
+    yield f"<h2>Signature</h2>{scrolling('Signature')}<table><tr><th>side</th><th>name</th><th>values</th>"
+    yield "<th>shape</th><th>known of it</th></tr>"
     for side, specs in (("input", manifest.inputs), ("output", manifest.outputs)):
         for spec in specs:
             shape = f"[{', '.join(map(str, spec.shape))}]"
@@ -205,7 +211,7 @@ def _power(report: Report) -> Iterable[str]:
 
 def _outputs(report: Report) -> Iterable[str]:
     yield f"<h2>Outputs</h2>{scrolling('Outputs')}"
-    yield "<table><tr><th>output</th><th>worst, in noise floors</th><th></th>"
+    yield "<table><tr><th>output</th><th>worst, in noise floors</th><td></td>"
     yield '<th class="number">largest error</th><th class="number">one floor there</th><th>seen on</th></tr>'
     for figure in report.outputs:
         yield f"<tr><td><code>{escape(figure.name)}</code><br><span class=soft>{escape(figure.dtype)}</span></td>"
@@ -282,7 +288,7 @@ def _heat(case: CaseFigure, name: str, limit: float) -> str:
 def _ladder(report: Report) -> Iterable[str]:
     yield '<h2>The ladder</h2><p class="soft">From the original, with optimisations off, to what is served.</p>'
     yield f"{scrolling('The ladder')}<table>"
-    yield "<tr><th>rung</th><th>worst, in noise floors</th><th></th></tr>"
+    yield "<tr><th>rung</th><th>worst, in noise floors</th><td></td></tr>"
     yield "<tr><td>the original, float32</td><td></td><td></td></tr>"
     for rung in report.ladder:
         yield f"<tr><td>{escape(rung.name)}</td><td>{_track(rung.worst_multiple, report.limit)}</td>"

@@ -54,7 +54,8 @@ def distribution(counts: Sequence[int]) -> Iterable[str]:
     """One bar for each range of multiples; heights follow the logarithm of the count, so that one element is seen."""
     most = math.log1p(max(counts, default=0)) or 1.0
     width = _BAR * len(counts)
-    yield f'<svg class="bars" viewBox="0 0 {width} {_BARS_HEIGHT + 16}" style="width:{width}px" role="img">'
+    yield f'<svg class="bars" viewBox="0 0 {width} {_BARS_HEIGHT + 16}" style="width:{width}px" role="img" '
+    yield 'aria-label="elements by their distance">'
     bounds = [0.0, *EDGES, math.inf]
     for place, count in enumerate(counts):
         tall = max(_BARS_HEIGHT * math.log1p(count) / most, 1.0 if count else 0.0)

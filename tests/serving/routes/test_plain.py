@@ -126,6 +126,23 @@ def test_a_typo_is_answered_with_the_nearest(server: Running) -> None:
     assert "did you mean 'age'" in found["error"]
 
 
+def test_values_outside_a_domain_are_told_with_their_row(tmp_path: Path) -> None:
+    from tests.serving.routes.test_openapi import repository_at
+
+    with running(Service(repository_at(tmp_path)), answers=AnswerSettings(plain_rows=True)) as server:
+
+        def refused(row: Any) -> str:
+            status, found = post(server, [{**ROW, "plan": "gold"}, {**ROW, **row}], "/models/churn")
+            assert status == 400, found
+            told: str = found["error"]
+            return told
+
+        assert refused({"age": 130}) == "row 1: the input 'age' holds 130.0, which is outside of its domain [0, 120]"
+        assert refused({"plan": "goldd"}).startswith("row 1: the input 'plan' holds 'goldd'")
+        assert "did you mean 'gold'? there are: basic, gold" in refused({"plan": "goldd"})
+        assert refused({"plan": None}) == "row 1: 'plan' is missing, and the model takes no such"
+
+
 def test_many_rows_are_read_by_steps_and_answered_in_order(server: Running) -> None:
     rows = [{"age": number % 100, "plan": f"p{number}", "spent": number} for number in range(30_000)]
     status, found = post(server, {"rows": rows})  # 1.4 MB

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from onnxpress.core import domains
 from onnxpress.core.arrays import Array
 from onnxpress.core.spelling import did_you_mean
 from onnxpress.core.tensors import TensorSpec
@@ -136,13 +137,26 @@ def _array(spec: TensorSpec, values: list[Any], before: int) -> Array:
     if one_column and not any(isinstance(value, list) for value in values):
         values = [[value] for value in values]
     try:
-        return array_of(spec, values, null=True)
+        array = array_of(spec, values, null=True)
+        what = domains.refused(spec, array) if domains.guarded(spec) else ""
+        if not what:
+            return array
     except ValueError as error:
-        for number, value in enumerate(values, before):
-            try:
-                array_of(spec, [value], null=True)
-            except ValueError as one:
-                if value is None or value == [None]:
-                    raise Refusal(400, f"row {number}: {spec.name!r} is missing, and the model takes no such") from None
-                raise Refusal(400, f"row {number}: {one}") from None
-        raise Refusal(400, str(error)) from None
+        what = str(error)
+    for number, value in enumerate(values, before):
+        if one := _wrong(spec, value):
+            raise Refusal(400, f"row {number}: {one}")
+    raise Refusal(400, what)
+
+
+def _wrong(spec: TensorSpec, value: Any) -> str:
+    """What stands against one row's value; empty where nothing does."""
+    try:
+        what = domains.refused(spec, array_of(spec, [value], null=True))
+    except ValueError as error:
+        what = str(error)
+    if what and (value is None or value == [None]):
+        return f"{spec.name!r} is missing, and the model takes no such"
+    if what and isinstance(value, str) and spec.domain is not None and spec.domain.values is not None:
+        return f"{what}; {did_you_mean(value[:80], spec.domain.values, 'there are', most=10)}"
+    return what

@@ -39,8 +39,8 @@ def scrolling(label: str) -> str:
 def page(title: str, heading: str, body: Iterable[str], *, style: str = "") -> str:
     """The whole text. `body` is HTML, `title` and `heading` are text; `style` is put after what all pages have.
 
-    >>> page("a < b", "Figures", ["<p>none</p>"]).splitlines()[-4:]
-    ['<main><h1>Figures</h1>', '<p>none</p>', '</main></body></html>', '']
+    >>> page("a < b", "Figures", ["<p>none</p>"]).splitlines()[-3:]
+    ['<main><h1>Figures</h1>', '<p>none</p>', '</main></body></html>']
     """
     return "\n".join(
         [

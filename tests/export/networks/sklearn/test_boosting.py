@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -90,3 +91,12 @@ def test_the_missing_converter_is_told_with_its_pip_line(monkeypatch: pytest.Mon
     with pytest.raises(MissingExtra, match=r"converting LGBMClassifier needs the package onnxmltools") as told:
         SklearnNetwork(Source(reference="test", name="m", framework="sklearn", network=model))
     assert 'pip install "onnxpress[boosting]"' in str(told.value)
+
+
+@BOOSTERS
+@pytest.mark.parametrize("piped", [False, True], ids=["alone", "piped"])
+def test_an_estimator_from_a_pickle(booster: Callable[[str], Any], piped: bool, tmp_path: Path) -> None:
+    model = booster("Classifier")
+    model = (make_pipeline(StandardScaler(), model) if piped else model).fit(X, SIDE)
+    answers = answers_of(pickle.loads(pickle.dumps(model)), X[:20], tmp_path)
+    np.testing.assert_allclose(answers["probabilities"], model.predict_proba(X[:20]), rtol=1e-5, atol=1e-6)

@@ -26,6 +26,7 @@ from onnxpress.export.networks.sklearn.parts import (
     several_labels,
     side_by_side,
     whole_categories,
+    width,
 )
 from onnxpress.export.networks.sklearn.trees import count_votes, round_down, send_missing, sum_in_double
 
@@ -88,7 +89,7 @@ class Conversion:
             return None
         from skl2onnx.common.data_types import FloatTensorType
 
-        after = self._converted(estimator[-1], [("rows", FloatTensorType([None, estimator[-1].n_features_in_]))])
+        after = self._converted(estimator[-1], [("rows", FloatTensorType([None, width(estimator[-1])]))])
         made = before.graph.output[0].name
         before.graph.node.append(onnx.helper.make_node("Cast", [made], ["rounded"], to=onnx.TensorProto.FLOAT))
         del before.graph.output[:]

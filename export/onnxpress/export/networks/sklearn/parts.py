@@ -51,8 +51,9 @@ def width(estimator: Any) -> int | None:
     if hasattr(estimator, "X_thresholds_"):  # isotonic regression, which tells its one column nowhere
         return 1
     try:
-        return int(estimator.n_features_in_)
-    except AttributeError:
+        # CatBoost forgets the number when it is pickled, and keeps the names.
+        return int(estimator.n_features_in_) or len(estimator.feature_names_)
+    except (AttributeError, TypeError):
         return None
 
 

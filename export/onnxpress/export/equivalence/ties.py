@@ -18,14 +18,13 @@ from onnxpress.core.arrays import Array
 from onnxpress.export.equivalence.cases import Case
 from onnxpress.export.equivalence.evaluator.numpy_graph import NotEvaluated, NumpyGraph
 from onnxpress.export.equivalence.reference import Reference
+from onnxpress.export.graph.exact_sigmoids import SCORES
 
 if TYPE_CHECKING:
     import onnx
 
 _FAR = frozenset({"zeros", "large", "tiny", "magnitudes", "turns", "integers", "extremes", "wider"})
 """kinds of cases whose scale nobody showed"""
-_SCORES = {"TopK": 0, "ArgMax": 0, "ArgMin": 0, "NonMaxSuppression": 1}
-"""operator that chooses → which of its inputs holds the scores"""
 _NOISE = 10 * float(np.finfo(np.float32).eps)
 """of the largest score: as near as the accepted floors tell two scores apart"""
 _TURNS, _QUIET = 32, 8
@@ -34,7 +33,7 @@ _TURNS, _QUIET = 32, 8
 
 def tied(graph: onnx.ModelProto, cases: Sequence[Case]) -> dict[str, str]:
     """Name of a far case → the node at which scores tie around its choice. Empty where the graph chooses nothing."""
-    choosing = [node for node in graph.graph.node if node.op_type in _SCORES]
+    choosing = [node for node in graph.graph.node if node.op_type in SCORES]
     found: dict[str, str] = {}
     if not choosing:
         return found
@@ -72,7 +71,7 @@ def _where(choosing: Sequence[onnx.NodeProto], evaluated: NumpyGraph, case: Case
 
 def _asked(node: onnx.NodeProto) -> tuple[str, str]:
     """The scores that the node chooses among, and what it chooses."""
-    return node.input[_SCORES[node.op_type]], node.output[0]
+    return node.input[SCORES[node.op_type]], node.output[0]
 
 
 def _ties(node: onnx.NodeProto, scores: Array, chosen: Array) -> bool:

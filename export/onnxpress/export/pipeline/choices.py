@@ -1,4 +1,4 @@
-"""The cases of a refused export without what a tie decides, if there is such."""
+"""A refused export that chooses among scores: with exact scores, and without the cases that a tie decides."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from onnxpress.export.equivalence.cases import Case, generate
 from onnxpress.export.equivalence.report.schema import Check
 from onnxpress.export.equivalence.ties import marked, share_left, tied
 from onnxpress.export.graph import external_data
+from onnxpress.export.graph.exact_sigmoids import exactly_scored
 from onnxpress.export.pipeline.convert import Converted
 from onnxpress.export.pipeline.prepare import Prepared
 
@@ -22,6 +23,16 @@ _LEAST = 0.05
 _SOFTER = (0.3, 0.1, 0.03, 0.01)
 """of the ordinary scale: scores that saturate there may be told apart here"""
 _SOFTER_BATCH = 7
+
+
+def with_exact_scores(prepared: Prepared, converted: Converted) -> tuple[Prepared, Converted] | None:
+    """Both with the sigmoids written out from which the graph chooses, and a check that tells it; None for no such."""
+    graph = None if external_data.is_beside(converted.graph) else exactly_scored(converted.graph)
+    if graph is None:
+        return None
+    detail = "sigmoids that are chosen from are written as 1 / (1 + exp(-x)): the runtime's own mixes up small scores"
+    checks = [*prepared.checks, Check(name="scores", passed=True, detail=detail)]
+    return replace(prepared, checks=checks), replace(converted, graph=graph)
 
 
 def without_ties(prepared: Prepared, converted: Converted) -> Prepared | None:

@@ -16,7 +16,7 @@ from onnxpress.export.child_process.parent import ConversionLimits
 from onnxpress.export.graph.external_data import LARGE
 from onnxpress.export.pipeline import refused
 from onnxpress.export.pipeline.accepted import accepted, reason_of
-from onnxpress.export.pipeline.choices import without_ties
+from onnxpress.export.pipeline.choices import with_exact_scores, without_ties
 from onnxpress.export.pipeline.convert import convert
 from onnxpress.export.pipeline.explain import explained
 from onnxpress.export.pipeline.measure import measure
@@ -59,6 +59,10 @@ def export(
         converted = answering_nan(prepared, converted, provider)
         with step("measuring equivalence"):
             measured = measure(prepared, converted, provider=provider)
+        if not measured.report.equivalent and (exact := with_exact_scores(prepared, measured.converted)):
+            with step("measuring with exact scores"):
+                prepared, converted = exact
+                measured = measure(prepared, converted, provider=provider)
         if not measured.report.equivalent and (apart := without_ties(prepared, measured.converted)):
             with step("measuring without ties"):
                 again = measure(apart, converted, provider=provider)

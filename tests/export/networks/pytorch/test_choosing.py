@@ -102,12 +102,16 @@ def test_saturated_scores_are_marked() -> None:
 
 
 class Head(nn.Module):
-    def __init__(self) -> None:
+    def __init__(self, factor: float = 6.0, shift: float = 0.0) -> None:
         super().__init__()
         self.score, self.box = nn.Linear(5, 3), nn.Linear(5, 4)
+        self.factor, self.shift = factor, shift
 
     def forward(self, x: Any) -> Any:
-        score, label = torch.sigmoid(self.score(x) * 6).max(-1)
+        scores = self.score(x) * self.factor
+        # The second form of 1 - sigmoid is not one that the export writes out.
+        scores = torch.sigmoid(scores - self.shift) if self.shift else 1 - torch.sigmoid(-scores)
+        score, label = scores.max(-1)
         top, at = score.topk(8, 1)
         boxes = self.box(x).gather(1, at.unsqueeze(-1).expand(-1, -1, 4))
         return {"scores": top, "labels": label.gather(1, at), "boxes": boxes}
@@ -151,3 +155,20 @@ def test_a_faulty_head_is_refused_all_the_same(fault: Any, published: tuple[Sour
     fault(model.graph)
     onnx.save(model, tmp_path / "wrong.onnx")
     assert not against_source(tmp_path / "wrong.onnx", published[0], "cpu").equivalent
+
+
+def test_scores_smaller_than_the_runtimes_sigmoid_tells_keep_their_order(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    model = Head(2.0, 14.0).eval()
+    made = export(source(model, torch.randn(2, 40, 5)), repository=tmp_path)
+    assert [check.name for check in made.report.checks if "1 / (1 + exp(-x))" in check.detail] == ["scores"]
+    rows = torch.randn(3, 40, 5)
+    with torch.no_grad():
+        wanted = model(rows)
+    answers = Engine.load(made.folder / "model.onnx").run({"x": rows.numpy()})
+    np.testing.assert_allclose(answers["scores"], wanted["scores"], 1e-5)
+    np.testing.assert_allclose(answers["boxes"], wanted["boxes"], 1e-5, 1e-5)
+    wrong = onnx.load(made.folder / "model.onnx")
+    next_box(wrong.graph)
+    onnx.save(wrong, tmp_path / "wrong.onnx")
+    assert not against_source(tmp_path / "wrong.onnx", source(model, torch.randn(2, 40, 5)), "cpu").equivalent

@@ -83,6 +83,9 @@ def test_without_it_there_is_nothing_and_with_tokens_nothing_without_one(tmp_pat
     with running(Service(Repository(tmp_path / "models")), address=Address(host=("0.0.0.0",))) as server:
         assert ask(server.port, "GET", "/").status == 404
         assert ask(server.port, "GET", "/page/page.js").status == 404
+    asked = AnswerSettings(page=True)
+    with running(Service(Repository(tmp_path / "models")), address=Address(host=("0.0.0.0",)), answers=asked) as server:
+        assert ask(server.port, "GET", "/").status == 200
     tokens = tmp_path / "tokens"
     tokens.write_text(f"{TOKEN}\n")
     with running(Service(Repository(tmp_path / "models")), access=AccessSettings(tokens=tokens)) as server:
@@ -234,6 +237,9 @@ def test_a_model_is_asked_with_its_golden_sample_in_a_browser(tmp_path: Path, br
         browser.wait_for("/ms a run/.test(document.querySelector('.model').textContent)")
         browser.wait_for("document.querySelector('.sizes td')")
         assert browser.run("document.querySelector('.sizes td').textContent") == "1"
+        browser.wait_for(
+            "/, 1 requests a batch|and 1 requests a batch/.test(document.querySelector('.model').textContent)"
+        )
         browser.run("document.querySelector('textarea').value = '1, x'")
         submit(browser, form)
         assert "value 2 is no number" in refusal(browser, form)

@@ -5,8 +5,8 @@ const MOST_ROWS = 200;
 
 const figure = (value) => (value === null ? "no number" : Number.isInteger(value) ? String(value) : String(Number(value.toPrecision(6))));
 
-/* `labels` are those of the classes, if it has some; the likeliest comes first then. */
-export function shown(output, labels) {
+/* `labels` are those of the classes, if it has some; the likeliest comes first then. `of` says whose answer it is. */
+export function shown(output, labels, of) {
   const rows = output.shape.length ? output.shape[0] : 1;
   const width = rows ? output.data.length / rows : 0;
   const names = labels || [];
@@ -48,7 +48,7 @@ export function shown(output, labels) {
   }
 
   table.append(body);
-  const box = make("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": `answer ${output.name}` }, table);
+  const box = make("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": `answer ${output.name} of ${of}` }, table);
   const rest = output.data.length - body.childElementCount;
   if (rest > 0) box.append(make("p", { class: "soft" }, `and ${counted(rest, "value")} more`));
   return box;

@@ -54,7 +54,7 @@ function look(metrics, name, version) {
   const up = (metrics.get("onnxpress_model_up") || []).find(([labels]) => mine(labels));
   return {
     runs: sum("onnxpress_runs_total"), seconds: sum("onnxpress_run_seconds_total"), requests: sum("onnxpress_batch_requests_sum"),
-    waiting: sum("onnxpress_waiting"), batches: buckets(metrics, "onnxpress_batch_requests", mine), down: up ? up[1] === 0 : false,
+    shared: sum("onnxpress_batch_requests_count"), waiting: sum("onnxpress_waiting"), batches: buckets(metrics, "onnxpress_batch_requests", mine), down: up ? up[1] === 0 : false,
     latencies: buckets(metrics, "onnxpress_request_seconds", mine),
   };
 }
@@ -62,13 +62,13 @@ function look(metrics, name, version) {
 const milliseconds = (seconds) => `${round(1000 * seconds)} ms`;
 
 function say(now, before, elapsed) {
-  if (!now.runs) return "no requests yet";
-  const runs = before ? now.runs - before.runs : 0;
-  if (runs <= 0) return `idle; ${milliseconds(now.seconds / now.runs)} a run and ${round(now.requests / now.runs)} requests a batch so far`;
+  if (!now.shared) return "no requests yet";
+  const runs = before ? now.shared - before.shared : 0;
+  if (runs <= 0) return `idle; ${milliseconds(now.seconds / now.runs)} a run and ${round(now.requests / now.shared)} requests a batch so far`;
   const said = [`${round((now.requests - before.requests) / elapsed)} requests a second`];
   const [half, most] = [0.5, 0.99].map((share) => quantile(now.latencies, before.latencies, share));
   if (half !== undefined) said.push(`half answered in ${milliseconds(half)}, 99 % in ${milliseconds(most)}`);
-  said.push(`${milliseconds((now.seconds - before.seconds) / runs)} a run`, `${round((now.requests - before.requests) / runs)} requests a batch`);
+  said.push(`${milliseconds((now.seconds - before.seconds) / (now.runs - before.runs))} a run`, `${round((now.requests - before.requests) / runs)} requests a batch`);
   if (now.waiting) said.push(`${now.waiting} waiting`);
   return said.join(", ");
 }
@@ -105,7 +105,7 @@ export function watch(lives, changed) {
         state.textContent = found.down ? "down: its process is started again" : "ready";
         state.className = found.down ? "bad" : "good";
         const drawn = JSON.stringify(found.batches);
-        if (found.runs && sizes.dataset.drawn !== drawn) {
+        if (found.shared && sizes.dataset.drawn !== drawn) {
           sizes.dataset.drawn = drawn;
           sizes.replaceChildren(table(found.batches));
         }

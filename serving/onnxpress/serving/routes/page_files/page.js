@@ -74,7 +74,7 @@ function form(model, version, described, number) {
       const found = await ask(`${inPath(model.name, version)}/infer`, wanted);
       const took = performance.now() - started;
       answer.replaceChildren(make("p", { class: "soft" }, `Answered in ${round(took)} ms, seen from this browser.`),
-        ...found.outputs.map((output) => shown(output, labels[output.name])));
+        ...found.outputs.map((output) => shown(output, labels[output.name], `${model.name} version ${version}`)));
     } catch (error) {
       answer.replaceChildren(make("p", { class: "bad", role: "alert" }, error.message));
     }

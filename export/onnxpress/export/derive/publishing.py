@@ -228,7 +228,7 @@ def _report(questions: Questions, tried: Tried, found: Evidence) -> Report:
         rows=found.independence.rows,
         outputs=figures,
         cases=[
-            CaseFigure(name=f"golden sample {number}", batch=_batch(case), multiples=multiples)
+            CaseFigure(name=f"golden sample {number} of its parent", batch=_batch(case), multiples=multiples)
             for number, (case, multiples) in enumerate(zip(origin.goldens, found.multiples, strict=True))
         ],
         ladder=found.ladder,

@@ -14,12 +14,14 @@ from onnxpress.serving.exchange import GRPC, Exchange
 from onnxpress.serving.models.served import Served
 from onnxpress.serving.protocol.refusal import Refusal
 from onnxpress.serving.protocol.timeouts import deadline_of, grpc_timeout_of
+from onnxpress.serving.routes.call_paths import INFER
 from onnxpress.serving.service import Service
 
 if TYPE_CHECKING:
     from onnxpress.serving.metrics.source import MetricsSource
     from onnxpress.serving.routes.chosen import Route
     from onnxpress.serving.routes.grpc import Calls
+    from onnxpress.serving.routes.infer_calls import InferCalls
     from onnxpress.serving.routes.root import Root
 
 _JSON_LENGTH = b"inference-header-content-length"
@@ -46,6 +48,7 @@ class Router:
         self._metrics, self._more = metrics, more
         self._root: Root | None = None
         self._calls: Calls | None = None
+        self._infer_calls: InferCalls | None = None
         self._infer: dict[bytes, Served] = {}
         service.repository.on_change(self._forget)
 
@@ -96,11 +99,20 @@ class Router:
 
     def _call(self, path: bytes, body: bytes, exchange: Exchange, alone: bool, seconds: float | None) -> None:
         """A call of gRPC."""
+        infer = self._infer_calls
+        if infer is None:
+            from onnxpress.serving.routes.infer_calls import InferCalls
+
+            infer = self._infer_calls = InferCalls(self._service.repository)
+        if path == INFER:
+            infer.route(body, exchange, alone, seconds)
+            return
         if self._calls is None:
             from onnxpress.serving.metrics.source import OwnMetrics
             from onnxpress.serving.routes.grpc import Calls
 
-            self._calls = Calls(self._service, OwnMetrics(self._service) if self._metrics is None else self._metrics)
+            metrics = OwnMetrics(self._service) if self._metrics is None else self._metrics
+            self._calls = Calls(self._service, metrics, infer)
         self._calls.route(path, body, exchange, alone, seconds)
 
     def _learn(self) -> None:

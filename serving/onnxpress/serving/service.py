@@ -31,6 +31,8 @@ class Service:
         """what SIGHUP asks to read its file again, and raises nothing where that fails"""
         self.needed: list[Callable[[], tuple[bool, str]]] = []
         """what requests need besides models: whether it can be used, and what is wrong with it"""
+        self.on_leave: list[Callable[[], None]] = []
+        """who wants to know that the server is on its way out"""
         self._leaving = False
 
     @property
@@ -67,3 +69,5 @@ class Service:
     def leave(self) -> None:
         """Not ready any more: the server is on its way out."""
         self._leaving = True
+        for told in self.on_leave:
+            told()

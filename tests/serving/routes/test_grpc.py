@@ -17,6 +17,7 @@ from onnxpress.serving.engine.bfloat16 import to_bits
 from onnxpress.serving.models.reloading import Reloader
 from onnxpress.serving.models.repository import Repository
 from onnxpress.serving.protocol.datatypes import DATATYPE_OF
+from onnxpress.serving.routes.call_paths import STREAMS, UNARY, path
 from onnxpress.serving.service import Service
 from onnxpress.serving.settings import AccessSettings
 
@@ -172,6 +173,8 @@ def test_a_client_of_nvidia_finds_all_its_calls(client: Any) -> None:
     assert not client.is_model_ready("bool")
     client.load_model("bool")
     assert client.is_model_ready("bool")
+    with pytest.raises(triton.InferenceServerException, match="as it lies in the repository"):
+        client.load_model("bool", config="{}", files={"file:1/model.onnx": b"x"})
     with pytest.raises(triton.InferenceServerException, match="no priorities here"):
         client.infer("pair", inputs, priority=1)
 
@@ -187,8 +190,15 @@ def test_many_calls_at_a_time_on_one_connection(server: Running, client: Any) ->
 
 
 def test_calls_that_are_not_here_are_refused_at_once(server: Running, stub: Any) -> None:
-    refused(lambda: next(stub.ModelStreamInfer(iter([asking("int8")]))), "UNIMPLEMENTED", "ModelStreamInfer")
-    refused(lambda: stub.CudaSharedMemoryStatus(pb2.CudaSharedMemoryStatusRequest()), "UNIMPLEMENTED", "docs/grpc.md")
+    """Of all that NVIDIA's stubs have, each is answered here or refused with a word."""
+    missing = set()
+    for method in pb2.DESCRIPTOR.services_by_name["GRPCInferenceService"].methods:
+        if path("inference.GRPCInferenceService", method.name) not in UNARY | STREAMS:
+            missing.add(method.name)
+            request = getattr(pb2, method.input_type.name)()
+            refused(lambda m=method, r=request: getattr(stub, m.name)(r), "UNIMPLEMENTED", "docs/grpc.md")
+    assert {"CudaSharedMemoryStatus", "SystemSharedMemoryRegister", "TraceSetting", "LogSettings"} <= missing
+    assert all("SharedMemory" in name or name in ("TraceSetting", "LogSettings") for name in missing)
 
 
 def check(channel: Any, service: bytes) -> int:
@@ -214,16 +224,16 @@ def framed(message: bytes) -> bytes:
 
 
 def test_what_the_transport_says_of_calls(server: Running) -> None:
-    path = "/inference.GRPCInferenceService/ModelInfer"
+    infer = "/inference.GRPCInferenceService/ModelInfer"
     request = asking("int8", raw_input_contents=[raw("int8", VALUES["int8"])]).SerializeToString()
     with Http2Client(server.port) as client:
-        good = client.answer(client.ask("POST", path, framed(request), HEAD))
+        good = client.answer(client.ask("POST", infer, framed(request), HEAD))
         assert (good.status, good.headers["content-type"], good.trailers) == (
             200,
             "application/grpc",
             {"grpc-status": "0"},
         )
-        late = client.answer(client.ask("POST", path, framed(request), [*HEAD, ("grpc-timeout", "0n")]))
+        late = client.answer(client.ask("POST", infer, framed(request), [*HEAD, ("grpc-timeout", "0n")]))
         assert late.headers["grpc-status"] == "4"
         for body, extra in [
             (framed(request)[:-1], []),
@@ -233,14 +243,14 @@ def test_what_the_transport_says_of_calls(server: Running) -> None:
             (framed(request), [("grpc-timeout", "1x")]),
             (b"\1" + framed(request)[1:], [("grpc-encoding", "gzip")]),
         ]:
-            wrong = client.answer(client.ask("POST", path, body, [*HEAD, *extra]))
+            wrong = client.answer(client.ask("POST", infer, body, [*HEAD, *extra]))
             assert (wrong.status, wrong.headers["grpc-status"], wrong.body) == (200, "3", b""), wrong
         unknown = client.answer(
-            client.ask("POST", path, b"\1" + framed(request)[1:], [*HEAD, ("grpc-encoding", "snappy")])
+            client.ask("POST", infer, b"\1" + framed(request)[1:], [*HEAD, ("grpc-encoding", "snappy")])
         )
         assert unknown.headers["grpc-status"] == "12"
         # Without gRPC's content type it is a path like any other.
-        assert client.answer(client.ask("POST", path, framed(request))).status == 404
+        assert client.answer(client.ask("POST", infer, framed(request))).status == 404
 
 
 def test_a_message_is_quoted(server: Running) -> None:

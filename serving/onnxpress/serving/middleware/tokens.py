@@ -21,6 +21,7 @@ _OPEN = (
     b"/inference.GRPCInferenceService/ServerLive",
     b"/inference.GRPCInferenceService/ServerReady",
     b"/grpc.health.v1.Health/Check",
+    b"/grpc.health.v1.Health/Watch",
 )
 """how the server is doing is no secret, and those who ask for it have no token"""
 _LOOK_SECONDS = 1.0

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from typing import Final
 
-from onnxpress.serving.protocol.infer_messages import PARAMETERS
 from onnxpress.serving.protocol.protobuf import Reading, Writing
 
 OF_MODEL: Final[Reading] = {1: ("name", str), 2: ("version", str)}
-CHANGE: Final[Reading] = {2: ("model_name", str), 3: ("parameters", PARAMETERS)}
+_PARAMETER: Final[Reading] = {1: ("bool", bool), 2: ("int64", int), 3: ("string", str), 4: ("bytes", bytes)}
+CHANGE: Final[Reading] = {2: ("model_name", str), 3: ("parameters", [{1: ("key", str), 2: ("value", _PARAMETER)}])}
 INDEX_REQUEST: Final[Reading] = {2: ("ready", bool)}
 HEALTH_REQUEST: Final[Reading] = {1: ("service", str)}
 
@@ -29,7 +29,8 @@ MODEL: Final[Writing] = {
 INDEX: Final[Writing] = {
     "models": (1, {"name": (1, str), "version": (2, str), "state": (3, str), "reason": (4, str)}),
 }
-HEALTH: Final[Writing] = {"status": (1, ["UNKNOWN", "SERVING", "NOT_SERVING"])}
+HEALTH: Final[Writing] = {"status": (1, ["UNKNOWN", "SERVING", "NOT_SERVING", "SERVICE_UNKNOWN"])}
+HEALTH_LIST: Final[Writing] = {"statuses": (1, {"key": (1, str), "value": (2, HEALTH)})}
 
 _DATA_TYPE: Final = [
     "TYPE_INVALID", "TYPE_BOOL", "TYPE_UINT8", "TYPE_UINT16", "TYPE_UINT32", "TYPE_UINT64", "TYPE_INT8", "TYPE_INT16",

@@ -61,10 +61,11 @@ def parameters_of(entries: Sequence[Mapping[str, Any]] | None) -> dict[str, Any]
 class Opening:
     """A request but for its raw contents. `contents`: of each input, where they are typed.
 
-    `plan`: how the rest is read for the model that it was read for last.
+    `plan`: how the rest is read for the model that it was read for last. `place`: where it goes, found out at an `age`
+    of the repository.
     """
 
-    __slots__ = ("contents", "model", "plan", "request", "version")
+    __slots__ = ("age", "contents", "model", "place", "plan", "request", "version")
 
     def __init__(self, document: Mapping[str, Any]) -> None:
         self.model: str = document.get("model_name", "")
@@ -90,6 +91,8 @@ class Opening:
             parameters=parameters_of(document.get("parameters")),
         )
         self.plan: Plan | None = None
+        self.place: Any = None
+        self.age = 0
 
 
 class Plan:

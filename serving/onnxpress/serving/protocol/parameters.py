@@ -29,8 +29,11 @@ _NOT_HERE = {
 
 
 def check_request(parameters: Parameters) -> None:
-    """Refuse what a request's own parameters ask for in vain; `timeout` and `binary_data_output` are read elsewhere."""
-    _check(parameters, "a request", ("timeout", "binary_data_output"))
+    """Refuse what a request's own parameters ask for in vain; `timeout` and `binary_data_output` are read elsewhere.
+
+    Triton's streams may ask for an empty answer behind the last one. Every answer here is the last to its request.
+    """
+    _check(parameters, "a request", ("timeout", "binary_data_output", "triton_enable_empty_final_response"))
 
 
 def check_input(spec: TensorSpec, parameters: Parameters, *, in_json: bool, binary: bool) -> None:

@@ -32,54 +32,68 @@ class _Request(msgspec.Struct):
     context: dict[str, Any] = {}
 
 
+def classes(writer: Writer, inputs: Inputs, answers: Sequence[Array]) -> list[list[tuple[str, float]]]:
+    """For each example its classes, a label and a score each, in the model's order.
+
+    Raises Refusal where the model has no output of scores, or several.
+    """
+    labels = writer.labels
+    scores = [
+        (spec, answer)
+        for spec, answer in zip(writer.outputs, answers, strict=True)
+        if spec.dtype in FLOATS and answer.ndim == 2 and len(answer) == inputs.shapes[0][0]
+    ]
+    labelled = [one for one in scores if len(labels.get(one[0].name, ())) == one[1].shape[1]]
+    found = labelled or scores
+    if len(found) != 1:
+        raise Refusal(400, f"the model has {len(found) or 'no'} outputs of scores to classify by; use predict")
+    spec, answer = found[0]
+    names = labels[spec.name] if labelled else [str(number) for number in range(answer.shape[1])]
+    return [list(zip(names, row, strict=True)) for row in answer.tolist()]
+
+
+def numbers(writer: Writer, inputs: Inputs, answers: Sequence[Array]) -> list[float]:
+    """For each example one number. Raises Refusal where the model has no output of one float a row, or several."""
+    rows = inputs.shapes[0][0]
+    found = [
+        answer
+        for spec, answer in zip(writer.outputs, answers, strict=True)
+        if spec.dtype in FLOATS and answer.shape in ((rows,), (rows, 1))
+    ]
+    if len(found) != 1:
+        raise Refusal(400, f"the model has {len(found) or 'no'} outputs of one number for a row; use predict")
+    told: list[float] = found[0].ravel().tolist()
+    return told
+
+
 class _Classes:
-    """For each example its classes, a label and a score each, in the model's order."""
+    """The classes of each example, as JSON."""
 
     def write(self, writer: Writer, inputs: Inputs, answers: Sequence[Array]) -> tuple[bytes, Headers]:
-        """Raises Refusal where the model has no output of scores, or several."""
-        labels = writer.labels
-        scores = [
-            (spec, answer)
-            for spec, answer in zip(writer.outputs, answers, strict=True)
-            if spec.dtype in FLOATS and answer.ndim == 2 and len(answer) == inputs.shapes[0][0]
-        ]
-        labelled = [one for one in scores if len(labels.get(one[0].name, ())) == one[1].shape[1]]
-        found = labelled or scores
-        if len(found) != 1:
-            raise Refusal(400, f"the model has {len(found) or 'no'} outputs of scores to classify by; use predict")
-        spec, answer = found[0]
-        names = labels[spec.name] if labelled else [str(number) for number in range(answer.shape[1])]
-        result = [list(zip(names, row, strict=True)) for row in answer.tolist()]
-        return msgspec.json.encode({"result": result}), ()
+        """Raises Refusal, see `classes`."""
+        return msgspec.json.encode({"result": classes(writer, inputs, answers)}), ()
 
 
 class _Numbers:
-    """For each example one number."""
+    """The number of each example, as JSON."""
 
     def write(self, writer: Writer, inputs: Inputs, answers: Sequence[Array]) -> tuple[bytes, Headers]:
-        """Raises Refusal where the model has no output of one float for each row, or several."""
-        rows = inputs.shapes[0][0]
-        found = [
-            answer
-            for spec, answer in zip(writer.outputs, answers, strict=True)
-            if spec.dtype in FLOATS and answer.shape in ((rows,), (rows, 1))
-        ]
-        if len(found) != 1:
-            raise Refusal(400, f"the model has {len(found) or 'no'} outputs of one number for a row; use predict")
-        return msgspec.json.encode({"result": found[0].ravel().tolist()}), ()
+        """Raises Refusal, see `numbers`."""
+        return msgspec.json.encode({"result": numbers(writer, inputs, answers)}), ()
 
 
 def read_classify(reader: Reader, body: bytes) -> Inputs:
     """Read the examples of a classify request. Raises Refusal."""
-    return _read(reader, body, _Classes())
+    return read(reader, body, _Classes())
 
 
 def read_regress(reader: Reader, body: bytes) -> Inputs:
     """Read the examples of a regress request. Raises Refusal."""
-    return _read(reader, body, _Numbers())
+    return read(reader, body, _Numbers())
 
 
-def _read(reader: Reader, body: bytes, form: Form) -> Inputs:
+def read(reader: Reader, body: bytes, form: Form) -> Inputs:
+    """Read a request in JSON whose answer is to have this form. Raises Refusal."""
     try:
         request = cut_out(body, _Request)
     except NOT_JSON as error:

@@ -1,29 +1,34 @@
-"""Calls of gRPC: the V2 protocol with Triton's extensions, and the standard health check.
+"""Calls of gRPC: the V2 protocol with Triton's extensions, and the way to those of other services.
 
-`ModelInfer` goes to the batcher. Every other call is what the route of the same name answers, as a message instead of
-JSON.
+`ModelInfer` is in `infer_calls`. Every other call of V2 is what the route of the same name answers, as a message
+instead of JSON.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
 from onnxpress.serving.exchange import Exchange, ExchangeWrapper, Headers
 from onnxpress.serving.metrics.source import MetricsSource
 from onnxpress.serving.protocol import grpc_messages as messages
-from onnxpress.serving.protocol.infer_messages import InferMessages, parameters_of
+from onnxpress.serving.protocol.infer_messages import parameters_of
 from onnxpress.serving.protocol.protobuf import Reading, Writing, decoded, encoded
 from onnxpress.serving.protocol.refusal import Refusal
-from onnxpress.serving.routes import v2
+from onnxpress.serving.protocol.stream_messages import answer_of
+from onnxpress.serving.routes import call_paths, v2
 from onnxpress.serving.routes.call import Call
 from onnxpress.serving.service import Service
 
-_V2: Final = b"/inference.GRPCInferenceService/"
-_HEALTH: Final = b"/grpc.health.v1.Health/Check"
-_INFER: Final = _V2 + b"ModelInfer"
+if TYPE_CHECKING:
+    from onnxpress.serving.routes.health import Health
+    from onnxpress.serving.routes.infer_calls import InferCalls
+    from onnxpress.serving.routes.reflection import Reflection
+    from onnxpress.serving.routes.serving_calls import ServingCalls
+
+_V2: Final = f"/{call_paths.V2}/".encode()
 _NOT_READY: Final = (404, 503)
 
 Asked = tuple[bytes, list[str], dict[str, Any] | None]
@@ -49,7 +54,12 @@ def _statistics(asked: Mapping[str, Any]) -> Asked:
 def _change(verb: str) -> Callable[[Mapping[str, Any]], Asked]:
     def found(asked: Mapping[str, Any]) -> Asked:
         path = ["repository", "models", asked.get("model_name", ""), verb]
-        return b"POST", path, {"parameters": parameters_of(asked.get("parameters"))}
+        parameters = parameters_of(asked.get("parameters")) or {}
+        # Only what is refused anyway has bytes.
+        told = {
+            name: bytes(value[:0]) if isinstance(value, memoryview) else value for name, value in parameters.items()
+        }
+        return b"POST", path, {"parameters": told}
 
     return found
 
@@ -70,52 +80,51 @@ _CALLS: Final[dict[bytes, tuple[Reading, Callable[[Mapping[str, Any]], Asked], W
     _V2 + b"RepositoryModelLoad": (messages.CHANGE, _change("load"), {}),
     _V2 + b"RepositoryModelUnload": (messages.CHANGE, _change("unload"), {}),
 }
-CALLS: Final = frozenset({*_CALLS, _INFER, _HEALTH})
-"""the paths of all; each has one message in and one out"""
-
-
-def unknown(path: bytes) -> str:
-    """What is said of a call that is not here."""
-    return f"there is no call {path[:200].decode('latin-1')}; docs/grpc.md lists those that there are"
 
 
 class Calls:
-    """Answers them. `metrics`: where the statistics come from."""
+    """Answers them, but for ModelInfer. `metrics`: where the statistics come from."""
 
-    def __init__(self, service: Service, metrics: MetricsSource) -> None:
-        self._service, self._metrics = service, metrics
-        self._messages = InferMessages()
+    def __init__(self, service: Service, metrics: MetricsSource, infer: InferCalls) -> None:
+        self._service, self._metrics, self._infer = service, metrics, infer
+        self._health: Health | None = None
+        self._serving: ServingCalls | None = None
+        self._reflection: Reflection | None = None
 
     def route(self, path: bytes, body: bytes, exchange: Exchange, alone: bool, seconds: float | None) -> None:
         """Answer a call, or refuse it. `body` is its message; `alone` and `seconds`: see `Batcher.submit`."""
         try:
-            if path == _INFER:
-                self._infer(body, exchange, alone, seconds)
-            elif path == _HEALTH:
-                self._check(body, exchange)
+            if path == call_paths.INFER_STREAM:
+                self._infer.route(body, _InStream(exchange), alone, seconds)
             elif path in _CALLS:
                 self._as_route(path, body, exchange)
             else:
-                raise Refusal(501, unknown(path))
+                self._other(path, body, exchange, seconds)
         except Refusal as refusal:
             exchange.respond(refusal.status, refusal.body(), refusal.headers)
 
-    def _infer(self, body: bytes, exchange: Exchange, alone: bool, seconds: float | None) -> None:
-        message = self._messages.read(body)
-        repository, opening = self._service.repository, message.opening
-        if not repository.ready and opening.model not in repository.models:
-            raise Refusal(503, "the models are still being loaded")
-        batcher = repository.find(opening.model, opening.version).batcher
-        batcher.submit(body, exchange, alone, message.read, seconds)
+    def _other(self, path: bytes, body: bytes, exchange: Exchange, seconds: float | None) -> None:
+        """A call of another service, each of which is imported when it is first asked."""
+        if path in (call_paths.CHECK, call_paths.LIST, call_paths.WATCH):
+            if self._health is None:
+                from onnxpress.serving.routes.health import Health
 
-    def _check(self, body: bytes, exchange: Exchange) -> None:
-        name = decoded(messages.HEALTH_REQUEST, body, "HealthCheckRequest").get("service", "")
-        ready = self._service.ready
-        if name not in ("", "inference.GRPCInferenceService", "grpc.health.v1.Health"):
-            if name not in self._service.repository.models:
-                raise Refusal(404, "there is no service or model of this name")
-            ready = not self._service.repository.find(name, None).engine.down and not self._service.leaving
-        exchange.respond(200, encoded(messages.HEALTH, {"status": "SERVING" if ready else "NOT_SERVING"}))
+                self._health = Health(self._service)
+            self._health.route(path, body, exchange)
+        elif path in call_paths.SERVING:
+            if self._serving is None:
+                from onnxpress.serving.routes.serving_calls import ServingCalls
+
+                self._serving = ServingCalls(self._service)
+            self._serving.route(path, body, exchange, seconds)
+        elif path in call_paths.REFLECTED:
+            if self._reflection is None:
+                from onnxpress.serving.routes.reflection import Reflection
+
+                self._reflection = Reflection()
+            exchange.respond(200, self._reflection.answer(body))
+        else:
+            raise Refusal(501, call_paths.unknown(path))
 
     def _as_route(self, path: bytes, body: bytes, exchange: Exchange) -> None:
         reading, asked_of, writing = _CALLS[path]
@@ -126,6 +135,13 @@ class Calls:
             v2.route(self._service, self._metrics, call, parts)
         except Refusal as refusal:
             call.answer(refusal.body(), refusal.status, refusal.headers)
+
+
+class _InStream(ExchangeWrapper):
+    """An exchange of one request of a stream. An error is said as elsewhere, and the transport puts it into place."""
+
+    def respond(self, status: int, body: bytes, headers: Headers = ()) -> None:
+        self._exchange.respond(status, answer_of(body) if status == 200 else body, headers)
 
 
 class _Message(ExchangeWrapper):

@@ -99,6 +99,9 @@ class Connection(asyncio.Protocol):
         self.transport = transport  # type: ignore[assignment]
         self._open_ones.add(self)
         self._shared.traffic.connections += 1
+        tls = transport.get_extra_info("ssl_object")
+        if tls is not None and tls.selected_alpn_protocol() == "h2":
+            self._parser.agreed = True
         if len(self._open_ones) > self._shared.limits.max_connections:
             self._refuse(503, "too many connections")
             self.transport.close()

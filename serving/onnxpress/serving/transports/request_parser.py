@@ -87,12 +87,13 @@ class RequestParser:
     `known` is shared by all connections. `headers_read`: names of the headers that a Head is to have.
     `refusal`: HTTP status and reason, once something could not be read. `waits_for_continue`: a head has come whose
     client sends the body only when it is told to go on; whoever tells it so, or decides not to, sets it to False.
-    `http2`: what came behind the preface of HTTP/2, where the connection begins with that.
+    `http2`: what came behind the preface of HTTP/2, where the connection begins with that, or was `agreed` to.
     """
 
     __slots__ = (
         "_advanced", "_body", "_data", "_fed", "_head", "_held", "_limits", "_lines", "_opening", "_parser", "_preface",
-        "_received", "_taken", "_whole", "headers_read", "http2", "known", "phase", "refusal", "waits_for_continue",
+        "_received", "_taken", "_whole", "agreed", "headers_read", "http2", "known", "phase", "refusal",
+        "waits_for_continue",
     )  # fmt: skip
 
     def __init__(
@@ -102,6 +103,7 @@ class RequestParser:
         self.known, self.headers_read = known, headers_read
         self.phase: Phase = _FIRST
         self.http2: bytes | None = None
+        self.agreed = False
         self.refusal: Refused | None = None
         self.waits_for_continue = False
         self._data = b""  # received, and not looked at yet
@@ -166,7 +168,10 @@ class RequestParser:
                 if phase is _FIRST:
                     begun, self._preface = self._preface + data, b""
                     if not _HTTP2.startswith(begun[: len(_HTTP2)]):
-                        self._data, self.phase = begun, _IDLE
+                        if self.agreed:
+                            self.http2, self.phase = begun, _ENDED  # it says itself what is wrong with that
+                        else:
+                            self._data, self.phase = begun, _IDLE
                     elif len(begun) < len(_HTTP2):
                         self._preface = begun
                     else:

@@ -15,7 +15,8 @@ from onnxpress.serving.transports.http2.blocks import Blocks
 from onnxpress.serving.transports.http2.frames import Broken
 from onnxpress.serving.transports.http2.receiving import ALL_WINDOW, Receiving
 from onnxpress.serving.transports.http2.sending import Sending
-from onnxpress.serving.transports.http2.streams import MOST, WINDOW, Streams
+from onnxpress.serving.transports.http2.streamed import WINDOW
+from onnxpress.serving.transports.http2.streams import MOST, Streams
 from onnxpress.serving.transports.shared import Shared
 
 _PATIENCE: Final = 10_000
@@ -26,8 +27,8 @@ class Http2Connection(asyncio.Protocol):
     """One client. It takes the place of a Connection that has read the preface, among the `open_ones` too."""
 
     __slots__ = (
-        "_blocks", "_draining", "_ended", "_heard", "_on_lost", "_open_ones", "_receiving", "_rest", "_sending",
-        "_shared", "_streams", "transport",
+        "_blocks", "_draining", "_ended", "_heard", "_on_lost", "_open_ones", "_pinged", "_receiving", "_rest",
+        "_sending", "_shared", "_streams", "transport",
     )  # fmt: skip
 
     def __init__(
@@ -40,6 +41,7 @@ class Http2Connection(asyncio.Protocol):
         self._rest = b""  # of a frame that is not complete
         self._receiving = Receiving(self._sending, self._streams, self._blocks, self._leave_when_done)
         self._heard = shared.seconds
+        self._pinged = 0
         self._ended = self._draining = False
 
     def begin(self, data: bytes) -> None:
@@ -152,6 +154,14 @@ class Http2Connection(asyncio.Protocol):
             self._streams.last = self._streams.opened
             self._sending.put(frames.goaway(self._streams.last, frames.NO_ERROR))
 
+    def _probe(self, now: int) -> None:
+        """A call that goes on may be silent for long. Ask its client whether it is there, and end where it is not."""
+        if self._pinged <= self._heard:
+            self._pinged = now
+            self._sending.put(frames.frame(frames.PING, 0, 0, bytes(8)))
+        elif now - self._pinged > self._shared.limits.request_timeout:
+            self.transport.abort()
+
     def begin_draining(self) -> None:
         """Tell the client to ask elsewhere; what is on its way is still answered."""
         if not self._ended and not self._draining:
@@ -160,6 +170,7 @@ class Http2Connection(asyncio.Protocol):
     def drain(self) -> None:
         """No further requests; close now, or after the last answer owed."""
         self._say_last()
+        self._streams.leave()
         self._leave_when_done()
 
     def check_time(self, now: int) -> None:
@@ -177,5 +188,7 @@ class Http2Connection(asyncio.Protocol):
             self._break(frames.ENHANCE_YOUR_CALM, "a frame did not arrive in time")
         elif streams.open:
             streams.check_time(now)
+            if streams.calls and now - self._heard > limits.idle_timeout:
+                self._probe(now)
         elif waited > limits.idle_timeout:
             self._leave_when_done()

@@ -24,9 +24,9 @@ _CODES: Final = {
 """HTTP status → gRPC's code"""
 _UNKNOWN: Final = 2
 _KIND: Final[Field] = (b"content-type", b"application/grpc")
-_OPENING: Final = hpack.encoded([(b":status", b"200"), _KIND])
-_PACKED_OPENING: Final = hpack.encoded([(b":status", b"200"), _KIND, (b"grpc-encoding", b"gzip")])
-_GOOD: Final = hpack.encoded([(b"grpc-status", b"0")])
+OPENING: Final = hpack.encoded([(b":status", b"200"), _KIND])
+PACKED_OPENING: Final = hpack.encoded([(b":status", b"200"), _KIND, (b"grpc-encoding", b"gzip")])
+GOOD: Final = hpack.encoded([(b"grpc-status", b"0")])
 _OWN: Final = frozenset({b"content-type", b"content-length", b"content-encoding", b"vary"})
 
 
@@ -44,16 +44,29 @@ def message(body: bytes, encoding: bytes) -> tuple[bytes, bytes]:
 def answered(status: int, body: bytes, headers: Headers) -> tuple[bytes, bytes, bytes]:
     """Header block, data and trailer block of an answer; without data and trailers where it is an error."""
     if status == 200 and not headers:
-        return _OPENING, b"\0%b%b" % (len(body).to_bytes(4, "big"), body), _GOOD
-    packed = (b"content-encoding", b"gzip") in headers
-    more = [field for field in headers if field[0] not in _OWN]
+        return OPENING, b"\0%b%b" % (len(body).to_bytes(4, "big"), body), GOOD
     if status == 200:
-        opening = _PACKED_OPENING if packed else _OPENING
-        data = b"%b%b%b" % (b"\1" if packed else b"\0", len(body).to_bytes(4, "big"), body)
-        return opening + hpack.encoded(more), data, _GOOD
-    told: list[Field] = [(b":status", b"200"), _KIND, (b"grpc-status", b"%d" % _CODES.get(status, _UNKNOWN))]
-    said = quoted(_reason(zlib.decompress(body, _GZIP) if packed else body))
-    return hpack.encoded([*told, (b"grpc-message", said), *more]), b"", b""
+        more = [field for field in headers if field[0] not in _OWN]
+        opening = PACKED_OPENING if packed_by(headers) else OPENING
+        return opening + hpack.encoded(more), framed(body, headers), GOOD
+    return OPENING + ending(status, body, headers), b"", b""
+
+
+def framed(body: bytes, headers: Headers) -> bytes:
+    """A message as it is sent."""
+    return b"%b%b%b" % (b"\1" if packed_by(headers) else b"\0", len(body).to_bytes(4, "big"), body)
+
+
+def packed_by(headers: Headers) -> bool:
+    """Whether an answer is packed."""
+    return (b"content-encoding", b"gzip") in headers
+
+
+def ending(status: int, body: bytes, headers: Headers) -> bytes:
+    """The block that ends a call with an error: its code, its sentence, and what else the answer's headers say."""
+    code, said = _CODES.get(status, _UNKNOWN), quoted(reason(body, headers))
+    told: list[Field] = [(b"grpc-status", b"%d" % code), (b"grpc-message", said)]
+    return hpack.encoded([*told, *[field for field in headers if field[0] not in _OWN]])
 
 
 def quoted(text: str) -> bytes:
@@ -65,9 +78,10 @@ def quoted(text: str) -> bytes:
     return quote_from_bytes(text[:_SHOWN].encode(), safe=" !\"#$&'()*+,/:;<=>?@[\\]^`{|}").encode()
 
 
-def _reason(body: bytes) -> str:
+def reason(body: bytes, headers: Headers) -> str:
+    """The sentence of an answer that is an error."""
     try:
-        said = msgspec.json.decode(body)
+        said = msgspec.json.decode(zlib.decompress(body, _GZIP) if packed_by(headers) else body)
     except msgspec.MsgspecError:
         return ""
     return str(said.get("error", "")) if isinstance(said, dict) else ""

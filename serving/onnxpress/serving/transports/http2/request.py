@@ -6,6 +6,7 @@ import re
 from typing import Final
 
 from onnxpress.serving.exchange import GRPC
+from onnxpress.serving.routes import call_paths
 from onnxpress.serving.transports.http2.hpack import Field
 
 _NAME: Final = re.compile(rb"[!#$%&'*+.^_`|~0-9a-z-]+")
@@ -17,6 +18,15 @@ _OF_CONNECTIONS: Final = frozenset(
 _ENCODINGS: Final = frozenset({b"content-encoding", b"accept-encoding"})
 _LONGEST_LENGTH: Final = 18
 
+PLAIN: Final = 0
+UNARY: Final = 1
+"""a gRPC call with one message in and one out"""
+STREAM: Final = 2
+WATCHED: Final = 3
+"""see `call_paths` for both"""
+UNKNOWN: Final = 4
+"""a gRPC call that is not here"""
+
 
 class Malformed(Exception):
     """A header list that is no request: its stream is reset."""
@@ -25,16 +35,26 @@ class Malformed(Exception):
 class Request:
     """Method, path, the headers that the handler reads (None where there are none), and the length of the body.
 
-    `length` is -1 where it is not told. `grpc`: a gRPC call, whose messages are packed as `encoding` says.
+    `length` is -1 where it is not told. `grpc`: a gRPC call, whose messages are packed as `encoding` says. `kind`: of
+    the calls above.
     """
 
-    __slots__ = ("encoding", "grpc", "headers", "length", "method", "path")
+    __slots__ = ("encoding", "grpc", "headers", "kind", "length", "method", "path")
 
     def __init__(
         self, method: bytes, path: bytes, headers: dict[bytes, bytes] | None, length: int, grpc: bool, encoding: bytes
     ) -> None:
         self.method, self.path, self.headers, self.length = method, path, headers, length
         self.grpc, self.encoding = grpc, encoding
+        self.kind: int = _kind(path) if grpc else PLAIN
+
+
+def _kind(path: bytes) -> int:
+    if path in call_paths.UNARY:
+        return UNARY
+    if path in call_paths.STREAMS:
+        return STREAM
+    return WATCHED if path in call_paths.WATCHED else UNKNOWN
 
 
 def request_of(fields: list[Field], headers_read: frozenset[bytes]) -> Request:

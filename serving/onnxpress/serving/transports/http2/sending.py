@@ -71,7 +71,8 @@ class Sending:
         if not self._blocked and not self.full and size <= frames.PAYLOAD and size <= min(self.window, stream.window):
             self.window -= size
             stream.window -= size
-            self.put(head + _last(stream.id, data, trailers), alone)
+            stream.trailers = trailers
+            self.put(head + _last(stream, data), alone)
             return [stream]
         self.put(head)
         stream.owed, stream.sent, stream.trailers = data, 0, trailers
@@ -82,6 +83,18 @@ class Sending:
             stream.held = left
             self._held.taken += left
         return done
+
+    def go_on(self, stream: Stream, data: bytes, now: int) -> list[Stream]:
+        """Send data of a stream that owes none, and that may send more. The streams of which all is sent by that."""
+        size = len(data)
+        if not self._blocked and not self.full and size <= frames.PAYLOAD and size <= min(self.window, stream.window):
+            self.window -= size
+            stream.window -= size
+            self.put(frames.frame(frames.DATA, 0, stream.id, data))
+            return []
+        stream.owed, stream.sent, stream.more = data, 0, True
+        self._blocked.append(stream)
+        return self.pump(now)
 
     def pump(self, now: int) -> list[Stream]:
         """Send of what is owed as much as the client takes `now`, a frame of each stream in turn; those all sent."""
@@ -107,7 +120,8 @@ class Sending:
                     self._blocked.remove(stream)
                     stream.owed = None
                     done.append(stream)
-                    self.put(_last(stream.id, part, stream.trailers))
+                    more = stream.more
+                    self.put(frames.frame(frames.DATA, 0, stream.id, part) if more else _last(stream, part))
                 else:
                     self.put(frames.frame(frames.DATA, 0, stream.id, part))
         return done
@@ -119,8 +133,9 @@ class Sending:
             self._blocked.remove(stream)
 
 
-def _last(number: int, data: bytes, trailers: bytes) -> bytes:
+def _last(stream: Stream, data: bytes) -> bytes:
     """The last data of a stream, and its trailers where it has some."""
+    number, trailers = stream.id, stream.trailers
     if not trailers:
         return frames.frame(frames.DATA, frames.END_STREAM, number, data)
     ending = frames.END_HEADERS | frames.END_STREAM

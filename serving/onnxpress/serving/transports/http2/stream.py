@@ -9,7 +9,7 @@ class Stream:
     """One stream; see `streams` for what is done with it."""
 
     __slots__ = (
-        "answered", "ended", "held", "id", "lost", "owed", "parts", "received", "request", "sent",
+        "answered", "ended", "held", "id", "lost", "more", "owed", "parts", "received", "request", "sent",
         "since", "size", "trailers", "window",
     )  # fmt: skip
 
@@ -31,5 +31,7 @@ class Stream:
         """of the answer's data, what cannot be sent yet"""
         self.sent = 0
         """bytes of `owed` that are"""
+        self.more = False
+        """other data may follow those that are owed"""
         self.trailers = b""
         """the block that follows the data; b"" where none does"""

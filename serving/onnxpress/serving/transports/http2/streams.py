@@ -8,20 +8,19 @@ from typing import Any, Final
 from onnxpress.serving import log
 from onnxpress.serving.exchange import Headers, fail, no_room
 from onnxpress.serving.protocol.refusal import Refusal, error_body
-from onnxpress.serving.routes import grpc as calls
+from onnxpress.serving.routes import call_paths
 from onnxpress.serving.transports.http2 import frames, grpc, hpack
 from onnxpress.serving.transports.http2.blocks import UNREAD
-from onnxpress.serving.transports.http2.request import Request
+from onnxpress.serving.transports.http2.request import STREAM, UNKNOWN, Request
 from onnxpress.serving.transports.http2.sending import Sending
 from onnxpress.serving.transports.http2.stream import Stream
+from onnxpress.serving.transports.http2.streamed import WINDOW, StreamedCall
 from onnxpress.serving.transports.request_head import HEAVY, too_large
 from onnxpress.serving.transports.response import complete
 from onnxpress.serving.transports.shared import Shared
 
 MOST: Final = 128
 """that a client may have open at a time"""
-WINDOW: Final = 1 << 20
-"""bytes of data that a client may send ahead on one stream"""
 _RECENT: Final = 1000
 _FULL: Final = 431
 _JSON: Final[hpack.Field] = (b"content-type", b"application/json")
@@ -33,13 +32,14 @@ _SMALL: Final = 2
 
 
 class RequestStream(Stream):
-    """The exchange that is answered to."""
+    """The exchange that is answered to. `call`: where it has several messages, each of which is one of its own."""
 
-    __slots__ = ("_streams",)
+    __slots__ = ("_streams", "call")
 
     def __init__(self, streams: Streams, number: int, request: Request, window: int, since: int) -> None:
         super().__init__(number, request, window, since)
         self._streams = streams
+        self.call: StreamedCall | None = None
 
     @property
     def gone(self) -> bool:
@@ -66,19 +66,19 @@ class Streams:
     """One connection's. `opened`: the highest number so far. `strain`: what its client did that asks for nothing.
 
     `last`: the highest that is answered, once the client was told so; -1 before. `since`: the second in which a request
-    or an answer came last.
+    or an answer came last. `calls`: how many of those that are open have several messages.
     """
 
     __slots__ = (
-        "_date", "_deaf", "_ok", "_open_ones", "_reset", "_sending", "_shared", "held", "last", "on_empty", "open",
-        "opened", "since", "strain", "transport",
+        "_date", "_deaf", "_ok", "_open_ones", "_reset", "_sending", "_shared", "calls", "held", "last", "on_empty",
+        "open", "opened", "since", "strain", "transport",
     )  # fmt: skip
 
     def __init__(self, shared: Shared, sending: Sending, open_ones: set[Any]) -> None:
         self._shared, self._sending, self._open_ones = shared, sending, open_ones
         self.held, self.transport = shared.held, sending.transport
         self.open: dict[int, RequestStream] = {}
-        self.opened, self.last, self.strain = 0, -1, 0
+        self.opened, self.last, self.strain, self.calls = 0, -1, 0, 0
         self.since = shared.seconds
         self.on_empty: Callable[[], None] | None = None
         """called when none is open any more, once the connection is to end then"""
@@ -103,11 +103,23 @@ class Streams:
             _refuse(stream, _FULL, f"the request's head is larger than {shared.limits.max_head} bytes")
         elif request.length > self._most(stream):
             _refuse(stream, *too_large(shared.limits.max_body))
+        elif request.kind >= STREAM:
+            self._begin_call(stream)
         elif end:
             self.finish(stream, alone)
-        elif request.grpc and request.path not in calls.CALLS:
-            # A call that nobody knows may be one that waits for an answer before its client ends.
-            _refuse(stream, 501, calls.unknown(request.path))
+
+    def _begin_call(self, stream: RequestStream) -> None:
+        """One that has several messages, or that nobody knows."""
+        if stream.request.kind == UNKNOWN:
+            # It may be one that waits for an answer before its client ends.
+            _refuse(stream, 501, call_paths.unknown(stream.request.path))
+            return
+        call = StreamedCall(stream, self._shared, self._sending, self.sent)
+        if not call.over:
+            stream.call = call
+            self.calls += 1
+            if stream.ended:
+                call.go_on()
 
     def expecting(self, number: int) -> RequestStream | None:
         """The stream of this number if more may come on it. None, and it is reset, where that is a fault."""
@@ -132,6 +144,11 @@ class Streams:
             return
         if stream.answered:  # it was refused, and its client has not read that yet
             stream.ended = end
+            return
+        if stream.call is not None:
+            stream.ended = end
+            self.since = stream.since = self._shared.seconds
+            stream.call.add(part)
             return
         stream.size += len(part)
         stream.parts.append(part)
@@ -158,6 +175,11 @@ class Streams:
     def finish(self, stream: RequestStream, alone: bool) -> None:
         """The client has sent all of it: hand it over."""
         stream.ended = True
+        if stream.call is not None:
+            stream.call.go_on()
+            return
+        if stream.answered:  # it was refused
+            return
         request, shared = stream.request, self._shared
         parts, stream.parts = stream.parts, []
         body = parts[0] if len(parts) == 1 else b"".join(parts)
@@ -225,8 +247,12 @@ class Streams:
         return self._ok + hpack.encoded([(b"content-length", b"%d" % length)])
 
     def sent(self, stream: Stream) -> None:
-        """All of its answer is on its way."""
-        if stream.ended:
+        """All of its answer is on its way, or of what there is of one that goes on."""
+        if stream.more:
+            found = self.open.get(stream.id)
+            if found is not None and found.call is not None:
+                found.call.go_on()
+        elif stream.ended:
             self.forget(stream)
         else:
             self.reset(stream.id, frames.NO_ERROR)  # the rest of the request is not wanted
@@ -246,9 +272,13 @@ class Streams:
 
     def forget(self, stream: Stream) -> None:
         """It has ended, one way or another."""
-        self.open.pop(stream.id, None)
+        found = self.open.pop(stream.id, None)
         self._sending.forget(stream)
         stream.lost, stream.parts = True, []
+        if found is not None and found.call is not None:
+            self.calls -= 1
+            found.call.forget()
+            found.call = None
         if stream.held and (stream.answered or not stream.ended):  # else it is with the handler, which answers
             self.held.give_back(stream.held)
             stream.held = 0
@@ -259,6 +289,12 @@ class Streams:
         """The connection has ended."""
         for stream in list(self.open.values()):
             self.forget(stream)
+
+    def leave(self) -> None:
+        """The server is on its way out: calls that would go on end once what they asked is answered."""
+        for stream in list(self.open.values()):
+            if stream.call is not None:
+                stream.call.leave()
 
     def hear_no_more(self) -> None:
         """The client has ended its side: no window grows any more, so what does not fit into one is for nobody."""
@@ -295,6 +331,9 @@ class Streams:
                 continue
             if stream.owed is not None:
                 self.reset(stream.id, frames.CANCEL)
+            elif stream.call is not None:
+                if stream.call.halfway:
+                    stream.call.fail(408, error_body(f"a message did not arrive within {most} seconds"))
             elif not stream.ended:
                 _refuse(stream, 408, f"the request did not arrive within {most} seconds")
 

@@ -1,0 +1,1 @@
+"""What gRPC and HTTP/2 cost here, alone, under floods, and with nonsense."""

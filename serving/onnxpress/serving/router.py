@@ -14,7 +14,6 @@ from onnxpress.serving.exchange import GRPC, Exchange
 from onnxpress.serving.models.served import Served
 from onnxpress.serving.protocol.refusal import Refusal
 from onnxpress.serving.protocol.timeouts import deadline_of, grpc_timeout_of
-from onnxpress.serving.routes.call_paths import INFER
 from onnxpress.serving.service import Service
 
 if TYPE_CHECKING:
@@ -104,7 +103,7 @@ class Router:
             from onnxpress.serving.routes.infer_calls import InferCalls
 
             infer = self._infer_calls = InferCalls(self._service.repository)
-        if path == INFER:
+        if path == infer.path:
             infer.route(body, exchange, alone, seconds)
             return
         if self._calls is None:

@@ -118,7 +118,12 @@ def test_an_opening_is_read_once_and_its_contents_every_time() -> None:
     again = messages.read(asking(3, raw=content))
     assert again.opening is first.opening
     inputs = again.read(reader, asking(3, raw=content))
-    np.testing.assert_array_equal(inputs.values[0], expected + 1)
+    np.testing.assert_array_equal(reader.feeds([inputs])["x"], (expected + 1).reshape(3, 2))
+    # What is an array already and what is bytes still go into one run, in their order.
+    mixed = [first.read(Reader(*SPECS), asking(3)), inputs, again.read(reader, asking(3, raw=content))]
+    for batch in (mixed, mixed[1:]):
+        parts = [expected if one is mixed[0] else expected + 1 for one in batch]
+        np.testing.assert_array_equal(reader.feeds(batch)["x"], np.concatenate(parts).reshape(-1, 2))
     assert inputs.form is not None
     body, headers = inputs.form.write(writer, inputs, [np.ones((3, 2), np.float32)])
     assert (b"\x0a\1m\x12\x011" in body, headers) == (True, ())

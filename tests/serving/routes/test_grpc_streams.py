@@ -341,23 +341,37 @@ def test_a_draining_server_answers_what_it_was_asked_and_ends_its_streams(tmp_pa
             pass
 
 
-def test_a_silent_stream_is_asked_whether_it_is_there(tmp_path: Path) -> None:
-    plain(tmp_path, "scores", identity("float32", "n"))
-    limits = ConnectionLimits(request_timeout=1, idle_timeout=1, linger=1)
-    with running(Service(Repository(tmp_path)), limits) as server, Http2Client(server.port) as client:
-        number = opened(client)
-        for _ in range(2):
-            ping = client.until(frames.PING)
-            assert not ping.flags & frames.ACK
-            client.send(frames.frame(frames.PING, frames.ACK, 0, ping.payload))
-        client.send(data(number, framed(asking("1", np.zeros(1, np.float32)))))
-        assert client.until(frames.HEADERS).stream == number
-        client.send(data(number, b"\0"))
-        assert ended(client)["grpc-status"] == "4"  # half a message must not take for ever
-        opened(client)
-        client.until(frames.PING)
-        while client.frame() is not None:  # nobody answers it
-            pass
+def test_a_silent_stream_is_asked_whether_it_is_there(server: Running, client: Http2Client) -> None:
+    shared = server.server.shared
+    limits = shared.limits
+
+    def later(seconds: int) -> None:
+        """So many seconds have passed, as the connections see it."""
+        shared.seconds += seconds
+        for connection in list(server.server.connections):
+            connection.check_time(shared.seconds)
+
+    number = opened(client)
+    request = framed(asking("1", np.zeros(1, np.float32)))
+    for _ in range(2):
+        client.send(data(number, request))
+        client.until(frames.DATA)
+        server.call(later, limits.idle_timeout + 1)
+        ping = client.until(frames.PING)
+        assert not ping.flags & frames.ACK
+        client.send(frames.frame(frames.PING, frames.ACK, 0, ping.payload))
+    client.send(data(number, request + b"\0"))
+    client.until(frames.DATA)
+    server.call(later, limits.request_timeout + 1)
+    assert ended(client)["grpc-status"] == "4"  # half a message must not take for ever
+    client.until(frames.RST_STREAM)
+    opened(client)
+    assert client.answer(client.ask("GET", "/v2")).status == 200
+    server.call(later, limits.idle_timeout + 1)
+    client.until(frames.PING)
+    server.call(later, limits.request_timeout + 1)
+    while client.frame() is not None:  # nobody answered
+        pass
 
 
 HEALTH = "/grpc.health.v1.Health/"

@@ -7,6 +7,7 @@ length and that many bytes of UTF-8.
 from __future__ import annotations
 
 import struct
+import sys
 from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -118,6 +119,13 @@ def from_bytes(spec: TensorSpec, count: int, content: memoryview) -> Array:
     if spec.dtype == "bool":
         return values != 0  # a byte that is neither 0 nor 1 would be a bool that is neither true nor false
     return values if values.flags.aligned and wire.isnative else values.astype(wire.newbyteorder("="))
+
+
+def plain_size(spec: TensorSpec, count: int) -> int:
+    """Bytes of `count` values where they lie as numpy's arrays have them; -1 where they do not."""
+    if spec.dtype in ("string", "bfloat16", "bool") or sys.byteorder != "little":
+        return -1
+    return count * np.dtype(spec.dtype).itemsize
 
 
 def _texts(spec: TensorSpec, count: int, content: memoryview) -> Array:

@@ -36,6 +36,7 @@ _REQUEST: Final[Reading] = {
 _WHAT: Final = "ModelInferRequest"
 _RAW_KEY: Final = 0x3A
 """of raw_input_contents"""
+_RAW: Final = b"\x3a"
 _RAW_ANSWER: Final = b"\x32"
 """of raw_output_contents"""
 _MOST: Final = 20_000
@@ -96,12 +97,19 @@ class Opening:
 
 
 class Plan:
-    """How the raw contents of requests with one opening are read by one reader: `order` is (input, spec, values)."""
+    """How the raw contents of requests with one opening are read by one reader.
+
+    `order` is (input, spec, values, bytes), where bytes is -1 for those that do not lie as numpy wants them. The others
+    become an array when the run begins, in one go for all requests of the run.
+    """
 
     __slots__ = ("inputs", "order", "reader")
 
     def __init__(self, reader: Reader, inputs: Inputs, order: list[tuple[int, TensorSpec, int]]) -> None:
-        self.reader, self.inputs, self.order = reader, inputs, order
+        self.reader, self.inputs = reader, inputs
+        self.order: list[tuple[int, TensorSpec, int, int]] = [
+            (place, spec, count, binary.plain_size(spec, count)) for place, spec, count in order
+        ]
 
 
 class InferMessage:
@@ -117,7 +125,10 @@ class InferMessage:
         plan, raw = self.opening.plan, self.raw
         if plan is None or plan.reader is not reader or len(raw) != len(plan.order):
             return _carefully(reader, self.opening, raw, len(body))
-        values = [binary.from_bytes(spec, count, raw[place]) for place, spec, count in plan.order]
+        values: list[Any] = []
+        for place, spec, count, size in plan.order:
+            content = raw[place]
+            values.append(content if len(content) == size else binary.from_bytes(spec, count, content))
         like = plan.inputs
         inputs = Inputs(values, like.shapes, like.rows, like.size, like.tails, like.id, like.outputs, like.form)
         inputs.timeout = like.timeout
@@ -127,15 +138,20 @@ class InferMessage:
 class InferMessages:
     """Reads requests. Clients repeat themselves: an opening that was read once is known by its bytes."""
 
-    __slots__ = ("_known",)
+    __slots__ = ("_before", "_known", "_last")
 
     def __init__(self) -> None:
         self._known: dict[bytes, Opening] = {}
+        self._before = b""
+        self._last: Opening | None = None  # whose bytes these are
 
     def read(self, body: bytes) -> InferMessage:
         """The request. Raises Refusal for what is none."""
         try:
-            end = _opening_end(body)
+            end, opening = len(self._before), self._last
+            # It is whole fields, so what begins with it and goes on with raw contents begins with the same fields.
+            if opening is None or not body.startswith(self._before) or body[end : end + 1] != _RAW:
+                end, opening = _opening_end(body), None
             raw: list[memoryview] = []
             content = memoryview(body)
             at, size = end, len(body)
@@ -153,6 +169,8 @@ class InferMessages:
         if at < size or len(raw) > _MOST:  # in another order than others write it
             document = decoded(_REQUEST, body, _WHAT)
             return InferMessage(Opening(document), document.get("raw", []))
+        if opening is not None:
+            return InferMessage(opening, raw)
         before = body[:end]
         opening = self._known.get(before)
         if opening is None:
@@ -161,6 +179,8 @@ class InferMessages:
                 if len(self._known) >= _KEPT:
                     self._known.clear()
                 self._known[before] = opening
+        if end <= _KEPT_BYTES and raw:
+            self._before, self._last = before, opening
         return InferMessage(opening, raw)
 
 
@@ -264,6 +284,10 @@ def _nothing(spec: TensorSpec) -> Array:
     raise Refusal(400, f"{DATATYPE_OF[spec.dtype]} has no typed contents: send {spec.name!r} in raw_input_contents")
 
 
+Whole = tuple[bytes, int, tuple[int, ...]]
+"""of one output of a batch: its bytes, those of a row, and a row's shape"""
+
+
 class InferResponse:
     """The form of an answer that is a ModelInferResponse, with raw contents, or `typed` ones as its request had.
 
@@ -281,7 +305,39 @@ class InferResponse:
         if self.typed or self.classes:
             return self._written(writer, inputs, answers), ()
         chosen: Sequence[int] = range(len(answers)) if inputs.outputs is None else inputs.outputs
-        shapes = tuple([answers[number].shape for number in chosen])
+        parts = [self._opening(writer, inputs, chosen, tuple([answers[number].shape for number in chosen]))]
+        for number in chosen:
+            content = binary.to_bytes(writer.outputs[number].dtype, answers[number])
+            parts += (_RAW_ANSWER, varint(len(content)), content)
+        return b"".join(parts), ()
+
+    def write_rows(
+        self, writer: Writer, inputs: Inputs, answers: Sequence[Array], start: int, stop: int, shared: list[Whole]
+    ) -> tuple[bytes, Headers]:
+        """As `write`, of some rows of a batch. What all requests of the batch have in common is put into `shared`."""
+        if self.typed or self.classes:
+            return self._written(writer, inputs, [answer[start:stop] for answer in answers]), ()
+        if not shared:
+            for spec, answer in zip(writer.outputs, answers, strict=True):
+                whole = b"" if spec.dtype == "string" else binary.to_bytes(spec.dtype, answer)
+                shared.append((whole, len(whole) // max(1, len(answer)), answer.shape[1:]))
+        chosen: Sequence[int] = range(len(answers)) if inputs.outputs is None else inputs.outputs
+        rows = stop - start
+        parts = [self._opening(writer, inputs, chosen, tuple([(rows, *shared[number][2]) for number in chosen]))]
+        for number in chosen:
+            dtype = writer.outputs[number].dtype
+            if dtype == "string":
+                content = binary.to_bytes(dtype, answers[number][start:stop])
+            else:
+                width = shared[number][1]
+                content = shared[number][0][start * width : stop * width]
+            parts += (_RAW_ANSWER, varint(len(content)), content)
+        return b"".join(parts), ()
+
+    def _opening(
+        self, writer: Writer, inputs: Inputs, chosen: Sequence[int], shapes: tuple[tuple[int, ...], ...]
+    ) -> bytes:
+        """What stands before the raw contents."""
         opening = self._openings.get(shapes)
         if opening is None:
             opening = _head(writer, inputs)
@@ -290,11 +346,7 @@ class InferResponse:
                 opening += field(5, _output(spec.name, spec.dtype, shape))
             if len(self._openings) < _KEPT:
                 self._openings[shapes] = opening
-        parts = [opening]
-        for number in chosen:
-            content = binary.to_bytes(writer.outputs[number].dtype, answers[number])
-            parts += (_RAW_ANSWER, varint(len(content)), content)
-        return b"".join(parts), ()
+        return opening
 
     def _written(self, writer: Writer, inputs: Inputs, answers: Sequence[Array]) -> bytes:
         chosen: Sequence[int] = range(len(answers)) if inputs.outputs is None else inputs.outputs

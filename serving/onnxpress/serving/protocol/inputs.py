@@ -21,12 +21,13 @@ class Form(Protocol):
 class Inputs:
     """The inputs of one request, in the model's order: flat values, with the shapes they are to take.
 
-    The values are lists, the text of one where the request was only cut, or arrays where it came with binary tensors.
-    The text has as many commas as `size` wants, but may be no numbers: `Reader.feeds` finds out. Two requests can share
-    a run when their `tails` (the shapes but for the first axis) are equal and not None; they differ where values or
-    forms do in kind. `rows` is the size of the first axis, `size` the number of values in all inputs, `outputs` the
-    numbers of those asked for (None: all). `timeout`: how many seconds the caller gives it to begin to run.
-    `overrides`: initializers that this request gives another value; such a request shares its run with no other.
+    The values are lists, the text of one where the request was only cut, or arrays where it came with binary tensors,
+    or their bytes still, as a memoryview. The text has as many commas as `size` wants, but may be no numbers:
+    `Reader.feeds` finds out. Two requests can share a run when their `tails` (the shapes but for the first axis) are
+    equal and not None; they differ where values or forms do in kind. `rows` is the size of the first axis, `size` the
+    number of values in all inputs, `outputs` the numbers of those asked for (None: all). `timeout`: how many seconds
+    the caller gives it to begin to run. `overrides`: initializers that this request gives another value; such a request
+    shares its run with no other.
     """
 
     __slots__ = ("form", "id", "outputs", "overrides", "rows", "shapes", "size", "tails", "timeout", "values")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from math import prod
+from typing import Any
 
 import msgspec
 
@@ -81,10 +82,16 @@ class Writer:
         """As `together`, for requests that all want another form than V2 JSON: bodies, and their headers."""
         _rows_of(batch, answers)
         start = 0
+        shared: list[Any] = []
         for inputs in batch:
-            assert inputs.form is not None  # one batch, one kind
+            form = inputs.form
+            assert form is not None  # one batch, one kind
             stop = start + inputs.rows
-            yield inputs.form.write(self, inputs, [answer[start:stop] for answer in answers])
+            write_rows = getattr(form, "write_rows", None)
+            if write_rows is None:
+                yield form.write(self, inputs, [answer[start:stop] for answer in answers])
+            else:
+                yield write_rows(self, inputs, answers, start, stop, shared)
             start = stop
 
     def opening(self, inputs: Inputs) -> bytes:

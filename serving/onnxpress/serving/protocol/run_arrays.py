@@ -66,11 +66,16 @@ class RunArrays:
             if len(batch) > 1:
                 # One conversion for the whole batch.
                 parts = [inputs.values[number] for inputs in batch]
-                flat = np.concatenate(parts) if isinstance(flat, np.ndarray) else self._joined(number, parts)
+                if isinstance(flat, np.ndarray | memoryview):
+                    flat = self._together(number, parts)
+                else:
+                    flat = self._joined(number, parts)
                 shape = [sum([inputs.rows for inputs in batch]), *shape[1:]]
             elif type(flat) is bytes:
                 array = self._floats_of(number, flat)
                 flat = self._values(number, flat) if array is None else array
+            elif type(flat) is memoryview:
+                flat = self._of_bytes(number, flat)
             feeds[name] = self.array(number, flat).reshape(shape)
         if self._guarded:
             self._refuse_values(feeds)
@@ -84,6 +89,20 @@ class RunArrays:
             what = domains.refused(spec, feeds[spec.name])
             if what:
                 raise Refusal(400, what)
+
+    def _of_bytes(self, number: int, content: memoryview) -> Array:
+        """Values that came as bytes, as they lie in an array."""
+        dtype = self._dtypes[number][1]
+        values: Array = np.frombuffer(content, dtype)
+        return values if values.flags.aligned else np.frombuffer(bytes(content), dtype)
+
+    def _together(self, number: int, parts: list[Any]) -> Array:
+        """The values of one input of several requests, which are arrays, or bytes still."""
+        for part in parts:
+            if type(part) is not memoryview:
+                arrays = [self._of_bytes(number, one) if type(one) is memoryview else one for one in parts]
+                return np.concatenate(arrays)
+        return np.frombuffer(b"".join(parts), self._dtypes[number][1])
 
     def _joined(self, number: int, parts: list[Any]) -> Any:
         """The values of one input of several requests, one request's after the other's: a list, or a flat array."""

@@ -7,14 +7,16 @@ from onnxpress.serving.exchange import Exchange
 from onnxpress.serving.models.repository import Repository
 from onnxpress.serving.protocol.infer_messages import InferMessages, Opening
 from onnxpress.serving.protocol.refusal import Refusal
+from onnxpress.serving.routes.call_paths import INFER
 
 
 class InferCalls:
     """Answers them. Who asks as before is led to the same queue as before, until other models are served."""
 
-    __slots__ = ("_age", "_messages", "_repository")
+    __slots__ = ("_age", "_messages", "_repository", "path")
 
     def __init__(self, repository: Repository) -> None:
+        self.path = INFER
         self._repository, self._messages = repository, InferMessages()
         self._age = 1
         repository.on_change(self._forget)

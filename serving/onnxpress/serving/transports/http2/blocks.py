@@ -1,12 +1,14 @@
-"""The header blocks of one connection: put together out of frames, and read as requests."""
+"""The header blocks of one connection: put together out of frames and read as requests, and those of answers."""
 
 from __future__ import annotations
 
 from typing import Final
 
+from onnxpress.serving.exchange import Headers
 from onnxpress.serving.transports.http2 import frames, hpack
 from onnxpress.serving.transports.http2.frames import Broken
 from onnxpress.serving.transports.http2.request import Malformed, Request, check_field, request_of
+from onnxpress.serving.transports.response import complete
 
 _PIECES: Final = 32
 """frames of one header block"""
@@ -15,6 +17,27 @@ _KNOWN_BYTES: Final = 2048
 
 UNREAD: Final = Request(b"", b"", None, -1, False, b"")
 """stands for what was too long to be kept"""
+
+
+_JSON: Final[hpack.Field] = (b"content-type", b"application/json")
+
+
+class Openings:
+    """The header blocks of answers to plain requests. Of the usual one all but the length is kept for its second."""
+
+    __slots__ = ("_date", "_ok")
+
+    def __init__(self) -> None:
+        self._date = self._ok = b""
+
+    def block(self, status: int, length: int, headers: Headers, date: bytes) -> bytes:
+        """One of them."""
+        if status != 200 or headers:
+            return hpack.encoded([(b":status", b"%d" % status), (b"date", date), *complete(headers, status, length)])
+        if self._date is not date:
+            self._date = date
+            self._ok = hpack.encoded([(b":status", b"200"), (b"date", date), _JSON])
+        return self._ok + hpack.encoded([(b"content-length", b"%d" % length)])
 
 
 class Blocks:

@@ -10,7 +10,7 @@ import msgspec
 
 from onnxpress.serving.exchange import Headers
 from onnxpress.serving.protocol.refusal import Refusal
-from onnxpress.serving.transports.http2 import hpack
+from onnxpress.serving.transports.http2 import frames, hpack
 from onnxpress.serving.transports.http2.hpack import Field
 
 PREFIX: Final = 5
@@ -30,9 +30,13 @@ GOOD: Final = hpack.encoded([(b"grpc-status", b"0")])
 _OWN: Final = frozenset({b"content-type", b"content-length", b"content-encoding", b"vary"})
 
 
+_OPENING_FRAME: Final = frames.frame(frames.HEADERS, frames.END_HEADERS, 0, OPENING)[: frames.HEAD - 4]
+_GOOD_FRAME: Final = frames.frame(frames.HEADERS, frames.END_HEADERS | frames.END_STREAM, 0, GOOD)[: frames.HEAD - 4]
+
+
 def message(body: bytes, encoding: bytes) -> tuple[bytes, bytes]:
     """The one message of a unary call, and how it is packed: b"" where it is not. Raises Refusal."""
-    if len(body) < PREFIX or len(body) != PREFIX + int.from_bytes(body[1:PREFIX], "big"):
+    if len(body) < PREFIX or len(body) != PREFIX + (body[1] << 24 | body[2] << 16 | body[3] << 8 | body[4]):
         raise Refusal(400, "the call must have one message, whole, with its length before it")
     if body[0] == 0:
         return body[PREFIX:], b""
@@ -50,6 +54,15 @@ def answered(status: int, body: bytes, headers: Headers) -> tuple[bytes, bytes, 
         opening = PACKED_OPENING if packed_by(headers) else OPENING
         return opening + hpack.encoded(more), framed(body, headers), GOOD
     return OPENING + ending(status, body, headers), b"", b""
+
+
+def frames_of(number: int, body: bytes) -> bytes:
+    """All frames of the usual answer, whose message fits into one."""
+    stream, size = number.to_bytes(4, "big"), len(body)
+    head, message = (size + PREFIX).to_bytes(3, "big"), size.to_bytes(4, "big")
+    return b"".join(
+        [_OPENING_FRAME, stream, OPENING, head, b"\0\0", stream, b"\0", message, body, _GOOD_FRAME, stream, GOOD]
+    )
 
 
 def framed(body: bytes, headers: Headers) -> bytes:

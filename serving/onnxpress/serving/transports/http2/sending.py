@@ -68,9 +68,7 @@ class Sending:
             self.put(head, alone)
             return [stream]
         size = len(data)
-        if not self._blocked and not self.full and size <= frames.PAYLOAD and size <= min(self.window, stream.window):
-            self.window -= size
-            stream.window -= size
+        if self.takes(stream, size):
             stream.trailers = trailers
             self.put(head + _last(stream, data), alone)
             return [stream]
@@ -84,12 +82,17 @@ class Sending:
             self._held.taken += left
         return done
 
+    def takes(self, stream: Stream, size: int) -> bool:
+        """Whether so many bytes of data can be sent now in one frame; they count as sent then."""
+        if self._blocked or self.full or size > frames.PAYLOAD or size > self.window or size > stream.window:
+            return False
+        self.window -= size
+        stream.window -= size
+        return True
+
     def go_on(self, stream: Stream, data: bytes, now: int) -> list[Stream]:
         """Send data of a stream that owes none, and that may send more. The streams of which all is sent by that."""
-        size = len(data)
-        if not self._blocked and not self.full and size <= frames.PAYLOAD and size <= min(self.window, stream.window):
-            self.window -= size
-            stream.window -= size
+        if self.takes(stream, len(data)):
             self.put(frames.frame(frames.DATA, 0, stream.id, data))
             return []
         stream.owed, stream.sent, stream.more = data, 0, True

@@ -71,13 +71,63 @@ class Message:
             self._call.abort()
 
 
+class Come:
+    """What has come of a call's messages: `next` makes one of it, as long as none is larger than `most` bytes.
+
+    `message` and `packed` are that one then; `size` is that of the one that is not whole.
+    """
+
+    __slots__ = ("_at", "_behind", "_data", "_most", "_need", "_parts", "message", "packed", "size")
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._data, self._at = b"", 0
+        self._parts: list[bytes] = []  # behind the data
+        self._behind = 0
+        self._need = grpc.PREFIX  # bytes without which nothing can be done
+        self.message, self.packed, self.size = b"", 0, 0
+
+    @property
+    def left(self) -> int:
+        """Bytes that are not read."""
+        return len(self._data) - self._at + self._behind
+
+    def add(self, part: bytes) -> None:
+        """More of it."""
+        if part:
+            self._parts.append(part)
+            self._behind += len(part)
+
+    def next(self) -> bool:
+        """Whether there was a whole message."""
+        while self.left >= self._need and self.size <= self._most:
+            if len(self._data) - self._at < self._need:
+                self._data, self._at = b"".join([self._data[self._at :], *self._parts]), 0
+                self._parts, self._behind = [], 0
+            data, start = self._data, self._at + grpc.PREFIX
+            self.size = int.from_bytes(data[self._at + 1 : start], "big")
+            self._need = grpc.PREFIX + self.size
+            stop = self._at + self._need
+            if stop <= len(data) and self.size <= self._most:
+                self.packed, self.message = data[self._at], data[start:stop]
+                self._at, self._need, self.size = stop, grpc.PREFIX, 0
+                if stop == len(data):
+                    self._data, self._at = b"", 0
+                return True
+        return False
+
+    def clear(self) -> None:
+        """Forget all of it."""
+        self._data, self._parts, self._at, self._behind = b"", [], 0, 0
+
+
 class StreamedCall:
     """One call. `on_sent` is called with every stream of which all is sent, with this one once it has ended."""
 
     __slots__ = (
-        "_at", "_behind", "_counted", "_data", "_expiry", "_going", "_headers", "_in_stream", "_leaving", "_messages",
-        "_most", "_need", "_on_sent", "_opened", "_parts", "_paused", "_ready", "_sending", "_shared", "_stream",
-        "_until", "_watched", "held", "over",
+        "_come", "_counted", "_expiry", "_going", "_headers", "_in_stream", "_leaving", "_messages", "_most",
+        "_on_sent", "_opened", "_paused", "_ready", "_sending", "_shared", "_stream", "_until", "_watched", "held",
+        "over",
     )  # fmt: skip
 
     def __init__(self, stream: Stream, shared: Shared, sending: Sending, on_sent: Callable[[Stream], None]) -> None:
@@ -90,11 +140,7 @@ class StreamedCall:
         self._in_stream = request.path == call_paths.INFER_STREAM
         self._most = shared.limits.max_body
         self._headers = dict(request.headers or {})
-        # Bytes of messages that are not whole: `data` from `at` on, and the `parts` behind it.
-        self._data, self._at = b"", 0
-        self._parts: list[bytes] = []
-        self._behind = 0
-        self._need = grpc.PREFIX  # bytes without which nothing can be done
+        self._come = Come(self._most)
         self._messages: list[Message] = []  # not answered yet, or behind one that is not
         self._ready: list[bytes] = []  # answers to be sent
         self._counted = 0  # bytes of all that, as they count among those held
@@ -126,11 +172,7 @@ class StreamedCall:
     @property
     def halfway(self) -> bool:
         """Whether a message has come in part."""
-        return not self._paused and self._left > 0
-
-    @property
-    def _left(self) -> int:
-        return len(self._data) - self._at + self._behind
+        return not self._paused and self._come.left > 0
 
     def abort(self) -> None:
         """End the connection."""
@@ -140,9 +182,7 @@ class StreamedCall:
 
     def add(self, part: bytes) -> None:
         """More of its messages, which the stream has counted as received."""
-        if part:
-            self._parts.append(part)
-            self._behind += len(part)
+        self._come.add(part)
         self.go_on()
 
     def go_on(self) -> None:
@@ -167,7 +207,7 @@ class StreamedCall:
             return
         if self._leaving and (self._watched or not stream.ended):
             self._end(grpc.ending(503, _LEAVING, ()))
-        elif stream.ended and self._left:
+        elif stream.ended and self._come.left:
             self.fail(400, error_body("the call ends within a message"))
         elif stream.ended and self._watched:
             self.fail(400, error_body("the call must have one message"))
@@ -176,27 +216,18 @@ class StreamedCall:
 
     def _read(self) -> None:
         """Ask what has come whole."""
+        come = self._come
         while not self.over:
             if len(self._messages) + len(self._ready) >= MOST:
                 self._paused = True
-            if self._paused or self._left < self._need:
+            if self._paused:
                 break
-            if len(self._data) - self._at < self._need:
-                self._data, self._at = b"".join([self._data[self._at :], *self._parts]), 0
-                self._parts, self._behind = [], 0
-            data, start = self._data, self._at + grpc.PREFIX
-            size = int.from_bytes(data[self._at + 1 : start], "big")
-            if size > self._most:
-                self.fail(413, error_body(f"a message is larger than {self._most} bytes"))
-                return
-            self._need = grpc.PREFIX + size
-            if len(data) - self._at < self._need:
-                continue
-            packed, self._at = data[self._at], start + size
-            self._need = grpc.PREFIX
-            self._ask(packed, data[start : self._at])
-        if self._at == len(self._data):
-            self._data, self._at = b"", 0
+            if not come.next():
+                if come.size > self._most:
+                    self.fail(413, error_body(f"a message is larger than {self._most} bytes"))
+                    return
+                break
+            self._ask(come.packed, come.message)
         stream = self._stream
         if not self._paused and stream.received >= WINDOW // 2 and not stream.ended and not self.over:
             self._sending.put(frames.window_update(stream.id, stream.received))
@@ -284,7 +315,7 @@ class StreamedCall:
 
     def _count(self) -> None:
         """Hold what waits here against the limit of all; where that is in the way, this call ends."""
-        size = self._left
+        size = self._come.left
         if self._ready or self._messages or self._stream.owed is not None:
             for answer in self._ready:
                 size += len(answer)
@@ -332,8 +363,8 @@ class StreamedCall:
         self.over = True
         self.held.give_back(self._counted)
         self._counted = 0
-        self._data, self._parts, self._ready, self._messages = b"", [], [], []
-        self._at = self._behind = 0
+        self._come.clear()
+        self._ready, self._messages = [], []
         if self._expiry is not None:
             self._expiry.cancel()
             self._expiry = None

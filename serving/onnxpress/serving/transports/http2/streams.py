@@ -9,21 +9,19 @@ from onnxpress.serving import log
 from onnxpress.serving.exchange import Headers, fail, no_room
 from onnxpress.serving.protocol.refusal import Refusal, error_body
 from onnxpress.serving.routes import call_paths
-from onnxpress.serving.transports.http2 import frames, grpc, hpack
-from onnxpress.serving.transports.http2.blocks import UNREAD
+from onnxpress.serving.transports.http2 import frames, grpc
+from onnxpress.serving.transports.http2.blocks import UNREAD, Openings
 from onnxpress.serving.transports.http2.request import STREAM, UNKNOWN, Request
 from onnxpress.serving.transports.http2.sending import Sending
 from onnxpress.serving.transports.http2.stream import Stream
 from onnxpress.serving.transports.http2.streamed import WINDOW, StreamedCall
 from onnxpress.serving.transports.request_head import HEAVY, too_large
-from onnxpress.serving.transports.response import complete
 from onnxpress.serving.transports.shared import Shared
 
 MOST: Final = 128
 """that a client may have open at a time"""
 _RECENT: Final = 1000
 _FULL: Final = 431
-_JSON: Final[hpack.Field] = (b"content-type", b"application/json")
 
 # What a client may do that asks for nothing is counted, and what a request gives back of it.
 _RESET: Final = 10
@@ -61,6 +59,16 @@ class RequestStream(Stream):
             log.say(f"an answer could not be written: {type(error).__name__}")
             self._streams.transport.abort()
 
+    def give_up(self, seconds: int) -> None:
+        """It was sent, or read, for longer than that."""
+        if self.owed is not None:
+            self._streams.reset(self.id, frames.CANCEL)
+        elif self.call is not None:
+            if self.call.halfway:
+                self.call.fail(408, error_body(f"a message did not arrive within {seconds} seconds"))
+        elif not self.ended:
+            _refuse(self, 408, f"the request did not arrive within {seconds} seconds")
+
 
 class Streams:
     """One connection's. `opened`: the highest number so far. `strain`: what its client did that asks for nothing.
@@ -70,7 +78,7 @@ class Streams:
     """
 
     __slots__ = (
-        "_date", "_deaf", "_ok", "_open_ones", "_reset", "_sending", "_shared", "calls", "held", "last", "on_empty",
+        "_deaf", "_open_ones", "_openings", "_reset", "_sending", "_shared", "calls", "held", "last", "on_empty",
         "open", "opened", "since", "strain", "transport",
     )  # fmt: skip
 
@@ -83,8 +91,7 @@ class Streams:
         self.on_empty: Callable[[], None] | None = None
         """called when none is open any more, once the connection is to end then"""
         self._reset: set[int] = set()  # by this side, so that frames may still come for it
-        self._date = self._ok = b""
-        self._deaf = False
+        self._openings, self._deaf = Openings(), False
 
     def begin(self, number: int, request: Request, end: bool, alone: bool) -> None:
         """A request, with all of it where this is its `end`. `alone`: nothing more of the connection is here."""
@@ -101,7 +108,7 @@ class Streams:
         stream.ended = end
         if request is UNREAD:
             _refuse(stream, _FULL, f"the request's head is larger than {shared.limits.max_head} bytes")
-        elif request.length > self._most(stream):
+        elif request.length > _most(stream, self._shared):
             _refuse(stream, *too_large(shared.limits.max_body))
         elif request.kind >= STREAM:
             self._begin_call(stream)
@@ -152,25 +159,15 @@ class Streams:
             return
         stream.size += len(part)
         stream.parts.append(part)
-        if stream.size > self._most(stream):
+        if stream.size > _most(stream, self._shared):
             _refuse(stream, *too_large(self._shared.limits.max_body))
-        elif self._weighs(stream, end) and not stream.hold(stream.size - stream.held):
+        elif _weighs(stream, end, len(self.open)) and not stream.hold(stream.size - stream.held):
             no_room(stream)
         elif end:
             self.finish(stream, alone)
         elif stream.received >= WINDOW // 2:
             self._sending.put(frames.window_update(stream.id, stream.received))
             stream.received = 0
-
-    def _weighs(self, stream: RequestStream, end: bool) -> bool:
-        """Whether what has come of a body counts: where it is much, or is one of several that wait for their rest.
-
-        So a connection holds no more uncounted than one of HTTP/1.1 does, with however many streams.
-        """
-        return stream.size >= HEAVY or (not end and len(self.open) > 1)
-
-    def _most(self, stream: RequestStream) -> int:
-        return self._shared.limits.max_body + (grpc.PREFIX if stream.request.grpc else 0)
 
     def finish(self, stream: RequestStream, alone: bool) -> None:
         """The client has sent all of it: hand it over."""
@@ -223,28 +220,22 @@ class Streams:
             return
         now = shared.seconds
         self.since = stream.since = now
-        trailers = b""
+        sending, alone, trailers = self._sending, len(self.open) == 1, b""
         if stream.request.grpc:
+            if status == 200 and not headers and sending.takes(stream, grpc.PREFIX + len(body)):
+                sending.put(grpc.frames_of(stream.id, body), alone)
+                self.sent(stream)
+                return
             opening, body, trailers = grpc.answered(status, body, headers)
         else:
-            opening = self._opening(status, len(body), headers)
+            opening = self._openings.block(status, len(body), headers, shared.date)
             if stream.request.method == b"HEAD":
                 body = b""
-        for one in self._sending.begin(stream, opening, body, trailers, now, len(self.open) == 1):
+        for one in sending.begin(stream, opening, body, trailers, now, alone):
             self.sent(one)
         self._give_up()
         if not stream.lost and self.held.taken > self.held.limit:  # others need the room, and this one does not read
             self.reset(stream.id, frames.ENHANCE_YOUR_CALM)
-
-    def _opening(self, status: int, length: int, headers: Headers) -> bytes:
-        """The header block of an answer to a plain request."""
-        date = self._shared.date
-        if status != 200 or headers:
-            return hpack.encoded([(b":status", b"%d" % status), (b"date", date), *complete(headers, status, length)])
-        if self._date is not date:
-            self._date = date
-            self._ok = hpack.encoded([(b":status", b"200"), (b"date", date), _JSON])
-        return self._ok + hpack.encoded([(b"content-length", b"%d" % length)])
 
     def sent(self, stream: Stream) -> None:
         """All of its answer is on its way, or of what there is of one that goes on."""
@@ -327,15 +318,20 @@ class Streams:
         """End those that are sent, or read, for longer than the limits allow."""
         most = self._shared.limits.request_timeout
         for stream in list(self.open.values()):
-            if now - stream.since <= most:
-                continue
-            if stream.owed is not None:
-                self.reset(stream.id, frames.CANCEL)
-            elif stream.call is not None:
-                if stream.call.halfway:
-                    stream.call.fail(408, error_body(f"a message did not arrive within {most} seconds"))
-            elif not stream.ended:
-                _refuse(stream, 408, f"the request did not arrive within {most} seconds")
+            if now - stream.since > most:
+                stream.give_up(most)
+
+
+def _weighs(stream: RequestStream, end: bool, together: int) -> bool:
+    """Whether what has come of a body counts: where it is much, or is one of several that wait for their rest.
+
+    So a connection holds no more uncounted than one of HTTP/1.1 does, with however many streams.
+    """
+    return stream.size >= HEAVY or (not end and together > 1)
+
+
+def _most(stream: RequestStream, shared: Shared) -> int:
+    return shared.limits.max_body + (grpc.PREFIX if stream.request.grpc else 0)
 
 
 def _refuse(stream: RequestStream, status: int, reason: str) -> None:

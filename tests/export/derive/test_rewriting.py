@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import onnx
 import pytest
-from onnx import numpy_helper
+from onnx import helper, numpy_helper
 from tests.export.derive.networks import classifier, rows
 from tests.export.derive.test_tools import convolutional, outlying
 
@@ -21,6 +21,11 @@ def made(graph: onnx.ModelProto, x: Array, calibration: str = "min-max", **how: 
     return prepared, StaticInt8(prepared, {"x": x}, together=True).quantized(calibration, **how)  # type: ignore[arg-type]
 
 
+def pooled(operator: str) -> onnx.NodeProto:
+    """A mean over half of a picture reaches half of the values at most, and keeps the steps of what it takes."""
+    return helper.make_node(operator, ["c"], ["e"], kernel_shape=[4, 8], strides=[4, 8])
+
+
 @pytest.mark.parametrize("calibration", ["min-max", "percentile", "entropy"])
 @pytest.mark.parametrize("reduced", [True, False])
 def test_sound_graphs_have_no_faults(calibration: str, reduced: bool) -> None:
@@ -28,6 +33,8 @@ def test_sound_graphs_have_no_faults(calibration: str, reduced: bool) -> None:
         (classifier(), rows(200, 16)),
         (classifier(alpha=0.5), rows(200, 16)),
         (convolutional(), rows(64, 3, 8, 8)),
+        (convolutional(pooled("AveragePool")), rows(64, 3, 8, 8)),
+        (convolutional(pooled("MaxPool")), rows(64, 3, 8, 8)),
         (outlying(), rows(200, 32)),
     ):
         for operators in (NARROW, WIDE):

@@ -250,6 +250,10 @@ def test_nothing_is_derived_from_what_is_derived_unmeasured_or_refused(
         ({"z": rows(100, 16)}, "there are no rows of 'x'"),
         ({"x": rows(30, 16)}, "15 rows are held out, which proves nothing"),
         ({"x": np.full((100, 16), 1e300)}, "the rows of 'x' are float64"),
+        ({"x": rows(100, 15)}, "the rows do not fit: 'x' has"),
+        ({"x": rows(100)}, "the rows do not fit: 'x' has shape"),
+        ({"x": np.full((100, 16), "a")}, "the rows of 'x' are words, it takes float32"),
+        ({"x": np.full((100, 16), np.nan, np.float32)}, "the parent answers no finite 'y' to any of these rows"),
     ],
 )
 def test_rows_that_do_not_fit_are_told(net: Path, tmp_path: Path, arrays: dict[str, Array], told: str) -> None:

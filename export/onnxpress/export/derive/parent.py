@@ -14,6 +14,7 @@ from onnxpress.core.arrays import Array
 from onnxpress.core.errors import BadData, BadModel, UsageError
 from onnxpress.core.manifest import Manifest
 from onnxpress.core.optional import require
+from onnxpress.core.tensors import bind_dimensions
 from onnxpress.core.version_folder import check_files, locate, locate_one, read_manifest
 from onnxpress.serving.engine import Engine
 
@@ -100,10 +101,20 @@ def check_rows(parent: Parent, rows: Mapping[str, Array], where: str) -> dict[st
             where=where,
             hint=f"save one array per input, rows first: {', '.join(map(str, specs.values()))}",
         )
+    # How many rows there are is no question of the model's: one that takes a single row is asked row by row.
+    firsts = {name: [one if isinstance(one, int) else 1 for one in spec.shape[:1]] for name, spec in specs.items()}
+    try:
+        bind_dimensions(list(specs.values()), [[*first, *rows[name].shape[1:]] for name, first in firsts.items()])
+    except ValueError as error:
+        raise BadData(f"the rows do not fit: {error}", where=where) from None
     found = {}
     for name, spec in specs.items():
         value = rows[name]
-        if spec.dtype != "string" and str(value.dtype) != spec.dtype:
+        words = value.dtype.kind in "OUS"
+        if words != (spec.dtype == "string"):
+            kind = "words" if words else str(value.dtype)
+            raise BadData(f"the rows of {name!r} are {kind}, it takes {spec.dtype}", where=where)
+        if not words and str(value.dtype) != spec.dtype:
             converted = value.astype(spec.dtype)
             if not np.allclose(converted, value, rtol=1e-6, equal_nan=True):
                 raise BadData(f"the rows of {name!r} are {value.dtype}, it takes {spec.dtype}", where=where)

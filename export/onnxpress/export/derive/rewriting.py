@@ -26,7 +26,18 @@ CUT = {"min-max": 0.001, "percentile": 0.002, "entropy": 0.05}
 """calibration → the share of an activation's values that it may cut off"""
 _USED = 0.6
 """of the 256 steps, that zero and the values of the calibration reach at least"""
-_SAME_STEPS = ("MaxPool", "Concat", "Reshape", "Flatten", "Transpose", "Gather", "Slice", "Squeeze", "Unsqueeze")
+_SAME_STEPS = (
+    "MaxPool",
+    "AveragePool",
+    "Concat",
+    "Reshape",
+    "Flatten",
+    "Transpose",
+    "Gather",
+    "Slice",
+    "Squeeze",
+    "Unsqueeze",
+)
 """operators whose results have the steps of what they take, though they may use fewer"""
 _RENAMED = "_QuantizeLinear_Input"
 """what the quantizer appends to the name of an output that it packs"""

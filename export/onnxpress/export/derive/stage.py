@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import msgspec
+import numpy as np
 
 from onnxpress.core.arrays import Array
-from onnxpress.core.errors import UsageError
+from onnxpress.core.errors import BadData, UsageError
 from onnxpress.core.progress import step
 from onnxpress.core.version_folder import check_place
 from onnxpress.export.derive import judging, parent, search
@@ -102,12 +103,17 @@ def _questions(origin: parent.Parent, wish: Wish, where: str) -> tuple[Questions
     held = len(next(iter(rows.values())))
     if held < _LEAST_ROWS:
         raise UsageError(
-            f"{held} rows are held out, which proves nothing",
+            f"{held} {'row is' if held == 1 else 'rows are'} held out, which proves nothing",
             where=where,
             hint="0 flips of 300 rows prove at most 1 %, of 3,000 at most 0.1 %: give more rows, or --held-out",
         )
     with step("asking the parent"):
         answers = parent.answers(origin.engine, rows, together=origin.manifest.batch_safe)
+    for name, value in answers.items():
+        if value.dtype.kind == "f" and not np.isfinite(value).any():
+            raise BadData(
+                f"the parent answers no finite {name!r} to any of these rows, so nothing can be compared", where=where
+            )
     for name in wish.kinds:
         if name not in answers:
             raise UsageError(f"there is no output {name!r}; there is: {', '.join(answers)}", hint="--judge")

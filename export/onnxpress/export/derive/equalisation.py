@@ -18,7 +18,7 @@ import numpy as np
 from onnxpress.core.arrays import Array
 from onnxpress.export.derive import intermediates
 from onnxpress.export.derive.prepared import copied
-from onnxpress.export.graph.editing import nodes
+from onnxpress.export.graph.editing import drop_unused, nodes
 
 if TYPE_CHECKING:
     import onnx
@@ -73,7 +73,10 @@ def equalised(graph: onnx.ModelProto, feeds: Mapping[str, Array]) -> onnx.ModelP
                 new = f"{node.input[number]}_equalised_as_{place.name}_is_{role}"
                 node.input[number] = _again(found.graph, node.input[number], new, factor, axis, constants)
         changed = True
-    return found if changed else None
+    if not changed:
+        return None
+    drop_unused(found.graph)
+    return found
 
 
 def _places(graph: onnx.GraphProto, constants: Mapping[str, onnx.TensorProto]) -> Iterator[_Place]:

@@ -41,7 +41,7 @@ def parameters(translated: Translated, target: TorchTarget, weights: list[Any]) 
         if learning.get(name, False):
             wrong.append(f"{name} comes from nowhere")
         else:
-            differences.append(f"{name}: Keras has no such weight, it keeps its value")
+            differences.append(f"{name}: Keras has no such weight, so it stays as it is and does not learn")
     used = {n for one in translated.carried for n in one.sources}
     differences += [f"{w.path} is read by nothing, and left out" for n, w in enumerate(weights) if n not in used]
     count = sum(int(np.prod(w.shape)) for w in weights if w.trainable)
@@ -263,11 +263,14 @@ def _steps(sides: KerasSides) -> Worst:
 
 def _dropouts_of_keras(model: Any) -> Iterator[tuple[Any, str]]:
     """Every layer that leaves something out in training, and the attribute that holds its rate."""
+    import keras
+
+    attention = keras.layers.Attention | keras.layers.AdditiveAttention
+    cells = keras.layers.LSTMCell | keras.layers.GRUCell | keras.layers.SimpleRNNCell
     for layer in model._flatten_layers():
-        kind = type(layer).__name__
-        if kind in rung4.KERAS_DROPOUTS:
+        if type(layer).__name__ in rung4.KERAS_DROPOUTS and hasattr(layer, "rate"):
             yield layer, "rate"
-        elif (kind.endswith("Cell") and hasattr(layer, "dropout")) or kind in ("Attention", "AdditiveAttention"):
+        elif isinstance(layer, attention | cells):
             yield layer, "dropout"
 
 

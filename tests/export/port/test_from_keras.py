@@ -11,6 +11,7 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 import torch
 from keras import ops
 
@@ -207,6 +208,26 @@ class Pooled(L.Layer):
     def call(self, x: Any) -> Any:
         scores = ops.matmul(ops.tanh(ops.matmul(x, self.w)), self.v)
         return ops.sum(x * ops.softmax(scores, axis=1), axis=1)
+
+
+class Heads(L.Layer):
+    """With TensorFlow's own functions, and a batch size that it asks for."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.qkv = [L.Dense(8) for _ in range(3)]
+
+    def call(self, x: Any) -> Any:
+        batch = tf.shape(x)[0]
+        q, k, v = (tf.transpose(tf.reshape(d(x), (batch, -1, 2, 4)), [0, 2, 1, 3]) for d in self.qkv)
+        found = tf.matmul(tf.nn.softmax(tf.matmul(q, k, transpose_b=True) / 2.0, axis=-1), v)
+        return tf.reshape(tf.transpose(found, [0, 2, 1, 3]), (batch, -1, 8))
+
+
+@model
+def functions_of_tensorflow() -> Any:
+    x = keras.Input((None, 3))
+    return keras.Model(x, L.LSTM(2)(Heads()(x)))
 
 
 class Own(keras.Model):

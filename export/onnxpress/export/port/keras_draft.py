@@ -9,12 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import numpy as np
 
 from onnxpress.core.arrays import Array
 from onnxpress.core.errors import OnnxpressError
 from onnxpress.core.golden import LIMIT
 from onnxpress.core.tensors import TensorSpec
 from onnxpress.export.equivalence.cases import cases
+from onnxpress.export.network import Precision, TruthUnavailable
 from onnxpress.export.networks.tensorflow.keras_model import KerasNetwork
 from onnxpress.export.networks.wrap import wrap
 from onnxpress.export.port.draft import MOST_ROWS, first_line, two_sizes
@@ -117,7 +119,7 @@ class KerasDraft:
     def answers(self, target: TorchTarget) -> Rung:
         """Rung 1."""
         try:
-            return answers(self.network, target.answer, self.asked)
+            return answers(_Asked(self), target.answer, self.asked)
         except OnnxpressError:
             raise
         except Exception as error:
@@ -134,7 +136,7 @@ class KerasDraft:
                 attempt = contextlib.ExitStack()
                 try:
                     twin = attempt.enter_context(open_twin(self.model))
-                    sides = KerasSides(twin, self._ask, target, self.translated, feeds, order, precision)
+                    sides = KerasSides(twin, self.ask, target, self.translated, feeds, order, precision)
                     sides.of_keras(training=False)
                 except Exception:  # this way there is no twin, or a kernel of TensorFlow is missing
                     attempt.close()
@@ -153,5 +155,28 @@ class KerasDraft:
         with keras.saving.CustomObjectScope({n: c for n, c in own.items() if not c.__module__.startswith("keras.")}):
             return kept(self.network.in_double())
 
-    def _ask(self, model: Any, tensors: list[Any], training: bool) -> dict[str, Any]:
+    def ask(self, model: Any, tensors: list[Any], training: bool) -> dict[str, Any]:
         return self.network.by_name(self.network.call(model, tensors, training=training))
+
+
+class _Asked:
+    """The network; one that Keras cannot build again in float64 is widened itself for its truth."""
+
+    def __init__(self, draft: KerasDraft) -> None:
+        self._draft = draft
+
+    def run(self, feeds: dict[str, Array], precision: Precision) -> dict[str, Array]:
+        """Name → array; see Network.run."""
+        import tensorflow as tf
+
+        network = self._draft.network
+        try:
+            return network.run(feeds, precision)
+        except TruthUnavailable:
+            tensors = [tf.constant(feeds[spec.name]) for spec in network.inputs]
+            try:
+                with widened(self._draft.model) as model:
+                    found = self._draft.ask(model, tensors, False)
+                    return {name: np.asarray(value) for name, value in found.items()}
+            except Exception as error:  # a kernel of TensorFlow is missing
+                raise TruthUnavailable(str(error)) from error

@@ -80,16 +80,27 @@ def _reshape_operation(w: Builder, op: Any, x: Value) -> Value:
 
 
 def _filled(w: Builder, x: Value, sizes: Sequence[Any]) -> list[Any]:
-    """Without None: one size that is not told is -1, a second one the size of the first axis."""
-    found = [None if size in (None, -1) else size for size in sizes]
-    if found.count(None) > 1 and found[0] is None and None not in x.sizes[1:]:
+    """Without None: one size that is not told is -1, others are read where the value has them."""
+    found = [None if size in (None, -1) or w.varies(size) else size for size in sizes]
+    if found.count(None) > 1 and None not in x.sizes[1:] and found[0] is None:
         rest = math.prod(size or 1 for size in x.sizes[1:]) // math.prod(s for s in found[1:] if s is not None)
-        found[1:] = [rest if size is None else size for size in found[1:]]
-    if found.count(None) > 1 and found[0] is None:
-        found[0] = w.size(x, 0)
+        found[1:] = [
+            rest if size is None and not w.varies(wanted) else size
+            for size, wanted in zip(found[1:], sizes[1:], strict=True)
+        ]
+    for place, size in enumerate(sizes):
+        if found.count(None) > 1 and found[place] is None and size != -1:
+            axis = place if size is None else _axis_of(w, x, size)
+            if axis is not None and axis < x.rank and x.sizes[axis] is None:
+                found[place] = w.size(x, axis)
     if found.count(None) > 1:
         raise w.refuse("a reshape to several sizes that vary has no correspondence")
     return [-1 if size is None else size for size in found]
+
+
+def _axis_of(w: Builder, x: Value, size: int) -> int | None:
+    """The axis whose size this number stands for."""
+    return next((axis for axis, one in enumerate(w.stand_ins(x)) if one == size), None)
 
 
 def transposed(w: Builder, x: Value, axes: Sequence[int]) -> Value:
@@ -306,7 +317,7 @@ def _roll(w: Builder, op: Any, x: Value) -> Value:
 def _broadcast_to(w: Builder, op: Any, x: Value) -> Value:
     x = w.plain(w.made(x))
     missing = len(op.shape) - x.rank
-    sizes = [(-1 if n >= missing else None) if s is None else int(s) for n, s in enumerate(op.shape)]
+    sizes = [(-1 if n >= missing else None) if s is None or w.varies(s) else int(s) for n, s in enumerate(op.shape)]
     if None in sizes:
         raise w.refuse("to broadcast to a new axis whose size varies has no correspondence")
     return w.function("expand", x, tuple(sizes))

@@ -117,6 +117,15 @@ class Builder(Stepping):
         found.made_by = name
         return found
 
+    def stand_ins(self, value: Value) -> tuple[int, ...]:
+        """The value's shape, with numbers that no layer has where a size varies."""
+        pairs = zip(value.shown.first, value.shown.second, strict=True)
+        return tuple(a if a == b else self.shared.stand_in((a, b)) for a, b in pairs)
+
+    def varies(self, size: Any) -> bool:
+        """Whether a number in the author's code came from a size that varies."""
+        return isinstance(size, int) and size > 0 and any(size % prime == 0 for prime in self.shared.sizes.values())
+
     def name_of_variable(self, variable: Any) -> str:
         """What its attribute is called."""
         return str(variable.name)

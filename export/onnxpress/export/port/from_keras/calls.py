@@ -102,6 +102,10 @@ class GraphBuilder(Builder):
             array = np.asarray(value)
             if array.size == 1 and array.ndim == 0:
                 return array.item()
+            if any(self.varies(size) for size in array.shape):
+                raise self.refuse(
+                    "an array as long as a size that varies is made while the layer is called", "fix the size"
+                )
             return self.variable(array)
         return value
 
@@ -114,7 +118,7 @@ class GraphBuilder(Builder):
                 return value
             if value.variable is not None:
                 return value.variable
-            symbols.append((keras.Input(batch_shape=value.sizes, dtype=value.dtype), value))
+            symbols.append((keras.Input(batch_shape=self.stand_ins(value), dtype=value.dtype), value))
             return symbols[-1][0]
 
         fresh_args, fresh_kwargs = tree.map_structure(symbol, (args, kwargs))
@@ -157,7 +161,9 @@ class GraphBuilder(Builder):
         def symbol(value: Any) -> Any:
             if not isinstance(value, Value):
                 return value
-            return value.variable if value.variable is not None else KerasTensor(value.sizes, value.dtype)
+            if value.variable is not None:
+                return value.variable
+            return KerasTensor(value.sizes if is_graph(layer) else self.stand_ins(value), value.dtype)
 
         fresh = tree.map_structure(symbol, (args, kwargs))
         return graph_of(layer, fresh[0], fresh[1])

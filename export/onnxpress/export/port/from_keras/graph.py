@@ -11,6 +11,7 @@ from typing import Any
 import keras
 from keras import KerasTensor, tree
 
+from onnxpress.export.port.from_keras.tensorflow_calls import followed
 from onnxpress.export.port.refusal import NoCorrespondence
 
 
@@ -62,7 +63,8 @@ def traced(function: Callable[..., Any], args: Any, kwargs: Any, name: str) -> G
     """The graph of a plain function of KerasTensors."""
     inputs = [x for x in tree.flatten((args, kwargs)) if isinstance(x, KerasTensor)]
     try:
-        outputs = function(*args, **kwargs)
+        with followed():
+            outputs = function(*args, **kwargs)
     except NoCorrespondence:
         raise
     except Exception as error:

@@ -8,6 +8,8 @@ from typing import Any
 
 from onnxpress.core.arrays import Array
 
+_PRIMES = (7919, 7907, 7901, 7883, 7879, 7877, 7873, 7867, 7853, 7841, 7829, 7823, 7817, 7793, 7789, 7759)
+
 
 @dataclass(frozen=True)
 class Carried:
@@ -41,6 +43,13 @@ class Shared:
     """the id of a Keras layer → the path of the block that has it"""
     constants: set[str] = field(default_factory=set)
     """buffers that no weight of Keras stands behind"""
+
+    sizes: dict[tuple[int, int], int] = field(default_factory=dict)
+    """a size that varies, at both sizes → the prime number that stands for it while a layer is traced"""
+
+    def stand_in(self, pair: tuple[int, int]) -> int:
+        """A number that no layer has: code that asks for a size that varies can go on with it."""
+        return self.sizes.setdefault(pair, _PRIMES[len(self.sizes)])
 
     def index(self, variable: Any) -> int | None:
         """The place of a Keras variable among the weights."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Protocol
 
 import numpy as np
 
@@ -10,13 +11,20 @@ from onnxpress.core.arrays import Array
 from onnxpress.core.golden import LIMIT
 from onnxpress.export.equivalence.cases import Case
 from onnxpress.export.equivalence.noise_floor import in_float64, moved, pooled_floors
-from onnxpress.export.network import Network, TruthUnavailable
+from onnxpress.export.network import Precision, TruthUnavailable
 from onnxpress.export.port.proof.rung import Rung, Worst
 
 Answer = Callable[[dict[str, Array]], dict[str, Array]]
 
 
-def answers(network: Network, ported: Answer, asked: Sequence[Case]) -> Rung:
+class Asked(Protocol):
+    """What is asked in float32 and float64, as a Network is."""
+
+    def run(self, feeds: dict[str, Array], precision: Precision) -> dict[str, Array]:
+        """Name → array for each output; see Network.run."""
+
+
+def answers(network: Asked, ported: Answer, asked: Sequence[Case]) -> Rung:
     """Both are asked every case: every batch size, every named size, every scale."""
     expected = [network.run(case.feeds, "float32") for case in asked]
     try:

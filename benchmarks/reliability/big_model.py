@@ -68,21 +68,26 @@ def _private(folder: str, *options: str) -> float:
             if time.monotonic() > deadline:
                 raise SystemExit(f"the workers did not complete:\n{server.tail()}")
             time.sleep(0.05)
-        return _metric(server, 'onnxpress_memory_bytes{kind="private"}') / 1e6
+        return private_mb(server)
 
 
-def publish(repository: Path) -> tuple[np.ndarray, np.ndarray]:
-    """The model with one golden sample, which is returned."""
+def private_mb(server: Serving) -> float:
+    """Memory of a server that is in no file, in MB, by its own account."""
+    return _metric(server, 'onnxpress_memory_bytes{kind="private"}') / 1e6
+
+
+def publish(repository: Path, layers: int = _LAYERS) -> tuple[np.ndarray, np.ndarray]:
+    """The model of so many layers with one golden sample, which is returned."""
     draw = np.random.default_rng(0)
     weights = [
-        (draw.standard_normal((_WIDTH, _WIDTH)) * (2 / _WIDTH) ** 0.5).astype(np.float32) for _ in range(_LAYERS)
+        (draw.standard_normal((_WIDTH, _WIDTH)) * (2 / _WIDTH) ** 0.5).astype(np.float32) for _ in range(layers)
     ]
     x = draw.standard_normal((1, _WIDTH)).astype(np.float32)
     y, truth = x, x.astype(np.float64)
     for weight in weights:
         y, truth = np.maximum(y @ weight, 0), np.maximum(truth @ weight, 0)
     nodes = []
-    for number in range(_LAYERS):
+    for number in range(layers):
         nodes.append(helper.make_node("MatMul", [f"h{number}", f"w{number}"], [f"m{number}"]))
         nodes.append(helper.make_node("Relu", [f"m{number}"], [f"h{number + 1}"]))
     sizes = ["batch", _WIDTH]
@@ -90,7 +95,7 @@ def publish(repository: Path) -> tuple[np.ndarray, np.ndarray]:
         nodes,
         "big",
         [helper.make_tensor_value_info("h0", TensorProto.FLOAT, sizes)],
-        [helper.make_tensor_value_info(f"h{_LAYERS}", TensorProto.FLOAT, sizes)],
+        [helper.make_tensor_value_info(f"h{layers}", TensorProto.FLOAT, sizes)],
         [from_array(weight, f"w{number}") for number, weight in enumerate(weights)],
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
@@ -98,9 +103,9 @@ def publish(repository: Path) -> tuple[np.ndarray, np.ndarray]:
     def write(folder: Path) -> None:
         save(model, folder / "model.onnx", save_as_external_data=True, location="model.onnx.data")
         floor = np.full(y.shape, max(float(np.abs(y - truth).max()), 1e-7))
-        golden.write(folder / golden.FILE_NAME, [golden.Golden({"h0": x}, {f"h{_LAYERS}": y}, {f"h{_LAYERS}": floor})])
+        golden.write(folder / golden.FILE_NAME, [golden.Golden({"h0": x}, {f"h{layers}": y}, {f"h{layers}": floor})])
 
-    publish_folder(repository, "big", write, [f"h0:float32[batch,{_WIDTH}]"], [f"h{_LAYERS}:float32[batch,{_WIDTH}]"])
+    publish_folder(repository, "big", write, [f"h0:float32[batch,{_WIDTH}]"], [f"h{layers}:float32[batch,{_WIDTH}]"])
     return x, y
 
 

@@ -62,7 +62,7 @@ def test_its_metadata_names_the_command_the_licence_and_the_extras(wheel: zipfil
     assert metadata["Requires-Python"] == ">=3.11"
     assert metadata["License-Expression"] == "Apache-2.0"
     assert f"{info}/licenses/LICENSE" in wheel.namelist()
-    extras = {"cpu", "cuda", "simd", "pytorch", "tensorflow", "sklearn", "boosting", "docs", "dev"}
+    extras = {"cpu", "cuda", "simd", "otel", "pytorch", "tensorflow", "sklearn", "boosting", "docs", "dev"}
     assert set(metadata.get_all("Provides-Extra", [])) == extras
     assert "Project-URL" not in metadata
     assert b"onnxpress = onnxpress.core.command:main" in wheel.read(f"{info}/entry_points.txt")

@@ -25,6 +25,8 @@ WALL = {
     "serving/http_date.py": "the Date header",
     "serving/middleware/access_log.py": "when an answer was given, for the log",
     "serving/log.py": "when a line was said, where the log tells it",
+    "serving/metrics/latency.py": "when a request was answered, for exemplars and Triton's statistics",
+    "serving/tracing/spans.py": "when a span began, for those who look at traces",
     "serving/service.py": "when the process began, for the metrics",
     "serving/cli/tune.py": "when a profile was measured",
     "serving/client/conversation.py": "Retry-After may be a time of day",

@@ -184,6 +184,9 @@ def test_any_worker_answers_metrics_for_all_and_what_was_reported_stays(served: 
     for path in ["/v2/models/stats", "/v2/models/tiny/stats"] * 4:
         (statistics,) = json.loads(got(served, path))["model_stats"]
         assert statistics["inference_count"] == statistics["inference_stats"]["success"]["count"] == 40
+        assert {statistics["inference_stats"][step]["count"] for step in ("queue", "compute_infer")} == {40}
+        assert sum(size["compute_infer"]["count"] * size["batch_size"] for size in statistics["batch_stats"]) == 40
+    assert found[0]['onnxpress_request_seconds_count{model="tiny",version="1"}'] == 40
     assert found[0]['onnxpress_batch_requests_count{model="tiny",version="1"}'] == 40
     one = memory.of_process(served.workers()[0]).resident
     assert found[0]["process_resident_memory_bytes"] > 1.5 * one

@@ -30,6 +30,7 @@ EXTRA_OF: dict[str, str] = {
     "scipy": "pytorch",
     "ijson": "pytorch",
     "tensorboard": "pytorch",
+    "opentelemetry": "otel",
 }
 
 

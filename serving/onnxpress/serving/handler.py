@@ -11,18 +11,23 @@ from onnxpress.serving.middleware.compression import CompressionMiddleware
 from onnxpress.serving.router import Router
 from onnxpress.serving.service import Service
 from onnxpress.serving.settings import ServerSettings
+from onnxpress.serving.timing import trace_of
 
 if TYPE_CHECKING:
     from onnxpress.serving.metrics.source import MetricsSource
     from onnxpress.serving.routes.chosen import Route
+    from onnxpress.serving.tracing.tracer import Tracer
 
 
-def handler_of(service: Service, settings: ServerSettings, metrics: MetricsSource | None = None) -> Handler:
+def handler_of(
+    service: Service, settings: ServerSettings, metrics: MetricsSource | None = None, tracer: Tracer | None = None
+) -> Handler:
     """From the inside out: what is answered, packed, to those who show a token, from the pages allowed, is logged.
 
-    Raises UsageError where the file of tokens cannot be used.
+    With a `tracer` all of it is traced. Raises UsageError where the file of tokens cannot be used.
     """
-    handler: Handler = Router(service, metrics, partial(_more_routes, settings))
+    traces = trace_of if tracer is None else tracer.trace_of
+    handler: Handler = Router(service, metrics, partial(_more_routes, settings), traces)
     if settings.answers.platform != "none":
         import os
 
@@ -30,7 +35,7 @@ def handler_of(service: Service, settings: ServerSettings, metrics: MetricsSourc
         from onnxpress.serving.middleware.platform import PlatformMiddleware
 
         found = platforms.paths(settings.answers.platform, os.environ)
-        handler = PlatformMiddleware(handler, service, found, settings.limits.max_body)
+        handler = PlatformMiddleware(handler, service, found, settings.limits.max_body, traces)
     handler = CompressionMiddleware(handler, settings.limits.max_body, settings.answers.compress_from)
     if settings.access.tokens is not None:
         from onnxpress.serving.middleware.tokens import TokenMiddleware, Tokens
@@ -48,6 +53,10 @@ def handler_of(service: Service, settings: ServerSettings, metrics: MetricsSourc
         from onnxpress.serving.middleware.access_log import AccessLogMiddleware
 
         handler = AccessLogMiddleware(handler, log.write)
+    if tracer is not None:
+        from onnxpress.serving.middleware.tracing import TraceMiddleware
+
+        handler = TraceMiddleware(handler, tracer)
     return handler
 
 

@@ -15,6 +15,7 @@ from onnxpress.serving.models.served import Served
 from onnxpress.serving.protocol.refusal import Refusal
 from onnxpress.serving.protocol.timeouts import deadline_of, grpc_timeout_of
 from onnxpress.serving.service import Service
+from onnxpress.serving.timing import Trace, trace_of
 
 if TYPE_CHECKING:
     from onnxpress.serving.metrics.source import MetricsSource
@@ -26,13 +27,15 @@ if TYPE_CHECKING:
 _JSON_LENGTH = b"inference-header-content-length"
 _DEADLINE = b"x-envoy-expected-rq-timeout-ms"
 _GRPC_TIMEOUT = b"grpc-timeout"
+_TRACEPARENT = b"traceparent"
+_ACCEPT = b"accept"
 
 
 class Router:
     """The handler that all others stand before. `metrics` are this process's own where nobody else has them.
 
     `more` gives, when it is first needed, what a path begins with → the route that answers it, besides those that are
-    always there.
+    always there. `traces` gives what is timed for the traceparent of a request, or None.
     """
 
     def __init__(
@@ -40,11 +43,12 @@ class Router:
         service: Service,
         metrics: MetricsSource | None = None,
         more: Callable[[], Mapping[str, Route]] = dict,
+        traces: Callable[[bytes], Trace | None] = trace_of,
     ) -> None:
-        self.headers_read = frozenset({_JSON_LENGTH, _DEADLINE, _GRPC_TIMEOUT})
+        self.headers_read = frozenset({_JSON_LENGTH, _DEADLINE, _GRPC_TIMEOUT, _TRACEPARENT})
         self.traffic = service.traffic
         self._service = service
-        self._metrics, self._more = metrics, more
+        self._metrics, self._more, self._traces = metrics, more, traces
         self._root: Root | None = None
         self._calls: Calls | None = None
         self._infer_calls: InferCalls | None = None
@@ -57,9 +61,9 @@ class Router:
         if served is not None and method == b"POST":
             served.batcher.submit(body, exchange, alone)
         elif method == GRPC:
-            self._call(target, body, exchange, alone, None)
+            self._call(target, body, exchange, alone, None, None)
         else:
-            self._route(method, target, body, exchange, None, None)
+            self._route(method, target, body, exchange, None, None, None, b"")
 
     def submit_with(
         self, headers: Mapping[bytes, bytes], method: bytes, target: bytes, body: bytes, exchange: Exchange
@@ -73,30 +77,41 @@ class Router:
         except Refusal as refusal:
             exchange.respond(refusal.status, refusal.body(), refusal.headers)
             return
+        trace = self._traces(headers[_TRACEPARENT]) if _TRACEPARENT in headers else None
         served = self._infer.get(target)
         if served is not None and method == b"POST":
-            served.batcher.submit(body, exchange, read=read, seconds=seconds)
+            served.batcher.submit(body, exchange, read=read, seconds=seconds, trace=trace)
         elif method == GRPC:
-            self._call(target, body, exchange, False, seconds)
+            self._call(target, body, exchange, False, seconds, trace)
         else:
-            self._route(method, target, body, exchange, read, seconds)
+            self._route(method, target, body, exchange, read, seconds, trace, headers.get(_ACCEPT, b""))
 
     def _route(
-        self, method: bytes, target: bytes, body: bytes, exchange: Exchange, read: Read | None, seconds: float | None
+        self,
+        method: bytes,
+        target: bytes,
+        body: bytes,
+        exchange: Exchange,
+        read: Read | None,
+        seconds: float | None,
+        trace: Trace | None,
+        accept: bytes,
     ) -> None:
         if not self._infer and self._service.repository.ready:
             self._learn()
             served = self._infer.get(target)
             if served is not None and method == b"POST":
-                served.batcher.submit(body, exchange, read=read, seconds=seconds)
+                served.batcher.submit(body, exchange, read=read, seconds=seconds, trace=trace)
                 return
         if self._root is None:
             from onnxpress.serving.routes.root import Root  # a start need not wait for what few requests ask
 
             self._root = Root(self._service, self._metrics, self._more())
-        self._root.route(method, target, body, exchange, read, seconds)
+        self._root.route(method, target, body, exchange, read, seconds, trace, accept)
 
-    def _call(self, path: bytes, body: bytes, exchange: Exchange, alone: bool, seconds: float | None) -> None:
+    def _call(
+        self, path: bytes, body: bytes, exchange: Exchange, alone: bool, seconds: float | None, trace: Trace | None
+    ) -> None:
         """A call of gRPC."""
         infer = self._infer_calls
         if infer is None:
@@ -104,7 +119,7 @@ class Router:
 
             infer = self._infer_calls = InferCalls(self._service.repository)
         if path == infer.path:
-            infer.route(body, exchange, alone, seconds)
+            infer.route(body, exchange, alone, seconds, trace)
             return
         if self._calls is None:
             from onnxpress.serving.metrics.source import OwnMetrics
@@ -112,7 +127,7 @@ class Router:
 
             metrics = OwnMetrics(self._service) if self._metrics is None else self._metrics
             self._calls = Calls(self._service, metrics, infer)
-        self._calls.route(path, body, exchange, alone, seconds)
+        self._calls.route(path, body, exchange, alone, seconds, trace)
 
     def _learn(self) -> None:
         """Index the plain spelling of every path for inference."""

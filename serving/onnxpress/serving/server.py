@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 _LAST_SECONDS, _LEAST_SECONDS = 1.0, 0.1
 """for models to end once nobody waits for an answer, of the grace time; and for those whose callers were cut off"""
+_COLLECTOR = "OTEL_EXPORTER_OTLP_"
+"""what the names begin with by which OpenTelemetry's environment says who takes traces"""
 
 
 class Ended(msgspec.Struct, frozen=True):
@@ -60,6 +62,10 @@ def run(settings: ServerSettings, on_ready: Callable[[str], None] | None = None)
     """
     log.keep_descriptors()
     log.speak(settings.answers.log_format)
+    if settings.processes.cores is not None:
+        from onnxpress.serving import cores
+
+        cores.keep_to(settings.processes.cores)  # before threads are there, which inherit it
     on_ready = on_ready or (lambda url: None)
     if settings.processes.workers > 1:
         _share(settings, on_ready)
@@ -135,7 +141,12 @@ def _serve(
         from onnxpress.serving.metrics.over_workers import WorkerMetrics
 
         metrics = WorkerMetrics(shared, service)
-    handler = handler_of(service, settings, metrics)
+    tracer = None
+    if settings.answers.trace is not None or any(name.startswith(_COLLECTOR) for name in os.environ):
+        from onnxpress.serving.tracing.starting import tracing
+
+        tracer, service.exporting = tracing(settings.answers.trace, os.environ) or (None, None)
+    handler = handler_of(service, settings, metrics, tracer)
     completing: list[Thread] = []
 
     def loaded() -> None:
@@ -158,6 +169,8 @@ def _serve(
     seconds = 0.0 if unanswered else min(_LAST_SECONDS, settings.limits.grace)
     with _ending():
         busy = threads.busy or not _close(repository, completing, _LEAST_SECONDS + seconds)
+        if service.exporting is not None:
+            service.exporting.close(_LEAST_SECONDS + seconds)
     return Ended(unanswered, busy)
 
 

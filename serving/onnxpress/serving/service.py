@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from onnxpress.serving.models.reloading import Reloader
 from onnxpress.serving.models.repository import Repository
+
+if TYPE_CHECKING:
+    from onnxpress.serving.tracing.exporting import Exporting
 
 ReadyWhen = Literal["all", "any", "started"]
 
@@ -33,6 +36,8 @@ class Service:
         """what requests need besides models: whether it can be used, and what is wrong with it"""
         self.on_leave: list[Callable[[], None]] = []
         """who wants to know that the server is on its way out"""
+        self.exporting: Exporting | None = None
+        """what sends traces, where there are any"""
         self._leaving = False
 
     @property

@@ -150,6 +150,10 @@ class ProcessSettings(_Group, frozen=True, kw_only=True):
     """Processes: how many, and whether models have their own."""
 
     workers: Annotated[_Count, _says("Worker processes on the one port.")] = 1
+    cores: Annotated[
+        str | None,
+        _says("Run on these CPUs alone, such as 0-3,6: the server, its workers and its models.", metavar="LIST"),
+    ] = None
     isolate: Annotated[bool, _says("Run every model in a process of its own, started again when it ends.")] = False
     run_limit: Annotated[
         _Positive | None,
@@ -280,6 +284,14 @@ class AnswerSettings(_Group, frozen=True, kw_only=True):
         Literal["plain", "timed", "json"],
         _says("How lines of the log look: as they are, with the time before them, or as JSON with time and message."),
     ] = "plain"
+    trace: Annotated[
+        str | None,
+        _says(
+            "Send traces by OTLP over HTTP to the collector at this URL, such as http://127.0.0.1:4318.",
+            metavar="URL",
+            default="OTEL_EXPORTER_OTLP_ENDPOINT, if set",
+        ),
+    ] = None
     compress_from: Annotated[
         Annotated[int, Meta(ge=0)] | None,
         _says("Gzip answers of so many bytes and more where they are accepted.", unit="bytes"),

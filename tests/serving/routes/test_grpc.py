@@ -167,7 +167,11 @@ def test_a_client_of_nvidia_finds_all_its_calls(client: Any) -> None:
         assert client.infer("pair", inputs, compression_algorithm=packing).as_numpy("sum").tolist() == [[10, 1]]
     best = client.infer("pair", inputs, outputs=[triton.InferRequestedOutput("sum", class_count=1)])
     assert best.as_numpy("sum").tolist() == [[b"10.000000:0"]]
-    assert client.get_inference_statistics("pair").model_stats[0].inference_count == before + 4
+    told = client.get_inference_statistics("pair").model_stats[0]
+    assert told.inference_count == told.inference_stats.compute_infer.count == before + 4
+    assert min(told.inference_stats.success.ns, told.inference_stats.compute_output.ns, told.last_inference) > 0
+    assert told.batch_stats[0].batch_size == 1
+    assert told.batch_stats[0].compute_input.ns > 0
     assert {model.name for model in client.get_model_repository_index().models} == {*VALUES, "pair"}
     client.unload_model("bool")
     assert not client.is_model_ready("bool")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from time import perf_counter
 
 from onnxpress.serving import log
 from onnxpress.serving.batching.counts import Counts
@@ -13,6 +14,7 @@ from onnxpress.serving.protocol.inputs import Inputs
 from onnxpress.serving.protocol.refusal import Refusal, error_body
 from onnxpress.serving.protocol.requests import Reader
 from onnxpress.serving.protocol.responses import Writer
+from onnxpress.serving.timing import RunTimes
 
 Answer = tuple[Exchange, int, bytes, Headers]
 
@@ -37,6 +39,7 @@ class BatchRun:
         self, engine: Engine, reader: Reader, writer: Writer, counts: Counts, *, batch_safe: bool, batches: bool
     ) -> None:
         self._batches = batches
+        self._model, self._version = writer.name, writer.version
         self._engine, self._reader, self._writer, self._counts = engine, reader, writer, counts
         # A run is as short as one before it of the same shapes. Where rows were measured to be answered apart, and
         # nothing else is open, so many rows take so many times as long.
@@ -69,16 +72,22 @@ class BatchRun:
         """
         if len(batch) > 1:
             requests = [one.inputs for one in batch]
+            run = RunTimes(self._model, self._version, len(batch), perf_counter())
             try:
                 feeds = self._reader.feeds(requests)
             except Exception:
                 yield from self._apart(batch, limited)
                 return
+            run.fed = perf_counter()
             done = 0
             try:
                 size = sum([inputs.size for inputs in requests])
                 shapes = None if self._rows_alone else self._shapes(requests[0])
                 outputs = self._engine.run_all(feeds, size, shapes, limited=limited)
+                run.ran = perf_counter()
+                for inputs in requests:
+                    _has_part(inputs, run)
+                run.failed = False
                 if requests[0].form is None:
                     for body in self._writer.together(requests, outputs):
                         yield batch[done].exchange, 200, body, ()
@@ -89,12 +98,14 @@ class BatchRun:
                         done += 1
             except Exception:
                 batch = batch[done:]
-            else:
+            run.written = perf_counter()
+            if done == len(requests):
                 return
         yield from self._one_by_one(batch, limited)
 
     def _one_by_one(self, batch: list[Waiting], limited: bool) -> Iterator[Answer]:
         for one in batch:
+            one.inputs.run = None
             if limited and one.exchange.gone:  # perhaps for its sake the run that they shared was ended
                 yield one.exchange, CLIENT_GONE, b"", ()
             else:
@@ -112,13 +123,20 @@ class BatchRun:
                 fitting.append(one)
         yield from (self.answers(fitting, limited) if len(fitting) < len(batch) else self._one_by_one(batch, limited))
 
-    def alone(self, inputs: Inputs, limited: bool) -> tuple[int, bytes, Headers]:
-        """Status, body and headers for one request, run alone. Raises nothing: one must not stop the queue."""
+    def alone(self, inputs: Inputs, limited: bool, began: float | None = None) -> tuple[int, bytes, Headers]:
+        """Status, body and headers for one request, run alone. Raises nothing: one must not stop the queue.
+
+        `began`: where the time was just looked at.
+        """
+        run = RunTimes(self._model, self._version, 1, perf_counter() if began is None else began)
+        _has_part(inputs, run)
         try:
             feeds = self._reader.feeds([inputs])
+            run.fed = perf_counter()
             shapes = None if self._rows_alone else self._shapes(inputs)
             measured = inputs.size if inputs.overrides is None else 0
             outputs = self._engine.run_all(feeds, measured, shapes, limited=limited)
+            run.ran = perf_counter()
         except Refusal as refusal:
             self._counts.failed += 1
             return refusal.status, refusal.body(), ()
@@ -132,11 +150,12 @@ class BatchRun:
             self._counts.failed += 1
             # The runtime refuses values that the signature allows, such as an index beyond a table's end.
             return 400, error_body(f"the model cannot answer this: {plain(error)}"), ()
+        headers: Headers = ()
         try:
             if inputs.form is None:
-                return 200, self._writer.alone(inputs, outputs), ()
-            body, headers = inputs.form.write(self._writer, inputs, outputs)
-            return 200, body, headers
+                body = self._writer.alone(inputs, outputs)
+            else:
+                body, headers = inputs.form.write(self._writer, inputs, outputs)
         except Refusal as refusal:  # the form that was asked for does not go with what the model answers
             self._counts.failed += 1
             return refusal.status, refusal.body(), ()
@@ -145,3 +164,13 @@ class BatchRun:
             message = f"the model's answer cannot be written: {plain(error)}"
             log.say(f"{self._engine.name}: {message}")
             return 500, error_body(message), ()
+        run.written = perf_counter()
+        run.failed = False
+        return 200, body, headers
+
+
+def _has_part(inputs: Inputs, run: RunTimes) -> None:
+    inputs.run = run
+    if inputs.trace is not None:
+        inputs.trace.run = run
+        run.traced += 1

@@ -16,12 +16,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 from functools import partial
-from time import monotonic
+from time import monotonic, perf_counter
 
 from onnxpress.serving.batching.batch_run import Answer, BatchRun, Waiting
 from onnxpress.serving.batching.counts import Counts
 from onnxpress.serving.batching.forming import first_batch, still_wanted
 from onnxpress.serving.batching.reading import Read, Reading
+from onnxpress.serving.batching.recording import record
 from onnxpress.serving.batching.run_threads import RunThreads
 from onnxpress.serving.engine import Engine
 from onnxpress.serving.exchange import Exchange, fail
@@ -30,6 +31,7 @@ from onnxpress.serving.protocol.refusal import Refusal, error_body
 from onnxpress.serving.protocol.requests import LARGE, Reader
 from onnxpress.serving.protocol.responses import Writer
 from onnxpress.serving.protocol.strictness import strict
+from onnxpress.serving.timing import Trace
 from onnxpress.serving.traffic import Traffic
 
 _INLINE_SECONDS = 0.002
@@ -71,7 +73,7 @@ class Batcher:
         self._axes = slice(1, None) if self._reader.has_rows else slice(None)
         """those besides the rows"""
         self._texts = any(spec.dtype == "string" for spec in engine.inputs)
-        self.max_rows, self._max_waiting = max_rows, max_waiting
+        self.max_rows, self._max_waiting, self.instances = max_rows, max_waiting, instances
         self.counts = Counts()
         told = engine.manifest.labels if engine.manifest else {}
         writer = Writer(name, version, engine.outputs, {**(labels or {}), **told})
@@ -95,10 +97,12 @@ class Batcher:
         alone: bool = False,
         read: Read | None = None,
         seconds: float | None = None,
+        trace: Trace | None = None,
     ) -> None:
         """Decode a request and run it at the end of this turn, or now if it is `alone`. Refusals go out at once.
 
-        It is V2 JSON unless `read` knows better. It is not run once `seconds` are over, or what it says itself.
+        It is V2 JSON unless `read` knows better. It is not run once `seconds` are over, or what it says itself. What is
+        timed of it is told to `trace`.
         """
         # Before decoding: a full queue must cost nothing.
         waiting = len(self._waiting) + self._reading.under_way
@@ -107,19 +111,22 @@ class Batcher:
             exchange.respond(503, error_body(f"the queue is full: {waiting} requests are waiting; try again"))
             return
         if len(body) >= LARGE:
-            self._reading.begin(body, exchange, read, seconds)
+            self._reading.begin(body, exchange, read, seconds, trace)
             return
+        came = perf_counter()
         try:
             inputs = self._reader.read(body, alone) if read is None else read(self._reader, body)
         except Refusal as refusal:
-            self.counts.refused += 1
+            self.counts.refuse(perf_counter() - came)
             exchange.respond(refusal.status, refusal.body())
             return
+        inputs.came, inputs.reading, inputs.trace = came, perf_counter() - came, trace
         self._take(inputs, len(body), exchange, alone, seconds)
 
     def _take(self, inputs: Inputs, length: int, exchange: Exchange, alone: bool, seconds: float | None) -> None:
         """Run a request of so many bytes at the end of this turn, or now if it is `alone`."""
-        waiting = self._waiting
+        if inputs.trace is not None:
+            inputs.trace.came, inputs.trace.reading = inputs.came, inputs.reading
         if inputs.rows == 0 and self._refuses_no_rows:
             self.counts.refused += 1
             exchange.respond(400, error_body("a batch of no rows; this model was not shown to answer one"))
@@ -139,10 +146,12 @@ class Batcher:
         if alone and not self._scheduled and self._run.expected_alone(inputs) <= _INLINE_SECONDS:
             # Another turn of the loop, and a queue for one, cost a tenth of the time that a lone request takes.
             self.counts.ran(1)
-            status, answer, headers = self._context.run(self._run.alone, inputs, False)
+            began = inputs.came + inputs.reading
+            status, answer, headers = self._context.run(self._run.alone, inputs, False, began)
             exchange.respond(status, answer, headers)
+            self.counts.latencies.alone(inputs)
             return
-        waiting.append(Waiting(inputs, exchange, deadline))
+        self._waiting.append(Waiting(inputs, exchange, deadline))
         if not self._scheduled:
             self._scheduled = True
             asyncio.get_running_loop().call_soon(self._turn, context=self._context)
@@ -187,7 +196,7 @@ class Batcher:
                 asyncio.get_running_loop().call_soon(self._turn, context=self._context)
                 return
             if self._waited:
-                self._drop()
+                self._waiting, self._waited = still_wanted(self._waiting, self.counts)
                 if not self._waiting:
                     break
             batch = self._next_batch()
@@ -195,7 +204,7 @@ class Batcher:
             try:
                 expected = self._run_batch(batch, answered)
             except Exception as error:
-                self._fail(batch, answered, error)
+                _fail(batch, answered, error, self._engine.name)
                 continue
             if expected < 0.0:
                 if not self._threads.free:
@@ -217,7 +226,7 @@ class Batcher:
             try:
                 self._hand_over(share)
             except Exception as error:  # no thread can be had
-                self._fail(share, answered, error)
+                _fail(share, answered, error, self._engine.name)
                 return 0.0
             return -1.0
         self.counts.ran(count)
@@ -226,18 +235,14 @@ class Batcher:
             status, body, headers = self._run.alone(batch[0].inputs, False)
             answered.append(exchange)
             exchange.respond(status, body, headers)
+            self.counts.latencies.alone(batch[0].inputs)
             return expected
         # Each answer goes out while the next is still being written.
         for exchange, status, body, headers in self._run.answers(batch, False):
             answered.append(exchange)
             exchange.respond(status, body, headers)
+        record(batch, self.counts.latencies)
         return expected
-
-    def _fail(self, batch: list[Waiting], answered: list[Exchange], error: BaseException) -> None:
-        """A fault of ours, or no memory: it costs its batch, whose callers are told so."""
-        for one in batch:
-            if not any(exchange is one.exchange for exchange in answered):
-                fail(one.exchange, error, f"{self._engine.name}: a run")
 
     def _share(self, batch: list[Waiting]) -> list[Waiting]:
         """What one of the free threads takes of it; the rest waits again, first in the queue.
@@ -265,18 +270,15 @@ class Batcher:
                 return
             error = answers.exception()
             if error is not None:  # no memory for the answers, say
-                self._fail(batch, [], error)
+                _fail(batch, [], error, self._engine.name)
                 return
             for exchange, status, body, headers in answers.result():
                 exchange.respond(status, body, headers)
+            record(batch, self.counts.latencies, perf_counter())
         finally:
             if self._stalled:
                 self._stalled = False
                 self._turn()
-
-    def _drop(self) -> None:
-        """Take out what nobody waits for any more."""
-        self._waiting, self._waited = still_wanted(self._waiting, self.counts)
 
     def _next_batch(self) -> list[Waiting]:
         """Take the first request and all that can share its run, in order, up to the row limit."""
@@ -288,3 +290,10 @@ class Batcher:
             return [waiting.pop(0)]
         batch, self._waiting = first_batch(waiting, self.max_rows)
         return batch
+
+
+def _fail(batch: list[Waiting], answered: list[Exchange], error: BaseException, name: str) -> None:
+    """A fault of ours, or no memory: it costs its batch, whose callers are told so."""
+    for one in batch:
+        if not any(exchange is one.exchange for exchange in answered):
+            fail(one.exchange, error, f"{name}: a run")

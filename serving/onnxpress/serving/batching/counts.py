@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from onnxpress.serving.batching.latencies import Latencies
 
 class Counts:
     """What has become of a model's requests."""
@@ -14,10 +15,16 @@ class Counts:
         """not run: the request's own timeout was over"""
         self.cancelled = 0
         """not run: the caller had gone"""
+        self.latencies = Latencies()
 
     def ran(self, requests: int) -> None:
         """A batch of so many requests was run."""
         self.batches[requests] = self.batches.get(requests, 0) + 1
+
+    def refuse(self, seconds: float) -> None:
+        """A request that does not fit was refused, after so many seconds."""
+        self.refused += 1
+        self.latencies.failed_seconds += seconds
 
     @property
     def answered(self) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from time import monotonic
+from time import perf_counter
 
 from onnxpress.serving import aside
 from onnxpress.serving.batching.counts import Counts
@@ -12,6 +12,7 @@ from onnxpress.serving.exchange import CLIENT_GONE, Exchange, fail, no_room
 from onnxpress.serving.protocol.inputs import Inputs, held_by
 from onnxpress.serving.protocol.refusal import Refusal
 from onnxpress.serving.protocol.requests import Reader
+from onnxpress.serving.timing import Trace
 
 Read = Callable[[Reader, bytes], Inputs]
 """how a body that is not V2 JSON is read; raises Refusal"""
@@ -25,16 +26,21 @@ class Reading:
         self._reader, self._counts, self._name, self._take = reader, counts, name, take
         self.under_way = 0
 
-    def begin(self, body: bytes, exchange: Exchange, read: Read | None, seconds: float | None) -> None:
+    def begin(
+        self, body: bytes, exchange: Exchange, read: Read | None, seconds: float | None, trace: Trace | None
+    ) -> None:
         """Have a body read, as V2 JSON unless `read` knows better. Its answer is of use for so many `seconds`."""
         self.under_way += 1
-        done = partial(self._done, exchange, len(body), seconds, monotonic())
+        done = partial(self._done, exchange, len(body), seconds, perf_counter(), trace)
         aside.call(partial(self._now, body, exchange, read), done)
 
     def _now(self, body: bytes, exchange: Exchange, read: Read | None) -> Inputs | None:
         if exchange.gone:
             return None
-        return self._reader.read(body) if read is None else read(self._reader, body)
+        began = perf_counter()
+        inputs = self._reader.read(body) if read is None else read(self._reader, body)
+        inputs.reading = perf_counter() - began
+        return inputs
 
     def _done(
         self,
@@ -42,12 +48,13 @@ class Reading:
         size: int,
         seconds: float | None,
         came: float,
+        trace: Trace | None,
         inputs: Inputs | None,
         error: BaseException | None,
     ) -> None:
         self.under_way -= 1
         if isinstance(error, Refusal):
-            self._counts.refused += 1
+            self._counts.refuse(perf_counter() - came)
             exchange.respond(error.status, error.body())
         elif error is not None:
             fail(exchange, error, f"{self._name}: reading a request")
@@ -58,7 +65,8 @@ class Reading:
             self._counts.rejected += 1
             no_room(exchange)
         else:
-            took = monotonic() - came
+            took = perf_counter() - came
+            inputs.came, inputs.trace = came, trace
             if inputs.timeout is not None:
                 inputs.timeout = max(0.0, inputs.timeout - took)
             try:

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from onnxpress.core import memory
 from onnxpress.serving import log
+from onnxpress.serving.metrics import latency
 from onnxpress.serving.metrics.family import Family
 from onnxpress.serving.models.reasons import for_callers
 from onnxpress.serving.models.served import Served
@@ -18,7 +19,8 @@ _BUCKETS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 
 def families(service: Service) -> list[Family]:
     """Every metric of this process."""
-    return [*_server(service), *_models(service.repository.all()), *_process(service.started)]
+    served = service.repository.all()
+    return [*_server(service), *_models(served), *latency.families(served), *_process(service.started)]
 
 
 def _server(service: Service) -> Iterator[Family]:
@@ -39,6 +41,16 @@ def _server(service: Service) -> Iterator[Family]:
     lost = Family("onnxpress_log_dropped_total", "counter", "Lines of the log that could not be written.", samples={})
     lost.put({}, log.dropped())
     yield lost
+    traced = Family("onnxpress_traced_requests_total", "counter", "Traced requests whose spans a collector took.")
+    traced.put({}, 0 if service.exporting is None else service.exporting.sent)
+    yield traced
+    untold = Family(
+        "onnxpress_traced_requests_lost_total",
+        "counter",
+        "Traced requests whose spans are lost: too many waited, or no collector took them.",
+    )
+    untold.put({}, 0 if service.exporting is None else service.exporting.dropped)
+    yield untold
     failed = Family(
         "onnxpress_failed_version", "gauge", "1 for a version that could not be loaded; the log says why.", "max", {}
     )

@@ -137,6 +137,10 @@ def _only(gone: list[Family], served: Collection[str]) -> list[Family]:
         family.samples = {
             name: value for name, value in family.samples.items() if name in served or "version=" not in name
         }
+        family.fine = {
+            labels: counts for labels, counts in family.fine.items() if f"{family.name}_count{{{labels}}}" in served
+        }
+        family.exemplars = {}
     return gone
 
 

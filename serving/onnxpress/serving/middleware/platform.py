@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from onnxpress.serving.exchange import Exchange, Handler
 from onnxpress.serving.platforms import Paths
@@ -11,8 +11,9 @@ from onnxpress.serving.protocol.refusal import Refusal
 from onnxpress.serving.routes import plain
 from onnxpress.serving.routes.call import Call
 from onnxpress.serving.service import Service
+from onnxpress.serving.timing import Trace, trace_of
 
-_CONTENT_TYPE, _ACCEPT = b"content-type", b"accept"
+_CONTENT_TYPE, _ACCEPT, _TRACEPARENT = b"content-type", b"accept", b"traceparent"
 _EXECUTION = b'{"MaxConcurrentTransforms":%d,"BatchStrategy":"MULTI_RECORD","MaxPayloadInMB":%d}'
 _TRANSFORMS, _PAYLOAD = 8, 12
 """requests at once and megabytes of each; SageMaker takes up to 100 MB of all"""
@@ -21,9 +22,16 @@ _TRANSFORMS, _PAYLOAD = 8, 12
 class PlatformMiddleware:
     """Before the router: answers the platform's paths, and leaves all others to it."""
 
-    def __init__(self, handler: Handler, service: Service, paths: Paths, max_body: int) -> None:
-        """`max_body`: bytes that a request may have."""
-        self._handler, self._service = handler, service
+    def __init__(
+        self,
+        handler: Handler,
+        service: Service,
+        paths: Paths,
+        max_body: int,
+        traces: Callable[[bytes], Trace | None] = trace_of,
+    ) -> None:
+        """`max_body`: bytes that a request may have; `traces`: see Router."""
+        self._handler, self._service, self._traces = handler, service, traces
         self._health, self._predict = paths.health.encode(), paths.predict.encode()
         self._parameters, self._usual_accept = paths.parameters.encode(), paths.accept
         self._execution = _EXECUTION % (_TRANSFORMS, max(1, min(_PAYLOAD, max_body >> 20)))
@@ -60,7 +68,8 @@ class PlatformMiddleware:
                 content_type, accept = (headers.get(name, b"").decode("latin-1") for name in (_CONTENT_TYPE, _ACCEPT))
                 read = media.reading(content_type, self._usual_accept if accept in ("", "*/*") else accept)
                 served = self._service.repository.find(plain.only_model(self._service), None)
-                served.batcher.submit(body, exchange, read=read)
+                trace = self._traces(headers[_TRACEPARENT]) if _TRACEPARENT in headers else None
+                served.batcher.submit(body, exchange, read=read, trace=trace)
         except Refusal as refusal:
             exchange.respond(refusal.status, refusal.body(), refusal.headers)
         return True

@@ -79,6 +79,15 @@ STATISTICS: Final[Writing] = {
                     "cache_miss": (8, _TIMED),
                 },
             ),
+            "batch_stats": (
+                7,
+                {
+                    "batch_size": (1, int),
+                    "compute_input": (2, _TIMED),
+                    "compute_infer": (3, _TIMED),
+                    "compute_output": (4, _TIMED),
+                },
+            ),
         },
     )
 }

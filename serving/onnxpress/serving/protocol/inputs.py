@@ -9,6 +9,7 @@ import numpy as np
 
 from onnxpress.core.arrays import Array
 from onnxpress.serving.exchange import Headers
+from onnxpress.serving.timing import RunTimes, Trace
 
 
 class Form(Protocol):
@@ -28,9 +29,15 @@ class Inputs:
     number of values in all inputs, `outputs` the numbers of those asked for (None: all). `timeout`: how many seconds
     the caller gives it to begin to run. `overrides`: initializers that this request gives another value; such a request
     shares its run with no other.
+
+    Its body was here when it `came`, by time.perf_counter, and `reading` it took so many seconds. `run` is the one that
+    it had part in last, `trace` what is timed for a caller who keeps a trace.
     """
 
-    __slots__ = ("form", "id", "outputs", "overrides", "rows", "shapes", "size", "tails", "timeout", "values")
+    __slots__ = (
+        "came", "form", "id", "outputs", "overrides", "reading", "rows", "run", "shapes", "size", "tails", "timeout",
+        "trace", "values",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -47,6 +54,9 @@ class Inputs:
         self.tails, self.id, self.outputs, self.form = tails, id, outputs, form
         self.timeout: float | None = None
         self.overrides: dict[str, Array] | None = None
+        self.came = self.reading = 0.0
+        self.run: RunTimes | None = None
+        self.trace: Trace | None = None
 
 
 _TEXT = 64

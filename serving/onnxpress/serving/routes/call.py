@@ -10,6 +10,7 @@ import msgspec
 from onnxpress.serving.batching.reading import Read
 from onnxpress.serving.exchange import Exchange, Headers
 from onnxpress.serving.protocol.refusal import Refusal, error_body
+from onnxpress.serving.timing import Trace
 
 _SHOWN = 200
 _WORKING: set[asyncio.Task[None]] = set()
@@ -19,7 +20,7 @@ _WORKING: set[asyncio.Task[None]] = set()
 class Call(msgspec.Struct, frozen=True):
     """Method, decoded path and body, where the answer goes, and how the body is read if it is not V2 JSON.
 
-    `seconds`: how long an answer is of use to the caller, as far as the headers say.
+    `seconds`: how long an answer is of use to the caller, as far as the headers say. `trace`: what is timed for him.
     """
 
     method: bytes
@@ -28,6 +29,7 @@ class Call(msgspec.Struct, frozen=True):
     exchange: Exchange
     read: Read | None = None
     seconds: float | None = None
+    trace: Trace | None = None
 
     def allow(self, *methods: bytes) -> None:
         """Refuse every other method; HEAD is allowed where GET is."""

@@ -21,6 +21,7 @@ from onnxpress.serving.protocol.stream_messages import answer_of
 from onnxpress.serving.routes import call_paths, v2
 from onnxpress.serving.routes.call import Call
 from onnxpress.serving.service import Service
+from onnxpress.serving.timing import Trace
 
 if TYPE_CHECKING:
     from onnxpress.serving.routes.health import Health
@@ -91,19 +92,29 @@ class Calls:
         self._serving: ServingCalls | None = None
         self._reflection: Reflection | None = None
 
-    def route(self, path: bytes, body: bytes, exchange: Exchange, alone: bool, seconds: float | None) -> None:
-        """Answer a call, or refuse it. `body` is its message; `alone` and `seconds`: see `Batcher.submit`."""
+    def route(
+        self,
+        path: bytes,
+        body: bytes,
+        exchange: Exchange,
+        alone: bool,
+        seconds: float | None,
+        trace: Trace | None = None,
+    ) -> None:
+        """Answer a call, or refuse it. `body` is its message; `alone`, `seconds`, `trace`: see `Batcher.submit`."""
         try:
             if path == call_paths.INFER_STREAM:
-                self._infer.route(body, _InStream(exchange), alone, seconds)
+                self._infer.route(body, _InStream(exchange), alone, seconds, trace)
             elif path in _CALLS:
                 self._as_route(path, body, exchange)
             else:
-                self._other(path, body, exchange, seconds)
+                self._other(path, body, exchange, seconds, trace)
         except Refusal as refusal:
             exchange.respond(refusal.status, refusal.body(), refusal.headers)
 
-    def _other(self, path: bytes, body: bytes, exchange: Exchange, seconds: float | None) -> None:
+    def _other(
+        self, path: bytes, body: bytes, exchange: Exchange, seconds: float | None, trace: Trace | None
+    ) -> None:
         """A call of another service, each of which is imported when it is first asked."""
         if path in (call_paths.CHECK, call_paths.LIST, call_paths.WATCH):
             if self._health is None:
@@ -116,7 +127,7 @@ class Calls:
                 from onnxpress.serving.routes.serving_calls import ServingCalls
 
                 self._serving = ServingCalls(self._service)
-            self._serving.route(path, body, exchange, seconds)
+            self._serving.route(path, body, exchange, seconds, trace)
         elif path in call_paths.REFLECTED:
             if self._reflection is None:
                 from onnxpress.serving.routes.reflection import Reflection

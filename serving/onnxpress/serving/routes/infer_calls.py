@@ -8,6 +8,7 @@ from onnxpress.serving.models.repository import Repository
 from onnxpress.serving.protocol.infer_messages import InferMessages, Opening
 from onnxpress.serving.protocol.refusal import Refusal
 from onnxpress.serving.routes.call_paths import INFER
+from onnxpress.serving.timing import Trace
 
 
 class InferCalls:
@@ -24,8 +25,10 @@ class InferCalls:
     def _forget(self) -> None:
         self._age += 1
 
-    def route(self, body: bytes, exchange: Exchange, alone: bool, seconds: float | None) -> None:
-        """Answer one, or refuse it. `body` is its message; `alone` and `seconds`: see `Batcher.submit`."""
+    def route(
+        self, body: bytes, exchange: Exchange, alone: bool, seconds: float | None, trace: Trace | None = None
+    ) -> None:
+        """Answer one, or refuse it. `body` is its message; `alone`, `seconds`, `trace`: see `Batcher.submit`."""
         try:
             message = self._messages.read(body)
             opening = message.opening
@@ -33,7 +36,7 @@ class InferCalls:
         except Refusal as refusal:
             exchange.respond(refusal.status, refusal.body(), refusal.headers)
             return
-        batcher.submit(body, exchange, alone, message.read, seconds)
+        batcher.submit(body, exchange, alone, message.read, seconds, trace)
 
     def _found(self, opening: Opening) -> Batcher:
         """The queue that an opening leads to. Raises Refusal."""

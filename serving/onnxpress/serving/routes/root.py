@@ -7,13 +7,14 @@ from urllib.parse import unquote_to_bytes
 
 from onnxpress.serving.batching.reading import Read
 from onnxpress.serving.exchange import Exchange
-from onnxpress.serving.metrics import family
+from onnxpress.serving.metrics import formats
 from onnxpress.serving.metrics.source import MetricsSource, OwnMetrics
 from onnxpress.serving.protocol.refusal import Refusal
 from onnxpress.serving.routes import v1, v2
 from onnxpress.serving.routes.call import Call
 from onnxpress.serving.routes.chosen import Route
 from onnxpress.serving.service import Service
+from onnxpress.serving.timing import Trace
 
 
 class Root:
@@ -29,11 +30,19 @@ class Root:
         self._metrics: MetricsSource = OwnMetrics(service) if metrics is None else metrics
 
     def route(
-        self, method: bytes, target: bytes, body: bytes, exchange: Exchange, read: Read | None, seconds: float | None
+        self,
+        method: bytes,
+        target: bytes,
+        body: bytes,
+        exchange: Exchange,
+        read: Read | None,
+        seconds: float | None,
+        trace: Trace | None = None,
+        accept: bytes = b"",
     ) -> None:
-        """Answer, or refuse. `read`: how the body is read if it is not V2 JSON; `seconds`: see `Call`."""
+        """Answer, or refuse. `read`, `seconds`, `trace`: see `Call`; `accept`: in which form metrics are wanted."""
         path = unquote_to_bytes(_origin_form(target).partition(b"?")[0]).decode("utf-8", "replace")
-        call = Call(method, path, body, exchange, read, seconds)
+        call = Call(method, path, body, exchange, read, seconds, trace)
         try:
             match path.strip("/").split("/"):
                 case ["v2", *rest]:
@@ -42,8 +51,9 @@ class Root:
                     v1.route(self._service, call, rest)
                 case ["metrics"]:
                     call.allow(b"GET")
-                    headers = ((b"content-type", family.CONTENT_TYPE),)
-                    self._metrics.tell(lambda families: call.answer(family.text(families), headers=headers), exchange)
+                    form = formats.chosen(accept)
+                    headers = ((b"content-type", form.content_type),)
+                    self._metrics.tell(lambda families: call.answer(form.write(families), headers=headers), exchange)
                 case ["healthz"]:
                     v2.route(self._service, self._metrics, call, ["health", "live"])
                 case ["readyz"]:

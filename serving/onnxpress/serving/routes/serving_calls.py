@@ -11,6 +11,7 @@ from onnxpress.serving.protocol import predict_messages as messages
 from onnxpress.serving.protocol.refusal import Refusal
 from onnxpress.serving.routes.call_paths import MODELS, PREDICTION, path
 from onnxpress.serving.service import Service
+from onnxpress.serving.timing import Trace
 
 _PREDICT: Final = path(PREDICTION, "Predict")
 _CLASSIFY: Final = path(PREDICTION, "Classify")
@@ -24,8 +25,10 @@ class ServingCalls:
     def __init__(self, service: Service) -> None:
         self._service = service
 
-    def route(self, path: bytes, body: bytes, exchange: Exchange, seconds: float | None) -> None:
-        """Answer one of them. Raises Refusal; `seconds`: see `Batcher.submit`."""
+    def route(
+        self, path: bytes, body: bytes, exchange: Exchange, seconds: float | None, trace: Trace | None = None
+    ) -> None:
+        """Answer one of them. Raises Refusal; `seconds`, `trace`: see `Batcher.submit`."""
         if path == _METADATA:
             found = self._find(messages.asked_metadata(body))
             exchange.respond(200, messages.metadata(found.name, found.version, found.engine))
@@ -36,7 +39,7 @@ class ServingCalls:
             exchange.respond(200, messages.status(versions if asked.version is None else [found.version]))
         else:
             asked = messages.asked(body, "request of the PredictionService")
-            self._find(asked).batcher.submit(body, exchange, read=_reading(path), seconds=seconds)
+            self._find(asked).batcher.submit(body, exchange, read=_reading(path), seconds=seconds, trace=trace)
 
     def _find(self, asked: messages.Asked) -> Served:
         repository = self._service.repository

@@ -8,7 +8,8 @@ from typing import Any
 import msgspec
 
 from onnxpress.core.tensors import TensorSpec
-from onnxpress.serving.metrics.family import Family
+from onnxpress.serving.metrics.family import Family, sample
+from onnxpress.serving.metrics.latency import PHASES, STEPS_OF_A_RUN
 from onnxpress.serving.models.reasons import for_callers
 from onnxpress.serving.models.repository import Repository
 from onnxpress.serving.models.served import Served
@@ -22,6 +23,7 @@ def config(served: Served) -> bytes:
     """The model's configuration. `dims` leave the batch out where requests are run together, as in Triton."""
     engine, batcher = served.engine, served.batcher
     most = batcher.max_rows if batcher.batches else 0
+    kind = "KIND_CPU" if engine.provider == "cpu" else "KIND_GPU"
     document: dict[str, Any] = {
         "name": served.name,
         "platform": "onnxruntime_onnx",
@@ -30,9 +32,7 @@ def config(served: Served) -> bytes:
         "version_policy": {"specific": {"versions": [served.version]}},
         "input": [_tensor(spec, bool(most)) for spec in engine.inputs],
         "output": [_tensor(spec, bool(most)) for spec in engine.outputs],
-        "instance_group": [
-            {"name": served.name, "count": 1, "kind": "KIND_CPU" if engine.provider == "cpu" else "KIND_GPU"}
-        ],
+        "instance_group": [{"name": served.name, "count": batcher.instances, "kind": kind}],
         "default_model_filename": "model.onnx",
     }
     if most:
@@ -51,9 +51,11 @@ def _tensor(spec: TensorSpec, batched: bool) -> dict[str, Any]:
 
 
 def statistics(models: Iterable[Served], families: Iterable[Family]) -> bytes:
-    """What each version has done, by the metrics of all workers. Success is timed by the runs, not by the request.
+    """What each version has done, by the metrics of all workers, as Triton counts it.
 
-    The waiting time (`queue`) and the reading and writing (`compute_input`, `compute_output`) are not measured: 0.
+    Durations are sums over requests: those who shared a run have each the time of the run. `compute_input` is the
+    reading and the making of arrays, `compute_output` the writing. In `batch_stats` a run counts once; `batch_size` are
+    its rows. `last_inference` is in milliseconds of Unix time, when an answer was last written.
     """
     known = {family.name: family for family in families}
     return msgspec.json.encode({"model_stats": [_statistics(served, known) for served in models]})
@@ -65,26 +67,46 @@ def _statistics(served: Served, known: Mapping[str, Family]) -> dict[str, Any]:
     answered, failed, refused, rejected = (
         int(requests.get({**labels, "outcome": outcome})) for outcome in ("answered", "failed", "refused", "rejected")
     )
-    runs = int(known["onnxpress_runs_total"].get(labels))
-    nanoseconds = int(known["onnxpress_run_seconds_total"].get(labels) * 1e9)
+    phases = known["onnxpress_request_phase_seconds"]
+    queue, decode, run, encode = (_timed(phases, {**labels, "phase": phase}) for phase in PHASES)
+    failed_seconds = known["onnxpress_failed_request_seconds_total"].get(labels)
     nothing = {"count": 0, "ns": 0}
     return {
         "name": served.name,
         "version": str(served.version),
+        "last_inference": int(known["onnxpress_last_answer_seconds"].get(labels) * 1000),
         "inference_count": answered,
-        "execution_count": runs,
+        "execution_count": int(known["onnxpress_runs_total"].get(labels)),
         "inference_stats": {
-            "success": {"count": answered, "ns": nanoseconds},
-            "fail": {"count": failed + refused + rejected, "ns": 0},
-            "queue": nothing,
-            "compute_input": nothing,
-            "compute_infer": {"count": runs, "ns": nanoseconds},
-            "compute_output": nothing,
+            "success": _timed(known["onnxpress_request_seconds"], labels),
+            "fail": {"count": failed + refused + rejected, "ns": int(failed_seconds * 1e9)},
+            "queue": queue,
+            "compute_input": decode,
+            "compute_infer": run,
+            "compute_output": encode,
             "cache_hit": nothing,
             "cache_miss": nothing,
         },
-        "batch_stats": [],
+        "batch_stats": _sizes(known["onnxpress_runs_of_size"], labels),
     }
+
+
+def _timed(histogram: Family, labels: Mapping[str, str]) -> dict[str, int]:
+    return {"count": int(histogram.get(labels, "_count")), "ns": int(histogram.get(labels, "_sum") * 1e9)}
+
+
+def _sizes(family: Family, labels: Mapping[str, str]) -> list[dict[str, Any]]:
+    """The runs over each number of rows."""
+    start = f"{sample(family.name, labels)[:-1]},"
+    sizes = sorted(int(name.split('"')[-2]) for name in family.samples if name.startswith(start))
+    found = []
+    for rows in sizes:
+        of_size = {**labels, "rows": str(rows)}
+        runs = int(family.get(of_size))
+        spent = [int(family.get({**of_size, "step": step}, "_seconds") * 1e9) for step in STEPS_OF_A_RUN]
+        steps = {f"compute_{step}": {"count": runs, "ns": ns} for step, ns in zip(STEPS_OF_A_RUN, spent, strict=True)}
+        found.append({"batch_size": rows, **steps})
+    return found
 
 
 class _Change(msgspec.Struct):

@@ -31,7 +31,7 @@ def route(service: Service, call: Call, parts: Sequence[str]) -> None:
         case [name], "predict":
             call.allow(b"POST")
             served = service.repository.find(name, version)
-            served.batcher.submit(call.body, call.exchange, read=tensorflow_serving.read, seconds=call.seconds)
+            served.batcher.submit(call.body, call.exchange, read=tensorflow_serving.read, seconds=call.seconds, trace=call.trace)
         case [name], "":
             call.allow(b"GET")
             found = service.repository.find(name, version)
@@ -48,6 +48,6 @@ def route(service: Service, call: Call, parts: Sequence[str]) -> None:
             call.allow(b"POST")
             served = service.repository.find(name, version)
             read = tensorflow_examples.read_classify if verb == "classify" else tensorflow_examples.read_regress
-            served.batcher.submit(call.body, call.exchange, read=read, seconds=call.seconds)
+            served.batcher.submit(call.body, call.exchange, read=read, seconds=call.seconds, trace=call.trace)
         case _:
             raise call.nothing_here()

@@ -71,7 +71,7 @@ def _model(service: Service, metrics: MetricsSource, call: Call, name: str, rest
         case ["infer"]:
             call.allow(b"POST")
             service.repository.find(name, version).batcher.submit(
-                call.body, call.exchange, read=call.read, seconds=call.seconds
+                call.body, call.exchange, read=call.read, seconds=call.seconds, trace=call.trace
             )
         case _:
             raise call.nothing_here()

@@ -17,6 +17,7 @@ from onnxpress.serving.protocol.refusal import error_body
 from onnxpress.serving.service import Service
 from onnxpress.serving.settings import Address, ConnectionLimits, ModelSettings, ProcessSettings, ServerSettings
 from onnxpress.serving.transports.held import HeldBytes
+from onnxpress.serving.transports.request_head import negotiates
 from onnxpress.serving.transports.response import complete
 
 Message = MutableMapping[str, Any]
@@ -148,7 +149,8 @@ async def _http(
         target = _below(scope.get("root_path", ""), scope.get("raw_path") or scope["path"].encode())
         read: dict[bytes, bytes] = {}
         for name, value in scope["headers"]:
-            if name in handler.headers_read:  # given twice it is not one thing to go by: what a comma makes is refused
+            # Given twice it is not one thing to go by: what a comma makes is refused.
+            if name in handler.headers_read or negotiates(name, target):
                 read[name] = read[name] + b", " + value if name in read else value
         try:
             handler.submit_with(read, scope["method"].encode(), target, body.getvalue(), exchange)

@@ -136,7 +136,7 @@ class HeadLines:
             self.expects = value.lower() == b"100-continue"
             if not self.expects:
                 return 417, "the only expectation met here is 100-continue"
-        elif name in self.headers_read:
+        elif name in self.headers_read or negotiates(name, self.target):
             # Given twice it is not one thing to go by; the handler refuses what a comma makes of it.
             known = self.headers or {}
             self.headers = known | {name: b"%b, %b" % (known[name], value) if name in known else value}
@@ -154,6 +154,11 @@ class HeadLines:
             # Two readers of such a request could take it for two different sites (RFC 9112, 3.2).
             return 400, f"a request must have one Host header; this one has {self.hosts}"
         return None
+
+
+def negotiates(name: bytes, target: bytes) -> bool:
+    """Whether a header that most requests have is read of this one: it says in which form metrics are wanted."""
+    return name == b"accept" and target[:8] == b"/metrics"
 
 
 def too_large(max_body: int) -> Refused:

@@ -60,10 +60,13 @@ SCHEMAS: dict[str, Schema] = {
             _object(
                 name=_TEXT,
                 version=_TEXT,
+                last_inference=_COUNT,
                 inference_count=_COUNT,
                 execution_count=_COUNT,
                 inference_stats={"type": "object", "additionalProperties": _DATES},
-                batch_stats=_list({"type": "object"}),
+                batch_stats=_list(
+                    _object(batch_size=_COUNT, compute_input=_DATES, compute_infer=_DATES, compute_output=_DATES)
+                ),
             )
         )
     ),

@@ -8,6 +8,7 @@ from typing import Final
 from onnxpress.serving.exchange import GRPC
 from onnxpress.serving.routes import call_paths
 from onnxpress.serving.transports.http2.hpack import Field
+from onnxpress.serving.transports.request_head import negotiates
 
 _NAME: Final = re.compile(rb"[!#$%&'*+.^_`|~0-9a-z-]+")
 _BAD_VALUE: Final = re.compile(rb"[\0\r\n]|^[ \t]|[ \t]$")
@@ -77,7 +78,8 @@ def request_of(fields: list[Field], headers_read: frozenset[bytes]) -> Request:
         elif name == b"content-type":
             kind = value
         # Given twice it is not one thing to go by; the handler refuses what a comma makes of it.
-        if name in headers_read or name in (b"grpc-encoding", b"grpc-accept-encoding"):
+        wanted = name in headers_read or name in (b"grpc-encoding", b"grpc-accept-encoding")
+        if wanted or negotiates(name, asked.get(b":path", b"")):
             headers[name] = b"%b, %b" % (headers[name], value) if name in headers else value
     method, path = asked.get(b":method", b""), asked.get(b":path", b"")
     if not method or not path or not asked.get(b":scheme") or method == GRPC:

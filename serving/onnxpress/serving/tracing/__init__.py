@@ -1,0 +1,1 @@
+"""Traces by OpenTelemetry: which requests are traced, and how their spans reach a collector."""

@@ -44,7 +44,8 @@ def main(rounds: int = 5, seconds: float = 3.0) -> None:
         (folder / "body").write_text(json.dumps({"inputs": [tensor]}))
         script = folder / "ask.lua"
         script.write_text(
-            f"wrk.method = 'POST'\nwrk.path = '/v2/models/big/infer'\nwrk.body = io.open('{folder / 'body'}'):read('*a')\n"
+            "wrk.method = 'POST'\nwrk.path = '/v2/models/big/infer'\n"
+            f"wrk.body = io.open('{folder / 'body'}'):read('*a')\n"
         )
         servers = {
             way: stack.enter_context(serving(str(folder / "models"), "--threads", "1", *options))

@@ -79,9 +79,7 @@ def private_mb(server: Serving) -> float:
 def publish(repository: Path, layers: int = _LAYERS) -> tuple[np.ndarray, np.ndarray]:
     """The model of so many layers with one golden sample, which is returned."""
     draw = np.random.default_rng(0)
-    weights = [
-        (draw.standard_normal((_WIDTH, _WIDTH)) * (2 / _WIDTH) ** 0.5).astype(np.float32) for _ in range(layers)
-    ]
+    weights = [(draw.standard_normal((_WIDTH, _WIDTH)) * (2 / _WIDTH) ** 0.5).astype(np.float32) for _ in range(layers)]
     x = draw.standard_normal((1, _WIDTH)).astype(np.float32)
     y, truth = x, x.astype(np.float64)
     for weight in weights:

@@ -125,7 +125,9 @@ def test_samplers_are_those_of_opentelemetry() -> None:
         ("parentbased_always_off", "", (None, True, False), (False, True, False)),
         ("parentbased_traceidratio", "0", (None, True, False), (False, True, False)),
     ]:
-        sampler = sampler_of({"OTEL_TRACES_SAMPLER": name, **({"OTEL_TRACES_SAMPLER_ARG": argument} if argument else {})})
+        sampler = sampler_of(
+            {"OTEL_TRACES_SAMPLER": name, **({"OTEL_TRACES_SAMPLER_ARG": argument} if argument else {})}
+        )
         assert tuple(sampler.takes(TRACE, one) for one in asked) == taken, name
     half = sampler_of({"OTEL_TRACES_SAMPLER": "traceidratio", "OTEL_TRACES_SAMPLER_ARG": "0.5"})
     assert (half.takes(low, None), half.takes(high, None), half.takes(high, True)) == (True, False, False)

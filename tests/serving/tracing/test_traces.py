@@ -181,7 +181,9 @@ def test_a_collector_that_takes_nothing_harms_nobody_and_is_counted(tmp_path: Pa
 
         def lost() -> float:
             lines = ask(server.port, "GET", "/metrics").body.decode().splitlines()
-            return float(next(line for line in lines if line.startswith("onnxpress_traced_requests_lost_total")).split()[1])
+            return float(
+                next(line for line in lines if line.startswith("onnxpress_traced_requests_lost_total")).split()[1]
+            )
 
         for number in range(1, 6):
             assert ask(server.port, "POST", TARGET, ROW, [f"traceparent: {traceparent(number)}"]).status == 200

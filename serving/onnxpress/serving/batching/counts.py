@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from onnxpress.serving.batching.latencies import Latencies
 
+
 class Counts:
     """What has become of a model's requests."""
 

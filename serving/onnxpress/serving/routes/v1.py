@@ -31,7 +31,9 @@ def route(service: Service, call: Call, parts: Sequence[str]) -> None:
         case [name], "predict":
             call.allow(b"POST")
             served = service.repository.find(name, version)
-            served.batcher.submit(call.body, call.exchange, read=tensorflow_serving.read, seconds=call.seconds, trace=call.trace)
+            served.batcher.submit(
+                call.body, call.exchange, read=tensorflow_serving.read, seconds=call.seconds, trace=call.trace
+            )
         case [name], "":
             call.allow(b"GET")
             found = service.repository.find(name, version)

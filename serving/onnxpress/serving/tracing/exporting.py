@@ -1,4 +1,4 @@
-"""Traced requests sent to a collector, by a thread: nobody waits for it, and what it cannot send is counted and lost."""
+"""Traced requests sent to a collector by a thread: nobody waits for it; what it cannot send is counted and lost."""
 
 from __future__ import annotations
 

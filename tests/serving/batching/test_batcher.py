@@ -58,12 +58,12 @@ class Counted:
         self.run_limit, self.end_long_run = 60.0, self._engine.end_long_run
         self._seconds, self._fails = seconds, fails
 
-    def run_all(self, feeds: dict[str, Any], values: int, shapes: Any = None, *, limited: bool = False) -> list[Any]:
+    def run_all(self, feeds: dict[str, Any], values: int, shapes: Any = None, **more: Any) -> list[Any]:
         rows = len(next(iter(feeds.values())))
         self.runs.append(rows)
         if self._fails and rows > 1:
             raise RuntimeError("no batches today")
-        return self._engine.run_all(feeds, values, shapes, limited=limited)
+        return self._engine.run_all(feeds, values, shapes, **more)
 
     def expected_seconds(self, values: int, shapes: Any = None) -> float:
         return self._seconds

@@ -1,4 +1,4 @@
-"""How a batch is run and answered: together where that can be, and only the guilty one fails."""
+"""How a batch is run, answered and timed: together where that can be, and only the guilty one fails."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from time import perf_counter
 
 from onnxpress.serving import log
 from onnxpress.serving.batching.counts import Counts
+from onnxpress.serving.batching.latencies import Latencies
 from onnxpress.serving.engine import Down, Engine, plain
 from onnxpress.serving.engine.engine import Shapes
 from onnxpress.serving.exchange import CLIENT_GONE, Exchange, Headers
@@ -83,8 +84,7 @@ class BatchRun:
             try:
                 size = sum([inputs.size for inputs in requests])
                 shapes = None if self._rows_alone else self._shapes(requests[0])
-                outputs = self._engine.run_all(feeds, size, shapes, limited=limited)
-                run.ran = perf_counter()
+                outputs = self._engine.run_all(feeds, size, shapes, limited=limited, times=run)
                 for inputs in requests:
                     _has_part(inputs, run)
                 run.failed = False
@@ -135,8 +135,7 @@ class BatchRun:
             run.fed = perf_counter()
             shapes = None if self._rows_alone else self._shapes(inputs)
             measured = inputs.size if inputs.overrides is None else 0
-            outputs = self._engine.run_all(feeds, measured, shapes, limited=limited)
-            run.ran = perf_counter()
+            outputs = self._engine.run_all(feeds, measured, shapes, limited=limited, times=run)
         except Refusal as refusal:
             self._counts.failed += 1
             return refusal.status, refusal.body(), ()
@@ -174,3 +173,37 @@ def _has_part(inputs: Inputs, run: RunTimes) -> None:
     if inputs.trace is not None:
         inputs.trace.run = run
         run.traced += 1
+
+
+def record(batch: list[Waiting], latencies: Latencies, now: float | None = None) -> None:
+    """Count what they took. `now`: when they were answered, where that was later than the writing.
+
+    Usually all shared one run; where one could not be answered with the others, some had their own. Those who came in
+    one turn of the loop are counted together. On the event loop's thread.
+    """
+    shared: RunTimes | None = None
+    requests = rows = alike = 0
+    came = reading = 0.0
+    for one in batch:
+        inputs = one.inputs
+        run = inputs.run
+        if run is None:  # its caller had gone
+            continue
+        if run.failed:
+            latencies.failed_seconds += (run.written if now is None else now) - inputs.came
+            continue
+        if run is not shared or inputs.came != came or inputs.reading != reading:
+            if shared is not None:
+                latencies.add(shared, came, reading, shared.written if now is None else now, alike)
+                if run is not shared:
+                    latencies.ran(shared, requests, rows)
+                    requests = rows = 0
+            shared, came, reading, alike = run, inputs.came, inputs.reading, 0
+        alike += 1
+        requests += 1
+        rows += inputs.rows
+        if inputs.trace is not None:
+            latencies.show(inputs.trace, run, came, reading, run.written if now is None else now)
+    if shared is not None:
+        latencies.add(shared, came, reading, shared.written if now is None else now, alike)
+        latencies.ran(shared, requests, rows)

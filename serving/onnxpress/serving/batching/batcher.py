@@ -18,11 +18,10 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from time import monotonic, perf_counter
 
-from onnxpress.serving.batching.batch_run import Answer, BatchRun, Waiting
+from onnxpress.serving.batching.batch_run import Answer, BatchRun, Waiting, record
 from onnxpress.serving.batching.counts import Counts
-from onnxpress.serving.batching.forming import first_batch, still_wanted
-from onnxpress.serving.batching.reading import Read, Reading
-from onnxpress.serving.batching.recording import record
+from onnxpress.serving.batching.forming import EmptyTensors, first_batch, still_wanted
+from onnxpress.serving.batching.reading import Read, Reading, timed
 from onnxpress.serving.batching.run_threads import RunThreads
 from onnxpress.serving.engine import Engine
 from onnxpress.serving.exchange import Exchange, fail
@@ -65,13 +64,7 @@ class Batcher:
         self._reader = Reader(engine.inputs, engine.outputs, engine.optional)
         self.batches = engine.rows.apart and self._reader.has_rows and max_rows > 1
         """whether requests are run together"""
-        # Some operators kill the process when a tensor of no values reaches them. Of an exported model a batch of no
-        # rows was measured; all else that is empty is refused where the graph has such an operator.
-        fatal, answers_no_rows = engine.fatal_when_empty, engine.manifest is not None and engine.manifest.no_rows
-        self._fatal = ", ".join(fatal)
-        self._refuses_no_rows = self._reader.has_rows and not answers_no_rows and bool(engine.manifest or fatal)
-        self._axes = slice(1, None) if self._reader.has_rows else slice(None)
-        """those besides the rows"""
+        self._empty = EmptyTensors(engine, self._reader)
         self._texts = any(spec.dtype == "string" for spec in engine.inputs)
         self.max_rows, self._max_waiting, self.instances = max_rows, max_waiting, instances
         self.counts = Counts()
@@ -87,6 +80,7 @@ class Batcher:
         self._stalled = False  # the latter: the next thread that is free takes the turn
         self._seen = 0  # requests that waited when the turn before looked
         self._waited = False  # something in the queue has been there since before this turn, or may expire in it
+        self._came = 0.0  # when this turn's first request in the queue came; 0.0 before there is one
         self._context = strict()
         self._threads = RunThreads(engine, instances)
 
@@ -113,27 +107,27 @@ class Batcher:
         if len(body) >= LARGE:
             self._reading.begin(body, exchange, read, seconds, trace)
             return
-        came = perf_counter()
+        came = self._came
+        if came == 0.0 or self._stalled or trace is not None:
+            came = perf_counter()
         try:
-            inputs = self._reader.read(body, alone) if read is None else read(self._reader, body)
+            inputs = self._reader.read(body, alone) if read is None else timed(read, self._reader, body)
         except Refusal as refusal:
             self.counts.refuse(perf_counter() - came)
             exchange.respond(refusal.status, refusal.body())
             return
-        inputs.came, inputs.reading, inputs.trace = came, perf_counter() - came, trace
+        inputs.came, inputs.trace = came, trace
         self._take(inputs, len(body), exchange, alone, seconds)
 
     def _take(self, inputs: Inputs, length: int, exchange: Exchange, alone: bool, seconds: float | None) -> None:
         """Run a request of so many bytes at the end of this turn, or now if it is `alone`."""
         if inputs.trace is not None:
+            inputs.reading = inputs.reading or perf_counter() - inputs.came
             inputs.trace.came, inputs.trace.reading = inputs.came, inputs.reading
-        if inputs.rows == 0 and self._refuses_no_rows:
-            self.counts.refused += 1
-            exchange.respond(400, error_body("a batch of no rows; this model was not shown to answer one"))
-            return
-        if self._fatal and any(0 in shape[self._axes] for shape in inputs.shapes):
-            self.counts.refused += 1
-            exchange.respond(400, error_body(f"a tensor of no values; the runtime would die of it in {self._fatal}"))
+        refused = self._empty.refused(inputs)
+        if refused:
+            self.counts.refuse(perf_counter() - inputs.came)
+            exchange.respond(400, error_body(refused))
             return
         if self._texts:
             inputs.size = length  # one text may be as long as a million others
@@ -146,11 +140,13 @@ class Batcher:
         if alone and not self._scheduled and self._run.expected_alone(inputs) <= _INLINE_SECONDS:
             # Another turn of the loop, and a queue for one, cost a tenth of the time that a lone request takes.
             self.counts.ran(1)
-            began = inputs.came + inputs.reading
-            status, answer, headers = self._context.run(self._run.alone, inputs, False, began)
+            status, answer, headers = self._context.run(self._run.alone, inputs, False, inputs.came)
             exchange.respond(status, answer, headers)
             self.counts.latencies.alone(inputs)
             return
+        if alone:
+            inputs.reading = perf_counter() - inputs.came
+        self._came = inputs.came
         self._waiting.append(Waiting(inputs, exchange, deadline))
         if not self._scheduled:
             self._scheduled = True
@@ -172,6 +168,7 @@ class Batcher:
 
     def _turn(self) -> None:
         """Run everything that waits, batch after batch, until no thread is free for one that has to go there."""
+        self._came = 0.0
         if not self._threads.free:
             self._stalled = True
             return
@@ -187,6 +184,8 @@ class Batcher:
             # A fault of ours costs its batch, never the model: without this nothing would be run again.
             self._scheduled = False
             raise
+        finally:
+            self._came = 0.0
 
     def _run_waiting(self) -> None:
         spent = 0.0

@@ -1,4 +1,4 @@
-"""Which of those who wait are still to be run, and which of them together."""
+"""Which requests are not to be run, or not any more, and which are run together."""
 
 from __future__ import annotations
 
@@ -6,8 +6,34 @@ from time import monotonic
 
 from onnxpress.serving.batching.batch_run import Waiting
 from onnxpress.serving.batching.counts import Counts
+from onnxpress.serving.engine import Engine
 from onnxpress.serving.exchange import CLIENT_GONE
+from onnxpress.serving.protocol.inputs import Inputs
 from onnxpress.serving.protocol.refusal import error_body
+from onnxpress.serving.protocol.requests import Reader
+
+
+class EmptyTensors:
+    """Which tensors without values are refused.
+
+    Some operators kill the process when one reaches them. Of an exported model a batch of no rows was measured; all
+    else that is empty is refused where the graph has such an operator.
+    """
+
+    def __init__(self, engine: Engine, reader: Reader) -> None:
+        fatal, answers_no_rows = engine.fatal_when_empty, engine.manifest is not None and engine.manifest.no_rows
+        self._fatal = ", ".join(fatal)
+        self._no_rows = reader.has_rows and not answers_no_rows and bool(engine.manifest or fatal)
+        self._axes = slice(1, None) if reader.has_rows else slice(None)
+        """those besides the rows"""
+
+    def refused(self, inputs: Inputs) -> str:
+        """Why this request is; empty where it is not."""
+        if self._no_rows and inputs.rows == 0:
+            return "a batch of no rows; this model was not shown to answer one"
+        if self._fatal and any(0 in shape[self._axes] for shape in inputs.shapes):
+            return f"a tensor of no values; the runtime would die of it in {self._fatal}"
+        return ""
 
 
 def still_wanted(waiting: list[Waiting], counts: Counts) -> tuple[list[Waiting], bool]:

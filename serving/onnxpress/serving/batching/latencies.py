@@ -10,7 +10,7 @@ from time import perf_counter
 from typing import Final
 
 from onnxpress.serving.protocol.inputs import Inputs
-from onnxpress.serving.timing import RunTimes
+from onnxpress.serving.timing import RunTimes, Trace
 
 LEAST: Final = 7.62939453125e-06
 """seconds, 2 ** -17: up to here all is one bucket"""
@@ -94,7 +94,8 @@ class Latencies:
 
     `request` is the whole, from the body being here until the answer is written. Its phases: `queue` is the waiting,
     `decode` the reading of the body and the making of the arrays, `run` the model, `encode` the writing. Those who
-    shared a run have its times. `last` is when an answer was written last, 0.0 before.
+    shared a run have its times, and those who came in one turn of the event loop its beginning. `last` is when an
+    answer was written last, 0.0 before.
     """
 
     __slots__ = ("decode", "encode", "failed_seconds", "last", "queue", "request", "run", "sizes")
@@ -106,22 +107,19 @@ class Latencies:
         self.sizes: dict[int, SizeTimes] = {}
         """rows → the runs over so many"""
 
-    def add(self, inputs: Inputs, run: RunTimes, ended: float) -> None:
-        """A request was answered: what is its own. What it shares is for `ran`."""
-        came, reading = inputs.came, inputs.reading
-        whole = ended - came
-        decode = reading + run.fed - run.began
-        queue = run.began - came - reading
-        self.request.add(whole, 1)
-        self.decode.add(decode, 1)
-        self.queue.add(queue, 1)
-        if inputs.trace is not None:
-            told = inputs.trace.id
-            self.request.show(told, whole, ended)
-            self.decode.show(told, decode, ended)
-            self.queue.show(told, queue, ended)
-            self.run.show(told, run.ran - run.fed, ended)
-            self.encode.show(told, run.written - run.ran, ended)
+    def add(self, run: RunTimes, came: float, reading: float, ended: float, requests: int) -> None:
+        """So many requests of a run were answered that came, and were read, alike. What all share is for `ran`."""
+        self.request.add(ended - came, requests)
+        self.decode.add(reading + run.fed - run.began, requests)
+        self.queue.add(run.began - came - reading, requests)
+
+    def show(self, trace: Trace, run: RunTimes, came: float, reading: float, ended: float) -> None:
+        """Keep a request of this trace as an example."""
+        self.request.show(trace.id, ended - came, ended)
+        self.decode.show(trace.id, reading + run.fed - run.began, ended)
+        self.queue.show(trace.id, run.began - came - reading, ended)
+        self.run.show(trace.id, run.ran - run.fed, ended)
+        self.encode.show(trace.id, run.written - run.ran, ended)
 
     def ran(self, run: RunTimes, requests: int, rows: int) -> None:
         """A run over so many rows has answered so many requests."""
@@ -146,5 +144,7 @@ class Latencies:
         if run.failed:
             self.failed_seconds += perf_counter() - inputs.came
             return
-        self.add(inputs, run, run.written)
+        self.add(run, inputs.came, inputs.reading, run.written, 1)
         self.ran(run, 1, inputs.rows)
+        if inputs.trace is not None:
+            self.show(inputs.trace, run, inputs.came, inputs.reading, run.written)

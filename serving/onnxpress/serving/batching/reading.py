@@ -16,7 +16,19 @@ from onnxpress.serving.timing import Trace
 
 Read = Callable[[Reader, bytes], Inputs]
 """how a body that is not V2 JSON is read; raises Refusal"""
+_TIMED = 4096
+"""bytes from which reading is timed; less is read in a few µs, and a look at the clock would be felt"""
 Take = Callable[[Inputs, int, Exchange, bool, "float | None"], None]
+
+
+def timed(read: Read, reader: Reader, body: bytes) -> Inputs:
+    """What was read. Raises Refusal."""
+    if len(body) < _TIMED:
+        return read(reader, body)
+    began = perf_counter()
+    inputs = read(reader, body)
+    inputs.reading = perf_counter() - began
+    return inputs
 
 
 class Reading:
@@ -37,10 +49,7 @@ class Reading:
     def _now(self, body: bytes, exchange: Exchange, read: Read | None) -> Inputs | None:
         if exchange.gone:
             return None
-        began = perf_counter()
-        inputs = self._reader.read(body) if read is None else read(self._reader, body)
-        inputs.reading = perf_counter() - began
-        return inputs
+        return timed(Reader.read if read is None else read, self._reader, body)
 
     def _done(
         self,

@@ -22,6 +22,7 @@ from onnxpress.serving.engine.rows_apart import RowsApart
 from onnxpress.serving.engine.runtime import onnxruntime
 from onnxpress.serving.engine.sessions import Down, OpenSession, Session, local_session, plain
 from onnxpress.serving.engine.signature import agreed, carried, check_ranks, declared
+from onnxpress.serving.timing import RunTimes
 
 _SMOOTHING = 0.2
 Shapes = tuple[tuple[int, ...], ...] | None
@@ -175,20 +176,30 @@ class Engine:
         return self.run(as_arrays(self.inputs, given, where=self.name, optional=self.optional))
 
     def run_all(
-        self, feeds: dict[str, Array], values: int, shapes: Shapes = None, *, limited: bool = False
+        self,
+        feeds: dict[str, Array],
+        values: int,
+        shapes: Shapes = None,
+        *,
+        limited: bool = False,
+        times: RunTimes | None = None,
     ) -> list[Array]:
         """Every output in order, timed for `expected_seconds`. For the server's hot path: the runtime's own exceptions.
 
         `values` is the number of values in all inputs together, or 0 for a run that tells nothing of others; `shapes`
         tells runs apart whose time for a value may differ. A `limited` run can be ended from another thread, see
-        `end_long_run`. Raises Down where it was, or where the session is not there.
+        `end_long_run`. `times` know when it is fed, and are told when it ran. Raises Down where it was ended, or where
+        the session is not there.
         """
-        started = perf_counter()
+        started = perf_counter() if times is None else times.fed
         if limited and not self._session.apart:
             answers = self._run_limited(feeds, started)
         else:
             answers = self._run(self.output_names, feeds)
-        took = perf_counter() - started
+        ended = perf_counter()
+        took = ended - started
+        if times is not None:
+            times.ran = ended
         self.runs += 1
         self.run_seconds += took
         if self._session.apart or not values:

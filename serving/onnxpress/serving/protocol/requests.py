@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from time import perf_counter
 from typing import Any, Final
 
 import msgspec
@@ -116,19 +117,32 @@ class Reader:
     def read(self, body: bytes, alone: bool = False) -> Inputs:
         """Read a request. Raises Refusal(400) saying which field of which tensor is wrong, and how it should be.
 
-        One that is `alone` is decoded now, unless it is long: there is no other to be decoded with.
+        One that is `alone` is decoded now, unless it is long: there is no other to be decoded with. Of others that are
+        decoded now, `reading` says how long that took.
         """
         if len(body) >= LARGE:
             return self._read_large(body, None)
         to_be_cut = not alone or len(body) >= numbers.JOINED
+        if self._frames is not None and to_be_cut and len(body) < numbers.LONG:
+            inputs = self._frames.cut(body)
+            if inputs is not None:
+                return inputs
+        if alone:
+            return self._decoded(body, to_be_cut)
+        began = perf_counter()
+        inputs = self._decoded(body, to_be_cut)
+        inputs.reading = perf_counter() - began
+        return inputs
+
+    def _decoded(self, body: bytes, to_be_cut: bool) -> Inputs:
         if len(body) >= numbers.LONG:
             found = self._long().read(body)
             if found is not None:
                 return self._inputs_of(found[0], len(body), None, found[1])
-        if self._frames is not None and to_be_cut:
-            inputs = self._frames.cut(body)
-            if inputs is not None:
-                return inputs
+            if self._frames is not None and to_be_cut:
+                inputs = self._frames.cut(body)
+                if inputs is not None:
+                    return inputs
         if self._usual is not None:
             inputs = self._usual(body, to_be_cut)
             if inputs is not None:

@@ -41,6 +41,7 @@ class BatchRun:
     ) -> None:
         self._batches = batches
         self._model, self._version = writer.name, writer.version
+        self._lone = RunTimes(writer.name, writer.version, 1, 0.0)
         self._engine, self._reader, self._writer, self._counts = engine, reader, writer, counts
         # A run is as short as one before it of the same shapes. Where rows were measured to be answered apart, and
         # nothing else is open, so many rows take so many times as long.
@@ -126,10 +127,15 @@ class BatchRun:
     def alone(self, inputs: Inputs, limited: bool, began: float | None = None) -> tuple[int, bytes, Headers]:
         """Status, body and headers for one request, run alone. Raises nothing: one must not stop the queue.
 
-        `began`: where the time was just looked at.
+        `began`: where the time was just looked at. Its times are then for whoever looks at once: the next such request
+        overwrites them.
         """
-        run = RunTimes(self._model, self._version, 1, perf_counter() if began is None else began)
-        _has_part(inputs, run)
+        if began is None or inputs.trace is not None:
+            run = RunTimes(self._model, self._version, 1, perf_counter() if began is None else began)
+            _has_part(inputs, run)
+        else:
+            run = inputs.run = self._lone
+            run.began, run.failed = began, True
         try:
             feeds = self._reader.feeds([inputs])
             run.fed = perf_counter()

@@ -120,13 +120,13 @@ def test_a_traced_request_is_five_spans_and_its_run_one_that_is_linked_with_it(
     runs = collector.named("run")
     assert len(runs) == 9
     assert {span.span_id for span in runs} == set(linked)
-    assert linked[spans["run"].span_id]["onnxpress.batch.requests"] == 1
+    assert linked[spans["run"].span_id]["batch.size"] == 1
     by_id = {batch.span_id: batch for batch in batches}
     for span in runs:
         (link,) = span.links
-        size = values(by_id[link.span_id].attributes)["onnxpress.batch.requests"]
-        assert values(span.attributes)["onnxpress.batch.requests"] == size
-    assert max(values(batch.attributes)["onnxpress.batch.requests"] for batch in batches) > 1
+        size = values(by_id[link.span_id].attributes)["batch.size"]
+        assert values(span.attributes)["batch.size"] == size
+    assert max(values(batch.attributes)["batch.size"] for batch in batches) > 1
     # What was refused is one span; nobody else is there.
     (span,) = [span for span in collector.spans if span.trace_id.hex() == f"{3:032x}"]
     assert (span.name, values(span.attributes)["http.response.status_code"]) == ("POST", 400)

@@ -101,7 +101,7 @@ class Spans:
                 ran = max(run.ran, run.fed)
                 own = self._context(trace.id)
                 batch, sharers = self._share(run, own)
-                size = {"onnxpress.batch.requests": run.requests}
+                size = {"batch.size": run.requests}
                 links = [self._trace.Link(batch)]
                 yield made("run", run.began, ran, own, here, attributes=size, links=links)
                 yield made("send", ran, traced.ended, self._context(trace.id), here)

@@ -119,6 +119,23 @@ def test_a_large_body_that_is_read_beside_the_loop_is_counted(tmp_path: Path) ->
     assert [size["batch_size"] for size in told["batch_stats"]] == [150_000]
 
 
+@pytest.mark.parametrize("rows", [1, 100, 5000])
+def test_what_is_read_at_once_is_counted_once(tmp_path: Path, rows: int) -> None:
+    """A lone request runs from its reading on, however that goes: by its frame, by simdjson, or from bytes."""
+    publish_affine(tmp_path)
+    content = bytes(12 * rows)
+    head = b'{"inputs":[{"name":"x","shape":[%d,3],"datatype":"FP32","parameters":{"binary_data_size":%d}}]}'
+    opening = head % (rows, len(content))
+    with serving(tmp_path) as server:
+        for _ in range(2):
+            assert ask(server.port, "POST", TARGET, infer_body([[1, 2, 3]] * rows)).status == 200
+        header = f"inference-header-content-length: {len(opening)}"
+        assert ask(server.port, "POST", TARGET, opening + content, [header]).status == 200
+        found = scraped(server)
+    assert whole(found, "affine", "count") == 3
+    assert sum(phases(found, "affine", "sum").values()) <= whole(found, "affine", "sum") * (1 + 1e-6)
+
+
 def test_an_openmetrics_scraper_gets_the_trace_of_an_example(tmp_path: Path) -> None:
     parser = pytest.importorskip("prometheus_client.openmetrics.parser", reason="needs prometheus-client")
     publish_affine(tmp_path)

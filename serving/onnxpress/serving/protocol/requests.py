@@ -117,37 +117,27 @@ class Reader:
     def read(self, body: bytes, alone: bool = False) -> Inputs:
         """Read a request. Raises Refusal(400) saying which field of which tensor is wrong, and how it should be.
 
-        One that is `alone` is decoded now, unless it is long: there is no other to be decoded with. Of others that are
-        decoded now, `reading` says how long that took.
+        One that is `alone` is decoded now, unless it is long: there is no other to be decoded with.
         """
         if len(body) >= LARGE:
             return self._read_large(body, None)
         to_be_cut = not alone or len(body) >= numbers.JOINED
-        if self._frames is not None and to_be_cut and len(body) < numbers.LONG:
-            inputs = self._frames.cut(body)
-            if inputs is not None:
-                return inputs
-        if alone:
-            return self._decoded(body, to_be_cut)
-        began = perf_counter()
-        inputs = self._decoded(body, to_be_cut)
-        inputs.reading = perf_counter() - began
-        return inputs
-
-    def _decoded(self, body: bytes, to_be_cut: bool) -> Inputs:
         if len(body) >= numbers.LONG:
+            began = perf_counter()
             found = self._long().read(body)
             if found is not None:
-                return self._inputs_of(found[0], len(body), None, found[1])
-            if self._frames is not None and to_be_cut:
-                inputs = self._frames.cut(body)
-                if inputs is not None:
-                    return inputs
-        if self._usual is not None:
-            inputs = self._usual(body, to_be_cut)
-            if inputs is not None:
+                inputs = self._inputs_of(found[0], len(body), None, found[1])
+                inputs.reading = perf_counter() - began
                 return inputs
-        return self._read_any(body, None)
+        if self._frames is not None and to_be_cut:
+            cut = self._frames.cut(body)
+            if cut is not None:
+                return cut
+        began = 0.0 if alone else perf_counter()
+        usual = None if self._usual is None else self._usual(body, to_be_cut)
+        inputs = self._read_any(body, None) if usual is None else usual
+        inputs.reading = 0.0 if alone else perf_counter() - began
+        return inputs
 
     def read_binary(self, body: bytes, json_length: int) -> Inputs:
         """Read a request whose first `json_length` bytes are JSON, with tensors as bytes behind it.

@@ -112,9 +112,7 @@ class Calls:
         except Refusal as refusal:
             exchange.respond(refusal.status, refusal.body(), refusal.headers)
 
-    def _other(
-        self, path: bytes, body: bytes, exchange: Exchange, seconds: float | None, trace: Trace | None
-    ) -> None:
+    def _other(self, path: bytes, body: bytes, exchange: Exchange, seconds: float | None, trace: Trace | None) -> None:
         """A call of another service, each of which is imported when it is first asked."""
         if path in (call_paths.CHECK, call_paths.LIST, call_paths.WATCH):
             if self._health is None:

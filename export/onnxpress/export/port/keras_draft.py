@@ -138,7 +138,8 @@ class KerasDraft:
                     twin = attempt.enter_context(open_twin(self.model))
                     sides = KerasSides(twin, self.ask, target, self.translated, feeds, order, precision)
                     sides.of_keras(training=False)
-                except Exception:  # this way there is no twin, or a kernel of TensorFlow is missing
+                    sides.of_torch(training=False)
+                except Exception:  # this way there is no twin, a kernel is missing, or a dtype is written in the code
                     attempt.close()
                     if precision == "float32":
                         raise

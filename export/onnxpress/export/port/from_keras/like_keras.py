@@ -35,8 +35,8 @@ def code(owner: nn.Module, starts: dict[str, list[str]]) -> tuple[list[str], lis
 
 
 def _parameter(line: str) -> str:
-    """The parameter that a line draws."""
-    return line.partition("{}.")[2].partition(",")[0].rstrip(")")
+    """The parameter that a line draws, and the part of it."""
+    return line.partition("{0}.")[2].partition(",")[0].rstrip(")")
 
 
 def _function(owner: nn.Module, usual: dict[str, tuple[str, ...]], by_kind: dict[str, dict[str, list[str]]]) -> str:
@@ -47,14 +47,28 @@ def _function(owner: nn.Module, usual: dict[str, tuple[str, ...]], by_kind: dict
     for number, (lines, kinds) in enumerate(groups.items()):
         told = " | ".join(f"nn.{kind}" for kind in sorted(kinds))
         code += f"    {'el' if number else ''}if isinstance(layer, {told}):\n"
-        for line in lines:
-            name = _parameter(line)
-            some_have_none = any(
-                getattr(owner.get_submodule(path), name.partition("[")[0], None) is None
-                for kind in kinds
-                for path in by_kind[kind]
-            )
-            if some_have_none:
-                code += f"        if layer.{name} is not None:\n    "
-            code += f"        {line.format('layer')}\n"
+        if any("units" in line for line in lines):
+            code += "        units = layer.hidden_size\n"
+        modules = [owner.get_submodule(path) for kind in kinds for path in by_kind[kind]]
+        before = ""
+        for line in sorted(lines, key=lambda line: "_reverse" in line):
+            condition = _condition(_parameter(line).partition("[")[0], modules)
+            if condition and condition != before:
+                code += f"        if {condition}:\n"
+            code += ("    " if condition else "") + f"        {line.format('layer')}\n"
+            before = condition
     return (_HEAD + code).rstrip("\n")
+
+
+def _condition(name: str, modules: list[nn.Module]) -> str:
+    """What tells the layers that have the parameter, where some have none."""
+    if all(getattr(module, name, None) is not None for module in modules):
+        return ""
+    if not isinstance(modules[0], nn.RNNBase):
+        return f"layer.{name} is not None"
+    told = []
+    if name.endswith("_reverse") and not all(module.bidirectional for module in modules):
+        told.append("layer.bidirectional")
+    if name.startswith("bias") and not all(module.bias for module in modules):
+        told.append("layer.bias")
+    return " and ".join(told)

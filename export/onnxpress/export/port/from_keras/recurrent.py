@@ -188,9 +188,8 @@ def _starts(w: Builder, owner: Any, ways: list[tuple[Any, str]], part: str) -> N
     start(w, owner, begins, part)
     for keras_layer, suffix in ways:
         if getattr(keras_layer, "unit_forget_bias", False) and keras_layer.use_bias:
-            units = keras_layer.units
             path = w.path + w.paths[(id(owner), part)]
-            w.shared.starts[path].append(f"nn.init.ones_({{}}.bias_ih_l0{suffix}[{units}:{2 * units}])")
+            w.shared.starts[path].append(f"nn.init.ones_({{0}}.bias_ih_l0{suffix}[units : 2 * units])")
 
 
 @layer("Bidirectional")

@@ -39,7 +39,7 @@ def start(w: Builder, keras_layer: Any, initializers: dict[str, tuple[Any, Any]]
         held = getattr(w.children[path], name, None)
         if held is None or variable is None:
             continue
-        line = drawn(initializer, tuple(variable.shape), held, "{}." + name)
+        line = drawn(initializer, tuple(variable.shape), held, "{0}." + name)
         if line is None:
             kind = getattr(initializer, "__name__", type(initializer).__name__)
             w.shared.differences.append(f"{w.path}{path}.{name}: first drawn by {kind}, which torch has not")

@@ -68,7 +68,7 @@ class KerasSides:
                  order: list[str], precision: str) -> None:  # fmt: skip
         self.twin, self._call, self.target, self.translated = twin, call, target, translated
         self.precision = precision
-        self.module = copy.deepcopy(target.model(precision))
+        self.module = target.built(precision)
         self.feeds = {n: v.astype(precision) if v.dtype.kind == "f" else v for n, v in feeds.items()}
         self._order = order
         generator = np.random.default_rng(7)
@@ -121,11 +121,12 @@ class KerasSides:
             for x in watched:
                 tape.watch(x)
             answers = self._answered(inputs, training=training)
-            total = sum(
+            parts = [
                 tf.reduce_sum(answers[name] * r)
                 for (name, _, _), r in zip(self.target.outputs, self.weights, strict=True)
                 if answers[name].dtype.is_floating
-            )
+            ]
+            total = sum(parts, tf.zeros((), self.precision))
         by = tape.gradient(total, [*variables, *watched], unconnected_gradients="zero")
         arrays = [tf.convert_to_tensor(g) for g in by]
         return total, arrays[: len(variables)], arrays[len(variables) :]
@@ -141,11 +142,12 @@ class KerasSides:
             if tensor.is_floating_point():
                 tensor.requires_grad_(True)
         found = self.target.flat(self.module(*tensors))
-        total: Any = sum(
+        parts = [
             (value * torch.from_numpy(np.array(np.transpose(r, perm)))).sum()
             for value, r, (_, _, perm) in zip(found, self.weights, self.target.outputs, strict=True)
             if value.is_floating_point()
-        )
+        ]
+        total = sum(parts, torch.zeros((), dtype=getattr(torch, self.precision)))
         if total.requires_grad:
             total.backward()
         by_input = {

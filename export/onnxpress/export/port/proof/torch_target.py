@@ -13,7 +13,7 @@ from onnxpress.core.arrays import Array
 
 
 class TorchTarget:
-    """The model that `path` builds, filled with `state`; in float32 or float64.
+    """The model that `path` builds, filled with `state`.
 
     `inputs` says of each input which of the source's axes lies at each place, `outputs` the same of each answer in its
     structure: a list, a dict, or one layout.
@@ -23,22 +23,26 @@ class TorchTarget:
                  outputs: list[tuple[str, Any, tuple[int, ...]]]) -> None:  # fmt: skip
         self._path, self._state = path, state
         self.names, self.layouts, self.outputs = list(names), list(inputs), outputs
-        self._models: dict[str, Any] = {}
+        self._model: Any = None
 
-    def model(self, precision: str = "float32") -> Any:
-        """The built and filled model, in inference mode."""
-        if precision not in self._models:
-            import torch
+    def model(self) -> Any:
+        """The built and filled model in float32, in inference mode."""
+        if self._model is None:
+            self._model = self.built("float32")
+        return self._model
 
-            spec = importlib.util.spec_from_file_location(f"ported_{self._path.stem}", self._path)
-            assert spec is not None
-            assert spec.loader is not None
-            module = importlib.util.module_from_spec(spec)
-            spec.loader.exec_module(module)
-            model = module.build()
-            model.load_state_dict(self._state)
-            self._models[precision] = model.to(getattr(torch, precision)).eval()
-        return self._models[precision]
+    def built(self, precision: str) -> Any:
+        """One that is built and filled anew."""
+        import torch
+
+        spec = importlib.util.spec_from_file_location(f"ported_{self._path.stem}", self._path)
+        assert spec is not None
+        assert spec.loader is not None
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        model = module.build()
+        model.load_state_dict(self._state)
+        return model.to(getattr(torch, precision)).eval()
 
     def inputs(self, feeds: dict[str, Array]) -> list[Any]:
         """The feeds as tensors, with their axes as the written model takes them."""
@@ -48,10 +52,6 @@ class TorchTarget:
             torch.from_numpy(np.array(np.transpose(feeds[name], perm)))
             for name, perm in zip(self.names, self.layouts, strict=True)
         ]
-
-    def call(self, tensors: list[Any], precision: str = "float32") -> list[Any]:
-        """The written model's answers in the order of `outputs`, in its own order of axes."""
-        return self.flat(self.model(precision)(*tensors))
 
     def flat(self, answer: Any) -> list[Any]:
         """The answers one after the other."""
@@ -68,7 +68,7 @@ class TorchTarget:
         import torch
 
         with torch.no_grad():
-            found = self.call(self.inputs(feeds))
+            found = self.flat(self.model()(*self.inputs(feeds)))
         return {
             name: np.transpose(value.numpy(), np.argsort(perm))
             for (name, _, perm), value in zip(self.outputs, found, strict=True)

@@ -341,7 +341,7 @@ def test_a_model_that_keras_cannot_build_again_is_proven_in_float64(tmp_path: Pa
 
 
 def test_first_weights_are_drawn_as_keras_draws_them(tmp_path: Path) -> None:
-    """Also where layers of one kind differ: with a bias or without, in one direction or two, by another distribution."""
+    """Also where layers of one kind differ: with a bias or without, in one direction or two, drawn in another way."""
     keras.utils.set_random_seed(0)
     x = keras.Input((5, 3))
     h = L.LSTM(6, return_sequences=True, use_bias=False)(L.Bidirectional(L.LSTM(4, return_sequences=True))(x))
@@ -358,9 +358,9 @@ def test_first_weights_are_drawn_as_keras_draws_them(tmp_path: Path) -> None:
     assert torch.equal(both.bias_ih_l0_reverse.detach(), torch.tensor([0.0] * 4 + [1.0] * 4 + [0.0] * 8))
     assert not both.bias_hh_l0.requires_grad
     bound = (6 / 306) ** 0.5
-    assert 0.99 * bound < float(built.wide.weight.abs().max()) <= bound
-    assert abs(float(built.narrow.weight.std()) - (2 / 300) ** 0.5) < 1e-3
-    assert float(built.narrow.bias.abs().max()) == 0
+    assert 0.99 * bound < built.wide.weight.abs().max().item() <= bound
+    assert abs(built.narrow.weight.std().item() - (2 / 300) ** 0.5) < 1e-3
+    assert built.narrow.bias.abs().max().item() == 0
 
 
 def test_rows_and_writers_are_the_same() -> None:

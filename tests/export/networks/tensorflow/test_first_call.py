@@ -33,6 +33,15 @@ class Scaled(keras.layers.Layer):
         return x if self.scale is None else x / self.scale
 
 
+class ScaledLater(Scaled):
+    """The same, said of the class."""
+
+    scale: Any = None
+
+    def __init__(self) -> None:
+        keras.layers.Layer.__init__(self)
+
+
 class Whole(keras.Model):
     """A subclassed model around it, or around a sound layer."""
 
@@ -47,6 +56,8 @@ class Whole(keras.Model):
 class Sized(keras.layers.Layer):
     """A sound one: what it sets depends on sizes alone."""
 
+    calls: Any = None
+
     def __init__(self) -> None:
         super().__init__()
         self.width: Any = None
@@ -56,14 +67,16 @@ class Sized(keras.layers.Layer):
         self.width = int(shape[-1])
 
     def call(self, x: Any) -> Any:
+        self.calls = 1
         if self.table is None:
             self.table = np.arange(self.width, dtype=np.float32)
         return x * self.table
 
 
-def test_state_that_the_first_call_sets_is_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", [Scaled, ScaledLater])
+def test_state_that_the_first_call_sets_is_refused(kind: Any, tmp_path: Path) -> None:
     with pytest.raises(NotEquivalent, match="what its first call was about"):
-        export(Whole(Scaled()), name="m", repository=tmp_path, example=ROWS)
+        export(Whole(kind()), name="m", repository=tmp_path, example=ROWS)
 
 
 def test_what_is_built_of_sizes_alone_is_no_state(tmp_path: Path) -> None:

@@ -24,9 +24,16 @@ def unset_attributes(model: Any) -> Unset:
         (part, name, value)
         for part in parts.values()
         if not type(part).__module__.startswith("keras.")
-        for name, value in vars(part).items()
+        for name, value in (_of_classes(part) | vars(part)).items()
         if name not in known and isinstance(value, _PLAIN)
     ]
+
+
+def _of_classes(part: Any) -> dict[str, Any]:
+    """What the author's own classes give it: `scale = None` there is another value of the instance later."""
+    own = [kind for kind in reversed(type(part).__mro__) if not kind.__module__.startswith(("keras.", "builtins"))]
+    given = {name: value for kind in own for name, value in vars(kind).items() if not name.startswith("__")}
+    return given if any(issubclass(kind, keras.Operation) for kind in own) else {}
 
 
 @contextlib.contextmanager

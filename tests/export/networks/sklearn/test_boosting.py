@@ -18,6 +18,7 @@ from sklearn.preprocessing import StandardScaler
 
 from onnxpress.core import optional
 from onnxpress.core.errors import BadModel, MissingExtra
+from onnxpress.export.networks.sklearn.boosted_truth import exact
 from onnxpress.export.networks.sklearn.estimator import SklearnNetwork
 from onnxpress.export.source import Source
 from onnxpress.export.sources.framework import framework_of
@@ -100,3 +101,28 @@ def test_an_estimator_from_a_pickle(booster: Callable[[str], Any], piped: bool, 
     model = (make_pipeline(StandardScaler(), model) if piped else model).fit(X, SIDE)
     answers = answers_of(pickle.loads(pickle.dumps(model)), X[:20], tmp_path)
     np.testing.assert_allclose(answers["probabilities"], model.predict_proba(X[:20]), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("objective", ["reg:squarederror", "reg:gamma", "binary:logistic", "multi:softprob"])
+def test_float32_sums_of_many_trees_are_told_from_the_truth(objective: str, tmp_path: Path) -> None:
+    regresses = objective.startswith("reg:")
+    model = xgboost("Regressor" if regresses else "Classifier")
+    model.set_params(n_estimators=300, learning_rate=0.03, objective=objective)
+    target = {"binary:logistic": SIDE, "multi:softprob": THREE}.get(objective, X[:, 0] * 30 + 200)
+    model.fit(X, target)
+    made = SklearnNetwork(Source(reference="test", name="m", framework="sklearn", network=model, example_inputs=X))
+    engine = Engine.load(made.convert(tmp_path).SerializeToString(), self_test=False)
+    rows = np.random.default_rng(1).normal(size=(80, 4)).astype(np.float32)
+    output = "prediction" if regresses else "probabilities"
+    own = np.asarray(model.predict(rows) if regresses else model.predict_proba(rows)).reshape(80, -1)
+    truth = made.run({"features": rows}, "float64")[output]
+    assert truth.dtype == np.float64
+    np.testing.assert_allclose(truth, own, rtol=1e-5, atol=1e-6)
+    answer = engine.run({"features": rows})[output]
+    assert np.abs(answer - truth).max() <= np.abs(own - truth).max() + np.finfo(np.float32).eps * np.abs(own).max()
+
+
+def test_boosters_that_are_not_known_are_asked_as_they_are() -> None:
+    model = xgboost("Regressor").set_params(booster="dart").fit(X, X[:, 0])
+    assert exact(model, X) == {}
+    assert exact(make_pipeline(StandardScaler()).fit(X), X) == {}

@@ -17,6 +17,7 @@ from onnxpress.core.errors import BadModel, UsageError
 from onnxpress.core.optional import require
 from onnxpress.core.tensors import Domain, TensorSpec
 from onnxpress.export.network import Choice, Precision, TruthUnavailable
+from onnxpress.export.networks.sklearn import boosted_truth
 from onnxpress.export.networks.sklearn.boosting import register
 from onnxpress.export.networks.sklearn.conversion import Conversion
 from onnxpress.export.networks.sklearn.examples import named_examples
@@ -165,6 +166,8 @@ class SklearnNetwork:
             warnings.simplefilter("ignore")  # "X does not have valid feature names": they are the graph's to keep
             try:
                 answers = [self._ask(estimator, name, X) for name in self.output_names]
+                if precision == "float64" and (wider := boosted_truth.exact(estimator, X)):
+                    answers = [wider.get(name, one) for name, one in zip(self.output_names, answers, strict=True)]
             except Exception as error:
                 if precision == "float64":  # fitted on float32, some estimators take nothing else
                     raise TruthUnavailable(str(error)) from error

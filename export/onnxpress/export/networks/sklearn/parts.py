@@ -12,8 +12,6 @@ from onnxpress.core.arrays import Array
 
 _FITTED = ("coef_", "intercept_", "coefs_", "intercepts_", "mean_", "components_", "cluster_centers_", "theta_")
 _ROUNDING = ("xgboost.", "catboost.")
-BOOSTING = (*_ROUNDING, "lightgbm.")
-"""modules of estimators that other packages add up"""
 _DIVIDED = {"OneVsRestClassifier", "CalibratedClassifierCV", "SGDClassifier"}
 """classifiers whose probabilities are one sigmoid for each class, divided by their sum"""
 _INSIDE = ("final_estimator_", "regressor_")

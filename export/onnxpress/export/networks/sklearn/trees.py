@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from onnxpress.core.arrays import Array
-from onnxpress.export.networks.sklearn.parts import BOOSTING, parts
+from onnxpress.export.networks.sklearn.parts import parts
 
 if TYPE_CHECKING:
     import onnx
@@ -148,12 +148,11 @@ def sum_in_double(graph: onnx.GraphProto, estimator: Any) -> None:
     """Let the tree operators add up in float64, as scikit-learn does: the runtime's sums are of its inputs' type.
 
     In float32 the shares of a hundred trees, 1/100 each, lose five units in the last place. The rows themselves are
-    rounded to float32 first where scikit-learn does that. Boosting packages add up in float32 themselves.
+    rounded to float32 first where scikit-learn does that. So it is with boosting packages: LightGBM and CatBoost add
+    up in float64 too, and XGBoost's float32 is as far from that as another order of adding would be from XGBoost's.
     """
     import onnx
 
-    if any(type(part).__module__.startswith(BOOSTING) for part in parts(estimator)):
-        return
     binned = any(hasattr(part, "_predictors") for part in parts(estimator))
     for place, node in reversed(list(enumerate(graph.node))):
         if node.op_type in _OPERATORS:

@@ -34,7 +34,7 @@ from onnxpress.core.arrays import Array
 from onnxpress.core.indented_json import indented
 
 RECORDS = Path(__file__).parents[1] / "records"
-SUBJECTS = "cnn,cnn14,wide_mlp"
+SUBJECTS = "resnet,cnn14,wide_mlp"
 CALLERS, _ROWS = 32, 128
 PARENT, DERIVED = 1, 2
 _NAMES = {PARENT: "parent", DERIVED: "int8"}

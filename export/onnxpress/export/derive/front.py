@@ -36,11 +36,10 @@ def draw(everything: Sequence[Tried], path: Path, *, title: str, gate: Gate) -> 
         bottom, top = 0, max(axes.get_ylim()[1], 0.1, 1.15 * (limit or 0))
         start, end = axes.get_xlim()[0], max(axes.get_xlim()[1], 1.1 * (least or 0))
         if limit is not None:
-            axes.fill_between([start if least is None else least, end], bottom, limit, color=_GATE, zorder=0)
-            axes.annotate(
-                "the gate", (end, limit), textcoords="offset points", xytext=(-4, -11), ha="right", fontsize=8,
-                color=_INSIDE,
-            )  # fmt: skip
+            inner = start if least is None else least
+            axes.fill_between([inner, end], bottom, limit, color=_GATE, zorder=0)
+            place = {"textcoords": "offset points", "xytext": (4, 5)}
+            axes.annotate("inside the gate", (inner, bottom), color=_INSIDE, fontsize=8, **place)
         axes.set(xlim=(start, end), ylim=(bottom, top))
         axes.grid(color="#dddddd", linewidth=0.6)
         axes.spines[["top", "right"]].set_visible(False)

@@ -363,5 +363,27 @@ def test_first_weights_are_drawn_as_keras_draws_them(tmp_path: Path) -> None:
     assert built.narrow.bias.abs().max().item() == 0
 
 
+class Positions(L.Layer):
+    def __init__(self) -> None:
+        super().__init__()
+        self.table = self.add_weight(shape=(5, 3), initializer="random_normal", name="table")
+
+    def call(self, x: Any) -> Any:
+        return x + keras.src.ops.square(self.table)  # beyond what is followed: it is computed at once
+
+
+def test_a_weight_that_became_a_constant_is_missed(tmp_path: Path) -> None:
+    keras.utils.set_random_seed(0)
+    x = keras.Input((5, 3))
+    found = KerasDraft(source_of(keras.Model(x, Positions()(x))), "nets.safetensors")
+    (tmp_path / "nets.py").write_text(found.code.text)
+    target = found.target(tmp_path / "nets.py")
+    assert found.answers(target).holds
+    with found.sides(target) as sides:
+        rung = gradients(sides)
+    assert rung.holds is False
+    assert "table, which is left out" in rung.detail
+
+
 def test_rows_and_writers_are_the_same() -> None:
     assert {row.keras for row in FROM_KERAS} == set(LAYERS)

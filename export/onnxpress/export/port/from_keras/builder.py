@@ -97,18 +97,32 @@ class Builder(Stepping):
         if key not in self.paths:
             if any(known[0] == id(variable) for known in self.paths):
                 raise self.refuse(f"the variable {variable.path} is used in two orders of axes")
-            elsewhere = [one.name for one in self.shared.carried if index in one.sources]
-            if elsewhere:
-                raise self.refuse(f"the variable {variable.path} is a layer's weight and read outside of it too")
+            if any(index in one.sources for one in self.shared.carried):
+                return self.in_layout(self._of_layer(variable, index), perm, "a layer's weight, as it is needed here")
             name = self.free(self.name_of_variable(variable))
             stored = torch.zeros(tuple(first[axis] for axis in perm), dtype=getattr(torch, str(array.dtype)))
             if stored.is_floating_point() and variable.trainable:
                 self.owner.register_parameter(name, nn.Parameter(stored))
+                self.shared.differences.append(
+                    f"{self.path}{name}: Keras does not say how it is first drawn: here with the spread that it has now"
+                )
             else:
                 self.owner.register_buffer(name, stored)
             self.paths[key] = name
             self.fill(self.owner, name, self.path + name, [variable], lambda a: a.reshape(first).transpose(perm))
         return self.value(self.step("parameter", self.paths[key]), perm)
+
+    def _of_layer(self, variable: Any, index: int) -> Value:
+        """The weight of a layer of this block that is read outside of it too: a table that is shared, say."""
+        array = np.asarray(variable)
+        for one in self.shared.carried:
+            name = one.name.removeprefix(self.path)
+            if one.sources != (index,) or name.rpartition(".")[0] not in self.children:
+                continue
+            for perm in (identity(array.ndim), tuple(reversed(range(array.ndim)))):
+                if np.array_equal(one.carry(array), array.transpose(perm)):
+                    return self.value(self.step("parameter", name), perm)
+        raise self.refuse(f"the variable {variable.path} is another layer's weight and read here too")
 
     def variable(self, held: Any, name: str = "constant") -> Value:
         """A Keras variable, or an array under this name, that is stored in the layout in which it is first used."""

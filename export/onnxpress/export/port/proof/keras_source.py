@@ -110,7 +110,9 @@ class KerasSides:
         )
 
     def _places(self) -> list[int]:
-        return sorted({n for one in self.learning() for n in one.sources})
+        """The weights by which the source is differentiated: all that learn there, carried or not."""
+        trained = {n for n, weight in enumerate(self.twin.weights) if weight.trainable}
+        return sorted(trained | {n for one in self.learning() for n in one.sources})
 
     def _differentiated(self, inputs: list[Any], training: bool) -> Any:
         import tensorflow as tf
@@ -174,6 +176,12 @@ def gradients(sides: KerasSides) -> Rung:
     whole = max([1e-300, *(float(np.abs(g).max(initial=0)) for g in by.values())])
     for one in sides.learning():
         worst.add(difference(sides.wanted(one, by), ours[one.name], whole), one.name)
+    used = {n for one in sides.learning() for n in one.sources}
+    for place, gradient in by.items():
+        if place not in used:  # nothing here learns in its stead
+            worst.add(
+                float(np.abs(gradient).max(initial=0)) / whole, f"{sides.twin.weights[place].path}, which is left out"
+            )
     for name, wanted in by_input.items():
         worst.add(difference(wanted, our_inputs[name], whole), f"the input {name}")
     count = len(sides.learning())

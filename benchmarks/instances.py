@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import shutil
 import statistics
 import subprocess
@@ -58,6 +59,7 @@ def main(rounds: int = 5, seconds: float = 3.0) -> None:
                 rates[way].append(_rate(server, script, seconds))
             print(f"round {number + 1} of {rounds}", file=sys.stderr, flush=True)
         private = {way: big_model.private_mb(server) for way, server in servers.items()}
+    load = os.getloadavg()[0]
     first = rates["one process"]
     rows: dict[str, Any] = {
         way: {
@@ -69,7 +71,8 @@ def main(rounds: int = 5, seconds: float = 3.0) -> None:
     }
     date = datetime.now(UTC).isoformat(timespec="seconds")
     path = RECORDS / f"{date[:10]}-instances.json"
-    path.write_text(json.dumps({"date": date, "machine": machine.describe(), "served": rows}, indent=2) + "\n")
+    record = {"date": date, "machine": machine.describe(), "load_average": load, "served": rows}
+    path.write_text(json.dumps(record, indent=2) + "\n")
     print(f"{'':16}{'requests/s':>11}{'ratio':>7}{'MB':>7}")
     for way, row in rows.items():
         print(f"{way:16}{row['per_second']:>11.0f}{row['ratio']:>7.2f}{row['private_mb']:>7.0f}")

@@ -11,10 +11,13 @@ import pytest
 from tests.serving.harness import Client, Running, ask, busy_request, infer_body, request, running, serving, wait_until
 from tests.serving.onnx_models import busy, lookup, plain, publish_affine
 
+from onnxpress.serving.metrics.family import Family
 from onnxpress.serving.metrics.formats import OPEN_METRICS, PROTOBUF, TEXT, chosen
 from onnxpress.serving.models.repository import Repository
 from onnxpress.serving.service import Service
-from onnxpress.serving.settings import ModelSettings, ProcessSettings
+from onnxpress.serving.settings import ConnectionLimits, ModelSettings, ProcessSettings
+from onnxpress.serving.transports.http2.request import request_of
+from onnxpress.serving.transports.request_head import HeadLines
 
 TARGET = "/v2/models/affine/infer"
 ROW = infer_body([[1, 2, 3]])
@@ -261,3 +264,26 @@ def test_a_scraper_of_native_histograms_gets_every_fine_bucket(tmp_path: Path) -
 )
 def test_the_form_is_the_one_that_is_wanted_most(accept: bytes, form: object) -> None:
     assert chosen(accept) is form
+
+
+def test_labels_come_through_every_form_as_they_are() -> None:
+    labels = {"path": 'a "quoted" \\ path', "reason": "two\nlines"}
+    family = Family("onnxpress_skipped_folder", "gauge", "A gauge.")
+    family.put(labels, 1)
+    parser = pytest.importorskip("prometheus_client.openmetrics.parser", reason="needs prometheus-client")
+    (read,) = parser.text_string_to_metric_families(OPEN_METRICS.write([family]).decode())
+    assert read.samples[0].labels == labels
+    content = PROTOBUF.write([family])
+    message = metric_family().FromString(content[2:] if content[0] >= 0x80 else content[1:])
+    assert {label.name: label.value for label in message.metric[0].label} == labels
+
+
+def test_accept_is_read_of_the_metrics_alone() -> None:
+    """Most requests have one, and a request with a header that is read goes a longer way."""
+    for path, read in ((b"/metrics", {b"accept": b"a"}), (b"/metrics?x", {b"accept": b"a"}), (b"/v2", None)):
+        fields = [(b":method", b"GET"), (b":scheme", b"http"), (b":path", path), (b"accept", b"a")]
+        assert request_of(fields, frozenset()).headers == read
+        lines = HeadLines(ConnectionLimits(), frozenset(), 0)
+        lines.add_target(path)
+        lines.add_header(b"Accept", b"a")
+        assert lines.headers == read

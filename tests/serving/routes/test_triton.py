@@ -17,10 +17,11 @@ def test_config_leaves_the_batch_out_only_where_requests_share_runs(tmp_path: Pa
     publish_affine(tmp_path)
     plain(tmp_path, "mixed", mixed())
     plain(tmp_path, "mixing", mixing())
-    with serving(tmp_path, max_batch=32) as server:
+    with serving(tmp_path, max_batch=32, instances=2) as server:
         found = ask(server.port, "GET", "/v2/models/affine/config").json()
         assert (found["name"], found["platform"], found["max_batch_size"]) == ("affine", "onnxruntime_onnx", 32)
         assert found["input"] == [{"name": "x", "data_type": "TYPE_FP32", "dims": [3]}]
+        assert found["instance_group"] == [{"name": "affine", "count": 2, "kind": "KIND_CPU"}]
         found = ask(server.port, "GET", "/v2/models/mixed/versions/1/config").json()
         assert found["max_batch_size"] == 32
         assert {"name": "s", "data_type": "TYPE_STRING", "dims": []} in found["input"]

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from onnxpress.export.port.from_torch.blocks import block_of
+from onnxpress.export.port.from_torch.structures import Given
 from onnxpress.export.port.refusal import NoCorrespondence
 from onnxpress.export.port.steps import Block
 
@@ -16,8 +17,8 @@ pytestmark = pytest.mark.torch
 
 
 def traced(module: nn.Module, *shapes: tuple[int, ...]) -> Block:
-    given = [(torch.randn(3, *shape), torch.randn(5, *shape)) for shape in shapes]
-    return block_of(module.eval(), given, {})
+    given = [Given(f"x{n}", (torch.randn(3, *shape), torch.randn(5, *shape))) for n, shape in enumerate(shapes)]
+    return block_of(module.eval(), (given, {}))
 
 
 class BySize(nn.Module):
@@ -63,3 +64,40 @@ def test_the_source_s_own_names_are_kept() -> None:
             return scores + 1
 
     assert ("scores",) in [step.variables for step in traced(Named(), (6,)).steps]
+
+
+class Answers(nn.Module):
+    """Takes and answers more than plain tensors."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inner = Inner()
+
+    def forward(self, batch: dict[str, torch.Tensor], scale: torch.Tensor | None = None) -> Any:
+        found = self.inner((batch["a"], batch["b"]))
+        return {"sum": found["sum"], "nothing": scale}
+
+
+class Inner(nn.Module):
+    def forward(self, pair: Any) -> Any:
+        a, b = pair
+        return {"nothing": None, "difference": a - b, "sum": a.add_(b)}
+
+
+def test_tensors_within_dicts_and_tuples_are_followed_and_changes_in_place_are_seen() -> None:
+    one = torch.randn(3, 4), torch.randn(5, 4)
+    found = block_of(Answers(), ([{"a": Given("a", one), "b": Given("b", one)}], {}))
+    assert [step.name for step in found.steps if step.kind == "input"] == ["a", "b"]
+    inner = found.children["inner"]
+    assert [step.name for step in inner.steps if step.kind == "function"] == ["sub", "add"]
+    (answer,) = next(step.args for step in inner.steps if step.kind == "output")
+    assert len(answer) == 2  # without the None
+
+
+def test_a_mask_that_no_input_decides_is_asked_for_its_values() -> None:
+    class Masked(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            mask = torch.ones(x.shape[1], x.shape[1]).tril()
+            return x * 2 if bool(mask[0, 0] > 0) else x
+
+    assert [step.name for step in traced(Masked(), (4,)).steps if step.kind == "function"] == ["mul"]

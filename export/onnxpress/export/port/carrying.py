@@ -14,6 +14,7 @@ import msgspec
 from onnxpress.core.errors import NotEquivalent, UsageError
 from onnxpress.core.files import write_atomically
 from onnxpress.core.indented_json import indented
+from onnxpress.export.port.proof.round_trip import NOT_ASKED, round_trip
 from onnxpress.export.port.proof.rung import Rung
 from onnxpress.export.port.refusal import NoCorrespondence
 from onnxpress.export.source import Source
@@ -51,8 +52,19 @@ class Ported:
     report: PortReport
 
 
-def carry(source: Source, *, to: To, output: Path, accept_refusal: str | None = None) -> Ported:
+def carry(
+    source: Source,
+    *,
+    to: To,
+    output: Path,
+    accept_refusal: str | None = None,
+    keep: bool = False,
+    returns: bool = False,
+) -> Ported:
     """Write the model of `source` as code of framework `to` at `output`, its weights and report beside it.
+
+    With `keep` inputs and answers have the source's order of axes. With `returns` it is exported to ONNX again too, and
+    that must answer the same: the fifth rung.
 
     Raises NoCorrespondence for what the table has no row for, with its line; NotEquivalent where a rung of the proof
     fails and nobody accepts it. Nothing is written then.
@@ -61,6 +73,8 @@ def carry(source: Source, *, to: To, output: Path, accept_refusal: str | None = 
         raise UsageError("the output is a module of Python", where=str(output), hint="give a name that ends in .py")
     if source.framework == to:
         raise UsageError(f"this model is in {to} already", where=source.reference)
+    if to == "pytorch" and (keep or returns):
+        raise UsageError("a layout that is kept, and a round trip, are there from torch to Keras alone", where="port")
     if source.framework not in ("pytorch", "tensorflow"):
         raise NoCorrespondence(
             f"a model of {source.framework} cannot be carried to {to} yet",
@@ -70,7 +84,10 @@ def carry(source: Source, *, to: To, output: Path, accept_refusal: str | None = 
     weights = output.with_suffix(".weights.h5" if to == "tensorflow" else ".safetensors")
     with tempfile.TemporaryDirectory(prefix="onnxpress-port-") as folder:
         draft = Path(folder) / output.name
-        report, drawn = _WAYS[to](source, draft, weights.name)
+        if to == "tensorflow":
+            report, drawn = _torch_to_keras(source, draft, weights.name, keep=keep, returns=returns)
+        else:
+            report, drawn = _keras_to_torch(source, draft, weights.name)
         if not report.proven:
             failed = next(rung for rung in report.rungs if rung.holds is False)
             if accept_refusal is None:
@@ -88,16 +105,20 @@ def carry(source: Source, *, to: To, output: Path, accept_refusal: str | None = 
     return Ported(output, weights, report)
 
 
-def _torch_to_keras(source: Source, path: Path, weights_name: str) -> tuple[PortReport, Path]:
+def _torch_to_keras(
+    source: Source, path: Path, weights_name: str, *, keep: bool, returns: bool
+) -> tuple[PortReport, Path]:
     with import_talk():
         import keras  # noqa: F401 - both talk at their import
         import tensorflow  # noqa: F401
     from onnxpress.export.port.draft import Draft
 
-    draft = Draft(source, weights_name)
+    draft = Draft(source, weights_name, keep=keep)
     path.write_text(draft.code.text)
     target = draft.target(path)
     rungs = _asked(source, draft.rungs(target))
+    sound = returns and all(rung.holds for rung in rungs)
+    rungs.append(round_trip(draft.network, target, draft.asked) if sound else NOT_ASKED)
     weights = path.with_suffix(".weights.h5")
     target.model().save_weights(weights)
     report = PortReport(
@@ -122,7 +143,8 @@ def _keras_to_torch(source: Source, path: Path, weights_name: str) -> tuple[Port
     draft = KerasDraft(source, weights_name)
     path.write_text(draft.code.text)
     target = draft.target(path)
-    rungs = _asked(source, draft.rungs(target))
+    back = Rung(name="round trip", holds=None, detail="what was written is not carried back yet")
+    rungs = [*_asked(source, draft.rungs(target)), back]
     weights = path.with_suffix(".safetensors")
     save_model(target.model(), str(weights))
     report = PortReport(
@@ -136,12 +158,9 @@ def _keras_to_torch(source: Source, path: Path, weights_name: str) -> tuple[Port
     return report, weights
 
 
-_WAYS = {"tensorflow": _torch_to_keras, "pytorch": _keras_to_torch}
-
-
 def _asked(source: Source, rungs: Iterable[Rung]) -> list[Rung]:
     """All rungs. Raises NotEquivalent where the code does not run, or answers something else altogether."""
-    found = [*rungs, Rung(name="round trip", holds=None, detail="what was written is not carried back yet")]
+    found = list(rungs)
     if found[0].worst == math.inf:
         raise NotEquivalent(
             f"the port fails on answers: {found[0].detail}", where=source.reference, hint="nothing was written"

@@ -25,6 +25,14 @@ from onnxpress.export.source_options import INPUT, SAMPLES, WEIGHTS
 @SAMPLES
 @WEIGHTS
 @click.option(
+    "--layout",
+    type=click.Choice(["native", "keep"]),
+    default="native",
+    show_default=True,
+    help="Whether inputs and answers have the other framework's order of axes, or keep the source's.",
+)
+@click.option("--round-trip", is_flag=True, help="Export what was written to ONNX again, and ask that too.")
+@click.option(
     "--accept-refusal", metavar="REASON", help="Write a port that fails its proof; the reason stands in the report."
 )
 def port(
@@ -34,6 +42,8 @@ def port(
     inputs: tuple[str, ...],
     samples: Path | None,
     weights: Path | None,
+    layout: Literal["native", "keep"],
+    round_trip: bool,
     accept_refusal: str | None,
 ) -> None:
     """Write the model of SOURCE in the other framework, with the same weights; prints what was written.
@@ -45,7 +55,7 @@ def port(
     from onnxpress.core import run as runs
 
     if (Path(source) / runs.FILE_NAME).is_file():
-        if inputs or samples or weights or accept_refusal:
+        if inputs or samples or weights or accept_refusal or round_trip or layout != "native":
             raise UsageError("a run has its own inputs, samples and weights", where=source)
         of_runs = commands.command(commands.PORT_OF_RUNS)
         click.get_current_context().invoke(of_runs, run=Path(source), to=to, output=output or Path("runs"))
@@ -57,7 +67,9 @@ def port(
     from onnxpress.export.sources.resolve import resolve
 
     found = resolve(SourceRef(reference=source, inputs=list(inputs), samples=samples, weights=weights))
-    ported = carry(found, to=to, output=output, accept_refusal=accept_refusal)
+    ported = carry(
+        found, to=to, output=output, accept_refusal=accept_refusal, keep=layout == "keep", returns=round_trip
+    )
     for rung in ported.report.rungs:
         mark = {True: "holds", False: "FAILS", None: "not asked"}[rung.holds]
         figure = "" if rung.worst is None else f", {rung.worst:.2g} of {rung.limit:g}"

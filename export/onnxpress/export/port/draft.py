@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import inspect
 import math
 from collections.abc import Iterator, Mapping
@@ -17,6 +18,7 @@ from onnxpress.core.golden import LIMIT
 from onnxpress.export.equivalence.cases import cases, example_sizes, generate
 from onnxpress.export.network import Network
 from onnxpress.export.networks.wrap import wrap
+from onnxpress.export.port.code import identifier
 from onnxpress.export.port.proof.answers import answers
 from onnxpress.export.port.proof.divergence import divergence
 from onnxpress.export.port.proof.gradients import Sides, gradients
@@ -41,9 +43,10 @@ class Draft:
     Raises NoCorrespondence for what the table has no row for, with its line.
     """
 
-    def __init__(self, source: Source, weights_name: str) -> None:
+    def __init__(self, source: Source, weights_name: str, *, keep: bool = False) -> None:
         from onnxpress.export.networks.pytorch.module import TorchNetwork
-        from onnxpress.export.port.from_torch.blocks import block_of
+        from onnxpress.export.port.from_torch.blocks import block_of, within
+        from onnxpress.export.port.from_torch.folding import folded, parametrized
 
         network = wrap(source)
         if not isinstance(network, TorchNetwork):
@@ -51,20 +54,34 @@ class Draft:
                 "an exported program has no layers to carry", where=source.reference, hint="give the module"
             )
         self.network = network
-        module = network.module
+        if hasattr(network.module, "set_attn_implementation"):
+            network.module.set_attn_implementation("eager")  # transformers' models: attention as it is written
+        self.folded = parametrized(network.module)
+        """the weights that the source computes from others; here they are plain ones of the present value"""
+        self.module = module = within(folded(network.module))
         self.rows = dict(source.samples) or network.examples(MOST_ROWS) or {}
         self.state = {n: v.detach().cpu().numpy() for n, v in [*module.named_parameters(), *module.named_buffers()]}
         original = dict(source.network.named_parameters())
-        self.learning = frozenset(n for n, p in module.named_parameters() if original.get(n, p).requires_grad)
-        block = block_of(module, *_arguments(network, two_sizes(network, self.rows)))
-        by_argument = dict(zip(_places(network), network.inputs, strict=True))
+        if module is not network.module and not self.folded:  # a layer alone, see `within`
+            original = {f"0.{name}": parameter for name, parameter in original.items()}
+        self.learning = frozenset(n for n, p in module.named_parameters() if _learns(n, p, original))
+        given, named = _arguments(network, two_sizes(network, self.rows))
+        block = block_of(module, (given, named) if module is network.module else ([*given, *named.values()], {}))
+        self.state |= block.all_constants()
+        by_argument = dict(zip(_names(network), network.inputs, strict=True))
         self.specs = [by_argument[step.name] for step in block.steps if step.kind == "input"]
         """in the order in which the code takes them"""
         kept = {id(v): n for n, v in module.named_parameters()}
         every = module.named_parameters(remove_duplicate=False)
         tied = {n: kept[id(v)] for n, v in every if kept[id(v)] != n}
         title = f"{source.name}, carried from torch by onnxpress port."
-        self.code = written(block, self.specs, self.state, self.learning, tied, title, weights_name)
+        self.code = written(block, self.specs, self.state, self.learning, tied, title, weights_name, keep=keep)
+        carried = {name for one in self.code.carried for name in one.sources}
+        alone = {name: kept for name, kept in tied.items() if kept not in carried}
+        self.code.carried = [
+            dataclasses.replace(one, sources=tuple(alone.get(name, name) for name in one.sources))
+            for one in self.code.carried
+        ]
         for name in (name for one in self.code.carried for name in one.sources if name in tied):
             raise NoCorrespondence(
                 f"{name} is {tied[name]} too, which has no correspondence",
@@ -85,7 +102,9 @@ class Draft:
             for name in ("parameters", "gradients", "training"):
                 yield Rung(name=name, holds=None, detail="the code fails, or its answers have another shape")
             return
-        yield parameters(self.code, target, self.state, self.learning)
+        rung = parameters(self.code, target, self.state, self.learning)
+        learns = [f"{name}: computed from other weights in the source, a plain weight here" for name in self.folded]
+        yield msgspec.structs.replace(rung, differences=[*rung.differences, *learns])
         sides: Sides | None = None
         for name, ask in (("gradients", gradients), ("training", training)):
             try:
@@ -119,7 +138,7 @@ class Draft:
     def sides(self, target: KerasTarget) -> Sides:
         """The source and `target` in float64, on a batch of seven rows where there is one."""
         batch = next((case.feeds for case in self.asked if case.batch == 7), self.asked[0].feeds)
-        sides = Sides(self.network.module, self._call, target, self.code, batch)
+        sides = Sides(self.module, self._call, target, self.code, batch)
         for name, parameter in sides.module.named_parameters():
             parameter.requires_grad_(name in self.learning)
         return sides
@@ -128,18 +147,25 @@ class Draft:
         from onnxpress.export.networks.pytorch.structure import flatten
 
         args, kwargs = arguments(self.network, tensors)
+        if type(module) is not type(self.network.module):
+            args, kwargs = [*args, *kwargs.values()], {}
         return list(flatten(module(*args, **kwargs)).values())
 
 
 def two_sizes(network: Network, rows: Mapping[str, Array]) -> list[dict[str, Array]]:
-    """Feeds in which every size that varies differs."""
+    """Feeds in which every size that varies differs, each by another number."""
     specs = network.inputs
     usual = example_sizes(specs, rows)
     named = sorted({name for spec in specs for name in spec.named_dimensions} - {"batch"})
     generator = np.random.default_rng(0)
     return [
-        generate(specs, rows, {"batch": batch, **{n: usual.get(n, 8) + more for n in named}}, generator)
-        for batch, more in ((3, 0), (5, 2))
+        generate(
+            specs,
+            rows,
+            {"batch": 3 + 2 * number, **{n: usual.get(n, 8) + number * (3 + 2 * k) for k, n in enumerate(named)}},
+            generator,
+        )
+        for number in (0, 1)
     ]
 
 
@@ -156,37 +182,39 @@ def arguments(network: TorchNetwork, values: Mapping[str, Any]) -> tuple[list[An
     return args, kwargs
 
 
-def _places(network: TorchNetwork) -> list[str]:
-    """Forward's argument for each input of the network, in its order."""
+def _names(network: TorchNetwork) -> list[str]:
+    """What each input of the network is called in the code: forward's argument, or the name within its dict."""
     from onnxpress.export.networks.pytorch.structure import Leaf
 
     args, kwargs = arguments(network, {spec.name: Leaf(n) for n, spec in enumerate(network.inputs)})
     bound = inspect.signature(network.module.forward).bind(*args, **kwargs).arguments
-    found = {value.index: name for name, value in bound.items() if isinstance(value, Leaf)}
-    if len(found) != len(network.inputs):
-        raise NoCorrespondence(
-            "forward takes tensors within dicts or lists", hint="give each as an argument of its own"
-        )
-    return [found[n] for n in range(len(network.inputs))]
+    plain = {value.index: name for name, value in bound.items() if isinstance(value, Leaf)}
+    found: list[str] = []
+    for number, spec in enumerate(network.inputs):
+        name = plain.get(number) or identifier(spec.name.rpartition(".")[2])
+        found.append(name if name not in found else identifier(spec.name))
+    return found
 
 
 def _arguments(network: TorchNetwork, feeds: list[dict[str, Array]]) -> tuple[list[Any], dict[str, Any]]:
-    """Forward's tensors at both sizes, in its order, and its other arguments by name."""
+    """Forward's args and kwargs, each tensor in them at both sizes."""
     import torch
 
-    places = _places(network)
-    tensors = [
-        {name: torch.from_numpy(np.array(feed[spec.name])) for name, spec in zip(places, network.inputs, strict=True)}
-        for feed in feeds
-    ]
-    args, kwargs = arguments(network, {spec.name: None for spec in network.inputs})
-    signature = inspect.signature(network.module.forward)
-    bound = signature.bind(*args, **kwargs)
-    bound.apply_defaults()
-    given, constants = [], {}
-    for name, parameter in signature.parameters.items():
-        if name in places:
-            given.append((tensors[0][name], tensors[1][name]))
-        elif parameter.kind not in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
-            constants[name] = bound.arguments[name]
-    return given, constants
+    from onnxpress.export.port.from_torch.structures import Given
+
+    given = {}
+    for name, spec in zip(_names(network), network.inputs, strict=True):
+        first, second = (torch.from_numpy(np.array(feed[spec.name])) for feed in feeds)
+        given[spec.name] = Given(name, (first, second))
+    return arguments(network, given)
+
+
+def _learns(name: str, parameter: Any, original: dict[str, Any]) -> bool:
+    """Whether training changes it in the source: itself, or what it is computed from."""
+    if name in original:
+        return bool(original[name].requires_grad)
+    owner, _, own = name.rpartition(".")
+    start = f"{owner}.parametrizations.{own}." if owner else f"parametrizations.{own}."
+    older = [f"{name}_g", f"{name}_v", f"{name}_orig"]  # torch.nn.utils.weight_norm and spectral_norm
+    made_of = [p for n, p in original.items() if n.startswith(start) or n in older]
+    return any(p.requires_grad for p in made_of) if made_of else bool(parameter.requires_grad)

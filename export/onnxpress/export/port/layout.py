@@ -43,6 +43,8 @@ class Value:
     """whether `code` needs no brackets in a product or before a dot"""
     stored: bool = False
     """whether `code` is the written model's own weight of `parameter`"""
+    mask: str = ""
+    """the code that says which steps of a packed sequence count"""
     items: list[str] | None = None
     """the code of each item along the first axis, where they are had one by one"""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -23,6 +24,8 @@ class Shown:
     first: Shape
     second: Shape
     dtype: str
+    hides: bool = False
+    """whether every value is 0 or −∞, as of a mask that is added to scores"""
 
     @property
     def sizes(self) -> tuple[int | None, ...]:
@@ -68,6 +71,16 @@ class Block:
     children: dict[str, Any]
     """path → Block, or the framework's known layer"""
     where: str = ""
+    constants: dict[str, Any] = field(default_factory=dict)
+    """arrays that the owner holds beside its parameters, by name"""
+
+    def all_constants(self, path: str = "") -> dict[str, Any]:
+        """Those of all blocks in it too, by their names from here on."""
+        found = {f"{path}{name}": value for name, value in self.constants.items()}
+        for name, child in self.children.items():
+            if isinstance(child, Block):
+                found |= child.all_constants(f"{path}{name}.")
+        return found
 
 
 def changed(value: Any, change: Callable[[Any], Any]) -> Any:
@@ -118,7 +131,10 @@ def without_dead(steps: list[Step]) -> list[Step]:
 def shown_of(first: Any, second: Any) -> Any:
     """Shown of a tensor, a tuple of them of several, the two numbers themselves of a size."""
     if hasattr(first, "dtype"):
-        return Shown(tuple(first.shape), tuple(second.shape), str(first.dtype).removeprefix("torch."))
+        dtype = str(first.dtype).removeprefix("torch.")
+        is_float = hasattr(first, "is_floating_point") and first.is_floating_point()  # of torch
+        hides = is_float and all(bool(((v == 0) | (v == -math.inf)).all()) for v in (first, second))
+        return Shown(tuple(first.shape), tuple(second.shape), dtype, hides)
     if isinstance(first, tuple | list):
         return tuple(shown_of(a, b) for a, b in zip(first, second, strict=True))
     return (first, second)

@@ -30,7 +30,7 @@ LAYERS: tuple[Row, ...] = (
     ),
     *(
         Row(f"ConvTranspose{n}d", f"Conv{n}DTranspose", "the kernel's last two axes are exchanged; padding is a "
-            f"Cropping{n}D of its own") for n in (1, 2)
+            f"Cropping{n}D of its own") for n in (1, 2, 3)
     ),
     *(
         Row(f"BatchNorm{n}d", "BatchNormalization", _NORM + "own variance, torch n/(n−1) of it, which the report "
@@ -42,12 +42,17 @@ LAYERS: tuple[Row, ...] = (
     Row("Dropout", "Dropout", "the rate is carried; both scale in training"),
     Row("AlphaDropout", "AlphaDropout"),
     *(Row(f"Dropout{n}d", f"SpatialDropout{n}D", "whole channels") for n in (1, 2, 3)),
+    Row("RMSNorm", "RMSNormalization", "over the last axis; without an epsilon torch takes that of float32"),
+    Row("EmbeddingBag", "Embedding and ops.mean, ops.sum or ops.max", "rows of equal length"),
     Row("Embedding", "Embedding", "padding_idx: its row learns nothing, so the vectors are multiplied by whether the "
         "id is another; Keras's mask_zero is something else"),
     Row("LSTM", "LSTM", "torch has two biases of which only the sum shows, Keras one; gates i, f, g, o in both. "
         "Several layers and two directions are layers of their own"),
     Row("GRU", "GRU(reset_after=True)", "torch's gates are r, z, n, Keras's z, r, n; two biases in both"),
     Row("RNN", "SimpleRNN", "two biases against one, as LSTM"),
+    Row("LSTMCell", "LSTMCell", "as LSTM; Keras's takes and gives its states as a list"),
+    Row("GRUCell", "GRUCell", "as GRU"),
+    Row("RNNCell", "SimpleRNNCell", "as RNN"),
     Row("MultiheadAttention", "MultiHeadAttention", "one kernel of three parts against three; a mask of torch says "
         "what is left out, one of Keras what is seen"),
     Row("ReLU", "ReLU"),
@@ -76,8 +81,20 @@ LAYERS: tuple[Row, ...] = (
     Row("Unflatten", "ops.reshape"),
     Row("Identity", "the value itself"),
     *(Row(f"ZeroPad{n}d", f"ZeroPadding{n}D", "torch names the last axis first") for n in (1, 2)),
-    Row("Upsample", "UpSampling2D", "whole factors, nearest or bilinear without aligned corners"),
+    *(Row(f"ReflectionPad{n}d", "ops.pad") for n in (1, 2)),
+    *(Row(f"ConstantPad{n}d", "ops.pad") for n in (1, 2, 3)),
+    Row("Upsample", "UpSampling2D", "of whole factors; else as a function. Aligned corners are a few lines of code"),
+    *(Row(f"Upsampling{kind}2d", "UpSampling2D", "as Upsample") for kind in ("Nearest", "Bilinear")),
     Row("PixelShuffle", "ops.reshape and ops.transpose"),
+    Row("PixelUnshuffle", "ops.reshape and ops.transpose"),
+    Row("ChannelShuffle", "ops.reshape and ops.transpose"),
+    Row("GLU", "ops.glu"),
+    Row("Softmin", "ops.softmax"),
+    Row("Softmax2d", "ops.softmax"),
+    Row("Threshold", "ops.where"),
+    Row("Hardshrink", "ops.hard_shrink"),
+    Row("Softshrink", "ops.soft_shrink"),
+    Row("CosineSimilarity", "ops.sum, over the lengths"),
 )  # fmt: skip
 TORCH_LAYERS = frozenset(row.torch for row in LAYERS)
 

@@ -61,7 +61,10 @@ class Variables:
     def is_second_read(self) -> bool:
         """Whether something reads the second of what the step computes: the state, the scores."""
         ref = Ref(self.step.number)
-        return any(s.kind == "function" and s.name == "getitem" and s.args == (ref, 1) for s in self.block.steps)
+        return any(
+            ref in refs((s.args, s.kwargs)) and not (s.name == "getitem" and s.args == (ref, 0))
+            for s in self.block.steps
+        )
 
     def bind(self, value: Value, step: Step) -> Value:
         """The value under a variable, or as an expression where it is used once and short.
@@ -78,7 +81,8 @@ class Variables:
     def _bound(self, value: Value, step: Step) -> Value:
         used = self.left.get(step.number, 0)
         trivial = value.code.isidentifier() or (value.code.startswith("self.") and "(" not in value.code)
-        if value.parts is not None or value.number is not None or used == 0 or (trivial and value.parameter):
+        several = value.parts is not None or value.items is not None
+        if several or value.number is not None or used == 0 or (trivial and value.parameter):
             return value
         if trivial and not step.variables:
             return value

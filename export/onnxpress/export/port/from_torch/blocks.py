@@ -8,9 +8,10 @@ from typing import Any
 import torch
 from torch import fx
 
+from onnxpress.export.port.from_torch.structures import Given, item_of, keys_of, structured, values_of
 from onnxpress.export.port.from_torch.tracer import Tracer, size_of, trace
 from onnxpress.export.port.refusal import NoCorrespondence
-from onnxpress.export.port.steps import Block, Ref, Step, changed, shown_of, without_dead
+from onnxpress.export.port.steps import Block, Ref, Step, changed, refs, shown_of, without_dead
 from onnxpress.export.port.table import TORCH_LAYERS
 
 _SAME = {
@@ -18,20 +19,20 @@ _SAME = {
     "multiply": "mul", "divide": "div", "iadd": "add", "imul": "mul", "isub": "sub", "itruediv": "div",
     "concat": "cat", "concatenate": "cat", "absolute": "abs", "clip": "clamp", "not_equal": "ne", "less": "lt",
     "greater": "gt", "greater_equal": "ge", "less_equal": "le", "bmm": "matmul", "mm": "matmul",
-    "invert": "logical_not", "and": "logical_and", "or": "logical_or", "swapaxes": "transpose",
-    "special_expit": "sigmoid", "log_sigmoid": "logsigmoid",
+    "invert": "logical_not", "and": "logical_and", "or": "logical_or", "swapaxes": "transpose", "swapdims": "transpose",
+    "bitwise_and": "logical_and", "bitwise_or": "logical_or", "bitwise_not": "logical_not", "xor": "logical_xor",
+    "bitwise_xor": "logical_xor", "ger": "outer", "arctan": "atan", "arcsin": "asin", "arccos": "acos", "fix": "trunc",
+    "special_expit": "sigmoid",
     "view_as": "reshape_as", "reciprocal": "reciprocal", "negative": "neg",
 }  # fmt: skip
 
 
-def block_of(
-    module: torch.nn.Module, given: list[tuple[Any, Any]], constants: dict[str, Any], where: str = ""
-) -> Block:
-    """Trace `module`. `given` are its tensor arguments at both sizes, `constants` its other arguments by name.
+def block_of(module: torch.nn.Module, arguments: tuple[Any, Any], where: str = "") -> Block:
+    """Trace `module`. `arguments` are its args and kwargs, each tensor in them a Given.
 
     Raises NoCorrespondence with the line that cannot be followed.
     """
-    graph, tracer = trace(module, given, constants)
+    graph, tracer = trace(module, arguments)
     steps, places = [], {node: number for number, node in enumerate(graph.nodes)}
     for node, number in places.items():
         if (step := _step(node, number, places, tracer)) is not None:
@@ -40,51 +41,49 @@ def block_of(
     called = {step.name for step in steps if step.kind == "layer"}
     children = {path: _child(module.get_submodule(path), path, tracer) for path in tracer.calls if path in called}
     for step in steps:
-        if isinstance(children.get(step.name), Block):
+        if isinstance(child := children.get(step.name), Block):
             step.kind = "block"
-            step.args, step.kwargs = tuple(_tensors_only((step.args, step.kwargs))), {}
-    return Block(module, steps, children, where)
+            bound = inspect.signature(child.owner.forward).bind(*step.args, **step.kwargs)
+            step.args, step.kwargs = tuple(refs((bound.args, bound.kwargs))), {}
+        if step.kind == "output" and where and isinstance(step.args[0], dict):
+            step.args = (tuple(value for value in step.args[0].values() if value is not None),)
+    named = {step.name for step in steps if step.kind == "parameter"}
+    constants = {n: v.detach().cpu().numpy() for n, v in vars(module).items() if n in named}
+    return Block(module, steps, children, where, constants)
+
+
+def within(module: torch.nn.Module) -> torch.nn.Module:
+    """A layer of torch's own that is the whole model within a Sequential, as which it can be written."""
+    several = len(inspect.signature(module.forward).parameters) > 1
+    is_layer = type(module).__name__ in TORCH_LAYERS and type(module).__module__.startswith("torch.nn")
+    return torch.nn.Sequential(module).eval() if is_layer and not several else module
 
 
 def _child(child: torch.nn.Module, path: str, tracer: Tracer) -> Any:
     if type(child).__name__ in TORCH_LAYERS and type(child).__module__.startswith("torch.nn"):
         return child
+    if type(child).forward is torch.nn.Module.forward:
+        raise NoCorrespondence(f"no correspondence of {type(child).__name__}", where=path)
+    names: dict[str, int] = {}
+    forward = inspect.signature(child.forward)
+
+    def given(name: str, value: Any) -> Any:
+        def one(part: Any) -> Any:
+            if not isinstance(part, Given):
+                return part
+            names[name] = names.get(name, 0) + 1
+            return Given(name if names[name] == 1 else f"{name}_{names[name]}", part.pair)
+
+        return structured(value, one)
+
     args, kwargs = tracer.calls[path]
-    signature = inspect.signature(child.forward)
     try:
-        bound = signature.bind(*args, **kwargs).arguments
+        bound = forward.bind(*args, **kwargs)
     except TypeError as error:
         raise NoCorrespondence(f"it cannot be called so: {error}", where=path) from error
-    given, constants = [], {}
-    for name, parameter in signature.parameters.items():
-        if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
-            if bound.get(name):
-                raise NoCorrespondence("forward takes *args or **kwargs", where=path, hint="name its arguments")
-            continue
-        value = bound.get(name, parameter.default)
-        if isinstance(value, fx.Proxy):
-            given.append(value.pair)
-        elif any(isinstance(item, fx.Proxy) for item in _flat(value)):
-            raise NoCorrespondence(
-                f"{type(child).__name__} is called with a {type(value).__name__} of tensors",
-                where=path,
-                hint="give each tensor as an argument of its own",
-            )
-        else:
-            constants[name] = value
-    if not type(child).__dict__.get("forward") and not hasattr(child, "forward"):
-        raise NoCorrespondence(f"no correspondence of {type(child).__name__}", where=path)
-    return block_of(child, given, constants, path)
-
-
-def _flat(value: Any) -> list[Any]:
-    if isinstance(value, tuple | list):
-        return [item for part in value for item in _flat(part)]
-    return [item for part in value.values() for item in _flat(part)] if isinstance(value, dict) else [value]
-
-
-def _tensors_only(value: Any) -> list[Ref]:
-    return [item for item in _flat(value) if isinstance(item, Ref)]
+    for name, value in bound.arguments.items():
+        bound.arguments[name] = given(name, value)
+    return block_of(child, (bound.args, bound.kwargs), path)
 
 
 def _step(node: fx.Node, number: int, places: dict[fx.Node, int], tracer: Tracer) -> Step | None:
@@ -96,7 +95,12 @@ def _step(node: fx.Node, number: int, places: dict[fx.Node, int], tracer: Tracer
         "where": tracer.lines.get(node.name, ""),
     }
     pair = tracer.pairs.get(node.name)
-    shown = None if pair is None else shown_of(*pair)
+    if pair is None and node.op == "get_attr":  # a tensor that was made while it was traced
+        value: Any = tracer.root
+        for part in str(node.target).split("."):
+            value = getattr(value, part)
+        pair = value, value
+    shown = None if pair is None else shown_of(*map(_listed, pair))
     if node.op == "placeholder":
         return None if pair is None else Step(number, "input", str(node.target), shown=shown, **common)
     if node.op == "output":
@@ -105,7 +109,17 @@ def _step(node: fx.Node, number: int, places: dict[fx.Node, int], tracer: Tracer
         return Step(number, "parameter", str(node.target), shown=shown, **common)
     if node.op == "call_module":
         return Step(number, "layer", str(node.target), args, dict(kwargs), shown, **common)
-    name = "size" if node.target is size_of else getattr(node.target, "__name__", str(node.target))
+    known = {size_of: "size", item_of: "getitem"}
+    name = known.get(node.target) or getattr(node.target, "__name__", str(node.target))
     name = name if name.startswith("__") else name.rstrip("_").lstrip("_")
     name = _SAME.get(name, name)
     return Step(number, "function", name, args, dict(kwargs), shown, **common)
+
+
+def _listed(value: Any) -> Any:
+    """A dict or dataclass as the tuple of what it holds."""
+    if isinstance(value, torch.Tensor):
+        return value
+    if keys_of(value) is not None:
+        return tuple(map(_listed, values_of(value)))
+    return tuple(map(_listed, value)) if isinstance(value, tuple | list) else value

@@ -7,20 +7,27 @@ for them is followed. Code that decides by a tensor's values, or by a size that 
 from __future__ import annotations
 
 import contextlib
-import inspect
+import operator
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 from unittest import mock
 
 import torch
 from torch import fx
+from torch.nn.utils import rnn
 
+from onnxpress.export.port.from_torch.structures import Given, field, fields_of, item_of, keys_of, structured
 from onnxpress.export.port.refusal import NoCorrespondence
 
 MADE = ("arange", "zeros", "ones", "full", "eye", "linspace", "zeros_like", "ones_like", "full_like", "tril", "triu")
+PACKED = ("pack_padded_sequence", "pad_packed_sequence")
 _INSIDE = (os.path.dirname(torch.__file__), os.path.dirname(os.path.dirname(__file__)), "contextlib.py")
+
+
+_ON_SIZES = (operator.add, operator.sub, operator.mul, operator.floordiv, operator.mod)
+_OF_KIND = (torch.is_floating_point, torch.is_complex, torch.is_tensor)
 
 
 def size_of(tensor: Any, axis: int) -> int:
@@ -83,16 +90,50 @@ class Traced(fx.Proxy):
 
     @property
     def values(self) -> Any:
+        if isinstance(self.pair[0], Mapping):
+            return lambda: [self[key] for key in self.pair[0]]
         return self[0]
 
     @property
     def indices(self) -> Any:
         return self[1]
 
+    def __getattr__(self, name: str) -> Any:
+        pair = self.__dict__.get("pair")
+        if pair is not None and (keys := keys_of(pair[0])) is not None:
+            if name in keys:
+                return self[name]
+            if name in fields_of(pair[0]):
+                return None  # as transformers' outputs, which keep what is not None
+            if name == "items" and isinstance(pair[0], Mapping):
+                return lambda: [(key, self[key]) for key in keys]
+        return super().__getattr__(name)
+
+    def keys(self) -> Any:
+        return self.pair[0].keys() if isinstance(self.pair[0], Mapping) else super().keys()
+
+    def __getitem__(self, key: Any) -> Any:
+        value = self.pair[0]
+        if isinstance(value, tuple | list) and isinstance(key, slice):
+            return tuple(self[number] for number in range(*key.indices(len(value))))
+        if isinstance(value, tuple | list) and isinstance(key, int) and value[key] is None:
+            return None
+        if (keys := keys_of(value)) is None:
+            key = _without_arange(value, key)
+            return self.tracer.create_proxy("call_function", operator.getitem, (self, key), {})
+        kept = list(keys) if isinstance(key, str) else [k for k in keys if field(value, k) is not None]
+        name = key if isinstance(key, str) else kept[key]
+        if field(value, name) is None:
+            return None
+        place = [k for k in keys if field(value, k) is not None].index(name)
+        return self.tracer.create_proxy("call_function", item_of, (self, place), {})
+
     def is_floating_point(self) -> bool:
         return bool(self.pair[0].is_floating_point())
 
     def __iter__(self) -> Iterator[Any]:
+        if isinstance(self.pair[0], Mapping):
+            return iter(self.pair[0])
         first, second = (len(value) for value in self.pair)
         if first != second:
             raise NoCorrespondence("a loop over an axis whose size varies cannot be traced", where=line()[0])
@@ -105,6 +146,11 @@ class Traced(fx.Proxy):
         return first
 
     def __bool__(self) -> bool:
+        first, second = (bool(value) if _is_one(value) else None for value in self.pair)
+        if first is not None and first == second and not _depends(self.node):
+            return first
+        if not isinstance(self.pair[0], torch.Tensor) and bool(self.pair[0]) == bool(self.pair[1]):
+            return self.tracer.decided(bool(self.pair[0]))
         what = "the values of a tensor" if isinstance(self.pair[0], torch.Tensor) else "a size that varies"
         raise NoCorrespondence(f"the code takes a way that depends on {what}", where=line()[0])
 
@@ -119,14 +165,18 @@ class Tracer(fx.Tracer):
 
     proxy_buffer_attributes = True
 
-    def __init__(self, given: list[tuple[Any, Any]]) -> None:
-        super().__init__(autowrap_modules=())
-        self.given, self.concrete = iter(given), False
+    def __init__(self) -> None:
+        super().__init__(autowrap_modules=(), autowrap_functions=tuple(getattr(rnn, name) for name in PACKED))
+        self.decisions: list[str] = []
+        """lines at which a size that varies decided, at both sizes in the same way"""
+        self.turned: int | None = None
+        """the one of them that goes the other way in this trace"""
+        self.given: tuple[Any, Any] = (None, None)
+        self.concrete = False
         self.calls: dict[str, tuple[Any, Any]] = {}
         self.variables: dict[str, list[str]] = {}
         self.lines: dict[str, str] = {}
         self.pairs: dict[str, tuple[Any, Any]] = {}
-        self.left_out: frozenset[str] = frozenset()
 
     def proxy(self, node: fx.Node) -> Traced:
         return Traced(node, self)
@@ -138,18 +188,27 @@ class Tracer(fx.Tracer):
         return True
 
     def create_args_for_root(self, root_fn: Any, is_module: bool, concrete_args: Any = None) -> Any:
-        names = list(inspect.signature(root_fn).parameters)[1:]
-        constants = concrete_args or {}
-
         def called(root: torch.nn.Module) -> Any:
-            return root_fn(root, **given)
+            return root_fn(root, *args, **kwargs)
 
-        given = {
-            name: constants[name] if name in constants else self.create_proxy("placeholder", name, (), {})
-            for name in names
-            if name in constants or name not in self.left_out
-        }
+        args, kwargs = structured((concrete_args or {})["all"], self._placeholder)
         return called, [self.root]
+
+    def decided(self, way: bool) -> bool:
+        """The way to go, and a note of it."""
+        self.decisions.append(line()[0])
+        return way is not (len(self.decisions) - 1 == self.turned)
+
+    def _placeholder(self, value: Any) -> Any:
+        if not isinstance(value, Given):
+            return value
+        self.given = value.pair
+        return self.create_proxy("placeholder", value.name, (), {})
+
+    def create_arg(self, a: Any) -> Any:
+        if (keys := keys_of(a)) is not None and type(a) is not dict:
+            a = {key: field(a, key) for key in keys if field(a, key) is not None}
+        return super().create_arg(a)
 
     def call_module(self, m: Any, forward: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         if self.concrete:
@@ -157,15 +216,23 @@ class Tracer(fx.Tracer):
         return super().call_module(m, forward, args, kwargs)
 
     def create_proxy(self, kind: str, target: Any, args: Any, kwargs: Any, *rest: Any, **more: Any) -> Any:
+        if target in _OF_KIND:  # asked of a tensor's kind, not of its values
+            return target(_filled(args[0] if args else kwargs["input"], 0))
+        if target in _ON_SIZES and all(isinstance(_filled(arg, 0), int) for arg in args):
+            first, second = (target(*_filled(args, which)) for which in (0, 1))
+            if first == second:  # as a length less itself
+                return first
         proxy = super().create_proxy(kind, target, args, kwargs, *rest, **more)
         where, scope = line()
         if kind == "placeholder":
-            proxy.pair = next(self.given)
+            proxy.pair = self.given
         elif kind != "output":
             proxy.pair = tuple(self._computed(kind, target, args, kwargs, which) for which in (0, 1))
         if hasattr(proxy, "pair"):
             self.pairs[proxy.node.name] = proxy.pair
         self.lines[proxy.node.name] = where
+        if kind == "call_method" and target.endswith("_") and not target.endswith("__") and isinstance(args[0], Traced):
+            args[0].node, args[0].pair = proxy.node, proxy.pair  # it was changed in place
         for name, value in scope.items():
             if isinstance(value, Traced) and name != "self" and not name.startswith((".", "_")):
                 names = self.variables.setdefault(value.node.name, [])
@@ -189,23 +256,60 @@ class Tracer(fx.Tracer):
                     return getattr(values[0], target)(*values[1:], **named)
                 module = self.root.get_submodule(target)
                 if which == 0 and target not in self.calls:
-                    self.calls[target] = (args, kwargs)
+                    self.calls[target] = structured((args, kwargs), _as_given)
                 return module(*values, **named)
         finally:
             self.concrete = False
+
+
+def _without_arange(value: Any, key: Any) -> Any:
+    """The index with slices for tensors that are all places of their axis one after the other, each on its own axis."""
+    if not isinstance(key, tuple) or not isinstance(value, torch.Tensor) or len(key) > value.dim():
+        return key
+    if not all(isinstance(one, Traced) and isinstance(one.pair[0], torch.Tensor) for one in key) or len(key) < 2:
+        return key
+    rank = max(one.pair[0].dim() for one in key)
+    wide: list[int] = []
+    for axis, one in enumerate(key):
+        tensor = one.pair[0]
+        axes = [n + rank - tensor.dim() for n, size in enumerate(tensor.shape) if size != 1]
+        whole = tensor.reshape(-1).tolist() == list(range(value.shape[axis]))
+        if len(axes) != 1 or not whole or _depends(one.node):
+            return key
+        wide += axes
+    if wide != sorted(set(wide)):
+        return key
+    return tuple(slice(None) if axis in wide else None for axis in range(rank))
+
+
+def _is_one(value: Any) -> bool:
+    return isinstance(value, torch.Tensor) and value.numel() == 1
+
+
+def _depends(node: fx.Node) -> bool:
+    """Whether the value depends on the inputs' values; on their sizes does not count."""
+    left, seen = [node], set()
+    while left:
+        node = left.pop()
+        if node.op == "placeholder":
+            return True
+        if node not in seen and node.target is not size_of:
+            seen.add(node)
+            left += node.all_input_nodes
+    return False
+
+
+def _as_given(value: Any) -> Any:
+    return Given("", value.pair) if isinstance(value, Traced) else value
 
 
 def _filled(value: Any, which: int) -> Any:
     if isinstance(value, Traced):
         found = value.pair[which]
         return found.clone() if isinstance(found, torch.Tensor) else found
-    if isinstance(value, tuple | list):
-        return type(value)(_filled(item, which) for item in value)
-    if isinstance(value, dict):
-        return {key: _filled(item, which) for key, item in value.items()}
     if isinstance(value, slice):
         return slice(*(_filled(item, which) for item in (value.start, value.stop, value.step)))
-    return value
+    return structured(value, lambda item: _filled(item, which) if isinstance(item, Traced | slice) else item)
 
 
 def line() -> tuple[str, dict[str, Any]]:
@@ -228,17 +332,63 @@ def _names(frame: Any) -> set[str]:
     return found
 
 
-def trace(root: torch.nn.Module, given: list[tuple[Any, Any]], constants: dict[str, Any]) -> tuple[fx.Graph, Tracer]:
-    """The graph of root's forward. `given` holds the tensor arguments, at both sizes, in forward's order.
+def trace(root: torch.nn.Module, arguments: tuple[Any, Any]) -> tuple[fx.Graph, Tracer]:
+    """The graph of root's forward. `arguments` are its args and kwargs, each tensor in them a Given.
 
-    `constants` are the other arguments. Raises NoCorrespondence with the line that cannot be followed.
+    Raises NoCorrespondence with the line that cannot be followed.
     """
-    tracer = Tracer(given)
-    kinds = inspect.signature(type(root).forward).parameters.values()
-    tracer.left_out = frozenset(p.name for p in kinds if p.kind in (p.VAR_POSITIONAL, p.VAR_KEYWORD))
+    graph, tracer = _traced(root, arguments)
+    for number, where in enumerate(tracer.decisions):
+        if _differs(root, arguments, number, graph):
+            raise NoCorrespondence("the code takes a way that depends on a size that varies", where=where)
+    if dropping := _dropping(graph):  # how much shows in training mode alone
+        root.training = True
+        try:
+            trained = _dropping(_traced(root, arguments)[0])
+        except NoCorrespondence:
+            trained = []
+        finally:
+            root.training = False
+        if [node.target for node in trained] == [node.target for node in dropping]:
+            for node, other in zip(dropping, trained, strict=True):
+                name, place = _RATES[node.target]
+                if len(other.args) > place:
+                    node.args = (*node.args[:place], other.args[place], *node.args[place + 1 :])
+                elif name in other.kwargs:
+                    node.kwargs = {**node.kwargs, name: other.kwargs[name]}
+    return graph, tracer
+
+
+_RATES = {
+    torch.nn.functional.scaled_dot_product_attention: ("dropout_p", 4),
+    torch.nn.functional.dropout: ("p", 1),
+}
+"""function → what its rate is called, and its place among the arguments"""
+
+
+def _differs(root: torch.nn.Module, arguments: tuple[Any, Any], number: int, graph: fx.Graph) -> bool:
+    """Whether another decision at this place computes something else; a check that fails there computes nothing."""
+    tracer = Tracer()
+    tracer.turned = number
     try:
         with _made(tracer):
-            return tracer.trace(root, constants), tracer
+            other = tracer.trace(root, {"all": arguments})
+    except NoCorrespondence:
+        return True
+    except Exception:  # it is the author's check
+        return False
+    return [(n.op, n.target) for n in other.nodes] != [(n.op, n.target) for n in graph.nodes]
+
+
+def _dropping(graph: fx.Graph) -> list[fx.Node]:
+    return [node for node in graph.nodes if node.target in _RATES]
+
+
+def _traced(root: torch.nn.Module, arguments: tuple[Any, Any]) -> tuple[fx.Graph, Tracer]:
+    tracer = Tracer()
+    try:
+        with _made(tracer):
+            return tracer.trace(root, {"all": arguments}), tracer
     except NoCorrespondence:
         raise
     except Exception as error:
@@ -252,12 +402,20 @@ def trace(root: torch.nn.Module, given: list[tuple[Any, Any]], constants: dict[s
         raise NoCorrespondence(f"this line cannot be traced: {said.splitlines()[0]}", where=where) from error
 
 
+def _dtype_of(value: Any) -> Any:
+    return None if value is None else value.dtype
+
+
+def _is_causal(mask: Any, is_causal: bool | None = None, size: int | None = None) -> bool:
+    return bool(is_causal)
+
+
 @contextlib.contextmanager
 def _made(tracer: Tracer) -> Iterator[None]:
     """Tensors made out of numbers stand in the trace as they are written, also where a number varies."""
 
-    def patched(name: str) -> Callable[..., Any]:
-        original = getattr(torch, name)
+    def patched(module: Any, name: str) -> Callable[..., Any]:
+        original = getattr(module, name)
 
         def made(*args: Any, **kwargs: Any) -> Any:
             if tracer.concrete or not hasattr(tracer, "root"):
@@ -268,5 +426,10 @@ def _made(tracer: Tracer) -> Iterator[None]:
 
     with contextlib.ExitStack() as stack:
         for name in MADE:
-            stack.enter_context(mock.patch.object(torch, name, patched(name)))
+            stack.enter_context(mock.patch.object(torch, name, patched(torch, name)))
+        for name in PACKED:
+            stack.enter_context(mock.patch.object(rnn, name, patched(rnn, name)))
+        # Torch's own transformer asks its masks for what a traced value cannot say.
+        stack.enter_context(mock.patch.object(torch.nn.functional, "_none_or_dtype", _dtype_of))
+        stack.enter_context(mock.patch.object(torch.nn.modules.transformer, "_detect_is_causal_mask", _is_causal))
         yield

@@ -24,7 +24,13 @@ class Sides:
     """The source in torch and the written model in Keras, both in float64, on one batch."""
 
     def __init__(self, module: Any, call: Any, target: KerasTarget, code: Code, feeds: dict[str, Array]) -> None:
+        import torch
+
         self.module = copy.deepcopy(module).double()
+        for part in self.module.modules():  # tensors that it holds beside its parameters
+            for name, value in vars(part).items():
+                if isinstance(value, torch.Tensor) and value.is_floating_point():
+                    setattr(part, name, value.double())
         self.call, self.target, self.code = call, target, code
         self.feeds = {n: v.astype(np.float64) if v.dtype.kind == "f" else v for n, v in feeds.items()}
         target.model("float64")  # variables are made outside of what is traced
@@ -54,7 +60,7 @@ class Sides:
         for tensor in tensors.values():
             if tensor.is_floating_point():
                 tensor.requires_grad_(True)
-        with _exact():
+        with exact(), in_doubles():
             outputs = self.call(self.module, tensors)
         return tensors, [o for o in outputs if o.is_floating_point()]
 
@@ -95,6 +101,8 @@ class Sides:
 
 def gradients(sides: Sides) -> Rung:
     """Compare both, in inference mode."""
+    if not sides.weights:
+        return Rung(name="gradients", holds=True, detail="no answer has one")
     by, by_input, _ = sides.of_torch(training=False)
     ours, our_inputs, _ = sides.of_keras(training=False)
     worst = Worst()
@@ -127,14 +135,39 @@ def _array(tensor: Any) -> Array:
 
 
 @contextlib.contextmanager
-def _exact() -> Iterator[None]:
+def in_doubles() -> Iterator[None]:
+    """Every tensor that is made, or cast to fewer bits, is one of float64."""
+    import torch
+
+    from onnxpress.export.networks.pytorch.float64 import StaysWide
+
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float64)
+    try:
+        with StaysWide():
+            yield
+    finally:
+        torch.set_default_dtype(before)
+
+
+@contextlib.contextmanager
+def exact() -> Iterator[None]:
     """Without torch's fused shortcuts of inference mode, and without dropout."""
     import torch
+    from torch.nn import functional
+
+    attention = functional.scaled_dot_product_attention
+
+    def attended(*args: Any, **kwargs: Any) -> Any:
+        return attention(*args[:4], **{**kwargs, "dropout_p": 0.0})
 
     before = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)
     try:
-        with mock.patch.object(torch.nn.functional, "dropout", lambda x, *_, **__: x):
+        with (
+            mock.patch.object(functional, "dropout", lambda x, *_, **__: x),
+            mock.patch.object(functional, "scaled_dot_product_attention", attended),
+        ):
             yield
     finally:
         torch.backends.mha.set_fastpath_enabled(before)

@@ -87,7 +87,10 @@ class KerasTarget:
                 autograph=False,
                 reduce_retracing=True,
             )
-        found = self._function(*(tf.constant(_wide(value, "float32")) for value in self.inputs(feeds)))
+        return self.named(self._function(*(tf.constant(_wide(value, "float32")) for value in self.inputs(feeds))))
+
+    def named(self, found: list[Any]) -> dict[str, Array]:
+        """Answers in the written model's order of axes → by name, in the source's."""
         return {
             name: np.transpose(np.asarray(value), np.argsort(perm)) if perm else np.asarray(value)
             for name, value, perm in zip(self._outputs, found, self.perms(), strict=True)

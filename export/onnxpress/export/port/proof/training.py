@@ -16,7 +16,7 @@ from unittest import mock
 import numpy as np
 
 from onnxpress.core.arrays import Array
-from onnxpress.export.port.proof.gradients import Sides
+from onnxpress.export.port.proof.gradients import Sides, in_doubles
 from onnxpress.export.port.proof.rung import Rung, Worst
 
 STEPS = 20
@@ -28,6 +28,8 @@ KERAS_DROPOUTS = ("Dropout", "SpatialDropout1D", "SpatialDropout2D", "SpatialDro
 
 def training(sides: Sides) -> Rung:
     """All of it; the first that fails is named."""
+    if not sides.weights:
+        return Rung(name="training", holds=True, detail="no answer has a gradient")
     rates, ours = _rates_of_torch(sides), _rates_of_keras(sides.target.model("float64"))
     if len(rates) != len(ours):
         return Rung(name="training", holds=False, detail=f"{len(rates)} dropouts in the source, {len(ours)} here")
@@ -145,6 +147,7 @@ def _rates_of_torch(sides: Sides) -> list[float]:
             stack.enter_context(mock.patch.object(nn.functional, name, recorded))
         stack.enter_context(mock.patch.object(nn.functional, "scaled_dot_product_attention", attended))
         stack.enter_context(torch.no_grad())
+        stack.enter_context(in_doubles())
         sides.call(module, tensors)
     return sorted(rate for rate in found if rate > 0)
 

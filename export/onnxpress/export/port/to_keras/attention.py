@@ -48,9 +48,9 @@ def _multihead(w: Writer, module: Any, query: Value, key: Value, value: Value, k
         if mask is None:
             continue
         mask = w.plain(w.made(mask))
-        if mask.shown.dtype != "bool":
+        if mask.shown.dtype != "bool" and not mask.shown.hides:
             raise w.refuse("a mask of numbers has no correspondence", "give a mask of truth values")
-        seen = f"ops.logical_not({mask.code})"
+        seen = f"ops.logical_not({mask.code})" if mask.shown.dtype == "bool" else f"({mask.code} == 0)"
         if is_padding:
             masks.append(f"{seen}[:, None, :]")
         elif mask.rank == 2:
@@ -59,7 +59,8 @@ def _multihead(w: Writer, module: Any, query: Value, key: Value, value: Value, k
             raise w.refuse("a mask for each head has no correspondence")
     if masks:
         name = w.fresh("seen")
-        w.lines.append(f"{name} = {masks[0] if len(masks) == 1 else f'ops.logical_and({masks[0]}, {masks[1]})'}")
+        alone = masks[0].removeprefix("(").removesuffix(")") if masks[0].endswith("== 0)") else masks[0]
+        w.lines.append(f"{name} = {alone if len(masks) == 1 else f'ops.logical_and({masks[0]}, {masks[1]})'}")
         called.append(f"attention_mask={name}")
     elif is_causal:
         called.append("use_causal_mask=True")

@@ -21,7 +21,7 @@ def spread(given: tuple[Any, ...]) -> tuple[Any, ...]:
 
 
 @function("permute")
-def _permute(w: Writer, x: Value, *dims: Any) -> Value:
+def permute(w: Writer, x: Value, *dims: Any) -> Value:
     dims = spread(dims)
     w.settle(x)
     x = w.made(x)
@@ -33,23 +33,51 @@ def _permute(w: Writer, x: Value, *dims: Any) -> Value:
 def _transpose(w: Writer, x: Value, dim0: int, dim1: int) -> Value:
     axes = list(range(x.rank))
     axes[dim0], axes[dim1] = axes[dim1], axes[dim0]
-    return _permute(w, x, *axes)
+    return permute(w, x, *axes)
 
 
 FUNCTIONS["t"] = lambda w, x: _transpose(w, x, 0, 1)
 
 
 def _target(w: Writer, sizes: tuple[Any, ...]) -> str:
-    """The code of a shape. One size that varies is −1, as it follows from the others."""
-    shape: list[str] = []
-    free = not any(size == -1 for size in sizes)
-    for size in sizes:
-        if isinstance(size, Value) and free:
-            shape.append("-1")
-            free = False
-        else:
-            shape.append(size.code if isinstance(size, Value) else str(size))
+    """The code of a shape. One size that varies is −1, as it follows from the others; what is known is a number."""
+    known = w.step.shown.sizes
+    varying = [n for n, size in enumerate(known) if size is None]
+    free = next((n for n in varying if sizes[n] == -1), varying[0] if varying else None)
+    shape = [
+        str(size) if size is not None else "-1" if n == free else sizes[n].code if isinstance(sizes[n], Value) else "-1"
+        for n, size in enumerate(known)
+    ]
     return tuple_of(shape)
+
+
+def _regrouped(x: Value, shown: Any) -> Value | None:
+    """The layout of a reshape that joins neighbouring axes, or splits one, without moving data; None where it would.
+
+    The value that is returned has the sizes in the order in which they lie, in place of code.
+    """
+    wide, narrow = (x.shown, shown) if x.rank > shown.rank else (shown, x.shown)
+    for start in range(narrow.rank):
+        end = start + wide.rank - narrow.rank
+        both = ((wide.first, narrow.first), (wide.second, narrow.second))
+        if all(
+            a[:start] == b[:start] and a[end + 1 :] == b[start + 1 :] and math.prod(a[start : end + 1]) == b[start]
+            for a, b in both
+        ):
+            break
+    else:
+        return None
+    group = list(range(start, end + 1))
+    if x.rank > shown.rank:
+        places = [x.place(axis) for axis in group]
+        if places != list(range(places[0], places[0] + len(group))):
+            return None
+        perm = [axis for axis in x.perm if axis not in group[1:]]
+        return Value("", shown, tuple(axis - (len(group) - 1) * (axis > start) for axis in perm))
+    found: list[int] = []
+    for axis in x.perm:
+        found += group if axis == start else [axis + (len(group) - 1) * (axis > start)]
+    return Value("", shown, tuple(found))
 
 
 @function("reshape")
@@ -57,6 +85,12 @@ def reshape(w: Writer, x: Value, *shape: Any) -> Value:
     sizes = spread(shape)
     x = w.made(x)
     if not in_order(x) or x.order is not None:
+        if x.order is None and x.rank != w.step.shown.rank and w.step.shown.rank > 2:
+            regrouped = _regrouped(x, w.step.shown)
+            if regrouped is not None and sum(size is None for size in regrouped.sizes) <= 1:
+                laid = (regrouped.sizes[axis] for axis in regrouped.perm)
+                shape = tuple_of("-1" if size is None else str(size) for size in laid)
+                return w.result(f"ops.reshape({x.code}, {shape})", regrouped.perm)
         merged = _merged(w, x)
         if merged is not None:
             return merged
@@ -174,6 +208,7 @@ def _joined(w: Writer, tensors: Any, dim: int, name: str) -> Value:
     return w.result(f"ops.concatenate([{items}], axis={lead.written_place(dim)})", lead.perm)
 
 
+FUNCTIONS["tile"] = FUNCTIONS["repeat"]
 FUNCTIONS["cat"] = lambda w, tensors, dim=0: _joined(w, tensors, dim, "concatenate")
 FUNCTIONS["stack"] = lambda w, tensors, dim=0: _joined(w, tensors, dim, "stack")
 
@@ -314,8 +349,8 @@ def _roll(w: Writer, x: Value, shifts: Any, dims: Any) -> Value:
 @function("pad")
 def _pad(w: Writer, x: Value, pad: Any, mode: str = "constant", value: Any = None) -> Value:
     w.settle(x)
-    if mode not in ("constant", "reflect") or any(p < 0 for p in pad):
-        raise w.refuse(f"padding of mode {mode!r}, or a negative one, has no correspondence")
+    if mode not in ("constant", "reflect") or any(not isinstance(p, int) or p < 0 for p in pad):
+        raise w.refuse(f"padding of mode {mode!r}, a negative one, or one that varies has no correspondence")
     widths = [(0, 0)] * x.rank
     for n in range(len(pad) // 2):
         widths[x.rank - 1 - n] = (pad[2 * n], pad[2 * n + 1])

@@ -19,6 +19,7 @@ from onnxpress.export.port.to_keras.making import (
     short,
     spatial,
     with_start,
+    without_learning,
 )
 from onnxpress.export.port.to_keras.writer import Writer
 
@@ -57,9 +58,14 @@ def _convolution(w: Writer, module: Any, x: Value) -> Value:
     x = spatial(w, x, rank)
     kernel, stride, dilation = module.kernel_size, module.stride, module.dilation
     pad, options = "", {}
-    if module.padding_mode != "zeros":
-        raise w.refuse(f"a convolution padded by {module.padding_mode!r} has no correspondence")
     padding = module.padding
+    if module.padding_mode == "reflect" and not isinstance(padding, str) and any(padding):
+        name = w.fresh("padded")
+        widths = ((0, 0), *((p, p) for p in padding), (0, 0))
+        w.lines.append(f'{name} = ops.pad({x.code}, {literal(widths)}, mode="reflect")')
+        x, padding = Value(name, x.shown, x.perm), (0,) * rank
+    elif module.padding_mode != "zeros":
+        raise w.refuse(f"a convolution padded by {module.padding_mode!r} has no correspondence")
     if padding == "same":
         options["padding"] = '"same"'
     elif padding != "valid" and any(padding):
@@ -106,18 +112,22 @@ def _convolution(w: Writer, module: Any, x: Value) -> Value:
     return w.result(called(w, made, x), channels_last(rank + 2))
 
 
-@register("ConvTranspose1d", "ConvTranspose2d")
+@register("ConvTranspose1d", "ConvTranspose2d", "ConvTranspose3d")
 def _transposed(w: Writer, module: Any, x: Value) -> Value:
     rank = len(module.kernel_size)
-    if module.groups != 1 or any(module.output_padding) or any(d != 1 for d in module.dilation):
-        raise w.refuse("a transposed convolution with groups, dilation or output_padding has no correspondence")
+    if module.groups != 1 or any(d != 1 for d in module.dilation):
+        raise w.refuse("a transposed convolution with groups or dilation has no correspondence")
+    if any(more > p for more, p in zip(module.output_padding, module.padding, strict=True)):
+        raise w.refuse("a transposed convolution with output_padding beyond its padding has no correspondence")
     x = spatial(w, x, rank)
     options: dict[str, Any] = {}
     if any(s != 1 for s in module.stride):
         options["strides"] = literal(short(tuple(module.stride)))
     if module.bias is None:
         options["use_bias"] = "False"
-    crop = f"layers.Cropping{rank}D({literal(short(tuple(module.padding)))})" if any(module.padding) else ""
+    cut = tuple((p, p - more) for p, more in zip(module.padding, module.output_padding, strict=True))
+    crops = short(tuple(module.padding)) if not any(module.output_padding) else (cut if rank > 1 else cut[0])
+    crop = f"layers.Cropping{rank}D({literal(crops)})" if any(module.padding) else ""
     size = literal(short(tuple(module.kernel_size)))
     # Keras's `valid` is as long as torch's but where the stride is wider than the kernel.
     if any(s > k for s, k in zip(module.stride, module.kernel_size, strict=True)):
@@ -142,9 +152,20 @@ def _embedding(w: Writer, module: Any, x: Value) -> Value:
     if module.padding_idx is None:
         return w.result(code)
     if np.any(w.array(f"{w.step.name}.weight")[module.padding_idx]):
-        raise w.refuse("the row of padding_idx is not zero, and cannot be kept from learning in Keras")
+        return without_learning(w, code, x, module.padding_idx)
     name = w.fresh(w.step.variables[0] if w.step.variables else "x")
     w.lines.append("# the row of the padding stays zero and learns nothing")
     w.lines.append(f"{name} = {code}")
     kept = f"ops.expand_dims({x.code} != {module.padding_idx}, -1)"
     return w.result(f"{name} * ops.cast({kept}, {name}.dtype)", bare=False)
+
+
+@register("EmbeddingBag")
+def _embedding_bag(w: Writer, module: Any, x: Value, offsets: Any = None, per_sample_weights: Any = None) -> Value:
+    plain = module.padding_idx is None and module.max_norm is None and not module.scale_grad_by_freq
+    if x.rank != 2 or offsets is not None or per_sample_weights is not None or not plain:
+        raise w.refuse("EmbeddingBag with offsets, weights of samples or a padding has no correspondence")
+    options = {"embeddings_initializer": "keras.initializers.RandomNormal(stddev=1.0)"}
+    made = make(w, module, f"Embedding({module.num_embeddings}, {module.embedding_dim})", **options)
+    made.weight("embeddings", "weight")
+    return w.result(f"ops.{module.mode}({called(w, made, w.plain(w.made(x)))}, axis=1)")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from typing import Any
 
 from onnxpress.export.port.layout import Value
@@ -17,6 +18,8 @@ UNARY = {
     "logsigmoid": "log_sigmoid", "sin": "sin", "cos": "cos", "floor": "floor", "ceil": "ceil", "round": "round",
     "sign": "sign", "erf": "erf", "isnan": "isnan", "logical_not": "logical_not", "selu": "selu", "tan": "tan",
     "arctan": "arctan", "atan": "arctan", "log2": "log2", "log10": "log10", "isfinite": "isfinite", "isinf": "isinf",
+    "sinh": "sinh", "cosh": "cosh", "asin": "arcsin", "acos": "arccos", "trunc": "trunc", "tanhshrink": "tanh_shrink",
+    "nan_to_num": "nan_to_num", "celu": "celu",
 }  # fmt: skip
 SIGNS = {
     "add": "+", "sub": "-", "mul": "*", "div": "/", "pow": "**", "lt": "<", "le": "<=", "gt": ">", "ge": ">=",
@@ -41,8 +44,8 @@ def binary(
     (a, b), lead = w.together([x, other])
     kinds = [v.shown.dtype for v in (a, b) if isinstance(v, Value) and isinstance(v.shown, Shown)]
     if name == "div" and rounding_mode is not None:
-        if rounding_mode != "floor":
-            raise w.refuse("division that rounds towards zero has no correspondence")
+        if rounding_mode == "trunc":
+            return w.like(lead, _towards_zero(w, a, b, kinds), bare=False)
         name = "floor_divide"
     if name == "div" and not any(k.startswith("float") for k in kinds):
         a = Value(f'ops.cast({a.code}, "float32")', a.shown, a.perm)
@@ -55,7 +58,26 @@ def binary(
             to = floats[0].code
             a, b = (v if v is floats[0] else Value(f"ops.cast({v.code}, {to}.dtype)", v.shown, v.perm) for v in (a, b))
             right = w.operand(b)
-    return w.like(lead, f"{w.operand(a)} {SIGNS[name]} {right}", bare=False)
+    sign = SIGNS[name] if name == "pow" and _is_simple(w.operand(a)) and _is_simple(right) else f" {SIGNS[name]} "
+    return w.like(lead, f"{w.operand(a)}{sign}{right}", bare=False)
+
+
+def _is_simple(code: str) -> bool:
+    """Whether a power of it is written without blanks."""
+    return re.fullmatch(r"-?(\d+(\.\d*)?(e-?\d+)?|[A-Za-z_][\w.]*)", code) is not None
+
+
+def _towards_zero(w: Writer, a: Any, b: Any, kinds: list[str]) -> str:
+    if any(kind.startswith("float") for kind in kinds):
+        return f"ops.trunc({w.operand(a)} / {w.operand(b)})"
+    sign = f"ops.sign({a.code})" if isinstance(a, Value) else repr(1 if a > 0 else -1)
+    if isinstance(b, Value):
+        return f"{sign} * ops.sign({b.code}) * (ops.abs({_code(a)}) // ops.abs({b.code}))"
+    return f"{sign} * (ops.abs({_code(a)}) // {abs(b)})" if b > 0 else f"-{sign} * (ops.abs({_code(a)}) // {abs(b)})"
+
+
+def _code(value: Any) -> str:
+    return value.code if isinstance(value, Value) else repr(value)
 
 
 @function("size")
@@ -71,7 +93,7 @@ def _elementwise(name: str) -> None:
     FUNCTIONS[name] = write
 
 
-for _same in ("maximum", "minimum", "logical_and", "logical_or", "where"):
+for _same in ("maximum", "minimum", "logical_and", "logical_or", "logical_xor", "where"):
     _elementwise(_same)
 
 
@@ -107,7 +129,7 @@ def _gelu(w: Writer, x: Value, approximate: str = "none") -> Value:
 @function("softplus")
 def _softplus(w: Writer, x: Value, beta: float = 1.0, threshold: float = 20.0) -> Value:
     if beta != 1:
-        raise w.refuse("softplus with a beta has no correspondence")
+        return w.like(x, f"ops.softplus({beta} * {w.operand(x)}) / {beta}", bare=False)
     return w.like(x, f"ops.softplus({x.code})")
 
 
@@ -126,6 +148,26 @@ FUNCTIONS["clamp_min"] = lambda w, x, min: _clamp(w, x, min)  # noqa: A006
 FUNCTIONS["reciprocal"] = lambda w, x: w.like(x, f"1.0 / {w.operand(x)}", bare=False)
 FUNCTIONS["hardtanh"] = lambda w, x, min_val=-1.0, max_val=1.0, inplace=False: _clamp(w, x, min_val, max_val)
 FUNCTIONS["detach"] = lambda w, x: w.like(x, f"ops.stop_gradient({x.code})")
+
+
+@function("threshold")
+def _threshold(w: Writer, x: Value, threshold: float, value: float, inplace: bool = False) -> Value:
+    return w.like(x, f"ops.where({w.operand(x)} > {threshold}, {x.code}, {value})")
+
+
+FUNCTIONS["hardshrink"] = lambda w, x, lambd=0.5: w.like(x, f"ops.hard_shrink({x.code}, threshold={lambd})")
+FUNCTIONS["softshrink"] = lambda w, x, lambd=0.5: w.like(x, f"ops.soft_shrink({x.code}, threshold={lambd})")
+
+
+@function("glu")
+def _glu(w: Writer, x: Value, dim: int = -1) -> Value:
+    w.settle(x)
+    return w.like(x, f"ops.glu({x.code}, axis={x.written_place(dim)})")
+
+
+@function("type_as")
+def _type_as(w: Writer, x: Value, other: Value) -> Value:
+    return cast(w, x, other.shown.dtype)
 
 
 def cast(w: Writer, x: Value, dtype: Any) -> Value:
@@ -147,5 +189,8 @@ def _to(w: Writer, x: Value, *args: Any, dtype: Any = None, **_: Any) -> Value:
     return x
 
 
-for _name, _dtype in {"float": "float32", "long": "int64", "int": "int32", "bool": "bool"}.items():
-    FUNCTIONS[_name] = lambda w, x, dtype=_dtype: cast(w, x, dtype)
+FUNCTIONS["type"] = FUNCTIONS["to"]
+for _name, _dtype in {
+    "float": "float32", "double": "float64", "half": "float16", "long": "int64", "int": "int32", "bool": "bool",
+}.items():  # fmt: skip
+    FUNCTIONS[_name] = lambda w, x, dtype=_dtype, **_: cast(w, x, dtype)

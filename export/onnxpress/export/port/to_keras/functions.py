@@ -5,18 +5,18 @@ from __future__ import annotations
 from typing import Any
 
 from onnxpress.export.port.layout import Value
-from onnxpress.export.port.to_keras import axes, products, reductions
+from onnxpress.export.port.to_keras import axes, normalising, products, reductions, sorting
 from onnxpress.export.port.to_keras.elementwise import SIGNS, UNARY, binary, of_sizes
 from onnxpress.export.port.to_keras.registry import FUNCTIONS
 from onnxpress.export.port.to_keras.writer import Writer
 
-__all__ = ["axes", "products", "reductions", "written"]
-SAME = ("contiguous", "clone", "requires_grad")
+__all__ = ["axes", "normalising", "products", "reductions", "sorting", "written"]
+SAME = ("contiguous", "clone", "requires_grad", "cpu", "cuda", "positive")
 
 
 def written(w: Writer, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Value:
     """The step's value. Raises NoCorrespondence where the table has no such function, or not with these arguments."""
-    kwargs = {("x" if key == "input" else key): value for key, value in kwargs.items()}
+    kwargs = {("x" if key == "input" else key): value for key, value in kwargs.items() if key != "out"}
     if name in SIGNS and all(not isinstance(a, Value) or a.number is not None for a in args):
         return of_sizes(w, name, *args)
     if name in SAME:

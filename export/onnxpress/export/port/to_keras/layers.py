@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from onnxpress.export.port.code import tuple_of
 from onnxpress.export.port.layout import Value
 from onnxpress.export.port.steps import Block, Shown, Step
 from onnxpress.export.port.to_keras import attention, dense, norms, pools, recurrent
@@ -32,8 +33,11 @@ def block(w: Writer, step: Step, args: tuple[Value, ...]) -> Value:
     args = tuple(w.made(a) for a in args)
     layouts = [(a.perm, None if a.order is None else a.order.tobytes()) for a in args]
     known = w.attributes.get(step.name)
+    if not any(inner.kind not in ("input", "output") for inner in child.steps) and len(args) == 1:
+        return args[0]  # as an empty Sequential
     if known is None:
-        found = w.shared.block(child, [Value("", a.shown, a.perm, a.order, a.made_by) for a in args], w.full(step.name))
+        given = [Value("", a.shown, a.perm, a.order, a.made_by, number=a.number) for a in args]
+        found = w.shared.block(child, given, w.full(step.name))
         w.attributes[step.name] = known = (found, layouts)
         w.place(step.name, found)
     found, before = known
@@ -46,16 +50,32 @@ def block(w: Writer, step: Step, args: tuple[Value, ...]) -> Value:
 def _answer(w: Writer, outputs: Any, shown: Any, code: str) -> Value:
     if isinstance(outputs, Value) and outputs.parts is None:
         return Value(code, shown, outputs.perm, outputs.order, outputs.made_by)
-    outputs = outputs.parts if isinstance(outputs, Value) else outputs
-    kept = [o for o in outputs or () if o is not None]
-    if not kept or not all(isinstance(o, Value) and isinstance(o.shown, Shown) for o in kept):
-        raise w.refuse("a block that returns something else than tensors has no correspondence")
+    parts = _several(w, outputs)
+    kept = [o for o in parts if o is not None]
+    if len(kept) == 1 and isinstance(kept[0], Value) and kept[0].parts is None:
+        only = Value(code, kept[0].shown, kept[0].perm, kept[0].order, kept[0].made_by)
+        return Value(code, shown, parts=[None if o is None else only for o in parts])
+    found = [_unpacked(w, o, name) for o, name in zip(parts, unpacked(w, len(parts)), strict=True)]
+    w.lines.append(f"{', '.join(text for text, _ in found if text)} = {code}")
+    return Value(code, shown, parts=[value for _, value in found])
 
-    if len(kept) == 1:
-        only = iter([Value(code, kept[0].shown, kept[0].perm, kept[0].order, kept[0].made_by)])
-        return Value(code, shown, parts=[None if o is None else next(only) for o in outputs])
-    names = [w.fresh(n) for n in unpacked(w, len(outputs))]
-    names = [n for n, o in zip(names, outputs, strict=True) if o is not None]
-    w.lines.append(f"{', '.join(names)} = {code}")
-    parts = iter([Value(n, o.shown, o.perm, o.order, o.made_by) for n, o in zip(names, kept, strict=True)])
-    return Value(code, shown, parts=[None if o is None else next(parts) for o in outputs])
+
+def _several(w: Writer, outputs: Any) -> list[Any]:
+    parts = outputs.parts if isinstance(outputs, Value) else outputs
+    if not isinstance(parts, tuple | list) or not any(part is not None for part in parts):
+        raise w.refuse("a block that returns something else than tensors has no correspondence")
+    return list(parts)
+
+
+def _unpacked(w: Writer, output: Any, name: str) -> tuple[str, Value | None]:
+    """The variables of one of a block's answers as they stand before the `=`, and its value."""
+    if output is None:
+        return "", None
+    if isinstance(output, Value) and output.parts is None:
+        if not isinstance(output.shown, Shown):
+            raise w.refuse("a block that returns something else than tensors has no correspondence")
+        name = w.fresh(name)
+        return name, Value(name, output.shown, output.perm, output.order, output.made_by)
+    found = [_unpacked(w, part, f"{name}_{n}") for n, part in enumerate(_several(w, output))]
+    texts = [text for text, _ in found if text]
+    return tuple_of(texts) if len(texts) > 1 else texts[0], Value("", parts=[value for _, value in found])

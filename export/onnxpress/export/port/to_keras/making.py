@@ -85,3 +85,12 @@ def spatial(w: Writer, x: Value, rank: int) -> Value:
     if x.rank != rank + 2:
         raise w.refuse("a layer over channels that is called without a batch axis has no correspondence")
     return w.in_layout(w.settle(w.made(x)), channels_last(rank + 2), _SAME_AS_BEFORE)
+
+
+def without_learning(w: Writer, code: str, ids: Value, padding: int) -> Value:
+    """The vectors `code` of these ids, of which that of the padding learns nothing."""
+    name = w.fresh(w.step.variables[0] if w.step.variables else "x")
+    w.lines.append(f"{name} = {code}")
+    w.lines.append("# the row of the padding learns nothing")
+    kept = f"ops.expand_dims({ids.code} != {padding}, -1)"
+    return w.result(f"ops.where({kept}, {name}, ops.stop_gradient({name}))")

@@ -12,6 +12,8 @@ from onnxpress.export.port.code import folded, literal, tuple_of, without_unused
 from onnxpress.export.port.layout import Unordered, Value, channels_last, identity
 from onnxpress.export.port.steps import Block, Shown
 from onnxpress.export.port.to_keras import functions, layers, parameters
+from onnxpress.export.port.to_keras.classes import merged
+from onnxpress.export.port.to_keras.own_functions import HELPERS
 from onnxpress.export.port.to_keras.writer import Carried, Writer, Written
 
 
@@ -51,7 +53,7 @@ class _Shared:
     settled: set[Any]
     transposes: int = 0
     helpers: set[str] = field(default_factory=set)
-    """the functions of `_HELPERS` that the code calls"""
+    """the functions of `own_functions.HELPERS` that the code calls"""
     classes: dict[str, list[str]] = field(default_factory=dict)
     """class name → lines"""
     constants: set[str] = field(default_factory=set)
@@ -166,12 +168,20 @@ def written(
     tied: dict[str, str],
     title: str,
     weights: str,
+    *,
+    keep: bool = False,
 ) -> Code:
-    """The model's code, its inputs in the layout that leaves the fewest transposes. Raises NoCorrespondence."""
+    """The model's code, its inputs in the layout that leaves the fewest transposes. Raises NoCorrespondence.
+
+    With `keep` inputs and answers have the source's order of axes, and the code moves data where a layer needs another.
+    """
     shown = [step.shown for step in block.steps if step.kind == "input"]
     choices = []
     for one in shown:
         ways = [identity(one.rank)]
+        if keep:
+            choices.append(ways)
+            continue
         if one.rank >= 3:
             ways.append(channels_last(one.rank))
         if one.rank == 3:
@@ -181,7 +191,7 @@ def written(
     for perms in itertools.islice(itertools.product(*choices), 16):
         if any(perm[0] != 0 and "batch" in spec.shape[:1] for perm, spec in zip(perms, specs, strict=True)):
             continue
-        found = _settled(block, shown, perms, state, learning, tied)
+        found = _settled(block, shown, perms, state, learning, tied, keep=keep)
         if best is None or found[0].transposes < best[0].transposes:
             best = (*found, perms)
     assert best is not None
@@ -204,7 +214,7 @@ def written(
 
 
 def _settled(
-    block: Block, shown: list[Shown], perms: Any, state: Any, learning: Any, tied: Any
+    block: Block, shown: list[Shown], perms: Any, state: Any, learning: Any, tied: Any, *, keep: bool
 ) -> tuple[_Shared, Written]:
     settled: set[Any] = set()
     while True:
@@ -213,7 +223,7 @@ def _settled(
         writer = Writer(block, given, "", shared)
         try:
             done = writer.write()
-            done.outputs = writer.outputs = _ended(writer, done.outputs)
+            done.outputs = writer.outputs = _ended(writer, done.outputs, keep=keep)
             _with_layers(writer, done)
         except Unordered as error:
             settled.add(error.place)
@@ -221,19 +231,20 @@ def _settled(
         return shared, done
 
 
-def _ended(writer: Writer, outputs: Any) -> Any:
-    """The model's answers: in the source's order of axes, but for channels that come last."""
+def _ended(writer: Writer, outputs: Any, *, keep: bool) -> Any:
+    """The model's answers: in the source's order of axes, but for channels that come last, if they may."""
     if isinstance(outputs, Value):
         if outputs.parts is not None:
-            return tuple(_ended(writer, part) for part in outputs.parts)
+            return tuple(_ended(writer, part, keep=keep) for part in outputs.parts if part is not None)
         outputs = writer.made(writer.settle(outputs))
-        if outputs.perm not in (identity(outputs.rank), channels_last(outputs.rank) if outputs.rank > 2 else None):
+        last = channels_last(outputs.rank) if outputs.rank > 2 and not keep else None
+        if outputs.perm not in (identity(outputs.rank), last):
             outputs = writer.plain(outputs)
         return outputs
     if isinstance(outputs, tuple):
-        return tuple(_ended(writer, part) for part in outputs if part is not None)
+        return tuple(_ended(writer, part, keep=keep) for part in outputs if part is not None)
     if isinstance(outputs, dict):
-        return {key: _ended(writer, part) for key, part in outputs.items() if part is not None}
+        return {key: _ended(writer, part, keep=keep) for key, part in outputs.items() if part is not None}
     raise writer.refuse(f"an answer that is {type(outputs).__name__} has no correspondence")
 
 
@@ -246,66 +257,49 @@ def _layouts(outputs: Any) -> Any:
 
 
 def _returned(outputs: Any) -> str:
+    if isinstance(outputs, Value) and outputs.parts is not None:
+        outputs = tuple(outputs.parts)
     if isinstance(outputs, Value):
         return outputs.code
     if isinstance(outputs, dict):
         return "{" + ", ".join(f"{literal(key)}: {_returned(part)}" for key, part in outputs.items()) + "}"
     if isinstance(outputs, tuple):
-        return tuple_of(map(_returned, outputs))
+        kept = [part for part in outputs if part is not None]
+        return tuple_of(map(_returned, kept)) if len(kept) > 1 else _returned(kept[0])
     return repr(outputs)
 
 
 def _body(written: Written, base: str, doc: str = "") -> list[str]:
-    """The lines of a class, its name as \\0."""
+    """The statements of a class, each in one line, its name as \\0."""
     lines = [f"class \0({base}):"]
     if doc:
         lines += [f'    """{doc}"""', ""]
     lines += ["    def __init__(self, **options):", "        super().__init__(**options)"]
-    for line in written.init:
-        lines += wrapped(line, 8)
+    lines += [" " * 8 + line for line in written.init]
     lines += ["", f"    def call(self, {', '.join(written.arguments)}):"]
     returned = _returned(written.outputs)
     call = without_unused(written.call, returned)
     if call and call[-1].startswith(f"{returned} = "):
         returned = call.pop().removeprefix(f"{returned} = ")
-    for line in call:
-        lines += wrapped(line[4:], 12) if line.startswith("    ") else wrapped(line, 8)
-    if isinstance(written.outputs, tuple) and len(written.outputs) > 1:
+    lines += [" " * 8 + line for line in call]
+    if returned.startswith("(") and isinstance(written.outputs, tuple) and len(written.outputs) > 1:
         returned = returned[1:-1]
-    return [*lines, *wrapped(f"return {returned}", 8)]
+    return [*lines, f"        return {returned}"]
 
 
-_HELPERS = {
-    "like_torch": '''def like_torch(fan_in):
-    """Initialisers that draw the first weights as torch does: within 1/√fan_in."""
-    bound = fan_in**-0.5
-    return {
-        "kernel_initializer": keras.initializers.RandomUniform(-bound, bound),
-        "bias_initializer": keras.initializers.RandomUniform(-bound, bound),
-    }''',
-    "depthwise_like_torch": '''def depthwise_like_torch(fan_in):
-    """The same for a depthwise convolution."""
-    bound = fan_in**-0.5
-    return {
-        "depthwise_initializer": keras.initializers.RandomUniform(-bound, bound),
-        "bias_initializer": keras.initializers.RandomUniform(-bound, bound),
-    }''',
-    "recurrent_like_torch": '''def recurrent_like_torch(units):
-    """The same for a recurrent layer: within 1/√units."""
-    bound = units**-0.5
-    return {
-        "kernel_initializer": keras.initializers.RandomUniform(-bound, bound),
-        "recurrent_initializer": keras.initializers.RandomUniform(-bound, bound),
-        "bias_initializer": keras.initializers.RandomUniform(-bound, bound),
-    }''',
-    "exact_gelu": '''def exact_gelu(x):
-    """GELU by the error function, as torch's default."""
-    return ops.gelu(x, approximate=False)''',
-    "tanh_gelu": '''def tanh_gelu(x):
-    """GELU by tanh."""
-    return ops.gelu(x, approximate=True)''',
-}
-"""functions of the written module, in the order in which they stand in it"""
+def _set(lines: list[str]) -> str:
+    """The lines as they stand in the module, each as short as it must be."""
+    found: list[str] = []
+    for line in lines:
+        text = line.lstrip()
+        found += [line] if text.startswith(('"""', "class ")) or not text else wrapped(text, len(line) - len(text))
+    return "\n".join(found)
+
+
+def _axes(specs: list[TensorSpec], perms: Any) -> str:
+    return "; ".join(
+        f"{spec.name} ({', '.join(str(spec.shape[a]) for a in perm)})" for spec, perm in zip(specs, perms, strict=True)
+    )
 
 
 def _module(
@@ -318,11 +312,12 @@ def _module(
     title: str,
     weights: str,
 ) -> str:
-    parts = [text for helper, text in _HELPERS.items() if helper in shared.helpers]
-    parts += ["\n".join(lines) for lines in shared.classes.values()]
-    axes = "; ".join(
-        f"{spec.name} ({', '.join(str(spec.shape[a]) for a in perm)})" for spec, perm in zip(specs, perms, strict=True)
-    )
+    parts = [text for helper, text in HELPERS.items() if helper in shared.helpers]
+    classes = {label: list(lines) for label, lines in shared.classes.items()}
+    items = list(done.items or ())
+    own = [] if done.items is not None else _body(done, "keras.Model", f"{_axes(specs, perms)} → the answers.")
+    merged(classes, [items, own])
+    parts += [_set(lines) for lines in classes.values()]
     inputs = []
     for spec, perm, argument in zip(specs, perms, done.arguments, strict=True):
         sizes = tuple(None if isinstance(spec.shape[a], str) else spec.shape[a] for a in perm)[1:]
@@ -333,11 +328,9 @@ def _module(
         '    """The model as it is before training; `load_weights` takes the file beside it."""',
     ]
     if done.items is not None:
-        builder += wrapped(f"return keras.Sequential([{', '.join([*inputs, *done.items])}])", 4)
+        builder += wrapped(f"return keras.Sequential([{', '.join([*inputs, *items])}])", 4)
     else:
-        parts.append(
-            "\n".join(line.replace("\0", name) for line in _body(done, "keras.Model", f"{axes} → the answers."))
-        )
+        parts.append(_set([line.replace("\0", name) for line in own]))
         for argument, made in zip(done.arguments, inputs, strict=True):
             builder += wrapped(f"{argument} = {made}", 4)
         called = ", ".join(done.arguments)

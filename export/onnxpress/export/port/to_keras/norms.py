@@ -12,6 +12,7 @@ from onnxpress.export.port.to_keras.making import (
     register,
     spatial,
 )
+from onnxpress.export.port.to_keras.registry import FUNCTIONS
 from onnxpress.export.port.to_keras.writer import Writer
 
 _ACTIVATIONS = {
@@ -118,9 +119,10 @@ def _activation(w: Writer, module: Any, x: Value) -> Value:
 def _rectified(w: Writer, module: Any, x: Value) -> Value:
     kind = type(module).__name__
     if kind == "GELU":
-        helper = "exact_gelu" if module.approximate == "none" else "tanh_gelu"
-        w.shared.helpers.add(helper)
-        return w.like(x, called(w, make(w, module, f"Activation({helper})"), x))
+        if module.approximate == "none":
+            return w.like(x, called(w, make(w, module, 'Activation("gelu")'), x))
+        w.shared.helpers.add("tanh_gelu")
+        return w.like(x, called(w, make(w, module, "Activation(tanh_gelu)"), x))
     text = {"ReLU": "ReLU", "ReLU6": "ReLU(max_value=6.0)"}.get(kind)
     if kind == "ELU":
         text = f"ELU(alpha={literal(float(module.alpha))})"
@@ -156,3 +158,36 @@ def _softmax(w: Writer, module: Any, x: Value) -> Value:
         return w.like(x, f"ops.log_softmax({x.code}, axis={place})")
     axis = None if place == x.rank - 1 else str(place)
     return w.like(x, called(w, make(w, module, "Softmax", axis=axis), x))
+
+
+@register("RMSNorm")
+def _rms_norm(w: Writer, module: Any, x: Value) -> Value:
+    if len(module.normalized_shape) != 1:
+        raise w.refuse("RMSNorm over several axes has no correspondence")
+    x = w.settle(w.made(x))
+    x = w.plain(x, "this layer is over the last axis") if x.perm[-1] != x.rank - 1 else x
+    made = make(w, module, "RMSNormalization", epsilon=literal(_EPSILON if module.eps is None else module.eps))
+    if module.weight is None:
+        raise w.refuse("RMSNorm without a scale has no correspondence")
+    made.weight("scale", "weight")
+    return w.like(x, called(w, made, x))
+
+
+_EPSILON = 2.0**-23
+"""of float32, which torch takes where none is given"""
+
+
+@register("GLU", "Softmin", "Softmax2d", "Threshold", "Hardshrink", "Softshrink", "CosineSimilarity")
+def _as_function(w: Writer, module: Any, x: Value, other: Any = None) -> Value:
+    kind = type(module).__name__
+    if kind == "GLU":
+        return FUNCTIONS["glu"](w, x, module.dim)
+    if kind == "Softmin":
+        return FUNCTIONS["softmax"](w, w.like(x, f"-{w.operand(x)}"), module.dim)
+    if kind == "Softmax2d":
+        return FUNCTIONS["softmax"](w, x, -3)
+    if kind == "Threshold":
+        return FUNCTIONS["threshold"](w, x, module.threshold, module.value)
+    if kind == "CosineSimilarity":
+        return FUNCTIONS["cosine_similarity"](w, x, other, module.dim, module.eps)
+    return FUNCTIONS[kind.lower()](w, x, module.lambd)

@@ -7,6 +7,7 @@ from typing import Any
 from onnxpress.export.port.code import literal
 from onnxpress.export.port.layout import Value
 from onnxpress.export.port.to_keras.axes import flatten, unflatten
+from onnxpress.export.port.to_keras.images import resized
 from onnxpress.export.port.to_keras.making import (
     as_tuple,
     called,
@@ -15,6 +16,7 @@ from onnxpress.export.port.to_keras.making import (
     short,
     spatial,
 )
+from onnxpress.export.port.to_keras.registry import FUNCTIONS
 from onnxpress.export.port.to_keras.writer import Writer
 
 
@@ -44,28 +46,29 @@ def _pool(w: Writer, module: Any, x: Value) -> Value:
     rank = int(kind[-2])
     kernel, stride = as_tuple(module.kernel_size, rank), as_tuple(module.stride or module.kernel_size, rank)
     padding = as_tuple(module.padding, rank)
-    if (
-        getattr(module, "dilation", 1) not in (1, (1,) * rank)
-        or module.ceil_mode
-        or getattr(module, "return_indices", False)
-    ):
-        raise w.refuse(f"{kind} with dilation, ceil_mode or return_indices has no correspondence")
+    if getattr(module, "dilation", 1) not in (1, (1,) * rank) or getattr(module, "return_indices", False):
+        raise w.refuse(f"{kind} with dilation or return_indices has no correspondence")
     x = spatial(w, x, rank)
     average = kind.startswith("Avg")
     if average and getattr(module, "divisor_override", None):
         raise w.refuse("average pooling with divisor_override has no correspondence")
     before = ""
-    if any(padding):
-        if average and not module.count_include_pad:
-            raise w.refuse("average pooling that leaves out what was padded has no correspondence")
-        if average:
-            before = f"layers.ZeroPadding{rank}D({literal(short(padding))})"
-        else:
-            widths = ((0, 0), *((p, p) for p in padding), (0, 0))
-            name = w.fresh("padded")
-            w.lines.append(f'{name} = ops.pad({x.code}, {literal(widths)}, constant_values=-float("inf"))')
-            x = Value(name, x.shown, x.perm)
     options = {} if stride == kernel else {"strides": literal(short(stride))}
+    more = _beyond(w, module, x, kernel, stride, padding) if module.ceil_mode else (0,) * rank
+    is_same = set(stride) == {1} and all(2 * p == k - 1 for p, k in zip(padding, kernel, strict=True)) and not any(more)
+    if any(padding) and is_same and not (average and module.count_include_pad):
+        options["padding"] = '"same"'
+    elif average and any(more):
+        raise w.refuse("average pooling that reaches beyond the end has no correspondence", "ceil_mode=False")
+    elif average and any(padding):
+        if not module.count_include_pad:
+            raise w.refuse("average pooling that leaves out what was padded has no correspondence")
+        before = f"layers.ZeroPadding{rank}D({literal(short(padding))})"
+    elif any(padding) or any(more):
+        widths = ((0, 0), *((p, p + m) for p, m in zip(padding, more, strict=True)), (0, 0))
+        name = w.fresh("padded")
+        w.lines.append(f'{name} = ops.pad({x.code}, {literal(widths)}, constant_values=-float("inf"))')
+        x = Value(name, x.shown, x.perm)
     made = make(
         w,
         module,
@@ -74,6 +77,17 @@ def _pool(w: Writer, module: Any, x: Value) -> Value:
         **options,
     )
     return w.like(x, called(w, made, x))
+
+
+def _beyond(w: Writer, module: Any, x: Value, kernel: Any, stride: Any, padding: Any) -> tuple[int, ...]:
+    """How far windows reach beyond the end, where their number is rounded up."""
+    sizes, shown = x.sizes[2:], w.step.shown.sizes[2:]
+    if None in sizes or None in shown:
+        raise w.refuse(f"{type(module).__name__} with ceil_mode over sizes that vary has no correspondence")
+    return tuple(
+        max(0, (out - 1) * s + k - (size + 2 * p))
+        for out, s, k, size, p in zip(shown, stride, kernel, sizes, padding, strict=True)
+    )
 
 
 @register(*(f"Adaptive{kind}Pool{n}d" for kind in ("Avg", "Max") for n in (1, 2, 3)))
@@ -105,18 +119,51 @@ def _zero_pad(w: Writer, module: Any, x: Value) -> Value:
     return w.like(x, called(w, made, x))
 
 
-@register("Upsample")
+@register("ReflectionPad1d", "ReflectionPad2d", "ConstantPad1d", "ConstantPad2d", "ConstantPad3d")
+def _other_pad(w: Writer, module: Any, x: Value) -> Value:
+    mode = "reflect" if type(module).__name__.startswith("Reflection") else "constant"
+    return FUNCTIONS["pad"](w, w.made(x), tuple(module.padding), mode, getattr(module, "value", None))
+
+
+@register("Upsample", "UpsamplingNearest2d", "UpsamplingBilinear2d")
 def _upsample(w: Writer, module: Any, x: Value) -> Value:
     factor = module.scale_factor
     if x.rank != 4 or factor is None or module.mode not in ("nearest", "bilinear") or module.align_corners:
-        raise w.refuse("this upsampling has no correspondence", "whole factors, nearest or bilinear, of images")
+        return resized(w, x, module.mode, bool(module.align_corners))
     factors = as_tuple(factor if isinstance(factor, tuple) else int(factor), 2)
     if tuple(float(f) for f in factors) != (factor if isinstance(factor, tuple) else (float(factor),) * 2):
-        raise w.refuse("upsampling by a factor that is no whole number has no correspondence")
+        return resized(w, x, module.mode, aligned=False)
     x = spatial(w, x, 2)
     mode = None if module.mode == "nearest" else '"bilinear"'
     made = make(w, module, f"UpSampling2D({literal(short(tuple(int(f) for f in factors)))})", interpolation=mode)
     return w.like(x, called(w, made, x))
+
+
+@register("ChannelShuffle")
+def _channel_shuffle(w: Writer, module: Any, x: Value) -> Value:
+    x = spatial(w, x, 2)
+    channels, height, width = x.sizes[1:]
+    if channels is None or height is None or width is None:
+        raise w.refuse("ChannelShuffle of sizes that vary has no correspondence")
+    name, groups = w.fresh("x"), module.groups
+    w.lines.append(f"{name} = ops.reshape({x.code}, (-1, {height}, {width}, {groups}, {channels // groups}))")
+    w.lines.append(f"{name} = ops.transpose({name}, (0, 1, 2, 4, 3))  # the groups take turns")
+    return w.like(x, f"ops.reshape({name}, (-1, {height}, {width}, {channels}))")
+
+
+@register("PixelUnshuffle")
+def _pixel_unshuffle(w: Writer, module: Any, x: Value) -> Value:
+    x = spatial(w, x, 2)
+    factor = module.downscale_factor
+    channels, height, width = x.sizes[1:]
+    if channels is None or height is None or width is None:
+        raise w.refuse("PixelUnshuffle of sizes that vary has no correspondence")
+    tall, wide = height // factor, width // factor
+    name = w.fresh("x")
+    w.lines.append(f"{name} = ops.reshape({x.code}, (-1, {tall}, {factor}, {wide}, {factor}, {channels}))")
+    w.lines.append("# each block of pixels becomes a block of channels")
+    w.lines.append(f"{name} = ops.transpose({name}, (0, 1, 3, 5, 2, 4))")
+    return w.like(x, f"ops.reshape({name}, (-1, {tall}, {wide}, {channels * factor**2}))")
 
 
 @register("PixelShuffle")

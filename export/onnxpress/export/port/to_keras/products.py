@@ -5,8 +5,11 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from onnxpress.export.port.code import literal
 from onnxpress.export.port.layout import Value, channels_last
 from onnxpress.export.port.to_keras.axes import shape_of, spread
+from onnxpress.export.port.to_keras.images import resized
+from onnxpress.export.port.to_keras.making import without_learning
 from onnxpress.export.port.to_keras.reductions import reduced
 from onnxpress.export.port.to_keras.registry import FUNCTIONS, function
 from onnxpress.export.port.to_keras.writer import Writer
@@ -47,9 +50,8 @@ def _attention(
     dropout_p: float = 0.0,
     is_causal: bool = False,
     scale: float | None = None,
+    enable_gqa: bool = False,
 ) -> Value:
-    if dropout_p:
-        raise w.refuse("this attention with dropout has no correspondence", "put nn.Dropout behind the softmax")
     q, k, v = (w.plain(part, "heads lie before time") for part in (query, key, value))
     swapped = (*range(k.rank - 2), k.rank - 1, k.rank - 2)
     factor = scale if scale is not None else 1 / math.sqrt(q.shown.first[-1])
@@ -66,14 +68,58 @@ def _attention(
             w.lines.append(f'{name} = ops.where({mask.code}, {name}, -float("inf"))')
         else:
             w.lines.append(f"{name} = {name} + {mask.code}")
-    return w.result(f"ops.matmul(ops.softmax({name}, axis=-1), {v.code})")
+    weights = f"ops.softmax({name}, axis=-1)"
+    if dropout_p:
+        weights = f"self.{_dropout_layer(w, dropout_p)}({weights})"
+    return w.result(f"ops.matmul({weights}, {v.code})")
 
 
 @function("arange")
 def _arange(w: Writer, *bounds: Any, dtype: Any = None, device: Any = None, **_: Any) -> Value:
     codes = ", ".join(b.code if isinstance(b, Value) else repr(b) for b in bounds)
+    return w.result(f"ops.arange({codes}, dtype={_kind(w)})")
+
+
+def _kind(w: Writer) -> str:
+    """The step's dtype as an argument; of a usual float whatever the floats are, see `elementwise.cast`."""
     kind = w.step.shown.dtype
-    return w.result(f'ops.arange({codes}, dtype="{kind}")')
+    return "keras.config.floatx()" if kind == "float32" else f'"{kind}"'
+
+
+@function("full")
+def _full(w: Writer, size: Any, fill_value: Any, **_: Any) -> Value:
+    number = w.made(fill_value).code if isinstance(fill_value, Value) else literal(fill_value)
+    return w.result(f"ops.full({shape_of(size)}, {_infinite(number)}, dtype={_kind(w)})")
+
+
+FUNCTIONS["new_full"] = lambda w, x, size, fill_value, **_: _full(w, size, fill_value)
+FUNCTIONS["full_like"] = lambda w, x, fill_value, **_: w.like(x, f"ops.full_like({x.code}, {_infinite(fill_value)})")
+
+
+def _infinite(number: Any) -> str:
+    return {"inf": 'float("inf")', "-inf": '-float("inf")'}.get(str(number), str(number))
+
+
+@function("linspace")
+def _linspace(w: Writer, start: float, end: float, steps: int, **_: Any) -> Value:
+    return w.result(f"ops.linspace({start}, {end}, {steps}, dtype={_kind(w)})")
+
+
+@function("eye")
+def _eye(w: Writer, n: Any, m: Any = None, **_: Any) -> Value:
+    sizes = ", ".join(size.code if isinstance(size, Value) else str(size) for size in (n, m) if size is not None)
+    return w.result(f"ops.eye({sizes}, dtype={_kind(w)})")
+
+
+@function("addmm")
+def _addmm(w: Writer, x: Value, mat1: Value, mat2: Value, *, beta: float = 1, alpha: float = 1) -> Value:
+    if beta != 1 or alpha != 1:
+        raise w.refuse("addmm with factors has no correspondence")
+    product = _matmul(w, mat1, mat2)
+    return w.result(f"{product.code} + {w.plain(w.made(x)).code}", bare=False)
+
+
+FUNCTIONS["baddbmm"] = FUNCTIONS["addmm"]
 
 
 def _filled_with(name: str) -> None:
@@ -84,7 +130,12 @@ def _filled_with(name: str) -> None:
         return w.result(f"ops.{name}({shape_of(sizes)}{shown})")
 
     FUNCTIONS[name] = write
-    FUNCTIONS[f"{name}_like"] = lambda w, x, **_: w.like(x, f"ops.{name}_like({x.code})")
+
+    def like(w: Writer, x: Value, **_: Any) -> Value:
+        other = "" if w.step.shown.dtype == x.shown.dtype else f", dtype={_kind(w)}"
+        return w.like(x, f"ops.{name}_like({x.code}{other})")
+
+    FUNCTIONS[f"{name}_like"] = like
     FUNCTIONS[f"new_{name}"] = lambda w, x, *sizes, **more: write(w, *sizes, **more)
 
 
@@ -106,19 +157,25 @@ _triangle("triu")
 
 @function("dropout")
 def _dropout(w: Writer, x: Value, p: float = 0.5, training: bool = True, inplace: bool = False) -> Value:
+    return w.like(x, f"self.{_dropout_layer(w, p)}({x.code})")
+
+
+def _dropout_layer(w: Writer, p: float) -> str:
+    """A layer for a dropout that the source calls as a function."""
     number = sum(name.startswith("dropout") for name in w.attributes)
     name = f"dropout_{number}" if number else "dropout"
     w.attributes[name] = None
     w.init.append(f'self.{name} = layers.Dropout({p}, name="{name}")')
-    return w.like(x, f"self.{name}({x.code})")
+    return name
 
 
 @function("embedding")
 def _embedding(w: Writer, x: Value, weight: Value, padding_idx: Any = None, *_: Any, **__: Any) -> Value:
     ids, table = w.plain(x), w.made(weight)
-    if padding_idx is not None:
-        raise w.refuse("F.embedding with padding_idx has no correspondence", "use nn.Embedding")
-    return w.result(f"ops.take({table.code}, {ids.code}, axis=0)")
+    code = f"ops.take({table.code}, {ids.code}, axis=0)"
+    if padding_idx is None:
+        return w.result(code)
+    return without_learning(w, code, ids, padding_idx % table.shown.first[0])
 
 
 def _pooled(name: str, kind: str, rank: int) -> None:
@@ -159,12 +216,7 @@ for _rank in (1, 2, 3):
 
 @function("interpolate")
 def _interpolate(w: Writer, x: Value, size: Any = None, scale_factor: Any = None, mode: str = "nearest",
-                 align_corners: Any = None, **_: Any) -> Value:  # fmt: skip
-    if x.rank != 4 or mode not in ("nearest", "bilinear") or align_corners:
-        raise w.refuse(f"interpolate of mode {mode!r} with these options has no correspondence")
-    height, width = w.step.shown.sizes[2:]
-    if height is None or width is None or height % (x.sizes[2] or 1) or width % (x.sizes[3] or 1):
-        raise w.refuse("a resize to sizes that vary, or are no multiples, has no correspondence")
-    x = w.in_layout(w.settle(x), channels_last(4), "channels last, as resizing has them")
-    kind = f', interpolation="{mode}"'
-    return w.result(f'ops.image.resize({x.code}, ({height}, {width}){kind}, data_format="channels_last")', x.perm)
+                 align_corners: Any = None, antialias: bool = False, **_: Any) -> Value:  # fmt: skip
+    if antialias:
+        raise w.refuse("interpolate with antialias has no correspondence")
+    return resized(w, x, mode, bool(align_corners))

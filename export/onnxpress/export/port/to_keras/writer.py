@@ -216,7 +216,9 @@ class Writer(Variables):
                 value = next(self.given)
                 name = self.fresh(identifier(step.name))
                 self.arguments.append(name)
-                self.values[step.number] = Value(name, step.shown, value.perm, value.order, value.made_by)
+                self.values[step.number] = Value(
+                    name, step.shown, value.perm, value.order, value.made_by, number=value.number
+                )
                 continue
             if step.kind == "output":
                 self.outputs = self.filled(step.args[0])
@@ -269,7 +271,7 @@ class Writer(Variables):
 
     def learns(self, name: str) -> bool:
         """Whether it is a parameter that training changes."""
-        return self.full(name) in self.shared.learning
+        return self.shared.tied.get(self.full(name), self.full(name)) in self.shared.learning
 
     def filled(self, value: Any) -> Any:
         """The step's arguments with their values."""

@@ -1,0 +1,138 @@
+"""The models that are carried, by family: what is called, and what no person could write in the other framework."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from onnxpress.core.tensors import parse_spec
+from onnxpress.export.source import Framework
+
+Built = tuple[Any, dict[str, Any]]
+ENCODERS = (
+    "bert", "roberta", "xlm_roberta", "camembert", "distilbert", "albert", "electra", "mpnet", "deberta", "deberta_v2",
+    "ernie", "convbert", "roformer", "squeezebert", "mobilebert", "modernbert", "layoutlm", "data2vec_text",
+    "t5_encoder", "mt5_encoder", "umt5_encoder", "bart_encoder", "clip_text", "siglip_text", "vit", "deit", "beit",
+    "dinov2", "clip_vision", "siglip_vision", "swin", "swinv2", "whisper_encoder", "wav2vec2", "hubert",
+)  # fmt: skip
+"""of benchmarks.sweeps.transformers_models"""
+_DECIDES = "its way depends on the values or the number of the rows"
+_RANDOM = "its answers are random"
+_STATE = "it keeps a state between two calls"
+NOT_IN_KERAS = {
+    "branch_on_values": _DECIDES,
+    "branch_that_no_measured_input_takes": _DECIDES,
+    "plain_rnn_with_a_branch_on_values": _DECIDES,
+    "branch_on_the_batch_size": _DECIDES,
+    "python_branch_seen_by_the_tracer_only": "it answers otherwise while it is compiled",
+    "size_written_into_the_code": "it answers one number of rows alone",
+    "dropout_that_is_always_on": _RANDOM,
+    "numpy_randomness": _RANDOM,
+    "counter_in_forward": _STATE,
+    "buffer_changed_in_forward": _STATE,
+    "answer_that_is_a_string": "its answer is no tensor",
+    "plain_number_that_follows_the_batch": "its answer is a plain number",
+}
+"""of the corpus's torch models"""
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A model, where it is carried, and why it cannot be written there at all, if so."""
+
+    family: str
+    name: str
+    framework: Framework
+    to: Literal["pytorch", "tensorflow"]
+    build: Callable[[], Built]
+    """the model, and what its Source is given beside it"""
+    unwritable: str = ""
+
+    @property
+    def label(self) -> str:
+        """As it is named on the command line."""
+        return f"{self.family}/{self.name}"
+
+
+OF_FAULTS = ("torch-usual", "torch-families")
+"""in whose ports faults are planted"""
+FAMILIES: dict[str, Callable[[], Iterator[Subject]]] = {}
+"""the family's name → its subjects; another direction is another family here"""
+
+
+def _family(name: str) -> Callable[[Callable[[], Iterator[Subject]]], None]:
+    def add(subjects: Callable[[], Iterator[Subject]]) -> None:
+        FAMILIES[name] = subjects
+
+    return add
+
+
+def subjects(families: list[str]) -> list[Subject]:
+    """All of these families."""
+    return [subject for family in families for subject in FAMILIES[family]()]
+
+
+def _of_torch(family: str, name: str, build: Callable[[], Built], unwritable: str = "") -> Subject:
+    return Subject(family, name, "pytorch", "tensorflow", build, unwritable)
+
+
+@_family("torch-corpus")
+def _torch_corpus() -> Iterator[Subject]:
+    from tests.corpus.torch_models import corpus
+
+    for entry in corpus.entries:
+        yield _of_torch("torch-corpus", entry.name, entry.build, NOT_IN_KERAS.get(entry.name, ""))
+
+
+@_family("torch-sound")
+def _torch_sound() -> Iterator[Subject]:
+    from benchmarks.soundness import torch_models
+
+    for name, build in torch_models.MODELS.items():
+        yield _of_torch("torch-sound", name, _with_example(build))
+
+
+@_family("torch-usual")
+def _torch_usual() -> Iterator[Subject]:
+    from benchmarks.port import usual
+
+    for name, build in usual.MODELS.items():
+        yield _of_torch("torch-usual", name, _with_example(build))
+
+
+@_family("torch-families")
+def _torch_families() -> Iterator[Subject]:
+    from benchmarks.port import families
+
+    for name, build in families.MODELS.items():
+        yield _of_torch("torch-families", name, _with_example(build))
+
+
+@_family("transformers")
+def _transformers() -> Iterator[Subject]:
+    from benchmarks.sweeps import transformers_models
+
+    for name in ENCODERS:
+        yield _of_torch("transformers", name, _described(transformers_models, name))
+
+
+def _with_example(build: Callable[[], tuple[Any, Any]]) -> Callable[[], Built]:
+    def built() -> Built:
+        model, example = build()
+        return model, {"example_inputs": example}
+
+    return built
+
+
+def _described(models: Any, name: str) -> Callable[[], Built]:
+    def built() -> Built:
+        module, example = models.build(name)
+        known: dict[str, Any] = {"example_inputs": example}
+        shape = ",".join(map(str, example["pixel_values"].shape[1:])) if "pixel_values" in example else ""
+        specs = models.MODELS[name].inputs or ((f"pixel_values:float32[batch,{shape}]",) if shape else ())
+        if specs:
+            known["network_inputs"] = [parse_spec(spec) for spec in specs]
+        return module, known
+
+    return built

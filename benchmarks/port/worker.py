@@ -1,0 +1,154 @@
+"""`python -m benchmarks.port.worker carried|faults FAMILY/NAME ...`: prints a JSON line of what became of each."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.port import judge
+from benchmarks.port.planting import Fault, planted
+from benchmarks.port.subjects import Subject, subjects
+from onnxpress.core.errors import OnnxpressError
+from onnxpress.export.port.carrying import carry
+from onnxpress.export.port.draft import Draft
+from onnxpress.export.port.refusal import NoCorrespondence
+from onnxpress.export.source import Source
+
+SECONDS = 300
+"""of one model"""
+MOST_FAULTS = 14
+"""of one model, spread over the kinds"""
+
+
+class OutOfTime(BaseException):
+    """Raised by the alarm; no `except Exception` of a framework takes it."""
+
+
+def main() -> None:
+    """One line for each, on stdout."""
+    signal.signal(signal.SIGALRM, _late)
+    known: dict[str, Subject] = {}
+    ask = {"carried": carried, "faults": faults}[sys.argv[1]]
+    for family in dict.fromkeys(label.partition("/")[0] for label in sys.argv[2:]):
+        known |= {subject.label: subject for subject in subjects([family])}
+    for label in sys.argv[2:]:
+        signal.alarm(SECONDS)
+        try:
+            row = ask(known[label])
+        except OutOfTime:
+            row = {"state": "ended", "reason": f"not finished in {SECONDS} s"}
+        finally:
+            signal.alarm(0)
+        print(json.dumps({"model": label, **row}), flush=True)
+
+
+def _late(*_: Any) -> None:
+    raise OutOfTime
+
+
+def carried(subject: Subject) -> dict[str, Any]:
+    """What became of one model: `state` is ported, refused, unproven, wrong, broken or ended."""
+    row: dict[str, Any] = {"state": "refused", "reason": "", "where": "", "rungs": {}, "judged": "", "seconds": 0.0}
+    _seeded()
+    started = time.monotonic()
+    with tempfile.TemporaryDirectory(prefix="port-") as folder, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        output = Path(folder) / "ported.py"
+        try:
+            with contextlib.redirect_stderr(io.StringIO()), contextlib.redirect_stdout(io.StringIO()):
+                model, given = subject.build()
+                model = model.eval() if subject.framework == "pytorch" else model
+                reference = f"{subject.name}:build"
+                source = Source(
+                    reference=reference, name=subject.name, framework=subject.framework, network=model, **given
+                )
+                found = carry(source, to=subject.to, output=output)
+        except NoCorrespondence as error:
+            row |= {"reason": error.what, "where": str(error.where or "")}
+        except OnnxpressError as error:
+            row |= {"state": "unproven", "reason": error.what, "where": str(error.where or "")}
+        except Exception as error:
+            row |= {"state": "broken", "reason": f"{type(error).__name__}: {str(error)[:200]}"}
+        else:
+            row["seconds"] = round(time.monotonic() - started, 1)
+            row["rungs"] = {rung.name: [rung.holds, rung.worst] for rung in found.report.rungs}
+            row["lines"] = len(output.read_text().splitlines())
+            row["ruff"] = unformatted(output)
+            row["judged"] = judge.told(output, model, given)
+            held = row["judged"] == "same" or row["judged"].startswith("not asked")
+            row["state"] = "ported" if held else "wrong"
+    return row
+
+
+def unformatted(path: Path) -> str:
+    """What ruff's check and format would change; empty where nothing."""
+    ruff = str(Path(sys.executable).with_name("ruff"))
+    said = []
+    for command in (["check"], ["format", "--diff"]):
+        given = [ruff, *command, "--isolated", "--no-cache", "--quiet", str(path)]
+        done = subprocess.run(given, capture_output=True, text=True, check=False)
+        said += [done.stdout] if done.returncode else []
+    return "\n".join(said)[:1500]
+
+
+def faults(subject: Subject) -> dict[str, Any]:
+    """Of each planted fault its kind, its place, and the rung that caught it, or none."""
+    _seeded()
+    found: list[list[str]] = []
+    with tempfile.TemporaryDirectory(prefix="port-") as folder, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            with contextlib.redirect_stderr(io.StringIO()), contextlib.redirect_stdout(io.StringIO()):
+                model, given = subject.build()
+                source = Source(reference=subject.label, name="m", framework="pytorch", network=model.eval(), **given)
+                draft = Draft(source, "m.weights.h5")
+                sound = _caught(draft, Path(folder) / "sound.py")
+                for number, fault in enumerate(_spread(list(planted(draft.code)))):
+                    caught = _caught(fault.in_draft(draft), Path(folder) / f"faulty_{number}.py")
+                    found.append([fault.kind, fault.place, caught])
+        except Exception as error:
+            return {"state": "left out", "reason": f"{type(error).__name__}: {str(error)[:200]}", "faults": found}
+    return {"state": f"false alarm: {sound}" if sound else "asked", "reason": f"{len(found)} faults", "faults": found}
+
+
+def _spread(every: list[Fault]) -> list[Fault]:
+    """At most so many, of each kind in turn."""
+    by_kind: dict[str, list[Fault]] = {}
+    for fault in every:
+        by_kind.setdefault(fault.kind, []).append(fault)
+    chosen: list[Fault] = []
+    while any(by_kind.values()) and len(chosen) < MOST_FAULTS:
+        chosen += [own.pop(len(own) // 2) for own in by_kind.values() if own]
+    return chosen[:MOST_FAULTS]
+
+
+def _caught(draft: Draft, path: Path) -> str:
+    """The first rung that fails; empty where all hold."""
+    path.write_text(draft.code.text)
+    try:
+        failed = next((rung for rung in draft.rungs(draft.target(path)) if rung.holds is False), None)
+    except (OnnxpressError, AttributeError, TypeError, ValueError, KeyError):
+        return "answers"  # it does not run
+    return failed.name if failed else ""
+
+
+def _seeded() -> None:
+    import torch
+
+    np.random.seed(0)
+    torch.manual_seed(0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,42 @@
+"""Functions that a written module has of its own: first weights as torch draws them, and what Keras has not."""
+
+from __future__ import annotations
+
+HELPERS = {
+    "like_torch": '''def like_torch(fan_in):
+    """Initialisers that draw the first weights as torch does: within 1/√fan_in."""
+    bound = fan_in**-0.5
+    return {
+        "kernel_initializer": keras.initializers.RandomUniform(-bound, bound),
+        "bias_initializer": keras.initializers.RandomUniform(-bound, bound),
+    }''',
+    "depthwise_like_torch": '''def depthwise_like_torch(fan_in):
+    """The same for a depthwise convolution."""
+    bound = fan_in**-0.5
+    return {
+        "depthwise_initializer": keras.initializers.RandomUniform(-bound, bound),
+        "bias_initializer": keras.initializers.RandomUniform(-bound, bound),
+    }''',
+    "recurrent_like_torch": '''def recurrent_like_torch(units):
+    """The same for a recurrent layer: within 1/√units."""
+    bound = units**-0.5
+    return {
+        "kernel_initializer": keras.initializers.RandomUniform(-bound, bound),
+        "recurrent_initializer": keras.initializers.RandomUniform(-bound, bound),
+        "bias_initializer": keras.initializers.RandomUniform(-bound, bound),
+    }''',
+    "resize_aligned": '''def resize_aligned(x, height, width):
+    """Bilinear resizing of (rows, height, width, channels) whose corner pixels stay where they are."""
+    for axis, size in ((1, height), (2, width)):
+        places = ops.linspace(0, x.shape[axis] - 1, size)
+        low = ops.floor(places)
+        share = ops.reshape(places - low, (1, -1, 1, 1) if axis == 1 else (1, 1, -1, 1))
+        low = ops.cast(low, "int32")
+        high = ops.minimum(low + 1, x.shape[axis] - 1)
+        x = ops.take(x, low, axis) * (1 - share) + ops.take(x, high, axis) * share
+    return x''',
+    "tanh_gelu": '''def tanh_gelu(x):
+    """GELU by tanh."""
+    return ops.gelu(x, approximate=True)''',
+}
+"""functions of the written module, in the order in which they stand in it"""

@@ -1,0 +1,85 @@
+"""Functions that sort, repeat and pick."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from onnxpress.export.port.layout import Value, identity
+from onnxpress.export.port.to_keras.axes import permute
+from onnxpress.export.port.to_keras.registry import FUNCTIONS, function
+from onnxpress.export.port.to_keras.writer import Writer
+
+
+@function("sort")
+def _sort(w: Writer, x: Value, dim: int = -1, descending: bool = False, stable: bool = False) -> Value:
+    w.settle(x)
+    axis = x.written_place(dim)
+    code = f"ops.sort({x.code}, axis={axis})"
+    if descending:
+        code = f"ops.flip({code}, axis={axis})"
+    values = Value(code, w.step.shown[0], x.perm)
+    places = Value(_order(w, x, dim, descending), w.step.shown[1], x.perm)
+    return Value("", w.step.shown, parts=[values, places])
+
+
+@function("argsort")
+def _argsort(w: Writer, x: Value, dim: int = -1, descending: bool = False, stable: bool = False) -> Value:
+    w.settle(x)
+    return w.like(x, _order(w, x, dim, descending))
+
+
+def _order(w: Writer, x: Value, dim: int, descending: bool) -> str:
+    given = f"-{w.operand(x)}" if descending else x.code
+    return f'ops.cast(ops.argsort({given}, axis={x.written_place(dim)}), "int64")'
+
+
+@function("one_hot")
+def _one_hot(w: Writer, x: Value, num_classes: int = -1) -> Value:
+    if num_classes < 0:
+        raise w.refuse("one_hot without the number of classes has no correspondence")
+    return w.result(f'ops.one_hot({w.plain(x).code}, {num_classes}, dtype="int64")')
+
+
+@function("repeat_interleave")
+def _repeat_interleave(w: Writer, x: Value, repeats: Any, dim: int | None = None, **_: Any) -> Value:
+    if not isinstance(repeats, int) or dim is None:
+        raise w.refuse("repeat_interleave by a tensor, or without an axis, has no correspondence")
+    w.settle(x)
+    return w.like(x, f"ops.repeat({x.code}, {repeats}, axis={x.written_place(dim)})")
+
+
+@function("movedim")
+def _movedim(w: Writer, x: Value, source: Any, destination: Any) -> Value:
+    sources = [a % x.rank for a in (source if isinstance(source, tuple) else (source,))]
+    targets = [a % x.rank for a in (destination if isinstance(destination, tuple) else (destination,))]
+    left = iter(a for a in range(x.rank) if a not in sources)
+    by_place = dict(zip(targets, sources, strict=True))
+    return permute(w, x, *(by_place[n] if n in by_place else next(left) for n in range(x.rank)))
+
+
+FUNCTIONS["moveaxis"] = FUNCTIONS["movedim"]
+
+
+@function("select")
+def _select(w: Writer, x: Value, dim: int, index: Any) -> Value:
+    return FUNCTIONS["getitem"](w, x, (*([slice(None)] * (dim % x.rank)), index))
+
+
+@function("narrow")
+def _narrow(w: Writer, x: Value, dim: int, start: int, length: int) -> Value:
+    if not isinstance(start, int) or not isinstance(length, int):
+        raise w.refuse("narrow by sizes that vary has no correspondence")
+    return FUNCTIONS["getitem"](w, x, (*([slice(None)] * (dim % x.rank)), slice(start, start + length)))
+
+
+@function("outer")
+def _outer(w: Writer, x: Value, vec2: Value) -> Value:
+    a, b = w.made(x), w.made(vec2)
+    return w.result(f"{w.operand(a)}[:, None] * {w.operand(b)}", identity(2), bare=False)
+
+
+@function("count_nonzero")
+def _count_nonzero(w: Writer, x: Value, dim: Any = None) -> Value:
+    x = w.plain(x)
+    axis = "" if dim is None else f", axis={dim}"
+    return w.result(f'ops.cast(ops.count_nonzero({x.code}{axis}), "int64")')

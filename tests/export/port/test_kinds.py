@@ -1,0 +1,117 @@
+"""Kinds of torch code that once were refused, or written badly, are carried: answers, parameters and the code."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional
+from torch.nn.utils.parametrizations import weight_norm
+from torch.nn.utils.rnn import pack_padded_sequence
+
+from onnxpress.export.port.draft import Draft
+from onnxpress.export.port.proof.parameters import parameters
+from onnxpress.export.source import SourceRef
+from onnxpress.export.sources.resolve import from_object
+
+pytestmark = [pytest.mark.torch, pytest.mark.tensorflow]
+
+
+class States(nn.Module):
+    """One LSTM begins where another ends; the first at zeros that are written out."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.encoder = nn.LSTM(3, 4, num_layers=2, batch_first=True)
+        self.decoder = nn.LSTM(3, 4, num_layers=2, batch_first=True)
+
+    def forward(self, x: torch.Tensor, y: torch.Tensor) -> Any:
+        zeros = torch.zeros(2, x.size(0), 4)
+        _, (hidden, cell) = self.encoder(x, (zeros, zeros))
+        return self.decoder(y, (hidden, cell))[0]
+
+
+class Packed(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.rnn = nn.GRU(3, 4, batch_first=True, bidirectional=True)
+
+    def forward(self, x: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
+        packed = pack_padded_sequence(x, lengths, batch_first=True, enforce_sorted=False)
+        return torch.cat(list(self.rnn(packed)[1]), dim=1)
+
+
+class Residual(nn.Module):
+    """A class of which the model has three sizes."""
+
+    def __init__(self, inside: int, outside: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv1d(inside, outside, 3, padding=1)
+        self.skip = weight_norm(nn.Conv1d(inside, outside, 1))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return functional.relu(self.conv(x)) + self.skip(x)
+
+
+class Pools(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.pool = nn.MaxPool2d(3, 2, ceil_mode=True)
+        self.up = nn.Upsample(size=(7, 9), mode="bilinear", align_corners=True)
+        self.grow = nn.ConvTranspose2d(2, 3, 3, 2, padding=1, output_padding=1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.grow(self.up(self.pool(x)))
+
+
+class LongLines(nn.Module):
+    """Products and sums that do not fit one line."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.a_rather_long_name_of_a_table = nn.Parameter(torch.randn(4, 4))
+        self.another_rather_long_name = nn.Parameter(torch.randn(4))
+
+    def forward(self, measured_values: torch.Tensor) -> torch.Tensor:
+        projected_values = functional.linear(
+            measured_values, self.a_rather_long_name_of_a_table, self.another_rather_long_name
+        )
+        return (projected_values * measured_values - projected_values * 3 + measured_values / 7 - measured_values) ** 2
+
+
+def _residuals() -> nn.Module:
+    return nn.Sequential(Residual(3, 4), Residual(4, 6), Residual(6, 6))
+
+
+_x = torch.randn
+KINDS: dict[str, tuple[Callable[[], nn.Module], tuple[Any, ...], str]] = {
+    "states": (States, (_x(4, 5, 3), _x(4, 6, 3)), "initial_state=[state_0, cell_0]"),
+    "packed": (Packed, (_x(4, 5, 3), torch.tensor([5, 2, 3, 1])), "mask=mask"),
+    "sizes": (_residuals, (_x(4, 3, 8),), "def __init__(self, filters, fan_in"),
+    "pools": (Pools, (_x(4, 2, 8, 8),), "resize_aligned"),
+    "lines": (LongLines, (_x(4, 4),), "(\n            "),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_it_is_carried_as_a_person_writes_it(kind: str, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    build, example, code = KINDS[kind]
+    draft = Draft(from_object(build().eval(), "net", SourceRef(reference="nets:build"), {}, example), "nets.weights.h5")
+    written = tmp_path / "nets.py"
+    written.write_text(draft.code.text)
+    target = draft.target(written)
+    assert draft.answers(target).holds
+    assert parameters(draft.code, target, draft.state, draft.learning).holds
+    assert code in draft.code.text
+    ruff = str(Path(sys.executable).with_name("ruff"))
+    for command in (["check"], ["format", "--diff"]):
+        given = [ruff, *command, "--isolated", "--no-cache", str(written)]
+        done = subprocess.run(given, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout

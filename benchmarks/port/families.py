@@ -19,7 +19,7 @@ def _autoencoder() -> tuple[Any, Any]:
 
 def _cnn14() -> tuple[Any, Any]:
     filters = [8] * 4 + [12] * 6 + [16] * 4
-    return cnn14.build(64, 3, filters, 3, 4, [24, 12], 0.3, 2, **_NORM), (torch.randn(6, 64, 3),)
+    return cnn14.build(256, 3, filters, 3, 5, [24, 12], 0.3, 2, **_NORM), (torch.randn(6, 256, 3),)
 
 
 def _cnn_lstm_attention() -> tuple[Any, Any]:

@@ -58,7 +58,7 @@ class Draft:
             network.module.set_attn_implementation("eager")  # transformers' models: attention as it is written
         self.folded = parametrized(network.module)
         """the weights that the source computes from others; here they are plain ones of the present value"""
-        self.module = module = within(folded(network.module))
+        self.module = module = within(folded(network.module), several=len(network.inputs) > 1)
         self.rows = dict(source.samples) or network.examples(MOST_ROWS) or {}
         self.state = {n: v.detach().cpu().numpy() for n, v in [*module.named_parameters(), *module.named_buffers()]}
         original = dict(source.network.named_parameters())

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
+
 from onnxpress.export.port.code import identifier
 from onnxpress.export.port.layout import Value
 from onnxpress.export.port.steps import Block, Ref, Shown, Step, refs, uses
@@ -24,10 +27,11 @@ class Variables:
         self._held: dict[int, set[int]] = {}
         """a step whose value is an expression still to be placed → the steps that are read where it is placed"""
         self._read_now: set[int] = set()
+        self._is_writing = False
 
     def reads(self, step: Step) -> None:
         """The values that the step takes are read once more, with what stands in those that are expressions."""
-        self._read_now = set()
+        self._read_now, self._is_writing = set(), True
         for ref in refs((step.args, step.kwargs)):
             self._let_go(ref.number)
 
@@ -41,22 +45,28 @@ class Variables:
     def fresh(self, name: str) -> str:
         """A variable that holds nothing any more that is needed."""
         wanted, number = name, 2
-        while wanted in self.names and self.left.get(self.names[wanted], 0) > 0:
+        while wanted in self.names and (
+            self.left.get(self.names[wanted], 0) > 0 or (self._is_writing and self._readings(wanted))
+        ):
             wanted, number = f"{name}_{number}", number + 1
         self.names[wanted] = self.step.number
         return wanted
 
     def beside(self, name: str) -> str:
-        """The same for a line before the step's own: a variable that the step reads may be `name` alone, read once."""
-        numbers = [ref.number for ref in refs((self.step.args, self.step.kwargs))]
+        """The same for a line before the step's own: `name` itself may be a variable that the step reads once."""
         wanted, number = name, 2
-        while (holder := self.names.get(wanted)) is not None and (
-            self.left.get(holder, 0) > 0
-            or (holder in self._read_now and (wanted != name or numbers.count(holder) != 1))
+        while wanted in self.names and (
+            self.left.get(self.names[wanted], 0) > 0 or self._readings(wanted) > (wanted == name)
         ):
             wanted, number = f"{name}_{number}", number + 1
         self.names[wanted] = self.step.number
         return wanted
+
+    def _readings(self, name: str) -> int:
+        """How many of the values that the step takes are written with this variable."""
+        word = re.compile(rf"\b{name}\b")
+        taken = [self.values.get(ref.number) for ref in refs((self.step.args, self.step.kwargs))]
+        return sum(any(word.search(code) for code in _codes(value)) for value in taken)
 
     def is_second_read(self) -> bool:
         """Whether something reads the second of what the step computes: the state, the scores."""
@@ -71,6 +81,7 @@ class Variables:
 
         What an expression reads keeps its variables until the expression is placed.
         """
+        self._is_writing = False
         found = self._bound(value, step)
         if self.names.get(found.code) != step.number:
             self._held[step.number] = self._read_now
@@ -123,3 +134,11 @@ class Variables:
     def _is_tensor(self, number: int) -> bool:
         value = self.values.get(number)
         return value is not None and isinstance(value.shown, Shown)
+
+
+def _codes(value: Value | None) -> Iterator[str]:
+    """All code that reads the value."""
+    if value is not None:
+        yield from (value.code, value.mask, *(value.items or ()))
+        for part in value.parts or ():
+            yield from _codes(part)

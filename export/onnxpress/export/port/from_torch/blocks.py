@@ -21,8 +21,8 @@ _SAME = {
     "greater": "gt", "greater_equal": "ge", "less_equal": "le", "bmm": "matmul", "mm": "matmul",
     "invert": "logical_not", "and": "logical_and", "or": "logical_or", "swapaxes": "transpose", "swapdims": "transpose",
     "bitwise_and": "logical_and", "bitwise_or": "logical_or", "bitwise_not": "logical_not", "xor": "logical_xor",
-    "bitwise_xor": "logical_xor", "ger": "outer", "arctan": "atan", "arcsin": "asin", "arccos": "acos", "fix": "trunc",
-    "special_expit": "sigmoid",
+    "bitwise_xor": "logical_xor", "ger": "outer", "log_sigmoid": "logsigmoid", "arcsin": "asin", "arccos": "acos",
+    "special_expit": "sigmoid", "fix": "trunc",
     "view_as": "reshape_as", "reciprocal": "reciprocal", "negative": "neg",
 }  # fmt: skip
 
@@ -52,9 +52,8 @@ def block_of(module: torch.nn.Module, arguments: tuple[Any, Any], where: str = "
     return Block(module, steps, children, where, constants)
 
 
-def within(module: torch.nn.Module) -> torch.nn.Module:
+def within(module: torch.nn.Module, *, several: bool) -> torch.nn.Module:
     """A layer of torch's own that is the whole model within a Sequential, as which it can be written."""
-    several = len(inspect.signature(module.forward).parameters) > 1
     is_layer = type(module).__name__ in TORCH_LAYERS and type(module).__module__.startswith("torch.nn")
     return torch.nn.Sequential(module).eval() if is_layer and not several else module
 

@@ -11,7 +11,7 @@ from onnxpress.export.port.to_keras.registry import FUNCTIONS
 from onnxpress.export.port.to_keras.writer import Writer
 
 __all__ = ["axes", "normalising", "products", "reductions", "sorting", "written"]
-SAME = ("contiguous", "clone", "requires_grad", "cpu", "cuda", "positive")
+SAME = ("contiguous", "clone", "requires_grad", "cpu", "positive")
 
 
 def written(w: Writer, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Value:

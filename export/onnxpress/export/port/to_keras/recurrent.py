@@ -123,7 +123,9 @@ def _recurrent_layer(
         return
     w.attributes[name] = True
     units = module.hidden_size
-    still = frozen(w, w.step.name, [n for n, _ in module.named_parameters()])
+    # Where two biases are one, the second may be frozen: the first learns for both.
+    second = "bias_hh" if kind != "GRU" else "-"
+    still = frozen(w, w.step.name, [n for n, _ in module.named_parameters() if not n.startswith(second)])
     options = ["return_sequences=True", *(["return_state=True"] if state else [])]
     if masked:
         options.append("zero_output_for_mask=True")

@@ -108,8 +108,9 @@ def _step(node: fx.Node, number: int, places: dict[fx.Node, int], tracer: Tracer
         return Step(number, "parameter", str(node.target), shown=shown, **common)
     if node.op == "call_module":
         return Step(number, "layer", str(node.target), args, dict(kwargs), shown, **common)
-    known = {size_of: "size", item_of: "getitem"}
-    name = known.get(node.target) or getattr(node.target, "__name__", str(node.target))
+    name = str(getattr(node.target, "__name__", node.target))
+    if node.target is size_of or node.target is item_of:
+        name = "size" if node.target is size_of else "getitem"
     name = name if name.startswith("__") else name.rstrip("_").lstrip("_")
     name = _SAME.get(name, name)
     return Step(number, "function", name, args, dict(kwargs), shown, **common)

@@ -89,8 +89,8 @@ def reshape(w: Writer, x: Value, *shape: Any) -> Value:
             regrouped = _regrouped(x, w.step.shown)
             if regrouped is not None and sum(size is None for size in regrouped.sizes) <= 1:
                 laid = (regrouped.sizes[axis] for axis in regrouped.perm)
-                shape = tuple_of("-1" if size is None else str(size) for size in laid)
-                return w.result(f"ops.reshape({x.code}, {shape})", regrouped.perm)
+                target = tuple_of("-1" if size is None else str(size) for size in laid)
+                return w.result(f"ops.reshape({x.code}, {target})", regrouped.perm)
         merged = _merged(w, x)
         if merged is not None:
             return merged

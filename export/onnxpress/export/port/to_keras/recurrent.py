@@ -96,7 +96,7 @@ _ZEROS = ("zeros", "zeros_like", "new_zeros")
 
 def _begun(w: Writer, kind: str, hx: Any) -> list[str]:
     """The code of every state that is given, as Keras takes them: of an LSTM each followed by its cell."""
-    parts = [hx] if kind != "LSTM" else (hx.parts if isinstance(hx, Value) else list(hx))
+    parts = [hx] if kind != "LSTM" else (list(hx.parts or ()) if isinstance(hx, Value) else list(hx))
     each = []
     for part in parts:
         part = w.made(part)
@@ -222,7 +222,7 @@ def _cell(w: Writer, module: Any, x: Value, hx: Any = None) -> Value:
             made.carried.append((0, Carried(("bias",), both, lambda a, b: np.stack([gates(a), gates(b)]))))
         else:
             made.carried.append((0, Carried(("bias",), both, lambda a, b: gates(a) + gates(b), "two biases in one")))
-    parts = (hx.parts if isinstance(hx, Value) else list(hx)) if kind == "LSTM" else [hx]
+    parts = (list(hx.parts or ()) if isinstance(hx, Value) else list(hx)) if kind == "LSTM" else [hx]
     given = ", ".join(w.plain(w.made(part)).code for part in parts)
     called = f"{add(w, w.step, made)}({w.plain(w.made(x)).code}, [{given}])"
     if kind != "LSTM":

@@ -16,6 +16,7 @@ from torch.nn import functional
 
 from onnxpress.core.tensors import parse_spec
 from onnxpress.export.port.from_torch.blocks import block_of
+from onnxpress.export.port.from_torch.structures import Given
 from onnxpress.export.port.refusal import NoCorrespondence
 from onnxpress.export.port.steps import Block
 from onnxpress.export.port.to_torch.model import Code, written
@@ -117,7 +118,7 @@ def ported(name: str) -> tuple[nn.Module, Code, Any]:
     for norm in module.modules():
         if isinstance(norm, nn.BatchNorm1d):
             nn.init.uniform_(norm.running_var, 0.5, 2.0)
-    block = block_of(module, [(rows(3), rows(5))], {})
+    block = block_of(module, ([Given("x", (rows(3), rows(5)))], {}))
     return module, written(block, [parse_spec(spec)], title=f"{name}, again.", weights=f"{name}.safetensors"), rows(7)
 
 
@@ -186,7 +187,7 @@ def test_a_variable_is_kept_until_the_expression_that_reads_it_is_placed(tmp_pat
             return self.first(y * 2) + x + torch.relu(self.first(x) + 1)
 
     module = Late().eval()
-    block = block_of(module, [(torch.randn(3, 4), torch.randn(5, 4))], {})
+    block = block_of(module, ([Given("x", (torch.randn(3, 4), torch.randn(5, 4)))], {}))
     for step in block.steps:
         step.variables = ()  # as of a source that names none
     code = written(block, [parse_spec("x:float32[batch,4]")], title="t", weights="w")
@@ -200,12 +201,14 @@ def test_a_layer_with_a_hook_is_refused() -> None:
     module = nn.Sequential(nn.Linear(4, 4))
     module[0].register_forward_hook(lambda *_: None)
     with pytest.raises(NoCorrespondence, match="has hooks"):
-        written(block_of(module, [(torch.randn(3, 4), torch.randn(5, 4))], {}), [], title="t", weights="w")
+        written(
+            block_of(module, ([Given("x", (torch.randn(3, 4), torch.randn(5, 4)))], {})), [], title="t", weights="w"
+        )
 
 
 def test_a_function_that_torch_has_not_is_refused_by_its_line() -> None:
     module = nn.Sequential(nn.Linear(4, 4))
-    block = block_of(module, [(torch.randn(3, 4), torch.randn(5, 4))], {})
+    block = block_of(module, ([Given("x", (torch.randn(3, 4), torch.randn(5, 4)))], {}))
     block.steps[1].kind, block.steps[1].name, block.steps[1].where = "function", "lineal", "nets.py:3"
     with pytest.raises(NoCorrespondence, match="no function lineal") as caught:
         written(Block(nn.Module(), block.steps, {}), [], title="t", weights="w")

@@ -60,7 +60,7 @@ def keys_of(value: Any) -> list[str] | None:
         return list(value)
     if dataclasses.is_dataclass(value) and not isinstance(value, type | Given):
         return [one.name for one in dataclasses.fields(value)]
-    return list(value._fields) if isinstance(value, tuple) and hasattr(value, "_fields") else None
+    return list(value._asdict()) if isinstance(value, tuple) and hasattr(value, "_asdict") else None
 
 
 def fields_of(value: Any) -> list[str]:

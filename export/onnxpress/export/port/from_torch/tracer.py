@@ -23,7 +23,7 @@ from onnxpress.export.port.refusal import NoCorrespondence
 
 MADE = ("arange", "zeros", "ones", "full", "eye", "linspace", "zeros_like", "ones_like", "full_like", "tril", "triu")
 PACKED = ("pack_padded_sequence", "pad_packed_sequence")
-_INSIDE = (os.path.dirname(torch.__file__), os.path.dirname(os.path.dirname(__file__)), "contextlib.py")
+INSIDE = (os.path.dirname(torch.__file__), os.path.dirname(os.path.dirname(__file__)), "contextlib.py")
 
 
 _ON_SIZES = (operator.add, operator.sub, operator.mul, operator.floordiv, operator.mod)
@@ -317,7 +317,7 @@ def line() -> tuple[str, dict[str, Any]]:
     frame: Any = sys._getframe(1)
     while frame is not None:
         name = frame.f_code.co_filename
-        if not name.startswith(_INSIDE[:2]) and not name.endswith(_INSIDE[2]) and "forward" in _names(frame):
+        if not name.startswith(INSIDE[:2]) and not name.endswith(INSIDE[2]) and "forward" in _names(frame):
             return f"{os.path.basename(name)}:{frame.f_lineno}", frame.f_locals
         frame = frame.f_back
     return "", {}
@@ -332,76 +332,6 @@ def _names(frame: Any) -> set[str]:
     return found
 
 
-def trace(root: torch.nn.Module, arguments: tuple[Any, Any]) -> tuple[fx.Graph, Tracer]:
-    """The graph of root's forward. `arguments` are its args and kwargs, each tensor in them a Given.
-
-    Raises NoCorrespondence with the line that cannot be followed.
-    """
-    graph, tracer = _traced(root, arguments)
-    for number, where in enumerate(tracer.decisions):
-        if _differs(root, arguments, number, graph):
-            raise NoCorrespondence("the code takes a way that depends on a size that varies", where=where)
-    if dropping := _dropping(graph):  # how much shows in training mode alone
-        root.training = True
-        try:
-            trained = _dropping(_traced(root, arguments)[0])
-        except NoCorrespondence:
-            trained = []
-        finally:
-            root.training = False
-        if [node.target for node in trained] == [node.target for node in dropping]:
-            for node, other in zip(dropping, trained, strict=True):
-                name, place = _RATES[node.target]
-                if len(other.args) > place:
-                    node.args = (*node.args[:place], other.args[place], *node.args[place + 1 :])
-                elif name in other.kwargs:
-                    node.kwargs = {**node.kwargs, name: other.kwargs[name]}
-    return graph, tracer
-
-
-_RATES = {
-    torch.nn.functional.scaled_dot_product_attention: ("dropout_p", 4),
-    torch.nn.functional.dropout: ("p", 1),
-}
-"""function → what its rate is called, and its place among the arguments"""
-
-
-def _differs(root: torch.nn.Module, arguments: tuple[Any, Any], number: int, graph: fx.Graph) -> bool:
-    """Whether another decision at this place computes something else; a check that fails there computes nothing."""
-    tracer = Tracer()
-    tracer.turned = number
-    try:
-        with _made(tracer):
-            other = tracer.trace(root, {"all": arguments})
-    except NoCorrespondence:
-        return True
-    except Exception:  # it is the author's check
-        return False
-    return [(n.op, n.target) for n in other.nodes] != [(n.op, n.target) for n in graph.nodes]
-
-
-def _dropping(graph: fx.Graph) -> list[fx.Node]:
-    return [node for node in graph.nodes if node.target in _RATES]
-
-
-def _traced(root: torch.nn.Module, arguments: tuple[Any, Any]) -> tuple[fx.Graph, Tracer]:
-    tracer = Tracer()
-    try:
-        with _made(tracer):
-            return tracer.trace(root, {"all": arguments}), tracer
-    except NoCorrespondence:
-        raise
-    except Exception as error:
-        trail, where = error.__traceback__, ""
-        while trail is not None:
-            name = trail.tb_frame.f_code.co_filename
-            if not name.startswith(_INSIDE[:2]):
-                where = f"{os.path.basename(name)}:{trail.tb_lineno}"
-            trail = trail.tb_next
-        said = str(error).strip() or type(error).__name__
-        raise NoCorrespondence(f"this line cannot be traced: {said.splitlines()[0]}", where=where) from error
-
-
 def _dtype_of(value: Any) -> Any:
     return None if value is None else value.dtype
 
@@ -411,7 +341,7 @@ def _is_causal(mask: Any, is_causal: bool | None = None, size: int | None = None
 
 
 @contextlib.contextmanager
-def _made(tracer: Tracer) -> Iterator[None]:
+def made_traced(tracer: Tracer) -> Iterator[None]:
     """Tensors made out of numbers stand in the trace as they are written, also where a number varies."""
 
     def patched(module: Any, name: str) -> Callable[..., Any]:

@@ -1,0 +1,82 @@
+"""A module's graph: followed once, its checks of sizes tried the other way, its dropout told in training mode."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import torch
+from torch import fx
+
+from onnxpress.export.port.from_torch.tracer import INSIDE, Tracer, made_traced
+from onnxpress.export.port.refusal import NoCorrespondence
+
+
+def trace(root: torch.nn.Module, arguments: tuple[Any, Any]) -> tuple[fx.Graph, Tracer]:
+    """The graph of root's forward. `arguments` are its args and kwargs, each tensor in them a Given.
+
+    Raises NoCorrespondence with the line that cannot be followed.
+    """
+    graph, tracer = _traced(root, arguments)
+    for number, where in enumerate(tracer.decisions):
+        if _differs(root, arguments, number, graph):
+            raise NoCorrespondence("the code takes a way that depends on a size that varies", where=where)
+    if dropping := _dropping(graph):  # how much shows in training mode alone
+        root.training = True
+        try:
+            trained = _dropping(_traced(root, arguments)[0])
+        except NoCorrespondence:
+            trained = []
+        finally:
+            root.training = False
+        if [node.target for node in trained] == [node.target for node in dropping]:
+            for node, other in zip(dropping, trained, strict=True):
+                name, place = _RATES[node.target]
+                if len(other.args) > place:
+                    node.args = (*node.args[:place], other.args[place], *node.args[place + 1 :])
+                elif name in other.kwargs:
+                    node.kwargs = {**node.kwargs, name: other.kwargs[name]}
+    return graph, tracer
+
+
+_RATES = {
+    torch.nn.functional.scaled_dot_product_attention: ("dropout_p", 4),
+    torch.nn.functional.dropout: ("p", 1),
+}
+"""function → what its rate is called, and its place among the arguments"""
+
+
+def _differs(root: torch.nn.Module, arguments: tuple[Any, Any], number: int, graph: fx.Graph) -> bool:
+    """Whether another decision at this place computes something else; a check that fails there computes nothing."""
+    tracer = Tracer()
+    tracer.turned = number
+    try:
+        with made_traced(tracer):
+            other = tracer.trace(root, {"all": arguments})
+    except NoCorrespondence:
+        return True
+    except Exception:  # it is the author's check
+        return False
+    return [(n.op, n.target) for n in other.nodes] != [(n.op, n.target) for n in graph.nodes]
+
+
+def _dropping(graph: fx.Graph) -> list[fx.Node]:
+    return [node for node in graph.nodes if node.target in _RATES]
+
+
+def _traced(root: torch.nn.Module, arguments: tuple[Any, Any]) -> tuple[fx.Graph, Tracer]:
+    tracer = Tracer()
+    try:
+        with made_traced(tracer):
+            return tracer.trace(root, {"all": arguments}), tracer
+    except NoCorrespondence:
+        raise
+    except Exception as error:
+        trail, where = error.__traceback__, ""
+        while trail is not None:
+            name = trail.tb_frame.f_code.co_filename
+            if not name.startswith(INSIDE[:2]):
+                where = f"{os.path.basename(name)}:{trail.tb_lineno}"
+            trail = trail.tb_next
+        said = str(error).strip() or type(error).__name__
+        raise NoCorrespondence(f"this line cannot be traced: {said.splitlines()[0]}", where=where) from error

@@ -34,7 +34,7 @@ from onnxpress.core.arrays import Array
 from onnxpress.core.indented_json import indented
 
 RECORDS = Path(__file__).parents[1] / "records"
-SUBJECTS = "resnet,cnn14,wide_mlp"
+SUBJECTS = "wide_mlp,cnn14"
 CALLERS, _ROWS = 32, 128
 PARENT, DERIVED = 1, 2
 _NAMES = {PARENT: "parent", DERIVED: "int8"}
@@ -48,7 +48,10 @@ def main() -> None:
     parser.add_argument("--only", default=SUBJECTS)
     parser.add_argument("--seconds", type=float, default=3.0, help="of each load")
     given = parser.parse_args()
-    found = {name: measured(name, given.seconds) for name in given.only.split(",")}
+    found = {}
+    for name in given.only.split(","):
+        found[name] = measured(name, given.seconds)
+        print(indented(found[name]).decode(), file=sys.stderr, flush=True)
     now = datetime.now(UTC)
     record = {
         "date": now.isoformat(timespec="seconds"),

@@ -40,6 +40,15 @@ def test_that_which_is_chosen_from_is_written_out_alone() -> None:
     )
 
 
+def test_those_that_are_answers_are_written_out_where_they_are_named() -> None:
+    other = graph(between="Neg")
+    other.graph.output[0].name = other.graph.node[4].output[0] = "gate_of_x"
+    made = exactly_scored(other, ["gate_of_x"])
+    assert made is not None
+    assert [node.name for node in made.graph.node if node.op_type == "Sigmoid"] == ["scores"]
+    assert exactly_scored(other, []) is None
+
+
 @pytest.mark.parametrize("other", [graph(between="Exp"), graph(opset=13)], ids=["computed with", "an old opset"])
 def test_others_stay(other: onnx.ModelProto) -> None:
     assert exactly_scored(other) is None

@@ -10,6 +10,7 @@ import pytest
 pytest.importorskip("torch")
 pytest.importorskip("onnxscript")
 
+import numpy as np
 import onnx
 import torch
 from torch import nn
@@ -19,6 +20,7 @@ from onnxpress.export.equivalence.cases import cases
 from onnxpress.export.equivalence.ties import tied
 from onnxpress.export.pipeline.verify import against_source
 from onnxpress.export.source import Source
+from onnxpress.serving.engine import Engine
 
 
 class Head(nn.Module):
@@ -79,3 +81,33 @@ def test_far_cases_alone_are_left_out_and_only_where_scores_tie(tmp_path: Path) 
         '<ir_version: 9, opset_import: ["": 18]> g (float[n] x) => (float[n] y) { y = Relu(x) }'
     )
     assert tied(plain, asked) == {}
+
+
+class Rare(nn.Module):
+    """Probabilities of what hardly ever happens."""
+
+    def __init__(self, shift: float) -> None:
+        super().__init__()
+        self.linear, self.shift = nn.Linear(6, 2), shift
+
+    def forward(self, x: Any) -> Any:
+        return torch.sigmoid(self.linear(x) * 3 - self.shift)
+
+
+@pytest.mark.parametrize(("shift", "written"), [(0.0, False), (16.0, True)])
+def test_small_probabilities_are_exact_for_every_row(shift: float, written: bool, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    model = Rare(shift).eval()
+    published = export(model, name="m", repository=tmp_path, example=torch.randn(16, 6))
+    assert any(check.name == "scores" for check in published.report.checks) == written
+    rows = torch.randn(200, 6)
+    with torch.no_grad():
+        wanted = model(rows).numpy()
+    answer = Engine.load(published.folder / "model.onnx").run({"x": rows.numpy()})["output"]
+    np.testing.assert_allclose(answer, wanted, rtol=1e-4)
+    graph = onnx.load(published.folder / "model.onnx")
+    weight = next(value for value in graph.graph.initializer if value.name == "linear.bias")
+    weight.CopyFrom(onnx.numpy_helper.from_array(onnx.numpy_helper.to_array(weight) * np.float32(1.01), weight.name))
+    onnx.save(graph, tmp_path / "wrong.onnx")
+    source = Source(reference="rare", name="m", framework="pytorch", network=model, example_inputs=torch.randn(16, 6))
+    assert not against_source(tmp_path / "wrong.onnx", source, "cpu").equivalent

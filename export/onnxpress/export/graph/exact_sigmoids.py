@@ -1,11 +1,12 @@
-"""Sigmoids from which something is chosen, written so that small scores keep their order.
+"""Sigmoids from which something is chosen, or that are answers, written so that small scores are exact too.
 
-ONNX Runtime's Sigmoid is exact to 6e-8 absolutely. Scores of rare classes are smaller than that, and the best of them
-would be chosen by chance. 1 / (1 + exp(-x)) is exact relatively.
+ONNX Runtime's Sigmoid is exact to 6e-8 absolutely. Scores of rare classes are smaller than that: the best of them would
+be chosen by chance, and one that is answered may be twice as large. 1 / (1 + exp(-x)) is exact relatively.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -37,13 +38,15 @@ _CAST_LIKE = 15
 """the opset from which CastLike is known"""
 
 
-def exactly_scored(model: onnx.ModelProto) -> onnx.ModelProto | None:
-    """A copy in which such sigmoids are written out; None where there is none."""
+def exactly_scored(model: onnx.ModelProto, answers: Iterable[str] | None = None) -> onnx.ModelProto | None:
+    """A copy in which sigmoids are written out that come to these outputs, or to what chooses; None where none does."""
     import onnx
 
     if next((entry.version for entry in model.opset_import if not entry.domain), 0) < _CAST_LIKE:
         return None
-    chosen = _chosen_from(model.graph)
+    choosing = [node for node in model.graph.node if node.op_type in SCORES]
+    ends = [node.input[SCORES[node.op_type]] for node in choosing] if answers is None else list(answers)
+    chosen = _sigmoids_before(model.graph, ends)
     if not chosen:
         return None
     copy = onnx.ModelProto()
@@ -57,10 +60,10 @@ def exactly_scored(model: onnx.ModelProto) -> onnx.ModelProto | None:
     return copy
 
 
-def _chosen_from(graph: onnx.GraphProto) -> set[str]:
-    """The outputs of sigmoids whose scores come to an operator that chooses."""
+def _sigmoids_before(graph: onnx.GraphProto, ends: list[str]) -> set[str]:
+    """The outputs of sigmoids whose scores come to one of these tensors."""
     makers = {name: node for node in graph.node for name in node.output}
-    to_see = [node.input[SCORES[node.op_type]] for node in graph.node if node.op_type in SCORES]
+    to_see = list(ends)
     seen: set[str] = set()
     found = set()
     while to_see:

@@ -16,7 +16,7 @@ from onnxpress.export.child_process.parent import ConversionLimits
 from onnxpress.export.graph.external_data import LARGE
 from onnxpress.export.pipeline import refused
 from onnxpress.export.pipeline.accepted import accepted, reason_of
-from onnxpress.export.pipeline.choices import with_exact_scores, without_ties
+from onnxpress.export.pipeline.choices import with_exact_answers, with_exact_scores, without_ties
 from onnxpress.export.pipeline.convert import convert
 from onnxpress.export.pipeline.explain import explained
 from onnxpress.export.pipeline.measure import measure
@@ -57,8 +57,14 @@ def export(
             converted = convert(prepared, folder, limits, external_above=external_above)
         prepared = widened(prepared, converted.graph)
         converted = answering_nan(prepared, converted, provider)
+        exact = with_exact_answers(prepared, converted)
         with step("measuring equivalence"):
-            measured = measure(prepared, converted, provider=provider)
+            measured = measure(*(exact or (prepared, converted)), provider=provider)
+        if exact and measured.report.equivalent:
+            prepared, converted = exact
+        elif exact:
+            with step("measuring as it was converted"):
+                measured = measure(prepared, converted, provider=provider)
         if not measured.report.equivalent and (exact := with_exact_scores(prepared, measured.converted)):
             with step("measuring with exact scores"):
                 prepared, converted = exact

@@ -161,7 +161,7 @@ def test_scores_smaller_than_the_runtimes_sigmoid_tells_keep_their_order(tmp_pat
     torch.manual_seed(0)
     model = Head(2.0, 14.0).eval()
     made = export(source(model, torch.randn(2, 40, 5)), repository=tmp_path)
-    assert [check.name for check in made.report.checks if "1 / (1 + exp(-x))" in check.detail] == ["scores"]
+    assert any(check.name == "scores" and "1 / (1 + exp(-x))" in check.detail for check in made.report.checks)
     rows = torch.randn(3, 40, 5)
     with torch.no_grad():
         wanted = model(rows)

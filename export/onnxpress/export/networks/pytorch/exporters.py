@@ -37,7 +37,7 @@ _BAKES = (
     "torch.tensor results are registered as constants",
 )
 _USER_LINE = re.compile(r'raised this error:\s+File "([^"]+)", line (\d+)')
-_NO_FORM = re.compile(r"No ONNX function found for <OpOverload\(op='aten\._?([^']+)'")
+_NO_FORM = re.compile(r"No ONNX function found for <OpOverload\(op='(?:aten|prims)\._?([^']+)'")
 _INSTEAD = (
     "where it depends on parameters alone, compute it when the model is made and keep it in a buffer; or do it before "
     "the model is asked and export what comes after it"

@@ -43,6 +43,7 @@ class GraphBuilder(Builder):
     def graph(self, graph: Graph, given: list[Value]) -> Any:
         """The graph's outputs, in their structure, from the values of its inputs."""
         known = {id(tensor): value for tensor, value in zip(graph.inputs, given, strict=True)}
+        known |= {number: self._read(held, {}) for number, held in graph.held.items()}
         for call in graph.calls:
             found = self.called(call, known)
             for tensor, value in zip(call.outputs, _flat(found), strict=True):

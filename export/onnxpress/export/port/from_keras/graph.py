@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import keras
@@ -32,6 +32,8 @@ class Graph:
     inputs: list[KerasTensor]
     outputs: Any
     calls: list[Call]
+    held: dict[int, Any] = field(default_factory=dict)
+    """the id of a KerasTensor → the variable or array that it tells"""
 
 
 def is_graph(layer: Any) -> bool:
@@ -63,7 +65,7 @@ def traced(function: Callable[..., Any], args: Any, kwargs: Any, name: str) -> G
     """The graph of a plain function of KerasTensors."""
     inputs = [x for x in tree.flatten((args, kwargs)) if isinstance(x, KerasTensor)]
     try:
-        with followed():
+        with followed() as following:
             outputs = function(*args, **kwargs)
     except NoCorrespondence:
         raise
@@ -72,7 +74,7 @@ def traced(function: Callable[..., Any], args: Any, kwargs: Any, name: str) -> G
         raise NoCorrespondence(f"this line cannot be traced: {said}", where=_line(error) or name) from error
     if not any(isinstance(x, KerasTensor) for x in tree.flatten(outputs)):
         raise NoCorrespondence("it answers no tensor of the graph", where=name)
-    return Graph(inputs, outputs, _calls(inputs, outputs))
+    return Graph(inputs, outputs, _calls(inputs, outputs, set(following.held)), following.held)
 
 
 def _fresh(value: Any) -> Any:
@@ -93,9 +95,9 @@ def _line(error: BaseException) -> str:
     return where
 
 
-def _calls(inputs: list[KerasTensor], outputs: Any) -> list[Call]:
+def _calls(inputs: list[KerasTensor], outputs: Any, held: set[int] | None = None) -> list[Call]:
     """All calls that the outputs depend on, each after what it takes."""
-    known = {id(x) for x in inputs}
+    known = {id(x) for x in inputs} | (held or set())
     done: set[int] = set()
     found: list[Call] = []
     stack: list[tuple[Any, bool]] = [(_node(x), False) for x in reversed(tree.flatten(outputs)) if _is_made(x, known)]

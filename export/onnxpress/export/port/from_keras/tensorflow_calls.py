@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import inspect
+import operator
 from collections.abc import Callable, Iterator
 from typing import Any
 from unittest import mock
 
 import keras
+import numpy as np
 import tensorflow as tf
 from keras import KerasTensor, ops, tree
 
@@ -79,41 +82,94 @@ _NN: dict[str, Callable[..., Any]] = {
 _MATH = ("abs", "add", "cos", "divide", "exp", "floor", "log", "log1p", "maximum", "minimum", "multiply", "pow",
          "reduce_max", "reduce_mean", "reduce_min", "reduce_sum", "rsqrt", "sigmoid", "sin", "sqrt", "square",
          "subtract", "tanh", "softplus")  # fmt: skip
+_NEVER = ("is_tensor", "shape", "convert_to_numpy", "cond", "while_loop", "fori_loop", "scan", "map", "vectorized_map")
+"""of keras.ops: those that ask what something is, and those that take functions"""
 _SIGNS = ("add", "sub", "mul", "truediv", "pow", "matmul", "floordiv", "mod")
 
 
+class Following:
+    """What a layer's call does with variables and arrays, so that it stands in the graph.
+
+    They are told by KerasTensors; `held` has what each of these is.
+    """
+
+    def __init__(self) -> None:
+        self.held: dict[int, Any] = {}
+        self._symbols: dict[int, KerasTensor] = {}
+        self._alive: list[Any] = []
+        self._depth = 0
+
+    def symbol(self, value: Any) -> KerasTensor:
+        """The KerasTensor that tells a variable or an array."""
+        if id(value) not in self._symbols:
+            found = KerasTensor(tuple(value.shape), keras.backend.standardize_dtype(value.dtype))
+            self._symbols[id(value)] = found
+            self.held[id(found)] = value
+            self._alive.append(value)
+        return self._symbols[id(value)]
+
+    def function(self, original: Callable[..., Any], function: Callable[..., Any]) -> Callable[..., Any]:
+        """`function` of what stands in the graph, or of variables; `original` of all else."""
+
+        def called(*args: Any, **kwargs: Any) -> Any:
+            flat = tree.flatten((args, kwargs))
+            if self._depth or not any(isinstance(x, KerasTensor | keras.Variable) for x in flat):
+                return original(*args, **kwargs)
+            given = tree.map_structure(lambda x: self.symbol(x) if isinstance(x, keras.Variable) else x, (args, kwargs))
+            return function(*given[0], **given[1])
+
+        return called
+
+    def sign(self, original: Callable[..., Any], name: str) -> Callable[..., Any]:
+        """An operator of a variable, with whatever stands behind it."""
+        written = getattr(operator, name)
+
+        def called(variable: Any, other: Any) -> Any:
+            if self._depth:
+                return original(variable, other)
+            return written(self.symbol(variable), self.symbol(other) if isinstance(other, keras.Variable) else other)
+
+        return called
+
+    def layer(self, original: Callable[..., Any]) -> Callable[..., Any]:
+        """The call of a layer: of arrays too it stands in the graph. What is done within it is its own affair."""
+
+        def called(layer: Any, *args: Any, **kwargs: Any) -> Any:
+            if not self._depth:
+                args, kwargs = tree.map_structure(self._told, (args, kwargs))
+            self._depth += 1
+            try:
+                return original(layer, *args, **kwargs)
+            finally:
+                self._depth -= 1
+
+        return called
+
+    def _told(self, value: Any) -> Any:
+        is_held = isinstance(value, keras.Variable | np.ndarray) or keras.ops.is_tensor(value)
+        return self.symbol(value) if is_held else value
+
+
 @contextlib.contextmanager
-def followed() -> Iterator[None]:
-    """Functions of tf that are given KerasTensors stand in the graph; all others compute as ever."""
+def followed() -> Iterator[Following]:
+    """Functions of tf and keras.ops, and layers, stand in the graph while a layer's call is traced."""
+    following = Following()
     plain = {name: getattr(ops, name) for name in _PLAIN}
     everywhere = plain | _OTHER
+    of_keras = {name: f for name, f in vars(ops).items() if inspect.isfunction(f) and name not in _NEVER}
     with contextlib.ExitStack() as stack:
         for holder, functions in (
             (tf, everywhere),
             (tf.nn, _NN),
             (tf.math, {name: everywhere.get(name) or getattr(ops, name) for name in _MATH}),
+            (ops, of_keras),
         ):
             for name, function in functions.items():
                 if (original := getattr(holder, name, None)) is not None:
-                    stack.enter_context(mock.patch.object(holder, name, _either(original, function)))
-        for sign in _SIGNS:  # of a variable that stands before a KerasTensor
+                    stack.enter_context(mock.patch.object(holder, name, following.function(original, function)))
+        for sign in _SIGNS:
             name = f"__{sign}__"
             if (original := getattr(keras.Variable, name, None)) is not None:
-                stack.enter_context(mock.patch.object(keras.Variable, name, _left(original)))
-        yield
-
-
-def _either(original: Callable[..., Any], function: Callable[..., Any]) -> Callable[..., Any]:
-    def called(*args: Any, **kwargs: Any) -> Any:
-        if any(isinstance(x, KerasTensor) for x in tree.flatten((args, kwargs))):
-            return function(*args, **kwargs)
-        return original(*args, **kwargs)
-
-    return called
-
-
-def _left(original: Callable[..., Any]) -> Callable[..., Any]:
-    def called(self: Any, other: Any) -> Any:
-        return NotImplemented if isinstance(other, KerasTensor) else original(self, other)
-
-    return called
+                stack.enter_context(mock.patch.object(keras.Variable, name, following.sign(original, name)))
+        stack.enter_context(mock.patch.object(keras.Layer, "__call__", following.layer(keras.Layer.__call__)))
+        yield following

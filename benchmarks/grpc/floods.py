@@ -15,7 +15,9 @@ from onnxpress.serving.transports.http2 import frames, hpack
 CALLERS, PAUSE = 4, 0.005
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 FLOODING = 4
-"""connections that flood at a time; one that the server ends is followed by another"""
+"""connections that flood at a time"""
+_AWAY = 1.0
+"""seconds after which one that was thrown out comes again; who connects more often is a matter for a firewall"""
 _TOGETHER = 100
 _FIELDS = [(b":method", b"POST"), (b":scheme", b"http"), (b":path", b"/v2/models/tiny/infer"), (b":authority", b"f")]
 _HEAD = hpack.encoded(_FIELDS)
@@ -80,17 +82,16 @@ async def _flooded(
             with contextlib.suppress(OSError):
                 writer.write(PREFACE + frames.settings(settings))
                 for part in made:
-                    if reading.done():
+                    if reading.done() or writer.transport.is_closing():
                         break
                     writer.write(part)
-                    sent += _TOGETHER
                     await writer.drain()
                     await asyncio.sleep(0)
+                    sent += _TOGETHER
                 await asyncio.wait([reading], timeout=0.2)
             reading.cancel()
             writer.transport.abort()
-            # Who is thrown out may come again, but no client connects more often than this from one place.
-            await asyncio.sleep(0.02)
+            await asyncio.sleep(_AWAY)
 
     flooding = [asyncio.ensure_future(flood()) for _ in range(FLOODING)]
     answers = await closed_loop(port, question, CALLERS, seconds, PAUSE)

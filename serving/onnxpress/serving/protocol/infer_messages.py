@@ -36,9 +36,9 @@ _REQUEST: Final[Reading] = {
 _WHAT: Final = "ModelInferRequest"
 _RAW_KEY: Final = 0x3A
 """of raw_input_contents"""
-_RAW: Final = b"\x3a"
 _RAW_ANSWER: Final = b"\x32"
 """of raw_output_contents"""
+_RAW_OF_SIZE: Final = [_RAW_ANSWER + varint(size) for size in range(1024)]
 _MOST: Final = 20_000
 """fields before the raw contents"""
 _KEPT: Final = 256
@@ -150,7 +150,7 @@ class InferMessages:
         try:
             end, opening = len(self._before), self._last
             # It is whole fields, so what begins with it and goes on with raw contents begins with the same fields.
-            if opening is None or not body.startswith(self._before) or body[end : end + 1] != _RAW:
+            if opening is None or len(body) <= end or body[end] != _RAW_KEY or not body.startswith(self._before):
                 end, opening = _opening_end(body), None
             raw: list[memoryview] = []
             content = memoryview(body)
@@ -331,7 +331,9 @@ class InferResponse:
             else:
                 width = shared[number][1]
                 content = shared[number][0][start * width : stop * width]
-            parts += (_RAW_ANSWER, varint(len(content)), content)
+            size = len(content)
+            parts.append(_RAW_OF_SIZE[size] if size < len(_RAW_OF_SIZE) else _RAW_ANSWER + varint(size))
+            parts.append(content)
         return b"".join(parts), ()
 
     def _opening(

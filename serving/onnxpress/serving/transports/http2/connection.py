@@ -170,7 +170,9 @@ class Http2Connection(asyncio.Protocol):
     def drain(self) -> None:
         """No further requests; close now, or after the last answer owed."""
         self._say_last()
-        self._streams.leave()
+        for stream in list(self._streams.open.values()):
+            if stream.call is not None:  # it would go on; what it was asked is answered
+                stream.call.leave()
         self._leave_when_done()
 
     def check_time(self, now: int) -> None:
@@ -187,7 +189,9 @@ class Http2Connection(asyncio.Protocol):
         elif (self._rest or self._blocks.stream) and now - self._heard > limits.request_timeout:
             self._break(frames.ENHANCE_YOUR_CALM, "a frame did not arrive in time")
         elif streams.open:
-            streams.check_time(now)
+            for stream in list(streams.open.values()):
+                if now - stream.since > limits.request_timeout:
+                    stream.give_up(limits.request_timeout)
             if streams.calls and now - self._heard > limits.idle_timeout:
                 self._probe(now)
         elif waited > limits.idle_timeout:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 import zlib
 from typing import Final
 from urllib.parse import quote_from_bytes
@@ -33,6 +34,10 @@ _OWN: Final = frozenset({b"content-type", b"content-length", b"content-encoding"
 _OPENING_FRAME: Final = frames.frame(frames.HEADERS, frames.END_HEADERS, 0, OPENING)[: frames.HEAD - 4]
 _GOOD_FRAME: Final = frames.frame(frames.HEADERS, frames.END_HEADERS | frames.END_STREAM, 0, GOOD)[: frames.HEAD - 4]
 
+_before_message = struct.Struct(f">5sI{len(OPENING)}sHBHIBI").pack
+"""the frame of the opening, the head of that of the data, and the message's prefix"""
+_behind_message = struct.Struct(f">5sI{len(GOOD)}s").pack
+
 
 def message(body: bytes, encoding: bytes) -> tuple[bytes, bytes]:
     """The one message of a unary call, and how it is packed: b"" where it is not. Raises Refusal."""
@@ -58,11 +63,10 @@ def answered(status: int, body: bytes, headers: Headers) -> tuple[bytes, bytes, 
 
 def frames_of(number: int, body: bytes) -> bytes:
     """All frames of the usual answer, whose message fits into one."""
-    stream, size = number.to_bytes(4, "big"), len(body)
-    head, message = (size + PREFIX).to_bytes(3, "big"), size.to_bytes(4, "big")
-    return b"".join(
-        [_OPENING_FRAME, stream, OPENING, head, b"\0\0", stream, b"\0", message, body, _GOOD_FRAME, stream, GOOD]
-    )
+    size = len(body)
+    held = size + PREFIX
+    before = _before_message(_OPENING_FRAME, number, OPENING, held >> 8, held & 0xFF, 0, number, 0, size)
+    return b"".join([before, body, _behind_message(_GOOD_FRAME, number, GOOD)])
 
 
 def framed(body: bytes, headers: Headers) -> bytes:

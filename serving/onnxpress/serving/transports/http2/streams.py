@@ -22,6 +22,8 @@ MOST: Final = 128
 """that a client may have open at a time"""
 _RECENT: Final = 1000
 _FULL: Final = 431
+_AT_ONCE: Final = 8192
+"""bytes of a body in one frame that no limit is in the way of: --max-body is more"""
 
 # What a client may do that asks for nothing is counted, and what a request gives back of it.
 _RESET: Final = 10
@@ -158,6 +160,9 @@ class Streams:
             stream.call.add(part)
             return
         stream.size += len(part)
+        if end and stream.size == len(part) <= _AT_ONCE:  # nearly all that come
+            self.finish(stream, alone, part)
+            return
         stream.parts.append(part)
         if stream.size > _most(stream, self._shared):
             _refuse(stream, *too_large(self._shared.limits.max_body))
@@ -169,8 +174,8 @@ class Streams:
             self._sending.put(frames.window_update(stream.id, stream.received))
             stream.received = 0
 
-    def finish(self, stream: RequestStream, alone: bool) -> None:
-        """The client has sent all of it: hand it over."""
+    def finish(self, stream: RequestStream, alone: bool, whole: bytes | None = None) -> None:
+        """The client has sent all of it, `whole` or in parts: hand it over."""
         stream.ended = True
         if stream.call is not None:
             stream.call.go_on()
@@ -178,13 +183,15 @@ class Streams:
         if stream.answered:  # it was refused
             return
         request, shared = stream.request, self._shared
-        parts, stream.parts = stream.parts, []
-        body = parts[0] if len(parts) == 1 else b"".join(parts)
+        body = whole
+        if body is None:
+            parts, stream.parts = stream.parts, []
+            body = parts[0] if len(parts) == 1 else b"".join(parts)
         if request.length not in (-1, len(body)):
             self.reset(stream.id, frames.PROTOCOL_ERROR)
             return
         self.since = stream.since = shared.seconds
-        self.strain = max(0, self.strain - _REQUEST)
+        self.strain = self.strain - _REQUEST if self.strain > _REQUEST else 0
         headers = request.headers
         try:
             if request.grpc:
@@ -224,7 +231,11 @@ class Streams:
         if stream.request.grpc:
             if status == 200 and not headers and sending.takes(stream, grpc.PREFIX + len(body)):
                 sending.put(grpc.frames_of(stream.id, body), alone)
-                self.sent(stream)
+                if stream.ended and self.on_empty is None:
+                    self.open.pop(stream.id, None)
+                    stream.lost = True
+                else:
+                    self.sent(stream)
                 return
             opening, body, trailers = grpc.answered(status, body, headers)
         else:
@@ -281,12 +292,6 @@ class Streams:
         for stream in list(self.open.values()):
             self.forget(stream)
 
-    def leave(self) -> None:
-        """The server is on its way out: calls that would go on end once what they asked is answered."""
-        for stream in list(self.open.values()):
-            if stream.call is not None:
-                stream.call.leave()
-
     def hear_no_more(self) -> None:
         """The client has ended its side: no window grows any more, so what does not fit into one is for nobody."""
         self._deaf = True
@@ -313,13 +318,6 @@ class Streams:
             self._reset.clear()
         self._reset.add(number)
         self._sending.put(frames.rst_stream(number, code))
-
-    def check_time(self, now: int) -> None:
-        """End those that are sent, or read, for longer than the limits allow."""
-        most = self._shared.limits.request_timeout
-        for stream in list(self.open.values()):
-            if now - stream.since > most:
-                stream.give_up(most)
 
 
 def _weighs(stream: RequestStream, end: bool, together: int) -> bool:

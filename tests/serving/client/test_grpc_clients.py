@@ -1,7 +1,7 @@
 """gRPC's clients that we did not write and that are not installed with the rest: KServe's, TensorFlow Serving's stubs.
 
 Their packages want another protobuf than TensorFlow and onnx do. So they are installed in an environment of their own,
-where this file is run: `pip install kserve tensorflow-serving-api`.
+where this file is run: `pip install kserve`, or `tensorflow-serving-api` beside TensorFlow.
 """
 
 from __future__ import annotations

@@ -12,7 +12,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tests.serving.harness import WAIT, Running, running, wait_until
+from tests.serving.harness import WAIT, Client, Running, running, wait_until
+from tests.serving.harness import request as http1
 from tests.serving.http2_client import Http2Client, fields_of
 from tests.serving.onnx_models import identity, model, node, plain
 
@@ -407,6 +408,12 @@ def test_the_health_check_can_be_watched(tmp_path: Path) -> None:
         with pytest.raises(grpc.RpcError) as caught:
             next(calls[0])
         assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
+
+
+def test_http_1_cannot_name_the_method_that_stands_for_grpc(server: Running) -> None:
+    with Client(server.port) as client:
+        client.send(http1("GRPC", HEALTH + "Watch"))
+        assert client.reply().status == 400
 
 
 def test_a_watch_has_one_message(client: Http2Client) -> None:

@@ -87,6 +87,12 @@ def test_errors_and_limits_are_those_of_the_protocol(repository: Path) -> None:
     assert list(answers[2].json()) == ["error"]
 
 
+def test_the_method_that_stands_for_grpc_is_none_of_a_caller(repository: Path) -> None:
+    paths = ("/v2", "/grpc.health.v1.Health/Watch", "/inference.GRPCInferenceService/ServerLive")
+    answers = ask(application(repository), *[("GRPC", path, None) for path in paths])
+    assert [answer.status_code for answer in answers] == [405, 404, 404]
+
+
 def test_mounted_below_a_prefix(repository: Path) -> None:
     (answer,) = ask(application(repository), ("GET", "/models-api/v2/health/live", None), root="/models-api")
     assert answer.json() == {"live": True}

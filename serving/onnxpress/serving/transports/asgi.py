@@ -10,7 +10,7 @@ from typing import Any
 from urllib.parse import quote
 
 from onnxpress.core.errors import UsageError
-from onnxpress.serving.exchange import Handler, Headers, fail, no_room
+from onnxpress.serving.exchange import GRPC, Handler, Headers, fail, no_room
 from onnxpress.serving.handler import handler_of
 from onnxpress.serving.models.repository import Repository
 from onnxpress.serving.protocol.refusal import error_body
@@ -153,7 +153,9 @@ async def _http(
             if name in handler.headers_read or negotiates(name, target):
                 read[name] = read[name] + b", " + value if name in read else value
         try:
-            handler.submit_with(read, scope["method"].encode(), target, body.getvalue(), exchange)
+            method = scope["method"].encode()
+            # A caller must not name the method that stands for a gRPC call, which may be answered more than once.
+            handler.submit_with(read, method.lower() if method == GRPC else method, target, body.getvalue(), exchange)
         except Exception as error:
             if not exchange.answer.done():
                 fail(exchange, error, "a request")

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
@@ -20,7 +20,12 @@ from onnxpress.export.port.refusal import NoCorrespondence
 from onnxpress.export.source import Source
 from onnxpress.export.sources.import_talk import import_talk
 
+if TYPE_CHECKING:
+    from onnxpress.export.port.draft import Draft
+    from onnxpress.export.port.proof.keras_target import KerasTarget
+
 To = Literal["pytorch", "tensorflow"]
+_NO_WAY_BACK = Rung(name="round trip", holds=None, detail="what was written is not carried back yet")
 
 
 class PortReport(msgspec.Struct, frozen=True, kw_only=True):
@@ -73,18 +78,20 @@ def carry(
         raise UsageError("the output is a module of Python", where=str(output), hint="give a name that ends in .py")
     if source.framework == to:
         raise UsageError(f"this model is in {to} already", where=source.reference)
-    if to == "pytorch" and (keep or returns):
+    if (to == "pytorch" or source.framework == "onnx") and (keep or returns):
         raise UsageError("a layout that is kept, and a round trip, are there from torch to Keras alone", where="port")
-    if source.framework not in ("pytorch", "tensorflow"):
+    if source.framework == "sklearn":
         raise NoCorrespondence(
-            f"a model of {source.framework} cannot be carried to {to} yet",
+            f"an estimator of scikit-learn cannot be carried to {to}",
             where=source.reference,
-            hint="a torch module, a Keras model, and a run of onnxpress's families can be carried to the other",
+            hint="a torch module, a Keras model, an .onnx file and a run of onnxpress's families can be carried",
         )
     weights = output.with_suffix(".weights.h5" if to == "tensorflow" else ".safetensors")
     with tempfile.TemporaryDirectory(prefix="onnxpress-port-") as folder:
         draft = Path(folder) / output.name
-        if to == "tensorflow":
+        if source.framework == "onnx":
+            report, drawn = (_onnx_to_keras if to == "tensorflow" else _onnx_to_torch)(source, draft, weights.name)
+        elif to == "tensorflow":
             report, drawn = _torch_to_keras(source, draft, weights.name, keep=keep, returns=returns)
         else:
             report, drawn = _keras_to_torch(source, draft, weights.name)
@@ -108,17 +115,33 @@ def carry(
 def _torch_to_keras(
     source: Source, path: Path, weights_name: str, *, keep: bool, returns: bool
 ) -> tuple[PortReport, Path]:
-    with import_talk():
-        import keras  # noqa: F401 - both talk at their import
-        import tensorflow  # noqa: F401
+    _import_keras()
     from onnxpress.export.port.draft import Draft
 
     draft = Draft(source, weights_name, keep=keep)
+
+    def prove(target: KerasTarget) -> list[Rung]:
+        rungs = _asked(source, draft.rungs(target))
+        sound = returns and all(rung.holds for rung in rungs)
+        return [*rungs, round_trip(draft.network, target, draft.asked) if sound else NOT_ASKED]
+
+    return _as_keras(source, path, draft, prove)
+
+
+def _onnx_to_keras(source: Source, path: Path, weights_name: str) -> tuple[PortReport, Path]:
+    _import_keras()
+    from onnxpress.export.port.onnx_draft import OnnxKerasDraft
+
+    draft = OnnxKerasDraft(source, weights_name, path.parent)
+    return _as_keras(source, path, draft.draft, lambda target: [*_asked(source, draft.rungs(target)), _NO_WAY_BACK])
+
+
+def _as_keras(
+    source: Source, path: Path, draft: Draft, prove: Callable[[KerasTarget], list[Rung]]
+) -> tuple[PortReport, Path]:
     path.write_text(draft.code.text)
     target = draft.target(path)
-    rungs = _asked(source, draft.rungs(target))
-    sound = returns and all(rung.holds for rung in rungs)
-    rungs.append(round_trip(draft.network, target, draft.asked) if sound else NOT_ASKED)
+    rungs = prove(target)
     weights = path.with_suffix(".weights.h5")
     target.model().save_weights(weights)
     report = PortReport(
@@ -132,10 +155,14 @@ def _torch_to_keras(
     return report, weights
 
 
-def _keras_to_torch(source: Source, path: Path, weights_name: str) -> tuple[PortReport, Path]:
+def _import_keras() -> None:
     with import_talk():
         import keras  # noqa: F401 - both talk at their import
         import tensorflow  # noqa: F401
+
+
+def _keras_to_torch(source: Source, path: Path, weights_name: str) -> tuple[PortReport, Path]:
+    _import_keras()
     from safetensors.torch import save_model
 
     from onnxpress.export.port.keras_draft import KerasDraft
@@ -143,8 +170,7 @@ def _keras_to_torch(source: Source, path: Path, weights_name: str) -> tuple[Port
     draft = KerasDraft(source, weights_name)
     path.write_text(draft.code.text)
     target = draft.target(path)
-    back = Rung(name="round trip", holds=None, detail="what was written is not carried back yet")
-    rungs = [*_asked(source, draft.rungs(target)), back]
+    rungs = [*_asked(source, draft.rungs(target)), _NO_WAY_BACK]
     weights = path.with_suffix(".safetensors")
     save_model(target.model(), str(weights))
     report = PortReport(
@@ -153,6 +179,28 @@ def _keras_to_torch(source: Source, path: Path, weights_name: str) -> tuple[Port
         inputs={spec.name: list(perm) for spec, perm in zip(draft.specs, draft.translated.inputs, strict=True)},
         outputs={name: list(perm) for name, _, perm in target.outputs},
         transposes=draft.translated.transposes,
+        rungs=rungs,
+    )
+    return report, weights
+
+
+def _onnx_to_torch(source: Source, path: Path, weights_name: str) -> tuple[PortReport, Path]:
+    from safetensors.torch import save_model
+
+    from onnxpress.export.port.onnx_draft import OnnxDraft
+
+    draft = OnnxDraft(source, weights_name)
+    path.write_text(draft.code.text)
+    target = draft.target(path)
+    rungs = [*_asked(source, draft.rungs(target)), _NO_WAY_BACK]
+    weights = path.with_suffix(".safetensors")
+    save_model(target.model(), str(weights))
+    report = PortReport(
+        source=source.reference,
+        to="pytorch",
+        inputs={spec.name: list(range(len(spec.shape))) for spec in draft.specs},
+        outputs={name: list(perm) for name, _, perm in target.outputs},
+        transposes=0,
         rungs=rungs,
     )
     return report, weights

@@ -48,9 +48,10 @@ def port(
 ) -> None:
     """Write the model of SOURCE in the other framework, with the same weights; prints what was written.
 
-    SOURCE is module:attribute naming a torch module or a Keras model, its class or a factory, or a .keras file: a
-    module of code, a file of weights and a report are written, once answers, parameters, gradients and training are
-    proven the same. Or it is a run folder of one of onnxpress's families, in either framework: a run folder is written.
+    SOURCE is module:attribute naming a torch module or a Keras model, its class or a factory, or a .keras or .onnx
+    file: a module of code, a file of weights and a report are written, once answers, parameters, gradients and training
+    are proven the same, of an .onnx file as far as it tells. Or it is a run folder of one of onnxpress's families, in
+    either framework: a run folder is written.
     """
     from onnxpress.core import run as runs
 

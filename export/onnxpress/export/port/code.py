@@ -20,7 +20,8 @@ def literal(value: Any) -> str:
     if isinstance(value, float):
         if not math.isfinite(value):
             return f'float("{value}")' if value > 0 or value != value else '-float("inf")'
-        return repr(float(f"{value:.9g}")) if float(f"{value:.9g}") == value else repr(value)
+        short = repr(float(f"{value:.9g}")) if float(f"{value:.9g}") == value else repr(value)
+        return short.replace("e+", "e")
     if isinstance(value, str):
         return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
     if isinstance(value, tuple):
@@ -62,7 +63,8 @@ def wrapped(line: str, indent: int) -> list[str]:
         return [pad + line]
     spans = _brackets(line)
     before, expression = _halves(line)
-    if expression and (not spans or not _breaks_at_its_end(expression)):
+    is_short = bool(spans) and len(pad) + spans[-1][0] < WIDTH
+    if expression and (not is_short or not _breaks_at_its_end(expression)):
         inner = pad + "    " + expression
         lines = [inner] if len(inner) <= WIDTH else _by_operators(expression, indent + 4)
         if lines:
@@ -140,10 +142,10 @@ def _operators(node: ast.expr, source: str, found: list[int]) -> None:
 
 
 def _by_operators(expression: str, indent: int) -> list[str]:
-    """Each operand of the loosest operator on a line of its own; empty where there is none."""
+    """Each operand of the loosest operator, or call of a chain, on a line of its own; empty where there is none."""
     node = ast.parse(expression, mode="eval").body
     if not isinstance(node, ast.BinOp):
-        return []
+        return _by_calls(node, expression, indent)
     level = _BINDING.get(type(node.op), 6)
     cuts: list[int] = []
     while isinstance(node, ast.BinOp) and _BINDING.get(type(node.op), 6) == level:
@@ -158,6 +160,19 @@ def _by_operators(expression: str, indent: int) -> list[str]:
         end = cut
     pieces.append(expression[:end])
     return [line for piece in reversed(pieces) for line in wrapped(piece, indent)]
+
+
+def _by_calls(node: ast.expr, expression: str, indent: int) -> list[str]:
+    """`x.reshape(2, 3)`, `.permute(1, 0)` one below the other."""
+    cuts = [len(expression)]
+    while isinstance(node, ast.Call | ast.Subscript | ast.Attribute):
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Call | ast.Subscript):
+            cuts.append(node.value.end_col_offset or 0)
+        node = node.func if isinstance(node, ast.Call) else node.value
+    if len(cuts) < 3:
+        return []
+    pieces = [expression[start:end] for end, start in zip(cuts, [*cuts[1:], 0], strict=True)][::-1]
+    return [" " * indent + piece for piece in pieces]
 
 
 def without_unused(lines: list[str], returned: str) -> list[str]:

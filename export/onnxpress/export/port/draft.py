@@ -16,6 +16,7 @@ from onnxpress.core.arrays import Array
 from onnxpress.core.errors import OnnxpressError
 from onnxpress.core.golden import LIMIT
 from onnxpress.export.equivalence.cases import cases, example_sizes, generate
+from onnxpress.export.equivalence.values import NOTHING_SHOWN, Shown
 from onnxpress.export.network import Network
 from onnxpress.export.networks.wrap import wrap
 from onnxpress.export.port.code import identifier
@@ -43,7 +44,7 @@ class Draft:
     Raises NoCorrespondence for what the table has no row for, with its line.
     """
 
-    def __init__(self, source: Source, weights_name: str, *, keep: bool = False) -> None:
+    def __init__(self, source: Source, weights_name: str, *, keep: bool = False, origin: str = "torch") -> None:
         from onnxpress.export.networks.pytorch.module import TorchNetwork
         from onnxpress.export.port.from_torch.blocks import block_of, within
         from onnxpress.export.port.from_torch.folding import folded, parametrized
@@ -74,7 +75,7 @@ class Draft:
         kept = {id(v): n for n, v in module.named_parameters()}
         every = module.named_parameters(remove_duplicate=False)
         tied = {n: kept[id(v)] for n, v in every if kept[id(v)] != n}
-        title = f"{source.name}, carried from torch by onnxpress port."
+        title = f"{source.name}, carried from {origin} by onnxpress port."
         self.code = written(block, self.specs, self.state, self.learning, tied, title, weights_name, keep=keep)
         carried = {name for one in self.code.carried for name in one.sources}
         alone = {name: kept for name, kept in tied.items() if kept not in carried}
@@ -152,8 +153,11 @@ class Draft:
         return list(flatten(module(*args, **kwargs)).values())
 
 
-def two_sizes(network: Network, rows: Mapping[str, Array]) -> list[dict[str, Array]]:
-    """Feeds in which every size that varies differs, each by another number."""
+def two_sizes(network: Network, rows: Mapping[str, Array], shown: Shown = NOTHING_SHOWN) -> list[dict[str, Array]]:
+    """Feeds in which every size that varies differs, each by another number.
+
+    `shown` is what a graph tells of its inputs' values.
+    """
     specs = network.inputs
     usual = example_sizes(specs, rows)
     named = sorted({name for spec in specs for name in spec.named_dimensions} - {"batch"})
@@ -164,6 +168,7 @@ def two_sizes(network: Network, rows: Mapping[str, Array]) -> list[dict[str, Arr
             rows,
             {"batch": 3 + 2 * number, **{n: usual.get(n, 8) + number * (3 + 2 * k) for k, n in enumerate(named)}},
             generator,
+            shown,
         )
         for number in (0, 1)
     ]

@@ -26,7 +26,7 @@ class TorchTarget:
         self._model: Any = None
 
     def model(self) -> Any:
-        """The built and filled model in float32, in inference mode."""
+        """The built and filled model in its own precision, in inference mode."""
         if self._model is None:
             self._model = self.built("float32")
         return self._model
@@ -42,7 +42,7 @@ class TorchTarget:
         spec.loader.exec_module(module)
         model = module.build()
         model.load_state_dict(self._state)
-        return model.to(getattr(torch, precision)).eval()
+        return (model if precision == "float32" else model.to(getattr(torch, precision))).eval()
 
     def inputs(self, feeds: dict[str, Array]) -> list[Any]:
         """The feeds as tensors, with their axes as the written model takes them."""

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from torch import nn
+
 from onnxpress.export.port.code import identifier
 from onnxpress.export.port.layout import Value
-from onnxpress.export.port.steps import Block, Ref, Shown, Step, changed
+from onnxpress.export.port.steps import Block, Ref, Shown, Step, changed, without_dead
 from onnxpress.export.port.to_torch import functions
 from onnxpress.export.port.to_torch.tree import Tree
 from onnxpress.export.port.to_torch.writer import StepWriter, Term
@@ -149,6 +151,10 @@ def _is_piece(step: Step) -> bool:
 
 
 def _default_name(w: BlockWriter, step: Step, place: int) -> str:
+    if step.kind == "function" and step.name == "getitem" and isinstance(step.args[0], Ref):
+        source = next((s for s in w.block.steps if s.number == step.args[0].number), step)
+        if isinstance(w.block.children.get(source.name), nn.LSTM):
+            return ("hidden", "cell")[place]
     kind = type(w.block.children.get(step.name)).__name__
     if kind in ("LSTM", "GRU", "RNN"):
         return ("states", "hidden")[place] if isinstance(step.shown, tuple) else "states"
@@ -178,4 +184,4 @@ def _merged(block: Block) -> Block:
         if key is not None:
             first[key] = step
         steps.append(step)
-    return Block(block.owner, steps, block.children, block.where)
+    return Block(block.owner, without_dead(steps), block.children, block.where)

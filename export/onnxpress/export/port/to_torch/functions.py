@@ -29,7 +29,7 @@ _METHODS = frozenset((
     "movedim", "narrow", "select", "tile", "diagonal", "lt", "le", "gt", "ge", "eq", "ne", "repeat_interleave",
     "masked_select", "reshape_as", "neg", "round", "floor", "ceil", "logsumexp", "roll", "scatter", "index_fill",
 ))  # fmt: skip
-_SPREAD = ("reshape", "permute", "expand", "repeat", "tile")
+_SPREAD = ("reshape", "permute", "expand", "repeat", "tile", "flip")
 _IN_LISTS = ("cat", "stack", "meshgrid", "hstack", "vstack")
 _FIRST_OF_TORCH = ("relu", "sigmoid", "tanh", "softmax", "log_softmax", "layer_norm", "batch_norm")
 _OVER_AXES = ("mean", "sum", "prod", "amax", "amin", "argmax", "argmin", "softmax", "log_softmax", "cat", "stack",

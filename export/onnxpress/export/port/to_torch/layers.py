@@ -38,13 +38,21 @@ def constructor(layer: nn.Module, where: str) -> str:
             where=where,
             hint="remove them before: they are no code",
         )
-    text = call(f"nn.{kind}", *_arguments(layer, where))
+    text = call(f"nn.{kind}", *_arguments(layer, where), *_dtype(layer))
     with torch.device("meta"):
         again = eval(text, {"nn": nn, "torch": torch})  # what was written here
-    shapes = [{name: tuple(value.shape) for name, value in one.state_dict().items()} for one in (layer, again)]
+    shapes = [
+        {name: (tuple(value.shape), value.dtype) for name, value in one.state_dict().items()} for one in (layer, again)
+    ]
     if shapes[0] != shapes[1]:
         raise NoCorrespondence(f"this {kind} has other weights than {text}", where=where)
     return text
+
+
+def _dtype(layer: nn.Module) -> list[str]:
+    """Of a layer that does not compute in float32."""
+    found = next((value.dtype for value in layer.parameters()), torch.float32)
+    return [] if found == torch.float32 else [f"dtype={found}"]
 
 
 def _arguments(layer: nn.Module, where: str) -> list[str]:

@@ -1,0 +1,1 @@
+"""An .onnx file read as a torch module's Blocks."""

@@ -361,7 +361,9 @@ def test_first_weights_are_drawn_as_keras_draws_them(tmp_path: Path) -> None:
     """Also where layers of one kind differ: with a bias or without, in one direction or two, drawn in another way."""
     keras.utils.set_random_seed(0)
     x = keras.Input((5, 3))
-    h = L.LSTM(6, return_sequences=True, use_bias=False)(L.Bidirectional(L.LSTM(4, return_sequences=True))(x))
+    h = L.LSTM(6, return_sequences=True, use_bias=False)(
+        L.Bidirectional(L.LSTM(4, return_sequences=True), name="both")(x)
+    )
     h = L.Dense(300, use_bias=False, name="wide")(h)
     found = KerasDraft(
         source_of(keras.Model(x, L.Dense(200, kernel_initializer="he_normal", name="narrow")(h))), "nets.safetensors"
@@ -371,7 +373,7 @@ def test_first_weights_are_drawn_as_keras_draws_them(tmp_path: Path) -> None:
     exec(compile(found.code.text, "nets.py", "exec"), scope)
     torch.manual_seed(0)
     built = scope["build"]()
-    both = built.bidirectional
+    both = built.both
     assert torch.equal(both.bias_ih_l0_reverse.detach(), torch.tensor([0.0] * 4 + [1.0] * 4 + [0.0] * 8))
     assert not both.bias_hh_l0.requires_grad
     bound = (6 / 306) ** 0.5

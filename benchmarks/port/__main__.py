@@ -111,7 +111,8 @@ def write() -> None:
     """The pages, and the record of today."""
     every, found, planted = subjects(list(FAMILIES)), rows("carried"), rows("faults")
     (ROOT / "docs" / "port-coverage.md").write_text(page(every, found))
-    (ROOT / "docs" / "port-faults.md").write_text(faults_page(list(planted.values())))
+    if planted:
+        (ROOT / "docs" / "port-faults.md").write_text(faults_page(list(planted.values())))
     record = {
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "machine": machine.describe(),

@@ -26,13 +26,13 @@ SHOWN = (
     "TCN",
     "EncoderDecoder",
     "ViT",
-    "TransformerClassifier",
+    "GRN",
     "WaveNet",
 )
 _HEAD = """# Ported code, side by side
 
-Written by `python -m benchmarks.port.examples`. Do not edit it. Ten torch networks, as public projects write them, and
-what `onnxpress port --to tensorflow` writes of each. [Porting](porting.md) says how it is proven.
+Written by `python -m benchmarks.port.examples`. Do not edit it. Torch networks, as public projects write
+them, and what `onnxpress port --to tensorflow` writes of each. [Porting](porting.md) says how it is proven.
 """
 _NOT_RUN = "<!-- docs: not run, python -m benchmarks.port proves it -->\n\n"
 
@@ -44,7 +44,7 @@ def main() -> None:
         print(name, file=sys.stderr, flush=True)
         source, text = example(name)
         parts.append(f"## {name}\n\nThe source:\n\n{_block(source)}\nWhat is written:\n\n{_block(text)}")
-    PAGE.write_text("\n".join(parts))
+        PAGE.write_text("\n".join(parts))
 
 
 def example(name: str) -> tuple[str, str]:

@@ -55,6 +55,11 @@ class Draft:
                 "an exported program has no layers to carry", where=source.reference, hint="give the module"
             )
         self.network = network
+        kinds = {str(value.dtype).removeprefix("torch.") for value in source.network.parameters()}
+        if others := sorted(kinds & {"bfloat16", "float64"}):
+            raise NoCorrespondence(
+                f"weights in {others[0]} have no correspondence", where=source.reference, hint="module.float()"
+            )
         if hasattr(network.module, "set_attn_implementation"):
             network.module.set_attn_implementation("eager")  # transformers' models: attention as it is written
         self.folded = parametrized(network.module)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from onnxpress.export.port.from_keras.model import OPERATIONS
 from onnxpress.export.port.table import FROM_KERAS, LAYERS
 from onnxpress.export.port.to_keras import functions as written
+from onnxpress.export.port.to_keras import layers
 from onnxpress.export.port.to_keras.elementwise import SIGNS, UNARY
 from onnxpress.export.port.to_keras.registry import FUNCTIONS
 
@@ -47,4 +48,5 @@ def _listed(names: list[str]) -> str:
 
 def functions() -> set[str]:
     """Every function that has a line."""
+    assert layers.recurrent  # its import registers the functions of packed sequences
     return {*FUNCTIONS, *UNARY, *SIGNS, *written.SAME}

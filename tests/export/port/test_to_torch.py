@@ -104,7 +104,9 @@ MODELS = {
     "seizures": (Seizures, lambda n: torch.randn(n, 3, 16), "x:float32[batch,3,16]"),
     "decoder": (Decoder, lambda n: torch.randint(0, 11, (n, 5)), "ids:int64[batch,5]"),
     "chain": (
-        lambda: nn.Sequential(nn.Linear(4, 8), nn.PReLU(8), nn.Sequential(nn.Dropout(0.2), nn.Linear(8, 2))),
+        lambda: nn.Sequential(
+            nn.Linear(4, 8), nn.PReLU(8), nn.Sequential(nn.Dropout(0.2), nn.Identity(), nn.Linear(8, 2))
+        ),
         lambda n: torch.randn(n, 4),
         "x:float32[batch,4]",
     ),

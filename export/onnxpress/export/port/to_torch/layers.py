@@ -81,7 +81,9 @@ def _parameters(layer: nn.Module) -> dict[str, Any]:
             del known["proj_size"]
         return known
     signature = inspect.signature(type(layer).__init__)
-    return {name: p.default for name, p in list(signature.parameters.items())[1:] if name not in _PLACES}
+    taken = list(signature.parameters.items())[1:]
+    open_ended = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)  # Identity takes anything
+    return {name: p.default for name, p in taken if name not in _PLACES and p.kind not in open_ended}
 
 
 def _value(layer: nn.Module, name: str, where: str) -> Any:

@@ -15,6 +15,8 @@ from onnxpress.serving.service import Service
 _OF_SERVER: Final = frozenset({"", *call_paths.SERVICES})
 _SECONDS: Final = 0.5
 """between two looks at what is watched"""
+_MOST: Final = 4096
+"""bytes of a request: what is watched is kept, and those who watch show no token"""
 
 
 class Health:
@@ -32,6 +34,8 @@ class Health:
             names = sorted({*_OF_SERVER, *self._service.repository.models})
             exchange.respond(200, encoded(messages.HEALTH_LIST, {"statuses": [self._row(name) for name in names]}))
             return
+        if len(body) > _MOST:
+            raise Refusal(400, f"the request is larger than {_MOST} bytes, and no service has so long a name")
         name = decoded(messages.HEALTH_REQUEST, body, "HealthCheckRequest").get("service", "")
         if path == call_paths.WATCH:
             self._watch(_Watched(name, exchange))

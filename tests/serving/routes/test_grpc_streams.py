@@ -375,6 +375,41 @@ def test_a_silent_stream_is_asked_whether_it_is_there(server: Running, client: H
         pass
 
 
+def test_who_sends_byte_for_byte_has_no_more_time_than_others(server: Running) -> None:
+    shared = server.server.shared
+    half = shared.limits.request_timeout // 2 + 1
+
+    def later() -> bool:
+        """Whether anything is still under way after half of the time and some more."""
+        shared.seconds += half
+        for connection in list(server.server.connections):
+            connection.check_time(shared.seconds)
+        return any(connection.busy for connection in server.server.connections)
+
+    request = framed(asking("1", np.zeros(1, np.float32)))
+    with Http2Client(server.port) as client:
+        number = opened(client)
+        for _ in range(2):  # each message has its own time
+            client.send(data(number, request))
+            client.until(frames.DATA)
+            assert server.call(later)
+        for place in range(2):
+            client.send(data(number, request[place : place + 1]) + frames.frame(frames.PING, 0, 0, bytes(8)))
+            while not client.until(frames.PING).flags & frames.ACK:
+                pass
+            assert server.call(later) == (place == 0)
+        assert ended(client)["grpc-status"] == "4"
+    with Http2Client(server.port, {frames.INITIAL_WINDOW_SIZE: 0}) as client:  # and who does not read
+        number = opened(client)
+        for time in range(2):
+            client.send(data(number, request) + frames.frame(frames.PING, 0, 0, bytes(8)))
+            while not client.until(frames.PING).flags & frames.ACK:
+                pass
+            assert server.call(later) == (time == 0)
+        assert client.until(frames.RST_STREAM).code == frames.CANCEL
+        assert server.call(lambda: shared.held.taken) == 0
+
+
 HEALTH = "/grpc.health.v1.Health/"
 
 

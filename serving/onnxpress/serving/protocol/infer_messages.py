@@ -155,7 +155,7 @@ class InferMessages:
             raw: list[memoryview] = []
             content = memoryview(body)
             at, size = end, len(body)
-            while at < size and body[at] == _RAW_KEY:
+            while at < size and body[at] == _RAW_KEY and len(raw) <= _MOST:
                 length = body[at + 1]
                 at += 2
                 if length > 127:

@@ -96,6 +96,7 @@ class Sending:
             self.put(frames.frame(frames.DATA, 0, stream.id, data))
             return []
         stream.owed, stream.sent, stream.more = data, 0, True
+        stream.since = now
         self._blocked.append(stream)
         return self.pump(now)
 

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from onnxpress.serving.transports.http2.request import Request
+
+_SMALL: Final = 256
 
 
 class Stream:
@@ -35,3 +39,11 @@ class Stream:
         """other data may follow those that are owed"""
         self.trailers = b""
         """the block that follows the data; b"" where none does"""
+
+
+def append(parts: list[bytes], part: bytes) -> None:
+    """Add a part of a body. Small ones are put together: an object for each byte would be thirty times the body."""
+    if parts and len(part) < _SMALL and len(parts[-1]) < _SMALL:
+        parts[-1] += part
+    else:
+        parts.append(part)

@@ -12,7 +12,6 @@ from typing import Final
 
 from onnxpress.serving import log
 from onnxpress.serving.exchange import GRPC, Headers, fail
-from onnxpress.serving.middleware.compression import unpack
 from onnxpress.serving.protocol.refusal import Refusal, error_body
 from onnxpress.serving.protocol.stream_messages import error_of
 from onnxpress.serving.protocol.timeouts import grpc_timeout_of
@@ -20,7 +19,7 @@ from onnxpress.serving.routes import call_paths
 from onnxpress.serving.transports.http2 import frames, grpc
 from onnxpress.serving.transports.http2.request import WATCHED
 from onnxpress.serving.transports.http2.sending import Sending
-from onnxpress.serving.transports.http2.stream import Stream
+from onnxpress.serving.transports.http2.stream import Stream, append
 from onnxpress.serving.transports.shared import Shared
 
 MOST: Final = 64
@@ -95,7 +94,7 @@ class Come:
     def add(self, part: bytes) -> None:
         """More of it."""
         if part:
-            self._parts.append(part)
+            append(self._parts, part)
             self._behind += len(part)
 
     def next(self) -> bool:
@@ -182,6 +181,10 @@ class StreamedCall:
 
     def add(self, part: bytes) -> None:
         """More of its messages, which the stream has counted as received."""
+        stream = self._stream
+        if not self._come.left and stream.owed is None:
+            # What has begun, or is to be read, must be done within the time from then, however much comes meanwhile.
+            stream.since = self._shared.seconds
         self._come.add(part)
         self.go_on()
 
@@ -197,6 +200,7 @@ class StreamedCall:
                 if not self._paused or len(self._messages) + len(self._ready) > MOST // 2:
                     break
                 self._paused = False
+                self._stream.since = self._shared.seconds  # what is here in part could not go on until now
         finally:
             self._going = False
         if self.over:
@@ -250,7 +254,8 @@ class StreamedCall:
             headers = {**headers, b"grpc-timeout": b"%dm" % min(left, 99_999_999)}
         message = Message(self, body, encoding)
         self._messages.append(message)
-        self._stream.since = shared.seconds
+        if self._stream.owed is None:
+            self._stream.since = shared.seconds
         if not message.hold(len(body)):
             message.respond(503, _NO_ROOM)
             return
@@ -275,7 +280,8 @@ class StreamedCall:
         if status == 200:
             data = grpc.framed(body, headers)
         elif self._in_stream and status not in _ENDING:
-            data = grpc.framed(self._said(message, grpc.reason(body, headers)), ())
+            said = error_of(message.asked, message.packed, grpc.reason(body, headers))
+            data = grpc.framed(said, ())
         else:
             self.fail(status, body, headers, counted=True)
             return
@@ -291,14 +297,6 @@ class StreamedCall:
                 self._ready.append(answer)
                 del self._messages[0]
         self.go_on()
-
-    def _said(self, message: Message, reason: str) -> bytes:
-        asked = message.asked
-        try:
-            asked = unpack(message.packed, asked, self._most)
-        except Refusal:
-            asked = b""
-        return error_of(asked, reason)
 
     def _send(self) -> None:
         """Send answers as far as the client takes them."""

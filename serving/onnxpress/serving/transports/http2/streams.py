@@ -13,7 +13,7 @@ from onnxpress.serving.transports.http2 import frames, grpc
 from onnxpress.serving.transports.http2.blocks import UNREAD, Openings
 from onnxpress.serving.transports.http2.request import STREAM, UNKNOWN, Request
 from onnxpress.serving.transports.http2.sending import Sending
-from onnxpress.serving.transports.http2.stream import Stream
+from onnxpress.serving.transports.http2.stream import Stream, append
 from onnxpress.serving.transports.http2.streamed import WINDOW, StreamedCall
 from onnxpress.serving.transports.request_head import HEAVY, too_large
 from onnxpress.serving.transports.shared import Shared
@@ -156,14 +156,14 @@ class Streams:
             return
         if stream.call is not None:
             stream.ended = end
-            self.since = stream.since = self._shared.seconds
+            self.since = self._shared.seconds
             stream.call.add(part)
             return
         stream.size += len(part)
         if end and stream.size == len(part) <= _AT_ONCE:  # nearly all that come
             self.finish(stream, alone, part)
             return
-        stream.parts.append(part)
+        append(stream.parts, part)
         if stream.size > _most(stream, self._shared):
             _refuse(stream, *too_large(self._shared.limits.max_body))
         elif _weighs(stream, end, len(self.open)) and not stream.hold(stream.size - stream.held):

@@ -105,7 +105,9 @@ def read_predict(reader: Reader, body: bytes) -> Inputs:
 def _entry(body: bytes, start: int, stop: int) -> tuple[str, tuple[int, int]]:
     """One of a map: its key, and where its value stands."""
     name, place = "", (stop, stop)
-    for key, at, end in wire.fields(body, start, stop):
+    for count, (key, at, end) in enumerate(wire.fields(body, start, stop)):
+        if count > _MOST:
+            raise ValueError
         if key == 1 << 3 | wire.BYTES:
             name = body[at:end].decode()
         elif key == 2 << 3 | wire.BYTES:

@@ -7,6 +7,8 @@ are TensorFlow's own short form: the last one is repeated, and none at all are z
 from __future__ import annotations
 
 import math
+from array import array
+from collections.abc import Iterator
 from typing import Final
 
 import numpy as np
@@ -37,7 +39,9 @@ _DTYPE, _SHAPE, _CONTENT = 1, 2, 4
 _HALVES: Final = frozenset({"float16", "bfloat16"})
 _RANK: Final = 64
 _PIECES: Final = 1024
-"""fields of numbers in one tensor, which are mostly one, or one for each value"""
+"""fields of values in one tensor of few, and of others; see `_read`"""
+_UNSHAPED: Final = 1 << 20
+"""fields of values that may stand before the shape, which every writer puts first"""
 
 
 def read(spec: TensorSpec, data: bytes, start: int, stop: int, sizes: dict[str, int]) -> Array:
@@ -51,26 +55,33 @@ def read(spec: TensorSpec, data: bytes, start: int, stop: int, sizes: dict[str, 
 def _read(spec: TensorSpec, data: bytes, start: int, stop: int, sizes: dict[str, int]) -> Array:
     dtype, shape = 0, list[int]()
     content: tuple[int, int] | None = None
-    places: list[tuple[int, int, int]] = []
     wanted = _FIELD_OF[spec.dtype]
-    other = 0
+    # One field of values for each of them at most: a message must not cost much more than what it says.
+    pieces, most, other, others = 0, _UNSHAPED, 0, 0
     for key, at, end in wire.fields(data, start, stop):
         number = key >> 3
+        if number == wanted:
+            pieces += 1
+            if pieces > most:
+                raise ValueError
+            continue
+        others += 1
+        if others > _PIECES:
+            raise ValueError
         if key == _DTYPE << 3:
             dtype = at
         elif key == _SHAPE << 3 | wire.BYTES:
             shape = _shape(spec, data, at, end)
+            most = max(_PIECES, min(math.prod(shape), stop - start))
         elif key == _CONTENT << 3 | wire.BYTES:
             content = (at, end) if end > at else None
-        elif number == wanted:
-            places.append((key & 7, at, end))
         elif number >= 5:
             other = number
     if dtype != NUMBER_OF[spec.dtype]:
         said = _NAME_OF.get(dtype, f"DataType {dtype}")
         raise Refusal(400, f"the input {spec.name!r} has dtype {said}; it must be {spec.dtype}")
-    check_shape(spec, shape, sizes, max(stop - start, _repeated(shape, places, content)))
-    if other and not places and content is None:
+    check_shape(spec, shape, sizes, max(stop - start, _repeated(shape, content)))
+    if other and not pieces and content is None:
         raise Refusal(400, f"the input {spec.name!r} has its values in field {other}; {spec.dtype} goes into {wanted}")
     count = math.prod(shape)
     if content is not None:
@@ -80,7 +91,8 @@ def _read(spec: TensorSpec, data: bytes, start: int, stop: int, sizes: dict[str,
                 400, f"the input {spec.name!r} has {len(values)} values; its shape {shown(shape)} wants {count}"
             )
         return values.reshape(shape)
-    values = _texts(spec, data, places, count) if spec.dtype == "string" else _numbers(spec, data, places, count)
+    places = ((key & 7, at, end) for key, at, end in wire.fields(data, start, stop) if key >> 3 == wanted)
+    values = _texts(spec, data, places) if spec.dtype == "string" else _numbers(spec, data, places)
     if len(values) > count:
         raise Refusal(400, f"the input {spec.name!r} has {len(values)} values; its shape {shown(shape)} wants {count}")
     if len(values) < count:
@@ -95,24 +107,29 @@ _SHORT: Final = 4096
 """values that a short form may stand for, whatever it is written in: what a message of a few bytes may ask for"""
 
 
-def _repeated(shape: list[int], places: list[tuple[int, int, int]], content: tuple[int, int] | None) -> int:
+def _repeated(shape: list[int], content: tuple[int, int] | None) -> int:
     """How many bytes a tensor counts as that says its values in short."""
     return _SHORT if content is None and 0 < math.prod(shape) <= _SHORT else 0
 
 
 def _shape(spec: TensorSpec, data: bytes, at: int, end: int) -> list[int]:
     found: list[int] = []
+    left = _PIECES
     for key, start, stop in wire.fields(data, at, end):
+        left -= 1
         if key == 2 << 3 | wire.BYTES:
             size = 0
             for inner, value, _ in wire.fields(data, start, stop):
+                left -= 1
                 if inner == 1 << 3:
                     size = wire.signed(value)
+                if left < 0:
+                    raise ValueError
             found.append(size)
-            if len(found) > _RANK:
-                raise ValueError
         elif key == 3 << 3 and start:
             raise Refusal(400, f"the input {spec.name!r} has a shape of unknown rank")
+        if len(found) > _RANK or left < 0:
+            raise ValueError
     return found
 
 
@@ -128,7 +145,7 @@ def _content(spec: TensorSpec, data: bytes, at: int, end: int) -> Array:
     return values.astype(array_dtype(spec.dtype), copy=False)
 
 
-def _texts(spec: TensorSpec, data: bytes, places: list[tuple[int, int, int]], count: int) -> Array:
+def _texts(spec: TensorSpec, data: bytes, places: Iterator[tuple[int, int, int]]) -> Array:
     found: list[str] = []
     for kind, at, end in places:
         if kind != wire.BYTES:
@@ -140,26 +157,19 @@ def _texts(spec: TensorSpec, data: bytes, places: list[tuple[int, int, int]], co
     return np.array(found, object)
 
 
-def _numbers(spec: TensorSpec, data: bytes, places: list[tuple[int, int, int]], count: int) -> Array:
+def _numbers(spec: TensorSpec, data: bytes, places: Iterator[tuple[int, int, int]]) -> Array:
     """The numbers of all fields of the kind, packed or one by one."""
-    floats = spec.dtype in ("float32", "float64")
-    letter = "<f4" if spec.dtype == "float32" else "<f8"
-    one = wire.FIXED32 if spec.dtype == "float32" else wire.FIXED64
-    if len(places) > max(count, _PIECES):
-        raise ValueError
-    parts: list[Array] = []
+    if spec.dtype in ("float32", "float64"):
+        return _floats(spec, data, places)
+    found = array("Q")
     for kind, at, end in places:
-        if floats and kind in (wire.BYTES, one):
-            parts.append(np.frombuffer(data[at:end], letter))
-        elif not floats and kind == wire.BYTES:
-            parts.append(varints(np.frombuffer(data, np.uint8, end - at, at)))
-        elif not floats and kind == wire.VARINT:
-            parts.append(np.array([at], np.uint64))
+        if kind == wire.BYTES:
+            found.frombytes(varints(np.frombuffer(data, np.uint8, end - at, at)).tobytes())
+        elif kind == wire.VARINT:
+            found.append(at)
         else:
             raise ValueError
-    if floats:
-        return np.concatenate(parts).astype(array_dtype(spec.dtype), copy=False) if parts else np.empty(0, letter)
-    numbers = np.concatenate(parts) if parts else np.empty(0, np.uint64)
+    numbers: Array = np.frombuffer(found, np.uint64)
     if spec.dtype in _HALVES:
         if len(numbers) and int(numbers.max()) > 0xFFFF:
             raise Refusal(400, f"the half_val of {spec.name!r} have more than 16 bits")
@@ -174,6 +184,17 @@ def _numbers(spec: TensorSpec, data: bytes, places: list[tuple[int, int, int]], 
     if len(whole) and (int(whole.min()) < limits.min or int(whole.max()) > limits.max):
         raise Refusal(400, f"the data of {spec.name!r} do not fit {spec.dtype}")
     return whole.astype(dtype)
+
+
+def _floats(spec: TensorSpec, data: bytes, places: Iterator[tuple[int, int, int]]) -> Array:
+    letter, one = ("<f4", wire.FIXED32) if spec.dtype == "float32" else ("<f8", wire.FIXED64)
+    width = np.dtype(letter).itemsize
+    found = bytearray()
+    for kind, at, end in places:
+        if kind not in (wire.BYTES, one) or (end - at) % width:
+            raise ValueError
+        found += data[at:end]
+    return np.frombuffer(found, letter).astype(array_dtype(spec.dtype), copy=False)
 
 
 def written(dtype: str, answer: Array) -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from typing import Any
 
 import numpy as np
@@ -26,7 +27,7 @@ _NAME_OF = {
 _LONGEST = 10
 """bytes of a varint"""
 _PIECES = 1024
-"""fields of numbers in one tensor, which are mostly one"""
+"""fields of numbers in one tensor of few, which are mostly one"""
 
 
 def has_field(dtype: str) -> bool:
@@ -72,26 +73,27 @@ def _check(spec: TensorSpec, number: int, wanted: int) -> None:
 
 
 def _numbers(spec: TensorSpec, count: int, data: bytes, wanted: int) -> Array:
-    parts: list[Array] = []
-    for key, start, stop in wire.fields(data, 0, len(data)):
+    width = 4 if wanted == 6 else 8
+    # An array for each of those that come one by one would be sixty times as large as they are.
+    floats, numbers = bytearray(), array("Q")
+    for pieces, (key, start, stop) in enumerate(wire.fields(data, 0, len(data))):
         _check(spec, key >> 3, wanted)
         kind = key & 7
-        if len(parts) > max(count, _PIECES):
+        if pieces > max(count, _PIECES):
             raise ValueError
-        if kind == wire.VARINT and wanted < 6:
-            parts.append(np.array([start], np.uint64))
-        elif kind == wire.BYTES or (kind == (wire.FIXED32 if wanted == 6 else wire.FIXED64) and wanted >= 6):
-            parts.append(_packed(data, start, stop, wanted))
+        if wanted >= 6:
+            if kind not in (wire.BYTES, wire.FIXED32 if wanted == 6 else wire.FIXED64) or (stop - start) % width:
+                raise ValueError
+            floats += data[start:stop]
+        elif kind == wire.VARINT:
+            numbers.append(start)
+        elif kind == wire.BYTES:
+            numbers.frombytes(varints(np.frombuffer(data, np.uint8, stop - start, start)).tobytes())
         else:
             raise ValueError
-    numbers = np.concatenate(parts) if parts else np.empty(0, np.uint64)
-    return numbers if wanted >= 6 and parts else _as(spec, numbers)
-
-
-def _packed(data: bytes, start: int, stop: int, wanted: int) -> Array:
     if wanted >= 6:
-        return np.frombuffer(data[start:stop], "<f4" if wanted == 6 else "<f8")
-    return varints(np.frombuffer(data, np.uint8, stop - start, start))
+        return np.frombuffer(floats, f"<f{width}")
+    return _as(spec, np.frombuffer(numbers, np.uint64))
 
 
 def _as(spec: TensorSpec, numbers: Array) -> Array:

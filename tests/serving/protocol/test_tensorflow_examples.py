@@ -57,6 +57,7 @@ def test_regress_answers_a_number_for_each(server: Running) -> None:
     [
         ("pair", "regress", {"examples": [{"x": [1, 2]}]}, "use predict"),
         ("total", "regress", {"examples": []}, "no rows"),
+        ("total", "regress", {"examples": [{}] * 3000, "context": {"x": [1] * 3000}}, "the context comes to 18"),
         ("total", "regress", {"examples": [3]}, "examples"),
         ("total", "regress", {"examples": 3}, "examples"),
         ("total", "regress", {"examples": [{"z": 1}]}, "z"),

@@ -267,3 +267,13 @@ def test_examples_are_classified_and_regressed(call: Any, pb: Messages) -> None:
     (row,) = call("Classify", request).result.classifications
     assert [(one.label, one.score) for one in row.classes] == [("0", 0.5), ("1", 0.25), ("2", 1)]
     refused(call, "Classify", pb.ClassificationRequest(), "NOT_FOUND", "no model ''")
+
+
+def test_a_context_is_not_put_into_every_example_where_that_is_far_more_than_what_came(call: Any, pb: Messages) -> None:
+    request = pb.RegressionRequest()
+    request.model_spec.name = "rows"
+    both = request.input.example_list_with_context
+    both.context.features.feature["height"].float_list.value.extend([1.0] * 5000)
+    for _ in range(1000):
+        both.examples.add()
+    refused(call, "Regress", request, "INVALID_ARGUMENT", "the context comes to 20012000 bytes in all examples")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import struct
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -24,8 +24,8 @@ from onnxpress.serving.protocol.requests import Reader
 if TYPE_CHECKING:
     from onnxpress.serving.protocol.responses import Writer
 
-_MOST: Final = 1 << 20
-"""features in all examples"""
+_MOST: Final = 4 << 20
+"""fields of a message: a feature has five, and one for each value that does not come packed"""
 _FLOAT: Final = struct.Struct("<f")
 
 
@@ -66,13 +66,13 @@ def _read(reader: Reader, body: bytes, form: Form) -> Inputs:
     context: dict[str, Any] = {}
     found = _Examples(body)
     try:
-        for key, start, stop in wire.fields(body, 0, len(body)):
+        for key, start, stop in found.fields(0, len(body)):
             if key != _bytes(2):
                 continue
-            for kind, at, end in wire.fields(body, start, stop):
+            for kind, at, end in found.fields(start, stop):
                 if kind not in (_bytes(1), _bytes(2)):
                     continue
-                for inner, first, last in wire.fields(body, at, end):
+                for inner, first, last in found.fields(at, end):
                     if inner == _bytes(1):
                         examples.append(found.example(first, last))
                     elif inner == _bytes(2) and kind == _bytes(2):
@@ -81,7 +81,7 @@ def _read(reader: Reader, body: bytes, form: Form) -> Inputs:
         raise Refusal(400, "a feature of an example is not UTF-8, and strings are") from None
     except (BadModel, ValueError):
         raise Refusal(400, "the message has no list of examples, or is cut off") from None
-    text = msgspec.json.encode({"examples": [{**context, **example} for example in examples]})
+    text = msgspec.json.encode({"examples": tensorflow_examples.with_context(context, examples)})
     return tensorflow_examples.read(reader, text, form)
 
 
@@ -103,19 +103,26 @@ class _Examples:
     def __init__(self, body: bytes) -> None:
         self._body, self._left = body, _MOST
 
+    def fields(self, start: int, stop: int) -> Iterator[tuple[int, int, int]]:
+        """See `wire.fields`. Raises ValueError where there are too many in all."""
+        for one in wire.fields(self._body, start, stop):
+            self._left -= 1
+            if self._left < 0:
+                raise ValueError
+            yield one
+
     def example(self, start: int, stop: int) -> dict[str, Any]:
         """Feature → its values."""
         found: dict[str, Any] = {}
         body = self._body
-        for key, at, end in wire.fields(body, start, stop):
+        for key, at, end in self.fields(start, stop):
             if key != _bytes(1):
                 continue
-            for inner, first, last in wire.fields(body, at, end):
-                self._left -= 1
-                if inner != _bytes(1) or self._left < 0:
+            for inner, first, last in self.fields(at, end):
+                if inner != _bytes(1):
                     raise ValueError
                 name, values = "", list[Any]()
-                for kind, begin, close in wire.fields(body, first, last):
+                for kind, begin, close in self.fields(first, last):
                     if kind == _bytes(1):
                         name = body[begin:close].decode()
                     elif kind == _bytes(2):
@@ -127,8 +134,8 @@ class _Examples:
         """Of a Feature: texts, floats or whole numbers."""
         body = self._body
         found: list[Any] = []
-        for key, at, end in wire.fields(body, start, stop):
-            for inner, first, last in wire.fields(body, at, end):
+        for key, at, end in self.fields(start, stop):
+            for inner, first, last in self.fields(at, end):
                 if key == _bytes(1) and inner == _bytes(1):
                     found.append(body[first:last].decode())
                 elif key == _bytes(2) and inner in (_bytes(1), 1 << 3 | wire.FIXED32):

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from onnxpress.serving.protocol.responses import Writer
 
 _SIGNATURES = ("", "serving_default")
+_MOST_CONTEXT = 8 << 20
+"""bytes that a context may come to once it is in every example: so much takes the loop a tenth of a second"""
 
 
 class _Request(msgspec.Struct):
@@ -64,6 +66,16 @@ def numbers(writer: Writer, inputs: Inputs, answers: Sequence[Array]) -> list[fl
         raise Refusal(400, f"the model has {len(found) or 'no'} outputs of one number for a row; use predict")
     told: list[float] = found[0].ravel().tolist()
     return told
+
+
+def with_context(context: dict[str, Any], examples: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Each example with what all have in common. Raises Refusal where that is far more than what came."""
+    size = len(msgspec.json.encode(context)) * len(examples) if context else 0
+    if size > _MOST_CONTEXT:
+        raise Refusal(
+            400, f"the context comes to {size} bytes in all examples, more than {_MOST_CONTEXT}; send fewer at once"
+        )
+    return [{**context, **example} for example in examples]
 
 
 class _Classes:
@@ -117,7 +129,7 @@ def _merged(specs: Sequence[TensorSpec], text: bytes, context: dict[str, Any]) -
         examples = decoded(text, list[dict[str, Any]])
     except NOT_JSON as error:
         raise Refusal(400, f"the examples are no list of objects: {error}") from None
-    merged = [{**context, **example} for example in examples]
+    merged = with_context(context, examples)
     for example in merged:
         for name in single:
             value = example.get(name)

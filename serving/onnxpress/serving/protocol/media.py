@@ -116,7 +116,7 @@ def read_lines(reader: Reader, body: bytes, form: Form) -> Inputs:
         raise Refusal(400, "this model does not take rows; send JSON")
     parts: dict[str, list[Array]] = {spec.name: [] for spec in reader.specs}
     rows: list[Any] = []
-    for number, line in enumerate(body.split(b"\n"), 1):
+    for number, line in enumerate(io.BytesIO(body), 1):
         if not line.strip():
             continue
         try:

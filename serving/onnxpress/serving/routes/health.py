@@ -70,8 +70,9 @@ class Health:
 
     def _tell(self) -> None:
         """Whoever watches what has changed learns it."""
+        found = {name: self._status(name) for name in {one.name for one in self._watched}}
         for one in self._watched:
-            one.tell(self._status(one.name))
+            one.tell(found[one.name])
 
 
 class _Watched:

@@ -113,6 +113,8 @@ def test_what_is_open_is_forgotten_with_its_answer() -> None:
     assert tracer.trace_of(found.traceparent) is found.trace
     tracer.end(found, 200)
     assert (tracer.trace_of(found.traceparent), done, found.answered) == (None, [found], 200)
+    tracer.end(found, 500)  # what is watched is answered again: one span must not be told twice
+    assert (done, found.answered) == ([found], 200)
 
 
 def test_samplers_are_those_of_opentelemetry() -> None:

@@ -64,7 +64,8 @@ class Tracer:
         return None if traced is None else traced.trace
 
     def end(self, traced: Traced, status: int) -> None:
-        """It is answered."""
-        self._open.pop(traced.traceparent, None)
+        """It is answered. What is watched is answered more than once; the first answer is its end."""
+        if self._open.pop(traced.traceparent, None) is None:
+            return
         traced.answered, traced.ended = status, perf_counter()
         self._done(traced)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gzip
 import queue
+import socket
 import threading
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -408,6 +409,21 @@ def test_who_sends_byte_for_byte_has_no_more_time_than_others(server: Running) -
             assert server.call(later) == (time == 0)
         assert client.until(frames.RST_STREAM).code == frames.CANCEL
         assert server.call(lambda: shared.held.taken) == 0
+
+
+def test_nothing_stays_of_a_client_that_ends_its_side(server: Running) -> None:
+    request = framed(asking("1", np.zeros(1, np.float32)))
+    watch = hpack.encoded(fields_of("POST", HEALTH + "Watch", HEAD))
+    for windows in (0, 65535):
+        with Http2Client(server.port, {frames.INITIAL_WINDOW_SIZE: windows}) as client:
+            client.send(data(opened(client), request * 3, end=True))
+            client.send(frames.frame(frames.HEADERS, frames.END_HEADERS, client._next, watch))
+            client.send(data(client._next, framed(b""), end=True))
+            client.socket.shutdown(socket.SHUT_WR)
+            while client.frame() is not None:
+                pass
+        wait_until(lambda: server.call(lambda: server.server.shared.traffic.connections) == 0)
+        assert server.call(lambda: server.server.shared.held.taken) == 0
 
 
 HEALTH = "/grpc.health.v1.Health/"

@@ -11,7 +11,7 @@ from time import monotonic
 from typing import Final
 
 from onnxpress.serving import log
-from onnxpress.serving.exchange import GRPC, Headers, fail
+from onnxpress.serving.exchange import CLIENT_GONE, GRPC, Headers, fail
 from onnxpress.serving.protocol.refusal import Refusal, error_body
 from onnxpress.serving.protocol.stream_messages import error_of
 from onnxpress.serving.protocol.timeouts import grpc_timeout_of
@@ -124,7 +124,7 @@ class StreamedCall:
     """One call. `on_sent` is called with every stream of which all is sent, with this one once it has ended."""
 
     __slots__ = (
-        "_come", "_counted", "_expiry", "_going", "_headers", "_in_stream", "_leaving", "_messages", "_most",
+        "_come", "_counted", "_deaf", "_expiry", "_going", "_headers", "_in_stream", "_leaving", "_messages", "_most",
         "_on_sent", "_opened", "_paused", "_ready", "_sending", "_shared", "_stream", "_until", "_watched", "held",
         "over",
     )  # fmt: skip
@@ -143,7 +143,7 @@ class StreamedCall:
         self._messages: list[Message] = []  # not answered yet, or behind one that is not
         self._ready: list[bytes] = []  # answers to be sent
         self._counted = 0  # bytes of all that, as they count among those held
-        self._opened = self._going = self._leaving = False
+        self._opened = self._going = self._leaving = self._deaf = False
         self._paused = False  # too many are not answered
         self._until = 0.0
         self._expiry: asyncio.TimerHandle | None = None
@@ -310,6 +310,8 @@ class StreamedCall:
             for one in sending.go_on(stream, self._ready.pop(0), self._shared.seconds):
                 if one is not stream:
                     self._on_sent(one)
+        if self._deaf and stream.owed is not None and not sending.full:
+            self.fail(CLIENT_GONE, b"")
 
     def _count(self) -> None:
         """Hold what waits here against the limit of all; where that is in the way, this call ends."""
@@ -348,6 +350,12 @@ class StreamedCall:
         block = trailers if self._opened else grpc.OPENING + trailers
         self._sending.put(frames.frame(frames.HEADERS, ending, stream.id, block))
         self._on_sent(stream)
+
+    def hear_no_more(self) -> None:
+        """The client has ended its side: what does not fit into its windows is for nobody, nor what may come to be."""
+        self._deaf = True
+        if self._watched:
+            self.fail(CLIENT_GONE, b"")
 
     def leave(self) -> None:
         """The server is on its way out: what has been asked is answered, and then the call ends."""

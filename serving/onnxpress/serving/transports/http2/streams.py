@@ -298,6 +298,8 @@ class Streams:
         for stream in list(self.open.values()):
             if not stream.ended:
                 self.forget(stream)
+            elif stream.call is not None:
+                stream.call.hear_no_more()
         self._give_up()
 
     def cancel(self, number: int) -> None:

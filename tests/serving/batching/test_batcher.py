@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from tests.serving.onnx_models import busy, model, node
 from tests.serving.publishing import MODELS
 
+from onnxpress.serving.batching.batch_run import Waiting
 from onnxpress.serving.batching.batcher import Batcher
 from onnxpress.serving.engine import Down, Engine
 from onnxpress.serving.engine.rows_apart import RowsApart
@@ -333,6 +334,20 @@ def test_alone_is_answered_before_submit_returns() -> None:
 
 def with_timeout(body: bytes, microseconds: object) -> bytes:
     return json.dumps({**json.loads(body), "parameters": {"timeout": microseconds}}).encode()
+
+
+def test_who_has_gone_when_the_thread_comes_to_it_counts_as_cancelled_not_as_answered() -> None:
+    own = batcher(Counted("table"))
+    gone, there = Asked(), Asked()
+    gone.gone = True
+    for asked in (gone, there):
+        own.counts.ran(1)
+        waiting = Waiting(own._reader.read(row(1)), asked, None)
+        for exchange, status, body, headers in own._run.answers([waiting], True):
+            exchange.respond(status, body, headers)
+    assert (gone.status, there.status) == (499, 200)
+    assert (own.counts.answered, own.counts.cancelled, own.counts.failed) == (1, 1, 0)
+    own.close()
 
 
 def test_who_has_gone_and_what_is_too_late_is_not_run() -> None:

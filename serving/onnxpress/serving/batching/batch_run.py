@@ -108,6 +108,8 @@ class BatchRun:
         for one in batch:
             one.inputs.run = None
             if limited and one.exchange.gone:  # perhaps for its sake the run that they shared was ended
+                self._counts.cancelled += 1
+                self._counts.gone += 1
                 yield one.exchange, CLIENT_GONE, b"", ()
             else:
                 yield one.exchange, *self.alone(one.inputs, limited)

@@ -16,6 +16,8 @@ class Counts:
         """not run: the request's own timeout was over"""
         self.cancelled = 0
         """not run: the caller had gone"""
+        self.gone = 0
+        """of those, the ones that are in `batches`, where each came to be run by itself"""
         self.latencies = Latencies()
 
     def ran(self, requests: int) -> None:
@@ -30,4 +32,4 @@ class Counts:
     @property
     def answered(self) -> int:
         """Requests that were run, but for those that the model failed."""
-        return sum(size * count for size, count in self.batches.items()) - self.failed
+        return sum(size * count for size, count in self.batches.items()) - self.failed - self.gone

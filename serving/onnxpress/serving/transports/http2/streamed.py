@@ -158,10 +158,8 @@ class StreamedCall:
             self.fail(refusal.status, refusal.body())
             return
         self._until = monotonic() + seconds
-        self._expiry = asyncio.get_running_loop().call_later(seconds, self._expire)
-
-    def _expire(self) -> None:
-        self.fail(504, error_body("the call's deadline is over"))
+        over = error_body("the call's deadline is over")
+        self._expiry = asyncio.get_running_loop().call_later(seconds, self.fail, 504, over)
 
     @property
     def gone(self) -> bool:
@@ -181,10 +179,8 @@ class StreamedCall:
 
     def add(self, part: bytes) -> None:
         """More of its messages, which the stream has counted as received."""
-        stream = self._stream
-        if not self._come.left and stream.owed is None:
-            # What has begun, or is to be read, must be done within the time from then, however much comes meanwhile.
-            stream.since = self._shared.seconds
+        if not self._come.left and self._stream.owed is None:  # else the time of what has begun goes on
+            self._stream.since = self._shared.seconds
         self._come.add(part)
         self.go_on()
 

@@ -61,6 +61,13 @@ class RequestStream(Stream):
             log.say(f"an answer could not be written: {type(error).__name__}")
             self._streams.transport.abort()
 
+    def hear_no_more(self) -> None:
+        """Its client has ended its side."""
+        if not self.ended:
+            self._streams.forget(self)
+        elif self.call is not None:
+            self.call.hear_no_more()
+
     def give_up(self, seconds: int) -> None:
         """It was sent, or read, for longer than that."""
         if self.owed is not None:
@@ -296,10 +303,7 @@ class Streams:
         """The client has ended its side: no window grows any more, so what does not fit into one is for nobody."""
         self._deaf = True
         for stream in list(self.open.values()):
-            if not stream.ended:
-                self.forget(stream)
-            elif stream.call is not None:
-                stream.call.hear_no_more()
+            stream.hear_no_more()
         self._give_up()
 
     def cancel(self, number: int) -> None:

@@ -28,7 +28,17 @@ def pretend(monkeypatch: pytest.MonkeyPatch, installed: dict[str, str]) -> dict[
 
 def test_extras_are_those_that_the_package_declares() -> None:
     found = json.loads(CliRunner().invoke(doctor.doctor, ["--json"], catch_exceptions=False).stdout)
-    assert set(found["extras"]) == {"base", "boosting", "cpu", "simd", "cuda", "pytorch", "tensorflow", "sklearn"}
+    assert set(found["extras"]) == {
+        "base",
+        "boosting",
+        "cpu",
+        "simd",
+        "otel",
+        "cuda",
+        "pytorch",
+        "tensorflow",
+        "sklearn",
+    }
     assert set(found["extras"]["base"]["packages"]) >= {"numpy", "msgspec", "httptools", "click"}
     assert "CPUExecutionProvider" in found["providers"]
     assert found["telemetry_disabled"] is True

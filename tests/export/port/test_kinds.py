@@ -85,6 +85,20 @@ class LongLines(nn.Module):
         return (projected_values * measured_values - projected_values * 3 + measured_values / 7 - measured_values) ** 2
 
 
+class Masked(nn.Module):
+    """A variable is used anew while a size of what it held is still to be read."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.table = nn.Embedding(9, 3)
+
+    def forward(self, ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        mask = padding = mask.to(torch.bool)
+        count = padding.shape[0]
+        mask = torch.logical_and(self.table(ids).sum((0, 2)) > -9, mask.any(0))
+        return torch.where(mask.expand(count, 4), 1.0, -2.0)
+
+
 def _residuals() -> nn.Module:
     return nn.Sequential(Residual(3, 4), Residual(4, 6), Residual(6, 6))
 
@@ -95,6 +109,7 @@ KINDS: dict[str, tuple[Callable[[], nn.Module], tuple[Any, ...], str]] = {
     "packed": (Packed, (_x(4, 5, 3), torch.tensor([5, 2, 3, 1])), "mask=mask"),
     "sizes": (_residuals, (_x(4, 3, 8),), "def __init__(self, filters, fan_in"),
     "pools": (Pools, (_x(4, 2, 8, 8),), "resize_aligned"),
+    "masked": (Masked, (torch.arange(8).reshape(2, 4), torch.ones(2, 4, dtype=torch.int64)), "_2 = "),
     "lines": (LongLines, (_x(4, 4),), "(\n            "),
 }
 

@@ -124,7 +124,8 @@ class Variables:
             other = next((s for s in self.block.steps if s.number == holder), None)
             alias = next((v for v in (other.variables if other else ()) if v != name and v not in self.names), None)
             value = self.values.get(holder)
-            if alias is not None and value is not None and value.code == name:
+            pending = any(holder in numbers for numbers in self._held.values())  # an expression has the old name in it
+            if alias is not None and not pending and value is not None and value.code == name:
                 self.lines.append(f"{alias} = {name}")
                 value.code = alias
                 self.names[alias] = holder

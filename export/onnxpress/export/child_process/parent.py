@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from onnxpress.core.errors import BadModel, OnnxpressError
+from onnxpress.core.exit_code import ending
 from onnxpress.core.memory import of_process
 from onnxpress.export.network import Network
 from onnxpress.export.source import SourceRef
@@ -151,7 +152,7 @@ def _death(code: int) -> str:
     if code == -signal.SIGKILL:
         return "the converter was killed from outside, most likely because the machine ran out of memory"
     if code < 0:
-        return f"the converter crashed ({signal.Signals(-code).name})"
+        return f"the converter crashed ({ending(code)})"
     return f"the converter ended with code {code} and no result"
 
 

@@ -15,7 +15,7 @@ from tests.export.graph.chain import write  # noqa: E402
 
 from onnxpress.core.manifest import SessionSettings  # noqa: E402
 from onnxpress.export.equivalence.runtime import survival  # noqa: E402
-from onnxpress.export.equivalence.runtime.survival import death, ending  # noqa: E402
+from onnxpress.export.equivalence.runtime.survival import death  # noqa: E402
 
 
 @pytest.fixture
@@ -56,8 +56,3 @@ def test_a_process_that_does_not_come_back_is_told(
 ) -> None:
     monkeypatch.setattr(survival, "_SECONDS", 0.01)
     assert "does not come back" in str(death(model, SessionSettings(), feeds(model), tmp_path))
-
-
-def test_an_ending_without_a_signals_name_is_its_number() -> None:
-    assert ending(-signal.SIGKILL) == "SIGKILL"
-    assert ending(3) == "3"

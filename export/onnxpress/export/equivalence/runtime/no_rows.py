@@ -7,21 +7,20 @@ start, so it answers while other things are measured.
 from __future__ import annotations
 
 import subprocess
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
 
-from onnxpress.core import golden
 from onnxpress.core.errors import OnnxpressError
+from onnxpress.core.exit_code import ending
 from onnxpress.core.golden import Golden
 from onnxpress.core.manifest import SessionSettings
 from onnxpress.core.tensors import TensorSpec
 from onnxpress.export.equivalence.cases import Case
 from onnxpress.export.equivalence.reference import Reference
-from onnxpress.export.equivalence.runtime.no_rows_child import QUESTION, SETTINGS, NoRows
-from onnxpress.export.equivalence.runtime.survival import ending
+from onnxpress.export.equivalence.runtime import asking
+from onnxpress.export.equivalence.runtime.asking_child import Told
 
 _MODEL = "no_rows.onnx"
 _SECONDS = 120
@@ -30,7 +29,7 @@ _SECONDS = 120
 class Asked:
     """A question that is under way: use it as a context, so that its child has ended when it is left."""
 
-    def __init__(self, child: subprocess.Popen[str] | None = None, known: NoRows | None = None) -> None:
+    def __init__(self, child: subprocess.Popen[str] | None = None, known: Told | None = None) -> None:
         """`child` is at work on the answer; without one it is `known`."""
         self._child, self._known = child, known
 
@@ -42,7 +41,7 @@ class Asked:
             self._child.kill()
             self._child.communicate()
 
-    def answer(self) -> NoRows:
+    def answer(self) -> Told:
         """What became of it; waits for it."""
         if self._known is None:
             assert self._child is not None
@@ -66,33 +65,25 @@ def ask(
     try:
         expected = reference.run(feeds)
     except (OnnxpressError, ArithmeticError, LookupError, TypeError, ValueError):
-        return Asked(known=NoRows(False, "the original does not answer it"))
+        return Asked(known=Told(False, "the original does not answer it"))
     model = content if isinstance(content, Path) else folder / _MODEL
     if isinstance(content, bytes):
         model.write_bytes(content)
-    (folder / SETTINGS).write_bytes(msgspec.json.encode(settings))
-    golden.write(folder / QUESTION, [Golden(feeds, {spec.name: expected[spec.name] for spec in outputs})])
-    command = [
-        sys.executable,
-        "-P",
-        "-m",
-        "onnxpress.export.equivalence.runtime.no_rows_child",
-        str(folder),
-        str(model),
-    ]
+    question = Golden(feeds, {spec.name: expected[spec.name] for spec in outputs})
+    command = asking.command(folder, model, settings, question)
     pipe = subprocess.PIPE
     return Asked(subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=pipe, stderr=pipe, text=True))
 
 
-def _told(child: subprocess.Popen[str]) -> NoRows:
+def _told(child: subprocess.Popen[str]) -> Told:
     """What the child says, or how it died."""
     try:
         said, _ = child.communicate(timeout=_SECONDS)
     except subprocess.TimeoutExpired:
         child.kill()
         child.communicate()
-        return NoRows(False, f"the runtime does not come back within {_SECONDS} s, though the original answers it")
+        return Told(False, f"the runtime does not come back within {_SECONDS} s, though the original answers it")
     if child.returncode == 0:
-        return msgspec.json.decode(said, type=NoRows)
+        return msgspec.json.decode(said, type=Told)
     name = ending(child.returncode)
-    return NoRows(False, f"the runtime dies of it ({name}), though the original answers it; never send one")
+    return Told(False, f"the runtime dies of it ({name}), though the original answers it; never send one")

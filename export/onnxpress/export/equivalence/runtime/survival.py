@@ -6,20 +6,15 @@ can be caught.
 
 from __future__ import annotations
 
-import contextlib
-import signal
 import subprocess
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-import msgspec
-
-from onnxpress.core import golden
 from onnxpress.core.arrays import Array
+from onnxpress.core.exit_code import ending
 from onnxpress.core.golden import Golden
 from onnxpress.core.manifest import SessionSettings
-from onnxpress.export.equivalence.runtime.survival_child import QUESTION, SETTINGS
+from onnxpress.export.equivalence.runtime import asking
 
 _SECONDS = 600
 
@@ -29,12 +24,9 @@ def death(model: Path, settings: SessionSettings, feeds: Mapping[str, Array], fo
 
     A model that is refused with an error is no death: load it, and the error is there.
     """
-    (folder / SETTINGS).write_bytes(msgspec.json.encode(settings))
-    golden.write(folder / QUESTION, [Golden(dict(feeds), {})])
-    command = [sys.executable, "-P", "-m", "onnxpress.export.equivalence.runtime.survival_child"]
     try:
         ended = subprocess.run(
-            [*command, str(folder), str(model)],
+            asking.command(folder, model, settings, Golden(dict(feeds), {})),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
@@ -44,10 +36,3 @@ def death(model: Path, settings: SessionSettings, feeds: Mapping[str, Array], fo
     except subprocess.TimeoutExpired:
         return f"does not come back within {_SECONDS} s"
     return f"dies ({ending(ended.returncode)})" if ended.returncode < 0 else None
-
-
-def ending(code: int) -> str:
-    """The name of the signal that ended a process with this return code, or the code itself."""
-    with contextlib.suppress(ValueError):
-        return signal.Signals(-code).name
-    return str(code)

@@ -42,11 +42,7 @@ def exactly_scored(model: onnx.ModelProto, answers: Iterable[str] | None = None)
     """A copy in which sigmoids are written out that come to these outputs, or to what chooses; None where none does."""
     import onnx
 
-    if next((entry.version for entry in model.opset_import if not entry.domain), 0) < _CAST_LIKE:
-        return None
-    choosing = [node for node in model.graph.node if node.op_type in SCORES]
-    ends = [node.input[SCORES[node.op_type]] for node in choosing] if answers is None else list(answers)
-    chosen = _sigmoids_before(model.graph, ends)
+    chosen = sigmoids(model, answers)
     if not chosen:
         return None
     copy = onnx.ModelProto()
@@ -60,10 +56,13 @@ def exactly_scored(model: onnx.ModelProto, answers: Iterable[str] | None = None)
     return copy
 
 
-def _sigmoids_before(graph: onnx.GraphProto, ends: list[str]) -> set[str]:
-    """The outputs of sigmoids whose scores come to one of these tensors."""
-    makers = {name: node for node in graph.node for name in node.output}
-    to_see = list(ends)
+def sigmoids(model: onnx.ModelProto, answers: Iterable[str] | None = None) -> set[str]:
+    """The outputs of sigmoids whose scores come to these outputs, or to what chooses, and that can be written out."""
+    if next((entry.version for entry in model.opset_import if not entry.domain), 0) < _CAST_LIKE:
+        return set()
+    choosing = [node for node in model.graph.node if node.op_type in SCORES]
+    to_see = [node.input[SCORES[node.op_type]] for node in choosing] if answers is None else list(answers)
+    makers = {name: node for node in model.graph.node for name in node.output}
     seen: set[str] = set()
     found = set()
     while to_see:

@@ -15,7 +15,7 @@ from onnxpress.export.equivalence.cases import Case, generate
 from onnxpress.export.equivalence.report.schema import Check
 from onnxpress.export.equivalence.ties import marked, share_left, tied
 from onnxpress.export.graph import external_data
-from onnxpress.export.graph.exact_sigmoids import exactly_scored
+from onnxpress.export.graph.exact_sigmoids import exactly_scored, sigmoids
 from onnxpress.export.pipeline.convert import Converted
 from onnxpress.export.pipeline.prepare import Prepared
 
@@ -30,27 +30,29 @@ _SOFTER_BATCH = 7
 
 def with_exact_scores(prepared: Prepared, converted: Converted) -> tuple[Prepared, Converted] | None:
     """Both with the sigmoids written out from which the graph chooses, and a check that tells it; None for no such."""
-    graph = None if external_data.is_beside(converted.graph) else exactly_scored(converted.graph)
-    if graph is None:
-        return None
-    detail = "sigmoids that are chosen from are written as 1 / (1 + exp(-x)): the runtime's own mixes up small scores"
-    checks = [*prepared.checks, Check(name="scores", passed=True, detail=detail)]
-    return replace(prepared, checks=checks), replace(converted, graph=graph)
+    told = "sigmoids that are chosen from are written as 1 / (1 + exp(-x)): the runtime's own mixes up small scores"
+    return _written_out(prepared, converted, None, told)
 
 
 def with_exact_answers(prepared: Prepared, converted: Converted) -> tuple[Prepared, Converted] | None:
     """Both with the sigmoids written out whose answers to ordinary rows are as small as the runtime's own error."""
     outputs = [value.name for value in converted.graph.graph.output]
-    if external_data.is_beside(converted.graph) or exactly_scored(converted.graph, outputs) is None:
+    if external_data.is_beside(converted.graph) or not sigmoids(converted.graph, outputs):
         return None
     ordinary = [case for case in prepared.cases if case.kind == prepared.cases[0].kind]
-    answers = prepared.reference.run(max(ordinary, key=lambda case: case.batch).feeds)
-    small = [name for name, value in answers.items() if value.dtype.kind == "f" and _is_small(value)]
-    graph = exactly_scored(converted.graph, small)
+    answered = prepared.reference.run(max(ordinary, key=lambda case: case.batch).feeds)
+    small = [name for name, value in answered.items() if value.dtype.kind == "f" and _is_small(value)]
+    told = f"sigmoids are written as 1 / (1 + exp(-x)), where the runtime's own is inexact: {', '.join(small)}"
+    return _written_out(prepared, converted, small, told)
+
+
+def _written_out(
+    prepared: Prepared, converted: Converted, outputs: list[str] | None, told: str
+) -> tuple[Prepared, Converted] | None:
+    graph = None if external_data.is_beside(converted.graph) else exactly_scored(converted.graph, outputs)
     if graph is None:
         return None
-    detail = f"sigmoids are written as 1 / (1 + exp(-x)), where the runtime's own is inexact: {', '.join(small)}"
-    checks = [*prepared.checks, Check(name="scores", passed=True, detail=detail)]
+    checks = [*prepared.checks, Check(name="scores", passed=True, detail=told)]
     return replace(prepared, checks=checks), replace(converted, graph=graph)
 
 

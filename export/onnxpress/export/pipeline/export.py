@@ -17,11 +17,11 @@ from onnxpress.export.graph.external_data import LARGE
 from onnxpress.export.pipeline import refused
 from onnxpress.export.pipeline.accepted import accepted, reason_of
 from onnxpress.export.pipeline.choices import with_exact_answers, with_exact_scores, without_ties
-from onnxpress.export.pipeline.convert import convert
+from onnxpress.export.pipeline.convert import Converted, convert
 from onnxpress.export.pipeline.explain import explained
-from onnxpress.export.pipeline.measure import measure
+from onnxpress.export.pipeline.measure import Measured, measure
 from onnxpress.export.pipeline.nan import answering_nan
-from onnxpress.export.pipeline.prepare import prepare
+from onnxpress.export.pipeline.prepare import Prepared, prepare
 from onnxpress.export.pipeline.publish import Published, publish
 from onnxpress.export.pipeline.questions import widened
 from onnxpress.export.source import Source
@@ -57,23 +57,7 @@ def export(
             converted = convert(prepared, folder, limits, external_above=external_above)
         prepared = widened(prepared, converted.graph)
         converted = answering_nan(prepared, converted, provider)
-        exact = with_exact_answers(prepared, converted)
-        with step("measuring equivalence"):
-            measured = measure(*(exact or (prepared, converted)), provider=provider)
-        if exact and measured.report.equivalent:
-            prepared, converted = exact
-        elif exact:
-            with step("measuring as it was converted"):
-                measured = measure(prepared, converted, provider=provider)
-        if not measured.report.equivalent and (exact := with_exact_scores(prepared, measured.converted)):
-            with step("measuring with exact scores"):
-                prepared, converted = exact
-                measured = measure(prepared, converted, provider=provider)
-        if not measured.report.equivalent and (apart := without_ties(prepared, measured.converted)):
-            with step("measuring without ties"):
-                again = measure(apart, converted, provider=provider)
-            if again.report.equivalent:
-                prepared, measured = apart, again
+        prepared, measured = _measured(prepared, converted, provider)
         converted = measured.converted
         prepared = replace(prepared, cases=measured.cases)
         if not measured.report.equivalent:
@@ -95,3 +79,25 @@ def export(
             )
         with step("publishing"):
             return publish(prepared, converted, measured, repository, model)
+
+
+def _measured(prepared: Prepared, converted: Converted, provider: str) -> tuple[Prepared, Measured]:
+    """The measurement, and what it was of: as converted, or changed by `choices` where the answers are scores."""
+    exact = with_exact_answers(prepared, converted)
+    with step("measuring equivalence"):
+        measured = measure(*(exact or (prepared, converted)), provider=provider)
+    if exact and measured.report.equivalent:
+        prepared, converted = exact
+    elif exact:
+        with step("measuring as it was converted"):
+            measured = measure(prepared, converted, provider=provider)
+    if not measured.report.equivalent and (exact := with_exact_scores(prepared, measured.converted)):
+        with step("measuring with exact scores"):
+            prepared, converted = exact
+            measured = measure(prepared, converted, provider=provider)
+    if not measured.report.equivalent and (apart := without_ties(prepared, measured.converted)):
+        with step("measuring without ties"):
+            again = measure(apart, converted, provider=provider)
+        if again.report.equivalent:
+            prepared, measured = apart, again
+    return prepared, measured

@@ -12,7 +12,6 @@ import json
 import os
 import shutil
 import statistics
-import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -20,12 +19,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from benchmarks import machine
+from benchmarks import machine, wrk
 from benchmarks.reliability import big_model
-from benchmarks.reliability.serving import Serving, serving
+from benchmarks.reliability.serving import serving
 
 RECORDS = Path(__file__).parent / "records"
 _LAYERS = 8
+_CONNECTIONS = 16
 _WAYS: dict[str, Sequence[str]] = {
     "one process": (),
     "--instances 2": ("--instances", "2"),
@@ -53,10 +53,10 @@ def main(rounds: int = 5, seconds: float = 3.0) -> None:
             for way, options in _WAYS.items()
         }
         for server in servers.values():
-            _rate(server, script, 1.0)
+            wrk.rate(server.port, script, connections=_CONNECTIONS, seconds=1.0)
         for number in range(rounds):
             for way, server in servers.items():
-                rates[way].append(_rate(server, script, seconds))
+                rates[way].append(wrk.rate(server.port, script, connections=_CONNECTIONS, seconds=seconds))
             print(f"round {number + 1} of {rounds}", file=sys.stderr, flush=True)
         private = {way: big_model.private_mb(server) for way, server in servers.items()}
     load = os.getloadavg()[0]
@@ -76,15 +76,6 @@ def main(rounds: int = 5, seconds: float = 3.0) -> None:
     print(f"{'':16}{'requests/s':>11}{'ratio':>7}{'MB':>7}")
     for way, row in rows.items():
         print(f"{way:16}{row['per_second']:>11.0f}{row['ratio']:>7.2f}{row['private_mb']:>7.0f}")
-
-
-def _rate(server: Serving, script: Path, seconds: float) -> float:
-    command = ["wrk", "-t1", "-c16", f"-d{seconds:g}s", "-s", str(script), f"http://127.0.0.1:{server.port}"]
-    done = subprocess.run(command, check=True, capture_output=True, text=True, timeout=seconds + 30)
-    if "Non-2xx" in done.stdout:
-        raise SystemExit(f"the server failed:\n{done.stdout}")
-    words = done.stdout.split()
-    return float(words[words.index("Requests/sec:") + 1])
 
 
 if __name__ == "__main__":

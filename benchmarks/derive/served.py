@@ -21,7 +21,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import numpy as np
 from tests.serving.harness import Client
 
@@ -32,6 +31,8 @@ from benchmarks.processes import resident
 from onnxpress.core import golden
 from onnxpress.core.arrays import Array
 from onnxpress.core.indented_json import indented
+from onnxpress.serving.client.http import Answer
+from onnxpress.serving.client.tensors import read
 
 RECORDS = Path(__file__).parents[1] / "records"
 SUBJECTS = "wide_mlp,cnn14"
@@ -214,17 +215,7 @@ def _answer(client: Client, question: bytes) -> tuple[int, _Answer]:
     reply = client.reply()
     if reply.status != 200:
         return reply.status, {}
-    length = int(reply.headers["inference-header-content-length"])
-    found, at = {}, length
-    for tensor in msgspec.json.decode(reply.body[:length])["outputs"]:
-        size = tensor["parameters"]["binary_data_size"]
-        values = np.frombuffer(reply.body[at : at + size], _DTYPES[tensor["datatype"]])
-        found[tensor["name"]], at = values.reshape(tensor["shape"]), at + size
-    return reply.status, found
-
-
-_DTYPES = {"FP32": np.float32, "INT64": np.int64}
-"""of the subjects' outputs"""
+    return reply.status, read(Answer(reply.status, reply.headers, bytearray(reply.body)))
 
 
 def _floors(version: Path) -> dict[str, float]:

@@ -6,7 +6,6 @@ import itertools
 import shutil
 import signal
 import statistics
-import subprocess
 import tempfile
 import time
 from collections.abc import Sequence
@@ -16,6 +15,7 @@ from typing import Any
 from tests.serving.onnx_models import plain, publish_affine
 from tests.serving.publishing import publish
 
+from benchmarks import wrk
 from benchmarks.reliability.callers import Callers, Failure
 from benchmarks.reliability.serving import Serving, serving
 
@@ -160,12 +160,7 @@ def _rate(server: Serving, body: bytes, seconds: float) -> float:
         script.write(f"wrk.method = 'POST'\nwrk.path = '/v2/models/slow/infer'\nwrk.body = '{body.decode()}'\n")
         script.flush()
         # Many connections: the kernel spreads them over the workers by chance.
-        command = ["wrk", "-t1", "-c32", f"-d{seconds:g}s", "-s", script.name, f"http://127.0.0.1:{server.port}"]
-        done = subprocess.run(command, check=True, capture_output=True, text=True, timeout=seconds + 30)
-    if "Non-2xx" in done.stdout:
-        raise SystemExit(f"the server failed:\n{done.stdout}")
-    words = done.stdout.split()
-    return float(words[words.index("Requests/sec:") + 1])
+        return wrk.rate(server.port, Path(script.name), connections=32, seconds=seconds)
 
 
 def _publish_bad(models: Path, number: int, how: str) -> Path:

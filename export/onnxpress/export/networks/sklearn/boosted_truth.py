@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from onnxpress.core.arrays import Array
+from onnxpress.export.networks.sklearn.parts import last_step
 
 _SUMS = ("reg:squarederror", "reg:absoluteerror", "reg:pseudohubererror", "reg:quantileerror", "rank:")
 _EXPONENTS = ("count:poisson", "reg:gamma", "reg:tweedie")
@@ -25,7 +26,7 @@ def exact(estimator: Any, rows: Any) -> dict[str, Array]:
 
     Empty for any other, and for boosters and objectives that are not known here.
     """
-    model = estimator.steps[-1][1] if getattr(estimator, "steps", None) else estimator
+    model = last_step(estimator)
     if not type(model).__module__.startswith("xgboost."):
         return {}
     if model is not estimator:

@@ -5,18 +5,19 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
-from onnxpress.export.networks.sklearn.parts import parts
+from onnxpress.export.networks.sklearn.parts import last_step, parts
 
 
 def parsers(estimator: Any) -> dict[type, Any]:
     """For `convert_sklearn(custom_parsers=...)`: class → parser, of clusterings that are not the last step."""
     from sklearn.base import is_clusterer
 
-    last = estimator.steps[-1][1] if getattr(estimator, "steps", None) else estimator
+    last = last_step(estimator)
     inner = [
-        part for part in parts(estimator) if is_clusterer(part) and hasattr(part, "transform") and part is not last
+        part
+        for part in parts(estimator)
+        if is_clusterer(part) and hasattr(part, "transform") and part is not last and not hasattr(part, "steps")
     ]
-    inner = [part for part in inner if not hasattr(part, "steps")]
     kinds = {id(part) for part in inner}
     return {type(part): partial(_distances, kinds) for part in inner}
 

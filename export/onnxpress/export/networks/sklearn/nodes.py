@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -12,18 +13,17 @@ from onnxpress.core.arrays import Array
 class Nodes:
     """The nodes of one operator of skl2onnx; `nodes("Add", x, np.ones(3))` adds one and gives its output's name.
 
-    Arrays become constants. `rows` is what the estimator is given, its inputs beside each other in float64; empty where
-    they are no `numbers`.
+    Arrays become constants.
     """
 
-    def __init__(self, scope: Any, operator: Any, container: Any, *, numbers: bool = True) -> None:
+    def __init__(self, scope: Any, operator: Any, container: Any) -> None:
         self.scope, self.operator, self.container = scope, operator, container
-        self.rows = ""
-        if not numbers:
-            return
-        given = [one.full_name for one in operator.inputs]
-        wide = [self("Cast", name, to=11) for name in given]
-        self.rows = wide[0] if len(wide) == 1 else self("Concat", *wide, axis=1)
+
+    @cached_property
+    def rows(self) -> str:
+        """What the estimator is given, its inputs beside each other in float64."""
+        wide = [self("Cast", one.full_name, to=11) for one in self.operator.inputs]
+        return wide[0] if len(wide) == 1 else self("Concat", *wide, axis=1)
 
     @property
     def width(self) -> int:

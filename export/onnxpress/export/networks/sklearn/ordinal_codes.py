@@ -18,7 +18,7 @@ def encoded(scope: Any, operator: Any, container: Any) -> None:
 
         stock(scope, operator, container)
         return
-    nodes = Nodes(scope, operator, container, numbers=False)
+    nodes = Nodes(scope, operator, container)
     other = -1.0 if encoder.unknown_value is None else float(encoder.unknown_value)
     columns = [(one.full_name, place) for one in operator.inputs for place in range(int(one.type.shape[1] or 1))]
     made = []

@@ -125,6 +125,11 @@ def used_columns(estimator: Any, names: list[str]) -> list[str]:
     return [name for name in names if name in used]
 
 
+def last_step(estimator: Any) -> Any:
+    """Of a pipeline the last step, of any other the estimator itself."""
+    return estimator.steps[-1][1] if getattr(estimator, "steps", None) else estimator
+
+
 def several_labels(estimator: Any) -> bool:
     """Whether it decides several labels, and gives a list of probabilities: no tensor with the rows first."""
     return isinstance(getattr(estimator, "classes_", None), list)
@@ -132,14 +137,14 @@ def several_labels(estimator: Any) -> bool:
 
 def side_by_side(estimator: Any) -> bool:
     """Whether it decides several labels of one row, and gives one column of probabilities for each."""
-    last = estimator.steps[-1][1] if getattr(estimator, "steps", None) else estimator
+    last = last_step(estimator)
     told = getattr(getattr(last, "_label_binarizer", None), "y_type_", "")
     return bool(getattr(last, "multilabel_", False)) or told.startswith("multilabel")
 
 
 def decides_otherwise(estimator: Any) -> bool:
     """Whether its label is not that of the highest probability, or nearest centre, of those that it tells."""
-    last = estimator.steps[-1][1] if getattr(estimator, "steps", None) else estimator
+    last = last_step(estimator)
     return type(last).__name__ in (*_THRESHOLDS, "NearestCentroid", "Birch", "RadiusNeighborsClassifier")
 
 

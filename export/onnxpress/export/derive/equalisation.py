@@ -18,7 +18,7 @@ import numpy as np
 from onnxpress.core.arrays import Array
 from onnxpress.export.derive import intermediates
 from onnxpress.export.derive.prepared import copied
-from onnxpress.export.graph.editing import drop_unused, nodes
+from onnxpress.export.graph.editing import captured, drop_unused
 
 if TYPE_CHECKING:
     import onnx
@@ -80,7 +80,7 @@ def equalised(graph: onnx.ModelProto, feeds: Mapping[str, Array]) -> onnx.ModelP
 
 
 def _places(graph: onnx.GraphProto, constants: Mapping[str, onnx.TensorProto]) -> Iterator[_Place]:
-    outputs = {value.name for value in graph.output} | _captured(graph)
+    outputs = {value.name for value in graph.output}.union(*map(captured, graph.node))
     followers: dict[str, list[onnx.NodeProto]] = {}
     for node in graph.node:
         for name in node.input:
@@ -105,16 +105,10 @@ def _places(graph: onnx.GraphProto, constants: Mapping[str, onnx.TensorProto]) -
             name = after[0].output[0]
 
 
-def _captured(graph: onnx.GraphProto) -> set[str]:
-    """What the bodies of If, Loop and Scan take or answer."""
-    bodies = [one.g for node in graph.node for one in node.attribute if one.HasField("g")]
-    taken = {name for body in bodies for node in nodes(body) for name in node.input}
-    return taken | {value.name for body in bodies for value in body.output}
-
-
 def _makers(node: onnx.NodeProto, constants: Mapping[str, onnx.TensorProto]) -> list[_Constant]:
     """The constants of a node that every channel of its output is proportional to; none where there are none."""
-    axis = {"LayerNormalization": 0, "Conv": 0, "Gemm": 0 if _turned(node) else 1, "MatMul": 1}.get(node.op_type)
+    turned = _setting(node, "transB")
+    axis = {"LayerNormalization": 0, "Conv": 0, "Gemm": 0 if turned else 1, "MatMul": 1}.get(node.op_type)
     given = [number for number, name in enumerate(node.input) if number and name]
     if axis is None or not all(node.input[number] in constants for number in given):
         return []
@@ -143,17 +137,15 @@ def _taker(node: onnx.NodeProto, name: str, constants: Mapping[str, onnx.TensorP
     if tensor is None or (node.op_type in ("MatMul", "Gemm") and len(tensor.dims) != 2):
         return None
     if node.op_type == "Conv":
-        groups = next((one.i for one in node.attribute if one.name == "group"), 1)
-        return (node, 1, 1) if groups == 1 else None
+        return (node, 1, 1) if _setting(node, "group", 1) == 1 else None
     if node.op_type == "Gemm":
         # With transA, what it takes has its channels first.
-        across = any(one.name == "transA" and one.i for one in node.attribute)
-        return None if across else (node, 1, 1 if _turned(node) else 0)
+        return None if _setting(node, "transA") else (node, 1, 1 if _setting(node, "transB") else 0)
     return (node, 1, 0) if node.op_type == "MatMul" else None
 
 
-def _turned(node: onnx.NodeProto) -> bool:
-    return any(one.name == "transB" and one.i for one in node.attribute)
+def _setting(node: onnx.NodeProto, name: str, default: int = 0) -> int:
+    return next((one.i for one in node.attribute if one.name == name), default)
 
 
 def _again(

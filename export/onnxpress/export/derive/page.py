@@ -49,8 +49,8 @@ def _layers(costs: Sequence[LayerCost]) -> Iterable[str]:
         yield f"<tr><td>{escape(one.layer)}</td><td><code>{escape(', '.join(one.nodes[:4]))}</code></td>"
         yield f'<td class="number">{one.cost:.2g}</td></tr>'
     yield "</table></div>"
-    if rest := len(costs) - _DEAREST:
-        yield f'<p class="soft">{rest} more cost less.</p>' if rest > 0 else ""
+    if (rest := len(costs) - _DEAREST) > 0:
+        yield f'<p class="soft">{rest} more cost less.</p>'
 
 
 def cells(everything: Sequence[Tried]) -> list[list[str]]:

@@ -43,8 +43,7 @@ def drop_unused(graph: onnx.GraphProto) -> None:
         if needed.isdisjoint(node.output):
             continue
         kept.append(node)
-        inner = [name for attribute in node.attribute if attribute.HasField("g") for name in _used(attribute.g)]
-        needed.update(node.input, inner)
+        needed.update(node.input, captured(node))
     del graph.node[:]
     graph.node.extend(reversed(kept))
     constants = [value for value in graph.initializer if value.name in needed]
@@ -52,5 +51,8 @@ def drop_unused(graph: onnx.GraphProto) -> None:
     graph.initializer.extend(constants)
 
 
-def _used(graph: onnx.GraphProto) -> set[str]:
-    return {name for node in nodes(graph) for name in node.input} | {value.name for value in graph.output}
+def captured(node: onnx.NodeProto) -> set[str]:
+    """What the bodies of an If, Loop or Scan take or answer; empty for any other node."""
+    bodies = [attribute.g for attribute in node.attribute if attribute.HasField("g")]
+    taken = {name for body in bodies for inner in nodes(body) for name in inner.input}
+    return taken | {value.name for body in bodies for value in body.output}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Literal
 
@@ -109,15 +109,12 @@ class Candidates:
         """The same with more nodes in float."""
         assert of.static is not None
         keep = [*of.kept, *kept]
-        return Candidate(
-            f"{of.method}, {len(kept)} {'node' if len(kept) == 1 else 'nodes'} in float32",
-            partial(of.static.made, keep=keep),
-            of.session,
-            "mixed",
-            keep,
-            True,
-            of.static,
-            of.alone,
+        return replace(
+            of,
+            method=f"{of.method}, {len(kept)} {'node' if len(kept) == 1 else 'nodes'} in float32",
+            make=partial(of.static.made, keep=keep),
+            family="mixed",
+            kept=keep,
         )
 
     @property

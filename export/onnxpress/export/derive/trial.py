@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -86,8 +86,7 @@ def attempt(questions: Questions, candidate: Candidate, gate: Gate, precision: s
         graph = finished(graph, questions.parent.graph)
         _survived(questions, candidate, graph)
         made = loaded(questions.parent, candidate, graph)
-        answers = asked(questions, made)
-        made = Made(candidate, made.graph, made.session, made.engine, made.proof, answers)
+        made = replace(made, answers=asked(questions, made))
         return _measured(questions, made, gate, tried), made
     except OnnxpressError as error:
         return msgspec.structs.replace(tried, failed=error.what), None

@@ -11,12 +11,11 @@ from typing import Any
 
 import numpy as np
 import onnx_ir as ir
-import onnxscript
 import torch
 from torch.overrides import TorchFunctionMode
 
-_OPSET = 18
-op = onnxscript.values.Opset("", _OPSET)
+from onnxpress.export.networks.pytorch.opset import ints, op
+
 MOST = 8
 """rows of a matrix"""
 
@@ -62,8 +61,8 @@ def inverse(A: Any, *, check_errors: bool = False) -> Any:
     """The inverse, and 0 for each matrix: what cannot be inverted torch refuses."""
     count = _rows(A, "linalg_inv_ex", "torch.linalg.inv")
     one = op.CastLike(op.Constant(value=ir.tensor(np.eye(count, dtype=np.float32))), A)
-    batch = op.Slice(op.Shape(A), _list(0), _list(-1))
-    right = op.Expand(one, op.Concat(batch, _list(count), axis=0))
+    batch = op.Slice(op.Shape(A), ints(0), ints(-1))
+    right = op.Expand(one, op.Concat(batch, ints(count), axis=0))
     return _eliminated(A, right, count), _nothing(A)
 
 
@@ -71,7 +70,7 @@ def solve(A: Any, B: Any, *, left: bool = True, check_errors: bool = False) -> A
     """X of A X = B, or of X A = B; and the factors, which nothing reads behind `torch.linalg.solve`."""
     count = _rows(A, "linalg_solve_ex", "torch.linalg.solve")
     vector = len(B.shape) == 1 or list(B.shape) == list(A.shape)[:-1]
-    right = op.Unsqueeze(B, _list(-1)) if vector else B
+    right = op.Unsqueeze(B, ints(-1)) if vector else B
     rank = max(len(A.shape), len(B.shape) + int(vector))
     matrix = A if left else _turned(A, len(A.shape))
     if not left and not vector:
@@ -80,7 +79,7 @@ def solve(A: Any, B: Any, *, left: bool = True, check_errors: bool = False) -> A
     found = _eliminated(matrix, right, count)
     if not left and not vector:
         found = _turned(found, rank)
-    return (op.Squeeze(found, _list(-1)) if vector else found), op.Identity(A), _nothing(A), _nothing(A)
+    return (op.Squeeze(found, ints(-1)) if vector else found), op.Identity(A), _nothing(A), _nothing(A)
 
 
 def cholesky(self: Any, *, upper: bool = False, check_errors: bool = False) -> Any:
@@ -89,8 +88,8 @@ def cholesky(self: Any, *, upper: bool = False, check_errors: bool = False) -> A
     rest = _turned(self, rank) if upper else self
     columns = []
     for place in range(count):
-        column = op.Slice(rest, _list(place), _list(place + 1), _list(-1))
-        pivot = op.Slice(column, _list(place), _list(place + 1), _list(-2))
+        column = op.Slice(rest, ints(place), ints(place + 1), ints(-1))
+        pivot = op.Slice(column, ints(place), ints(place + 1), ints(-2))
         below = op.CastLike(op.Constant(value=ir.tensor(np.arange(count)[:, None] >= place)), self)
         column = op.Mul(op.Div(column, op.Sqrt(pivot)), below)
         columns.append(column)
@@ -141,28 +140,28 @@ def _eliminated(matrix: Any, right: Any, count: int) -> Any:
     shape = op.Shape(both)
     numbers = op.Constant(value_ints=list(range(count)))
     for place in range(count):
-        column = op.Slice(both, _list(place), _list(place + 1), _list(-1))
-        size = op.Squeeze(op.Abs(op.Slice(column, _list(place), _list(count), _list(-2))), _list(-1))
-        best = op.Add(op.ArgMax(size, axis=-1, keepdims=1), _list(place))
-        here = op.Equal(numbers, _list(place))
-        order = op.Where(here, best, op.Where(op.Equal(numbers, best), _list(place), numbers))
-        both = op.GatherElements(both, op.Expand(op.Unsqueeze(order, _list(-1)), shape), axis=-2)
-        row = op.Slice(both, _list(place), _list(place + 1), _list(-2))
-        row = op.Div(row, op.Slice(row, _list(place), _list(place + 1), _list(-1)))
-        column = op.Slice(both, _list(place), _list(place + 1), _list(-1))
+        column = op.Slice(both, ints(place), ints(place + 1), ints(-1))
+        size = op.Squeeze(op.Abs(op.Slice(column, ints(place), ints(count), ints(-2))), ints(-1))
+        best = op.Add(op.ArgMax(size, axis=-1, keepdims=1), ints(place))
+        here = op.Equal(numbers, ints(place))
+        order = op.Where(here, best, op.Where(op.Equal(numbers, best), ints(place), numbers))
+        both = op.GatherElements(both, op.Expand(op.Unsqueeze(order, ints(-1)), shape), axis=-2)
+        row = op.Slice(both, ints(place), ints(place + 1), ints(-2))
+        row = op.Div(row, op.Slice(row, ints(place), ints(place + 1), ints(-1)))
+        column = op.Slice(both, ints(place), ints(place + 1), ints(-1))
         others = op.Sub(both, op.Mul(column, row))
-        both = op.Where(op.Unsqueeze(here, _list(-1)), row, others)
-    return op.Slice(both, _list(count), _list(2**31 - 1), _list(-1))
+        both = op.Where(op.Unsqueeze(here, ints(-1)), row, others)
+    return op.Slice(both, ints(count), ints(2**31 - 1), ints(-1))
 
 
 def _substituted(matrix: Any, right: Any, count: int, *, upper: bool, ones: bool = False) -> Any:
     """Row by row, from the one that stands alone; `ones`: the diagonal is taken for ones."""
     rows: dict[int, Any] = {}
     for place in reversed(range(count)) if upper else range(count):
-        row = op.Slice(right, _list(place), _list(place + 1), _list(-2))
-        column = op.Slice(matrix, _list(place), _list(place + 1), _list(-1))
+        row = op.Slice(right, ints(place), ints(place + 1), ints(-2))
+        column = op.Slice(matrix, ints(place), ints(place + 1), ints(-1))
         if not ones:
-            row = op.Div(row, op.Slice(column, _list(place), _list(place + 1), _list(-2)))
+            row = op.Div(row, op.Slice(column, ints(place), ints(place + 1), ints(-2)))
         rows[place] = row
         right = op.Sub(right, op.MatMul(column, row))
     return op.Concat(*(rows[place] for place in range(count)), axis=-2)
@@ -170,9 +169,9 @@ def _substituted(matrix: Any, right: Any, count: int, *, upper: bool, ones: bool
 
 def _of_one_batch(matrix: Any, right: Any) -> tuple[Any, Any]:
     """Both with the sizes before the last two that they have together."""
-    corners = [op.Slice(one, _list(0, 0), _list(1, 1), _list(-2, -1)) for one in (matrix, right)]
-    batch = op.Slice(op.Shape(op.Add(*corners)), _list(0), _list(-2))
-    own = [op.Slice(op.Shape(one), _list(-2), _list(2**31 - 1)) for one in (matrix, right)]
+    corners = [op.Slice(one, ints(0, 0), ints(1, 1), ints(-2, -1)) for one in (matrix, right)]
+    batch = op.Slice(op.Shape(op.Add(*corners)), ints(0), ints(-2))
+    own = [op.Slice(op.Shape(one), ints(-2), ints(2**31 - 1)) for one in (matrix, right)]
     matrix, right = (
         op.Expand(one, op.Concat(batch, size, axis=0)) for one, size in zip((matrix, right), own, strict=True)
     )
@@ -185,9 +184,5 @@ def _turned(matrix: Any, rank: int) -> Any:
 
 def _nothing(matrix: Any) -> Any:
     """0 for each matrix, as int32."""
-    sizes = op.Slice(op.Shape(matrix), _list(0), _list(-2))
+    sizes = op.Slice(op.Shape(matrix), ints(0), ints(-2))
     return op.Expand(op.Cast(op.Constant(value_int=0), to=int(ir.DataType.INT32)), sizes)
-
-
-def _list(*numbers: int) -> Any:
-    return op.Constant(value_ints=list(numbers))

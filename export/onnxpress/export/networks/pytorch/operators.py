@@ -10,13 +10,11 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import onnx_ir as ir
-import onnxscript
 import torch
 
 from onnxpress.export.networks.pytorch import linear_algebra
+from onnxpress.export.networks.pytorch.opset import OPSET, ints, op
 
-_OPSET = 18
-op = onnxscript.values.Opset("", _OPSET)
 _SORTED = frozenset({ir.DataType.FLOAT, ir.DataType.DOUBLE, ir.DataType.INT32, ir.DataType.INT64})
 """what ONNX Runtime's TopK takes on every provider"""
 
@@ -92,9 +90,9 @@ def _extreme_so_far(kind: str, self: Any, dim: int) -> Any:
         return op.Identity(self), op.Constant(value_int=0)
     axis, shape = dim % rank, self.shape
     values = _running(kind, self, shape, self.dtype, axis)
-    size = op.Squeeze(op.Gather(op.Shape(self), _list(axis)), _list(0))
+    size = op.Squeeze(op.Gather(op.Shape(self), ints(axis)), ints(0))
     places = op.Range(op.Constant(value_int=0), size, op.Constant(value_int=1))
-    places = op.Reshape(places, _list(*(-1 if place == axis else 1 for place in range(rank))))
+    places = op.Reshape(places, ints(*(-1 if place == axis else 1 for place in range(rank))))
     stood = op.Where(op.Equal(self, values), places, op.Constant(value_int=0))
     return values, _running("Max", stood, shape, ir.DataType.INT64, axis)
 
@@ -105,7 +103,7 @@ def _running(kind: str, self: Any, shape: Any, dtype: Any, axis: int) -> Any:
     forth = [axis, *(other for other in range(rank) if other != axis)]
     turned = op.Transpose(self, perm=forth)
     if kind == "Mul":
-        sizes = op.Slice(op.Shape(turned), _list(1), _list(rank))
+        sizes = op.Slice(op.Shape(turned), ints(1), ints(rank))
         start = op.Expand(op.CastLike(op.Constant(value_float=1.0), self), sizes)
     else:
         start = op.Gather(turned, op.Constant(value_int=0), axis=0)  # against itself it stays
@@ -126,28 +124,28 @@ def _combined(kind: str) -> ir.Graph:
         [before, value],
         [both.outputs[0], answer.outputs[0]],
         nodes=[both, answer],
-        opset_imports={"": _OPSET},
+        opset_imports={"": OPSET},
         name="running",
     )
 
 
 def median(self: Any, dim: int, keepdim: bool = False) -> Any:
     """The lower of the two in the middle, and its place."""
-    size = op.Gather(op.Shape(self), _list(dim % len(self.shape)))
-    return _smallest(self, op.Div(op.Add(size, _list(1)), _list(2)), dim, keepdim)
+    size = op.Gather(op.Shape(self), ints(dim % len(self.shape)))
+    return _smallest(self, op.Div(op.Add(size, ints(1)), ints(2)), dim, keepdim)
 
 
 def kthvalue(self: Any, k: int, dim: int = -1, keepdim: bool = False) -> Any:
     """The k-th smallest, and its place."""
-    return _smallest(self, _list(k), dim, keepdim)
+    return _smallest(self, ints(k), dim, keepdim)
 
 
 def _smallest(self: Any, k: Any, dim: int, keepdim: bool) -> Any:
     axis = dim % len(self.shape)
     values = self if self.dtype in _SORTED else op.Cast(self, to=_wider(self.dtype))
     found = op.TopK(values, k, axis=axis, largest=0, sorted=1)
-    last = [op.Slice(one, _list(-1), _list(2**31 - 1), _list(axis)) for one in found]
-    value, place = last if keepdim else (op.Squeeze(one, _list(axis)) for one in last)
+    last = [op.Slice(one, ints(-1), ints(2**31 - 1), ints(axis)) for one in found]
+    value, place = last if keepdim else (op.Squeeze(one, ints(axis)) for one in last)
     return (value if self.dtype in _SORTED else op.CastLike(value, self)), place
 
 
@@ -172,29 +170,29 @@ def nanmedian(self: Any, dim: int, keepdim: bool = False) -> Any:
     axis = dim % len(self.shape)
     gap = op.IsNaN(self)
     filled = op.Where(gap, op.CastLike(op.Constant(value_float=float("inf")), self), self)
-    size = op.Gather(op.Shape(self), _list(axis))
+    size = op.Gather(op.Shape(self), ints(axis))
     found = op.TopK(filled, size, axis=axis, largest=0, sorted=1)
-    numbers = op.ReduceSum(op.Cast(op.Not(gap), to=int(ir.DataType.INT64)), _list(axis), keepdims=1)
-    middle = op.Div(op.Max(op.Sub(numbers, _list(1)), _list(0)), _list(2))
+    numbers = op.ReduceSum(op.Cast(op.Not(gap), to=int(ir.DataType.INT64)), ints(axis), keepdims=1)
+    middle = op.Div(op.Max(op.Sub(numbers, ints(1)), ints(0)), ints(2))
     value, place = (op.GatherElements(one, middle, axis=axis) for one in found)
     nothing = op.CastLike(op.Constant(value_float=float("nan")), self)
-    value = op.Where(op.Equal(numbers, _list(0)), nothing, value)
-    return (value, place) if keepdim else tuple(op.Squeeze(one, _list(axis)) for one in (value, place))
+    value = op.Where(op.Equal(numbers, ints(0)), nothing, value)
+    return (value, place) if keepdim else tuple(op.Squeeze(one, ints(axis)) for one in (value, place))
 
 
 def mode(self: Any, dim: int = -1, keepdim: bool = False) -> Any:
     """The value that is there most often, of several the smallest, and the last place where it stands."""
     axis = dim % len(self.shape)
-    same = op.Equal(op.Unsqueeze(self, _list(axis + 1)), op.Unsqueeze(self, _list(axis)))
-    counts = op.ReduceSum(op.Cast(same, to=int(ir.DataType.INT64)), _list(axis + 1), keepdims=0)
-    often = op.Equal(counts, op.ReduceMax(counts, _list(axis), keepdims=1))
-    largest = op.ReduceMax(self, _list(axis), keepdims=1)
-    value = op.ReduceMin(op.Where(often, self, largest), _list(axis), keepdims=1)
-    size = op.Squeeze(op.Gather(op.Shape(self), _list(axis)), _list(0))
+    same = op.Equal(op.Unsqueeze(self, ints(axis + 1)), op.Unsqueeze(self, ints(axis)))
+    counts = op.ReduceSum(op.Cast(same, to=int(ir.DataType.INT64)), ints(axis + 1), keepdims=0)
+    often = op.Equal(counts, op.ReduceMax(counts, ints(axis), keepdims=1))
+    largest = op.ReduceMax(self, ints(axis), keepdims=1)
+    value = op.ReduceMin(op.Where(often, self, largest), ints(axis), keepdims=1)
+    size = op.Squeeze(op.Gather(op.Shape(self), ints(axis)), ints(0))
     places = op.Range(op.Constant(value_int=0), size, op.Constant(value_int=1))
-    places = op.Reshape(places, _list(*(-1 if place == axis else 1 for place in range(len(self.shape)))))
-    place = op.ReduceMax(op.Where(op.Equal(self, value), places, _list(0)), _list(axis), keepdims=1)
-    return (value, place) if keepdim else tuple(op.Squeeze(one, _list(axis)) for one in (value, place))
+    places = op.Reshape(places, ints(*(-1 if place == axis else 1 for place in range(len(self.shape)))))
+    place = op.ReduceMax(op.Where(op.Equal(self, value), places, ints(0)), ints(axis), keepdims=1)
+    return (value, place) if keepdim else tuple(op.Squeeze(one, ints(axis)) for one in (value, place))
 
 
 def searchsorted(
@@ -209,16 +207,16 @@ def searchsorted(
     """How many of the sequence lie below each value; up to it, on the right side."""
     if sorter is not None:
         raise NotImplementedError("searchsorted with a sorter")
-    rows = sorted_sequence if len(sorted_sequence.shape) == 1 else op.Unsqueeze(sorted_sequence, _list(-2))
-    values = op.Unsqueeze(self, _list(-1))
+    rows = sorted_sequence if len(sorted_sequence.shape) == 1 else op.Unsqueeze(sorted_sequence, ints(-2))
+    values = op.Unsqueeze(self, ints(-1))
     below = op.LessOrEqual(rows, values) if right or side == "right" else op.Less(rows, values)
-    counted = op.ReduceSum(op.Cast(below, to=int(ir.DataType.INT64)), _list(-1), keepdims=0)
+    counted = op.ReduceSum(op.Cast(below, to=int(ir.DataType.INT64)), ints(-1), keepdims=0)
     return op.Cast(counted, to=int(ir.DataType.INT32)) if out_int32 else counted
 
 
 def adaptive_max_pool(self: Any, output_size: Sequence[int]) -> Any:
     """The largest of each window, and its place in the input as torch counts them: over all pooled axes, flat."""
-    return _pooled(self, output_size, lambda part, axis: op.ReduceMax(part, _list(axis))), _places(self, output_size)
+    return _pooled(self, output_size, lambda part, axis: op.ReduceMax(part, ints(axis))), _places(self, output_size)
 
 
 def adaptive_avg_pool(self: Any, output_size: Sequence[int]) -> Any:
@@ -229,19 +227,15 @@ def adaptive_avg_pool(self: Any, output_size: Sequence[int]) -> Any:
     ):
         steps = [size // count for size, count in zip(sizes, output_size, strict=True)]
         return op.AveragePool(self, kernel_shape=steps, strides=steps)
-    return _pooled(self, output_size, lambda part, axis: op.ReduceMean(part, _list(axis)))
-
-
-def _list(*numbers: int) -> Any:
-    return op.Constant(value_ints=list(numbers))
+    return _pooled(self, output_size, lambda part, axis: op.ReduceMean(part, ints(axis)))
 
 
 def _windows(size: Any, count: int) -> list[tuple[Any, Any]]:
     """Where each of `count` windows over an axis of this size begins and ends: ⌊i n / k⌋ and ⌈(i + 1) n / k⌉."""
     return [
         (
-            op.Div(op.Mul(size, _list(number)), _list(count)),
-            op.Div(op.Add(op.Mul(size, _list(number + 1)), _list(count - 1)), _list(count)),
+            op.Div(op.Mul(size, ints(number)), ints(count)),
+            op.Div(op.Add(op.Mul(size, ints(number + 1)), ints(count - 1)), ints(count)),
         )
         for number in range(count)
     ]
@@ -251,8 +245,8 @@ def _pooled(self: Any, output_size: Sequence[int], reduce: Callable[[Any, int], 
     """One axis after the other: the windows are boxes."""
     first = len(self.shape) - len(output_size)
     for axis, count in enumerate(output_size, first):
-        windows = _windows(op.Gather(op.Shape(self), _list(axis)), count)
-        parts = [reduce(op.Slice(self, start, stop, _list(axis)), axis) for start, stop in windows]
+        windows = _windows(op.Gather(op.Shape(self), ints(axis)), count)
+        parts = [reduce(op.Slice(self, start, stop, ints(axis)), axis) for start, stop in windows]
         self = op.Concat(*parts, axis=axis)
     return self
 
@@ -261,16 +255,16 @@ def _places(self: Any, output_size: Sequence[int]) -> Any:
     first = len(self.shape) - len(output_size)
     axes = list(range(first, first + len(output_size)))
     shape = op.Shape(self)
-    sizes = [op.Gather(shape, _list(axis)) for axis in axes]
-    before = op.Slice(shape, _list(0), _list(first))
+    sizes = [op.Gather(shape, ints(axis)) for axis in axes]
+    before = op.Slice(shape, ints(0), ints(first))
     windows = [_windows(size, count) for size, count in zip(sizes, output_size, strict=True)]
     places = []
     for box in itertools.product(*windows):
         starts, stops = (op.Concat(*ends, axis=0) for ends in zip(*box, strict=True))
-        part = op.Slice(self, starts, stops, _list(*axes))
-        flat = op.Reshape(part, op.Concat(before, _list(-1), axis=0))
+        part = op.Slice(self, starts, stops, ints(*axes))
+        flat = op.Reshape(part, op.Concat(before, ints(-1), axis=0))
         inside = op.ArgMax(flat, axis=-1, keepdims=1)
-        place, step = None, _list(1)
+        place, step = None, ints(1)
         # From the last axis to the first: where in the box, and so where in the input.
         for (start, stop), size in zip(reversed(box), reversed(sizes), strict=True):
             wide = op.Sub(stop, start)
@@ -278,4 +272,4 @@ def _places(self: Any, output_size: Sequence[int]) -> Any:
             place = along if place is None else op.Add(place, along)
             inside, step = op.Div(inside, wide), op.Mul(step, size)
         places.append(place)
-    return op.Reshape(op.Concat(*places, axis=-1), op.Concat(before, _list(*output_size), axis=0))
+    return op.Reshape(op.Concat(*places, axis=-1), op.Concat(before, ints(*output_size), axis=0))

@@ -22,6 +22,8 @@ from onnxpress.export.sources.import_talk import import_talk
 
 if TYPE_CHECKING:
     from onnxpress.export.port.draft import Draft
+    from onnxpress.export.port.keras_draft import KerasDraft
+    from onnxpress.export.port.onnx_draft import OnnxDraft
     from onnxpress.export.port.proof.keras_target import KerasTarget
 
 To = Literal["pytorch", "tensorflow"]
@@ -90,11 +92,11 @@ def carry(
     with tempfile.TemporaryDirectory(prefix="onnxpress-port-") as folder:
         draft = Path(folder) / output.name
         if source.framework == "onnx":
-            report, drawn = (_onnx_to_keras if to == "tensorflow" else _onnx_to_torch)(source, draft, weights.name)
+            report = (_onnx_to_keras if to == "tensorflow" else _onnx_to_torch)(source, draft, weights.name)
         elif to == "tensorflow":
-            report, drawn = _torch_to_keras(source, draft, weights.name, keep=keep, returns=returns)
+            report = _torch_to_keras(source, draft, weights.name, keep=keep, returns=returns)
         else:
-            report, drawn = _keras_to_torch(source, draft, weights.name)
+            report = _keras_to_torch(source, draft, weights.name)
         if not report.proven:
             failed = next(rung for rung in report.rungs if rung.holds is False)
             if accept_refusal is None:
@@ -107,14 +109,12 @@ def carry(
             report = msgspec.structs.replace(report, accepted=accept_refusal)
         output.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(output, draft.read_bytes())
-        write_atomically(weights, drawn.read_bytes())
+        write_atomically(weights, draft.with_name(weights.name).read_bytes())
         write_atomically(output.with_suffix(".port.json"), indented(msgspec.to_builtins(report)))
     return Ported(output, weights, report)
 
 
-def _torch_to_keras(
-    source: Source, path: Path, weights_name: str, *, keep: bool, returns: bool
-) -> tuple[PortReport, Path]:
+def _torch_to_keras(source: Source, path: Path, weights_name: str, *, keep: bool, returns: bool) -> PortReport:
     _import_keras()
     from onnxpress.export.port.draft import Draft
 
@@ -125,26 +125,30 @@ def _torch_to_keras(
         sound = returns and all(rung.holds for rung in rungs)
         return [*rungs, round_trip(draft.network, target, draft.asked) if sound else NOT_ASKED]
 
-    return _as_keras(source, path, draft, prove)
+    return _as_keras(source, path, weights_name, draft, prove)
 
 
-def _onnx_to_keras(source: Source, path: Path, weights_name: str) -> tuple[PortReport, Path]:
+def _onnx_to_keras(source: Source, path: Path, weights_name: str) -> PortReport:
     _import_keras()
     from onnxpress.export.port.onnx_draft import OnnxKerasDraft
 
     draft = OnnxKerasDraft(source, weights_name, path.parent)
-    return _as_keras(source, path, draft.draft, lambda target: [*_asked(source, draft.rungs(target)), _NO_WAY_BACK])
+
+    def prove(target: KerasTarget) -> list[Rung]:
+        return [*_asked(source, draft.rungs(target)), _NO_WAY_BACK]
+
+    return _as_keras(source, path, weights_name, draft.draft, prove)
 
 
 def _as_keras(
-    source: Source, path: Path, draft: Draft, prove: Callable[[KerasTarget], list[Rung]]
-) -> tuple[PortReport, Path]:
+    source: Source, path: Path, weights_name: str, draft: Draft, prove: Callable[[KerasTarget], list[Rung]]
+) -> PortReport:
+    """Write the draft's code at `path` and its weights beside it, and prove it."""
     path.write_text(draft.code.text)
     target = draft.target(path)
     rungs = prove(target)
-    weights = path.with_suffix(".weights.h5")
-    target.model().save_weights(weights)
-    report = PortReport(
+    target.model().save_weights(path.with_name(weights_name))
+    return PortReport(
         source=source.reference,
         to="tensorflow",
         inputs={spec.name: list(perm) for spec, perm in zip(draft.specs, draft.code.inputs, strict=True)},
@@ -152,7 +156,6 @@ def _as_keras(
         transposes=draft.code.transposes,
         rungs=rungs,
     )
-    return report, weights
 
 
 def _import_keras() -> None:
@@ -161,49 +164,38 @@ def _import_keras() -> None:
         import tensorflow  # noqa: F401
 
 
-def _keras_to_torch(source: Source, path: Path, weights_name: str) -> tuple[PortReport, Path]:
+def _keras_to_torch(source: Source, path: Path, weights_name: str) -> PortReport:
     _import_keras()
-    from safetensors.torch import save_model
-
     from onnxpress.export.port.keras_draft import KerasDraft
 
     draft = KerasDraft(source, weights_name)
-    path.write_text(draft.code.text)
-    target = draft.target(path)
-    rungs = [*_asked(source, draft.rungs(target)), _NO_WAY_BACK]
-    weights = path.with_suffix(".safetensors")
-    save_model(target.model(), str(weights))
-    report = PortReport(
-        source=source.reference,
-        to="pytorch",
-        inputs={spec.name: list(perm) for spec, perm in zip(draft.specs, draft.translated.inputs, strict=True)},
-        outputs={name: list(perm) for name, _, perm in target.outputs},
-        transposes=draft.translated.transposes,
-        rungs=rungs,
-    )
-    return report, weights
+    return _as_torch(source, path, weights_name, draft, transposes=draft.translated.transposes)
 
 
-def _onnx_to_torch(source: Source, path: Path, weights_name: str) -> tuple[PortReport, Path]:
-    from safetensors.torch import save_model
-
+def _onnx_to_torch(source: Source, path: Path, weights_name: str) -> PortReport:
     from onnxpress.export.port.onnx_draft import OnnxDraft
 
-    draft = OnnxDraft(source, weights_name)
+    return _as_torch(source, path, weights_name, OnnxDraft(source, weights_name), transposes=0)
+
+
+def _as_torch(
+    source: Source, path: Path, weights_name: str, draft: KerasDraft | OnnxDraft, *, transposes: int
+) -> PortReport:
+    """Write the draft's code at `path` and its weights beside it, and prove it."""
+    from safetensors.torch import save_model
+
     path.write_text(draft.code.text)
     target = draft.target(path)
     rungs = [*_asked(source, draft.rungs(target)), _NO_WAY_BACK]
-    weights = path.with_suffix(".safetensors")
-    save_model(target.model(), str(weights))
-    report = PortReport(
+    save_model(target.model(), str(path.with_name(weights_name)))
+    return PortReport(
         source=source.reference,
         to="pytorch",
-        inputs={spec.name: list(range(len(spec.shape))) for spec in draft.specs},
+        inputs={name: list(perm) for name, perm in zip(target.names, target.layouts, strict=True)},
         outputs={name: list(perm) for name, _, perm in target.outputs},
-        transposes=0,
+        transposes=transposes,
         rungs=rungs,
     )
-    return report, weights
 
 
 def _asked(source: Source, rungs: Iterable[Rung]) -> list[Rung]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import inspect
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,18 +14,17 @@ import numpy as np
 
 from onnxpress.core.arrays import Array
 from onnxpress.core.errors import OnnxpressError
-from onnxpress.core.golden import LIMIT
-from onnxpress.export.equivalence.cases import cases, example_sizes, generate
+from onnxpress.export.equivalence.cases import Case, cases, example_sizes, generate
 from onnxpress.export.equivalence.values import NOTHING_SHOWN, Shown
 from onnxpress.export.network import Network
 from onnxpress.export.networks.wrap import wrap
 from onnxpress.export.port.code import identifier
-from onnxpress.export.port.proof.answers import answers
+from onnxpress.export.port.proof.answers import answers_or_failure
 from onnxpress.export.port.proof.divergence import divergence
 from onnxpress.export.port.proof.gradients import Sides, gradients
 from onnxpress.export.port.proof.keras_target import KerasTarget
 from onnxpress.export.port.proof.parameters import parameters
-from onnxpress.export.port.proof.rung import Rung
+from onnxpress.export.port.proof.rung import Rung, first_line, unasked
 from onnxpress.export.port.proof.training import training
 from onnxpress.export.port.refusal import NoCorrespondence
 from onnxpress.export.port.to_keras.model import written
@@ -105,8 +104,7 @@ class Draft:
         said = self.answers(target)
         yield said
         if said.worst == math.inf:
-            for name in ("parameters", "gradients", "training"):
-                yield Rung(name=name, holds=None, detail="the code fails, or its answers have another shape")
+            yield from unasked("parameters", "gradients", "training")
             return
         rung = parameters(self.code, target, self.state, self.learning)
         learns = [f"{name}: computed from other weights in the source, a plain weight here" for name in self.folded]
@@ -124,13 +122,7 @@ class Draft:
 
     def answers(self, target: KerasTarget) -> Rung:
         """Rung 1, with the layer at which the answers part."""
-        try:
-            rung = answers(self.network, target.answer, self.asked)
-        except OnnxpressError:
-            raise
-        except Exception as error:
-            said = f"the written code fails: {first_line(error)}"
-            return Rung(name="answers", holds=False, detail=said, worst=math.inf, limit=LIMIT)
+        rung = answers_or_failure(self.network, target.answer, self.asked)
         if rung.holds or rung.worst == math.inf:
             return rung
         try:
@@ -143,8 +135,7 @@ class Draft:
 
     def sides(self, target: KerasTarget) -> Sides:
         """The source and `target` in float64, on a batch of seven rows where there is one."""
-        batch = next((case.feeds for case in self.asked if case.batch == 7), self.asked[0].feeds)
-        sides = Sides(self.module, self._call, target, self.code, batch)
+        sides = Sides(self.module, self._call, target, self.code, one_batch(self.asked))
         for name, parameter in sides.module.named_parameters():
             parameter.requires_grad_(name in self.learning)
         return sides
@@ -179,9 +170,9 @@ def two_sizes(network: Network, rows: Mapping[str, Array], shown: Shown = NOTHIN
     ]
 
 
-def first_line(error: Exception) -> str:
-    """What an error says, in a line."""
-    return f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"
+def one_batch(asked: Sequence[Case]) -> dict[str, Array]:
+    """The feeds for gradients and training: of seven rows where there are such."""
+    return next((case.feeds for case in asked if case.batch == 7), asked[0].feeds)
 
 
 def arguments(network: TorchNetwork, values: Mapping[str, Any]) -> tuple[list[Any], dict[str, Any]]:

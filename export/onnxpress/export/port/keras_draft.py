@@ -13,19 +13,18 @@ import numpy as np
 
 from onnxpress.core.arrays import Array
 from onnxpress.core.errors import OnnxpressError
-from onnxpress.core.golden import LIMIT
 from onnxpress.core.tensors import TensorSpec
 from onnxpress.export.equivalence.cases import cases
 from onnxpress.export.network import Precision, TruthUnavailable
 from onnxpress.export.networks.tensorflow.keras_model import KerasNetwork
 from onnxpress.export.networks.wrap import wrap
-from onnxpress.export.port.draft import MOST_ROWS, first_line, two_sizes
+from onnxpress.export.port.draft import MOST_ROWS, one_batch, two_sizes
 from onnxpress.export.port.from_keras import like_keras
 from onnxpress.export.port.from_keras.model import root_graph, translated
-from onnxpress.export.port.proof.answers import answers
+from onnxpress.export.port.proof.answers import answers_or_failure
 from onnxpress.export.port.proof.keras_source import KerasSides, gradients, parameters, training
 from onnxpress.export.port.proof.keras_twin import kept, widened
-from onnxpress.export.port.proof.rung import Rung
+from onnxpress.export.port.proof.rung import Rung, first_line, unasked
 from onnxpress.export.port.proof.torch_target import TorchTarget
 from onnxpress.export.port.refusal import NoCorrespondence
 from onnxpress.export.port.to_torch.model import written
@@ -103,8 +102,7 @@ class KerasDraft:
         said = self.answers(target)
         yield said
         if said.worst == math.inf:
-            for name in ("parameters", "gradients", "training"):
-                yield Rung(name=name, holds=None, detail="the code fails, or its answers have another shape")
+            yield from unasked("parameters", "gradients", "training")
             return
         yield parameters(self.translated, target, list(self.model.weights))
         try:
@@ -118,18 +116,12 @@ class KerasDraft:
 
     def answers(self, target: TorchTarget) -> Rung:
         """Rung 1."""
-        try:
-            return answers(_Asked(self), target.answer, self.asked)
-        except OnnxpressError:
-            raise
-        except Exception as error:
-            said = f"the written code fails: {first_line(error)}"
-            return Rung(name="answers", holds=False, detail=said, worst=math.inf, limit=LIMIT)
+        return answers_or_failure(_Asked(self), target.answer, self.asked)
 
     @contextlib.contextmanager
     def sides(self, target: TorchTarget) -> Iterator[KerasSides]:
         """The source and `target` in float64, or in float32 where TensorFlow cannot compute the source in float64."""
-        feeds: dict[str, Array] = next((case.feeds for case in self.asked if case.batch == 7), self.asked[0].feeds)
+        feeds = one_batch(self.asked)
         order = [spec.name for spec in self.network.inputs]
         with contextlib.ExitStack() as stack:
             for open_twin, precision in ((self._of_config, "float64"), (widened, "float64"), (kept, "float32")):

@@ -11,20 +11,18 @@ import msgspec
 import onnx
 
 from onnxpress.core.arrays import Array
-from onnxpress.core.errors import OnnxpressError
-from onnxpress.core.golden import LIMIT
 from onnxpress.export.equivalence.cases import cases
 from onnxpress.export.equivalence.evaluator.numpy_graph import NotEvaluated
 from onnxpress.export.equivalence.graph_domain import shown
 from onnxpress.export.networks.onnx_file import OnnxNetwork
 from onnxpress.export.networks.wrap import wrap
-from onnxpress.export.port.draft import MOST_ROWS, Draft, first_line, two_sizes
+from onnxpress.export.port.draft import MOST_ROWS, Draft, one_batch, two_sizes
 from onnxpress.export.port.from_onnx.blocks import block_of
 from onnxpress.export.port.layout import identity
-from onnxpress.export.port.proof.answers import answers
+from onnxpress.export.port.proof.answers import answers, answers_or_failure
 from onnxpress.export.port.proof.keras_target import KerasTarget
 from onnxpress.export.port.proof.onnx_source import OnnxOriginal, Slopes, parameters
-from onnxpress.export.port.proof.rung import Rung
+from onnxpress.export.port.proof.rung import Rung, first_line, unasked
 from onnxpress.export.port.proof.torch_target import TorchTarget
 from onnxpress.export.port.refusal import NoCorrespondence
 from onnxpress.export.port.to_torch.model import written
@@ -71,29 +69,18 @@ class OnnxDraft:
 
     def rungs(self, target: TorchTarget) -> Iterator[Rung]:
         """Every rung of `target`, one after the other."""
-        said = self._answers(target)
+        said = answers_or_failure(self.original, target.answer, self.asked)
         yield said
         if said.worst == math.inf:
-            for name in ("parameters", "gradients"):
-                yield Rung(name=name, holds=None, detail="the code fails, or its answers have another shape")
+            yield from unasked("parameters", "gradients")
         else:
             yield parameters(self._origins, target, self._proto)
             yield self._gradients(target)
         yield Rung(name="training", holds=None, detail=NO_TRAINING)
 
-    def _answers(self, target: TorchTarget) -> Rung:
-        try:
-            return answers(self.original, target.answer, self.asked)
-        except OnnxpressError:
-            raise
-        except Exception as error:
-            said = f"the written code fails: {first_line(error)}"
-            return Rung(name="answers", holds=False, detail=said, worst=math.inf, limit=LIMIT)
-
     def _gradients(self, target: TorchTarget) -> Rung:
-        feeds = next((case.feeds for case in self.asked if case.batch == 7), self.asked[0].feeds)
         try:
-            return Slopes(self._proto, self._origins, target, feeds).rung()
+            return Slopes(self._proto, self._origins, target, one_batch(self.asked)).rung()
         except (NotEvaluated, RuntimeError) as error:  # a graph that fixes dtypes inside; nothing to differentiate by
             return Rung(name="gradients", holds=None, detail=f"not provable in float64: {first_line(error)}")
 

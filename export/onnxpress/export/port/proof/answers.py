@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import numpy as np
 
 from onnxpress.core.arrays import Array
+from onnxpress.core.errors import OnnxpressError
 from onnxpress.core.golden import LIMIT
 from onnxpress.export.equivalence.cases import Case
 from onnxpress.export.equivalence.noise_floor import in_float64, moved, pooled_floors
 from onnxpress.export.network import Precision, TruthUnavailable
-from onnxpress.export.port.proof.rung import Rung, Worst
+from onnxpress.export.port.proof.rung import Rung, Worst, first_line
 
 Answer = Callable[[dict[str, Array]], dict[str, Array]]
 
@@ -39,6 +41,17 @@ def answers(network: Asked, ported: Answer, asked: Sequence[Case]) -> Rung:
         for name in names:
             worst.add(_multiple(wanted[name], got[name], floor[name]), f"{name} at {case.name}")
     return worst.rung("answers", LIMIT, f"{len(asked)} cases, the worst {worst.where or 'the same bit for bit'}")
+
+
+def answers_or_failure(network: Asked, ported: Answer, asked: Sequence[Case]) -> Rung:
+    """The same; where something of the frameworks is raised, a rung whose difference is infinite and which says it."""
+    try:
+        return answers(network, ported, asked)
+    except OnnxpressError:
+        raise
+    except Exception as error:
+        said = f"the written code fails: {first_line(error)}"
+        return Rung(name="answers", holds=False, detail=said, worst=math.inf, limit=LIMIT)
 
 
 def _multiple(wanted: Array, got: Array, floor: Array) -> float:

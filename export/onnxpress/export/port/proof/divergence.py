@@ -9,12 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from onnxpress.export.port.proof.gradients import Sides
+from onnxpress.export.port.proof.gradients import LIMIT, Sides
 
 _INSIDE = ("forward_layer", "backward_layer", "cell")
 """what lies in a layer of Keras, as what begins with an underscore"""
-_LIMIT = 5e-7
-"""of the values' size, in float64: see `gradients.LIMIT`"""
 
 
 def divergence(sides: Sides) -> str:
@@ -34,7 +32,7 @@ def divergence(sides: Sides) -> str:
 def _differ(wanted: tuple[float, float, int], mine: tuple[float, float, int]) -> bool:
     size = (wanted[1] * max(wanted[2], 1)) ** 0.5  # no sum of so many values is larger
     apart = abs(wanted[0] - mine[0]) / max(size, 1e-300), abs(wanted[1] - mine[1]) / max(wanted[1], 1e-300)
-    return wanted[2] != mine[2] or not max(apart) <= _LIMIT
+    return wanted[2] != mine[2] or not max(apart) <= LIMIT
 
 
 def _sums(value: Any) -> tuple[float, float, int]:

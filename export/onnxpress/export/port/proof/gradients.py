@@ -48,8 +48,8 @@ class Sides:
         total: Any = sum((o * torch.from_numpy(r)).sum() for o, r in zip(floats, self.weights, strict=True))
         if total.requires_grad:
             total.backward()
-        by = {n: _array(p) for n, p in self.module.named_parameters() if p.requires_grad}
-        return by, {n: _array(t) for n, t in tensors.items() if t.requires_grad}, total.item()
+        by = {n: gradient_of(p) for n, p in self.module.named_parameters() if p.requires_grad}
+        return by, {n: gradient_of(t) for n, t in tensors.items() if t.requires_grad}, total.item()
 
     def _answered(self, training: bool) -> tuple[dict[str, Any], list[Any]]:
         """The tensors that were given, and the answers that are floats."""
@@ -130,7 +130,8 @@ def difference(wanted: Array, mine: Array, whole: float) -> float:
     return float(np.abs(wanted - mine).max(initial=0)) / scale
 
 
-def _array(tensor: Any) -> Array:
+def gradient_of(tensor: Any) -> Array:
+    """What backward() left on a tensor of torch; zeros where nothing reached it."""
     return np.zeros(tuple(tensor.shape)) if tensor.grad is None else np.array(tensor.grad)
 
 

@@ -13,7 +13,7 @@ from onnxpress.core.arrays import Array
 from onnxpress.export.port.from_keras.model import Translated
 from onnxpress.export.port.from_keras.shared import Carried
 from onnxpress.export.port.proof import training as rung4
-from onnxpress.export.port.proof.gradients import LIMIT, difference
+from onnxpress.export.port.proof.gradients import LIMIT, difference, gradient_of
 from onnxpress.export.port.proof.rung import Rung, Worst
 from onnxpress.export.port.proof.torch_target import TorchTarget
 
@@ -153,19 +153,15 @@ class KerasSides:
         if total.requires_grad:
             total.backward()
         by_input = {
-            name: np.transpose(_gradient(tensor), np.argsort(perm))
+            name: np.transpose(gradient_of(tensor), np.argsort(perm))
             for name, perm, tensor in zip(self.target.names, self.target.layouts, tensors, strict=True)
             if tensor.is_floating_point()
         }
-        return {n: _gradient(p) for n, p in self.module.named_parameters()}, by_input, total.item()
+        return {n: gradient_of(p) for n, p in self.module.named_parameters()}, by_input, total.item()
 
     def wanted(self, one: Carried, by: dict[int, Array]) -> Array:
         """The source's gradients as that of the torch parameter."""
         return one.carry(*(by[n] for n in one.sources))
-
-
-def _gradient(tensor: Any) -> Array:
-    return np.zeros(tuple(tensor.shape)) if tensor.grad is None else np.array(tensor.grad)
 
 
 def gradients(sides: KerasSides) -> Rung:

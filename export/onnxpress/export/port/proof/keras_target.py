@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import importlib.util
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from onnxpress.core.arrays import Array
+from onnxpress.export.port.proof.building import built
 from onnxpress.export.port.to_keras.model import Code
 from onnxpress.export.port.to_keras.writer import Carried
 
@@ -28,13 +28,7 @@ class KerasTarget:
         """The built and filled model."""
         if precision not in self._models:
             with _floats(precision):
-                spec = importlib.util.spec_from_file_location(f"ported_{self._path.stem}_{precision}", self._path)
-                assert spec is not None
-                assert spec.loader is not None
-                module = importlib.util.module_from_spec(spec)
-                spec.loader.exec_module(module)
-                built = module.build()
-            self._models[precision] = built
+                self._models[precision] = built(self._path, f"ported_{self._path.stem}_{precision}")
             self.fill(precision)
         return self._models[precision]
 

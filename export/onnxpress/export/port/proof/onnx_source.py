@@ -19,6 +19,7 @@ from onnxpress.export.equivalence.evaluator.numpy_graph import NotEvaluated, Num
 from onnxpress.export.network import Precision, TruthUnavailable
 from onnxpress.export.networks.onnx_file import OnnxNetwork
 from onnxpress.export.port.from_onnx.reader import Origin
+from onnxpress.export.port.proof.gradients import gradient_of
 from onnxpress.export.port.proof.rung import Rung, Worst
 from onnxpress.export.port.proof.torch_target import TorchTarget
 
@@ -183,10 +184,6 @@ class Slopes:
         )
         total: Any = sum((found[name] * torch.from_numpy(drawn)).sum() for name, drawn in self._drawn.items())
         total.backward()
-        by = {name: _gradient(value) for name, value in self._model.named_parameters()}
+        by = {name: gradient_of(value) for name, value in self._model.named_parameters()}
         named = zip(self._target.names, tensors, strict=True)
-        return by, {name: _gradient(tensor) for name, tensor in named if tensor.is_floating_point()}
-
-
-def _gradient(tensor: Any) -> Array:
-    return np.zeros(tuple(tensor.shape)) if tensor.grad is None else np.array(tensor.grad)
+        return by, {name: gradient_of(tensor) for name, tensor in named if tensor.is_floating_point()}

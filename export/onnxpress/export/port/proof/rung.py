@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 
 import msgspec
 
@@ -41,3 +42,14 @@ class Worst:
             limit=limit,
             differences=differences or [],
         )
+
+
+def unasked(*names: str) -> Iterator[Rung]:
+    """These rungs, behind an infinite difference of the answers."""
+    for name in names:
+        yield Rung(name=name, holds=None, detail="the code fails, or its answers have another shape")
+
+
+def first_line(error: Exception) -> str:
+    """What an error says, in a line."""
+    return f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"

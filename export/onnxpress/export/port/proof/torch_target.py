@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from onnxpress.core.arrays import Array
+from onnxpress.export.port.proof.building import built
 
 
 class TorchTarget:
@@ -35,12 +35,7 @@ class TorchTarget:
         """One that is built and filled anew."""
         import torch
 
-        spec = importlib.util.spec_from_file_location(f"ported_{self._path.stem}", self._path)
-        assert spec is not None
-        assert spec.loader is not None
-        module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
-        model = module.build()
+        model = built(self._path, f"ported_{self._path.stem}")
         model.load_state_dict(self._state)
         return (model if precision == "float32" else model.to(getattr(torch, precision))).eval()
 

@@ -188,12 +188,8 @@ def gradients(sides: KerasSides) -> Rung:
 def training(sides: KerasSides) -> Rung:
     """Dropout's rates, the statistics after one step, and twenty steps with dropout off."""
     wanted, ours = _rates_of_keras(sides.twin), _rates_of_torch(sides.module)
-    if len(wanted) != len(ours):
-        return Rung(name="training", holds=False, detail=f"{len(wanted)} dropouts in the source, {len(ours)} here")
-    for rate, mine in zip(wanted, ours, strict=True):
-        if abs(rate - mine) > 5 * (max(rate * (1 - rate), 1e-4) / rung4.ONES) ** 0.5:
-            detail = f"dropout of {rate} in the source leaves out {mine:.3f} here"
-            return Rung(name="training", holds=False, detail=detail)
+    if wrong := rung4.other_rates(wanted, ours):
+        return Rung(name="training", holds=False, detail=wrong)
     if idle := _idle(sides):
         return Rung(name="training", holds=False, detail=f"the dropout {idle} changes no answer: it is not called")
     with _no_dropout(sides):
@@ -284,21 +280,12 @@ def _rates_of_keras(model: Any) -> list[float]:
     return sorted(float(rate) for layer, name in _dropouts_of_keras(model) if (rate := getattr(layer, name)))
 
 
-def _dropouts_of_torch(module: Any) -> Iterator[tuple[str, Any]]:
-    from torch import nn
-
-    kinds = nn.Dropout | nn.Dropout1d | nn.Dropout2d | nn.Dropout3d | nn.AlphaDropout
-    for name, layer in module.named_modules():
-        if isinstance(layer, kinds):
-            yield name, layer
-
-
 def _rates_of_torch(module: Any) -> list[float]:
     """The share that each leaves out of ones, or of whole channels."""
     import torch
 
     found = []
-    for _, layer in _dropouts_of_torch(copy.deepcopy(module).train()):
+    for _, layer in rung4.dropouts_of_torch(copy.deepcopy(module).train()):
         if layer.p > 0:
             rank = int(type(layer).__name__[-2]) if type(layer).__name__.endswith("d") else 0
             out = layer(torch.ones((1, rung4.ONES, *(1,) * rank), dtype=torch.float64))
@@ -317,7 +304,7 @@ def _idle(sides: KerasSides) -> str:
     with _no_dropout(sides), torch.no_grad():
         sides.module.train()
         plain = sides.target.flat(sides.module(*tensors))
-        for name, layer in list(_dropouts_of_torch(sides.module)):
+        for name, layer in list(rung4.dropouts_of_torch(sides.module)):
             layer.p = 0.9
             other = sides.target.flat(sides.module(*tensors))
             layer.p = 0.0
@@ -327,14 +314,6 @@ def _idle(sides: KerasSides) -> str:
     return found
 
 
-@contextlib.contextmanager
-def _no_dropout(sides: KerasSides) -> Iterator[None]:
-    held = [(layer, name, getattr(layer, name)) for layer, name in _dropouts_of_keras(sides.twin)]
-    held += [(layer, "p", layer.p) for _, layer in _dropouts_of_torch(sides.module)]
-    for layer, name, _ in held:
-        setattr(layer, name, 0.0)
-    try:
-        yield
-    finally:
-        for layer, name, rate in held:
-            setattr(layer, name, rate)
+def _no_dropout(sides: KerasSides) -> contextlib.AbstractContextManager[None]:
+    ours = ((layer, "p") for _, layer in rung4.dropouts_of_torch(sides.module))
+    return rung4.switched_off([*_dropouts_of_keras(sides.twin), *ours])

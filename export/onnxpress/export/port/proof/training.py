@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 from unittest import mock
 
@@ -31,22 +31,27 @@ def training(sides: Sides) -> Rung:
     if not sides.weights:
         return Rung(name="training", holds=True, detail="no answer has a gradient")
     rates, ours = _rates_of_torch(sides), _rates_of_keras(sides.target.model("float64"))
-    if len(rates) != len(ours):
-        return Rung(name="training", holds=False, detail=f"{len(rates)} dropouts in the source, {len(ours)} here")
-    for rate, mine in zip(rates, ours, strict=True):
-        if abs(rate - mine) > 5 * (max(rate * (1 - rate), 1e-4) / ONES) ** 0.5:
-            detail = f"dropout of {rate} in the source leaves out {mine:.3f} here"
-            return Rung(name="training", holds=False, detail=detail)
+    if wrong := other_rates(rates, ours):
+        return Rung(name="training", holds=False, detail=wrong)
     if idle := _idle(sides):
         return Rung(name="training", holds=False, detail=f"the dropout {idle} changes no answer: it is not called")
     with _no_dropout(sides):
         named: list[str] = []
-        wrong = _statistics(sides, named)
-        if wrong:
+        if wrong := _statistics(sides, named):
             return Rung(name="training", holds=False, detail=wrong)
         worst = _steps(sides)
     detail = f"{STEPS} steps, {len(rates)} dropouts measured; the worst: {worst.where or 'none'}"
     return worst.rung("training", LIMIT, detail, named)
+
+
+def other_rates(wanted: list[float], measured: list[float]) -> str:
+    """What differs between the source's rates and the shares measured here, both sorted; empty where nothing does."""
+    if len(wanted) != len(measured):
+        return f"{len(wanted)} dropouts in the source, {len(measured)} here"
+    for rate, mine in zip(wanted, measured, strict=True):
+        if abs(rate - mine) > 5 * (max(rate * (1 - rate), 1e-4) / ONES) ** 0.5:
+            return f"dropout of {rate} in the source leaves out {mine:.3f} here"
+    return ""
 
 
 def _statistics(sides: Sides, named: list[str]) -> str:
@@ -191,26 +196,37 @@ def _rates_of_keras(model: Any) -> list[float]:
     return sorted(found)
 
 
-@contextlib.contextmanager
-def _no_dropout(sides: Sides) -> Iterator[None]:
+def dropouts_of_torch(module: Any) -> Iterator[tuple[str, Any]]:
+    """The name of every layer of dropout, and the layer; its rate is `p`."""
     from torch import nn
 
     kinds = nn.Dropout | nn.Dropout1d | nn.Dropout2d | nn.Dropout3d | nn.AlphaDropout
-    held = [(m, m.p) for m in sides.module.modules() if isinstance(m, kinds)]
-    other = [(m, m.dropout) for m in sides.module.modules() if isinstance(m, nn.RNNBase | nn.MultiheadAttention)]
-    ours = [(layer, layer.rate) for layer in _dropouts(sides.target.model("float64"))]
-    for m, _ in held:
-        m.p = 0.0
-    for m, _ in other:
-        m.dropout = 0.0
-    for layer, _ in ours:
-        layer.rate = 0.0
+    for name, layer in module.named_modules():
+        if isinstance(layer, kinds):
+            yield name, layer
+
+
+def _no_dropout(sides: Sides) -> contextlib.AbstractContextManager[None]:
+    from torch import nn
+
+    inner = [m for m in sides.module.modules() if isinstance(m, nn.RNNBase | nn.MultiheadAttention)]
+    return switched_off(
+        [
+            *((layer, "p") for _, layer in dropouts_of_torch(sides.module)),
+            *((module, "dropout") for module in inner),
+            *((layer, "rate") for layer in _dropouts(sides.target.model("float64"))),
+        ]
+    )
+
+
+@contextlib.contextmanager
+def switched_off(rates: Sequence[tuple[Any, str]]) -> Iterator[None]:
+    """Each layer's attribute, which is a rate, is zero for as long."""
+    held = [(layer, name, getattr(layer, name)) for layer, name in rates]
+    for layer, name, _ in held:
+        setattr(layer, name, 0.0)
     try:
         yield
     finally:
-        for m, p in held:
-            m.p = p
-        for m, p in other:
-            m.dropout = p
-        for layer, rate in ours:
-            layer.rate = rate
+        for layer, name, rate in held:
+            setattr(layer, name, rate)

@@ -15,6 +15,7 @@ from onnxpress.core.tensors import TensorSpec
 from onnxpress.export.port.from_onnx.naming import Names
 from onnxpress.export.port.from_onnx.reader import Reading, Val, observed
 from onnxpress.export.port.refusal import NoCorrespondence
+from onnxpress.export.port.registry import registering
 from onnxpress.export.port.steps import Step, changed
 
 Handler = Callable[..., Any]
@@ -26,24 +27,12 @@ _APART = 1e-3
 
 def operator(*names: str) -> Callable[[Handler], Handler]:
     """Register how the operators of these names are read: of (reading, attributes, *inputs)."""
-
-    def registered(read: Handler) -> Handler:
-        for name in names:
-            OPERATORS[name] = read
-        return read
-
-    return registered
+    return registering(OPERATORS, names)
 
 
 def on_sizes(*names: str) -> Callable[[Handler], Handler]:
     """The same of operators on vectors of sizes."""
-
-    def registered(read: Handler) -> Handler:
-        for name in names:
-            ON_SIZES[name] = read
-        return read
-
-    return registered
+    return registering(ON_SIZES, names)
 
 
 def read(

@@ -7,6 +7,7 @@ from typing import Any
 
 from onnxpress.export.port.code import literal
 from onnxpress.export.port.layout import Value, channels_last
+from onnxpress.export.port.registry import registering
 from onnxpress.export.port.steps import Step
 from onnxpress.export.port.to_keras.writer import Made, Writer
 
@@ -16,13 +17,7 @@ _SAME_AS_BEFORE = "channels last, as this layer has them"
 
 def register(*names: str) -> Callable[[Callable[..., Value]], Callable[..., Value]]:
     """Register how the layers of these names are written."""
-
-    def registered(write: Callable[..., Value]) -> Callable[..., Value]:
-        for name in names:
-            LAYERS[name] = write
-        return write
-
-    return registered
+    return registering(LAYERS, names)
 
 
 def member(path: tuple[str | int, ...]) -> str:

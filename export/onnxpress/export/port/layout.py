@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 
 from onnxpress.core.arrays import Array
-from onnxpress.export.port.steps import Shown
 
 
 class Unordered(Exception):
@@ -23,8 +22,34 @@ class Unordered(Exception):
         self.place = place
 
 
+class Placed:
+    """What has the shapes `shown`, as the source counts its axes, and at each place the axis that `perm` says."""
+
+    shown: Any
+    perm: tuple[int, ...]
+
+    @property
+    def rank(self) -> int:
+        """How many axes."""
+        return self.shown.rank
+
+    @property
+    def sizes(self) -> tuple[int | None, ...]:
+        """Each axis's size, None where it varies."""
+        return self.shown.sizes
+
+    @property
+    def wide(self) -> list[int]:
+        """The axes that are not 1, as they lie."""
+        return [axis for axis in self.perm if self.shown.first[axis] != 1 or self.shown.second[axis] != 1]
+
+    def place(self, axis: int) -> int:
+        """Where the source's axis lies."""
+        return self.perm.index(axis % self.rank)
+
+
 @dataclass
-class Value:
+class Value(Placed):
     """A value in the written code: the expression, its shape as the source counts, and its layout."""
 
     code: str
@@ -47,23 +72,6 @@ class Value:
     """the code that says which steps of a packed sequence count"""
     items: list[str] | None = None
     """the code of each item along the first axis, where they are had one by one"""
-
-    @property
-    def rank(self) -> int:
-        return self.shown.rank
-
-    @property
-    def sizes(self) -> tuple[int | None, ...]:
-        return self.shown.sizes
-
-    @property
-    def wide(self) -> list[int]:
-        """The axes that are not 1, as they lie."""
-        return [axis for axis in self.perm if self.shown.first[axis] != 1 or self.shown.second[axis] != 1]
-
-    def place(self, axis: int) -> int:
-        """Where the source's axis lies."""
-        return self.perm.index(axis % self.rank)
 
     def written_place(self, axis: int) -> int:
         """The same as it is written: -1 of the last."""
@@ -90,8 +98,3 @@ def flattened(sizes: tuple[int, ...], perm: tuple[int, ...]) -> Array:
     """At place j of axes flattened in the order `perm` lies this index of those flattened in the source's order."""
     order: Array = np.arange(int(np.prod(sizes))).reshape(sizes).transpose(perm).reshape(-1)
     return order
-
-
-def shown_like(value: Any, perm: tuple[int, ...]) -> Shown:
-    """Shown of a value whose axes were exchanged."""
-    return Shown(tuple(value.first[a] for a in perm), tuple(value.second[a] for a in perm), value.dtype)

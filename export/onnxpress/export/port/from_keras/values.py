@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from onnxpress.core.arrays import Array
+from onnxpress.export.port.layout import Placed
 from onnxpress.export.port.steps import Ref, Shown
 
 
 @dataclass
-class Value:
+class Value(Placed):
     """Axes are counted as Keras counts them; `perm` says which of them lies at each place in the torch code."""
 
     ref: Ref
@@ -26,28 +27,9 @@ class Value:
     """the Keras variable that this is, before it is stored with its axes in some order"""
 
     @property
-    def rank(self) -> int:
-        """How many axes."""
-        return len(self.perm)
-
-    @property
-    def sizes(self) -> tuple[int | None, ...]:
-        """Each axis's size, None where it varies."""
-        return self.shown.sizes
-
-    @property
     def dtype(self) -> str:
         """Its dtype in torch."""
         return self.shown.dtype
-
-    @property
-    def wide(self) -> list[int]:
-        """The axes that are not 1, as they lie."""
-        return [axis for axis in self.perm if self.shown.first[axis] != 1 or self.shown.second[axis] != 1]
-
-    def place(self, axis: int) -> int:
-        """Where Keras's axis lies."""
-        return self.perm.index(axis % self.rank)
 
     def written_place(self, axis: int) -> int:
         """The same as it is written: -1 of the last."""

@@ -139,12 +139,18 @@ def _upsample(w: Writer, module: Any, x: Value) -> Value:
     return w.like(x, called(w, made, x))
 
 
+def _of_image(w: Writer, module: Any, x: Value) -> tuple[int, int, int]:
+    """Channels, height and width. Raises NoCorrespondence where one of them varies."""
+    channels, height, width = x.sizes[1:]
+    if channels is None or height is None or width is None:
+        raise w.refuse(f"{type(module).__name__} of sizes that vary has no correspondence")
+    return channels, height, width
+
+
 @register("ChannelShuffle")
 def _channel_shuffle(w: Writer, module: Any, x: Value) -> Value:
     x = spatial(w, x, 2)
-    channels, height, width = x.sizes[1:]
-    if channels is None or height is None or width is None:
-        raise w.refuse("ChannelShuffle of sizes that vary has no correspondence")
+    channels, height, width = _of_image(w, module, x)
     name, groups = w.fresh("x"), module.groups
     w.lines.append(f"{name} = ops.reshape({x.code}, (-1, {height}, {width}, {groups}, {channels // groups}))")
     w.lines.append(f"{name} = ops.transpose({name}, (0, 1, 2, 4, 3))  # the groups take turns")
@@ -155,9 +161,7 @@ def _channel_shuffle(w: Writer, module: Any, x: Value) -> Value:
 def _pixel_unshuffle(w: Writer, module: Any, x: Value) -> Value:
     x = spatial(w, x, 2)
     factor = module.downscale_factor
-    channels, height, width = x.sizes[1:]
-    if channels is None or height is None or width is None:
-        raise w.refuse("PixelUnshuffle of sizes that vary has no correspondence")
+    channels, height, width = _of_image(w, module, x)
     tall, wide = height // factor, width // factor
     name = w.fresh("x")
     w.lines.append(f"{name} = ops.reshape({x.code}, (-1, {tall}, {factor}, {wide}, {factor}, {channels}))")
@@ -170,9 +174,7 @@ def _pixel_unshuffle(w: Writer, module: Any, x: Value) -> Value:
 def _pixel_shuffle(w: Writer, module: Any, x: Value) -> Value:
     x = spatial(w, x, 2)
     factor = module.upscale_factor
-    channels, height, width = x.sizes[1:]
-    if channels is None or height is None or width is None:
-        raise w.refuse("PixelShuffle of sizes that vary has no correspondence")
+    channels, height, width = _of_image(w, module, x)
     left = channels // factor**2
     name = w.fresh("x")
     w.lines.append(f"{name} = ops.reshape({x.code}, (-1, {height}, {width}, {left}, {factor}, {factor}))")

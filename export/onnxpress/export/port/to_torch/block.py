@@ -47,11 +47,7 @@ class BlockWriter(StepWriter):
             found = self._computed(step, args, kwargs)
             if step.comment:
                 self.lines.append(f"# {step.comment}")
-            if (
-                found.parts is None
-                and isinstance(step.shown, tuple)
-                and any(isinstance(one, Shown | tuple) for one in step.shown)
-            ):
+            if found.parts is None and _is_several(step.shown):
                 self._unpack(step, found)
                 continue
             self.values[step.number] = self.bind(found, step)

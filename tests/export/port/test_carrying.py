@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from tests.export.port.formatting import assert_formatted
 from torch import nn
 from torch.nn import functional
 
@@ -66,11 +65,7 @@ def test_every_rung_holds_and_the_code_is_a_person_s(draft: Draft, tmp_path: Pat
     assert draft.code.transposes == 0  # the weights behind the flattening follow
     assert "momentum=0.8, epsilon=1e-05" in draft.code.text
     assert 'self.fc = layers.Dense(2, **like_torch(32), name="fc")' in draft.code.text
-    ruff = str(Path(sys.executable).with_name("ruff"))
-    for command in (["check"], ["format", "--check"]):
-        given = [ruff, *command, "--isolated", "--no-cache", str(written)]
-        done = subprocess.run(given, capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stdout
+    assert_formatted(written)
 
 
 @pytest.mark.parametrize(

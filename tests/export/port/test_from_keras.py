@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,6 +12,7 @@ import pytest
 import tensorflow as tf
 import torch
 from keras import ops
+from tests.export.port.formatting import assert_formatted
 
 from onnxpress.core.arrays import Array
 from onnxpress.export.networks.wrap import wrap
@@ -72,11 +71,7 @@ def test_every_rung_holds_and_the_code_is_a_person_s(draft: KerasDraft, tmp_path
     assert draft.translated.inputs == [(0, 2, 1)]
     assert draft.translated.transposes == 0  # the weights behind the flattening follow
     assert "nn.BatchNorm1d(6, eps=0.001, momentum=0.2)" in draft.code.text
-    ruff = str(Path(sys.executable).with_name("ruff"))
-    for command in (["check"], ["format", "--check"]):
-        given = [ruff, *command, "--isolated", "--no-cache", str(written)]
-        done = subprocess.run(given, capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stdout
+    assert_formatted(written)
 
 
 @pytest.mark.parametrize(

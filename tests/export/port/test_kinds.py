@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from tests.export.port.formatting import assert_formatted
 from torch import nn
 from torch.nn import functional
 from torch.nn.utils.parametrizations import weight_norm
@@ -125,8 +124,4 @@ def test_it_is_carried_as_a_person_writes_it(kind: str, tmp_path: Path) -> None:
     assert draft.answers(target).holds
     assert parameters(draft.code, target, draft.state, draft.learning).holds
     assert code in draft.code.text
-    ruff = str(Path(sys.executable).with_name("ruff"))
-    for command in (["check"], ["format", "--diff"]):
-        given = [ruff, *command, "--isolated", "--no-cache", str(written)]
-        done = subprocess.run(given, capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stdout
+    assert_formatted(written)

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import importlib.util
-import subprocess
-import sys
 from collections import OrderedDict
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from tests.export.port.formatting import assert_formatted
 from torch import nn
 from torch.nn import functional
 
 from onnxpress.core.tensors import parse_spec
 from onnxpress.export.port.from_torch.blocks import block_of
 from onnxpress.export.port.from_torch.structures import Given
+from onnxpress.export.port.proof.building import built
 from onnxpress.export.port.refusal import NoCorrespondence
 from onnxpress.export.port.steps import Block
 from onnxpress.export.port.to_torch.model import Code, written
@@ -127,12 +126,7 @@ def ported(name: str) -> tuple[nn.Module, Code, Any]:
 def imported(text: str, folder: Path) -> nn.Module:
     path = folder / "nets.py"
     path.write_text(text)
-    spec = importlib.util.spec_from_file_location("ported_nets", path)
-    assert spec is not None
-    assert spec.loader is not None
-    found = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(found)
-    return found.build()
+    return built(path, "ported_nets")
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -155,11 +149,7 @@ def test_the_code_is_a_person_s(tmp_path: Path) -> None:
     texts = {name: ported(name)[1].text for name in MODELS}
     for name, text in texts.items():
         (tmp_path / f"{name}.py").write_text(text)
-    ruff = str(Path(sys.executable).with_name("ruff"))
-    for command in (["check"], ["format", "--diff"]):
-        given = [ruff, *command, "--isolated", "--no-cache", str(tmp_path)]
-        done = subprocess.run(given, capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stdout
+    assert_formatted(tmp_path)
     for line in (
         "        self.conv.requires_grad_(False)",
         "        self.head.inner.bias.requires_grad_(False)",

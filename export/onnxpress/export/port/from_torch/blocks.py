@@ -55,12 +55,16 @@ def block_of(module: torch.nn.Module, arguments: tuple[Any, Any], where: str = "
 
 def within(module: torch.nn.Module, *, several: bool) -> torch.nn.Module:
     """A layer of torch's own that is the whole model within a Sequential, as which it can be written."""
-    is_layer = type(module).__name__ in TORCH_LAYERS and type(module).__module__.startswith("torch.nn")
-    return torch.nn.Sequential(module).eval() if is_layer and not several else module
+    return torch.nn.Sequential(module).eval() if _is_known(module) and not several else module
+
+
+def _is_known(module: torch.nn.Module) -> bool:
+    """Whether it is a layer of torch's own that the table has a row for."""
+    return type(module).__name__ in TORCH_LAYERS and type(module).__module__.startswith("torch.nn")
 
 
 def _child(child: torch.nn.Module, path: str, tracer: Tracer) -> Any:
-    if type(child).__name__ in TORCH_LAYERS and type(child).__module__.startswith("torch.nn"):
+    if _is_known(child):
         return child
     if type(child).forward is torch.nn.Module.forward:
         raise NoCorrespondence(f"no correspondence of {type(child).__name__}", where=path)

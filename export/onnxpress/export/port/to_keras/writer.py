@@ -225,8 +225,7 @@ class Writer(Variables):
                 break
             if step.kind == "parameter":
                 if any(
-                    isinstance(c, Block) is False and step.name.startswith(p + ".")
-                    for p, c in self.block.children.items()
+                    not isinstance(c, Block) and step.name.startswith(p + ".") for p, c in self.block.children.items()
                 ):
                     self.values[step.number] = self.shared.weight_of_layer(self, step)
                 else:

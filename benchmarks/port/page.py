@@ -42,19 +42,15 @@ def page(every: Sequence[Subject], rows: Mapping[str, Mapping[str, Any]]) -> str
         share = 100 * states.count("ported") / len(writable)
         aim = f"{AIMS[family]} %" if family in AIMS else ""
         lines.append(
-            f"| {_title(family)} | {len(own)} | {len(writable)} | {states.count('ported')} | {share:.0f} % "
+            f"| {TITLES[family][0]} | {len(own)} | {len(writable)} | {states.count('ported')} | {share:.0f} % "
             f"| {aim} | {states.count('wrong')} |"
         )
     for family in families:
         own = [subject for subject in every if subject.family == family]
-        lines += ["", f"## {_title(family)}", "", TITLES.get(family, (family, ""))[1], ""]
+        lines += ["", f"## {TITLES[family][0]}", "", TITLES[family][1], ""]
         lines += _table([(s, rows[s.label]) for s in own if s.label in rows and rows[s.label]["state"] == "ported"])
         lines += _others([(s, rows.get(s.label)) for s in own])
     return "\n".join(lines) + "\n"
-
-
-def _title(family: str) -> str:
-    return TITLES.get(family, (family, ""))[0]
 
 
 def _table(found: list[tuple[Subject, Mapping[str, Any]]]) -> list[str]:

@@ -1,13 +1,12 @@
-"""The models that are carried, by family: what is called, and what no person could write in the other framework."""
+"""The torch models that are carried, by family: what is called, and what no person could write in Keras."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 from onnxpress.core.tensors import parse_spec
-from onnxpress.export.source import Framework
 
 Built = tuple[Any, dict[str, Any]]
 ENCODERS = (
@@ -39,12 +38,10 @@ NOT_IN_KERAS = {
 
 @dataclass(frozen=True)
 class Subject:
-    """A model, where it is carried, and why it cannot be written there at all, if so."""
+    """A torch model that is carried to Keras, and why it cannot be written there at all, if so."""
 
     family: str
     name: str
-    framework: Framework
-    to: Literal["pytorch", "tensorflow"]
     build: Callable[[], Built]
     """the model, and what its Source is given beside it"""
     unwritable: str = ""
@@ -58,7 +55,7 @@ class Subject:
 OF_FAULTS = ("torch-usual", "torch-families")
 """in whose ports faults are planted"""
 FAMILIES: dict[str, Callable[[], Iterator[Subject]]] = {}
-"""the family's name → its subjects; another direction is another family here"""
+"""the family's name → its subjects"""
 
 
 def _family(name: str) -> Callable[[Callable[[], Iterator[Subject]]], None]:
@@ -73,40 +70,33 @@ def subjects(families: list[str]) -> list[Subject]:
     return [subject for family in families for subject in FAMILIES[family]()]
 
 
-def _of_torch(family: str, name: str, build: Callable[[], Built], unwritable: str = "") -> Subject:
-    return Subject(family, name, "pytorch", "tensorflow", build, unwritable)
-
-
 @_family("torch-corpus")
 def _torch_corpus() -> Iterator[Subject]:
     from tests.corpus.torch_models import corpus
 
     for entry in corpus.entries:
-        yield _of_torch("torch-corpus", entry.name, entry.build, NOT_IN_KERAS.get(entry.name, ""))
+        yield Subject("torch-corpus", entry.name, entry.build, NOT_IN_KERAS.get(entry.name, ""))
 
 
 @_family("torch-sound")
 def _torch_sound() -> Iterator[Subject]:
     from benchmarks.soundness import torch_models
 
-    for name, build in torch_models.MODELS.items():
-        yield _of_torch("torch-sound", name, _with_example(build))
+    return _with_examples("torch-sound", torch_models.MODELS)
 
 
 @_family("torch-usual")
 def _torch_usual() -> Iterator[Subject]:
     from benchmarks.port import usual
 
-    for name, build in usual.MODELS.items():
-        yield _of_torch("torch-usual", name, _with_example(build))
+    return _with_examples("torch-usual", usual.MODELS)
 
 
 @_family("torch-families")
 def _torch_families() -> Iterator[Subject]:
     from benchmarks.port import families
 
-    for name, build in families.MODELS.items():
-        yield _of_torch("torch-families", name, _with_example(build))
+    return _with_examples("torch-families", families.MODELS)
 
 
 @_family("transformers")
@@ -114,7 +104,13 @@ def _transformers() -> Iterator[Subject]:
     from benchmarks.sweeps import transformers_models
 
     for name in ENCODERS:
-        yield _of_torch("transformers", name, _described(transformers_models, name))
+        yield Subject("transformers", name, _described(transformers_models, name))
+
+
+def _with_examples(family: str, models: Mapping[str, Callable[[], tuple[Any, Any]]]) -> Iterator[Subject]:
+    """Of builders that give a model and its example."""
+    for name, build in models.items():
+        yield Subject(family, name, _with_example(build))
 
 
 def _with_example(build: Callable[[], tuple[Any, Any]]) -> Callable[[], Built]:

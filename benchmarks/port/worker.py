@@ -68,12 +68,10 @@ def carried(subject: Subject) -> dict[str, Any]:
         try:
             with contextlib.redirect_stderr(io.StringIO()), contextlib.redirect_stdout(io.StringIO()):
                 model, given = subject.build()
-                model = model.eval() if subject.framework == "pytorch" else model
+                model = model.eval()
                 reference = f"{subject.name}:build"
-                source = Source(
-                    reference=reference, name=subject.name, framework=subject.framework, network=model, **given
-                )
-                found = carry(source, to=subject.to, output=output)
+                source = Source(reference=reference, name=subject.name, framework="pytorch", network=model, **given)
+                found = carry(source, to="tensorflow", output=output)
         except NoCorrespondence as error:
             row |= {"reason": error.what, "where": str(error.where or "")}
         except OnnxpressError as error:

@@ -31,6 +31,11 @@ def literal(value: Any) -> str:
     return repr(value)
 
 
+def short(value: tuple[int, ...]) -> Any:
+    """One number where all are the same, as frameworks take sizes."""
+    return value[0] if len(set(value)) == 1 else value
+
+
 def tuple_of(items: Iterable[str]) -> str:
     """`(a, b)`, `(a,)` of what is code already."""
     parts = list(items)

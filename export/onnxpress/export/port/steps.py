@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -117,9 +117,9 @@ def uses(steps: list[Step]) -> dict[int, int]:
     return found
 
 
-def without_dead(steps: list[Step]) -> list[Step]:
-    """The steps that something depends on, inputs always."""
-    wanted: set[int] = set()
+def without_dead(steps: list[Step], answers: Iterable[int] = ()) -> list[Step]:
+    """The steps that the output step, or one of these numbers, depends on; inputs always."""
+    wanted = set(answers)
     kept = []
     for step in reversed(steps):
         if step.kind in ("input", "output") or step.number in wanted:

@@ -8,6 +8,7 @@ import numpy as np
 from torch import nn
 
 from onnxpress.core.arrays import Array
+from onnxpress.export.port.code import short
 from onnxpress.export.port.from_keras.activations import activated
 from onnxpress.export.port.from_keras.builder import Builder
 from onnxpress.export.port.from_keras.dense import same
@@ -86,17 +87,13 @@ def _convolved(w: Builder, keras_layer: Any, x: Value, channels: tuple[int, int]
         x = padded(w, x, [(dilation[0] * (window[0] - 1), 0)], "causal: only what came before is seen")
     kind = (nn.Conv1d, nn.Conv2d, nn.Conv3d)[rank - 1]
     module = kind(
-        *channels, _short(window), stride=_short(strides), padding=_short(padding), dilation=_short(dilation),
+        *channels, short(window), stride=short(strides), padding=short(padding), dilation=short(dilation),
         groups=groups, bias=bias is not None,
     )  # fmt: skip
     weights: dict[str, Any] = {"weight": ([kernel], carry)}
     if bias is not None:
         weights["bias"] = ([bias], same)
     return w.value(w.layer(keras_layer, module, x, part=part, weights=weights), x.perm)
-
-
-def _short(value: tuple[int, ...]) -> Any:
-    return value[0] if len(set(value)) == 1 else value
 
 
 @layer("Conv1D", "Conv2D", "Conv3D")
@@ -153,8 +150,8 @@ def _transposed(w: Builder, keras_layer: Any, x: Value) -> Value:
         cut.append(total % 2)
     kind = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)[len(window) - 1]
     module = kind(
-        kernel.shape[-1], kernel.shape[-2], _short(window), stride=_short(tuple(keras_layer.strides)),
-        padding=_short(tuple(padding)), output_padding=_short(tuple(more)), bias=bias is not None,
+        kernel.shape[-1], kernel.shape[-2], short(window), stride=short(tuple(keras_layer.strides)),
+        padding=short(tuple(padding)), output_padding=short(tuple(more)), bias=bias is not None,
     )  # fmt: skip
     weights: dict[str, Any] = {"weight": ([kernel], _kernel)}
     if bias is not None:

@@ -20,11 +20,6 @@ def same(array: Array) -> Array:
     return array
 
 
-def transposed(array: Array) -> Array:
-    """A kernel as torch's linear layer has it."""
-    return array.T
-
-
 @layer("Dense")
 def _dense(w: Builder, keras_layer: Any, x: Value) -> Value:
     if getattr(keras_layer, "lora_enabled", False) or getattr(keras_layer, "quantization_mode", None):

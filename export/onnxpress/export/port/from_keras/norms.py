@@ -37,6 +37,14 @@ def _begins(keras_layer: Any) -> dict[str, Any]:
     return found
 
 
+def _with_second(w: Builder, x: Value, axis: int) -> Value:
+    """The value with its channels, which are Keras's `axis`, second."""
+    if x.place(axis) == 1:
+        return x
+    rest = [a for a in range(x.rank) if a not in (0, axis)]
+    return w.in_layout(x, (0, axis, *rest), "channels first, as this layer has them")
+
+
 @layer("BatchNormalization")
 def _batch_norm(w: Builder, keras_layer: Any, x: Value) -> Value:
     x = w.made(x)
@@ -44,11 +52,10 @@ def _batch_norm(w: Builder, keras_layer: Any, x: Value) -> Value:
         raise w.refuse("a batch norm behind a mask has no correspondence", "Keras leaves out what is masked")
     axis = keras_layer.axis % x.rank if isinstance(keras_layer.axis, int) else keras_layer.axis[0] % x.rank
     order = x.order
-    if x.rank > 2 and x.place(axis) != 1:
-        rest = [a for a in range(x.rank) if a not in (0, axis)]
-        x = w.in_layout(w.settle(x), (0, axis, *rest), "channels first, as this layer has them")
     if x.rank > 2 or axis != 1:
         x = w.settle(x)
+    if x.rank > 2:
+        x = _with_second(w, x, axis)
     if x.rank > 5 or axis == 0:
         raise w.refuse("a batch norm over this axis, or of more than five axes, has no correspondence")
     take = same if order is None else (lambda a: a[order])
@@ -138,9 +145,7 @@ def _rms_norm(w: Builder, keras_layer: Any, x: Value) -> Value:
 def _group_norm(w: Builder, keras_layer: Any, x: Value) -> Value:
     x = w.settle(w.made(x))
     axis = keras_layer.axis % x.rank
-    if x.place(axis) != 1:
-        rest = [a for a in range(x.rank) if a not in (0, axis)]
-        x = w.in_layout(x, (0, axis, *rest), "channels first, as this layer has them")
+    x = _with_second(w, x, axis)
     channels = x.shown.first[axis]
     groups = channels if keras_layer.groups == -1 else keras_layer.groups
     is_affine = keras_layer.scale or keras_layer.center
@@ -190,9 +195,7 @@ def _spatial_dropout(w: Builder, keras_layer: Any, x: Value) -> Value:
     axis = 1 if is_first else x.rank - 1
     if not keras_layer.rate:
         return x
-    if x.place(axis) != 1:
-        rest = [a for a in range(x.rank) if a not in (0, axis)]
-        x = w.in_layout(x, (0, axis, *rest), "channels first, as this layer has them")
+    x = _with_second(w, x, axis)
     kind = (nn.Dropout1d, nn.Dropout2d, nn.Dropout3d)[x.rank - 3]
     return w.value(w.layer(keras_layer, kind(float(keras_layer.rate)), x), x.perm)
 

@@ -6,16 +6,12 @@ from typing import Any
 
 from torch import nn
 
+from onnxpress.export.port.code import short
 from onnxpress.export.port.from_keras.builder import Builder
 from onnxpress.export.port.from_keras.convolutions import padded, same_widths, spans, spatial
 from onnxpress.export.port.from_keras.masks import mask_of
 from onnxpress.export.port.from_keras.registry import layer
 from onnxpress.export.port.from_keras.values import Value
-
-
-def short(value: tuple[int, ...]) -> Any:
-    """One number where all are the same."""
-    return value[0] if len(set(value)) == 1 else value
 
 
 @layer(*(f"{kind}Pooling{n}D" for kind in ("Max", "Average") for n in (1, 2, 3)))

@@ -15,10 +15,10 @@ from onnxpress.core.tensors import TensorSpec
 from onnxpress.export.port.code import identifier
 from onnxpress.export.port.from_onnx import axes, elementwise, layers, recurrent, sizes
 from onnxpress.export.port.from_onnx.nesting import Nesting
-from onnxpress.export.port.from_onnx.nodes import read, without_dead
+from onnxpress.export.port.from_onnx.nodes import read
 from onnxpress.export.port.from_onnx.reader import Origin, Reading
 from onnxpress.export.port.from_onnx.sequences import with_sequences
-from onnxpress.export.port.steps import Block
+from onnxpress.export.port.steps import Block, without_dead
 
 __all__ = ["Read", "axes", "block_of", "elementwise", "layers", "recurrent", "sizes"]
 
@@ -34,25 +34,23 @@ class Read:
     """how many axes each output has"""
 
 
-def block_of(
-    proto: onnx.ModelProto, specs: Sequence[TensorSpec], feeds: Sequence[Mapping[str, Array]], name: str = "Network"
-) -> Read:
+def block_of(proto: onnx.ModelProto, specs: Sequence[TensorSpec], feeds: Sequence[Mapping[str, Array]]) -> Read:
     """The graph's steps, nested as its names say. `feeds` are at two sizes of every dimension that varies.
 
     Raises NoCorrespondence by the name of the node that cannot be carried.
     """
     reading, outputs = read(proto, specs, feeds)
-    steps, chains = with_sequences(reading, without_dead(reading, outputs))
+    numbers = [value.ref.number for value in outputs if value.ref is not None]
+    steps, chains = with_sequences(reading, without_dead(reading.steps, numbers))
     called = {step.name for step in steps if step.kind == "layer"}
     tensors = {step.name for step in steps if step.kind == "parameter"}
     _tie(reading, called)
     owner = _owner(
         {path: layer for path, layer in reading.layers.items() if path in called},
         {path: tensor for path, tensor in reading.tensors.items() if path in tensors},
-        name,
+        "Network",
         chains,
     )
-    numbers = [value.ref.number for value in outputs if value.ref is not None]
     block = Nesting(reading, owner).block(steps, numbers)
     kept = {path: one for path, one in reading.origins.items() if path.rpartition(".")[0] in called or path in tensors}
     return Read(block, kept, [value.rank for value in outputs])

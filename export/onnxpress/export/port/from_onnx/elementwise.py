@@ -114,12 +114,12 @@ def _where(r: Reading, attributes: Any, condition: Val, a: Val, b: Val) -> Val:
 
 @operator("LeakyRelu")
 def _leaky_relu(r: Reading, attributes: Any, x: Val) -> Val:
-    return r.call("leaky_relu", x, _short(attributes.get("alpha", 0.01)))
+    return r.call("leaky_relu", x, short(attributes.get("alpha", 0.01)))
 
 
 @operator("Elu")
 def _elu(r: Reading, attributes: Any, x: Val) -> Val:
-    alpha = _short(attributes.get("alpha", 1.0))
+    alpha = short(attributes.get("alpha", 1.0))
     return r.call("elu", x) if alpha == 1 else r.call("elu", x, alpha)
 
 
@@ -130,12 +130,12 @@ def _selu(r: Reading, attributes: Any, x: Val) -> Val:
 
 @operator("Celu")
 def _celu(r: Reading, attributes: Any, x: Val) -> Val:
-    return r.call("celu", x, _short(attributes.get("alpha", 1.0)))
+    return r.call("celu", x, short(attributes.get("alpha", 1.0)))
 
 
 @operator("ThresholdedRelu")
 def _thresholded(r: Reading, attributes: Any, x: Val) -> Val:
-    return r.call("threshold", x, _short(attributes.get("alpha", 1.0)), 0.0)
+    return r.call("threshold", x, short(attributes.get("alpha", 1.0)), 0.0)
 
 
 @operator("HardSigmoid")
@@ -143,7 +143,7 @@ def _hard_sigmoid(r: Reading, attributes: Any, x: Val) -> Val:
     alpha, beta = attributes.get("alpha", 0.2), attributes.get("beta", 0.5)
     if math.isclose(alpha, 1 / 6, rel_tol=1e-5) and beta == 0.5:
         return r.call("hardsigmoid", x)
-    return r.call("clamp", r.call("add", r.call("mul", x, _short(alpha)), _short(beta)), 0, 1)
+    return r.call("clamp", r.call("add", r.call("mul", x, short(alpha)), short(beta)), 0, 1)
 
 
 @operator("Clip")
@@ -154,7 +154,7 @@ def _clip(r: Reading, attributes: Any, x: Val, low: Val | None = None, high: Val
     ]
     if bounds == [0, 6]:
         return r.call("relu6", x)
-    given = {name: _short(bound) for name, bound in zip(("min", "max"), bounds, strict=True) if bound is not None}
+    given = {name: short(bound) for name, bound in zip(("min", "max"), bounds, strict=True) if bound is not None}
     return r.call("clamp", x, **given)
 
 
@@ -168,7 +168,7 @@ def _gelu(r: Reading, attributes: Any, x: Val) -> Val:
 @operator("Swish")
 def _swish(r: Reading, attributes: Any, x: Val) -> Val:
     alpha = attributes.get("alpha", 1.0)
-    return r.call("silu", x) if alpha == 1 else r.call("mul", x, r.call("sigmoid", r.call("mul", x, _short(alpha))))
+    return r.call("silu", x) if alpha == 1 else r.call("mul", x, r.call("sigmoid", r.call("mul", x, short(alpha))))
 
 
 @operator("PRelu")
@@ -206,10 +206,7 @@ def _cast(r: Reading, attributes: Any, x: Val, like: Val | None = None) -> Val:
     return x if x.first.dtype == dtype else r.call("to", x, str(dtype))
 
 
-def _short(value: float) -> float:
+def short(value: float) -> float:
     """A float32 attribute as it was meant: 0.01, not 0.009999999776."""
-    short = float(f"{value:.7g}")
-    return short if np.float32(short) == np.float32(value) else float(value)
-
-
-short = _short
+    meant = float(f"{value:.7g}")
+    return meant if np.float32(meant) == np.float32(value) else float(value)

@@ -16,7 +16,6 @@ from onnxpress.export.port.from_onnx.naming import Names
 from onnxpress.export.port.from_onnx.reader import Reading, Val, observed
 from onnxpress.export.port.refusal import NoCorrespondence
 from onnxpress.export.port.registry import registering
-from onnxpress.export.port.steps import Step, changed
 
 Handler = Callable[..., Any]
 OPERATORS: dict[str, Handler] = {}
@@ -156,14 +155,3 @@ def _check(reading: Reading, name: str, value: Val, expected: list[Any]) -> None
         scale = np.abs(b[known]).max(initial=0.0)
         if not np.array_equal(known, np.isfinite(a)) or np.abs(a - b)[known].max(initial=0.0) > _APART * scale + 1e-30:
             raise reading.refuse(f"torch answers {name!r} with other values")
-
-
-def without_dead(reading: Reading, outputs: list[Val]) -> list[Step]:
-    """The steps that the outputs depend on."""
-    wanted: set[int] = {value.ref.number for value in outputs if value.ref is not None}
-    kept: list[Step] = []
-    for step in reversed(reading.steps):
-        if step.kind == "input" or step.number in wanted:
-            kept.append(step)
-            changed((step.args, step.kwargs), lambda v: wanted.add(v.number) if hasattr(v, "number") else None)
-    return kept[::-1]

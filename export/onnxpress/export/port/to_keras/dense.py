@@ -9,14 +9,13 @@ from typing import Any
 import numpy as np
 
 from onnxpress.core.arrays import Array
-from onnxpress.export.port.code import literal
+from onnxpress.export.port.code import literal, short
 from onnxpress.export.port.layout import Value, channels_last
 from onnxpress.export.port.to_keras.making import (
     called,
     make,
     member,
     register,
-    short,
     spatial,
     with_start,
     without_learning,

@@ -72,10 +72,6 @@ def as_tuple(value: Any, rank: int) -> tuple[int, ...]:
     return (value,) * rank if isinstance(value, int) else tuple(value)
 
 
-def short(value: tuple[int, ...]) -> Any:
-    return value[0] if len(set(value)) == 1 else value
-
-
 def spatial(w: Writer, x: Value, rank: int) -> Value:
     if x.rank != rank + 2:
         raise w.refuse("a layer over channels that is called without a batch axis has no correspondence")

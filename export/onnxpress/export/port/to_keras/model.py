@@ -69,10 +69,7 @@ class _Shared:
         body = _body(written, "layers.Layer")
         for name in itertools.chain([base], (f"{base}{n}" for n in itertools.count(2))):
             lines = [line.replace("\0", name) for line in body]
-            if name not in self.classes:
-                self.classes[name] = lines
-                break
-            if self.classes[name] == lines:
+            if self.classes.setdefault(name, lines) == lines:
                 break
         written.name = name
         return written

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from onnxpress.export.port.code import literal
+from onnxpress.export.port.code import literal, short
 from onnxpress.export.port.layout import Value, channels_last
-from onnxpress.export.port.to_keras.making import as_tuple, short
+from onnxpress.export.port.to_keras.making import as_tuple
 from onnxpress.export.port.to_keras.registry import FUNCTIONS, function
 from onnxpress.export.port.to_keras.writer import Writer
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from onnxpress.export.port.code import literal
+from onnxpress.export.port.code import literal, short
 from onnxpress.export.port.layout import Value
 from onnxpress.export.port.to_keras.axes import flatten, unflatten
 from onnxpress.export.port.to_keras.images import resized
@@ -13,7 +13,6 @@ from onnxpress.export.port.to_keras.making import (
     called,
     make,
     register,
-    short,
     spatial,
 )
 from onnxpress.export.port.to_keras.registry import FUNCTIONS

@@ -155,12 +155,7 @@ def _recurrent_layer(
         )
         if module.bias:
             both = (f"{full}.bias_ih{suffix}", f"{full}.bias_hh{suffix}")
-            if kind == "GRU":
-                w.carried.append(Carried((name, *inner, "bias"), both, lambda a, b: np.stack([gates(a), gates(b)])))
-            else:
-                w.carried.append(
-                    Carried((name, *inner, "bias"), both, lambda a, b: gates(a) + gates(b), "two biases in one")
-                )
+            w.carried.append(_bias(kind, gates, (name, *inner, "bias"), both))
 
 
 def _gates(kind: str, units: int) -> Callable[[Array], Array]:
@@ -168,6 +163,13 @@ def _gates(kind: str, units: int) -> Callable[[Array], Array]:
     if kind != "GRU":
         return lambda a: a
     return lambda a: np.concatenate([a[units : 2 * units], a[:units], a[2 * units :]])
+
+
+def _bias(kind: str, gates: Callable[[Array], Array], path: tuple[str, ...], both: tuple[str, str]) -> Carried:
+    """Keras's bias of torch's two: a GRU has both, the others their sum."""
+    if kind == "GRU":
+        return Carried(path, both, lambda a, b: np.stack([gates(a), gates(b)]))
+    return Carried(path, both, lambda a, b: gates(a) + gates(b), "two biases in one")
 
 
 @function("pack_padded_sequence")
@@ -218,10 +220,7 @@ def _cell(w: Writer, module: Any, x: Value, hx: Any = None) -> Value:
     made.weight("recurrent_kernel", "weight_hh", lambda a: gates(a).T)
     if module.bias:
         both = (f"{made.source}.bias_ih", f"{made.source}.bias_hh")
-        if kind == "GRU":
-            made.carried.append((0, Carried(("bias",), both, lambda a, b: np.stack([gates(a), gates(b)]))))
-        else:
-            made.carried.append((0, Carried(("bias",), both, lambda a, b: gates(a) + gates(b), "two biases in one")))
+        made.carried.append((0, _bias(kind, gates, ("bias",), both)))
     parts = (list(hx.parts or ()) if isinstance(hx, Value) else list(hx)) if kind == "LSTM" else [hx]
     given = ", ".join(w.plain(w.made(part)).code for part in parts)
     called = f"{add(w, w.step, made)}({w.plain(w.made(x)).code}, [{given}])"

@@ -157,6 +157,15 @@ def test_a_file_becomes_keras_code_by_way_of_torch(tmp_path: Path) -> None:
     assert not (tmp_path / "in_torch.py").exists()
 
 
+@pytest.mark.tensorflow
+@pytest.mark.filterwarnings("ignore")
+def test_the_written_file_may_have_any_name(tmp_path: Path) -> None:
+    source = exported(nn.Sequential(nn.Linear(3, 4), nn.Tanh()), torch.randn(4, 3), tmp_path / "net.onnx")
+    found = carry(source, to="tensorflow", output=tmp_path / "in_torch.py")
+    assert "keras" in found.code.read_text()
+    assert all(rung.holds is not False for rung in found.report.rungs)
+
+
 def node(kind: str, inputs: str, output: str = "y", **attributes: Any) -> Any:
     return helper.make_node(kind, inputs.split(), [output], **attributes)
 

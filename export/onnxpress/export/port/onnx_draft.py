@@ -90,7 +90,8 @@ class OnnxKerasDraft:
 
     def __init__(self, source: Source, weights_name: str, folder: Path) -> None:
         self._first = OnnxDraft(source, weights_name)
-        path = folder / "in_torch.py"
+        path = folder / "twin" / "in_torch.py"  # no file that the caller may name lies there
+        path.parent.mkdir()
         path.write_text(self._first.code.text)
         self._twin = self._first.target(path)
         module = self._twin.model()

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from tests.serving.harness import Reply, Running, ask, running
 from tests.serving.onnx_models import plain, publish_affine
-from tests.serving.routes.test_plain import churn
+from tests.serving.routes.churn import churn
 
 from onnxpress.core.errors import UsageError
 from onnxpress.serving import platforms, settings_file

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from tests.serving.harness import Running, ask, running
 from tests.serving.onnx_models import model, node, plain
-from tests.serving.routes.test_openapi import repository_at
+from tests.serving.routes.churn import repository_at
 
 from onnxpress.serving.service import Service
 

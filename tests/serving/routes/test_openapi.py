@@ -7,45 +7,19 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import pytest
 from tests.serving.harness import Reply, Running, ask, running
-from tests.serving.onnx_models import model, node, plain, publish
 from tests.serving.publishing import publish as publish_file
-from tests.serving.routes.test_plain import churn
+from tests.serving.routes.churn import repository_at
 
-from onnxpress.core.tensors import Domain, parse_spec
-from onnxpress.core.version_folder import read_manifest
 from onnxpress.serving.models.repository import Repository
 from onnxpress.serving.service import Service
-from onnxpress.serving.settings import AccessSettings, AnswerSettings, ModelSettings
+from onnxpress.serving.settings import AccessSettings, AnswerSettings
 
 jsonschema = pytest.importorskip("jsonschema")
 Invalid = jsonschema.ValidationError
 
 _METHODS = ("get", "post")
-INPUTS = ["age:float32[n]", "plan:string[n]", "spent:int64[n,1]"]
-OUTPUTS = ["prediction:int64[n]", "probabilities:float32[n,2]", "said:string[n]", "paid:int64[n,1]"]
-
-
-def repository_at(folder: Path) -> Repository:
-    """`churn` with labels and ranges, `tiny` in two versions with goldens, and `fixed`, which has no rows."""
-    path = publish(folder, "churn", churn(), INPUTS, OUTPUTS)
-    manifest = read_manifest(path)
-    assert manifest is not None
-    labels = ["stays", "leaves"]
-    age, plan, spent = map(parse_spec, INPUTS)
-    inputs = [
-        msgspec.structs.replace(age, domain=Domain(low=0, high=120, enforced=True), refuses=("infinity",)),
-        msgspec.structs.replace(plan, domain=Domain(values=["basic", "gold"], enforced=True)),
-        msgspec.structs.replace(spent, domain=Domain(low=0, high=9)),
-    ]
-    changed = msgspec.structs.replace(manifest, labels={"prediction": labels, "probabilities": labels}, inputs=inputs)
-    (path / "manifest.json").write_bytes(msgspec.json.encode(changed))
-    publish_file(folder, "tiny")
-    publish_file(folder, "tiny")
-    plain(folder, "fixed", model([node("Not", ["b"], ["nb"])], ["b:bool[2,2]"], ["nb:bool[2,2]"]))
-    return Repository(folder, ModelSettings(versions="all"))
 
 
 @pytest.fixture(scope="module")

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 from tests.serving.harness import Running, ask, running
-from tests.serving.routes.test_openapi import repository_at
+from tests.serving.routes.churn import repository_at
 
 from onnxpress.serving.service import Service
 from onnxpress.serving.settings import AnswerSettings

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-import numpy as np
 import pytest
 from tests.serving.harness import Running, ask, running
-from tests.serving.onnx_models import model, node, plain
+from tests.serving.onnx_models import plain, publish
+from tests.serving.routes.churn import INPUTS, OUTPUTS, churn, repository_at
 
 from onnxpress.core.tensors import parse_spec
 from onnxpress.core.version_folder import read_manifest
@@ -20,40 +20,14 @@ from onnxpress.serving.service import Service
 from onnxpress.serving.settings import AnswerSettings, ModelSettings
 
 
-def churn() -> bytes:
-    """age above 30 is class 1; probabilities are its share of 100 and the rest; plan and the numbers come back."""
-    nodes = [
-        node("Greater", ["age", "thirty"], ["older"]),
-        node("Cast", ["older"], ["prediction"], to=7),
-        node("Div", ["age", "hundred"], ["share"]),
-        node("Sub", ["one", "share"], ["rest"]),
-        node("Unsqueeze", ["share", "axis"], ["share1"]),
-        node("Unsqueeze", ["rest", "axis"], ["rest1"]),
-        node("Concat", ["rest1", "share1"], ["probabilities"], axis=1),
-        node("Identity", ["plan"], ["said"]),
-        node("Identity", ["spent"], ["paid"]),
-    ]
-    constants = {
-        "thirty": np.array(30, np.float32), "hundred": np.array(100, np.float32), "one": np.array(1, np.float32),
-        "axis": np.array([1], np.int64),
-    }  # fmt: skip
-    inputs = ["age:float32[n]", "plan:string[n]", "spent:int64[n,1]"]
-    outputs = ["prediction:int64[n]", "probabilities:float32[n,2]", "said:string[n]", "paid:int64[n,1]"]
-    return model(nodes, inputs, outputs, constants)
-
-
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    from tests.serving.onnx_models import publish
-
     folder = tmp_path_factory.mktemp("models")
-    inputs = ["age:float32[n]", "plan:string[n]", "spent:int64[n,1]"]
-    outputs = ["prediction:int64[n]", "probabilities:float32[n,2]", "said:string[n]", "paid:int64[n,1]"]
-    path = publish(folder, "churn", churn(), inputs, outputs)
+    path = publish(folder, "churn", churn(), INPUTS, OUTPUTS)
     manifest = read_manifest(path)
     assert manifest is not None
     labels = ["stays", "leaves"]
-    age = msgspec.structs.replace(parse_spec(inputs[0]), refuses=("infinity",))
+    age = msgspec.structs.replace(parse_spec(INPUTS[0]), refuses=("infinity",))
     changed = msgspec.structs.replace(
         manifest, labels={"prediction": labels, "probabilities": labels}, inputs=[age, *manifest.inputs[1:]]
     )
@@ -127,8 +101,6 @@ def test_a_typo_is_answered_with_the_nearest(server: Running) -> None:
 
 
 def test_values_outside_a_domain_are_told_with_their_row(tmp_path: Path) -> None:
-    from tests.serving.routes.test_openapi import repository_at
-
     with running(Service(repository_at(tmp_path)), answers=AnswerSettings(plain_rows=True)) as server:
 
         def refused(row: Any) -> str:

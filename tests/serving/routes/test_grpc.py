@@ -11,6 +11,7 @@ import pytest
 from tests.serving.harness import Running, running
 from tests.serving.http2_client import Http2Client
 from tests.serving.onnx_models import identity, model, node, plain
+from tests.serving.routes.values import VALUES
 
 from onnxpress.core.arrays import Array
 from onnxpress.serving.engine.bfloat16 import to_bits
@@ -26,22 +27,6 @@ grpc = pytest.importorskip("grpc", reason="needs grpcio")
 pb2 = triton.service_pb2
 
 PAIR = ["a:float32[batch,2]", "b:float32[batch,2]"], ["sum:float32[batch,2]", "difference:float32[batch,2]"]
-VALUES: dict[str, Array] = {
-    "bool": np.array([[True, False, True]]),
-    "uint8": np.array([[0, 7, 255]], np.uint8),
-    "uint16": np.array([[0, 300, 65535]], np.uint16),
-    "uint32": np.array([[0, 1, 2**32 - 1]], np.uint32),
-    "uint64": np.array([[0, 2**63, 2**64 - 1]], np.uint64),
-    "int8": np.array([[-128, 0, 127]], np.int8),
-    "int16": np.array([[-(2**15), 0, 300]], np.int16),
-    "int32": np.array([[-(2**31), -1, 2**31 - 1]], np.int32),
-    "int64": np.array([[-(2**63), -1, 2**63 - 1]], np.int64),
-    "float16": np.array([[-1.5, 0, 65504]], np.float16),
-    "bfloat16": np.array([[-1.5, 0, 256]], np.float32),
-    "float32": np.array([[-1.5, np.nan, 1e38]], np.float32),
-    "float64": np.array([[-1.5, np.inf, 1e300]]),
-    "string": np.array([["", "ß", "long" * 100]], object),
-}
 CONTENTS = {
     "bool": "bool", "uint8": "uint", "uint16": "uint", "uint32": "uint", "uint64": "uint64", "int8": "int",
     "int16": "int", "int32": "int", "int64": "int64", "float32": "fp32", "float64": "fp64", "string": "bytes",

@@ -13,15 +13,16 @@ from onnxpress.core.files import read_regular
 from onnxpress.serving import log
 from onnxpress.serving.exchange import Exchange, Handler
 from onnxpress.serving.protocol.refusal import Refusal
+from onnxpress.serving.routes import call_paths
 
 _AUTHORIZATION = b"authorization"
 _OPEN = (
     b"/v2/health/live",
     b"/v2/health/ready",
-    b"/inference.GRPCInferenceService/ServerLive",
-    b"/inference.GRPCInferenceService/ServerReady",
-    b"/grpc.health.v1.Health/Check",
-    b"/grpc.health.v1.Health/Watch",
+    call_paths.path(call_paths.V2, "ServerLive"),
+    call_paths.path(call_paths.V2, "ServerReady"),
+    call_paths.CHECK,
+    call_paths.WATCH,
 )
 """how the server is doing is no secret, and those who ask for it have no token"""
 _LOOK_SECONDS = 1.0

@@ -99,7 +99,7 @@ class Calls:
         exchange: Exchange,
         alone: bool,
         seconds: float | None,
-        trace: Trace | None = None,
+        trace: Trace | None,
     ) -> None:
         """Answer a call, or refuse it. `body` is its message; `alone`, `seconds`, `trace`: see `Batcher.submit`."""
         try:

@@ -25,9 +25,7 @@ class InferCalls:
     def _forget(self) -> None:
         self._age += 1
 
-    def route(
-        self, body: bytes, exchange: Exchange, alone: bool, seconds: float | None, trace: Trace | None = None
-    ) -> None:
+    def route(self, body: bytes, exchange: Exchange, alone: bool, seconds: float | None, trace: Trace | None) -> None:
         """Answer one, or refuse it. `body` is its message; `alone`, `seconds`, `trace`: see `Batcher.submit`."""
         try:
             message = self._messages.read(body)

@@ -37,8 +37,8 @@ class Root:
         exchange: Exchange,
         read: Read | None,
         seconds: float | None,
-        trace: Trace | None = None,
-        accept: bytes = b"",
+        trace: Trace | None,
+        accept: bytes,
     ) -> None:
         """Answer, or refuse. `read`, `seconds`, `trace`: see `Call`; `accept`: in which form metrics are wanted."""
         path = unquote_to_bytes(_origin_form(target).partition(b"?")[0]).decode("utf-8", "replace")

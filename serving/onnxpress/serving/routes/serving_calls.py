@@ -25,9 +25,7 @@ class ServingCalls:
     def __init__(self, service: Service) -> None:
         self._service = service
 
-    def route(
-        self, path: bytes, body: bytes, exchange: Exchange, seconds: float | None, trace: Trace | None = None
-    ) -> None:
+    def route(self, path: bytes, body: bytes, exchange: Exchange, seconds: float | None, trace: Trace | None) -> None:
         """Answer one of them. Raises Refusal; `seconds`, `trace`: see `Batcher.submit`."""
         if path == _METADATA:
             found = self._find(messages.asked_metadata(body))

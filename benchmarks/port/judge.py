@@ -1,4 +1,4 @@
-"""A ported model held against its source by plain calls of both frameworks, on questions drawn here.
+"""A ported model held against its source by plain calls of both, on questions drawn here.
 
 It shares no code with `port`. What it reads of it is what a user has: the module, the weights, and the report's layout.
 """
@@ -9,44 +9,37 @@ import copy
 import dataclasses
 import importlib.util
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from benchmarks.port.subjects import Subject
 
 NEAR = 1e-4
 """of an output's largest value"""
 _ROWS = (1, 5, 40)
 
 
-def told(code: Path, model: Any, known: dict[str, Any]) -> str:
+def told(code: Path, subject: Subject, model: Any, known: dict[str, Any]) -> str:
     """`same`; else what differs, or `not asked: ` and why the source answers no question of this kind."""
-    import torch
-
-    built = _module(code).build()
-    built.load_weights(code.with_suffix(".weights.h5"))
     report = json.loads(code.with_suffix(".port.json").read_text())
-    model = copy.deepcopy(getattr(model, "_orig_mod", model)).eval()
-    generator = np.random.default_rng(991)
+    names = list(report["inputs"]), list(report["outputs"])
+    questions = {"pytorch": _of_torch, "tensorflow": _of_keras, "onnx": _of_file}[subject.framework]
+    answer = (_asked_of_keras if subject.to == "tensorflow" else _asked_of_torch)(code)
     asked = 0
-    for rows in _ROWS:
-        structure, tensors = _drawn(known, rows, generator)
-        args, kwargs = structure if isinstance(structure, tuple) and len(structure) == 2 else ((structure,), {})
-        try:
-            with torch.no_grad():
-                wanted = [_array(value) for value in _leaves(model(*args, **kwargs))]
-        except Exception:  # the source cannot answer so many rows
-            continue
-        names, perms = list(tensors), report["inputs"]
-        if set(names) != set(perms) and len(names) != len(perms):
-            return f"not asked: the inputs {names} are called {list(perms)}"
-        by_name = set(names) == set(perms)
+    for rows, tensors, wanted in questions(model, known, np.random.default_rng(991), *names):
+        perms = report["inputs"]
+        if set(tensors) != set(perms) and len(tensors) != len(perms):
+            return f"not asked: the inputs {list(tensors)} are called {list(perms)}"
+        by_name = set(tensors) == set(perms)
+        values = list(tensors.values())
         given = [
-            np.transpose(tensors[name if by_name else names[number]], perm)
+            np.transpose(tensors[name] if by_name else values[number], perm)
             for number, (name, perm) in enumerate(perms.items())
         ]
-        found = list(_leaves(built(given[0] if len(given) == 1 else given, training=False)))
+        found = _in_order(answer(given), names[1])
         layouts = list(report["outputs"].values())
         if len(found) != len(wanted) or len(layouts) != len(wanted):
             return f"{len(wanted)} answers became {len(found)}"
@@ -57,6 +50,95 @@ def told(code: Path, model: Any, known: dict[str, Any]) -> str:
                 return f"answer {number} of {rows} rows: {said}"
         asked += 1
     return "same" if asked else "not asked: the source answers none of the questions"
+
+
+Questions = Iterator[tuple[int, dict[str, Any], list[Any]]]
+"""rows, the arrays that were asked by name, and what the source answers"""
+
+
+def _of_torch(model: Any, known: dict[str, Any], generator: Any, *_: Any) -> Questions:
+    import torch
+
+    model = copy.deepcopy(getattr(model, "_orig_mod", model)).eval()
+    for rows in _ROWS:
+        structure, tensors = _drawn(known, rows, generator)
+        args, kwargs = structure if isinstance(structure, tuple) and len(structure) == 2 else ((structure,), {})
+        try:
+            with torch.no_grad():
+                wanted = [_array(value) for value in _leaves(model(*args, **kwargs))]
+        except Exception:  # the source cannot answer so many rows
+            continue
+        yield rows, tensors, wanted
+
+
+def _of_keras(model: Any, known: dict[str, Any], generator: Any, inputs: list[str], outputs: list[str]) -> Questions:
+    example = known.get("example_inputs")
+    if example is not None and not isinstance(example, Mapping):
+        example = dict(zip(inputs, _listed(example), strict=True))
+    for rows in _ROWS:
+        if example is not None:
+            tensors = {name: _array_like(np.asarray(v), rows, generator) for name, v in example.items()}
+            given: Any = tensors
+        else:
+            tensors = {value.name: _of_spec(value.shape[1:], value.dtype, rows, generator) for value in model.inputs}
+            given = list(tensors.values())
+        alone = next(iter(tensors.values())) if len(tensors) == 1 else given
+        yield rows, tensors, [np.asarray(v) for v in _in_order(model(alone, training=False), outputs)]
+
+
+def _of_file(model: Any, known: dict[str, Any], generator: Any, *_: Any) -> Questions:
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    for rows in _ROWS:
+        tensors = {}
+        for value in session.get_inputs():
+            if (example := known["samples"].get(value.name)) is not None:
+                tensors[value.name] = _array_like(example, rows, generator)
+            else:
+                kind = {"tensor(float)": "float32", "tensor(double)": "float64"}.get(value.type, value.type[7:-1])
+                tensors[value.name] = _of_spec(value.shape[1:], kind, rows, generator)
+        try:
+            wanted = session.run(None, tensors)
+        except Exception:  # the file cannot answer so many rows
+            continue
+        yield rows, tensors, wanted
+
+
+def _asked_of_keras(code: Path) -> Callable[[list[Any]], Any]:
+    built = _module(code).build()
+    built.load_weights(code.with_suffix(".weights.h5"))
+    return lambda given: built(given[0] if len(given) == 1 else given, training=False)
+
+
+def _asked_of_torch(code: Path) -> Callable[[list[Any]], Any]:
+    import torch
+    from safetensors.torch import load_model
+
+    built = _module(code).build()
+    load_model(built, str(code.with_suffix(".safetensors")))
+    built.eval()
+
+    def ask(given: list[Any]) -> Any:
+        with torch.no_grad():
+            return built(*[torch.from_numpy(np.ascontiguousarray(value)) for value in given])
+
+    return ask
+
+
+def _in_order(answer: Any, names: list[str]) -> list[Any]:
+    """What was answered, as the report lists it."""
+    if isinstance(answer, Mapping) and set(answer) == set(names):
+        return [answer[name] for name in names]
+    return list(_leaves(answer))
+
+
+def _of_spec(shape: Any, dtype: str, rows: int, generator: Any) -> Any:
+    sizes = [rows, *(size if isinstance(size, int) else 9 for size in shape)]
+    if dtype == "bool":
+        return generator.random(sizes) > 0.5
+    whole = dtype.startswith(("int", "uint"))
+    return (generator.integers(0, 5, sizes) if whole else generator.standard_normal(sizes)).astype(dtype)
 
 
 def _module(path: Path) -> Any:
@@ -122,22 +204,21 @@ def _listed(example: Any) -> tuple[Any, ...]:
 
 
 def _array_like(value: Any, rows: int | None, generator: Any) -> Any:
-    import torch
-
-    shape = (rows, *value.shape[1:]) if rows is not None else tuple(value.shape)
-    if value.dtype == torch.bool:
+    """Of the same kind: a tensor's array, or an array's, drawn anew with so many rows."""
+    array = value if isinstance(value, np.ndarray) else _array(value)
+    shape = (rows, *array.shape[1:]) if rows is not None else array.shape
+    if array.dtype == bool:
         return generator.random(shape) > 0.5
-    if not value.is_floating_point():
-        array = value.numpy()
+    if array.dtype.kind in "iu":
         low, high = int(array.min()), int(array.max())
         drawn = generator.integers(low, high + 1, shape).astype(array.dtype)
         if drawn.ndim == 2 and (low, high) == (0, 1):
             drawn[:, 0] = 1  # a mask that hides everything asks for nothing
         return drawn
-    wide = value.double().numpy()
+    wide = array.astype(np.float64)
     scale = float(wide.std()) or 1.0
     drawn = generator.standard_normal(shape) * scale + float(wide.mean())
-    return drawn.astype("float64" if value.dtype == torch.float64 else "float32")
+    return drawn.astype("float64" if array.dtype == np.float64 else "float32")
 
 
 def _different(want: Any, got: Any) -> str:

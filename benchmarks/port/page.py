@@ -14,8 +14,28 @@ TITLES = {
     "torch-usual": ("Usual networks, torch → Keras", "Written as public projects write them."),
     "torch-families": ("The five families, torch → Keras", "Through the door that any module takes."),
     "transformers": ("transformers' encoders, torch → Keras", "Tiny random configurations: text, images, speech."),
+    "keras-corpus": ("The corpus, Keras → torch", "Awkward Keras models, of which each shows something unusual."),
+    "keras-sound": ("Sound models, Keras → torch", "Trained heads, masks, several answers, tables in float64."),
+    "keras-usual": ("Usual networks, Keras → torch", "Written as public projects write them."),
+    "keras-families": ("The five families, Keras → torch", "Through the door that any model takes."),
+    "keras-applications": (
+        "keras.applications → torch",
+        "Each architecture once, with random weights: the smallest images that it takes, and ten classes.",
+    ),
+    "onnx-torch": (
+        "Files → torch",
+        "What `export` makes of the corpus's torch models. A file holds no training, so the fourth rung is not asked.",
+    ),
+    "onnx-keras": ("Files → Keras", "The same files, by way of torch."),
 }
-AIMS = {"torch-corpus": 85, "transformers": 70, "torch-families": 100}
+AIMS = {
+    "torch-corpus": 85,
+    "transformers": 70,
+    "torch-families": 100,
+    "keras-corpus": 85,
+    "keras-families": 100,
+    "keras-applications": 90,
+}
 """per cent"""
 RUNGS = ("answers", "parameters", "gradients", "training")
 

@@ -1,12 +1,17 @@
-"""The torch models that are carried, by family: what is called, and what no person could write in Keras."""
+"""The models that are carried, by family: what is called, and what no person could write in the other framework."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from onnxpress.core.tensors import parse_spec
+from onnxpress.export.networks.wrap import wrap
+from onnxpress.export.port.carrying import To
+from onnxpress.export.source import Framework, Source
 
 Built = tuple[Any, dict[str, Any]]
 ENCODERS = (
@@ -34,17 +39,27 @@ NOT_IN_KERAS = {
     "plain_number_that_follows_the_batch": "its answer is a plain number",
 }
 """of the corpus's torch models"""
+NOT_IN_TORCH = {
+    "string_lookup": "torch has no strings",
+    "stateful_lstm": _STATE,
+    "noise_at_inference": _RANDOM,
+    "counter_in_call": _STATE,
+    "branch_on_the_static_batch": _DECIDES,
+}
+"""of the corpus's Keras models"""
 
 
 @dataclass(frozen=True)
 class Subject:
-    """A torch model that is carried to Keras, and why it cannot be written there at all, if so."""
+    """A model that is carried, from where and to where, and why it cannot be written there at all, if so."""
 
     family: str
     name: str
     build: Callable[[], Built]
     """the model, and what its Source is given beside it"""
     unwritable: str = ""
+    framework: Framework = "pytorch"
+    to: To = "tensorflow"
 
     @property
     def label(self) -> str:
@@ -105,6 +120,80 @@ def _transformers() -> Iterator[Subject]:
 
     for name in ENCODERS:
         yield Subject("transformers", name, _described(transformers_models, name))
+
+
+@_family("keras-corpus")
+def _keras_corpus() -> Iterator[Subject]:
+    from tests.corpus.keras_models import corpus
+
+    for entry in corpus.entries:
+        yield _to_torch("keras-corpus", entry.name, entry.build, NOT_IN_TORCH.get(entry.name, ""))
+
+
+@_family("keras-sound")
+def _keras_sound() -> Iterator[Subject]:
+    from benchmarks.soundness import keras_models
+
+    for name, build in keras_models.MODELS.items():
+        yield _to_torch("keras-sound", name, build)
+
+
+@_family("keras-usual")
+def _keras_usual() -> Iterator[Subject]:
+    from benchmarks.port import keras_usual
+
+    for name, build in keras_usual.MODELS.items():
+        yield _to_torch("keras-usual", name, build)
+
+
+@_family("keras-families")
+def _keras_families() -> Iterator[Subject]:
+    from benchmarks.port import keras_families
+
+    for name, build in keras_families.MODELS.items():
+        yield _to_torch("keras-families", name, build)
+
+
+@_family("keras-applications")
+def _keras_applications() -> Iterator[Subject]:
+    from benchmarks.port import applications
+
+    for name in applications.ARCHITECTURES:
+        yield _to_torch("keras-applications", name, lambda name=name: (applications.build(name), {}))
+
+
+@_family("onnx-torch")
+def _onnx_torch() -> Iterator[Subject]:
+    return _files("onnx-torch", "pytorch")
+
+
+@_family("onnx-keras")
+def _onnx_keras() -> Iterator[Subject]:
+    return _files("onnx-keras", "tensorflow")
+
+
+def _to_torch(family: str, name: str, build: Callable[[], Built], unwritable: str = "") -> Subject:
+    return Subject(family, name, build, unwritable, "tensorflow", "pytorch")
+
+
+def _files(family: str, to: To) -> Iterator[Subject]:
+    """What `export` makes of the corpus's torch models that can be written."""
+    from tests.corpus.torch_models import corpus
+
+    for entry in corpus.entries:
+        if entry.name not in NOT_IN_KERAS and not entry.refused:
+            yield Subject(family, entry.name, _as_file(entry.build), framework="onnx", to=to)
+
+
+def _as_file(build: Callable[[], Built]) -> Callable[[], Built]:
+    def built() -> Built:
+        module, given = build()
+        source = Source(reference="nets:build", name="net", framework="pytorch", network=module.eval(), **given)
+        network = wrap(source)
+        with TemporaryDirectory() as folder:
+            return network.convert(Path(folder)), {"samples": network.examples(16) or {}}
+
+    return built
 
 
 def _with_examples(family: str, models: Mapping[str, Callable[[], tuple[Any, Any]]]) -> Iterator[Subject]:

@@ -61,17 +61,19 @@ def carried(subject: Subject) -> dict[str, Any]:
     """What became of one model: `state` is ported, refused, unproven, wrong, broken or ended."""
     row: dict[str, Any] = {"state": "refused", "reason": "", "where": "", "rungs": {}, "judged": "", "seconds": 0.0}
     _seeded()
-    started = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="port-") as folder, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         output = Path(folder) / "ported.py"
         try:
             with contextlib.redirect_stderr(io.StringIO()), contextlib.redirect_stdout(io.StringIO()):
                 model, given = subject.build()
-                model = model.eval()
+                if subject.framework == "pytorch":
+                    model = model.eval()
                 reference = f"{subject.name}:build"
-                source = Source(reference=reference, name=subject.name, framework="pytorch", network=model, **given)
-                found = carry(source, to="tensorflow", output=output)
+                kind = subject.framework
+                source = Source(reference=reference, name=subject.name, framework=kind, network=model, **given)
+                started = time.monotonic()
+                found = carry(source, to=subject.to, output=output)
         except NoCorrespondence as error:
             row |= {"reason": error.what, "where": str(error.where or "")}
         except OnnxpressError as error:
@@ -83,7 +85,7 @@ def carried(subject: Subject) -> dict[str, Any]:
             row["rungs"] = {rung.name: [rung.holds, rung.worst] for rung in found.report.rungs}
             row["lines"] = len(output.read_text().splitlines())
             row["ruff"] = unformatted(output)
-            row["judged"] = judge.told(output, model, given)
+            row["judged"] = judge.told(output, subject, model, given)
             held = row["judged"] == "same" or row["judged"].startswith("not asked")
             row["state"] = "ported" if held else "wrong"
     return row

@@ -9,7 +9,7 @@ from typing import Any
 
 IMAGE = (80, 80, 3)
 """small, so that a sweep takes less than an hour; the Inception models take no smaller one"""
-_DRAWN = {
+DRAWN = {
     "gamma": (0.6, 1.0),
     "beta": (-0.2, 0.2),
     "moving_mean": (-0.2, 0.2),
@@ -42,8 +42,8 @@ def build(name: str) -> Any:
     model = _class(name)(weights=None, input_shape=IMAGE, classifier_activation=None)
     generator = np.random.default_rng(0)
     for weight in model.weights:
-        if weight.name in _DRAWN:
-            weight.assign(generator.uniform(*_DRAWN[weight.name], weight.shape))
+        if weight.name in DRAWN:
+            weight.assign(generator.uniform(*DRAWN[weight.name], weight.shape))
     return model
 
 

@@ -49,7 +49,7 @@ def page(every: Sequence[Subject], rows: Mapping[str, Mapping[str, Any]]) -> str
         f"Written by `python -m benchmarks.port` on {today}. Do not edit it. Each model goes through `onnxpress port`. "
         "*ported* means that every rung of [the proof](porting.md#what-is-proven) holds, and that the written model, "
         "with the written weights, answers as the source does on inputs of this command's own. The latter comparison "
-        "shares no code with `port`.",
+        "shares no code with `port`. Seconds are processors' time.",
         "",
         "| family | models | writable | ported | share | aim | wrong |",
         "| --- | ---: | ---: | ---: | ---: | ---: | ---: |",

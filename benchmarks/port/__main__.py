@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import subprocess
 import sys
 import threading
@@ -25,6 +26,10 @@ KEPT = ROOT / "build" / "port"
 RECORDS = ROOT / "benchmarks" / "records"
 _PER_PROCESS = 12
 """models: what the frameworks keep of one is not given back"""
+
+
+_ONE_THREAD = {"OMP_NUM_THREADS": "1", "TF_NUM_INTRAOP_THREADS": "1", "TF_NUM_INTEROP_THREADS": "1"}
+"""in each process: threads that wait for a busy processor were seen to take ten times the work's own time"""
 
 
 def main() -> None:
@@ -78,7 +83,9 @@ def _work(asked: str, queue: Queue[list[str]]) -> None:
 def _one_process(asked: str, labels: list[str]) -> list[str]:
     """Carries these; those that are left after a crash, the one that crashed told."""
     command = [sys.executable, "-m", "benchmarks.port.worker", asked, *labels]
-    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
+    with subprocess.Popen(
+        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=os.environ | _ONE_THREAD
+    ) as process:
         assert process.stdout is not None
         for line in process.stdout:
             if line.startswith("{"):

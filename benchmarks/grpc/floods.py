@@ -16,8 +16,8 @@ CALLERS, PAUSE = 4, 0.005
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 FLOODING = 4
 """connections that flood at a time"""
-_AWAY = 1.0
-"""seconds after which one that was thrown out comes again; who connects more often is a matter for a firewall"""
+_AWAY = 0.02
+"""seconds after which one that was thrown out comes again"""
 _TOGETHER = 100
 _FIELDS = [(b":method", b"POST"), (b":scheme", b"http"), (b":path", b"/v2/models/tiny/infer"), (b":authority", b"f")]
 _HEAD = hpack.encoded(_FIELDS)

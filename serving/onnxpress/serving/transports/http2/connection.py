@@ -1,7 +1,8 @@
 """One HTTP/2 connection, from its preface to its end, within the limits of memory, time and patience.
 
 What is wrong with one stream resets it. What is wrong with the connection ends it, and GOAWAY says why. So does much of
-what costs and asks for nothing: resets, settings, pings, empty frames.
+what costs and asks for nothing: resets, settings, pings, empty frames. Little of that is taken in one turn of the loop,
+so that others are answered in between.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Any, Final
 
+from onnxpress.serving.transports.floods import Floods, address_of
 from onnxpress.serving.transports.http2 import frames
 from onnxpress.serving.transports.http2.blocks import Blocks
 from onnxpress.serving.transports.http2.frames import Broken
@@ -21,6 +23,14 @@ from onnxpress.serving.transports.shared import Shared
 
 _PATIENCE: Final = 10_000
 """of what asks for nothing; half of what was used of it comes back every second, and some with every request"""
+_WARY: Final = _PATIENCE // 2
+"""of it is gone at the beginning where floods come from the same address"""
+_LEFT: Final = _PATIENCE * 3 // 4
+"""who leaves with so much of it used is as one that was cut"""
+_TURN: Final = 200
+"""of it that may be used in one turn of the loop"""
+_UNTAKEN: Final = 8
+"""frames that are read in one turn while the client does not take its answers"""
 
 
 class Http2Connection(asyncio.Protocol):
@@ -28,7 +38,7 @@ class Http2Connection(asyncio.Protocol):
 
     __slots__ = (
         "_blocks", "_draining", "_ended", "_heard", "_on_lost", "_open_ones", "_pinged", "_receiving", "_rest",
-        "_sending", "_shared", "_streams", "transport",
+        "_sending", "_shared", "_streams", "_suspended", "transport",
     )  # fmt: skip
 
     def __init__(
@@ -38,11 +48,11 @@ class Http2Connection(asyncio.Protocol):
         self._sending = Sending(transport, shared.held)
         self._streams = Streams(shared, self._sending, open_ones)
         self._blocks = Blocks(shared.limits.max_head, shared.headers_read)
-        self._rest = b""  # of a frame that is not complete
+        self._rest = b""  # of a frame that is not complete, or all that waits for its turn
         self._receiving = Receiving(self._sending, self._streams, self._blocks, self._leave_when_done)
         self._heard = shared.seconds
         self._pinged = 0
-        self._ended = self._draining = False
+        self._ended = self._draining = self._suspended = False
 
     def begin(self, data: bytes) -> None:
         """Say what is taken here, and read what came behind the preface."""
@@ -54,7 +64,29 @@ class Http2Connection(asyncio.Protocol):
         self._open_ones.add(self)
         self._sending.within = True
         self._sending.put(frames.settings(limits) + frames.window_update(0, ALL_WINDOW - frames.WINDOW))
-        self.data_received(data)
+        floods = self._shared.floods
+        if floods is not None and floods.addresses:
+            self._begin_warily(floods, data)
+        else:
+            self.data_received(data)
+
+    def _begin_warily(self, floods: Floods, data: bytes) -> None:
+        """What is not to blame for floods from its address is read as ever, but later, if they are many."""
+        address = address_of(self.transport.get_extra_info("peername"))
+        wait = floods.wait(address, asyncio.get_running_loop().time())
+        self._sending.within = False
+        if wait < 0:
+            self._ended = True
+            self.transport.abort()
+            return
+        if address in floods.addresses:
+            self._streams.strain = _WARY
+        if wait:
+            self._rest = data
+            self._sending.flush()
+            self._suspend(wait)
+        else:
+            self.data_received(data)
 
     @property
     def busy(self) -> bool:
@@ -64,6 +96,8 @@ class Http2Connection(asyncio.Protocol):
     # --- asyncio.Protocol
 
     def connection_lost(self, exc: Exception | None) -> None:
+        if not self._ended and self._streams.strain > _LEFT:
+            self._count_cut()
         self._ended = True
         self._streams.forget_all()
         self._open_ones.discard(self)
@@ -85,7 +119,7 @@ class Http2Connection(asyncio.Protocol):
 
     def resume_writing(self) -> None:
         self._sending.full, self._streams.since = False, self._shared.seconds
-        if not self.transport.is_closing():
+        if not self._suspended and not self.transport.is_closing():
             self.transport.resume_reading()
         self._streams.pump()
 
@@ -94,9 +128,13 @@ class Http2Connection(asyncio.Protocol):
             return
         if self._rest:
             data = self._rest + data
-        sending = self._sending
+        if self._suspended:
+            self._rest = data
+            return
+        sending, streams = self._sending, self._streams
         sending.within = True
-        at, size = 0, len(data)
+        at, size, untaken = 0, len(data), 0
+        bound = min(streams.strain + _TURN, _PATIENCE)
         try:
             while size - at >= frames.HEAD and not self._ended:
                 length = data[at] << 16 | data[at + 1] << 8 | data[at + 2]
@@ -109,34 +147,74 @@ class Http2Connection(asyncio.Protocol):
                 self._receiving.take(
                     data[at + 3], data[at + 4], frames.number_of(data, at + 5), data[start:stop], stop == size
                 )
-                if self._streams.strain > _PATIENCE:
-                    raise Broken(frames.ENHANCE_YOUR_CALM, "too many frames that ask for nothing")
                 at = stop
+                if sending.owes:
+                    untaken += 1
+                if streams.strain > bound or untaken >= _UNTAKEN:
+                    if streams.strain > _PATIENCE:
+                        raise Broken(frames.ENHANCE_YOUR_CALM, "too many frames that ask for nothing")
+                    if at < size and not self._ended:
+                        self._suspend()
+                        break
             if at:
                 self._heard = self._shared.seconds
         except Broken as broken:
-            self._break(broken.code, broken.why)
+            if broken.code == frames.ENHANCE_YOUR_CALM:
+                self._cut(broken.why)
+            else:
+                self._break(broken.code, broken.why)
         except Exception as error:  # no memory, say
             self._break(frames.INTERNAL_ERROR, type(error).__name__)
         self._rest = data[at:] if at < size and not self._ended else b""
         sending.within = False
         sending.flush()
 
+    def _suspend(self, seconds: float = 0) -> None:
+        """Read on in the next turn, or after so many seconds."""
+        self._suspended = True
+        self.transport.pause_reading()
+        loop = asyncio.get_running_loop()
+        if seconds:
+            loop.call_later(seconds, self._go_on)
+        else:
+            loop.call_soon(self._go_on)
+
+    def _go_on(self) -> None:
+        self._suspended = False
+        self.data_received(b"")
+        if not (self._suspended or self._sending.full or self.transport.is_closing()):
+            self.transport.resume_reading()
+
     # --- the end
+
+    def _cut(self, why: str) -> None:
+        """End a flood: say why, and read nothing more of it."""
+        self._count_cut()
+        self._end(frames.ENHANCE_YOUR_CALM, why)
+        self.transport.close()
+
+    def _count_cut(self) -> None:
+        floods = self._shared.floods
+        if floods is None:
+            floods = self._shared.floods = Floods()
+        floods.cut(address_of(self.transport.get_extra_info("peername")))
 
     def _break(self, code: int, why: str) -> None:
         """Say why, and read no more: what still comes is thrown away for a while, so that the client can read it."""
         if self._ended:
             return
+        self._end(code, why)
+        if self.transport.can_write_eof() and not self.transport.is_closing():
+            self.transport.write_eof()
+        else:
+            self.transport.close()
+
+    def _end(self, code: int, why: str) -> None:
         self._ended, self._streams.since = True, self._shared.seconds
         self._streams.forget_all()
         self._blocks.forget()
         self._sending.put(frames.goaway(self._streams.opened, code, why))
         self._sending.flush()
-        if self.transport.can_write_eof() and not self.transport.is_closing():
-            self.transport.write_eof()
-        else:
-            self.transport.close()
 
     def _leave_when_done(self) -> None:
         self._draining = True

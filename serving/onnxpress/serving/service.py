@@ -10,6 +10,7 @@ from onnxpress.serving.models.reloading import Reloader
 from onnxpress.serving.models.repository import Repository
 
 if TYPE_CHECKING:
+    from onnxpress.serving.models.served import Served
     from onnxpress.serving.tracing.exporting import Exporting
 
 ReadyWhen = Literal["all", "any", "started"]
@@ -57,6 +58,19 @@ class Service:
             return bool(repository.models)
         # A new version that failed while the one before it is served takes nothing away.
         return repository.ready and all(name in repository.models for name, _ in repository.failed)
+
+    def states(self, found: Served, every: bool) -> list[tuple[int, str, str]]:
+        """Version, state and what is wrong of the version `found`, or of `every` one of its model, the newest first.
+
+        The states are TensorFlow Serving's. One whose process is down is loaded anew.
+        """
+        versions = self.repository.models[found.name]
+        rows = []
+        for number in sorted(versions, reverse=True) if every else [found.version]:
+            down = versions[number].engine.down
+            state = "LOADING" if down else "UNLOADING" if self._leaving else "AVAILABLE"
+            rows.append((number, state, f"its process {down}" if down else ""))
+        return rows
 
     @property
     def faults(self) -> list[str]:

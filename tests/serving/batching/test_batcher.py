@@ -21,6 +21,9 @@ from onnxpress.serving.batching.batcher import Batcher
 from onnxpress.serving.engine import Down, Engine
 from onnxpress.serving.engine.rows_apart import RowsApart
 from onnxpress.serving.exchange import Headers
+from onnxpress.serving.protocol.inputs import Inputs
+from onnxpress.serving.protocol.requests import Reader
+from onnxpress.serving.timing import Trace
 from onnxpress.serving.traffic import Traffic
 
 
@@ -182,6 +185,63 @@ def test_answers_that_cannot_be_written_are_500_and_the_queue_goes_on(
     assert "cannot be written" in capsys.readouterr().err
     monkeypatch.setattr(engine, "run_all", whole)
     assert data(ask(own, [row(1)])[0]) == [10]
+
+
+def test_a_run_is_whole_without_those_that_it_did_not_answer() -> None:
+    """The span of a shared run is sent once all that have a part in it are known."""
+
+    class Once:
+        def __init__(self) -> None:
+            self.count = 0
+
+        def write(self, *_: Any) -> tuple[bytes, Headers]:
+            self.count += 1
+            if self.count == 2:
+                raise MemoryError
+            return b"{}", ()
+
+    form, traces = Once(), [Trace(f"{number:032x}") for number in range(4)]
+
+    def read(reader: Reader, body: bytes) -> Inputs:
+        inputs = reader.read(body)
+        inputs.form = form
+        return inputs
+
+    async def main() -> list[Asked]:
+        own, asked = batcher(Counted("table")), [Asked() for _ in traces]
+        for exchange, trace in zip(asked, traces, strict=True):
+            own.submit(row(1), exchange, read=read, trace=trace)
+        while not all(exchange.status for exchange in asked):
+            await asyncio.sleep(0)
+        return asked
+
+    assert [asked.status for asked in asyncio.run(main())] == [200] * 4
+    runs = [trace.run for trace in traces]
+    assert [(run.requests, run.traced) for run in runs if run is not None] == [(4, 1), (1, 1), (1, 1), (1, 1)]
+
+
+@pytest.mark.parametrize(("slow", "length", "beside"), [(True, 16 << 10, True), (True, (16 << 10) - 1, False),
+                                                        (False, 16 << 10, False)])  # fmt: skip
+def test_what_takes_long_to_read_is_read_beside_the_loop(slow: bool, length: int, beside: bool) -> None:
+    threads = []
+
+    def read(reader: Reader, body: bytes) -> Inputs:
+        threads.append(threading.current_thread())
+        return reader.read(body)
+
+    class Holding(Asked):
+        def hold(self, size: int) -> bool:
+            return True
+
+    async def main() -> int:
+        exchange = Holding()
+        batcher(Counted("table")).submit(row(1).ljust(length), exchange, read=read, slow=slow)
+        while not exchange.status:
+            await asyncio.sleep(0.001)
+        return exchange.status
+
+    assert asyncio.run(main()) == 200
+    assert (threads[0] is not threading.main_thread()) is beside
 
 
 @pytest.mark.parametrize("count", [1, 3])

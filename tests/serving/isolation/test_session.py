@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 import pytest
 from tests.serving.harness import WAIT, Reply, Running, ask, infer_body, running
+from tests.serving.http2_client import Http2Client
 from tests.serving.onnx_models import affine, busy, identity, lookup, mixed, model, node, plain, publish_affine
 
 from onnxpress.core.errors import BadModel
@@ -30,6 +31,7 @@ from onnxpress.serving.isolation import session
 from onnxpress.serving.isolation.session import IsolatedSession
 from onnxpress.serving.models.reloading import Reloader
 from onnxpress.serving.models.repository import Repository
+from onnxpress.serving.protocol.protobuf import decoded, field
 from onnxpress.serving.service import Service
 from onnxpress.serving.settings import ProcessSettings
 
@@ -176,6 +178,18 @@ def children(pid: int) -> list[int]:
     return [int(line.split()[0]) for line in listed.stdout.splitlines() if "onnxpress" in line]
 
 
+def model_status(server: Running, name: str) -> tuple[int, int]:
+    """State and error code of its version, by gRPC."""
+    message = field(1, field(1, name.encode()))
+    body = b"\0" + len(message).to_bytes(4, "big") + message
+    with Http2Client(server.port) as client:
+        path = "/tensorflow.serving.ModelService/GetModelStatus"
+        answer = client.answer(client.ask("POST", path, body, [("content-type", "application/grpc")])).body[5:]
+    status = {1: ("rows", [{2: ("state", int), 3: ("status", {1: ("code", int)})}])}
+    (row,) = decoded(status, answer, "GetModelStatusResponse")["rows"]
+    return row["state"], row["status"].get("code", 0)
+
+
 def test_a_model_that_is_down_is_not_ready(server: tuple[Running, Repository], monkeypatch: pytest.MonkeyPatch) -> None:
     found, repository = server
     monkeypatch.setattr(session, "_COMMAND", (sys.executable, "-c", "raise SystemExit(3)"))
@@ -184,6 +198,10 @@ def test_a_model_that_is_down_is_not_ready(server: tuple[Running, Repository], m
     wait_for(lambda: "exit code 3" in repository.find("affine", None).engine.down)
     assert ask(found.port, "GET", "/v2/models/affine/ready").status == 503
     assert ask(found.port, "GET", "/v2/models/other/ready").status == 200
+    for name, state in (("affine", "LOADING"), ("other", "AVAILABLE")):
+        told = ask(found.port, "GET", f"/v1/models/{name}").json()
+        assert (told["ready"], told["model_version_status"][0]["state"]) == (state == "AVAILABLE", state)
+        assert model_status(found, name) == {"LOADING": (20, 14), "AVAILABLE": (30, 0)}[state]
     assert "exit code 3" in infer(found).json()["error"]
     monkeypatch.undo()
     wait_for(lambda: infer(found).status == 200)

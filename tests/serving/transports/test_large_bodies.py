@@ -16,7 +16,7 @@ from onnxpress.core import memory
 from onnxpress.serving import aside
 from onnxpress.serving.models.repository import Repository
 from onnxpress.serving.service import Service
-from onnxpress.serving.settings import ConnectionLimits
+from onnxpress.serving.settings import AnswerSettings, ConnectionLimits
 
 TARGET = "/v2/models/affine/infer"
 
@@ -228,3 +228,26 @@ def test_the_thread_outlives_what_goes_wrong_between_two_bodies(
         for count in (1, 2):
             assert ask(server.port, "POST", "/v2/models/affine/infer", infer_body([[1, 2, 3]] * 200_000)).status == 200
             wait_until(lambda count=count: len(failed) >= count)
+
+
+@pytest.mark.parametrize("length", [(16 << 10) - 1, 16 << 10])
+@pytest.mark.parametrize(
+    "target", ["/models/affine", "/predict", "/v1/models/affine:predict", "/v1/models/affine:classify", "/invocations"]
+)
+def test_forms_for_people_are_read_beside_the_loop_from_less_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, target: str, length: int
+) -> None:
+    publish_affine(tmp_path)
+    beside: list[int] = []
+    call = aside.call
+
+    def counting(*given: Any) -> None:
+        beside.append(1)
+        call(*given)
+
+    monkeypatch.setattr(aside, "call", counting)
+    answers = AnswerSettings(plain_rows=target[:2] != "/i", platform="sagemaker" if target[:2] == "/i" else "none")
+    with running(Service(Repository(tmp_path)), answers=answers) as server:
+        assert ask(server.port, "POST", target, b"[1".ljust(length)).status == 400
+        assert ask(server.port, "POST", TARGET, infer_body([[1, 2, 3]]).ljust(length)).status == 200
+    assert len(beside) == (length >= 16 << 10)

@@ -106,7 +106,7 @@ class BatchRun:
 
     def _one_by_one(self, batch: list[Waiting], limited: bool) -> Iterator[Answer]:
         for one in batch:
-            one.inputs.run = None
+            _leaves(one.inputs)
             if limited and one.exchange.gone:  # perhaps for its sake the run that they shared was ended
                 self._counts.cancelled += 1
                 self._counts.gone += 1
@@ -181,6 +181,14 @@ def _has_part(inputs: Inputs, run: RunTimes) -> None:
     if inputs.trace is not None:
         inputs.trace.run = run
         run.traced += 1
+
+
+def _leaves(inputs: Inputs) -> None:
+    """Its run goes on without it, and is whole without its trace."""
+    if inputs.run is not None and inputs.trace is not None:
+        inputs.run.traced -= 1
+        inputs.trace.run = None
+    inputs.run = None
 
 
 def record(batch: list[Waiting], latencies: Latencies, now: float | None = None) -> None:

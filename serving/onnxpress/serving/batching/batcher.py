@@ -33,6 +33,8 @@ from onnxpress.serving.protocol.strictness import strict
 from onnxpress.serving.timing import Trace
 from onnxpress.serving.traffic import Traffic
 
+_SLOW = 16 << 10
+"""bytes from which rows, CSV and the like are read beside the loop: a MiB of them takes up to half a second"""
 _INLINE_SECONDS = 0.002
 """runs expected to be shorter stay on the loop's thread: handing one over costs some 0.1 ms, and nobody waits longer"""
 
@@ -92,11 +94,12 @@ class Batcher:
         read: Read | None = None,
         seconds: float | None = None,
         trace: Trace | None = None,
+        slow: bool = False,
     ) -> None:
         """Decode a request and run it at the end of this turn, or now if it is `alone`. Refusals go out at once.
 
         It is V2 JSON unless `read` knows better. It is not run once `seconds` are over, or what it says itself. What is
-        timed of it is told to `trace`.
+        timed of it is told to `trace`. `slow`: what is to be read has a form for people, which takes long.
         """
         # Before decoding: a full queue must cost nothing.
         waiting = len(self._waiting) + self._reading.under_way
@@ -104,7 +107,7 @@ class Batcher:
             self.counts.rejected += 1
             exchange.respond(503, error_body(f"the queue is full: {waiting} requests are waiting; try again"))
             return
-        if len(body) >= LARGE:
+        if len(body) >= LARGE or (slow and len(body) >= _SLOW):
             self._reading.begin(body, exchange, read, seconds, trace)
             return
         came = self._came

@@ -69,7 +69,7 @@ class PlatformMiddleware:
                 read = media.reading(content_type, self._usual_accept if accept in ("", "*/*") else accept)
                 served = self._service.repository.find(plain.only_model(self._service), None)
                 trace = self._traces(headers[_TRACEPARENT]) if _TRACEPARENT in headers else None
-                served.batcher.submit(body, exchange, read=read, trace=trace)
+                served.batcher.submit(body, exchange, read=read, trace=trace, slow=True)
         except Refusal as refusal:
             exchange.respond(refusal.status, refusal.body(), refusal.headers)
         return True

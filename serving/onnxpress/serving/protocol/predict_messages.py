@@ -28,7 +28,8 @@ _SPEC: Final[Reading] = {
 }  # fmt: skip
 _ASKED: Final[Reading] = {1: ("model_spec", _SPEC)}
 _METADATA: Final[Reading] = {1: ("model_spec", _SPEC), 2: ("metadata_field", [str])}
-_AVAILABLE: Final = 30
+_STATES: Final = {"LOADING": 20, "AVAILABLE": 30, "UNLOADING": 40}
+_UNAVAILABLE: Final = 14
 _MOST: Final = 20_000
 """fields of a request"""
 _MAP: Final = "type.googleapis.com/tensorflow.serving.SignatureDefMap"
@@ -154,7 +155,10 @@ def _described(spec: TensorSpec) -> bytes:
     return field(1, spec.name.encode()) + b"\x10" + varint(NUMBER_OF[spec.dtype]) + field(3, dims(shape))
 
 
-def status(versions: Sequence[int]) -> bytes:
-    """A GetModelStatusResponse of versions that are all served."""
-    rows = [b"\x08" + varint(version) + b"\x10" + varint(_AVAILABLE) + field(3, b"") for version in versions]
-    return b"".join([field(1, row) for row in rows])
+def status(states: Sequence[tuple[int, str, str]]) -> bytes:
+    """A GetModelStatusResponse: versions, their states and what is wrong."""
+    rows = []
+    for version, state, wrong in states:
+        said = b"\x08" + varint(_UNAVAILABLE) + field(2, wrong.encode()) if wrong else b""
+        rows.append(field(1, b"\x08" + varint(version) + b"\x10" + varint(_STATES[state]) + field(3, said)))
+    return b"".join(rows)

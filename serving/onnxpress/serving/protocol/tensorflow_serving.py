@@ -250,10 +250,16 @@ def _odd_rows(names: list[str]) -> str:
     return f"every instance must be an object with {', '.join(names)}, and nothing else"
 
 
-def status(name: str, versions: Sequence[int], ready: bool) -> bytes:
-    """The versions that are served; `name` and `ready` are what KServe's V1 asks at the same path."""
-    fine = {"error_code": "OK", "error_message": ""}
-    rows = [{"version": str(version), "state": "AVAILABLE", "status": fine} for version in reversed(versions)]
+def status(name: str, states: Sequence[tuple[int, str, str]], ready: bool) -> bytes:
+    """Versions, their states and what is wrong; `name` and `ready` are what KServe's V1 asks at the same path."""
+    rows = [
+        {
+            "version": str(version),
+            "state": state,
+            "status": {"error_code": "UNAVAILABLE" if wrong else "OK", "error_message": wrong},
+        }
+        for version, state, wrong in states
+    ]
     return msgspec.json.encode({"model_version_status": rows, "name": name, "ready": ready})
 
 

@@ -44,4 +44,6 @@ def only_model(service: Service) -> str:
 def _predict(service: Service, call: Call, name: str, version: str | None = None) -> None:
     call.allow(b"POST")
     served = service.repository.find(name, version)
-    served.batcher.submit(call.body, call.exchange, read=plain_rows.read, seconds=call.seconds, trace=call.trace)
+    served.batcher.submit(
+        call.body, call.exchange, read=plain_rows.read, seconds=call.seconds, trace=call.trace, slow=True
+    )

@@ -33,11 +33,13 @@ class ServingCalls:
         elif path == _STATUS:
             asked = messages.asked(body, "GetModelStatusRequest")
             found = self._find(asked)
-            versions = sorted(self._service.repository.models[found.name], reverse=True)
-            exchange.respond(200, messages.status(versions if asked.version is None else [found.version]))
+            exchange.respond(200, messages.status(self._service.states(found, asked.version is None)))
         else:
             asked = messages.asked(body, "request of the PredictionService")
-            self._find(asked).batcher.submit(body, exchange, read=_reading(path), seconds=seconds, trace=trace)
+            slow = path != _PREDICT
+            self._find(asked).batcher.submit(
+                body, exchange, read=_reading(path), seconds=seconds, trace=trace, slow=slow
+            )
 
     def _find(self, asked: messages.Asked) -> Served:
         repository = self._service.repository

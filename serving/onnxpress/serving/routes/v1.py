@@ -6,6 +6,8 @@ from collections.abc import Sequence
 
 import msgspec
 
+from onnxpress.serving.batching.reading import Read
+from onnxpress.serving.models.served import Served
 from onnxpress.serving.protocol import tensorflow_serving
 from onnxpress.serving.protocol.refusal import Refusal
 from onnxpress.serving.routes.call import Call
@@ -31,15 +33,12 @@ def route(service: Service, call: Call, parts: Sequence[str]) -> None:
         case [name], "predict":
             call.allow(b"POST")
             served = service.repository.find(name, version)
-            served.batcher.submit(
-                call.body, call.exchange, read=tensorflow_serving.read, seconds=call.seconds, trace=call.trace
-            )
+            _submit(served, call, tensorflow_serving.read)
         case [name], "":
             call.allow(b"GET")
             found = service.repository.find(name, version)
-            versions = sorted(service.repository.models[name]) if version is None else [found.version]
             ready = not found.engine.down and not service.leaving
-            call.answer(tensorflow_serving.status(name, versions, ready))
+            call.answer(tensorflow_serving.status(name, service.states(found, version is None), ready))
         case [name, "metadata"], "":
             call.allow(b"GET")
             found = service.repository.find(name, version)
@@ -50,6 +49,10 @@ def route(service: Service, call: Call, parts: Sequence[str]) -> None:
             call.allow(b"POST")
             served = service.repository.find(name, version)
             read = tensorflow_examples.read_classify if verb == "classify" else tensorflow_examples.read_regress
-            served.batcher.submit(call.body, call.exchange, read=read, seconds=call.seconds, trace=call.trace)
+            _submit(served, call, read)
         case _:
             raise call.nothing_here()
+
+
+def _submit(served: Served, call: Call, read: Read) -> None:
+    served.batcher.submit(call.body, call.exchange, read=read, seconds=call.seconds, trace=call.trace, slow=True)

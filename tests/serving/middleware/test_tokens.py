@@ -15,7 +15,7 @@ from onnxpress.serving.middleware.tokens import Tokens
 from onnxpress.serving.models.repository import Repository
 from onnxpress.serving.protocol.refusal import Refusal
 from onnxpress.serving.service import Service
-from onnxpress.serving.settings import AccessSettings
+from onnxpress.serving.settings import AccessSettings, AnswerSettings
 
 FIRST, SECOND = "first-token-0123456789", "second-token-0123456789"
 TARGET = "/v2/models/affine/infer"
@@ -41,11 +41,19 @@ def test_nothing_is_answered_without_a_token_but_health(tmp_path: Path, file: Pa
             for method, target in (("POST", TARGET), ("GET", "/v2"), ("GET", "/metrics"), ("GET", "/nothing")):
                 reply = ask(server.port, method, target, row if method == "POST" else b"", header)
                 assert (reply.status, reply.headers["www-authenticate"]) == (401, "Bearer")
-        for target in ("/v2/health/live", "/v2/health/ready"):
+        for target in ("/v2/health/live", "/v2/health/ready", "/healthz", "/readyz"):
             assert ask(server.port, "GET", target).status == 200
         with Client(server.port) as client:  # a head that was let in lets in nobody else
             client.send(request("POST", TARGET, row, [f"authorization: Bearer {FIRST}"]) + request("POST", TARGET, row))
             assert [client.reply().status, client.reply().status] == [200, 401]
+
+
+def test_the_plain_health_is_open_too(tmp_path: Path, file: Path) -> None:
+    publish_affine(tmp_path)
+    answers, access = AnswerSettings(plain_rows=True), AccessSettings(tokens=file)
+    with running(Service(Repository(tmp_path)), answers=answers, access=access) as server:
+        assert ask(server.port, "GET", "/health").status == 200
+        assert ask(server.port, "POST", "/predict", b"[]").status == 401
 
 
 def _answers(known: Tokens, token: str) -> bool:

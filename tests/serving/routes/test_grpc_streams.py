@@ -461,6 +461,47 @@ def test_the_health_check_can_be_watched(tmp_path: Path) -> None:
         assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
 
 
+def test_so_many_may_watch_on_a_connection(client: Http2Client, server: Running) -> None:
+    block = hpack.encoded(fields_of("POST", HEALTH + "Watch", HEAD))
+
+    def watch() -> int:
+        number, client._next = client._next, client._next + 2
+        client.send(frames.frame(frames.HEADERS, frames.END_HEADERS, number, block) + data(number, framed(b""), True))
+        return number
+
+    first = watch()
+    for _ in range(31):
+        watch()
+    watch()
+    said = ended(client)
+    assert (said["grpc-status"], "32 calls" in said["grpc-message"]) == ("8", True)
+    assert client.error() == frames.NO_ERROR  # its message is not wanted
+    # Others go on, and one that has ended makes room.
+    check = hpack.encoded(fields_of("POST", HEALTH + "Check", HEAD))
+    number, client._next = client._next, client._next + 2
+    client.send(frames.frame(frames.HEADERS, frames.END_HEADERS, number, check) + data(number, framed(b""), True))
+    assert ended(client)["grpc-status"] == "0"
+    client.send(frames.rst_stream(first, frames.CANCEL))
+    again = watch()
+    assert client.until(frames.DATA).stream == again
+
+
+def test_so_many_may_watch_on_the_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("onnxpress.serving.routes.health._WATCHES", 3)
+    plain(tmp_path, "scores", identity("float32", "n"))
+    with running(Service(Repository(tmp_path))) as server:
+        with grpc.insecure_channel(f"127.0.0.1:{server.port}") as channel:
+            watch = channel.unary_stream(HEALTH + "Watch", lambda data: data, lambda data: data)
+            calls = [watch(b"", timeout=WAIT) for _ in range(3)]
+            assert [next(call) for call in calls] == [b"\x08\x01"] * 3
+            with pytest.raises(grpc.RpcError) as caught:
+                next(watch(b"", timeout=WAIT))
+            assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+        wait_until(lambda: server.call(lambda: not server.server.connections))
+        with grpc.insecure_channel(f"127.0.0.1:{server.port}") as channel:
+            assert next(channel.unary_stream(HEALTH + "Watch", None, None)(b"", timeout=WAIT)) == b"\x08\x01"
+
+
 def test_http_1_cannot_name_the_method_that_stands_for_grpc(server: Running) -> None:
     with Client(server.port) as client:
         client.send(http1("GRPC", HEALTH + "Watch"))

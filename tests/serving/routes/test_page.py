@@ -6,6 +6,7 @@ import struct
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -21,7 +22,8 @@ from onnxpress.core.arrays import Array
 from onnxpress.core.tensors import Domain
 from onnxpress.core.version_folder import read_manifest
 from onnxpress.serving.models.repository import Repository
-from onnxpress.serving.routes import page
+from onnxpress.serving.models.served import Served
+from onnxpress.serving.routes import examples, page
 from onnxpress.serving.routes.chosen import page_wanted
 from onnxpress.serving.service import Service
 from onnxpress.serving.settings import AccessSettings, Address, AnswerSettings, ServerSettings
@@ -109,6 +111,31 @@ def test_a_form_is_made_of_the_signature_and_a_golden_sample(tmp_path: Path) -> 
         for path in ("/page/form/none/1", "/page/form/form/2", "/page/form/form"):
             assert ask(server.port, "GET", path).status == 404
         assert ask(server.port, "POST", "/page/form/form/1").status == 405
+
+
+def test_the_goldens_are_read_once_for_a_version(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int] = []
+    found = examples.of
+
+    def counting(served: Served, *more: Any) -> Any:
+        asked.append(served.version)
+        return found(served, *more)
+
+    monkeypatch.setattr(examples, "of", counting)
+    repository = Repository(kinds(tmp_path))
+    with running(Service(repository)) as server:
+        first = ask(server.port, "GET", "/page/form/form/1")
+        assert ask(server.port, "GET", "/page/form/form/1").body == first.body
+        assert asked == [1]
+        # A report that comes or goes is seen all the same.
+        (tmp_path / "form" / "1" / "equivalence.html").unlink()
+        assert ask(server.port, "GET", "/page/form/form/1").json() == {**first.json(), "report": False}
+        ask(server.port, "GET", "/page/form/picture/1")
+        monkeypatch.setattr(page, "_MOST_KEPT", 10)
+        for _ in range(2):
+            for name in ("form", "picture"):
+                assert ask(server.port, "GET", f"/page/form/{name}/1").status == 200
+        assert asked == [1] * 5
 
 
 def kinds(folder: Path) -> Path:

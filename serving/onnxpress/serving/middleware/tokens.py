@@ -19,6 +19,9 @@ _AUTHORIZATION = b"authorization"
 _OPEN = (
     b"/v2/health/live",
     b"/v2/health/ready",
+    b"/healthz",
+    b"/readyz",
+    b"/health",
     call_paths.path(call_paths.V2, "ServerLive"),
     call_paths.path(call_paths.V2, "ServerReady"),
     call_paths.CHECK,

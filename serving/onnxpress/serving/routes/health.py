@@ -18,6 +18,9 @@ _SECONDS: Final = 0.5
 _MOST: Final = 4096
 """bytes of a request: what is watched is kept, and those who watch show no token"""
 
+_WATCHES: Final = 4096
+"""that are looked after at a time, of all connections"""
+
 
 class Health:
     """Answers the three calls."""
@@ -57,7 +60,12 @@ class Health:
         return "NOT_SERVING" if down or self._service.leaving else "SERVING"
 
     def _watch(self, one: _Watched) -> None:
-        if not self._watched:
+        looks = bool(self._watched)
+        if len(self._watched) >= _WATCHES:
+            self._watched = [one for one in self._watched if not one.exchange.gone]
+            if len(self._watched) >= _WATCHES:
+                raise Refusal(429, f"{_WATCHES} calls watch already, which is as many as this server takes")
+        if not looks:
             asyncio.get_running_loop().call_later(_SECONDS, self._look)
         self._watched.append(one)
         one.tell(self._status(one.name))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,8 @@ _REPORT = "equivalence.html"
 _MOST_BYTES = 16 << 20
 _MOST_SAMPLE = 1 << 18
 """values of a golden sample that is filled in; a picture of 3 x 224 x 224 has 150,528"""
+_MOST_KEPT = 8 << 20
+"""bytes of what forms are made of"""
 _MOST_CHOICES = 1000
 """values of an input that are offered"""
 _NAMES = ("page.css", "page.js", "answers.js", "controls.js", "elements.js", "fields.js", "live.js", "picture.js")
@@ -45,6 +48,7 @@ class PageRoute:
 
     def __init__(self) -> None:
         self._read: dict[str, bytes] = {}
+        self._inputs: OrderedDict[Served, bytes] = OrderedDict()  # of versions, as JSON; the last that was asked last
 
     def __call__(self, service: Service, call: Call, parts: Sequence[str]) -> None:
         """Answer; raises Refusal."""
@@ -56,13 +60,27 @@ class PageRoute:
             case ["page", "form", name, version]:
                 call.allow(b"GET")
                 served = service.repository.find(name, version)
-                _beside(call, lambda: msgspec.json.encode(form(served)), "json", _POLICY)
+                _beside(call, lambda: self._form(served), "json", _POLICY)
             case ["page", "report", name, version]:
                 call.allow(b"GET")
                 path = service.repository.find(name, version).path.parent / _REPORT
                 _beside(call, lambda: read_regular(path, _MOST_BYTES), "html", _REPORT_POLICY)
             case _:
                 raise call.nothing_here()
+
+    def _form(self, served: Served) -> bytes:
+        """What the form of a version is made of, and whether it has a report. Not on the loop's thread."""
+        made = self._inputs.pop(served, None)
+        if made is None:
+            # Another version is another object, also where it has the same number.
+            made = msgspec.json.encode(inputs_of(served))
+        self._inputs[served] = made
+        while len(self._inputs) > 1 and sum(map(len, self._inputs.values())) > _MOST_KEPT:
+            self._inputs.popitem(last=False)
+        for other in [one for one in self._inputs if one.closed]:
+            del self._inputs[other]
+        report = (served.path.parent / _REPORT).is_file()
+        return msgspec.json.encode({"report": report, "inputs": msgspec.Raw(made)})
 
     def _send(self, call: Call, name: str) -> None:
         call.allow(b"GET")
@@ -71,13 +89,10 @@ class PageRoute:
         call.answer(self._read[name], headers=_headers(name.rpartition(".")[2], _POLICY))
 
 
-def form(served: Served) -> dict[str, Any]:
-    """What the form of a version is made of, and whether it has a report. Reads files: not on the loop's thread."""
+def inputs_of(served: Served) -> list[dict[str, Any]]:
+    """What the form of a version is made of. Reads a file: not on the loop's thread."""
     example = examples.of(served, _MOST_SAMPLE)
-    return {
-        "report": (served.path.parent / _REPORT).is_file(),
-        "inputs": [_input(spec, example) for spec in served.engine.inputs],
-    }
+    return [_input(spec, example) for spec in served.engine.inputs]
 
 
 def _input(spec: TensorSpec, example: examples.Example | None) -> dict[str, Any]:

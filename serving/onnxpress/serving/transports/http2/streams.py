@@ -11,7 +11,7 @@ from onnxpress.serving.protocol.refusal import Refusal, error_body
 from onnxpress.serving.routes import call_paths
 from onnxpress.serving.transports.http2 import frames, grpc
 from onnxpress.serving.transports.http2.blocks import UNREAD, Openings
-from onnxpress.serving.transports.http2.request import STREAM, UNKNOWN, Request
+from onnxpress.serving.transports.http2.request import STREAM, UNKNOWN, WATCHED, Request
 from onnxpress.serving.transports.http2.sending import Sending
 from onnxpress.serving.transports.http2.stream import Stream, append
 from onnxpress.serving.transports.http2.streamed import WINDOW, StreamedCall
@@ -20,6 +20,8 @@ from onnxpress.serving.transports.shared import Shared
 
 MOST: Final = 128
 """that a client may have open at a time"""
+_WATCHES: Final = 32
+"""of them that may wait for news: they keep a place for as long as their client likes, and show no token"""
 _RECENT: Final = 1000
 _FULL: Final = 431
 _AT_ONCE: Final = 8192
@@ -130,12 +132,19 @@ class Streams:
             # It may be one that waits for an answer before its client ends.
             _refuse(stream, 501, call_paths.unknown(stream.request.path))
             return
+        if stream.request.kind == WATCHED and self._watching() >= _WATCHES:
+            reason = f"{_WATCHES} calls of this connection watch already; end one of them"
+            _refuse(stream, 429, reason)
+            return
         call = StreamedCall(stream, self._shared, self._sending, self.sent)
         if not call.over:
             stream.call = call
             self.calls += 1
             if stream.ended:
                 call.go_on()
+
+    def _watching(self) -> int:
+        return len([one for one in self.open.values() if one.call is not None and one.request.kind == WATCHED])
 
     def expecting(self, number: int) -> RequestStream | None:
         """The stream of this number if more may come on it. None, and it is reset, where that is a fault."""

@@ -118,10 +118,10 @@ def gradients(sides: Sides) -> Rung:
 
 def carried(one: Any, by: dict[str, Array]) -> Array:
     """The source's gradients as that of the written weight: where two are summed in one, each has its gradient."""
-    parts = [by[name] for name in one.sources]
-    if one.several:
-        parts = [parts[0], *(np.zeros_like(part) for part in parts[1:])]
-    return one.carry(*parts)
+    if one.several:  # the others may be frozen: the first learns for all
+        first = by[one.sources[0]]
+        return one.carry(first, *(np.zeros_like(first) for _ in one.sources[1:]))
+    return one.carry(*(by[name] for name in one.sources))
 
 
 def difference(wanted: Array, mine: Array, whole: float) -> float:

@@ -42,6 +42,11 @@ def tuple_of(items: Iterable[str]) -> str:
     return f"({', '.join(parts)}{',' * (len(parts) == 1)})"
 
 
+def snake(name: str) -> str:
+    """`own_class` of OwnClass, as Keras calls a layer that is given no name."""
+    return re.sub("([a-z])([A-Z])", r"\1_\2", re.sub("(.)([A-Z][a-z]+)", r"\1_\2", name)).lower()
+
+
 def call(function: str, *args: Any, **kwargs: Any) -> str:
     """`function(a, b, name=c)` of what is code already."""
     return f"{function}({', '.join([*map(str, args), *(f'{key}={value}' for key, value in kwargs.items())])})"

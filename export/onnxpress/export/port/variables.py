@@ -95,7 +95,7 @@ class Variables:
         several = value.parts is not None or value.items is not None
         if several or value.number is not None or used == 0 or (trivial and value.parameter):
             return value
-        if trivial and not step.variables:
+        if (trivial and not step.variables) or self._is_held(value, step):
             return value
         if used == 1 and type(self.block.owner).__name__ == "Sequential" and "ops." not in value.code:
             return value
@@ -108,6 +108,17 @@ class Variables:
         self.lines.append(f"{name} = {value.code}")
         value.code, value.bare = name, True
         return value
+
+    def _is_held(self, value: Value, step: Step) -> bool:
+        """Whether a variable holds just this already: its own, or that of what it alone takes this part of."""
+        holder = self.names.get(value.code)
+        if holder == step.number:
+            return True
+        same = [s for s in self.block.steps if s.name == "getitem" and s.args == step.args]
+        if holder is None or same != [step] or step.args[0] != Ref(holder) or value.code != step.variables[0]:
+            return False
+        self.names[value.code] = step.number
+        return True
 
     def _variable(self, step: Step) -> str:
         if step.variables:

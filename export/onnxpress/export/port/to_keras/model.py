@@ -8,7 +8,7 @@ from typing import Any
 
 from onnxpress.core.arrays import Array
 from onnxpress.core.tensors import TensorSpec
-from onnxpress.export.port.code import folded, literal, tuple_of, without_unused, wrapped
+from onnxpress.export.port.code import folded, literal, snake, tuple_of, without_unused, wrapped
 from onnxpress.export.port.layout import Unordered, Value, channels_last, identity
 from onnxpress.export.port.steps import Block, Shown
 from onnxpress.export.port.to_keras import functions, layers, parameters
@@ -319,7 +319,9 @@ def _module(
     for spec, perm, argument in zip(specs, perms, done.arguments, strict=True):
         sizes = tuple(None if isinstance(spec.shape[a], str) else spec.shape[a] for a in perm)[1:]
         dtype = "" if spec.dtype == "float32" else f', dtype="{spec.dtype}"'
-        inputs.append(f'keras.Input({literal(sizes)}{dtype}, name="{argument}")')
+        taken = any(f'name="{argument}"' in item for item in items)  # within one model no two have the same name
+        called = "" if taken else f', name="{argument}"'
+        inputs.append(f"keras.Input({literal(sizes)}{dtype}{called})")
     builder = [
         "def build():",
         '    """The model as it is before training; `load_weights` takes the file beside it."""',
@@ -332,7 +334,8 @@ def _module(
             builder += wrapped(f"{argument} = {made}", 4)
         called = ", ".join(done.arguments)
         given = called if len(done.arguments) == 1 else f"[{called}]"
-        builder += wrapped(f"return keras.Model({given}, {name}()({called}))", 4)
+        made = f'{name}(name="{snake(name)}_model")' if snake(name) in done.arguments else f"{name}()"
+        builder += wrapped(f"return keras.Model({given}, {made}({called}))", 4)
     text = "\n\n\n".join([*parts, "\n".join(builder)]) + "\n"
     head = f'"""{title}\n\nbuild().load_weights("{weights}") is the trained model.\n"""\n'
     imported = [n for n in ("layers", "ops") if f"{n}." in text]

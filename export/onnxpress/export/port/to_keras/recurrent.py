@@ -225,10 +225,10 @@ def _cell(w: Writer, module: Any, x: Value, hx: Any = None) -> Value:
     given = ", ".join(w.plain(w.made(part)).code for part in parts)
     called = f"{add(w, w.step, made)}({w.plain(w.made(x)).code}, [{given}])"
     if kind != "LSTM":
-        name = w.fresh(w.step.variables[0] if w.step.variables else "state")
+        name = w.beside(w.step.variables[0] if w.step.variables else "state")
         w.lines.append(f"{name}, _ = {called}")
         return w.result(name)
-    names = [w.fresh(n) for n in unpacked(w, 2)]
+    names = [w.beside(n) for n in unpacked(w, 2)]
     w.lines.append(f"{', '.join(names)} = {called}[1]")
     parts = [Value(n, one, identity(2)) for n, one in zip(names, w.step.shown, strict=True)]
     return Value("", w.step.shown, parts=parts)

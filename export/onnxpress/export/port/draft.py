@@ -14,7 +14,11 @@ import numpy as np
 
 from onnxpress.core.arrays import Array
 from onnxpress.core.errors import OnnxpressError
+from onnxpress.core.golden import LIMIT
+from onnxpress.core.processing import Processing
 from onnxpress.export.equivalence.cases import Case, cases, example_sizes, generate
+from onnxpress.export.equivalence.reference import Reference
+from onnxpress.export.equivalence.ties import marked
 from onnxpress.export.equivalence.values import NOTHING_SHOWN, Shown
 from onnxpress.export.network import Network
 from onnxpress.export.networks.wrap import wrap
@@ -77,8 +81,8 @@ class Draft:
         self.specs = [by_argument[step.name] for step in block.steps if step.kind == "input"]
         """in the order in which the code takes them"""
         kept = {id(v): n for n, v in module.named_parameters()}
-        every = module.named_parameters(remove_duplicate=False)
-        tied = {n: kept[id(v)] for n, v in every if kept[id(v)] != n}
+        names = module.named_parameters(remove_duplicate=False)
+        tied = {n: kept[id(v)] for n, v in names if kept[id(v)] != n}
         title = f"{source.name}, carried from {origin} by onnxpress port."
         self.code = written(block, self.specs, self.state, self.learning, tied, title, weights_name, keep=keep)
         carried = {name for one in self.code.carried for name in one.sources}
@@ -93,7 +97,8 @@ class Draft:
                 where=source.reference,
                 hint="give each its own, or call the embedding and the linear layer in one forward",
             )
-        self.asked = cases(network.inputs, self.rows, largest=MOST_ROWS)
+        drawn = [_without_signs(case) for case in cases(network.inputs, self.rows, largest=MOST_ROWS)]
+        self.asked = marked(Reference(network, Processing(), network.inputs), drawn, LIMIT)
 
     def target(self, path: Path) -> KerasTarget:
         """The code in the file `path`, filled with the source's weights."""
@@ -122,7 +127,7 @@ class Draft:
 
     def answers(self, target: KerasTarget) -> Rung:
         """Rung 1, with the layer at which the answers part."""
-        rung = answers_or_failure(self.network, target.answer, self.asked)
+        rung = answers_or_failure(self.network, target.answer, self.asked, self.network.near())
         if rung.holds or rung.worst == math.inf:
             return rung
         try:
@@ -147,6 +152,12 @@ class Draft:
         if type(module) is not type(self.network.module):
             args, kwargs = [*args, *kwargs.values()], {}
         return list(flatten(module(*args, **kwargs)).values())
+
+
+def _without_signs(case: Case) -> Case:
+    """The case with one zero: Keras's argmax takes 0.0 for larger than −0.0, and torch's takes the first."""
+    feeds = {name: value + 0.0 if value.dtype.kind == "f" else value for name, value in case.feeds.items()}
+    return dataclasses.replace(case, feeds={n: v.astype(case.feeds[n].dtype) for n, v in feeds.items()})
 
 
 def two_sizes(network: Network, rows: Mapping[str, Array], shown: Shown = NOTHING_SHOWN) -> list[dict[str, Array]]:

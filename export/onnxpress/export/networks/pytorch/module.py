@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import math
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
@@ -189,6 +190,20 @@ class TorchNetwork:
         other.module = other._copy(self._source)
         other.run(first, "float32")
         return other.run(feeds, "float32")
+
+    def near(self) -> TorchNetwork | None:
+        """With every weight moved by one unit in the last place, up or down; None of a large one, as `begun`."""
+        if self._one_copy:
+            return None
+        other = copy.copy(self)
+        other.module, other._double, other._double_checked = copied(self.module), None, True
+        generator = torch.Generator().manual_seed(0)
+        for value in other.module.parameters():
+            if value.is_floating_point():
+                up = torch.randint(0, 2, value.shape, generator=generator, dtype=torch.bool)
+                ends = torch.where(up, math.inf, -math.inf).to(value.dtype)
+                value.data = torch.nextafter(value.data, ends)
+        return other
 
     def _first_truth(self, feeds: dict[str, Array]) -> dict[str, Array]:
         """In float64; by a second copy of the weights where a layer reads another's and they are not too many."""

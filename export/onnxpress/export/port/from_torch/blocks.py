@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import fx
 
+from onnxpress.export.port.from_torch.changes import item_set
 from onnxpress.export.port.from_torch.structures import Given, item_of, keys_of, structured, values_of
 from onnxpress.export.port.from_torch.tracer import Tracer, size_of
 from onnxpress.export.port.from_torch.tracing import trace
@@ -114,8 +115,7 @@ def _step(node: fx.Node, number: int, places: dict[fx.Node, int], tracer: Tracer
     if node.op == "call_module":
         return Step(number, "layer", str(node.target), args, dict(kwargs), shown, **common)
     name = str(getattr(node.target, "__name__", node.target))
-    if node.target is size_of or node.target is item_of:
-        name = "size" if node.target is size_of else "getitem"
+    name = {size_of: "size", item_of: "getitem", item_set: "setitem"}.get(node.target, name)
     name = name if name.startswith("__") else name.rstrip("_").lstrip("_")
     name = _SAME.get(name, name)
     return Step(number, "function", name, args, dict(kwargs), shown, **common)

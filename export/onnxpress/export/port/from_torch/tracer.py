@@ -18,10 +18,15 @@ import torch
 from torch import fx
 from torch.nn.utils import rnn
 
+from onnxpress.export.port.from_torch.changes import Held, InPlace, assigned, followed, refuse_stale, with_plain_places
+from onnxpress.export.port.from_torch.numpy_calls import AnswersNumpy, from_numpy
 from onnxpress.export.port.from_torch.structures import Given, field, fields_of, item_of, keys_of, structured
 from onnxpress.export.port.refusal import NoCorrespondence
 
-MADE = ("arange", "zeros", "ones", "full", "eye", "linspace", "zeros_like", "ones_like", "full_like", "tril", "triu")
+MADE = (
+    "arange", "zeros", "ones", "full", "eye", "linspace", "zeros_like", "ones_like", "full_like", "tril", "triu",
+    "empty", "empty_like",
+)  # fmt: skip
 PACKED = ("pack_padded_sequence", "pad_packed_sequence")
 INSIDE = (os.path.dirname(torch.__file__), os.path.dirname(os.path.dirname(__file__)), "contextlib.py")
 
@@ -35,10 +40,10 @@ def size_of(tensor: Any, axis: int) -> int:
     return int(tensor.shape[axis])
 
 
-class Traced(fx.Proxy):
+class Traced(AnswersNumpy, InPlace):
     """A value in the trace, with what it is at both sizes in `pair`."""
 
-    pair: tuple[Any, Any]
+    held: Held
 
     @property
     def shape(self) -> tuple[Any, ...]:
@@ -119,7 +124,7 @@ class Traced(fx.Proxy):
         if isinstance(value, tuple | list) and isinstance(key, int) and value[key] is None:
             return None
         if (keys := keys_of(value)) is None:
-            key = _without_arange(value, key)
+            key = _without_arange(value, with_plain_places(key))
             return self.tracer.create_proxy("call_function", operator.getitem, (self, key), {})
         kept = list(keys) if isinstance(key, str) else [k for k in keys if field(value, k) is not None]
         name = key if isinstance(key, str) else kept[key]
@@ -127,6 +132,9 @@ class Traced(fx.Proxy):
             return None
         place = [k for k in keys if field(value, k) is not None].index(name)
         return self.tracer.create_proxy("call_function", item_of, (self, place), {})
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        assigned(self.tracer, self, key, value, line()[0])
 
     def is_floating_point(self) -> bool:
         return bool(self.pair[0].is_floating_point())
@@ -179,7 +187,9 @@ class Tracer(fx.Tracer):
         self.pairs: dict[str, tuple[Any, Any]] = {}
 
     def proxy(self, node: fx.Node) -> Traced:
-        return Traced(node, self)
+        traced = Traced(node, self)
+        traced.held = Held()
+        return traced
 
     def getattr(self, attr: str, attr_val: Any, parameter_proxy_cache: dict[str, Any]) -> Any:
         return attr_val if self.concrete else super().getattr(attr, attr_val, parameter_proxy_cache)
@@ -206,6 +216,8 @@ class Tracer(fx.Tracer):
         return self.create_proxy("placeholder", value.name, (), {})
 
     def create_arg(self, a: Any) -> Any:
+        if isinstance(a, Traced):
+            refuse_stale(a, line()[0])
         if (keys := keys_of(a)) is not None and type(a) is not dict:
             a = {key: field(a, key) for key in keys if field(a, key) is not None}
         return super().create_arg(a)
@@ -222,17 +234,21 @@ class Tracer(fx.Tracer):
             first, second = (target(*_filled(args, which)) for which in (0, 1))
             if first == second:  # as a length less itself
                 return first
-        proxy = super().create_proxy(kind, target, args, kwargs, *rest, **more)
         where, scope = line()
+        proxy = super().create_proxy(kind, target, args, kwargs, *rest, **more)
         if kind == "placeholder":
             proxy.pair = self.given
         elif kind != "output":
-            proxy.pair = tuple(self._computed(kind, target, args, kwargs, which) for which in (0, 1))
+            copies: list[tuple[Any, Any]] = []
+            first = self._computed(kind, target, args, kwargs, 0, copies)
+            proxy.pair = first, self._computed(kind, target, args, kwargs, 1, [])
         if hasattr(proxy, "pair"):
             self.pairs[proxy.node.name] = proxy.pair
         self.lines[proxy.node.name] = where
-        if kind == "call_method" and target.endswith("_") and not target.endswith("__") and isinstance(args[0], Traced):
-            args[0].node, args[0].pair = proxy.node, proxy.pair  # it was changed in place
+        proxy.held.is_stored = kind == "get_attr"
+        proxy.held.divided = args if target is operator.truediv else None
+        if kind in ("call_function", "call_method", "call_module"):
+            followed(self, proxy, copies, target, args, where)
         for name, value in scope.items():
             if isinstance(value, Traced) and name != "self" and not name.startswith((".", "_")):
                 names = self.variables.setdefault(value.node.name, [])
@@ -240,8 +256,9 @@ class Tracer(fx.Tracer):
                     names.append(name)
         return proxy
 
-    def _computed(self, kind: str, target: Any, args: Any, kwargs: Any, which: int) -> Any:
-        values, named = _filled(args, which), _filled(kwargs, which)
+    def _computed(self, kind: str, target: Any, args: Any, kwargs: Any, which: int, copies: list[Any]) -> Any:
+        """What it computes; `copies` gets each value that is taken with the copy that was handed in."""
+        values, named = _filled(args, which, copies), _filled(kwargs, which, copies)
         self.concrete = True
         try:
             with torch.no_grad():
@@ -303,13 +320,17 @@ def _as_given(value: Any) -> Any:
     return Given("", value.pair) if isinstance(value, Traced) else value
 
 
-def _filled(value: Any, which: int) -> Any:
+def _filled(value: Any, which: int, copies: list[Any] | None = None) -> Any:
     if isinstance(value, Traced):
         found = value.pair[which]
-        return found.clone() if isinstance(found, torch.Tensor) else found
+        if isinstance(found, torch.Tensor):
+            found = found.clone()
+            if copies is not None:
+                copies.append((value, found))
+        return found
     if isinstance(value, slice):
         return slice(*(_filled(item, which) for item in (value.start, value.stop, value.step)))
-    return structured(value, lambda item: _filled(item, which) if isinstance(item, Traced | slice) else item)
+    return structured(value, lambda item: _filled(item, which, copies) if isinstance(item, Traced | slice) else item)
 
 
 def line() -> tuple[str, dict[str, Any]]:
@@ -357,6 +378,9 @@ def made_traced(tracer: Tracer) -> Iterator[None]:
     with contextlib.ExitStack() as stack:
         for name in MADE:
             stack.enter_context(mock.patch.object(torch, name, patched(torch, name)))
+        for name in ("from_numpy", "as_tensor", "tensor"):
+            made = from_numpy(getattr(torch, name), lambda value: isinstance(value, Traced))
+            stack.enter_context(mock.patch.object(torch, name, made))
         for name in PACKED:
             stack.enter_context(mock.patch.object(rnn, name, patched(rnn, name)))
         # Torch's own transformer asks its masks for what a traced value cannot say.

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import fx
 
+from onnxpress.export.port.from_torch.numbers import sizes_as_numbers
 from onnxpress.export.port.from_torch.tracer import INSIDE, Tracer, made_traced
 from onnxpress.export.port.refusal import NoCorrespondence
 
@@ -51,7 +52,7 @@ def _differs(root: torch.nn.Module, arguments: tuple[Any, Any], number: int, gra
     tracer = Tracer()
     tracer.turned = number
     try:
-        with made_traced(tracer):
+        with made_traced(tracer), sizes_as_numbers(root):
             other = tracer.trace(root, {"all": arguments})
     except NoCorrespondence:
         return True
@@ -67,7 +68,7 @@ def _dropping(graph: fx.Graph) -> list[fx.Node]:
 def _traced(root: torch.nn.Module, arguments: tuple[Any, Any]) -> tuple[fx.Graph, Tracer]:
     tracer = Tracer()
     try:
-        with made_traced(tracer):
+        with made_traced(tracer), sizes_as_numbers(root):
             return tracer.trace(root, {"all": arguments}), tracer
     except NoCorrespondence:
         raise

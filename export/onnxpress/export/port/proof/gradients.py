@@ -61,7 +61,8 @@ class Sides:
             if tensor.is_floating_point():
                 tensor.requires_grad_(True)
         with exact(), in_doubles():
-            outputs = self.call(self.module, tensors)
+            # Copies, as a module may change what it is given, and a tensor that gathers gradients may not be changed.
+            outputs = self.call(self.module, {n: t.clone() for n, t in tensors.items()})
         return tensors, [o for o in outputs if o.is_floating_point()]
 
     def of_keras(self, *, training: bool) -> tuple[list[Array], list[Array], float]:
@@ -142,10 +143,13 @@ def in_doubles() -> Iterator[None]:
 
     from onnxpress.export.networks.pytorch.float64 import StaysWide
 
-    before = torch.get_default_dtype()
+    def detached(self: Any, *, force: bool = False) -> Any:
+        return as_numpy(self.detach(), force=force)
+
+    before, as_numpy = torch.get_default_dtype(), torch.Tensor.numpy
     torch.set_default_dtype(torch.float64)
     try:
-        with StaysWide():
+        with StaysWide(), mock.patch.object(torch.Tensor, "numpy", detached):  # numpy keeps no gradient
             yield
     finally:
         torch.set_default_dtype(before)

@@ -274,6 +274,8 @@ def _getitem(w: Writer, x: Value, index: Any) -> Value:
     if isinstance(index, int) and x.items is not None:
         return Value(x.items[index], w.step.shown, identity(w.step.shown.rank))
     index = index if isinstance(index, tuple) else (index,)
+    if w.step.kind == "function" and any(isinstance(i, tuple) for i in index):
+        return _at_places(w, x, index)
     if any(isinstance(i, Value) and i.number is None for i in index):
         return _picked(w, x, index)
     used = sum(i is not None and i is not Ellipsis for i in index)
@@ -306,6 +308,17 @@ def _index(i: Any) -> str:
         return repr(i)
     start, stop, step = ("" if v is None else _index(v) for v in (i.start, i.stop, i.step))
     return sliced(start, stop, step)
+
+
+def _at_places(w: Writer, x: Value, index: tuple[Any, ...]) -> Value:
+    """`x[:, [0, 2]]`."""
+    axis = next(n for n, i in enumerate(index) if isinstance(i, tuple))
+    if any(i != slice(None) for n, i in enumerate(index) if n != axis) or not all(
+        isinstance(i, int) for i in index[axis]
+    ):
+        raise w.refuse("an index of places of several axes, or among slices, has no correspondence")
+    places = [i % (x.sizes[axis] or i + 1) for i in index[axis]]
+    return w.like(x, f"ops.take({x.code}, {places}, axis={x.written_place(axis)})")
 
 
 def _picked(w: Writer, x: Value, index: tuple[Any, ...]) -> Value:

@@ -49,6 +49,8 @@ def binary(
         name = "floor_divide"
     if name == "div" and not any(k.startswith("float") for k in kinds):
         a = Value(f'ops.cast({a.code}, "float32")', a.shown, a.perm)
+    if any(k.startswith("float") for k in kinds):
+        a, b = (_as_float(v, other) for v, other in ((a, b), (b, a)))
     right = w.operand(b)
     if alpha != 1:
         right = f"{right} * {alpha}"
@@ -60,6 +62,14 @@ def binary(
             right = w.operand(b)
     sign = SIGNS[name] if name == "pow" and _is_simple(w.operand(a)) and _is_simple(right) else f" {SIGNS[name]} "
     return w.like(lead, f"{w.operand(a)}{sign}{right}", bare=False)
+
+
+def _as_float(value: Any, other: Any) -> Any:
+    """A size that varies, as a float beside a tensor of floats; all else as it is."""
+    if not isinstance(value, Value) or value.number is None or not isinstance(other.shown, Shown):
+        return value
+    kind = f"{other.code}.dtype" if other.code.isidentifier() else "keras.config.floatx()"
+    return Value(f"ops.cast({value.code}, {kind})", value.shown, ())
 
 
 def _is_simple(code: str) -> bool:

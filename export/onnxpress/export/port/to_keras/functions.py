@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from onnxpress.export.port.layout import Value
-from onnxpress.export.port.to_keras import axes, normalising, products, reductions, sorting
+from onnxpress.export.port.to_keras import assigning, axes, normalising, products, reductions, sorting
 from onnxpress.export.port.to_keras.elementwise import SIGNS, UNARY, binary, of_sizes
 from onnxpress.export.port.to_keras.registry import FUNCTIONS
 from onnxpress.export.port.to_keras.writer import Writer
 
-__all__ = ["axes", "normalising", "products", "reductions", "sorting", "written"]
+__all__ = ["assigning", "axes", "normalising", "products", "reductions", "sorting", "written"]
 SAME = ("contiguous", "clone", "requires_grad", "cpu", "positive")
 
 

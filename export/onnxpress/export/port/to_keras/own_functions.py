@@ -35,6 +35,13 @@ HELPERS = {
         high = ops.minimum(low + 1, x.shape[axis] - 1)
         x = ops.take(x, low, axis) * (1 - share) + ops.take(x, high, axis) * share
     return x''',
+    "scattered": '''def scattered(x, index, new, axis):
+    """x with new values at the places along the axis; of several the last counts."""
+    x, index, new = (ops.moveaxis(value, axis, -1) for value in (x, index, new))
+    asked = ops.equal(ops.expand_dims(index, -2), ops.arange(x.shape[-1])[:, None])
+    last = ops.max(ops.where(asked, ops.arange(1, index.shape[-1] + 1), 0), axis=-1)
+    found = ops.take_along_axis(new, ops.maximum(last - 1, 0), axis=-1)
+    return ops.moveaxis(ops.where(last > 0, found, x), -1, axis)''',
     "tanh_gelu": '''def tanh_gelu(x):
     """GELU by tanh."""
     return ops.gelu(x, approximate=True)''',

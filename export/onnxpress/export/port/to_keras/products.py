@@ -141,6 +141,8 @@ def _filled_with(name: str) -> None:
 
 _filled_with("zeros")
 _filled_with("ones")
+for _empty, _zeros in (("empty", "zeros"), ("empty_like", "zeros_like"), ("new_empty", "new_zeros")):
+    FUNCTIONS[_empty] = FUNCTIONS[_zeros]  # what it holds is replaced before it is read
 
 
 def _triangle(name: str) -> None:

@@ -37,11 +37,13 @@ def with_plain_places(key: Any) -> Any:
 
 
 class Held:
-    """What a value in the trace is a view of, which views were taken of it, and what became of it."""
+    """What values in the trace hold: of what it is a view, which views were taken of it, and what became of it."""
 
-    def __init__(self) -> None:
+    def __init__(self, name: Any) -> None:
+        self.names: list[Any] = [name]
+        """the values in the trace that are this one"""
         self.base: Any = None
-        self.views: list[Any] = []
+        self.views: list[Held] = []
         self.key: Any = None
         """of a view how its base is told from it: the item that it is, or the name of the function"""
         self.is_stored = False
@@ -63,22 +65,29 @@ def followed(tracer: Any, proxy: Any, given: list[tuple[Any, Any]], target: Any,
         )
         if target in _SHAPE_ALONE and taken is args[0]:
             taken.node, taken.pair = proxy.node, proxy.pair
-        elif copy._version and shares and results[0].shape == copy.shape:
-            taken.node, taken.pair = proxy.node, proxy.pair
-            _spread(tracer, taken, where)
+        elif shares and _placed(results[0]) == _placed(copy):  # the same under another name, changed or not
+            _same(proxy, taken)
+            if copy._version:
+                _spread(tracer, taken, proxy, where)
         elif copy._version:
             taken.held.changed_at = where
-            _spread(tracer, taken, where)
+            _spread(tracer, taken, taken, where)
         elif shares:
-            proxy.held.base = taken
-            taken.held.views.append(proxy)
-            name = getattr(target, "__name__", target)
-            if name == "getitem" and isinstance(taken.pair[0], torch.Tensor):
-                proxy.held.key = (args[1],)
-            elif name in _SAME_DATA:
-                proxy.held.key = "reshape"
-            elif _placed(results[0]) == _placed(copy):
-                proxy.held.key = "same"
+            _view(proxy, taken, getattr(target, "__name__", target), args)
+
+
+def _same(proxy: Any, taken: Any) -> None:
+    proxy.held = taken.held
+    proxy.held.names.append(proxy)
+
+
+def _view(proxy: Any, taken: Any, name: str, args: Any) -> None:
+    proxy.held.base = taken
+    taken.held.views.append(proxy.held)
+    if name == "getitem" and isinstance(taken.pair[0], torch.Tensor):
+        proxy.held.key = (args[1],)
+    elif name in _SAME_DATA:
+        proxy.held.key = "reshape"
 
 
 def assigned(tracer: Any, x: Any, key: Any, value: Any, where: str) -> None:
@@ -89,8 +98,7 @@ def assigned(tracer: Any, x: Any, key: Any, value: Any, where: str) -> None:
         return
     proxy = tracer.create_proxy("call_function", item_set, (x, key, value), {})
     x.held.last_set = (repr(key), node, proxy.node)
-    x.node, x.pair = proxy.node, proxy.pair
-    _spread(tracer, x, where)
+    _spread(tracer, x, proxy, where)
 
 
 def refuse_stale(value: Any, where: str) -> None:
@@ -104,9 +112,11 @@ def refuse_stale(value: Any, where: str) -> None:
         )
 
 
-def _spread(tracer: Any, changed: Any, where: str) -> None:
-    """After a change of this value, under its other names: what it is a view of, and the views of it."""
+def _spread(tracer: Any, changed: Any, new: Any, where: str) -> None:
+    """Give what `changed` holds the value `new`, under all names, and also what it is a view of, and the views of it."""
     held = changed.held
+    for name in held.names:
+        name.node, name.pair = new.node, new.pair
     if held.is_stored:
         raise NoCorrespondence(
             "forward changes a parameter or buffer of the module, which has no correspondence", where=where
@@ -117,29 +127,25 @@ def _spread(tracer: Any, changed: Any, where: str) -> None:
     base = held.base
     if base is None or base.held.changed_at:
         return
-    base.held.views = [view for view in base.held.views if view is not changed]
+    base.held.views = [view for view in base.held.views if view is not held]
     if isinstance(held.key, tuple):
         assigned(tracer, base, held.key[0], changed, where)
     elif held.key == "reshape":
-        proxy = tracer.create_proxy("call_method", "reshape", (changed, *base.shape), {})
-        base.node, base.pair = proxy.node, proxy.pair
-        _spread(tracer, base, where)
-    elif held.key == "same":  # one value under two names, as of contiguous()
-        base.node, base.pair = changed.node, changed.pair
-        _spread(tracer, base, where)
+        whole = tracer.create_proxy("call_method", "reshape", (changed, *base.shape), {})
+        _spread(tracer, base, whole, where)
     else:
-        _outdated(base, where)
-    base.held.views.append(changed)
+        _outdated(base.held, where)
+    base.held.views.append(held)
 
 
-def _outdated(value: Any, where: str) -> None:
-    """This value and all that shares its data."""
-    if not value.held.changed_at:
-        value.held.changed_at = where
-        for view in value.held.views:
+def _outdated(held: Held, where: str) -> None:
+    """This one and all that shares its data."""
+    if not held.changed_at:
+        held.changed_at = where
+        for view in held.views:
             _outdated(view, where)
-        if value.held.base is not None and not isinstance(value.held.base.pair[0], torch.Tensor):
-            _outdated(value.held.base, where)
+        if held.base is not None and not isinstance(held.base.pair[0], torch.Tensor):
+            _outdated(held.base.held, where)
 
 
 def _placed(value: torch.Tensor) -> Any:

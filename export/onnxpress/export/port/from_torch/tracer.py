@@ -188,7 +188,7 @@ class Tracer(fx.Tracer):
 
     def proxy(self, node: fx.Node) -> Traced:
         traced = Traced(node, self)
-        traced.held = Held()
+        traced.held = Held(traced)
         return traced
 
     def getattr(self, attr: str, attr_val: Any, parameter_proxy_cache: dict[str, Any]) -> Any:

@@ -36,7 +36,7 @@ def answers(network: Asked, ported: Answer, asked: Sequence[Case], near: Asked |
     try:
         truths = [network.run(in_float64(case.feeds), "float64") for case in asked]
     except TruthUnavailable:
-        truths = [network.run(moved(case.feeds), "float32") for case in asked]
+        truths, near = [network.run(moved(case.feeds), "float32") for case in asked], None
     names = list(expected[0])
     floors = pooled_floors(asked, expected, truths, names)
     for case, wanted, truth, floor in zip(asked, expected, truths, floors, strict=True):

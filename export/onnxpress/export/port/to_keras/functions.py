@@ -11,12 +11,14 @@ from onnxpress.export.port.to_keras.registry import FUNCTIONS
 from onnxpress.export.port.to_keras.writer import Writer
 
 __all__ = ["assigning", "axes", "normalising", "products", "reductions", "sorting", "written"]
+_NAMES = {"input": "x", "axis": "dim", "keepdims": "keepdim"}
+"""arguments by their names in numpy, which torch takes too, or as they are written here"""
 SAME = ("contiguous", "clone", "requires_grad", "cpu", "positive")
 
 
 def written(w: Writer, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Value:
     """The step's value. Raises NoCorrespondence where the table has no such function, or not with these arguments."""
-    kwargs = {("x" if key == "input" else key): value for key, value in kwargs.items() if key != "out"}
+    kwargs = {_NAMES.get(key, key): value for key, value in kwargs.items() if key != "out"}
     if name in SIGNS and all(not isinstance(a, Value) or a.number is not None for a in args):
         return of_sizes(w, name, *args)
     if name in SAME:

@@ -168,6 +168,16 @@ CASES: dict[str, tuple[Callable[[Any, Any], Any], tuple[int, ...]]] = {
     "threshold": (lambda _, x: F.threshold(x, 0.1, -1.0), (3, 4)),
     "tile": (lambda _, x: x.tile(1, 2, 1), (3, 4)),
     "type": (lambda _, x: (x * 3).type(torch.int64), (3, 4)),
+    "copy": (lambda _, x: (x * 2)[:, 1:].copy_(x[:, :1]), (3, 4)),
+    "empty": (lambda _, x: torch.empty(3, 4).copy_(x[0]) + x, (3, 4)),
+    "empty_like": (lambda _, x: torch.empty_like(x).fill_(2.0) + x, (3, 4)),
+    "fill": (lambda _, x: (x * 2).fill_(3.0) + x, (3, 4)),
+    "index_fill": (lambda m, x: x.index_fill(1, m.places, -1.0), (3, 4)),
+    "new_empty": (lambda _, x: x.new_empty(3, 4).zero_() + x, (3, 4)),
+    "scatter": (lambda _, x: x.scatter(2, x.argsort(-1), x * 2), (3, 4)),
+    "scatter_add": (lambda _, x: x.scatter_add(1, (x > 0).long(), x * 2), (3, 4)),
+    "setitem": (lambda _, x: x.__setitem__((slice(None), 0, slice(1, 3)), 2.0) or x, (3, 4)),
+    "zero": (lambda _, x: x[:, :1].zero_() + x, (3, 4)),
     "type_as": (lambda m, x: (x * 3).type_as(m.places), (3, 4)),
 }  # fmt: skip
 CASES["t"] = lambda m, _: m.weight.t() * 2, (3, 4)

@@ -113,7 +113,7 @@ def refuse_stale(value: Any, where: str) -> None:
 
 
 def _spread(tracer: Any, changed: Any, new: Any, where: str) -> None:
-    """Give what `changed` holds the value `new`, under all names, and also what it is a view of, and the views of it."""
+    """Give what `changed` holds the value `new`, under all names; also what it is a view of, and the views of it."""
     held = changed.held
     for name in held.names:
         name.node, name.pair = new.node, new.pair

@@ -77,10 +77,12 @@ def relu(width: int) -> bytes:
     return model([node("Relu", ["x"], ["y"])], [f"x:float32[batch,{width}]"], [f"y:float32[batch,{width}]"])
 
 
-def batcher(engine: Counted, *, max_rows: int = 64, max_waiting: int = 100, instances: int = 1) -> Batcher:
+def batcher(
+    engine: Counted, *, max_rows: int = 64, max_waiting: int = 100, instances: int = 1, traffic: Traffic | None = None
+) -> Batcher:
     return Batcher(
         engine,  # type: ignore[arg-type]
-        Traffic(),
+        traffic or Traffic(),
         name="m",
         version=1,
         max_rows=max_rows,
@@ -140,6 +142,32 @@ def test_one_turn_is_one_run_and_answers_as_alone() -> None:
 def test_without_the_manifests_word_every_request_runs_alone(engine: Counted) -> None:
     assert [data(asked) for asked in ask(batcher(engine), [row(n) for n in range(3)])] == [[0], [10], [20]]
     assert engine.runs == [1, 1, 1]
+
+
+@pytest.mark.parametrize(("connections", "counts", "turns"), [(1, [4, 4, 5, 2, 3], [2, 1, 1, 2, 1]),
+                                                              (4, [4, 2, 2], [1, 2, 2]),
+                                                              (2, [4, 4], [2, 2])])  # fmt: skip
+def test_a_turn_is_waited_for_more_where_more_may_come(connections: int, counts: list[int], turns: list[int]) -> None:
+    engine = Counted("table")
+    traffic = Traffic()
+    traffic.connections = connections
+    own = batcher(engine, traffic=traffic)
+
+    async def taken(count: int) -> int:
+        asked = [Asked() for _ in range(count)]
+        for exchange in asked:
+            own.submit(row(1), exchange)
+        found = 0
+        while not asked[-1].status:
+            await asyncio.sleep(0)
+            found += 1
+        return found
+
+    async def main() -> list[int]:
+        return [await taken(count) for count in counts]
+
+    assert asyncio.run(main()) == turns
+    assert engine.runs == counts
 
 
 def test_rows_are_capped_and_order_is_kept() -> None:

@@ -80,7 +80,7 @@ class Batcher:
         self._reading = Reading(self._reader, self.counts, engine.name, self._take)
         self._scheduled = False  # a turn is to come, or no thread is free
         self._stalled = False  # the latter: the next thread that is free takes the turn
-        self._seen = 0  # requests that waited when the turn before looked
+        self._seen = self._usual = 0  # requests that waited when the turn before looked; that ran together before
         self._waited = False  # something in the queue has been there since before this turn, or may expire in it
         self._came = 0.0  # when this turn's first request in the queue came; 0.0 before there is one
         self._context = strict()
@@ -98,8 +98,8 @@ class Batcher:
     ) -> None:
         """Decode a request and run it at the end of this turn, or now if it is `alone`. Refusals go out at once.
 
-        It is V2 JSON unless `read` knows better. It is not run once `seconds` are over, or what it says itself. What is
-        timed of it is told to `trace`. `slow`: what is to be read has a form for people, which takes long.
+        It is V2 JSON unless `read` knows better, which takes long where it is `slow`. It is not run once `seconds` are
+        over, or what it says itself. What is timed of it is told to `trace`.
         """
         # Before decoding: a full queue must cost nothing.
         waiting = len(self._waiting) + self._reading.under_way
@@ -177,16 +177,16 @@ class Batcher:
             self._stalled = True
             return
         count = len(self._waiting)
-        if self.batches and 1 < count < self.max_rows and count > self._seen and count != self._traffic.connections:
+        grows = 1 < count < self.max_rows and count > self._seen
+        if grows and self.batches and not _all_here(count, self._traffic.connections, self._usual):
             self._seen = count
             asyncio.get_running_loop().call_soon(self._turn, context=self._context)
             return
-        self._seen = 0
+        self._seen, self._usual = 0, count
         try:
             self._run_waiting()
         except BaseException:
-            # A fault of ours costs its batch, never the model: without this nothing would be run again.
-            self._scheduled = False
+            self._scheduled = False  # a fault of ours costs its batch: without this nothing would be run again
             raise
         finally:
             self._came = 0.0
@@ -293,6 +293,11 @@ class Batcher:
             return [waiting.pop(0)]
         batch, self._waiting = first_batch(waiting, self.max_rows)
         return batch
+
+
+def _all_here(count: int, connections: int, usual: int) -> bool:
+    """Whether nobody is left to ask. One connection may ask many at a time: as many, it seems, as it did before."""
+    return count == connections or (connections == 1 and count >= usual > 0)
 
 
 def _fail(batch: list[Waiting], answered: list[Exchange], error: BaseException, name: str) -> None:

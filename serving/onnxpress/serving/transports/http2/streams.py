@@ -132,7 +132,7 @@ class Streams:
             # It may be one that waits for an answer before its client ends.
             _refuse(stream, 501, call_paths.unknown(stream.request.path))
             return
-        if stream.request.kind == WATCHED and self._watching() >= _WATCHES:
+        if stream.request.kind == WATCHED and _watching(self.open) >= _WATCHES:
             reason = f"{_WATCHES} calls of this connection watch already; end one of them"
             _refuse(stream, 429, reason)
             return
@@ -142,9 +142,6 @@ class Streams:
             self.calls += 1
             if stream.ended:
                 call.go_on()
-
-    def _watching(self) -> int:
-        return len([one for one in self.open.values() if one.call is not None and one.request.kind == WATCHED])
 
     def expecting(self, number: int) -> RequestStream | None:
         """The stream of this number if more may come on it. None, and it is reset, where that is a fault."""
@@ -333,6 +330,10 @@ class Streams:
             self._reset.clear()
         self._reset.add(number)
         self._sending.put(frames.rst_stream(number, code))
+
+
+def _watching(streams: dict[int, RequestStream]) -> int:
+    return len([one for one in streams.values() if one.call is not None and one.request.kind == WATCHED])
 
 
 def _weighs(stream: RequestStream, end: bool, together: int) -> bool:

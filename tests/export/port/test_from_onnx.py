@@ -163,6 +163,7 @@ def test_the_written_file_may_have_any_name(tmp_path: Path) -> None:
     source = exported(nn.Sequential(nn.Linear(3, 4), nn.Tanh()), torch.randn(4, 3), tmp_path / "net.onnx")
     found = carry(source, to="tensorflow", output=tmp_path / "in_torch.py")
     assert "keras" in found.code.read_text()
+    assert list(found.report.outputs) == [value.name for value in source.network.graph.output]
     assert all(rung.holds is not False for rung in found.report.rungs)
 
 

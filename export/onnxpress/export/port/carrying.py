@@ -137,7 +137,12 @@ def _onnx_to_keras(source: Source, path: Path, weights_name: str) -> PortReport:
     def prove(target: KerasTarget) -> list[Rung]:
         return [*_asked(source, draft.rungs(target)), _NO_WAY_BACK]
 
-    return _as_keras(source, path, weights_name, draft.draft, prove)
+    report = _as_keras(source, path, weights_name, draft.draft, prove)
+    return msgspec.structs.replace(
+        report,
+        inputs={draft.input_names[argument]: perm for argument, perm in report.inputs.items()},
+        outputs=dict(zip(draft.output_names, report.outputs.values(), strict=True)),
+    )
 
 
 def _as_keras(

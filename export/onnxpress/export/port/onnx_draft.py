@@ -97,6 +97,9 @@ class OnnxKerasDraft:
         module = self._twin.model()
         names = list(inspect.signature(module.forward).parameters)
         self._arguments = {spec.name: name for spec, name in zip(self._first.specs, names, strict=True)}
+        self.input_names = {argument: name for name, argument in self._arguments.items()}
+        """the code's argument → what the file calls it"""
+        self.output_names = self._first.original.output_names
         specs = [msgspec.structs.replace(spec, name=self._arguments[spec.name]) for spec in self._first.specs]
         rows = self._first.asked[0].feeds
         ref = SourceRef(reference=source.reference, inputs=list(specs))

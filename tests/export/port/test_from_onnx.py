@@ -215,6 +215,34 @@ GRAPHS: dict[str, tuple[list[Any], list[int], dict[str, Any], str]] = {
     ),
 }  # fmt: skip
 GRAPHS["a resize"][0][0].input[:] = ["x", "", "f"]
+GRAPHS["rows of several lengths"] = (
+    [
+        node("Gather", "x zero", "first", axis=1),
+        node("Greater", "first none", "positive"),
+        node("Cast", "positive", "ones", to=TensorProto.INT64),
+        node("ReduceSum", "ones inner", "count", keepdims=0),
+        node("Add", "count one", "longer"),
+        node("Cast", "longer", "lengths", to=TensorProto.INT32),
+        node("Transpose", "x", "steps", perm=[1, 0, 2]),
+        helper.make_node("LSTM", ["steps", "w", "r", "b", "lengths"], ["", "h"], hidden_size=3),
+        node("Squeeze", "h zero"),
+    ],
+    [5, 4],
+    {
+        "zero": np.array([0]), "none": F32(0), "inner": np.array([1, 2]), "one": np.array([1]),
+        "w": np.linspace(-1, 1, 48, dtype=F32).reshape(1, 12, 4), "b": np.linspace(-1, 1, 24, dtype=F32)[None],
+        "r": np.linspace(1, -1, 36, dtype=F32).reshape(1, 12, 3),
+    },
+    "nn.utils.rnn.pack_padded_sequence(",
+)  # fmt: skip
+GRAPHS["the order of whole numbers, some of them equal"] = (
+    [
+        node("Cast", "x", "whole", to=TensorProto.INT64),
+        helper.make_node("TopK", ["whole", "k"], ["values", "places"]),
+        node("Cast", "places", to=TensorProto.FLOAT),
+    ],
+    [6], {"k": np.array([6])}, "sort(dim=-1, descending=True, stable=True)",
+)  # fmt: skip
 
 
 @pytest.mark.parametrize("name", GRAPHS)

@@ -19,14 +19,15 @@ _OPERATORS: dict[str, Callable[..., Any]] = {
     "floor_divide": operator.floordiv,
     "remainder": operator.mod,
     "size": lambda x, axis: x.shape[axis],
+    "cpu": operator.methodcaller("cpu"),
 }
 
 
 def function(name: str) -> Callable[..., Any]:
-    """Torch's function of this name: an operator, of torch, of torch.nn.functional, or a tensor's method."""
+    """Torch's function of this name: an operator, of torch, of a part of torch.nn, or a tensor's method."""
     if name in _OPERATORS:
         return _OPERATORS[name]
-    for holder in (torch, torch.nn.functional, torch.Tensor):
+    for holder in (torch, torch.nn.functional, torch.nn.utils.rnn, torch.Tensor):
         if (found := getattr(holder, name, None)) is not None:
             return found
     raise AttributeError(f"torch has no function {name}")

@@ -232,6 +232,13 @@ def _extreme(r: Reading, attributes: Any, x: Val) -> Val:
 def _topk(r: Reading, attributes: Any, x: Val, k: Val) -> tuple[Val, Val]:
     axis = _last(attributes.get("axis", -1), x.rank)
     number = r.sizes(k, "a number of largest")[0]
+    numbers = [number] * 2 if isinstance(number, int) else number.pair
+    whole = all(int(n) == value.shape[axis] for n, value in zip(numbers, x.pair, strict=True))
+    if whole or not x.first.is_floating_point():  # of equal ones the graph has the first first, which topk does not say
+        ordered = r.call("sort", x, dim=axis, descending=bool(attributes.get("largest", 1)), stable=True)
+        parts = [r.part(ordered, place) for place in (0, 1)]
+        first, second = parts if whole else [r.call("narrow", part, axis, 0, number) for part in parts]
+        return first, second
     args: list[Any] = [] if axis == -1 and attributes.get("largest", 1) else [axis]
     if not attributes.get("largest", 1):
         args.append(False)

@@ -37,7 +37,8 @@ def _recurrent(
     kind = r.node.op_type
     direction = attributes.get("direction", b"forward").decode()
     directions = 2 if direction == "bidirectional" else 1
-    _refuse_unusual(r, attributes, kind, directions, x, lengths, peepholes)
+    _refuse_unusual(r, attributes, kind, directions, peepholes)
+    several = lengths if lengths is not None and not _whole(lengths, x) else None
     if attributes.get("layout"):
         raise r.refuse(f"{kind} with the rows first has no correspondence")
     weights = r.constant(w)
@@ -45,8 +46,15 @@ def _recurrent(
     step = r.step(x)
     rows_first = step is not None and step.kind == "function" and step.name == "permute"
     taken = permuted(r, x, (1, 0, 2)) if rows_first else x
+    time = 1 if rows_first else 0
+    total = taken.size(time) or (r.call("size", taken, time) if several is not None else None)
+    if several is not None:
+        if direction == "reverse":
+            raise r.refuse(f"{kind} backwards over rows of several lengths has no correspondence")
+        until = r.call("cpu", r.tensor(several))
+        taken = r.call("pack_padded_sequence", taken, until, batch_first=rows_first, enforce_sorted=False)
     if direction == "reverse":
-        taken = r.call("flip", taken, (1 if rows_first else 0,))
+        taken = r.call("flip", taken, (time,))
     options: dict[str, Any] = {"bias": b is not None, "batch_first": rows_first, "bidirectional": directions == 2}
     if kind == "RNN" and _activations(attributes, kind, directions)[0] == "Relu":
         options["nonlinearity"] = "relu"
@@ -63,8 +71,11 @@ def _recurrent(
     state = _state(r, hidden, cell)
     found = r.placed(kind.lower(), module, given, taken, *([state] if state is not None else []))
     states = r.part(found, 0)
+    if several is not None:
+        padded = r.call("pad_packed_sequence", states, batch_first=rows_first, total_length=total)
+        states = r.part(padded, 0)
     if direction == "reverse":
-        states = r.call("flip", states, (1 if rows_first else 0,))
+        states = r.call("flip", states, (time,))
     if rows_first:
         states = r.call("permute", states, (1, 0, 2))
     outputs = list(r.node.output) + [""] * 3
@@ -87,9 +98,14 @@ def _activations(attributes: Any, kind: str, directions: int) -> tuple[str, ...]
     return given or _USUAL[kind] * directions
 
 
-def _refuse_unusual(
-    r: Reading, attributes: Any, kind: str, directions: int, x: Val, lengths: Val | None, peepholes: Val | None
-) -> None:
+def _whole(lengths: Val, x: Val) -> bool:
+    """Whether every row is as long as there are steps, whatever is asked."""
+    return (lengths.fixed or lengths.const is not None) and all(
+        bool((np.asarray(length) == value.shape[0]).all()) for length, value in zip(lengths.pair, x.pair, strict=True)
+    )
+
+
+def _refuse_unusual(r: Reading, attributes: Any, kind: str, directions: int, peepholes: Val | None) -> None:
     functions = _activations(attributes, kind, directions)
     usual = [_USUAL[kind] * directions] + ([("Relu",) * directions] if kind == "RNN" else [])
     if functions not in usual or attributes.get("clip") or attributes.get("input_forget"):
@@ -98,11 +114,6 @@ def _refuse_unusual(
         raise r.refuse("GRU that resets before its product has no correspondence", hint="linear_before_reset=1 has one")
     if peepholes is not None and np.any(r.constant(peepholes)):
         raise r.refuse("LSTM with peepholes has no correspondence")
-    if lengths is not None and not all(
-        bool((np.asarray(length) == v.shape[0]).all()) and lengths.fixed | (lengths.const is not None)
-        for length, v in zip(lengths.pair, x.pair, strict=True)
-    ):
-        raise r.refuse(f"{kind} over rows of several lengths has no correspondence")
 
 
 def _state(r: Reading, hidden: Val | None, cell: Val | None) -> Any:

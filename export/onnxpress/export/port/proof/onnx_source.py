@@ -125,6 +125,8 @@ class Slopes:
 
     def rung(self) -> Rung:
         """Rung 3."""
+        if not self._drawn:
+            return Rung(name="gradients", holds=True, detail="no answer has one")
         by, by_input = self._gradients()
         inputs = [name for name, value in self._feeds.items() if value.dtype.kind == "f"]
         names = [*self._weights, *inputs]

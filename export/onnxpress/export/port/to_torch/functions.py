@@ -139,6 +139,8 @@ def _is_axis(value: Any) -> bool:
 
 def _place(name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str | None:
     """The module whose function it is."""
+    if callable(getattr(torch.nn.utils.rnn, name, None)):
+        return "nn.utils.rnn"
     has_torch, has_functional = callable(getattr(torch, name, None)), callable(getattr(functional, name, None))
     if has_torch and (not has_functional or (name in _FIRST_OF_TORCH and set(kwargs) <= {"dim", "dtype"})):
         return "torch"

@@ -99,7 +99,13 @@ class Decoder(nn.Module):
         return values, places, -(x.abs().mean((1, 2)) ** 2), x[:, x.size(1) // 2 :, ::2]
 
 
+class Several(nn.Module):
+    def forward(self, x: torch.Tensor) -> Any:
+        return x.sort(dim=-1, descending=False, stable=True).values, x.topk(2).values, x.cumsum(dim=-1)
+
+
 MODELS = {
+    "several": (Several, lambda n: torch.randn(n, 6), "x:float32[batch,6]"),
     "seizures": (Seizures, lambda n: torch.randn(n, 3, 16), "x:float32[batch,3,16]"),
     "decoder": (Decoder, lambda n: torch.randint(0, 11, (n, 5)), "ids:int64[batch,5]"),
     "chain": (

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from onnxpress.core.tensors import TensorSpec
-from onnxpress.export.port.code import folded, literal, tuple_of, wrapped
+from onnxpress.export.port.code import WIDTH, folded, literal, tuple_of, wrapped
 from onnxpress.export.port.steps import Block
 from onnxpress.export.port.to_torch.block import BlockWriter
 from onnxpress.export.port.to_torch.making import chain, init_lines, of_block
@@ -98,7 +98,8 @@ def _lines(block: Block, path: str, shared: Shared, doc: str = "", last: tuple[s
     if forward and forward[-1].startswith(f"{returned} = "):
         returned = forward.pop().removeprefix(f"{returned} = ")
     elif isinstance(writer.outputs, tuple) and len(writer.outputs) > 1:
-        returned = returned[1:-1]
+        bare = returned[1:-1]  # brackets hold together what takes several lines
+        returned = bare if len(f"        return {bare}") <= WIDTH else returned
     lines = body(init, doc)
     lines += [
         *([""] if len(lines) > 1 else []),

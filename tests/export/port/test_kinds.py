@@ -98,6 +98,33 @@ class Masked(nn.Module):
         return torch.where(mask.expand(count, 4), 1.0, -2.0)
 
 
+class Pooled(nn.Module):
+    """A block of the author's own, in whichever precision it is put."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.rnn = nn.LSTM(3, 4, batch_first=True, bidirectional=True)
+        self.head = nn.Sequential(nn.Linear(8, 4), nn.Tanh(), nn.Dropout(0.2), nn.Linear(4, 2))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        weights = functional.dropout(torch.softmax(x.sum(-1), 1), 0.1, self.training)
+        return self.head((self.rnn(x)[0] * weights[..., None]).sum(1))
+
+
+class Around(nn.Module):
+    """Float64 outside, float32 inside, and in it a layer in float16 and weights that are stored so."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.tensor([1.7e9, 5e4, 0.0], dtype=torch.float64))
+        self.narrow = nn.Linear(3, 4).half()
+        self.stored = nn.Parameter(torch.randn(4, 2).half())
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = ((x - self.mean) / 1000).float()
+        return self.narrow(x.half()).float() @ self.stored.float()
+
+
 def _residuals() -> nn.Module:
     return nn.Sequential(Residual(3, 4), Residual(4, 6), Residual(6, 6))
 
@@ -109,6 +136,12 @@ KINDS: dict[str, tuple[Callable[[], nn.Module], tuple[Any, ...], str]] = {
     "sizes": (_residuals, (_x(4, 3, 8),), "def __init__(self, filters, fan_in"),
     "pools": (Pools, (_x(4, 2, 8, 8),), "resize_aligned"),
     "masked": (Masked, (torch.arange(8).reshape(2, 4), torch.ones(2, 4, dtype=torch.int64)), "_2 = "),
+    "double": (
+        lambda: Pooled().double(),
+        (_x(4, 5, 3).double(),),
+        'layers.Dropout(0.1, name="dropout", dtype="float64")',
+    ),
+    "around": (Around, (torch.tensor([1.7e9, 5e4, 0.0]) + 900 * _x(6, 3).double(),), "autocast=False"),
     "lines": (LongLines, (_x(4, 4),), "(\n            "),
 }
 

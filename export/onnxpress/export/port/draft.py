@@ -59,10 +59,9 @@ class Draft:
             )
         self.network = network
         kinds = {str(value.dtype).removeprefix("torch.") for value in source.network.parameters()}
-        if others := sorted(kinds & {"bfloat16", "float64"}):
-            raise NoCorrespondence(
-                f"weights in {others[0]} have no correspondence", where=source.reference, hint="module.float()"
-            )
+        if "bfloat16" in kinds or ("float64" in kinds and len(kinds) > 1):
+            what = "weights in bfloat16" if "bfloat16" in kinds else "weights in float64 beside others"
+            raise NoCorrespondence(f"{what} have no correspondence", where=source.reference, hint="module.float()")
         if hasattr(network.module, "set_attn_implementation"):
             network.module.set_attn_implementation("eager")  # transformers' models: attention as it is written
         self.folded = parametrized(network.module)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,8 @@ from onnxpress.core.arrays import Array
 from onnxpress.export.port.proof.building import built
 from onnxpress.export.port.to_keras.model import Code
 from onnxpress.export.port.to_keras.writer import Carried
+
+_NARROW = re.compile(r'(?<!name=)"float16"')
 
 
 class KerasTarget:
@@ -28,7 +31,8 @@ class KerasTarget:
         """The built and filled model."""
         if precision not in self._models:
             with _floats(precision):
-                self._models[precision] = built(self._path, f"ported_{self._path.stem}_{precision}")
+                path = self._path if precision == "float32" else _widened(self._path)
+                self._models[precision] = built(path, f"ported_{self._path.stem}_{precision}")
             self.fill(precision)
         return self._models[precision]
 
@@ -81,7 +85,7 @@ class KerasTarget:
                 autograph=False,
                 reduce_retracing=True,
             )
-        return self.named(self._function(*(tf.constant(_wide(value, "float32")) for value in self.inputs(feeds))))
+        return self.named(self._function(*(tf.constant(value) for value in self.inputs(feeds))))
 
     def named(self, found: list[Any]) -> dict[str, Array]:
         """Answers in the written model's order of axes → by name, in the source's."""
@@ -106,8 +110,18 @@ def _floats(precision: str) -> Iterator[None]:
         keras.config.set_dtype_policy(policy)
 
 
+def _widened(path: Path) -> Path:
+    """The module with float64 for what it asks to be float16, as the source is in float64; itself where it does not."""
+    text = path.read_text()
+    if (wide := _NARROW.sub('"float64"', text)) == text:
+        return path
+    other = path.with_name(f"{path.stem}_in_float64.py")
+    other.write_text(wide)
+    return other
+
+
 def _wide(value: Array, precision: str) -> Array:
-    return value.astype(precision) if value.dtype.kind == "f" else value
+    return value.astype("float64") if value.dtype.kind == "f" and precision == "float64" else value
 
 
 def _flat(value: Any, structure: Any) -> list[Any]:

@@ -181,6 +181,7 @@ def _type_as(w: Writer, x: Value, other: Value) -> Value:
 
 
 def cast(w: Writer, x: Value, dtype: Any) -> Value:
+    x = w.made(x)
     name = dtype.removeprefix("torch.") if isinstance(dtype, str) else str(dtype).removeprefix("torch.")
     if name == "float32":  # whatever the floats are: the proof runs the same code in float64
         if x.shown.dtype == "float32":

@@ -44,6 +44,8 @@ def make(w: Writer, module: Any, constructor: str, before: str = "", after: str 
     """The constructor's call with what the layer's parameters say: initialisers as torch's, trainable or not."""
     name = w.step.name.split(".")[-1]
     shown = [f"{k}={v if isinstance(v, str) else literal(v)}" for k, v in options.items() if v is not None]
+    if any(str(value.dtype) == "torch.float16" for value in module.parameters()):
+        shown.append('dtype="float16"')
     if frozen(w, w.step.name, [n for n, _ in module.named_parameters()]):
         shown.append("trainable=False")
     if not name.isdigit():

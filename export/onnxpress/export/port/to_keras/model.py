@@ -14,6 +14,7 @@ from onnxpress.export.port.steps import Block, Shown
 from onnxpress.export.port.to_keras import functions, layers, parameters
 from onnxpress.export.port.to_keras.classes import merged
 from onnxpress.export.port.to_keras.own_functions import HELPERS
+from onnxpress.export.port.to_keras.precision import in_precision
 from onnxpress.export.port.to_keras.writer import Carried, Writer, Written
 
 
@@ -51,12 +52,19 @@ class _Shared:
     tied: dict[str, str]
     """a parameter's other names → the one that `state` has"""
     settled: set[Any]
+    dtype: str = "float32"
+    """of every float parameter, if it is float64"""
     transposes: int = 0
     helpers: set[str] = field(default_factory=set)
     """the functions of `own_functions.HELPERS` that the code calls"""
     classes: dict[str, list[str]] = field(default_factory=dict)
     """class name → lines"""
     constants: set[str] = field(default_factory=set)
+
+    def is_wide(self, given: list[Value]) -> bool:
+        """Whether it takes float64 that Keras would cast to its own precision."""
+        kinds = [one.shown.dtype for one in given if isinstance(one.shown, Shown)]
+        return self.dtype == "float32" and "float64" in kinds
 
     def block(self, block: Block, given: list[Value], path: str) -> Written:
         """The class of a block, one for all that are written alike; a plain sequence has none."""
@@ -66,7 +74,7 @@ class _Shared:
         if written.items is not None:
             return written
         base = type(block.owner).__name__.lstrip("_") or "Block"
-        body = _body(written, "layers.Layer")
+        body = _body(written, "layers.Layer", wide=self.is_wide(given))
         for name in itertools.chain([base], (f"{base}{n}" for n in itertools.count(2))):
             lines = [line.replace("\0", name) for line in body]
             if self.classes.setdefault(name, lines) == lines:
@@ -215,7 +223,8 @@ def _settled(
 ) -> tuple[_Shared, Written]:
     settled: set[Any] = set()
     while True:
-        shared = _Shared(state, learning, tied, settled)
+        kinds = {str(value.dtype) for value in state.values() if value.dtype.kind == "f"}
+        shared = _Shared(state, learning, tied, settled, "float64" if kinds == {"float64"} else "float32")
         given = [Value("", one, perm) for one, perm in zip(shown, perms, strict=True)]
         writer = Writer(block, given, "", shared)
         try:
@@ -266,14 +275,16 @@ def _returned(outputs: Any) -> str:
     return repr(outputs)
 
 
-def _body(written: Written, base: str, doc: str = "") -> list[str]:
-    """The statements of a class, each in one line, its name as \\0."""
+def _body(written: Written, base: str, doc: str = "", *, wide: bool = False) -> list[str]:
+    """The statements of a class, each in one line, its name as \\0. `wide`: its inputs are not cast."""
     lines = [f"class \0({base}):"]
     if doc:
         lines += [f'    """{doc}"""', ""]
-    lines += ["    def __init__(self, **options):", "        super().__init__(**options)"]
-    lines += [" " * 8 + line for line in written.init]
-    lines += ["", f"    def call(self, {', '.join(written.arguments)}):"]
+    if written.init or wide:
+        own = "autocast=False, **options" if wide else "**options"
+        lines += ["    def __init__(self, **options):", f"        super().__init__({own})"]
+        lines += [*(" " * 8 + line for line in written.init), ""]
+    lines += [f"    def call(self, {', '.join(written.arguments)}):"]
     returned = _returned(written.outputs)
     call = without_unused(written.call, returned)
     if call and call[-1].startswith(f"{returned} = "):
@@ -312,7 +323,15 @@ def _module(
     parts = [text for helper, text in HELPERS.items() if helper in shared.helpers]
     classes = {label: list(lines) for label, lines in shared.classes.items()}
     items = list(done.items or ())
-    own = [] if done.items is not None else _body(done, "keras.Model", f"{_axes(specs, perms)} → the answers.")
+    if shared.dtype != "float32":
+        items = [in_precision(item, classes, shared.dtype) for item in items]
+    wide = shared.dtype == "float32" and any(spec.dtype == "float64" for spec in specs)
+    own = (
+        [] if done.items is not None else _body(done, "keras.Model", f"{_axes(specs, perms)} → the answers.", wide=wide)
+    )
+    if shared.dtype != "float32":
+        own = [in_precision(line, classes, shared.dtype) for line in own]
+        classes = {n: [in_precision(line, classes, shared.dtype) for line in lines] for n, lines in classes.items()}
     merged(classes, [items, own])
     parts += [_set(lines) for lines in classes.values()]
     inputs = []
@@ -335,6 +354,8 @@ def _module(
         called = ", ".join(done.arguments)
         given = called if len(done.arguments) == 1 else f"[{called}]"
         made = f'{name}(name="{snake(name)}_model")' if snake(name) in done.arguments else f"{name}()"
+        if shared.dtype != "float32":
+            made = in_precision(made, [name], shared.dtype)
         builder += wrapped(f"return keras.Model({given}, {made}({called}))", 4)
     text = "\n\n\n".join([*parts, "\n".join(builder)]) + "\n"
     head = f'"""{title}\n\nbuild().load_weights("{weights}") is the trained model.\n"""\n'

@@ -125,6 +125,18 @@ class Around(nn.Module):
         return self.narrow(x.half()).float() @ self.stored.float()
 
 
+class Projected(nn.Module):
+    """An LSTM that feeds less back than it remembers, and answers too long for one line."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.rnn = nn.LSTM(3, 5, 2, batch_first=True, bidirectional=True, proj_size=2, dropout=0.1)
+
+    def forward(self, x: torch.Tensor) -> Any:
+        states, (hidden, cell) = self.rnn(x)
+        return states[:, -1], hidden, cell
+
+
 def _residuals() -> nn.Module:
     return nn.Sequential(Residual(3, 4), Residual(4, 6), Residual(6, 6))
 
@@ -142,6 +154,7 @@ KINDS: dict[str, tuple[Callable[[], nn.Module], tuple[Any, ...], str]] = {
         'layers.Dropout(0.1, name="dropout", dtype="float64")',
     ),
     "around": (Around, (torch.tensor([1.7e9, 5e4, 0.0]) + 900 * _x(6, 3).double(),), "autocast=False"),
+    "projected": (Projected, (_x(4, 5, 3),), "layers.RNN(ProjectedLSTMCell(5, 2)"),
     "lines": (LongLines, (_x(4, 4),), "(\n            "),
 }
 

@@ -7,14 +7,17 @@ from onnxpress.export.network import Network
 from onnxpress.export.source import Source
 
 
-def wrap(source: Source) -> Network:
-    """The source's network behind the seam of its framework. Raises MissingExtra where its converter is absent."""
+def wrap(source: Source, *, converts: bool = True) -> Network:
+    """The source's network behind the seam of its framework. Raises MissingExtra where its converter is absent.
+
+    Without `converts` a module is taken too that can be asked, and has no ONNX form.
+    """
     if source.framework == "pytorch":
         require("onnxscript", needed_by="exporting a torch module")
         from onnxpress.export.networks.pytorch.module import TorchNetwork
         from onnxpress.export.networks.pytorch.program import ProgramNetwork, is_program
 
-        return ProgramNetwork(source) if is_program(source.network) else TorchNetwork(source)
+        return ProgramNetwork(source) if is_program(source.network) else TorchNetwork(source, converts=converts)
     if source.framework == "sklearn":
         require("skl2onnx", needed_by="exporting a scikit-learn estimator")
         from onnxpress.export.networks.sklearn.estimator import SklearnNetwork

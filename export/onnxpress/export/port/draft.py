@@ -52,7 +52,7 @@ class Draft:
         from onnxpress.export.port.from_torch.blocks import block_of, within
         from onnxpress.export.port.from_torch.folding import folded, parametrized
 
-        network = wrap(source)
+        network = wrap(source, converts=False)
         if not isinstance(network, TorchNetwork):
             raise NoCorrespondence(
                 "an exported program has no layers to carry", where=source.reference, hint="give the module"

@@ -47,7 +47,8 @@ LAYERS: tuple[Row, ...] = (
     Row("Embedding", "Embedding", "padding_idx: its row learns nothing, so the vectors are multiplied by whether the "
         "id is another; Keras's mask_zero is something else"),
     Row("LSTM", "LSTM", "torch has two biases of which only the sum shows, Keras one; gates i, f, g, o in both. "
-        "Several layers and two directions are layers of their own"),
+        "Several layers and two directions are layers of their own. With proj_size it is an RNN over a cell of the "
+        "module's own"),
     Row("GRU", "GRU(reset_after=True)", "torch's gates are r, z, n, Keras's z, r, n; two biases in both"),
     Row("RNN", "SimpleRNN", "two biases against one, as LSTM"),
     Row("LSTMCell", "LSTMCell", "as LSTM; Keras's takes and gives its states as a list"),

@@ -52,7 +52,9 @@ _ONE_COPY = 1 << 28
 class TorchNetwork:
     """A copy of the module in eval mode; the caller's module (mode, buffers, hooks) stays as it was."""
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: Source, *, converts: bool = True) -> None:
+        """Raises BadModel where no exporter has an ONNX form of it; not so where it is only asked, not `converts`."""
+        self._converts = converts
         self.framework_version = str(torch.__version__)
         self.converter = f"torch.onnx dynamo {torch.__version__}"
         self.notes: list[str] = []
@@ -84,7 +86,8 @@ class TorchNetwork:
                 where=source.reference,
                 hint="export needs a deep copy so that your own model stays untouched; name a factory instead",
             ) from error
-        refuse_unconvertible(module, source.reference)
+        if self._converts:
+            refuse_unconvertible(module, source.reference)
         if training:
             shown = ", ".join(training[:3]) + (" …" if len(training) > 3 else "")
             self.notes.append(f"was in training mode ({shown}); measured and exported in eval mode")

@@ -8,7 +8,7 @@ from typing import Any
 
 from onnxpress.core.arrays import Array
 from onnxpress.core.tensors import TensorSpec
-from onnxpress.export.port.code import folded, literal, snake, tuple_of, without_unused, wrapped
+from onnxpress.export.port.code import WIDTH, folded, literal, snake, tuple_of, without_unused, wrapped
 from onnxpress.export.port.layout import Unordered, Value, channels_last, identity
 from onnxpress.export.port.steps import Block, Shown
 from onnxpress.export.port.to_keras import functions, layers, parameters
@@ -290,7 +290,8 @@ def _body(written: Written, base: str, doc: str = "", *, wide: bool = False) -> 
     if call and call[-1].startswith(f"{returned} = "):
         returned = call.pop().removeprefix(f"{returned} = ")
     lines += [" " * 8 + line for line in call]
-    if returned.startswith("(") and isinstance(written.outputs, tuple) and len(written.outputs) > 1:
+    is_tuple = returned.startswith("(") and isinstance(written.outputs, tuple) and len(written.outputs) > 1
+    if is_tuple and len(f"        return {returned[1:-1]}") <= WIDTH:
         returned = returned[1:-1]
     return [*lines, f"        return {returned}"]
 
@@ -323,15 +324,16 @@ def _module(
     parts = [text for helper, text in HELPERS.items() if helper in shared.helpers]
     classes = {label: list(lines) for label, lines in shared.classes.items()}
     items = list(done.items or ())
+    own_layers = [*classes, "ProjectedLSTMCell"]
     if shared.dtype != "float32":
-        items = [in_precision(item, classes, shared.dtype) for item in items]
+        items = [in_precision(item, own_layers, shared.dtype) for item in items]
     wide = shared.dtype == "float32" and any(spec.dtype == "float64" for spec in specs)
     own = (
         [] if done.items is not None else _body(done, "keras.Model", f"{_axes(specs, perms)} → the answers.", wide=wide)
     )
     if shared.dtype != "float32":
-        own = [in_precision(line, classes, shared.dtype) for line in own]
-        classes = {n: [in_precision(line, classes, shared.dtype) for line in lines] for n, lines in classes.items()}
+        own = [in_precision(line, own_layers, shared.dtype) for line in own]
+        classes = {n: [in_precision(line, own_layers, shared.dtype) for line in lines] for n, lines in classes.items()}
     merged(classes, [items, own])
     parts += [_set(lines) for lines in classes.values()]
     inputs = []
@@ -353,10 +355,10 @@ def _module(
             builder += wrapped(f"{argument} = {made}", 4)
         called = ", ".join(done.arguments)
         given = called if len(done.arguments) == 1 else f"[{called}]"
-        made = f'{name}(name="{snake(name)}_model")' if snake(name) in done.arguments else f"{name}()"
+        whole = f'{name}(name="{snake(name)}_model")' if snake(name) in done.arguments else f"{name}()"
         if shared.dtype != "float32":
-            made = in_precision(made, [name], shared.dtype)
-        builder += wrapped(f"return keras.Model({given}, {made}({called}))", 4)
+            whole = in_precision(whole, [name], shared.dtype)
+        builder += wrapped(f"return keras.Model({given}, {whole}({called}))", 4)
     text = "\n\n\n".join([*parts, "\n".join(builder)]) + "\n"
     head = f'"""{title}\n\nbuild().load_weights("{weights}") is the trained model.\n"""\n'
     imported = [n for n in ("layers", "ops") if f"{n}." in text]

@@ -25,6 +25,31 @@ HELPERS = {
         "recurrent_initializer": keras.initializers.RandomUniform(-bound, bound),
         "bias_initializer": keras.initializers.RandomUniform(-bound, bound),
     }''',
+    "ProjectedLSTMCell": '''@keras.saving.register_keras_serializable()
+class ProjectedLSTMCell(layers.Layer):
+    """An LSTM cell whose output has fewer features than its memory."""
+
+    def __init__(self, units, size, use_bias=True, **options):
+        super().__init__(**options)
+        self.state_size, self.output_size = [size, units], size
+        start = {**like_torch(units), "dtype": self.dtype_policy}
+        self.gates = layers.Dense(4 * units, use_bias=use_bias, **start)
+        self.recurrent = layers.Dense(4 * units, use_bias=False, **start)
+        self.projection = layers.Dense(size, use_bias=False, **start)
+
+    def build(self, shape):
+        size, units = self.state_size
+        self.gates.build(shape)
+        self.recurrent.build((None, size))
+        self.projection.build((None, units))
+
+    def call(self, x, states):
+        before, memory = states
+        gates = self.gates(x) + self.recurrent(before)
+        enter, keep, new, leave = ops.split(gates, 4, axis=-1)
+        memory = ops.sigmoid(keep) * memory + ops.sigmoid(enter) * ops.tanh(new)
+        output = self.projection(ops.sigmoid(leave) * ops.tanh(memory))
+        return output, [output, memory]''',
     "resize_aligned": '''def resize_aligned(x, height, width):
     """Bilinear resizing of (rows, height, width, channels) whose corner pixels stay where they are."""
     for axis, size in ((1, height), (2, width)):

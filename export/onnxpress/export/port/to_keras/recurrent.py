@@ -26,12 +26,13 @@ from onnxpress.export.port.to_keras.writer import Carried, Writer, free
 @register("LSTM", "GRU", "RNN")
 def _recurrent(w: Writer, module: Any, x: Value, hx: Any = None) -> Value:
     kind = type(module).__name__
-    if getattr(module, "proj_size", 0):
-        raise w.refuse(f"{kind} with a projection has no correspondence")
     if kind == "RNN" and module.nonlinearity not in ("tanh", "relu"):
         raise w.refuse("this RNN has no correspondence")
     time_first = not module.batch_first
     mask = x.mask
+    size = getattr(module, "proj_size", 0)
+    if mask and size:
+        raise w.refuse("a packed sequence into an LSTM with a projection has no correspondence")
     if not mask and x.rank != 3:
         raise w.refuse(f"{kind} without a batch axis has no correspondence")
     x = w.in_layout(w.settle(w.made(x)), (1, 0, 2) if time_first else (0, 1, 2), "rows, time, features")
@@ -46,10 +47,9 @@ def _recurrent(w: Writer, module: Any, x: Value, hx: Any = None) -> Value:
         _recurrent_layer(w, module, kind, number, name, wants_state, masked=bool(mask))
         given = _initial(begun, number, each) + (f", mask={mask}" if mask else "")
         if wants_state:
-            names = [
-                w.fresh(n)
-                for n in ["x", *_state_names(kind, module.bidirectional, number if module.num_layers > 1 else None)]
-            ]
+            called = unpacked(w, 2)[0] if number == module.num_layers - 1 else "x"
+            of_states = _state_names(kind, module.bidirectional, number if module.num_layers > 1 else None)
+            names = [w.fresh(n) for n in ["x" if called == "part_0" else called, *of_states]]
             for n in names:  # kept until the step is done
                 w.names[n] = w.step.number
             w.lines.append(f"{', '.join(names)} = self.{name}({code}{given})")
@@ -63,7 +63,7 @@ def _recurrent(w: Writer, module: Any, x: Value, hx: Any = None) -> Value:
             )
             code = f"self.{name}_dropout({code})"
     shown = w.step.shown
-    width = module.hidden_size * (2 if module.bidirectional else 1)
+    width = (size or module.hidden_size) * (2 if module.bidirectional else 1)
     steps = Shown((*x.shown.first[:2], width), (*x.shown.second[:2], width), x.shown.dtype)
     output = Value(code, steps if mask else shown[0], x.perm, mask=mask)
     if not wants_state:
@@ -136,26 +136,35 @@ def _recurrent_layer(
     elif kind == "LSTM":
         options.append("unit_forget_bias=False")
     options.append(f"**recurrent_like_torch({units})")
-    w.shared.helpers.add("recurrent_like_torch")
     tail = [*(["trainable=False"] if still else []), f'name="{name}"']
-    cls = _KERAS[kind]
-    if module.bidirectional:
-        line = f"layers.Bidirectional(layers.{cls}({units}, {', '.join(options)}), {', '.join(tail)})"
+    size = getattr(module, "proj_size", 0)
+    cls, given = _KERAS[kind], str(units)
+    if size:
+        w.shared.helpers |= {"like_torch", "ProjectedLSTMCell"}
+        cls, given = "RNN", f"ProjectedLSTMCell({units}, {size}{'' if module.bias else ', use_bias=False'})"
+        options = options[: 1 + state]
     else:
-        line = f"layers.{cls}({units}, {', '.join([*options, *tail])})"
+        w.shared.helpers.add("recurrent_like_torch")
+    if module.bidirectional:
+        line = f"layers.Bidirectional(layers.{cls}({given}, {', '.join(options)}), {', '.join(tail)})"
+    else:
+        line = f"layers.{cls}({given}, {', '.join([*options, *tail])})"
     w.init.append(f"self.{name} = {line}")
     gates = _gates(kind, units)
     for way in range(2 if module.bidirectional else 1):
         suffix = f"_l{number}" + ("_reverse" if way else "")
         inner = (("forward_layer", "backward_layer")[way], "cell") if module.bidirectional else ("cell",)
         full = w.full(w.step.name)
-        w.carried.append(Carried((name, *inner, "kernel"), (f"{full}.weight_ih{suffix}",), lambda a: gates(a).T))
-        w.carried.append(
-            Carried((name, *inner, "recurrent_kernel"), (f"{full}.weight_hh{suffix}",), lambda a: gates(a).T)
-        )
+        first, again = (("gates", "kernel"), ("recurrent", "kernel")) if size else (("kernel",), ("recurrent_kernel",))
+        w.carried.append(Carried((name, *inner, *first), (f"{full}.weight_ih{suffix}",), lambda a: gates(a).T))
+        w.carried.append(Carried((name, *inner, *again), (f"{full}.weight_hh{suffix}",), lambda a: gates(a).T))
+        if size:
+            w.carried.append(
+                Carried((name, *inner, "projection", "kernel"), (f"{full}.weight_hr{suffix}",), lambda a: a.T)
+            )
         if module.bias:
             both = (f"{full}.bias_ih{suffix}", f"{full}.bias_hh{suffix}")
-            w.carried.append(_bias(kind, gates, (name, *inner, "bias"), both))
+            w.carried.append(_bias(kind, gates, (name, *inner, *first[:-1], "bias"), both))
 
 
 def _gates(kind: str, units: int) -> Callable[[Array], Array]:

@@ -154,7 +154,7 @@ KINDS: dict[str, tuple[Callable[[], nn.Module], tuple[Any, ...], str]] = {
         'layers.Dropout(0.1, name="dropout", dtype="float64")',
     ),
     "around": (Around, (torch.tensor([1.7e9, 5e4, 0.0]) + 900 * _x(6, 3).double(),), "autocast=False"),
-    "projected": (Projected, (_x(4, 5, 3),), "layers.RNN(ProjectedLSTMCell(5, 2)"),
+    "projected": (Projected, (_x(4, 5, 3),), "ProjectedLSTMCell(5, 2)"),
     "lines": (LongLines, (_x(4, 4),), "(\n            "),
 }
 

@@ -27,15 +27,15 @@ from benchmarks.reliability.serving import Serving, serving
 _AFFINE = "/v2/models/affine/infer"
 _ZERO = b'{"inputs":[{"name":"x","shape":[1,3],"datatype":"FP32","data":[0,0,0]}]}'
 _SLOW = Path(__file__).parents[2] / "tests" / "serving" / "slow_start.py"
-_HANG_SECONDS = 2.0
 _CALLERS = 4
 
 
 class _Callers:
     """Threads that ask on a new connection each time; every answer by kind, and how long it took."""
 
-    def __init__(self, port: int, bare: int) -> None:
+    def __init__(self, port: int, bare: int, hang_seconds: float) -> None:
         self._port, self._bare, self._stop = port, bare, threading.Event()
+        self._hang_seconds = hang_seconds
         self._infer = request("POST", _AFFINE, _ZERO, ["connection: close"])
         self._lock = threading.Lock()
         self.kinds: Counter[str] = Counter()
@@ -77,15 +77,20 @@ class _Callers:
             took = time.monotonic() - begun
             with self._lock:
                 self.kinds[kind] += 1
-                self.kinds["hang"] += took > _HANG_SECONDS
+                self.kinds["hang"] += took > self._hang_seconds
                 self.longest = max(self.longest, took)
                 if kind == "live 200":
                     self.live.append((begun, took))
             time.sleep(0.005)
 
 
-def slow_loads(count: int = 100, load_seconds: float = 10.0, longest_pause: float = 6.0) -> dict[str, Any]:
-    """`count` kills, one every `longest_pause` seconds at most; which worker, and when, is drawn by chance."""
+def slow_loads(
+    count: int = 100, load_seconds: float = 10.0, longest_pause: float = 6.0, hang_seconds: float = 2.0
+) -> dict[str, Any]:
+    """`count` kills, one every `longest_pause` seconds at most; which worker, and when, is drawn by chance.
+
+    An answer that takes longer than `hang_seconds` is counted as one that hangs.
+    """
     draw = random.Random(0)
     excused = 0
     killed: dict[str, int] = {"answering": 0, "loading": 0}
@@ -95,7 +100,7 @@ def slow_loads(count: int = 100, load_seconds: float = 10.0, longest_pause: floa
         with (
             probes.bare() as bare,
             serving(folder, "--workers", "2", command=command) as server,
-            _Callers(server.port, bare) as callers,
+            _Callers(server.port, bare, hang_seconds) as callers,
         ):
             done = 0
             while done < count:

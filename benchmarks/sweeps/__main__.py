@@ -1,7 +1,8 @@
 """`python -m benchmarks.sweeps keras|transformers`: export every model of the family, one after the other, and tell.
 
-One JSON line for each model is kept in build/sweeps/, so that a sweep that was ended goes on where it was. The page
-docs/sweeps.md is written anew from those lines after every model.
+One JSON line for each model is kept in build/sweeps/, so that a sweep that was ended goes on where it was. The newest
+line of every model goes into a record of its family, benchmarks/records/sweep-FAMILY.jsonl. The page docs/sweeps.md is
+written anew from both records after every model: a sweep of one family leaves what is said of the other.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import math
 import subprocess
 import sys
 import tempfile
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -21,6 +23,7 @@ from benchmarks.sweeps import keras_models, limited, page, transformers_models
 
 ROOT = Path(__file__).parents[2]
 KEPT = ROOT / "build" / "sweeps"
+RECORDS = ROOT / "benchmarks" / "records"
 LARGEST = 60_000_000
 ONNXPRESS = str(Path(sys.executable).parent / "onnxpress")
 PACKAGES = {
@@ -40,12 +43,13 @@ def main() -> None:
     KEPT.mkdir(parents=True, exist_ok=True)
     if given.family != "page":
         sweep(given.family, again=given.again, seconds=given.seconds, gib=given.gib)
-    write_page()
+    write_page(RECORDS, ROOT / "docs" / "sweeps.md")
 
 
 def sweep(family: str, *, again: list[str], seconds: float, gib: float) -> None:
     """Export what has no line yet, or is to be asked again."""
-    known = read(family)
+    kept = KEPT / f"{family}.jsonl"
+    known = read(kept)
     if again == ["refused"]:
         again = [name for name, row in known.items() if row["state"] != "equal"]
     wanted = models(family)
@@ -56,10 +60,11 @@ def sweep(family: str, *, again: list[str], seconds: float, gib: float) -> None:
         row = export(arguments, seconds=seconds, gib=gib)
         row |= {"model": name, "parameters": parameters, "date": datetime.now(UTC).date().isoformat()}
         row["versions"] = {package: version(package) for package in PACKAGES[family]}
-        with (KEPT / f"{family}.jsonl").open("a") as file:
+        with kept.open("a") as file:
             file.write(json.dumps(row) + "\n")
         print(row["state"], row["worst"] or row["reason"], f"{row['seconds']:.0f} s", file=sys.stderr, flush=True)
-        write_page()
+        write_record(RECORDS / f"sweep-{family}.jsonl", read(kept), list(wanted))
+        write_page(RECORDS, ROOT / "docs" / "sweeps.md")
 
 
 def models(family: str) -> dict[str, tuple[list[str], int | None]]:
@@ -111,6 +116,7 @@ def export(arguments: list[str], *, seconds: float, gib: float) -> dict[str, Any
         "worst": report["worst_multiple"] if report["worst_multiple"] is not None else math.inf,
         "floor": report["floor"],
         "batch_safe": report["batch_safe"],
+        "rows": report["rows"],
         "converter": manifest["source"]["converter"],
         "switched_off": manifest["session"]["disabled_optimizers"],
         "notes": notes,
@@ -124,20 +130,21 @@ def _reason(stderr: str) -> str:
     return "\n".join(lines[first:])[:1500]
 
 
-def read(family: str) -> dict[str, dict[str, Any]]:
+def read(path: Path) -> dict[str, dict[str, Any]]:
     """Model → its newest row, in the order of the first."""
-    path = KEPT / f"{family}.jsonl"
     rows = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
     return {row["model"]: row for row in rows}
 
 
-def write_page() -> None:
-    """docs/sweeps.md from all rows."""
-    (ROOT / "docs" / "sweeps.md").write_text(
-        page.render(
-            {family: read(family) for family in PACKAGES}, {family: list(models(family)) for family in PACKAGES}
-        )
-    )
+def write_record(path: Path, rows: Mapping[str, Mapping[str, Any]], wanted: Sequence[str]) -> None:
+    """The newest row of every model that the sweep asks for, in its order: that of `rows`, or else the record's."""
+    newest = {**read(path), **rows}
+    path.write_text("".join(json.dumps(newest[name]) + "\n" for name in wanted if name in newest))
+
+
+def write_page(records: Path, path: Path) -> None:
+    """The page from the record of each family."""
+    path.write_text(page.render({family: read(records / f"sweep-{family}.jsonl") for family in PACKAGES}))
 
 
 if __name__ == "__main__":

@@ -28,8 +28,8 @@ _FAMILY = {
 }
 
 
-def render(families: Mapping[str, Mapping[str, Mapping[str, Any]]], wanted: Mapping[str, Sequence[str]]) -> str:
-    """The page, as Markdown: family → model → row, and family → the models that the sweep asks."""
+def render(families: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> str:
+    """The page, as Markdown: family → model → row."""
     parts = [_HEAD]
     for family, rows in families.items():
         if not rows:
@@ -38,17 +38,22 @@ def render(families: Mapping[str, Mapping[str, Mapping[str, Any]]], wanted: Mapp
         equal = [row for row in rows.values() if row["state"] == "equal"]
         newest = max(rows.values(), key=lambda row: str(row["date"]))
         versions = ", ".join(f"{name} {number}" for name, number in newest["versions"].items())
-        parts.append(f"## {title}\n\n{about}\n\n{len(equal)} of {len(rows)} equal. {newest['date']}, {versions}.\n")
+        counted = f"{len(equal)} of {len(rows)} equal.{_proven(equal)} {newest['date']}, {versions}."
+        parts.append(f"## {title}\n\n{about}\n\n{counted}\n")
         parts.append("\n".join(_table(rows)) + "\n")
-        absent = [name for name in wanted[family] if name not in rows]
-        if absent:
-            parts.append(f"Not asked yet: {', '.join(absent)}.\n")
         others = [row for row in rows.values() if row["state"] != "equal"]
         if others:
             parts.append("### Not published\n")
             parts += [f"- `{row['model']}`: {_sentence(row['reason'])}" for row in others]
             parts.append("")
     return "\n".join(parts).rstrip() + "\n"
+
+
+def _proven(equal: Sequence[Mapping[str, Any]]) -> str:
+    """How many are batched because the proof shows that their rows do not look at each other."""
+    safe = [row for row in equal if row.get("batch_safe") and "rows" in row]
+    proven = sum(row["rows"] == "proven" for row in safe)
+    return f" {proven} of {len(safe)} that are batched are proven in their rows." if safe else ""
 
 
 def _table(rows: Mapping[str, Mapping[str, Any]]) -> list[str]:
@@ -71,6 +76,8 @@ def _remarks(row: Mapping[str, Any]) -> list[str]:
         found.append(f"the runtime's {', '.join(row['switched_off'])} switched off")
     if row.get("batch_safe") is False:
         found.append("rows are not answered alone as in a batch")
+    elif row.get("rows", "proven") != "proven":
+        found.append(f"rows {row['rows']}")
     if "TorchScript" in row.get("converter", ""):
         found.append("by the TorchScript exporter")
     return found

@@ -159,7 +159,7 @@ def inside(specs: Sequence[TensorSpec], values: Mapping[str, Array]) -> dict[str
             held = np.array(value)
             with np.errstate(over="ignore"):
                 low, high = (None if end is None else held.dtype.type(end) for end in _ends(domain, held))
-            found[spec.name] = np.clip(held, low, high)
+            found[spec.name] = np.asarray(np.clip(held, low, high))  # without axes it would be a plain number
     return found
 
 

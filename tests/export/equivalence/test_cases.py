@@ -37,6 +37,17 @@ def test_every_case_fits_the_specs(inputs: list[TensorSpec]) -> None:
         assert len({case.name for case in found if case.name.startswith(f"{name} ")}) >= 3
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64", "int64", "bool", "string"])
+@pytest.mark.parametrize("domain", [None, Domain(low=0.0, high=1.0, enforced=True)])
+def test_a_number_without_axes_stays_an_array(dtype: str, domain: Domain | None) -> None:
+    if domain is not None and dtype in ("bool", "string"):
+        domain = None
+    inputs = [parse_spec("x:float32[batch,2]"), TensorSpec(name="temperature", dtype=dtype, shape=(), domain=domain)]
+    shown = Shown(anywhere=frozenset({"temperature"}) if dtype == "int64" else frozenset())
+    for case in cases(inputs, {}, shown=shown):
+        assert isinstance(case.feeds["temperature"], np.ndarray), case.name
+
+
 def test_the_same_specs_give_the_same_cases() -> None:
     inputs = [parse_spec("x:float32[batch,5]"), parse_spec("ids:int64[batch,length]")]
     first, second = cases(inputs, {}), cases(inputs, {})

@@ -132,7 +132,7 @@ def cases(
         if floats:
             feeds = generate(specs, samples, {"batch": 3}, generator, shown)
             for spec in floats:
-                feeds[spec.name] = (feeds[spec.name] * scale).astype(feeds[spec.name].dtype)
+                feeds[spec.name] = np.asarray(feeds[spec.name] * scale).astype(feeds[spec.name].dtype)
             chosen.append(Case(kind, 3, feeds))
     example = example_sizes(specs, samples)
     for name in sorted({name for spec in specs for name in spec.named_dimensions} - {"batch"}):

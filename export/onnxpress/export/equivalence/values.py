@@ -136,7 +136,8 @@ def within(spec: TensorSpec, values: Array) -> Array:
     domain = spec.domain
     if domain is not None and (domain.low is not None or domain.high is not None):
         values = np.clip(values, domain.low, domain.high)
-    return values.astype(spec.dtype if spec.dtype != "bfloat16" else "float32")
+    dtype = spec.dtype if spec.dtype != "bfloat16" else "float32"
+    return np.asarray(values).astype(dtype)  # numpy makes a plain number of arithmetic without axes; no runtime takes it
 
 
 def declared(spec: TensorSpec) -> tuple[float, float] | None:

@@ -137,7 +137,7 @@ def within(spec: TensorSpec, values: Array) -> Array:
     if domain is not None and (domain.low is not None or domain.high is not None):
         values = np.clip(values, domain.low, domain.high)
     dtype = spec.dtype if spec.dtype != "bfloat16" else "float32"
-    return np.asarray(values).astype(dtype)  # numpy makes a plain number of arithmetic without axes; no runtime takes it
+    return np.asarray(values).astype(dtype)  # arithmetic without axes makes plain numbers, which no runtime takes
 
 
 def declared(spec: TensorSpec) -> tuple[float, float] | None:

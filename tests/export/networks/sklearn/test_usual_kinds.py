@@ -68,6 +68,8 @@ CLASSIFIERS = {
     "neighbours by distance": (KNeighborsClassifier(weights="distance").fit(X, THREE), ASKED),
     "power": (make_pipeline(PowerTransformer(), LogisticRegression()).fit(X, SIDE), ASKED),
     "gaps shown": (make_pipeline(SimpleImputer(add_indicator=True), LogisticRegression()).fit(GAPS, SIDE), SHOWN),
+    "gaps filled": (make_pipeline(SimpleImputer(), LogisticRegression()).fit(GAPS, SIDE), SHOWN),
+    "no gaps to show": (make_pipeline(SimpleImputer(add_indicator=True), LogisticRegression()).fit(X, SIDE), ASKED),
     "found": (GridSearchCV(make_pipeline(StandardScaler(), LogisticRegression()), {}, cv=2).fit(X, THREE), ASKED),
     "mixture": (GaussianMixture(3, random_state=0).fit(X), ASKED),
 }

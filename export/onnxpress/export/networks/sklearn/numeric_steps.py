@@ -92,7 +92,7 @@ def _with_indicators(operator: Any) -> None:
     if added:
         _shaped(operator, int(np.count_nonzero(kept)) + added)
         return
-    from skl2onnx.shape_calculators.imputer_op import calculate_sklearn_imputer_output_shapes
+    from skl2onnx.shape_calculators.imputer import calculate_sklearn_imputer_output_shapes
 
     calculate_sklearn_imputer_output_shapes(operator)
 

@@ -12,7 +12,7 @@ from typing import Any
 import onnx_ir as ir
 import torch
 
-from onnxpress.export.networks.pytorch import linear_algebra
+from onnxpress.export.networks.pytorch import division, linear_algebra
 from onnxpress.export.networks.pytorch.opset import OPSET, ints, op
 
 _SORTED = frozenset({ir.DataType.FLOAT, ir.DataType.DOUBLE, ir.DataType.INT32, ir.DataType.INT64})
@@ -44,6 +44,7 @@ def table() -> dict[Any, Callable[..., Any]]:
         aten.linalg_cholesky_ex.default: linear_algebra.cholesky,
         aten.linalg_solve_triangular.default: linear_algebra.solve_triangular,
         aten.cholesky_solve.default: linear_algebra.cholesky_solve,
+        **division.table(),
     }
 
 

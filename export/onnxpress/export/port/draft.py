@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import inspect
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -39,6 +39,10 @@ if TYPE_CHECKING:
 
 MOST_ROWS = 16
 """of a batch of the proof's questions"""
+_LARGE = 1 << 25
+"""bytes of weights from which one copy less is held, and fewer rows are asked"""
+_ROWS, _ROWS_OF_LARGE = 7, 3
+"""for gradients and training"""
 
 
 class Draft:
@@ -96,7 +100,8 @@ class Draft:
                 where=source.reference,
                 hint="give each its own, or call the embedding and the linear layer in one forward",
             )
-        drawn = [_without_signs(case) for case in cases(network.inputs, self.rows, largest=MOST_ROWS)]
+        self.large = is_large(self.state.values())
+        drawn = [_without_signs(case) for case in cases(network.inputs, self.rows, largest=most_rows(self.large))]
         self.asked = marked(Reference(network, Processing(), network.inputs), drawn, LIMIT)
 
     def target(self, path: Path) -> KerasTarget:
@@ -113,6 +118,9 @@ class Draft:
         rung = parameters(self.code, target, self.state, self.learning)
         learns = [f"{name}: computed from other weights in the source, a plain weight here" for name in self.folded]
         yield msgspec.structs.replace(rung, differences=[*rung.differences, *learns])
+        self.network.forget_float64()
+        if self.large:
+            target.forget()
         sides: Sides | None = None
         for name, ask in (("gradients", gradients), ("training", training)):
             try:
@@ -138,8 +146,8 @@ class Draft:
         return msgspec.structs.replace(rung, detail=f"{rung.detail}: {where}")
 
     def sides(self, target: KerasTarget) -> Sides:
-        """The source and `target` in float64, on a batch of seven rows where there is one."""
-        sides = Sides(self.module, self._call, target, self.code, one_batch(self.asked))
+        """The source and `target` in float64, on one batch."""
+        sides = Sides(self.module, self._call, target, self.code, one_batch(self.asked, self.large))
         for name, parameter in sides.module.named_parameters():
             parameter.requires_grad_(name in self.learning)
         return sides
@@ -180,9 +188,20 @@ def two_sizes(network: Network, rows: Mapping[str, Array], shown: Shown = NOTHIN
     ]
 
 
-def one_batch(asked: Sequence[Case]) -> dict[str, Array]:
-    """The feeds for gradients and training: of seven rows where there are such."""
-    return next((case.feeds for case in asked if case.batch == 7), asked[0].feeds)
+def is_large(weights: Iterable[Any]) -> bool:
+    """Whether these arrays are so large that what is asked is limited."""
+    return sum(weight.nbytes for weight in weights) > _LARGE
+
+
+def most_rows(large: bool) -> int:
+    """Of a batch of the proof's questions."""
+    return _ROWS if large else MOST_ROWS
+
+
+def one_batch(asked: Sequence[Case], large: bool = False) -> dict[str, Array]:
+    """The feeds for gradients and training: of seven rows where there are such, of three of a large model."""
+    rows = _ROWS_OF_LARGE if large else _ROWS
+    return next((case.feeds for case in asked if case.batch == rows), asked[0].feeds)
 
 
 def arguments(network: TorchNetwork, values: Mapping[str, Any]) -> tuple[list[Any], dict[str, Any]]:

@@ -198,6 +198,10 @@ class KerasNetwork:
             self._double = twin
         return self._double
 
+    def forget_float64(self) -> None:
+        """Free the twin in float64; it is made anew when it is asked for."""
+        self._double = None
+
     def watch(self, feeds: dict[str, Array], precision: Precision, see: See) -> None:
         """What every layer and operation computes; see Layered."""
         if precision == "float64" and not self._double_checked:

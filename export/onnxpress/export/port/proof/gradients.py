@@ -133,7 +133,8 @@ def difference(wanted: Array, mine: Array, whole: float) -> float:
 
 def gradient_of(tensor: Any) -> Array:
     """What backward() left on a tensor of torch; zeros where nothing reached it."""
-    return np.zeros(tuple(tensor.shape)) if tensor.grad is None else np.array(tensor.grad)
+    # The array is the tensor's own: what clears the gradient makes another tensor.
+    return np.zeros(tuple(tensor.shape)) if tensor.grad is None else tensor.grad.numpy()
 
 
 @contextlib.contextmanager

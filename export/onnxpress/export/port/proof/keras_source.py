@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import copy
 from collections.abc import Iterator
 from typing import Any
 
@@ -13,6 +12,7 @@ from onnxpress.core.arrays import Array
 from onnxpress.export.port.from_keras.model import Translated
 from onnxpress.export.port.from_keras.shared import Carried
 from onnxpress.export.port.proof import training as rung4
+from onnxpress.export.port.proof.descent import STEPS, rate_of, step_of_keras, step_of_torch
 from onnxpress.export.port.proof.gradients import LIMIT, difference, gradient_of
 from onnxpress.export.port.proof.rung import Rung, Worst
 from onnxpress.export.port.proof.torch_target import TorchTarget
@@ -197,7 +197,7 @@ def training(sides: KerasSides) -> Rung:
         if wrong := _statistics(sides, named):
             return Rung(name="training", holds=False, detail=wrong)
         worst = _steps(sides)
-    detail = f"{rung4.STEPS} steps, {len(wanted)} dropouts measured; the worst: {worst.where or 'none'}"
+    detail = f"{STEPS} steps, {len(wanted)} dropouts measured; the worst: {worst.where or 'none'}"
     return worst.rung("training", _limit(sides), detail, named)
 
 
@@ -237,24 +237,18 @@ def _statistics(sides: KerasSides, named: list[str]) -> str:
 
 def _steps(sides: KerasSides) -> Worst:
     """Plain gradient descent on both sides; the largest difference of losses and parameters, and where."""
-    import torch
-
     worst = Worst()
     parameters = dict(sides.module.named_parameters())
-    rate = None
-    for number in range(rung4.STEPS):
+    steps = []
+    for _ in range(STEPS):
         by, _, loss = sides.of_keras(training=True)
+        steps.append((loss, rate_of(by.values())))
+        step_of_keras([sides.twin.weights[place] for place in by], by.values(), steps[-1][1])
+    del by  # one side's gradients at a time
+    for number, (loss, rate) in enumerate(steps):
         ours, _, our_loss = sides.of_torch(training=True)
         worst.add(abs(loss - our_loss) / max(abs(loss), 1.0), f"the loss of step {number + 1}")
-        if rate is None:
-            rate = 0.01 / max([1.0, *(float(np.abs(g).max(initial=0)) for g in by.values())])
-        for place, gradient in by.items():
-            variable = sides.twin.weights[place]
-            variable.assign(np.asarray(variable) - rate * gradient)
-        with torch.no_grad():
-            for name, gradient in ours.items():
-                if parameters[name].requires_grad:
-                    parameters[name] -= rate * torch.from_numpy(gradient)
+        step_of_torch(parameters, {n: g for n, g in ours.items() if parameters[n].requires_grad}, rate)
     for one in sides.learning():
         wanted = one.carry(*(np.asarray(sides.twin.weights[n]) for n in one.sources))
         mine = parameters[one.name].detach().numpy()
@@ -285,7 +279,7 @@ def _rates_of_torch(module: Any) -> list[float]:
     import torch
 
     found = []
-    for _, layer in rung4.dropouts_of_torch(copy.deepcopy(module).train()):
+    for _, layer in rung4.dropouts_of_torch(module.train()):
         if layer.p > 0:
             rank = int(type(layer).__name__[-2]) if type(layer).__name__.endswith("d") else 0
             out = layer(torch.ones((1, rung4.ONES, *(1,) * rank), dtype=torch.float64))
@@ -298,10 +292,9 @@ def _idle(sides: KerasSides) -> str:
     """The first dropout of the written model that changes nothing by itself; empty where each does."""
     import torch
 
-    state = copy.deepcopy(sides.module.state_dict())
     tensors = sides.target.inputs(sides.feeds)
     found = ""
-    with _no_dropout(sides), torch.no_grad():
+    with _no_dropout(sides), torch.no_grad(), rung4.unmoved(sides.module):
         sides.module.train()
         plain = sides.target.flat(sides.module(*tensors))
         for name, layer in list(rung4.dropouts_of_torch(sides.module)):
@@ -310,7 +303,6 @@ def _idle(sides: KerasSides) -> str:
             layer.p = 0.0
             if not found and all(torch.equal(a, b) for a, b in zip(plain, other, strict=True)):
                 found = name
-    sides.module.load_state_dict(state)
     return found
 
 

@@ -1,6 +1,6 @@
 """Rung 4: statistics of batch norm after one step, dropout's rate, and twenty steps with dropout off.
 
-The steps are plain gradient descent in float64 on both sides. Rounding, 2e-16 of a value, grows over twenty steps by
+The steps are plain gradient descent in float64 on both sides (see `descent`). Rounding, 2e-16 of a value, grows by
 the network's own sensitivity. A constant that a layer of the target holds in float32 is 6e-8 away from the start, and
 steps this small let it grow little: 1e-6 bounds both losses and parameters.
 """
@@ -8,7 +8,6 @@ steps this small let it grow little: 1e-6 bounds both losses and parameters.
 from __future__ import annotations
 
 import contextlib
-import copy
 from collections.abc import Iterator, Sequence
 from typing import Any
 from unittest import mock
@@ -16,10 +15,10 @@ from unittest import mock
 import numpy as np
 
 from onnxpress.core.arrays import Array
+from onnxpress.export.port.proof.descent import STEPS, rate_of, step_of_keras, step_of_torch
 from onnxpress.export.port.proof.gradients import Sides, in_doubles
 from onnxpress.export.port.proof.rung import Rung, Worst
 
-STEPS = 20
 LIMIT = 1e-6
 ONES = 20_000
 _STATISTICS = ("running_mean", "running_var")
@@ -90,25 +89,21 @@ def _statistics(sides: Sides, named: list[str]) -> str:
 
 def _steps(sides: Sides) -> Worst:
     """Plain gradient descent on both sides; the largest difference of losses and parameters, and where."""
-    import torch
-
     worst = Worst()
     summed = {name for one in sides.code.carried if one.several for name in one.sources[1:]}
     parameters = dict(sides.module.named_parameters())
-    rate = None
-    for number in range(STEPS):
+    steps = []
+    for _ in range(STEPS):
         by, _, loss = sides.of_torch(training=True)
+        steps.append((loss, rate_of(by.values())))
+        step_of_torch(parameters, {n: g for n, g in by.items() if n not in summed}, steps[-1][1])
+    del by
+    sides.module.zero_grad()  # one side's gradients at a time
+    variables = [sides.target.variable(one, "float64") for one in sides.learning()]
+    for number, (loss, rate) in enumerate(steps):
         ours, _, our_loss = sides.of_keras(training=True)
         worst.add(abs(loss - our_loss) / max(abs(loss), 1.0), f"the loss of step {number + 1}")
-        if rate is None:
-            rate = 0.01 / max([1.0, *(float(np.abs(g).max(initial=0)) for g in by.values())])
-        with torch.no_grad():
-            for name, gradient in by.items():
-                if name not in summed:
-                    parameters[name] -= rate * torch.from_numpy(gradient)
-        for one, gradient in zip(sides.learning(), ours, strict=True):
-            variable = sides.target.variable(one, "float64")
-            variable.assign(np.asarray(variable) - rate * gradient)
+        step_of_keras(variables, ours, rate)
     for one in sides.learning():
         wanted = one.carry(*(parameters[name].detach().numpy() for name in one.sources))
         mine = np.asarray(sides.target.variable(one, "float64"))
@@ -141,13 +136,14 @@ def _rates_of_torch(sides: Sides) -> list[float]:
         inside.append(type(module).__name__)
         found.extend([module.dropout] * (module.num_layers - 1 if isinstance(module, nn.RNNBase) else 1))
 
-    module = copy.deepcopy(sides.module).train()  # its statistics move
-    for part in module.modules():
-        if isinstance(part, nn.MultiheadAttention | nn.RNNBase):
-            part.register_forward_pre_hook(enter)
-            part.register_forward_hook(lambda *_: inside.pop() and None)
+    module = sides.module
     tensors = {n: torch.from_numpy(np.array(v)) for n, v in sides.feeds.items()}
     with contextlib.ExitStack() as stack:
+        stack.enter_context(unmoved(module))
+        for part in module.train().modules():
+            if isinstance(part, nn.MultiheadAttention | nn.RNNBase):
+                stack.callback(part.register_forward_pre_hook(enter).remove)
+                stack.callback(part.register_forward_hook(lambda *_: inside.pop() and None).remove)
         for name in ("dropout", "dropout1d", "dropout2d", "dropout3d", "alpha_dropout"):
             stack.enter_context(mock.patch.object(nn.functional, name, recorded))
         stack.enter_context(mock.patch.object(nn.functional, "scaled_dot_product_attention", attended))
@@ -164,7 +160,7 @@ def _idle(sides: Sides) -> str:
     model = sides.target.model("float64")
     inputs = [tf.constant(v) for v in sides.target.inputs(sides.feeds)]
     dropouts = [layer for layer in _dropouts(model) if layer.rate > 0]
-    statistics = [(v, np.asarray(v)) for v in model.weights]
+    statistics = [(v, np.array(v)) for v in model.non_trainable_variables]
     with _no_dropout(sides):
         plain = sides.target.call(inputs, "float64", training=True)
         for layer in dropouts:
@@ -204,6 +200,17 @@ def dropouts_of_torch(module: Any) -> Iterator[tuple[str, Any]]:
     for name, layer in module.named_modules():
         if isinstance(layer, kinds):
             yield name, layer
+
+
+@contextlib.contextmanager
+def unmoved(module: Any) -> Iterator[None]:
+    """What calls in training mode move, batch norm's statistics, is afterwards as it was."""
+    held = [(buffer, buffer.clone()) for buffer in module.buffers()]
+    try:
+        yield
+    finally:
+        for buffer, before in held:
+            buffer.copy_(before)
 
 
 def _no_dropout(sides: Sides) -> contextlib.AbstractContextManager[None]:

@@ -14,7 +14,8 @@ import msgspec
 from onnxpress.core.errors import NotEquivalent, UsageError
 from onnxpress.core.files import write_atomically
 from onnxpress.core.indented_json import indented
-from onnxpress.export.port.proof.round_trip import NOT_ASKED, round_trip
+from onnxpress.export.port.proof.answers import Answer
+from onnxpress.export.port.proof.round_trip import NOT_ASKED, UNPROVEN, WrittenKeras, WrittenTorch, round_trip
 from onnxpress.export.port.proof.rung import Rung
 from onnxpress.export.port.refusal import NoCorrespondence
 from onnxpress.export.source import Source
@@ -25,9 +26,9 @@ if TYPE_CHECKING:
     from onnxpress.export.port.keras_draft import KerasDraft
     from onnxpress.export.port.onnx_draft import OnnxDraft
     from onnxpress.export.port.proof.keras_target import KerasTarget
+    from onnxpress.export.port.proof.torch_target import TorchTarget
 
 To = Literal["pytorch", "tensorflow"]
-_NO_WAY_BACK = Rung(name="round trip", holds=None, detail="what was written is not carried back yet")
 
 
 class PortReport(msgspec.Struct, frozen=True, kw_only=True):
@@ -70,8 +71,8 @@ def carry(
 ) -> Ported:
     """Write the model of `source` as code of framework `to` at `output`, its weights and report beside it.
 
-    With `keep` inputs and answers have the source's order of axes. With `returns` it is exported to ONNX again too, and
-    that must answer the same: the fifth rung.
+    With `keep` inputs and answers have the source's order of axes. With `returns` what was written is exported to ONNX,
+    and ported back to the source's framework, and both must answer the same: the fifth rung.
 
     Raises NoCorrespondence for what the table has no row for, with its line; NotEquivalent where a rung of the proof
     fails and nobody accepts it. Nothing is written then.
@@ -80,8 +81,6 @@ def carry(
         raise UsageError("the output is a module of Python", where=str(output), hint="give a name that ends in .py")
     if source.framework == to:
         raise UsageError(f"this model is in {to} already", where=source.reference)
-    if (to == "pytorch" or source.framework == "onnx") and (keep or returns):
-        raise UsageError("a layout that is kept, and a round trip, are there from torch to Keras alone", where="port")
     if source.framework == "sklearn":
         raise NoCorrespondence(
             f"an estimator of scikit-learn cannot be carried to {to}",
@@ -92,11 +91,12 @@ def carry(
     with tempfile.TemporaryDirectory(prefix="onnxpress-port-") as folder:
         draft = Path(folder) / output.name
         if source.framework == "onnx":
-            report = (_onnx_to_keras if to == "tensorflow" else _onnx_to_torch)(source, draft, weights.name)
+            of_file = _onnx_to_keras if to == "tensorflow" else _onnx_to_torch
+            report = of_file(source, draft, weights.name, keep=keep, returns=returns)
         elif to == "tensorflow":
             report = _torch_to_keras(source, draft, weights.name, keep=keep, returns=returns)
         else:
-            report = _keras_to_torch(source, draft, weights.name)
+            report = _keras_to_torch(source, draft, weights.name, keep=keep, returns=returns)
         if not report.proven:
             failed = next(rung for rung in report.rungs if rung.holds is False)
             if accept_refusal is None:
@@ -122,20 +122,48 @@ def _torch_to_keras(source: Source, path: Path, weights_name: str, *, keep: bool
 
     def prove(target: KerasTarget) -> list[Rung]:
         rungs = _asked(source, draft.rungs(target))
-        sound = returns and all(rung.holds for rung in rungs)
-        return [*rungs, round_trip(draft.network, target, draft.asked) if sound else NOT_ASKED]
+        return _and_back(
+            rungs, returns, lambda: round_trip(draft.network, WrittenKeras(target), draft.asked, _keras_back)
+        )
 
     return _as_keras(source, path, weights_name, draft, prove)
 
 
-def _onnx_to_keras(source: Source, path: Path, weights_name: str) -> PortReport:
+def _and_back(rungs: list[Rung], returns: bool, trip: Callable[[], Rung]) -> list[Rung]:
+    """These and the fifth, if it is asked for and nothing failed before."""
+    if not returns:
+        return [*rungs, NOT_ASKED]
+    return [*rungs, UNPROVEN if any(rung.holds is False for rung in rungs) else trip()]
+
+
+def _keras_back(source: Source, path: Path) -> tuple[list[str], Answer]:
+    """The port of a written Keras model to torch: the names of its inputs, and its answer."""
+    from onnxpress.export.port.keras_draft import KerasDraft
+
+    draft = KerasDraft(source, "ported_back.safetensors")
+    path.write_text(draft.code.text)
+    return [spec.name for spec in draft.network.inputs], draft.target(path).answer
+
+
+def _torch_back(source: Source, path: Path) -> tuple[list[str], Answer]:
+    """The port of a written torch module to Keras: the names of its inputs, and its answer."""
+    from onnxpress.export.port.draft import Draft
+
+    draft = Draft(source, "ported_back.weights.h5")
+    path.write_text(draft.code.text)
+    return [spec.name for spec in draft.network.inputs], draft.target(path).answer
+
+
+def _onnx_to_keras(source: Source, path: Path, weights_name: str, *, keep: bool, returns: bool) -> PortReport:
     _import_keras()
     from onnxpress.export.port.onnx_draft import OnnxKerasDraft
 
-    draft = OnnxKerasDraft(source, weights_name, path.parent)
+    draft = OnnxKerasDraft(source, weights_name, path.parent, keep=keep)
 
     def prove(target: KerasTarget) -> list[Rung]:
-        return [*_asked(source, draft.rungs(target)), _NO_WAY_BACK]
+        rungs = _asked(source, draft.rungs(target))
+        written = WrittenKeras(target, draft.arguments, draft.original.output_names)
+        return _and_back(rungs, returns, lambda: round_trip(draft.original, written, draft.asked, None))
 
     report = _as_keras(source, path, weights_name, draft.draft, prove)
     return msgspec.structs.replace(
@@ -169,29 +197,47 @@ def _import_keras() -> None:
         import tensorflow  # noqa: F401
 
 
-def _keras_to_torch(source: Source, path: Path, weights_name: str) -> PortReport:
+def _keras_to_torch(source: Source, path: Path, weights_name: str, *, keep: bool, returns: bool) -> PortReport:
     _import_keras()
     from onnxpress.export.port.keras_draft import KerasDraft
 
-    draft = KerasDraft(source, weights_name)
-    return _as_torch(source, path, weights_name, draft, transposes=draft.translated.transposes)
+    draft = KerasDraft(source, weights_name, keep=keep)
+
+    def trip(target: TorchTarget) -> Rung:
+        written = WrittenTorch(target, draft.as_taken(), draft.asked[0].feeds)
+        return round_trip(draft.asked_of, written, draft.asked, _torch_back)
+
+    transposes = draft.translated.transposes
+    return _as_torch(source, path, weights_name, draft, transposes=transposes, trip=trip, returns=returns)
 
 
-def _onnx_to_torch(source: Source, path: Path, weights_name: str) -> PortReport:
+def _onnx_to_torch(source: Source, path: Path, weights_name: str, *, keep: bool, returns: bool) -> PortReport:
     from onnxpress.export.port.onnx_draft import OnnxDraft
 
-    return _as_torch(source, path, weights_name, OnnxDraft(source, weights_name), transposes=0)
+    draft = OnnxDraft(source, weights_name)  # whose axes are the file's own: a layout that is kept is the only one
+
+    def trip(target: TorchTarget) -> Rung:
+        return round_trip(draft.original, WrittenTorch(target, draft.specs, draft.asked[0].feeds), draft.asked, None)
+
+    return _as_torch(source, path, weights_name, draft, transposes=0, trip=trip, returns=returns)
 
 
 def _as_torch(
-    source: Source, path: Path, weights_name: str, draft: KerasDraft | OnnxDraft, *, transposes: int
+    source: Source,
+    path: Path,
+    weights_name: str,
+    draft: KerasDraft | OnnxDraft,
+    *,
+    transposes: int,
+    trip: Callable[[TorchTarget], Rung],
+    returns: bool,
 ) -> PortReport:
     """Write the draft's code at `path` and its weights beside it, and prove it."""
     from safetensors.torch import save_model
 
     path.write_text(draft.code.text)
     target = draft.target(path)
-    rungs = [*_asked(source, draft.rungs(target)), _NO_WAY_BACK]
+    rungs = _and_back(_asked(source, draft.rungs(target)), returns, lambda: trip(target))
     save_model(target.model(), str(path.with_name(weights_name)))
     return PortReport(
         source=source.reference,

@@ -31,7 +31,7 @@ from onnxpress.export.source_options import INPUT, SAMPLES, WEIGHTS
     show_default=True,
     help="Whether inputs and answers have the other framework's order of axes, or keep the source's.",
 )
-@click.option("--round-trip", is_flag=True, help="Export what was written to ONNX again, and ask that too.")
+@click.option("--round-trip", is_flag=True, help="Export what was written to ONNX, port it back too, and ask both.")
 @click.option(
     "--accept-refusal", metavar="REASON", help="Write a port that fails its proof; the reason stands in the report."
 )

@@ -18,7 +18,7 @@ from onnxpress.export.equivalence.cases import cases
 from onnxpress.export.network import Precision, TruthUnavailable
 from onnxpress.export.networks.tensorflow.keras_model import KerasNetwork
 from onnxpress.export.networks.wrap import wrap
-from onnxpress.export.port.draft import MOST_ROWS, one_batch, two_sizes
+from onnxpress.export.port.draft import MOST_ROWS, is_large, most_rows, one_batch, two_sizes
 from onnxpress.export.port.from_keras import like_keras
 from onnxpress.export.port.from_keras.model import root_graph, translated
 from onnxpress.export.port.proof.answers import answers_or_failure
@@ -37,7 +37,7 @@ class KerasDraft:
     Raises NoCorrespondence for what the table has no row for, with its layer or line.
     """
 
-    def __init__(self, source: Source, weights_name: str) -> None:
+    def __init__(self, source: Source, weights_name: str, *, keep: bool = False) -> None:
         import keras
 
         network = wrap(source)
@@ -56,22 +56,24 @@ class KerasDraft:
         graph, names, order = root_graph(self.model, network.call, symbols)
         self.specs = [network.inputs[n] for n in order]
         """in the order in which the code takes them"""
-        self.translated = translated(self.model, graph, names, self.specs, two_sizes(network, self.rows))
+        self.translated = translated(self.model, graph, names, self.specs, two_sizes(network, self.rows), keep=keep)
         owner = self.translated.block.owner
         functions, last = like_keras.code(owner, self.translated.starts)
         title = f"{source.name}, carried from Keras by onnxpress port."
         self.code = written(
             self.translated.block,
-            self._as_taken(),
+            self.as_taken(),
             title=title,
             weights=weights_name,
             helpers=tuple(functions),
             last=tuple(last),
         )
         self.state = self.code.state
-        self.asked = cases(network.inputs, self.rows, largest=MOST_ROWS)
+        self.asked_of = _Asked(self)
+        self.large = is_large(self.state.values())
+        self.asked = cases(network.inputs, self.rows, largest=most_rows(self.large))
 
-    def _as_taken(self) -> list[TensorSpec]:
+    def as_taken(self) -> list[TensorSpec]:
         """The inputs with their axes as the code takes them."""
         return [
             msgspec.structs.replace(spec, shape=tuple(spec.shape[axis] for axis in perm))
@@ -105,6 +107,7 @@ class KerasDraft:
             yield from unasked("parameters", "gradients", "training")
             return
         yield parameters(self.translated, target, list(self.model.weights))
+        self.network.forget_float64()
         try:
             with self.sides(target) as sides:
                 yield gradients(sides)
@@ -116,12 +119,12 @@ class KerasDraft:
 
     def answers(self, target: TorchTarget) -> Rung:
         """Rung 1."""
-        return answers_or_failure(_Asked(self), target.answer, self.asked)
+        return answers_or_failure(self.asked_of, target.answer, self.asked)
 
     @contextlib.contextmanager
     def sides(self, target: TorchTarget) -> Iterator[KerasSides]:
         """The source and `target` in float64, or in float32 where TensorFlow cannot compute the source in float64."""
-        feeds = one_batch(self.asked)
+        feeds = one_batch(self.asked, self.large)
         order = [spec.name for spec in self.network.inputs]
         with contextlib.ExitStack() as stack:
             for open_twin, precision in ((self._of_config, "float64"), (widened, "float64"), (kept, "float32")):
@@ -141,12 +144,19 @@ class KerasDraft:
             yield sides
 
     def _of_config(self, model: Any) -> contextlib.AbstractContextManager[Any]:
-        """The network's own twin, with its weights as they are before."""
+        """The network's own twin, which is not used again."""
         import keras
 
         own = {type(layer).__name__: type(layer) for layer in model._flatten_layers()}
         with keras.saving.CustomObjectScope({n: c for n, c in own.items() if not c.__module__.startswith("keras.")}):
-            return kept(self.network.in_double())
+            return self._twin(self.network.in_double())
+
+    @contextlib.contextmanager
+    def _twin(self, model: Any) -> Iterator[Any]:
+        try:
+            yield model
+        finally:
+            self.network.forget_float64()  # its weights were trained
 
     def ask(self, model: Any, tensors: list[Any], training: bool) -> dict[str, Any]:
         return self.network.by_name(self.network.call(model, tensors, training=training))

@@ -88,24 +88,25 @@ class OnnxDraft:
 class OnnxKerasDraft:
     """The file as Keras code by way of torch: the torch code is proven against the file, Keras's against both."""
 
-    def __init__(self, source: Source, weights_name: str, folder: Path) -> None:
+    def __init__(self, source: Source, weights_name: str, folder: Path, *, keep: bool = False) -> None:
         self._first = OnnxDraft(source, weights_name)
+        self.original, self.asked = self._first.original, self._first.asked
         path = folder / "twin" / "in_torch.py"  # no file that the caller may name lies there
         path.parent.mkdir()
         path.write_text(self._first.code.text)
         self._twin = self._first.target(path)
         module = self._twin.model()
         names = list(inspect.signature(module.forward).parameters)
-        self._arguments = {spec.name: name for spec, name in zip(self._first.specs, names, strict=True)}
-        self.input_names = {argument: name for name, argument in self._arguments.items()}
-        """the code's argument → what the file calls it"""
+        self.arguments = {spec.name: name for spec, name in zip(self._first.specs, names, strict=True)}
+        """what the file calls an input → the code's argument"""
+        self.input_names = {argument: name for name, argument in self.arguments.items()}
         self.output_names = self._first.original.output_names
-        specs = [msgspec.structs.replace(spec, name=self._arguments[spec.name]) for spec in self._first.specs]
+        specs = [msgspec.structs.replace(spec, name=self.arguments[spec.name]) for spec in self._first.specs]
         rows = self._first.asked[0].feeds
         ref = SourceRef(reference=source.reference, inputs=list(specs))
-        torch_source = from_object(module, source.name, ref, {self._arguments[n]: v for n, v in rows.items()})
+        torch_source = from_object(module, source.name, ref, {self.arguments[n]: v for n, v in rows.items()})
         try:
-            self.draft = Draft(torch_source, weights_name, origin="an .onnx file")
+            self.draft = Draft(torch_source, weights_name, keep=keep, origin="an .onnx file")
         except NoCorrespondence as error:
             raise NoCorrespondence(
                 f"to torch it can be carried, from there to Keras not: {error.what}",
@@ -118,7 +119,7 @@ class OnnxKerasDraft:
         original = self._first.original
 
         def answer(feeds: dict[str, Array]) -> dict[str, Array]:
-            found = target.answer({self._arguments[name]: value for name, value in feeds.items()})
+            found = target.answer({self.arguments[name]: value for name, value in feeds.items()})
             return dict(zip(original.output_names, found.values(), strict=True))
 
         proven = {rung.name: rung for rung in self._first.rungs(self._twin)}

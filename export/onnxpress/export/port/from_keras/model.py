@@ -57,15 +57,22 @@ class Translated:
 
 
 def translated(
-    model: Any, graph: Graph, names: Sequence[str], specs: Sequence[TensorSpec], feeds: Sequence[dict[str, Array]]
+    model: Any,
+    graph: Graph,
+    names: Sequence[str],
+    specs: Sequence[TensorSpec],
+    feeds: Sequence[dict[str, Array]],
+    *,
+    keep: bool = False,
 ) -> Translated:
     """The model whose graph this is. `specs` stand in the order of the graph's inputs; `feeds` are of two sizes.
 
-    The inputs have the layout that leaves the fewest transposes. Raises NoCorrespondence for what cannot be said.
+    The inputs have the layout that leaves the fewest transposes; with `keep` they and the answers have Keras's own.
+    Raises NoCorrespondence for what cannot be said.
     """
     best: Translated | None = None
-    for perms in itertools.islice(itertools.product(*(_ways(len(spec.shape)) for spec in specs)), 16):
-        found = _settled(model, graph, names, specs, feeds, perms)
+    for perms in itertools.islice(itertools.product(*(_ways(len(spec.shape), keep) for spec in specs)), 16):
+        found = _settled(model, graph, names, specs, feeds, perms, keep)
         if best is None or (found.transposes, found.reshapes) < (best.transposes, best.reshapes):
             best = found
         if best.transposes + best.reshapes == 0:
@@ -74,9 +81,9 @@ def translated(
     return best
 
 
-def _ways(rank: int) -> list[tuple[int, ...]]:
+def _ways(rank: int, keep: bool) -> list[tuple[int, ...]]:
     """The layouts that an input may have; of those that are as good the first, which is torch's own of images."""
-    if rank < 3:
+    if rank < 3 or keep:
         return [identity(rank)]
     if rank == 3:
         return [identity(3), channels_first(3)]
@@ -84,7 +91,8 @@ def _ways(rank: int) -> list[tuple[int, ...]]:
 
 
 def _settled(model: Any, graph: Graph, names: Sequence[str], specs: Sequence[TensorSpec],
-             feeds: Sequence[dict[str, Array]], perms: Sequence[tuple[int, ...]]) -> Translated:  # fmt: skip
+             feeds: Sequence[dict[str, Array]], perms: Sequence[tuple[int, ...]],
+             keep: bool) -> Translated:  # fmt: skip
     settled: set[Any] = set()
     while True:
         shared = Shared(list(model.weights), settled)
@@ -95,7 +103,7 @@ def _settled(model: Any, graph: Graph, names: Sequence[str], specs: Sequence[Ten
             pair = tuple(torch.from_numpy(np.array(np.transpose(feed[spec.name], perm))) for feed in feeds)
             given.append(builder.input(identifier(name), (pair[0], pair[1]), perm))
         try:
-            outputs = tree.map_structure(lambda v, b=builder: _ended(b, v), builder.graph(graph, given))
+            outputs = tree.map_structure(lambda v, b=builder: _ended(b, v, keep), builder.graph(graph, given))
         except Unordered as error:
             settled.add(error.place)
             continue
@@ -113,12 +121,13 @@ class _Layout:
     perm: tuple[int, ...]
 
 
-def _ended(w: GraphBuilder, value: Any) -> Value:
-    """An answer: in Keras's order of axes, but for channels that come first."""
+def _ended(w: GraphBuilder, value: Any, keep: bool) -> Value:
+    """An answer: in Keras's order of axes, but for channels that come first, if they may."""
     if not isinstance(value, Value):
         raise NoCorrespondence(f"an answer that is {type(value).__name__} has no correspondence")
     value = w.settle(w.made(value))
-    if value.perm not in (identity(value.rank), channels_first(value.rank) if value.rank > 2 else None):
+    first = channels_first(value.rank) if value.rank > 2 and not keep else None
+    if value.perm not in (identity(value.rank), first):
         value = w.plain(value)
     return value
 

@@ -63,8 +63,21 @@ class TorchTarget:
         import torch
 
         with torch.no_grad():
-            found = self.flat(self.model()(*self.inputs(feeds)))
+            return self._named([value.numpy() for value in self.flat(self.model()(*self.inputs(feeds)))])
+
+    def named(self, leaves: Sequence[Array], tensors: Sequence[Any]) -> dict[str, Array]:
+        """What another answers to these tensors, leaf by leaf in the order of this model's structure, by name."""
+        import torch
+
+        from onnxpress.export.networks.pytorch.structure import flatten
+
+        with torch.no_grad():
+            answer = self.model()(*tensors)
+        places = [id(value) for value in flatten(answer).values()]
+        return self._named([leaves[places.index(id(value))] for value in self.flat(answer)])
+
+    def _named(self, found: Sequence[Array]) -> dict[str, Array]:
         return {
-            name: np.transpose(value.numpy(), np.argsort(perm))
+            name: np.transpose(value, np.argsort(perm))
             for (name, _, perm), value in zip(self.outputs, found, strict=True)
         }

@@ -123,7 +123,9 @@ def _torch_to_keras(source: Source, path: Path, weights_name: str, *, keep: bool
     def prove(target: KerasTarget) -> list[Rung]:
         rungs = _asked(source, draft.rungs(target))
         return _and_back(
-            rungs, returns, lambda: round_trip(draft.network, WrittenKeras(target), draft.asked, _keras_back)
+            rungs,
+            returns,
+            lambda: round_trip(draft.network, WrittenKeras(target), draft.asked, _keras_back, draft.network.near()),
         )
 
     return _as_keras(source, path, weights_name, draft, prove)

@@ -31,11 +31,13 @@ PortedBack = Callable[[Source, Path], tuple[list[str], Answer]]
 """(the written model, where its code may go) → the names of its inputs, and what its port answers"""
 
 
-def round_trip(original: Asked, written: Written, asked: Sequence[Case], back: PortedBack | None) -> Rung:
+def round_trip(
+    original: Asked, written: Written, asked: Sequence[Case], back: PortedBack | None, near: Asked | None = None
+) -> Rung:
     """The first rung's questions, asked of the exported graph and, where there is a way `back`, of the port of it."""
     source = written.source()
     with tempfile.TemporaryDirectory(prefix="onnxpress-round-trip-") as folder:
-        by_file = _by_file(original, written, asked, source, Path(folder))
+        by_file = _by_file(original, written, asked, source, Path(folder), near)
         if back is None or not by_file.holds:
             return by_file
         try:
@@ -43,13 +45,15 @@ def round_trip(original: Asked, written: Written, asked: Sequence[Case], back: P
         except NoCorrespondence as error:
             where = f"{error.where}: " if error.where else ""
             return _failed(f"by ONNX it answers the same, but it cannot be ported back: {where}{error.what}")
-        found = answers_or_failure(original, written.by_name(names, answer), asked)
+        found = answers_or_failure(original, written.by_name(names, answer), asked, near)
     worse = max(by_file, found, key=lambda rung: rung.worst or 0.0)
     detail = f"{by_file.detail}; ported back, {found.detail}"
     return msgspec.structs.replace(worse, name="round trip", detail=detail)
 
 
-def _by_file(original: Asked, written: Written, asked: Sequence[Case], source: Source, folder: Path) -> Rung:
+def _by_file(
+    original: Asked, written: Written, asked: Sequence[Case], source: Source, folder: Path, near: Asked | None
+) -> Rung:
     try:
         published = export(source, repository=folder)
     except OnnxpressError as error:
@@ -57,7 +61,7 @@ def _by_file(original: Asked, written: Written, asked: Sequence[Case], source: S
         return _failed(f"the written model cannot be exported: {said}")
     engine = Engine.load(published.folder / "model.onnx")
     try:
-        rung = answers_or_failure(original, written.by_name(written.names(), engine.run), asked)
+        rung = answers_or_failure(original, written.by_name(written.names(), engine.run), asked, near)
     finally:
         engine.close()
     return msgspec.structs.replace(rung, name="round trip", detail=f"by ONNX, {rung.detail}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import inspect
 import math
@@ -118,7 +119,6 @@ class Draft:
         rung = parameters(self.code, target, self.state, self.learning)
         learns = [f"{name}: computed from other weights in the source, a plain weight here" for name in self.folded]
         yield msgspec.structs.replace(rung, differences=[*rung.differences, *learns])
-        self.network.forget_float64()
         if self.large:
             target.forget()
         sides: Sides | None = None
@@ -134,7 +134,9 @@ class Draft:
 
     def answers(self, target: KerasTarget) -> Rung:
         """Rung 1, with the layer at which the answers part."""
-        rung = answers_or_failure(self.network, target.answer, self.asked, self.network.near())
+        # What a network holds to answer in float64 goes with the copy that is asked.
+        near = None if self.large else self.network.near()
+        rung = answers_or_failure(copy.copy(self.network), target.answer, self.asked, near)
         if rung.holds or rung.worst == math.inf:
             return rung
         try:

@@ -228,10 +228,6 @@ class TorchNetwork:
                 raise TruthUnavailable(f"no float64 copy: {error}") from error
         return self._double
 
-    def forget_float64(self) -> None:
-        """Free the copy in float64; it is made anew when it is asked for."""
-        self._double = None
-
     def watch(self, feeds: dict[str, Array], precision: Precision, see: See) -> None:
         """What every module and function computes; see Layered."""
         if precision == "float64" and not self._double_checked:

@@ -164,7 +164,7 @@ def _onnx_to_keras(source: Source, path: Path, weights_name: str, *, keep: bool,
 
     def prove(target: KerasTarget) -> list[Rung]:
         rungs = _asked(source, draft.rungs(target))
-        written = WrittenKeras(target, draft.arguments, draft.original.output_names)
+        written = WrittenKeras(target, draft.arguments, draft.output_names)
         return _and_back(rungs, returns, lambda: round_trip(draft.original, written, draft.asked, None))
 
     report = _as_keras(source, path, weights_name, draft.draft, prove)

@@ -17,10 +17,10 @@ from onnxpress.export.graph.editing import rename_values
 from onnxpress.export.graph.squeezes import drop_idle_squeezes
 from onnxpress.export.networks.converter_talk import converter_talk
 from onnxpress.export.networks.pytorch import operators
-from onnxpress.export.networks.pytorch.attention import SpelledOut
 from onnxpress.export.networks.pytorch.batch_norm import folded_in_double
 from onnxpress.export.networks.pytorch.linear_algebra import MOST, TooLarge, Unchecked
 from onnxpress.export.networks.pytorch.packed import pad_back
+from onnxpress.export.networks.pytorch.spelled_out import SpelledOut
 from onnxpress.export.networks.pytorch.watching import line_of, raised_at
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from torch import nn
 from torch.nn.functional import scaled_dot_product_attention
 
 from onnxpress.core.tensors import parse_spec
-from onnxpress.export.networks.pytorch.attention import attention
+from onnxpress.export.networks.pytorch.spelled_out import attention
 from onnxpress.export.pipeline.export import export
 from onnxpress.export.source import Source
 from onnxpress.serving.engine import Engine

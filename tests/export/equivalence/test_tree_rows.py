@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import onnxruntime
 import pytest
-from onnx import ModelProto, helper
+from onnx import ModelProto, helper, numpy_helper
 
 from onnxpress.export.equivalence.tree_rows import near_splits
 
@@ -68,3 +68,15 @@ def test_trees_behind_a_computation_show_none() -> None:
 def test_a_graph_without_trees_shows_none() -> None:
     graph = helper.make_graph([], "empty", [], [])
     assert near_splits(helper.make_model(graph)) == {}
+
+
+def test_doubles_are_read_as_floats_are(graph: ModelProto) -> None:
+    (wanted,) = near_splits(graph).values()
+    (node,) = (one for one in graph.graph.node if one.op_type.startswith("TreeEnsemble"))
+    for one in [*node.attribute]:
+        if one.name in ("nodes_values", "class_weights", "target_weights"):
+            wide = numpy_helper.from_array(np.array(one.floats, np.float64), one.name)
+            node.attribute.append(helper.make_attribute(f"{one.name}_as_tensor", wide))
+            node.attribute.remove(one)
+    (rows,) = near_splits(graph).values()
+    np.testing.assert_array_equal(rows, wanted)

@@ -58,9 +58,12 @@ class _Trees:
         given = {one.name: onnx.helper.get_attribute_value(one) for one in node.attribute}
         self._width, self._generator = width, generator
         modes = [mode.decode() for mode in given.get("nodes_modes", [])]
-        values: Any = given.get("nodes_values", [])
-        if "nodes_values_as_tensor" in given:
-            values = onnx.numpy_helper.to_array(given["nodes_values_as_tensor"])
+
+        def numbers(name: str) -> Any:
+            wide = given.get(f"{name}_as_tensor")
+            return given.get(name, []) if wide is None else onnx.numpy_helper.to_array(wide).tolist()
+
+        values = numbers("nodes_values")
         keys = list(zip(given.get("nodes_treeids", []), given.get("nodes_nodeids", []), strict=True))
         place = {key: index for index, key in enumerate(keys)}
         self._splits = {
@@ -81,7 +84,7 @@ class _Trees:
         self._weights: dict[int, list[tuple[int, float]]] = {}
         for kind in ("class", "target"):
             leaves = zip(given.get(f"{kind}_treeids", []), given.get(f"{kind}_nodeids", []), strict=True)
-            ids, weights = given.get(f"{kind}_ids", []), given.get(f"{kind}_weights", [])
+            ids, weights = given.get(f"{kind}_ids", []), numbers(f"{kind}_weights")
             for leaf, number, weight in zip(leaves, ids, weights, strict=False):
                 self._weights.setdefault(place[leaf], []).append((number, weight))
 

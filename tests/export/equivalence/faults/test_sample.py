@@ -56,3 +56,23 @@ def test_what_ends_the_process_is_not_planted() -> None:
     kinds = {one.kind for one in sample(recurrent, 1, 60, leave_out=sorted(deadly(recurrent)))}
     assert len(kinds) >= 9
     assert not kinds & deadly(recurrent)
+
+
+def test_trees_in_doubles_are_changed_too() -> None:
+    wide = {name: numpy_helper.from_array(np.array([0.5, 2.0]), name) for name in ("values", "weights")}
+    node = helper.make_node(
+        "TreeEnsembleRegressor",
+        ["y"],
+        ["t"],
+        domain="ai.onnx.ml",
+        nodes_values_as_tensor=wide["values"],
+        target_weights_as_tensor=wide["weights"],
+    )
+    model = graph(node)
+    found = {one.kind: one.graph() for one in sample(model, 1, 60)}
+    assert {"a tree's leaf or split changed", "threshold off by one ulp"} <= found.keys()
+    for changed in found.values():
+        held = {one.name: numpy_helper.to_array(one.t) for one in changed.graph.node[-1].attribute}
+        assert all(value.dtype == np.float64 for value in held.values())
+    moved = found["a tree's leaf or split changed"].graph.node[-1]
+    assert any((numpy_helper.to_array(one.t) != [0.5, 2.0]).any() for one in moved.attribute)

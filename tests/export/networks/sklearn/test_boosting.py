@@ -126,3 +126,17 @@ def test_boosters_that_are_not_known_are_asked_as_they_are() -> None:
     model = xgboost("Regressor").set_params(booster="dart").fit(X, X[:, 0])
     assert exact(model, X) == {}
     assert exact(make_pipeline(StandardScaler()).fit(X), X) == {}
+
+
+@pytest.mark.parametrize("kind", ["Regressor", "Classifier"])
+def test_lightgbm_compares_and_adds_up_in_float64(kind: str, tmp_path: Path) -> None:
+    days = 1.7e9 + np.sort(rng.choice(10**6, 150, replace=False)).astype(np.float64)  # float32 steps by 128 there
+    rows = np.stack([days, rng.normal(size=150)], 1)
+    model = lightgbm(kind).set_params(n_estimators=300)
+    model.fit(rows, (np.argsort(days) % 7 > 3) * 1 if kind == "Classifier" else np.sin(days / 1e5) + rows[:, 1])
+    made = SklearnNetwork(Source(reference="test", name="m", framework="sklearn", network=model, example_inputs=rows))
+    engine = Engine.load(made.convert(tmp_path).SerializeToString(), self_test=False)
+    assert made.notes == []
+    wanted = model.predict(rows)[:, None] if kind == "Regressor" else model.predict_proba(rows)
+    answer = engine.run({"features": rows})["prediction" if kind == "Regressor" else "probabilities"]
+    np.testing.assert_allclose(answer, wanted, rtol=2e-6, atol=1e-7)

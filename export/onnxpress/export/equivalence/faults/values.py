@@ -190,23 +190,39 @@ def threshold(model: onnx.ModelProto, rng: Random) -> Sites:
                 edit = change_input(place, at, lambda v: np.nextafter(v, np.float32(np.inf)))
                 yield label(place, node), edit
     for place, node in numbered(model, "TreeEnsembleClassifier", "TreeEnsembleRegressor"):
-        values = np.asarray(attribute(node, "nodes_values"), np.float32)
+        name, values = _numbers(node, "nodes_values")
         inner = np.flatnonzero(values)
         if len(inner):
             at = int(rng.choice(inner))
-            values[at] = np.nextafter(values[at], np.float32(np.inf))
-            yield f"{label(place, node)} node {at}", set_attribute(place, "nodes_values", values.tolist())
+            values[at] = np.nextafter(np.float32(values[at]), np.float32(np.inf))
+            yield f"{label(place, node)} node {at}", set_attribute(place, name, _as_held(name, values))
+
+
+_WIDE = "_as_tensor"
+"""behind the name of a tree's attribute that holds doubles"""
+
+
+def _numbers(node: onnx.NodeProto, name: str) -> tuple[str, Array]:
+    """An attribute of floats, or the one of doubles in its place: what it is called, and its values."""
+    wide = attribute(node, name + _WIDE)
+    if wide is not None:
+        return name + _WIDE, np.array(onnx.numpy_helper.to_array(wide), np.float64)
+    return name, np.array(attribute(node, name) or [], np.float64)
+
+
+def _as_held(name: str, values: Array) -> onnx.TensorProto | list[float]:
+    return onnx.numpy_helper.from_array(values, name) if name.endswith(_WIDE) else [float(value) for value in values]
 
 
 def _one_changed(place: int, node: onnx.NodeProto, names: tuple[str, ...], rng: Random) -> Sites:
     """One value of each of these lists in the node's attributes, by 1e-3 relative."""
-    for name in names:
-        values = list(attribute(node, name) or [])
+    for plain in names:
+        name, values = _numbers(node, plain)
         places = np.flatnonzero(values)
         if len(places):
             at = int(rng.choice(places))
             values[at] *= 1.001
-            yield f"{label(place, node)} {name}[{at}]", set_attribute(place, name, values)
+            yield f"{label(place, node)} {plain}[{at}]", set_attribute(place, name, _as_held(name, values))
 
 
 @plants("a tree's leaf or split changed")

@@ -63,21 +63,55 @@ def _register_xgboost(part: Any) -> None:
 def _register_lightgbm(part: Any) -> None:
     from onnxmltools.convert.lightgbm.operator_converters.LightGbm import convert_lightgbm
 
-    _register(part, convert_lightgbm, {"split": None})
+    def convert(scope: Any, operator: Any, container: Any) -> None:
+        convert_lightgbm(scope, operator, _InDouble(container))
+
+    _register(part, convert, {"split": None})
+
+
+class _InDouble:
+    """A container whose trees keep their thresholds and leaves in float64, as LightGBM compares and adds them up.
+
+    onnxmltools 1.16 reads them in float64, and writes attributes of float32: hundreds of rounded leaves add up to more
+    than rounding explains.
+    """
+
+    def __init__(self, container: Any) -> None:
+        self._container = container
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._container, name)
+
+    def add_node(self, op_type: str, inputs: Any, outputs: Any, **attributes: Any) -> None:
+        from onnx.numpy_helper import from_array
+
+        for name in ("nodes_values", "class_weights", "target_weights"):
+            if name in attributes and op_type.startswith("TreeEnsemble"):
+                values = np.asarray(attributes.pop(name), np.float64)
+                attributes[f"{name}_as_tensor"] = from_array(values, name)
+        self._container.add_node(op_type, inputs, outputs, **attributes)
 
 
 def _register(part: Any, converter: Any, regressor_options: dict[str, Any]) -> None:
     from skl2onnx import update_registered_converter
+    from skl2onnx.common.data_types import FloatTensorType
     from skl2onnx.common.shape_calculator import (
         calculate_linear_classifier_output_shapes,
         calculate_linear_regressor_output_shapes,
     )
 
     decides = hasattr(part, "predict_proba")
+
+    def shapes(operator: Any) -> None:
+        """What trees answer is float32, from rows in float64 too."""
+        told = calculate_linear_classifier_output_shapes if decides else calculate_linear_regressor_output_shapes
+        told(operator)
+        operator.outputs[-1].type = FloatTensorType(operator.outputs[-1].type.shape)
+
     update_registered_converter(
         type(part),
         f"Boosted{type(part).__name__}",
-        calculate_linear_classifier_output_shapes if decides else calculate_linear_regressor_output_shapes,
+        shapes,
         converter,
         parser=_parsed if decides else None,
         options=_CLASSIFIER_OPTIONS if decides else regressor_options,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from onnxpress.core.arrays import Array
+from onnxpress.export.networks.sklearn.boosting import package_of
 from onnxpress.export.networks.sklearn.parts import parts
 
 if TYPE_CHECKING:
@@ -150,16 +151,17 @@ def sum_in_double(graph: onnx.GraphProto, estimator: Any) -> None:
     In float32 the shares of a hundred trees, 1/100 each, lose five units in the last place. The rows themselves are
     rounded to float32 first where scikit-learn does that. So it is with boosting packages: LightGBM and CatBoost add
     up in float64 too, and XGBoost's float32 is as far from that as another order of adding would be from XGBoost's.
+    LightGBM compares in float64 as well.
     """
     import onnx
 
-    binned = any(hasattr(part, "_predictors") for part in parts(estimator))
+    as_given = any(hasattr(part, "_predictors") or package_of(part) == "lightgbm" for part in parts(estimator))
     for place, node in reversed(list(enumerate(graph.node))):
         if node.op_type in _OPERATORS:
             given, narrow, wide = node.input[0], f"trees/{place}/rows", f"trees/{place}/wide"
             node.input[0] = wide
             casts = [onnx.helper.make_node("Cast", [narrow], [wide], to=onnx.TensorProto.DOUBLE)]
-            if binned:
+            if as_given:
                 casts[0].input[0] = given
             else:
                 casts.insert(0, onnx.helper.make_node("Cast", [given], [narrow], to=onnx.TensorProto.FLOAT))

@@ -42,6 +42,14 @@ def test_a_flip_within_the_noise_is_a_near_tie_and_another_is_not() -> None:
     assert (decisions.kind, decisions.count, decisions.flips, decisions.near_ties) == ("top-1", 3, 2, 1)
 
 
+def test_infinite_scores_are_told_as_they_are() -> None:
+    expected = np.array([[np.inf, np.inf], [1.0, 2.0]], np.float32)
+    found = judged("y:float32[batch,2]", expected, np.array([[1.0, np.inf], [1.0, -np.inf]], np.float32), 1e-7)
+    assert found.largest_error == np.inf
+    assert found.decisions is not None
+    assert (found.decisions.flips, found.decisions.near_ties) == (2, 1)
+
+
 def test_values_that_differ_are_flips_and_marked_ones_near_ties() -> None:
     expected, found = np.array(["a", "b", "c"], object), np.array(["a", "x", "y"], object)
     golden = Golden({}, {"y": expected}, {"y": np.array([0.0, 1.0, 0.0])})

@@ -26,7 +26,8 @@ def figure(spec: TensorSpec, results: Sequence[CaseResult], limit: float) -> Out
     if spec.dtype.startswith(_FLOATS):
         if answer is not None and answer.shape == expected.shape and expected.size:
             with np.errstate(invalid="ignore"):
-                error = np.nan_to_num(np.abs(answer.astype(np.float64) - expected.astype(np.float64)), nan=0.0)
+                error = np.abs(answer.astype(np.float64) - expected.astype(np.float64))
+            error = np.nan_to_num(error, nan=0.0, posinf=np.inf)
             place = np.unravel_index(int(np.argmax(error / floor)), error.shape)
             largest, at_floor = float(error[place]), float(floor[place])
     else:
@@ -79,7 +80,9 @@ def _decisions(spec: TensorSpec, results: Sequence[CaseResult], limit: float) ->
         best, other = scores.argmax(-1), answer.reshape(-1, width).argmax(-1)
         rows = np.arange(len(scores))
         unit = np.broadcast_to(floor, expected.shape).reshape(-1, width)
-        margin = scores[rows, best] - scores[rows, other]
+        with np.errstate(invalid="ignore"):
+            margin = scores[rows, best] - scores[rows, other]
+        margin = np.where(scores[rows, best] == scores[rows, other], 0.0, margin)  # two infinite scores are equal
         tie = margin <= limit * (unit[rows, best] + unit[rows, other])
         total += len(scores)
         flips += int((best != other).sum())

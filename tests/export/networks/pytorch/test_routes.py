@@ -17,6 +17,7 @@ from torch import nn  # noqa: E402
 from torch.nn.utils import parametrizations, parametrize  # noqa: E402
 
 from onnxpress.core.errors import BadModel  # noqa: E402
+from onnxpress.export.networks.pytorch.module import TorchNetwork  # noqa: E402
 from onnxpress.export.pipeline.export import export  # noqa: E402
 from onnxpress.export.source import Source  # noqa: E402
 from onnxpress.serving.engine import Engine  # noqa: E402
@@ -101,6 +102,40 @@ def test_operators_that_the_exporter_lacks_are_written(
 ) -> None:
     torch.manual_seed(0)
     judged(Calls(function), torch.randn(*shape), tmp_path)
+
+
+def test_answers_near_nothing_are_exact_relatively(tmp_path: Path) -> None:
+    def forward(x: Any) -> Any:
+        return nn.functional.logsigmoid(x), torch.log1p(x.abs()), torch.expm1(x)
+
+    published = export(source(Calls(forward), torch.randn(5, 7)), repository=tmp_path)
+    engine = Engine.load(published.folder / "model.onnx")
+    for scale in (1e-38, 1e-9, 1e-6, 1e-3, 1.0, 30.0, 200.0):
+        rows = torch.randn(64, 7) * scale
+        answers = engine.run({engine.inputs[0].name: rows.numpy()})
+        for name, wanted in zip(engine.output_names, forward(rows), strict=True):
+            np.testing.assert_allclose(answers[name], wanted, rtol=1e-6, atol=1e-37)
+
+
+def test_values_are_taken_along_a_dimension_of_any_batch(tmp_path: Path) -> None:
+    class Taken(nn.Module):
+        def forward(self, x: Any, at: Any) -> Any:
+            whole = x.take_along_dim(at.unsqueeze(1), dim=-1)
+            return (
+                torch.take_along_dim(x, at[:, None, :1] % 3, 1).flatten(1),
+                whole,
+                torch.take_along_dim(x, at[:1, :2]),
+            )
+
+    model, rows = Taken(), np.random.default_rng(0)
+    x, at = torch.randn(4, 3, 5), torch.from_numpy(rows.integers(0, 5, (4, 6)))
+    made = TorchNetwork(source(model, (x, at)))
+    engine = Engine.load(made.convert(tmp_path).SerializeToString(), self_test=False)
+    for batch in (2, 9):
+        x, at = torch.randn(batch, 3, 5), torch.from_numpy(rows.integers(0, 5, (batch, 6)))
+        answers = engine.run({"x": x.numpy(), "at": at.numpy()})
+        for name, wanted in zip(engine.output_names, model(x, at), strict=True):
+            np.testing.assert_array_equal(answers[name], wanted)
 
 
 class Skew(nn.Module):

@@ -34,6 +34,9 @@ def table() -> dict[Any, Callable[..., Any]]:
         aten.adaptive_max_pool3d.default: adaptive_max_pool,
         aten._adaptive_avg_pool2d.default: adaptive_avg_pool,
         aten._adaptive_avg_pool3d.default: adaptive_avg_pool,
+        aten.log_sigmoid.default: log_sigmoid,
+        aten.log1p.default: log1p,
+        aten.expm1.default: expm1,
         aten.fmax.default: fmax,
         aten.fmin.default: fmin,
         aten.nanmedian.dim: nanmedian,
@@ -148,6 +151,34 @@ def _smallest(self: Any, k: Any, dim: int, keepdim: bool) -> Any:
     last = [op.Slice(one, ints(-1), ints(2**31 - 1), ints(axis)) for one in found]
     value, place = last if keepdim else (op.Squeeze(one, ints(axis)) for one in last)
     return (value if self.dtype in _SORTED else op.CastLike(value, self)), place
+
+
+def log_sigmoid(self: Any) -> Any:
+    """-log(1 + exp(-x)): the logarithm of a sigmoid is minus infinity where that is 0, from -18 on in the runtime."""
+    return op.Neg(op.Softplus(op.Neg(self)))
+
+
+def log1p(self: Any) -> Any:
+    """log(1 + x), exact relatively where x is small: what rounding makes of 1 + x is taken back (Kahan)."""
+    if not self.dtype.is_floating_point():
+        self = op.Cast(self, to=int(ir.DataType.FLOAT))
+    one = op.CastLike(op.Constant(value_float=1.0), self)
+    whole = op.Add(one, self)
+    kept = op.Sub(whole, one)  # x, as far as the sum could hold it
+    lost = op.Equal(kept, op.Sub(one, one))
+    share = op.Div(self, op.Where(lost, one, kept))
+    logarithm = op.Log(whole)
+    found = op.Where(op.Equal(kept, self), logarithm, op.Mul(logarithm, share))
+    return op.Where(lost, self, found)
+
+
+def expm1(self: Any) -> Any:
+    """exp(x) - 1 as tanh(x / 2) (exp(x) + 1), which is exact relatively where x is small."""
+    if not self.dtype.is_floating_point():
+        self = op.Cast(self, to=int(ir.DataType.FLOAT))
+    half, one, near = (op.CastLike(op.Constant(value_float=number), self) for number in (0.5, 1.0, 1e-9))
+    found = op.Mul(op.Tanh(op.Mul(self, half)), op.Add(op.Exp(self), one))
+    return op.Where(op.Less(op.Abs(self), near), self, found)  # the runtime's tanh is inexact near the least numbers
 
 
 def fmax(self: Any, other: Any) -> Any:

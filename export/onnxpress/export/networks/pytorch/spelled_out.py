@@ -1,7 +1,8 @@
-"""scaled_dot_product_attention spelled out while a module is traced, where torch's own ONNX form fails or differs.
+"""Functions of torch spelled out while a module is traced, where torch's own ONNX form fails or differs.
 
-Seen with torch 2.13: under a float mask the exporter's decomposition dies on a view (T5, BEiT, Swin); a query that may
-look at nothing answers 0 in torch and the mean of all values in the exported graph (left-padded rows of a decoder).
+Seen with torch 2.13. Attention: under a float mask the exporter's decomposition dies on a view (T5, BEiT, Swin); a
+query that may look at nothing answers 0 in torch and the mean of all values in the exported graph (left-padded rows of
+a decoder). take_along_dim: it compares sizes as numbers, which fixes the batch.
 """
 
 from __future__ import annotations
@@ -15,13 +16,15 @@ from torch.overrides import TorchFunctionMode
 
 
 class SpelledOut(TorchFunctionMode):
-    """While active, every call of torch's attention, from wherever it was imported, becomes `attention` below."""
+    """While active, every call of these functions, from wherever it was imported, becomes one of those below."""
 
     def __torch_function__(
         self, function: Any, types: Any, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
         if function is torch.nn.functional.scaled_dot_product_attention:
             return attention(*args, **(kwargs or {}))
+        if function in (torch.take_along_dim, torch.Tensor.take_along_dim):
+            return along(*args, **(kwargs or {}))
         return function(*args, **(kwargs or {}))
 
 
@@ -59,3 +62,21 @@ def attention(
     if dropout_p:
         weights = torch.nn.functional.dropout(weights, dropout_p)
     return weights @ value
+
+
+def along(
+    input: torch.Tensor,  # noqa: A002 - torch's own name, which a caller may write
+    indices: torch.Tensor,
+    dim: int | None = None,
+) -> torch.Tensor:
+    """The values at these places along a dimension, the others made alike as by broadcasting; see take_along_dim."""
+    if dim is None:
+        return input.flatten().gather(0, indices.flatten())
+    dim %= input.dim()
+
+    def spread(one: torch.Tensor, sizes: torch.Size) -> torch.Tensor:
+        wide = [own if own != 1 else other for own, other in zip(one.shape, sizes, strict=True)]
+        wide[dim] = one.shape[dim]
+        return one.expand(wide)
+
+    return spread(input, indices.shape).gather(dim, spread(indices, input.shape))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -249,3 +250,19 @@ def test_a_large_request_gives_inputs_with_a_default_too() -> None:
     inputs = read(reader, large_columns(d="[5]"))
     assert inputs.overrides is not None
     assert inputs.overrides["d"].tolist() == [5.0]
+
+
+def test_a_name_may_have_a_colon_and_end_like_a_verb(tmp_path: Path) -> None:
+    for name in ("a", "a:predict", "b:c"):
+        plain(tmp_path, name, identity("float32", "n"))
+    with serving(tmp_path) as server:
+        for name in ("a", "a:predict", "b:c"):
+            for path in (name, f"{name}/versions/1"):
+                reply = ask(server.port, "POST", f"/v1/models/{path}:predict", b'{"inputs":[1,2]}')
+                assert reply.json() == {"outputs": [1.0, 2.0]}
+                assert ask(server.port, "GET", f"/v1/models/{path}").json()["name"] == name
+            assert ask(server.port, "GET", f"/v1/models/{name}/metadata").json()["model_spec"]["name"] == name
+        # What could be either is what its method says.
+        assert ask(server.port, "POST", "/v1/models/a:predict", b'{"inputs":[1,2]}').status == 200
+        assert ask(server.port, "POST", "/v1/models/a:explain", b"{}").status == 404
+        assert ask(server.port, "GET", "/v1/models/none:predict").status == 405

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import msgspec
 
@@ -23,7 +23,7 @@ def route(service: Service, call: Call, parts: Sequence[str]) -> None:
     if len(parts) < 2 or parts[0] != "models":
         raise call.nothing_here("; TensorFlow Serving's paths begin with /v1/models")
     *before, last = parts[1:]
-    last, _, verb = last.partition(":")
+    last, verb = _verb(call, last, service.repository.models if not before else ())
     parts, version = [*before, last], None
     if len(parts) >= 3 and parts[1] in ("versions", "labels"):
         parts, version = [parts[0], *parts[3:]], parts[2]
@@ -52,6 +52,17 @@ def route(service: Service, call: Call, parts: Sequence[str]) -> None:
             _submit(served, call, read)
         case _:
             raise call.nothing_here()
+
+
+def _verb(call: Call, last: str, names: Collection[str]) -> tuple[str, str]:
+    """What stands before and behind the colon of a verb. A model's name may have a colon too."""
+    if last in names and call.method in (b"GET", b"HEAD"):
+        return last, ""
+    name, _, verb = last.rpartition(":")
+    if name in names:
+        return name, verb
+    name, _, verb = last.partition(":")
+    return name, verb
 
 
 def _submit(served: Served, call: Call, read: Read) -> None:

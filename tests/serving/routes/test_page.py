@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import struct
 import zlib
 from collections.abc import Iterator
@@ -53,6 +54,12 @@ def test_the_files_are_small_and_may_ask_this_server_alone(tmp_path: Path) -> No
         for path in ("/page", "/page/x", "/page/../page.js", "/page/index.html", "/page/page.js/x"):
             assert ask(server.port, "GET", path).status == 404
     assert size < MOST_BYTES
+
+
+def test_it_works_below_whatever_path_a_proxy_gives_it() -> None:
+    for path in FILES.iterdir():
+        found = re.findall(r"""["'`]/(?:page|v1|v2|metrics|openapi)[^"'`]*""", path.read_text())
+        assert found == [], f"{path.name} asks at the root"
 
 
 def test_the_report_is_the_versions_own_and_runs_nothing(tmp_path: Path) -> None:
@@ -293,8 +300,8 @@ def test_texts_choices_and_ranges_have_controls_of_their_own(browser: Browser, s
     submit(browser, form)
     assert "age: not 0 to 120" in refusal(browser, form)
     link = browser.run("document.querySelector('a[href*=report]').getAttribute('href')")
-    assert link == "/page/report/form/1"
-    assert ask(server.port, "GET", link).status == 200
+    assert link == "page/report/form/1"
+    assert ask(server.port, "GET", f"/{link}").status == 200
     assert browser.said == []
 
 
@@ -354,7 +361,7 @@ def test_latencies_are_told_from_the_histogram_of_the_metrics(browser: Browser, 
         for le in ("0.01", "0.1", "+Inf")
     )
     browser.run(
-        "window.real = window.fetch; let asked = 0; window.fetch = (path, options) => path !== '/metrics' "
+        "window.real = window.fetch; let asked = 0; window.fetch = (path, options) => path !== 'metrics' "
         "? window.real(path, options) : window.real(path).then((reply) => reply.text()).then((text) => { asked += 10; "
         f"return new Response(text.replace(/^onnxpress_request_seconds.*$/gm, '') + `{more}`); }})"
     )

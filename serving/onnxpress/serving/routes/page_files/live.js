@@ -96,7 +96,7 @@ export function watch(lives, changed) {
   const once = async () => {
     if (document.hidden) return;
     try {
-      const metrics = parsed(await (await fetch("/metrics")).text());
+      const metrics = parsed(await (await fetch("metrics")).text());
       const now = performance.now(), elapsed = (now - at) / 1000;
       at = now;
       for (const [name, version, { line, sizes, state }] of lives) {

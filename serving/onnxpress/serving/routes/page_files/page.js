@@ -6,7 +6,7 @@ import { watch } from "./live.js";
 
 const MOST_OPEN = 3;
 
-const inPath = (name, version) => `/v2/models/${encodeURIComponent(name)}/versions/${encodeURIComponent(version)}`;
+const inPath = (name, version) => `v2/models/${encodeURIComponent(name)}/versions/${encodeURIComponent(version)}`;
 
 /* In few words, for the line of a version that is not opened. */
 function inShort(model) {
@@ -38,7 +38,7 @@ function facts(model, version, hasReport) {
   };
   const state = add("State", "ready", "good");
   add("Evidence", ...evidence(told));
-  const report = make("a", { href: `/page/report/${versionPath(model.name, version)}` }, "equivalence report");
+  const report = make("a", { href: `page/report/${versionPath(model.name, version)}` }, "equivalence report");
   const measured = told.equivalence_multiple !== undefined;
   add("Report", hasReport ? report : measured ? "none beside the model; these figures are its manifest's" : "none: it was published without being measured");
   if (told.self_test_multiple !== undefined) {
@@ -95,7 +95,7 @@ function section(one, number, open) {
     const waiting = make("p", { class: "soft" }, "Asking the server…");
     box.append(waiting);
     try {
-      const [model, described] = await Promise.all([metadata, ask(`/page/form/${versionPath(one.name, one.version)}`)]);
+      const [model, described] = await Promise.all([metadata, ask(`page/form/${versionPath(one.name, one.version)}`)]);
       const [told, parts] = facts(model, one.version, described.report);
       Object.assign(live, parts);
       const [asked, answer] = form(model, one.version, described, number);
@@ -112,7 +112,7 @@ function section(one, number, open) {
 async function start() {
   const state = document.getElementById("state"), main = document.getElementById("models");
   try {
-    const [server, index] = await Promise.all([ask("/v2"), ask("/v2/repository/index")]);
+    const [server, index] = await Promise.all([ask("v2"), ask("v2/repository/index")]);
     const ready = index.filter((one) => one.state === "READY");
     const made = ready.map((one, number) => section(one, number, ready.length <= MOST_OPEN));
     main.append(...made.map(([box]) => box));

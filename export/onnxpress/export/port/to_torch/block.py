@@ -76,7 +76,8 @@ class BlockWriter(StepWriter):
         if not readers or not all(_is_piece(s) for s in readers):
             self.values[step.number] = self.bind(found, step)
             return
-        if len(readers) == 1 and step.kind == "function" and not isinstance(readers[0].shown, tuple):
+        is_bare = step.kind == "function" and step.name != "pad_packed_sequence"
+        if len(readers) == 1 and is_bare and not isinstance(readers[0].shown, tuple):
             place = readers[0].args[1]
             named = (".values", ".indices")[place] if step.name in _NAMED else f"[{place}]"
             found.code = functions.operand(found) + named
@@ -146,11 +147,20 @@ def _is_piece(step: Step) -> bool:
     return step.kind == "function" and step.name == "getitem" and type(step.args[1]) is int
 
 
+_PARTS = {
+    "sort": ("values", "order"),
+    "topk": ("values", "places"),
+    "pad_packed_sequence": ("states", "lengths"),
+}
+
+
 def _default_name(w: BlockWriter, step: Step, place: int) -> str:
     if step.kind == "function" and step.name == "getitem" and isinstance(step.args[0], Ref):
         source = next((s for s in w.block.steps if s.number == step.args[0].number), step)
         if isinstance(w.block.children.get(source.name), nn.LSTM):
             return ("hidden", "cell")[place]
+    if step.kind == "function" and step.name in _PARTS:
+        return _PARTS[step.name][place]
     kind = type(w.block.children.get(step.name)).__name__
     if kind in ("LSTM", "GRU", "RNN"):
         return ("states", "hidden")[place] if isinstance(step.shown, tuple) else "states"

@@ -255,6 +255,18 @@ def test_what_an_exporter_takes_apart_is_put_together(name: str, tmp_path: Path)
     assert all(rung.holds is not False for rung in draft.rungs(draft.target(written)))
 
 
+@pytest.mark.tensorflow
+@pytest.mark.filterwarnings("ignore")
+def test_a_number_spread_over_the_rows_has_the_precision_of_all_else(tmp_path: Path) -> None:
+    nodes = [
+        node("Shape", "x", "rows", end=1), node("Concat", "rows one", "shape", axis=0),
+        node("Expand", "half shape", "spread"), node("Add", "x spread"),
+    ]  # fmt: skip
+    source = graph(tmp_path / "net.onnx", nodes, [4], {"one": np.array([1]), "half": F32(0.5)})
+    found = carry(source, to="tensorflow", output=tmp_path / "nets.py")  # the gradients are asked in float64
+    assert "ops.full((ops.shape(x)[0], 1), 0.5, dtype=keras.config.floatx())" in found.code.read_text()
+
+
 @pytest.mark.parametrize(
     ("kind", "inputs", "attributes", "said"),
     [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from typing import Any
 
 import numpy as np
@@ -177,6 +178,8 @@ def _expand(w: Writer, x: Value, *sizes: Any) -> Value:
     x = w.plain(w.made(x))
     missing = len(sizes) - x.rank
     full = [(s if isinstance(s, Value) else (axis_size(x, n - missing) if s == -1 else s)) for n, s in enumerate(sizes)]
+    if re.fullmatch(r"-?[\d.e+-]+", x.code):  # a number, which Keras would take for one of float32
+        return FUNCTIONS["full"](w, full, float(x.code) if "." in x.code or "e" in x.code else int(x.code))
     return w.result(f"ops.broadcast_to({x.code}, {shape_of(full)})")
 
 

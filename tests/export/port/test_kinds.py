@@ -137,6 +137,13 @@ class Projected(nn.Module):
         return states[:, -1], hidden, cell
 
 
+class Hidden(nn.Module):
+    """What is hidden from a softmax is the lowest number that there is."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.softmax(x.masked_fill(x < 0, torch.finfo(x.dtype).min), -1)
+
+
 def _residuals() -> nn.Module:
     return nn.Sequential(Residual(3, 4), Residual(4, 6), Residual(6, 6))
 
@@ -155,6 +162,7 @@ KINDS: dict[str, tuple[Callable[[], nn.Module], tuple[Any, ...], str]] = {
     ),
     "around": (Around, (torch.tensor([1.7e9, 5e4, 0.0]) + 900 * _x(6, 3).double(),), "autocast=False"),
     "projected": (Projected, (_x(4, 5, 3),), "ProjectedLSTMCell(5, 2)"),
+    "hidden": (Hidden, (_x(4, 3, 5),), "ops.where(x < 0, LOWEST, x)"),
     "lines": (LongLines, (_x(4, 4),), "(\n            "),
 }
 

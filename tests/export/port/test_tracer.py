@@ -50,6 +50,20 @@ def test_a_way_that_depends_on_the_rank_is_followed() -> None:
     assert "reshape" not in [step.name for step in traced(BySize(), (6,)).steps]
 
 
+class Drawing(BySize):
+    def forward(self, x: torch.Tensor) -> Any:
+        x = self.linear(x)
+        if self.training:
+            x = x + torch.randn_like(x)
+        return x * 2
+
+
+def test_the_line_that_training_mode_alone_takes_is_told() -> None:
+    block = traced(nn.Sequential(Drawing()), (6,))
+    assert [line.partition(":")[0] for line in block.all_trained_at()] == ["test_tracer.py"]
+    assert traced(nn.Sequential(BySize()), (6,)).all_trained_at() == []
+
+
 @pytest.mark.parametrize(("module", "said"), [(ByValue, "values of a tensor"), (ByBatch, "a size that varies")])
 def test_a_way_that_depends_on_a_value_is_refused_by_its_line(module: type[nn.Module], said: str) -> None:
     with pytest.raises(NoCorrespondence, match=said) as caught:

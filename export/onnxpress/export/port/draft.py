@@ -81,6 +81,8 @@ class Draft:
         given, named = _arguments(network, two_sizes(network, self.rows))
         block = block_of(module, (given, named) if module is network.module else ([*given, *named.values()], {}))
         self.state |= block.all_constants()
+        self.trained_at = block.all_trained_at()
+        """the lines from which on the source computes something else in training mode"""
         by_argument = dict(zip(_names(network), network.inputs, strict=True))
         self.specs = [by_argument[step.name] for step in block.steps if step.kind == "input"]
         """in the order in which the code takes them"""
@@ -130,7 +132,14 @@ class Draft:
                 raise
             except Exception as error:  # of a source that fixes dtypes inside, say
                 rung = Rung(name=name, holds=False, detail=f"it cannot be computed in float64: {first_line(error)}")
-            yield rung
+            yield self._explained(rung)
+
+    def _explained(self, rung: Rung) -> Rung:
+        """With the lines that only training mode takes, where training differs."""
+        if rung.name != "training" or rung.holds or not self.trained_at:
+            return rung
+        only = f"only in training mode the source goes by {', '.join(self.trained_at)}, which has no correspondence"
+        return msgspec.structs.replace(rung, detail=f"{only} ({rung.detail})")
 
     def answers(self, target: KerasTarget) -> Rung:
         """Rung 1, with the layer at which the answers part."""

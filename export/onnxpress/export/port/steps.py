@@ -73,6 +73,13 @@ class Block:
     where: str = ""
     constants: dict[str, Any] = field(default_factory=dict)
     """arrays that the owner holds beside its parameters, by name"""
+    trained_at: str = ""
+    """the line from which on it computes something else in training mode; such code is not carried"""
+
+    def all_trained_at(self) -> list[str]:
+        """Those of all blocks in it too."""
+        inner = [one for child in self.children.values() if isinstance(child, Block) for one in child.all_trained_at()]
+        return [*([self.trained_at] if self.trained_at else []), *inner]
 
     def all_constants(self, path: str = "") -> dict[str, Any]:
         """Those of all blocks in it too, by their names from here on."""

@@ -179,6 +179,8 @@ class Tracer(fx.Tracer):
         """lines at which a size that varies decided, at both sizes in the same way"""
         self.turned: int | None = None
         """the one of them that goes the other way in this trace"""
+        self.trained_at = ""
+        """the line from which on training mode computes something else"""
         self.given: tuple[Any, Any] = (None, None)
         self.concrete = False
         self.calls: dict[str, tuple[Any, Any]] = {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 from typing import Any
 
@@ -22,22 +23,43 @@ def trace(root: torch.nn.Module, arguments: tuple[Any, Any]) -> tuple[fx.Graph, 
     for number, where in enumerate(tracer.decisions):
         if _differs(root, arguments, number, graph):
             raise NoCorrespondence("the code takes a way that depends on a size that varies", where=where)
-    if dropping := _dropping(graph):  # how much shows in training mode alone
+    dropping = _dropping(graph)
+    if dropping or _asks_for_training(root):  # how much is dropped shows in training mode alone
         root.training = True
         try:
-            trained = _dropping(_traced(root, arguments)[0])
+            trained, other_tracer = _traced(root, arguments)
         except NoCorrespondence:
-            trained = []
+            return graph, tracer
         finally:
             root.training = False
-        if [node.target for node in trained] == [node.target for node in dropping]:
-            for node, other in zip(dropping, trained, strict=True):
-                name, place = _RATES[node.target]
-                if len(other.args) > place:
-                    node.args = (*node.args[:place], other.args[place], *node.args[place + 1 :])
-                elif name in other.kwargs:
-                    node.kwargs = {**node.kwargs, name: other.kwargs[name]}
+        _take_rates(dropping, _dropping(trained))
+        tracer.trained_at = _parting(graph, trained, other_tracer)
     return graph, tracer
+
+
+def _take_rates(dropping: list[fx.Node], trained: list[fx.Node]) -> None:
+    """Give every dropout the rate that it has in training mode."""
+    if [node.target for node in trained] != [node.target for node in dropping]:
+        return
+    for node, other in zip(dropping, trained, strict=True):
+        name, place = _RATES[node.target]
+        if len(other.args) > place:
+            node.args = (*node.args[:place], other.args[place], *node.args[place + 1 :])
+        elif name in other.kwargs:
+            node.kwargs = {**node.kwargs, name: other.kwargs[name]}
+
+
+def _asks_for_training(root: torch.nn.Module) -> bool:
+    """Whether forward reads `self.training`."""
+    code = getattr(type(root).forward, "__code__", None)
+    return code is not None and "training" in code.co_names and not type(root).__module__.startswith("torch.nn")
+
+
+def _parting(graph: fx.Graph, trained: fx.Graph, tracer: Tracer) -> str:
+    """The line from which on training mode computes something else; empty where it does not."""
+    pairs = itertools.zip_longest(graph.nodes, trained.nodes)
+    node = next((b for a, b in pairs if b is not None and (a is None or (a.op, a.target) != (b.op, b.target))), None)
+    return "" if node is None or node.op == "output" else tracer.lines.get(node.name, "")
 
 
 _RATES = {

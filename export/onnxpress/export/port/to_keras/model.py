@@ -305,6 +305,14 @@ def _set(lines: list[str]) -> str:
     return "\n".join(found)
 
 
+_LOWEST = "-3.4028234663852886e38"
+
+
+def _named(line: str) -> str:
+    """The line with a name for the lowest float32, which hides scores in many sources."""
+    return line.replace("-3.4028234663852886e+38", _LOWEST).replace(_LOWEST, "LOWEST")
+
+
 def _axes(specs: list[TensorSpec], perms: Any) -> str:
     return "; ".join(
         f"{spec.name} ({', '.join(str(spec.shape[a]) for a in perm)})" for spec, perm in zip(specs, perms, strict=True)
@@ -322,8 +330,8 @@ def _module(
     weights: str,
 ) -> str:
     parts = [text for helper, text in HELPERS.items() if helper in shared.helpers]
-    classes = {label: list(lines) for label, lines in shared.classes.items()}
-    items = list(done.items or ())
+    classes = {label: [_named(line) for line in lines] for label, lines in shared.classes.items()}
+    items = [_named(item) for item in done.items or ()]
     own_layers = [*classes, "ProjectedLSTMCell"]
     if shared.dtype != "float32":
         items = [in_precision(item, own_layers, shared.dtype) for item in items]
@@ -331,6 +339,7 @@ def _module(
     own = (
         [] if done.items is not None else _body(done, "keras.Model", f"{_axes(specs, perms)} → the answers.", wide=wide)
     )
+    own = [_named(line) for line in own]
     if shared.dtype != "float32":
         own = [in_precision(line, own_layers, shared.dtype) for line in own]
         classes = {n: [in_precision(line, own_layers, shared.dtype) for line in lines] for n, lines in classes.items()}
@@ -363,4 +372,5 @@ def _module(
     head = f'"""{title}\n\nbuild().load_weights("{weights}") is the trained model.\n"""\n'
     imported = [n for n in ("layers", "ops") if f"{n}." in text]
     lines = ["import keras"] + ([f"from keras import {', '.join(imported)}"] if imported else [])
-    return f"{head}\n" + "\n".join(lines) + "\n\n\n" + text
+    lowest = f"\nLOWEST = {_LOWEST}  # of float32\n" if "LOWEST" in text else ""
+    return f"{head}\n" + "\n".join(lines) + "\n" + lowest + "\n\n" + text

@@ -79,4 +79,5 @@ def along(
         wide[dim] = one.shape[dim]
         return one.expand(wide)
 
-    return spread(input, indices.shape).gather(dim, spread(indices, input.shape))
+    places = indices % input.shape[dim]  # torch 2.13 counts from the end too, and around it
+    return spread(input, indices.shape).gather(dim, spread(places, input.shape))

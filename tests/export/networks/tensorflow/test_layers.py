@@ -177,6 +177,20 @@ def test_a_stateful_layer_is_named() -> None:
     assert "stateful=False" in str(told.value)
 
 
+def test_whole_numbers_that_are_resized_are_told_with_the_way_out(tmp_path: Path) -> None:
+    model = functional((4, 6, 1), lambda x: layers.Resizing(3, 5, name="smaller")(x), "uint8")
+    with pytest.raises(BadModel, match="the layer 'smaller' resizes uint8") as told:
+        KerasNetwork(source(model))
+    assert "Rescaling" in str(told.value)
+    rows = rng.integers(0, 256, (2, 4, 6, 1)).astype(np.uint8)
+    assert not np.array_equal(model(rows), model.predict(rows, verbose=0)), "Keras 3.15 answers in two ways"
+    scaled = functional((4, 6, 1), lambda x: layers.Resizing(3, 5)(layers.Rescaling(1 / 255)(x)), "uint8")
+    answers = assert_same(KerasNetwork(source(scaled)), {"x": rows}, tmp_path)
+    np.testing.assert_allclose(next(iter(answers.values())), scaled.predict(rows, verbose=0), atol=1e-6)
+    nearest = functional((4, 6, 1), lambda x: layers.Resizing(3, 5, interpolation="nearest")(x), "uint8")
+    assert KerasNetwork(source(nearest)).inputs[0].dtype == "uint8"
+
+
 @pytest.mark.parametrize(
     ("build", "way_out"),
     [

@@ -24,7 +24,7 @@ from onnxpress.export.networks.tensorflow.choosing import choices
 from onnxpress.export.networks.tensorflow.converter import convert, refuse_opset
 from onnxpress.export.networks.tensorflow.resizing import resized_in_float64
 from onnxpress.export.networks.tensorflow.structure import _clean, array_of, blank, flatten, spec_of, tensor
-from onnxpress.export.networks.tensorflow.unconvertible import refuse_stateful
+from onnxpress.export.networks.tensorflow.unconvertible import refuse_rounding, refuse_stateful
 from onnxpress.export.networks.truth import refuse_other_truth
 from onnxpress.export.source import Source
 
@@ -54,6 +54,7 @@ class KerasNetwork:
         self.talk: list[str] = []
         refuse_opset(source)
         refuse_stateful(self._model, source.reference)
+        refuse_rounding(self._model, source.reference)
         self._given = source.example_inputs if source.example_inputs is not None else (source.samples or None)
         self._double: Any = None
         self._double_checked = False

@@ -1,7 +1,7 @@
 """Handlers for TensorFlow operators that tf2onnx 1.17 lacks or converts wrongly.
 
-Erfc, Expm1, Bucketize, FloorDiv and FloorMod of integers, OneHot, DenseBincount, ScaleAndTranslate, look-ups from
-number to number, and strings held against a constant.
+Erfc, Expm1, Bucketize, FloorDiv and FloorMod of integers, OneHot, DenseBincount, ScaleAndTranslate, resizing to sizes
+that scales miss, look-ups from number to number, and strings held against a constant.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ def register() -> None:
     from tf2onnx.handler import tf_op
     from tf2onnx.onnx_opset import logical, tensor
     from tf2onnx.onnx_opset import math as converters
+    from tf2onnx.onnx_opset import nn as pictures
 
     @tf_op("Erfc")
     class Erfc:
@@ -191,6 +192,28 @@ def register() -> None:
             channels_first = make("Transpose", node.input[0], perm=[0, 3, 1, 2])
             resized = make("MatMul", rows, make("MatMul", channels_first, make("Transpose", columns, perm=[1, 0])))
             _replace(ctx, node, "Transpose", [resized], perm=[0, 2, 3, 1])
+
+    resize = pictures.Resize
+
+    @tf_op(["ResizeBilinear", "ResizeBicubic", "ResizeNearestNeighbor"])
+    class Resize:
+        """Of scales that come out below the new size, 5 / 6 of 6 in float32 being 4.9999998, the next ones above."""
+
+        @classmethod
+        def version_11(cls, ctx: Any, node: Any, **kwargs: Any) -> None:
+            before, after, output = ctx.get_shape(node.input[0]), node.inputs[1], node.output[0]
+            wanted = after.get_tensor_value(as_list=False) if after.is_const() else None
+            _stock(resize, ctx, node, **kwargs)
+            made = ctx.get_node_by_output(output).inputs[0]
+            scales = made.inputs[2]
+            if wanted is None or not scales.is_const() or scales.get_tensor_value(as_list=False).size != 4:
+                return
+            values = np.array(scales.get_tensor_value(as_list=False), np.float32)
+            for axis, (old, new) in enumerate(zip(before[1:3], wanted, strict=True)):
+                while float(values[2 + axis]) * old < new:
+                    values[2 + axis] = np.nextafter(values[2 + axis], np.float32(np.inf))
+            scales.set_tensor_value(values)
+            ctx.set_shape(made.output[0], [before[0], before[3], *map(int, wanted)])
 
     one_hot = tensor.OneHot
 

@@ -1,4 +1,4 @@
-"""What tf2onnx has no ONNX form for, with the way out; and layers that keep a state between calls."""
+"""What tf2onnx has no ONNX form for, with the way out; and layers that keep a state, or that answer in two ways."""
 
 from __future__ import annotations
 
@@ -43,4 +43,22 @@ def refuse_stateful(model: Any, where: str) -> None:
                 f"the layer {layer.name!r} is stateful: it begins where the last call ended, and a graph has no memory",
                 where=where,
                 hint="build it with stateful=False, and make its state an input and an output if callers need it",
+            )
+
+
+def refuse_rounding(model: Any, where: str) -> None:
+    """Raise BadModel where Keras 3.15 resizes whole numbers: `model(x)` rounds them, `model.predict(x)` does not."""
+    for layer in model._flatten_layers():
+        if type(layer).__name__ != "Resizing" or layer.interpolation == "nearest":
+            continue
+        try:
+            dtype = str(layer.input.dtype)
+        except (AttributeError, ValueError):  # called by a subclassed model's own code, or in several places
+            continue
+        if "int" in dtype:
+            raise BadModel(
+                f"the layer {layer.name!r} resizes {dtype}: Keras rounds what it makes of them in model(x), and not in "
+                "model.predict(x), so that no graph answers as both do",
+                where=where,
+                hint="let a layer before it make floats of them, as keras.layers.Rescaling(1 / 255) does",
             )

@@ -37,8 +37,11 @@ def render(families: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> str:
         title, about = _FAMILY[family]
         equal = [row for row in rows.values() if row["state"] == "equal"]
         newest = max(rows.values(), key=lambda row: str(row["date"]))
+        older = [row for row in rows.values() if row["date"] != newest["date"]]
         versions = ", ".join(f"{name} {number}" for name, number in newest["versions"].items())
         counted = f"{len(equal)} of {len(rows)} equal.{_proven(equal)} {newest['date']}, {versions}."
+        if older:
+            counted += f" Of {len(older)} the row is older: {', '.join(_dated(older))}."
         parts.append(f"## {title}\n\n{about}\n\n{counted}\n")
         parts.append("\n".join(_table(rows)) + "\n")
         others = [row for row in rows.values() if row["state"] != "equal"]
@@ -54,6 +57,10 @@ def _proven(equal: Sequence[Mapping[str, Any]]) -> str:
     safe = [row for row in equal if row.get("batch_safe") and "rows" in row]
     proven = sum(row["rows"] == "proven" for row in safe)
     return f" {proven} of {len(safe)} that are batched are proven in their rows." if safe else ""
+
+
+def _dated(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    return [f"{row['model']} ({row['date']})" for row in rows]
 
 
 def _table(rows: Mapping[str, Mapping[str, Any]]) -> list[str]:

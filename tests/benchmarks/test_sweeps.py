@@ -60,3 +60,10 @@ def test_the_page_says_how_many_are_proven_and_what_is_not(tmp_path: Path) -> No
     assert "rows measured" in page
     assert "rows are not answered alone as in a batch" in page
     assert "- `D`: it \\| fails" in page
+
+
+def test_the_page_says_which_rows_are_older(tmp_path: Path) -> None:
+    rows = {"A": row("A"), "B": row("B", date="2026-11-21")}
+    write_record(tmp_path / "sweep-keras.jsonl", rows, list(rows))
+    write_page(tmp_path, tmp_path / "sweeps.md")
+    assert "Of 1 the row is older: B (2026-11-21)." in (tmp_path / "sweeps.md").read_text()

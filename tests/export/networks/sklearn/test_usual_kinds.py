@@ -15,6 +15,7 @@ pytest.importorskip("skl2onnx")
 
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.compose import TransformedTargetRegressor
+from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.ensemble import HistGradientBoostingRegressor, RandomForestClassifier, VotingClassifier
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.impute import SimpleImputer
@@ -25,7 +26,7 @@ from sklearn.multioutput import MultiOutputClassifier
 from sklearn.naive_bayes import GaussianNB
 from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor
 from sklearn.neural_network import MLPClassifier
-from sklearn.pipeline import make_pipeline
+from sklearn.pipeline import make_pipeline, make_union
 from sklearn.preprocessing import FunctionTransformer, PowerTransformer, StandardScaler
 from sklearn.svm import LinearSVC
 
@@ -70,6 +71,18 @@ CLASSIFIERS = {
     "gaps shown": (make_pipeline(SimpleImputer(add_indicator=True), LogisticRegression()).fit(GAPS, SIDE), SHOWN),
     "gaps filled": (make_pipeline(SimpleImputer(), LogisticRegression()).fit(GAPS, SIDE), SHOWN),
     "no gaps to show": (make_pipeline(SimpleImputer(add_indicator=True), LogisticRegression()).fit(X, SIDE), ASKED),
+    "projected": (make_pipeline(LinearDiscriminantAnalysis(n_components=1), LogisticRegression()).fit(X, THREE), ASKED),
+    "projected beside": (
+        make_pipeline(
+            make_union(StandardScaler(), make_pipeline(LinearDiscriminantAnalysis(solver="eigen", shrinkage="auto"))),
+            LinearDiscriminantAnalysis(),
+        ).fit(X, THREE),
+        ASKED,
+    ),
+    "projections vote": (
+        VotingClassifier([("a", LinearDiscriminantAnalysis()), ("b", GaussianNB())], voting="soft").fit(X, THREE),
+        ASKED,
+    ),
     "found": (GridSearchCV(make_pipeline(StandardScaler(), LogisticRegression()), {}, cv=2).fit(X, THREE), ASKED),
     "mixture": (GaussianMixture(3, random_state=0).fit(X), ASKED),
 }

@@ -15,7 +15,13 @@ from onnxpress.core.errors import BadModel
 from onnxpress.core.tensors import TensorSpec
 from onnxpress.export.graph.editing import drop_unused, rename_values
 from onnxpress.export.networks.converter_talk import converter_talk
-from onnxpress.export.networks.sklearn import inner_clusters, numeric_steps, own_converters, rare_words
+from onnxpress.export.networks.sklearn import (
+    inner_clusters,
+    inner_discriminants,
+    numeric_steps,
+    own_converters,
+    rare_words,
+)
 from onnxpress.export.networks.sklearn.curves import as_scikit_learn_does
 from onnxpress.export.networks.sklearn.missing_words import spelled_as_empty
 from onnxpress.export.networks.sklearn.parts import (
@@ -155,7 +161,7 @@ class Conversion:
                     options=self._options(estimator),
                     custom_conversion_functions={**rare_words.converters(estimator), **own},
                     custom_shape_calculators=shapes,
-                    custom_parsers=inner_clusters.parsers(estimator),
+                    custom_parsers={**inner_clusters.parsers(estimator), **inner_discriminants.parsers(estimator)},
                 )
             except BadModel:
                 raise

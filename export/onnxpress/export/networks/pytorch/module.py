@@ -199,7 +199,7 @@ class TorchNetwork:
         if self._one_copy:
             return None
         other = copy.copy(self)
-        other.module, other._double, other._double_checked = copied(self.module), None, True
+        other._take(copied(self.module))
         generator = torch.Generator().manual_seed(0)
         for value in other.module.parameters():
             if value.is_floating_point():
@@ -207,6 +207,10 @@ class TorchNetwork:
                 ends = torch.where(up, math.inf, -math.inf).to(value.dtype)
                 value.data = torch.nextafter(value.data, ends)
         return other
+
+    def _take(self, module: Any) -> None:
+        """Ask this module from now on, whose float64 is known to be the same more precisely."""
+        self.module, self._double, self._double_checked = module, None, True
 
     def _first_truth(self, feeds: dict[str, Array]) -> dict[str, Array]:
         """In float64; by a second copy of the weights where a layer reads another's and they are not too many."""

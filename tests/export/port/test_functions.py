@@ -94,6 +94,7 @@ CASES: dict[str, tuple[Callable[[Any, Any], Any], tuple[int, ...]]] = {
     "flatten": (lambda _, x: x.flatten(1), (3, 4)),
     "flip": (lambda _, x: x.flip(1), (3, 4)),
     "float": (lambda _, x: (x > 0).float(), (3, 4)),
+    "take_along_dim": (lambda _, x: torch.take_along_dim(x, (x[:, :1] > 0).long(), 2), (3, 4)),
     "gather": (lambda _, x: x.gather(2, (x > 0).long()), (3, 4)),
     "getitem": (lambda _, x: x[:, 1:, ::2], (3, 4)),
     "index_select": (lambda m, x: x.index_select(1, m.places), (3, 4)),

@@ -144,6 +144,54 @@ class Hidden(nn.Module):
         return torch.softmax(x.masked_fill(x < 0, torch.finfo(x.dtype).min), -1)
 
 
+class Patches(nn.Module):
+    """Answers plain numbers beside a tensor."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.proj = nn.Conv2d(3, 4, 2, 2)
+
+    def forward(self, x: torch.Tensor) -> Any:
+        x = self.proj(x)
+        return x.flatten(2).transpose(1, 2), (x.shape[2], x.shape[3]), None
+
+
+class Waves(nn.Module):
+    """Takes a size alone, and answers two tables."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.scale = nn.Parameter(torch.rand(4))
+
+    def forward(self, length: int) -> Any:
+        angles = torch.arange(length).float()[:, None] * self.scale
+        return angles.cos(), angles.sin()
+
+
+class Turned(nn.Module):
+    """Takes a tuple of tensors, and a size beside them."""
+
+    def forward(self, x: torch.Tensor, waves: Any, rows: int) -> torch.Tensor:
+        cosine, sine = waves
+        return torch.ones(rows, 1, 1) + x * cosine + x.flip(-1) * sine
+
+
+class Mixes(nn.Module):
+    """Blocks that take and answer tuples, numbers and sizes; each row's own place; one dropout twice."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.patches, self.waves, self.turned = Patches(), Waves(), Turned()
+        self.embed = nn.Embedding(9, 4)
+        self.drop = nn.Dropout(0.1)
+
+    def forward(self, image: torch.Tensor, ids: torch.Tensor) -> torch.Tensor:
+        image, (height, width), _ = self.patches(image)
+        image = self.drop(image).mean(1) / (height * width)
+        x = self.turned(self.embed(ids), self.waves(ids.shape[1]), ids.shape[0])
+        return self.drop(x)[torch.arange(x.shape[0]), ids.argmax(-1)] + image
+
+
 def _residuals() -> nn.Module:
     return nn.Sequential(Residual(3, 4), Residual(4, 6), Residual(6, 6))
 
@@ -163,6 +211,7 @@ KINDS: dict[str, tuple[Callable[[], nn.Module], tuple[Any, ...], str]] = {
     "around": (Around, (torch.tensor([1.7e9, 5e4, 0.0]) + 900 * _x(6, 3).double(),), "autocast=False"),
     "projected": (Projected, (_x(4, 5, 3),), "ProjectedLSTMCell(5, 2)"),
     "hidden": (Hidden, (_x(4, 3, 5),), "ops.where(x < 0, LOWEST, x)"),
+    "mixes": (Mixes, (_x(4, 3, 4, 6), torch.arange(20).reshape(4, 5) % 9), "ops.take_along_axis"),
     "lines": (LongLines, (_x(4, 4),), "(\n            "),
 }
 

@@ -79,6 +79,13 @@ class Value(Placed):
         return -1 if place == self.rank - 1 else place
 
 
+def holds_tensors(outputs: Any) -> bool:
+    """Whether there is a value to compute among a block's answers: what else it returns, its caller knows."""
+    if isinstance(outputs, Value):
+        return outputs.parts is None or holds_tensors(outputs.parts)
+    return isinstance(outputs, tuple | list) and any(map(holds_tensors, outputs))
+
+
 def identity(rank: int) -> tuple[int, ...]:
     """Every axis at its own place."""
     return tuple(range(rank))

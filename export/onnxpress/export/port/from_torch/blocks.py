@@ -9,8 +9,9 @@ import torch
 from torch import fx
 
 from onnxpress.export.port.from_torch.changes import item_set
+from onnxpress.export.port.from_torch.indexing import size_of
 from onnxpress.export.port.from_torch.structures import Given, item_of, keys_of, structured, values_of
-from onnxpress.export.port.from_torch.tracer import Tracer, size_of
+from onnxpress.export.port.from_torch.tracer import Tracer
 from onnxpress.export.port.from_torch.tracing import trace
 from onnxpress.export.port.refusal import NoCorrespondence
 from onnxpress.export.port.steps import Block, Ref, Step, changed, refs, shown_of, without_dead

@@ -19,6 +19,7 @@ from torch import fx
 from torch.nn.utils import rnn
 
 from onnxpress.export.port.from_torch.changes import Held, InPlace, assigned, followed, refuse_stale, with_plain_places
+from onnxpress.export.port.from_torch.indexing import depends, of_each_row, size_of, without_arange
 from onnxpress.export.port.from_torch.numpy_calls import AnswersNumpy, from_numpy
 from onnxpress.export.port.from_torch.structures import Given, field, fields_of, item_of, keys_of, structured
 from onnxpress.export.port.refusal import NoCorrespondence
@@ -33,11 +34,6 @@ INSIDE = (os.path.dirname(torch.__file__), os.path.dirname(os.path.dirname(__fil
 
 _ON_SIZES = (operator.add, operator.sub, operator.mul, operator.floordiv, operator.mod)
 _OF_KIND = (torch.is_floating_point, torch.is_complex, torch.is_tensor)
-
-
-def size_of(tensor: Any, axis: int) -> int:
-    """The function that stands in the graph for a size that varies."""
-    return int(tensor.shape[axis])
 
 
 class Traced(AnswersNumpy, InPlace):
@@ -121,10 +117,14 @@ class Traced(AnswersNumpy, InPlace):
         value = self.pair[0]
         if isinstance(value, tuple | list) and isinstance(key, slice):
             return tuple(self[number] for number in range(*key.indices(len(value))))
-        if isinstance(value, tuple | list) and isinstance(key, int) and value[key] is None:
-            return None
+        if isinstance(value, tuple | list) and isinstance(key, int):
+            first, second = (several[key] for several in self.pair)
+            if _is_plain(first) and first == second:
+                return first
         if (keys := keys_of(value)) is None:
-            key = _without_arange(value, with_plain_places(key))
+            key = without_arange(value, with_plain_places(key))
+            if (places := of_each_row(self, key)) is not None:
+                return torch.take_along_dim(self, places, 1)[:, 0]
             return self.tracer.create_proxy("call_function", operator.getitem, (self, key), {})
         kept = list(keys) if isinstance(key, str) else [k for k in keys if field(value, k) is not None]
         name = key if isinstance(key, str) else kept[key]
@@ -155,7 +155,7 @@ class Traced(AnswersNumpy, InPlace):
 
     def __bool__(self) -> bool:
         first, second = (bool(value) if _is_one(value) else None for value in self.pair)
-        if first is not None and first == second and not _depends(self.node):
+        if first is not None and first == second and not depends(self.node):
             return first
         if not isinstance(self.pair[0], torch.Tensor) and bool(self.pair[0]) == bool(self.pair[1]):
             return self.tracer.decided(bool(self.pair[0]))
@@ -227,6 +227,7 @@ class Tracer(fx.Tracer):
     def call_module(self, m: Any, forward: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         if self.concrete:
             return forward(*args, **kwargs)
+        args, kwargs = structured((args, kwargs), _one_by_one)
         return super().call_module(m, forward, args, kwargs)
 
     def create_proxy(self, kind: str, target: Any, args: Any, kwargs: Any, *rest: Any, **more: Any) -> Any:
@@ -281,41 +282,22 @@ class Tracer(fx.Tracer):
             self.concrete = False
 
 
-def _without_arange(value: Any, key: Any) -> Any:
-    """The index with slices for tensors that are all places of their axis one after the other, each on its own axis."""
-    if not isinstance(key, tuple) or not isinstance(value, torch.Tensor) or len(key) > value.dim():
-        return key
-    if not all(isinstance(one, Traced) and isinstance(one.pair[0], torch.Tensor) for one in key) or len(key) < 2:
-        return key
-    rank = max(one.pair[0].dim() for one in key)
-    wide: list[int] = []
-    for axis, one in enumerate(key):
-        tensor = one.pair[0]
-        axes = [n + rank - tensor.dim() for n, size in enumerate(tensor.shape) if size != 1]
-        whole = tensor.reshape(-1).tolist() == list(range(value.shape[axis]))
-        if len(axes) != 1 or not whole or _depends(one.node):
-            return key
-        wide += axes
-    if wide != sorted(set(wide)):
-        return key
-    return tuple(slice(None) if axis in wide else None for axis in range(rank))
+def _is_plain(value: Any) -> bool:
+    """Whether it is a number, a text, None, or a tuple of such."""
+    if isinstance(value, tuple | list):
+        return keys_of(value) is None and all(map(_is_plain, value))
+    return value is None or isinstance(value, int | float | str)
 
 
 def _is_one(value: Any) -> bool:
     return isinstance(value, torch.Tensor) and value.numel() == 1
 
 
-def _depends(node: fx.Node) -> bool:
-    """Whether the value depends on the inputs' values; on their sizes does not count."""
-    left, seen = [node], set()
-    while left:
-        node = left.pop()
-        if node.op == "placeholder":
-            return True
-        if node not in seen and node.target is not size_of:
-            seen.add(node)
-            left += node.all_input_nodes
-    return False
+def _one_by_one(value: Any) -> Any:
+    """A tuple that was computed as a tuple of what is in it."""
+    if isinstance(value, Traced) and isinstance(value.pair[0], tuple | list) and keys_of(value.pair[0]) is None:
+        return tuple(_one_by_one(value[number]) for number in range(len(value.pair[0])))
+    return value
 
 
 def _as_given(value: Any) -> Any:

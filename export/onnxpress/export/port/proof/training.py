@@ -8,7 +8,8 @@ steps this small let it grow little: 1e-6 bounds both losses and parameters.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 from unittest import mock
 
@@ -29,7 +30,7 @@ def training(sides: Sides) -> Rung:
     """All of it; the first that fails is named."""
     if not sides.weights:
         return Rung(name="training", holds=True, detail="no answer has a gradient")
-    rates, ours = _rates_of_torch(sides), _rates_of_keras(sides.target.model("float64"))
+    rates, ours = _rates_of_torch(sides), _rates_of_keras(sides)
     if wrong := other_rates(rates, ours):
         return Rung(name="training", holds=False, detail=wrong)
     if idle := _idle(sides):
@@ -180,16 +181,45 @@ def _dropouts(model: Any) -> Iterator[Any]:
             yield layer
 
 
-def _rates_of_keras(model: Any) -> list[float]:
-    """The share that each leaves out of ones, or of whole channels."""
+def _rates_of_keras(sides: Sides) -> list[float]:
+    """The share that each leaves out of ones, or of whole channels, as often as one call of the model calls it."""
     found = []
-    for layer in _dropouts(model):
+    calls = _calls(sides)
+    for layer in _dropouts(sides.target.model("float64")):
         if layer.rate > 0:
             rank = int(type(layer).__name__[-2]) if type(layer).__name__.endswith("D") else 0
             ones = np.ones((1, *(1,) * rank, ONES))
             out: Array = np.asarray(layer(ones, training=True))
-            found.append(float(np.mean(out == 0 if type(layer).__name__ != "AlphaDropout" else out < 0)))
+            share = float(np.mean(out == 0 if type(layer).__name__ != "AlphaDropout" else out < 0))
+            found += [share] * calls[id(layer)]
     return sorted(found)
+
+
+def _calls(sides: Sides) -> Counter[int]:
+    """How often one call in training mode calls each dropout, by the layer's id."""
+    import tensorflow as tf
+
+    called: Counter[int] = Counter()
+    model = sides.target.model("float64")
+    statistics = [(v, np.array(v)) for v in model.non_trainable_variables]
+    with contextlib.ExitStack() as stack:
+        for layer in _dropouts(model):
+            stack.enter_context(mock.patch.object(layer, "call", _counted(layer, called)))
+        inputs = [tf.constant(v) for v in sides.target.inputs(sides.feeds)]
+        sides.target.call(inputs, "float64", training=True)
+    for variable, value in statistics:
+        variable.assign(value)
+    return called
+
+
+def _counted(layer: Any, called: Counter[int]) -> Callable[..., Any]:
+    call = layer.call
+
+    def counted(*args: Any, **kwargs: Any) -> Any:
+        called[id(layer)] += 1
+        return call(*args, **kwargs)
+
+    return counted
 
 
 def dropouts_of_torch(module: Any) -> Iterator[tuple[str, Any]]:

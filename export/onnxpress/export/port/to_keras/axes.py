@@ -348,6 +348,11 @@ def _gather(w: Writer, x: Value, dim: int, index: Value) -> Value:
     return w.result(f"ops.take_along_axis({x.code}, {index.code}, axis={dim % x.rank})")
 
 
+@function("take_along_dim")
+def _take_along_dim(w: Writer, x: Value, indices: Value, dim: int) -> Value:
+    return _gather(w, w.made(x), dim, indices)
+
+
 @function("flip")
 def _flip(w: Writer, x: Value, *dims: Any) -> Value:
     dims = spread(dims)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from onnxpress.export.port.code import tuple_of
-from onnxpress.export.port.layout import Value
+from onnxpress.export.port.layout import Value, holds_tensors
 from onnxpress.export.port.steps import Block, Shown, Step
 from onnxpress.export.port.to_keras import attention, dense, norms, pools, recurrent
 from onnxpress.export.port.to_keras.axes import unpacked
@@ -13,7 +14,7 @@ from onnxpress.export.port.to_keras.making import (
     LAYERS,
     member,
 )
-from onnxpress.export.port.to_keras.writer import Writer
+from onnxpress.export.port.to_keras.writer import Writer, Written
 
 __all__ = ["attention", "block", "dense", "layer", "norms", "pools", "recurrent"]
 
@@ -43,18 +44,30 @@ def block(w: Writer, step: Step, args: tuple[Value, ...]) -> Value:
     found, before = known
     if before != layouts:
         raise w.refuse("this block is called with its axes in two orders")
-    code = f"{member(w.attribute(step.name))}({', '.join(a.code for a in args)})"
+    called = member(w.attribute(step.name))
+    if not any(a.number is None for a in args):
+        called += ".call"
+        w.lines.append("# by its method, as Keras calls layers with tensors alone")
+    code = f"{called}({', '.join(_given(found, args))})"
     return _answer(w, found.outputs, step.shown, code)
+
+
+def _given(found: Written, args: tuple[Value, ...]) -> Iterator[str]:
+    """What the call is given: from the first size on by name, as Keras takes tensors alone by their places."""
+    sizes = [n for n, a in enumerate(args) if a.number is not None]
+    first = sizes[0] if sizes and len(sizes) < len(args) else len(args)
+    for number, (argument, value) in enumerate(zip(found.arguments, args, strict=True)):
+        yield value.code if number < first else f"{argument}={value.code}"
 
 
 def _answer(w: Writer, outputs: Any, shown: Any, code: str) -> Value:
     if isinstance(outputs, Value) and outputs.parts is None:
         return Value(code, shown, outputs.perm, outputs.order, outputs.made_by)
     parts = _several(w, outputs)
-    kept = [o for o in parts if o is not None]
+    kept = [o for o in parts if holds_tensors(o)]
     if len(kept) == 1 and isinstance(kept[0], Value) and kept[0].parts is None:
         only = Value(code, kept[0].shown, kept[0].perm, kept[0].order, kept[0].made_by)
-        return Value(code, shown, parts=[None if o is None else only for o in parts])
+        return Value(code, shown, parts=[only if holds_tensors(o) else None for o in parts])
     found = [_unpacked(w, o, name) for o, name in zip(parts, unpacked(w, len(parts)), strict=True)]
     w.lines.append(f"{', '.join(text for text, _ in found if text)} = {code}")
     return Value(code, shown, parts=[value for _, value in found])
@@ -62,14 +75,14 @@ def _answer(w: Writer, outputs: Any, shown: Any, code: str) -> Value:
 
 def _several(w: Writer, outputs: Any) -> list[Any]:
     parts = outputs.parts if isinstance(outputs, Value) else outputs
-    if not isinstance(parts, tuple | list) or not any(part is not None for part in parts):
+    if not isinstance(parts, tuple | list) or not holds_tensors(parts):
         raise w.refuse("a block that returns something else than tensors has no correspondence")
     return list(parts)
 
 
 def _unpacked(w: Writer, output: Any, name: str) -> tuple[str, Value | None]:
     """The variables of one of a block's answers as they stand before the `=`, and its value."""
-    if output is None:
+    if not holds_tensors(output):
         return "", None
     if isinstance(output, Value) and output.parts is None:
         if not isinstance(output.shown, Shown):

@@ -9,7 +9,7 @@ from typing import Any
 from onnxpress.core.arrays import Array
 from onnxpress.core.tensors import TensorSpec
 from onnxpress.export.port.code import WIDTH, folded, literal, snake, tuple_of, without_unused, wrapped
-from onnxpress.export.port.layout import Unordered, Value, channels_last, identity
+from onnxpress.export.port.layout import Unordered, Value, channels_last, holds_tensors, identity
 from onnxpress.export.port.steps import Block, Shown
 from onnxpress.export.port.to_keras import functions, layers, parameters
 from onnxpress.export.port.to_keras.classes import merged
@@ -73,6 +73,8 @@ class _Shared:
         _with_layers(writer, written)
         if written.items is not None:
             return written
+        if not any(one.number is None for one in given):
+            written.init.append("self.built = True")  # it is not called as a layer, which would say so
         base = type(block.owner).__name__.lstrip("_") or "Block"
         body = _body(written, "layers.Layer", wide=self.is_wide(given))
         for name in itertools.chain([base], (f"{base}{n}" for n in itertools.count(2))):
@@ -270,7 +272,7 @@ def _returned(outputs: Any) -> str:
     if isinstance(outputs, dict):
         return "{" + ", ".join(f"{literal(key)}: {_returned(part)}" for key, part in outputs.items()) + "}"
     if isinstance(outputs, tuple):
-        kept = [part for part in outputs if part is not None]
+        kept = [part for part in outputs if holds_tensors(part)]
         return tuple_of(map(_returned, kept)) if len(kept) > 1 else _returned(kept[0])
     return repr(outputs)
 
@@ -284,7 +286,7 @@ def _body(written: Written, base: str, doc: str = "", *, wide: bool = False) -> 
         own = "autocast=False, **options" if wide else "**options"
         lines += ["    def __init__(self, **options):", f"        super().__init__({own})"]
         lines += [*(" " * 8 + line for line in written.init), ""]
-    lines += [f"    def call(self, {', '.join(written.arguments)}):"]
+    lines += [f"    def call({', '.join(['self', *written.arguments])}):"]
     returned = _returned(written.outputs)
     call = without_unused(written.call, returned)
     if call and call[-1].startswith(f"{returned} = "):

@@ -21,6 +21,8 @@ ENCODERS = (
     "dinov2", "clip_vision", "siglip_vision", "swin", "swinv2", "whisper_encoder", "wav2vec2", "hubert",
 )  # fmt: skip
 """of benchmarks.sweeps.transformers_models"""
+_OF_ONE_LENGTH = dict.fromkeys(("wav2vec2", "hubert"), ("input_values:float32[batch,400]",))
+"""encoders whose convolutions take no short rows: their inputs"""
 _DECIDES = "its way depends on the values or the number of the rows"
 _RANDOM = "its answers are random"
 _STATE = "it keeps a state between two calls"
@@ -215,7 +217,8 @@ def _described(models: Any, name: str) -> Callable[[], Built]:
         module, example = models.build(name)
         known: dict[str, Any] = {"example_inputs": example}
         shape = ",".join(map(str, example["pixel_values"].shape[1:])) if "pixel_values" in example else ""
-        specs = models.MODELS[name].inputs or ((f"pixel_values:float32[batch,{shape}]",) if shape else ())
+        images = (f"pixel_values:float32[batch,{shape}]",) if shape else ()
+        specs = _OF_ONE_LENGTH.get(name) or models.MODELS[name].inputs or images
         if specs:
             known["network_inputs"] = [parse_spec(spec) for spec in specs]
         return module, known

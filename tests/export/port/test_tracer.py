@@ -115,3 +115,23 @@ def test_a_mask_that_no_input_decides_is_asked_for_its_values() -> None:
             return x * 2 if bool(mask[0, 0] > 0) else x
 
     assert [step.name for step in traced(Masked(), (4,)).steps if step.kind == "function"] == ["mul"]
+
+
+def test_a_module_that_is_called_with_other_plain_numbers_is_refused_by_its_line() -> None:
+    class Scaled(BySize):
+        def forward(self, x: torch.Tensor, factor: int = 1) -> Any:
+            return self.linear(x) * factor
+
+    class Twice(nn.Module):
+        def __init__(self, second: int) -> None:
+            super().__init__()
+            self.scaled = Scaled()
+            self.second = second
+
+        def forward(self, x: torch.Tensor) -> Any:
+            return self.scaled(x, 2) + self.scaled(x + 1, self.second)
+
+    assert len(traced(Twice(2), (6,)).children) == 1
+    with pytest.raises(NoCorrespondence, match="other plain arguments") as caught:
+        traced(Twice(3), (6,))
+    assert str(caught.value.where).startswith("test_tracer.py:")

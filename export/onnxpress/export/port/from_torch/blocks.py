@@ -70,6 +70,9 @@ def _child(child: torch.nn.Module, path: str, tracer: Tracer) -> Any:
         return child
     if type(child).forward is torch.nn.Module.forward:
         raise NoCorrespondence(f"no correspondence of {type(child).__name__}", where=path)
+    if path in tracer.differing:
+        what = f"{path} is called with other plain arguments than before, which has no correspondence"
+        raise NoCorrespondence(what, where=tracer.differing[path], hint="give each way its own module")
     names: dict[str, int] = {}
     forward = inspect.signature(child.forward)
 

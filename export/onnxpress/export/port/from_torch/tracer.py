@@ -184,6 +184,8 @@ class Tracer(fx.Tracer):
         self.given: tuple[Any, Any] = (None, None)
         self.concrete = False
         self.calls: dict[str, tuple[Any, Any]] = {}
+        self.differing: dict[str, str] = {}
+        """a submodule that is called with other plain arguments than before → the line"""
         self.variables: dict[str, list[str]] = {}
         self.lines: dict[str, str] = {}
         self.pairs: dict[str, tuple[Any, Any]] = {}
@@ -277,6 +279,8 @@ class Tracer(fx.Tracer):
                 module = self.root.get_submodule(target)
                 if which == 0 and target not in self.calls:
                     self.calls[target] = structured((args, kwargs), _as_given)
+                if which == 0 and _plain_of(self.calls[target]) != _plain_of((args, kwargs)):
+                    self.differing.setdefault(target, line()[0])
                 return module(*values, **named)
         finally:
             self.concrete = False
@@ -291,6 +295,11 @@ def _is_plain(value: Any) -> bool:
 
 def _is_one(value: Any) -> bool:
     return isinstance(value, torch.Tensor) and value.numel() == 1
+
+
+def _plain_of(arguments: Any) -> str:
+    """What a call is given beside tensors."""
+    return str(structured(arguments, lambda value: ... if isinstance(value, Traced | Given) else value))
 
 
 def _one_by_one(value: Any) -> Any:

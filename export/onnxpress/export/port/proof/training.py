@@ -191,7 +191,7 @@ def _rates_of_keras(sides: Sides) -> list[float]:
             ones = np.ones((1, *(1,) * rank, ONES))
             out: Array = np.asarray(layer(ones, training=True))
             share = float(np.mean(out == 0 if type(layer).__name__ != "AlphaDropout" else out < 0))
-            found += [share] * calls[id(layer)]
+            found += [share] * max(calls[id(layer)], 1)  # `_idle` tells of one that is not called
     return sorted(found)
 
 

@@ -22,6 +22,7 @@ from onnxpress.export.port.from_keras.model import LAYERS, Translated, root_grap
 from onnxpress.export.port.from_keras.running import run
 from onnxpress.export.port.keras_draft import KerasDraft
 from onnxpress.export.port.proof.keras_source import gradients, parameters, training
+from onnxpress.export.port.proof.parting import begin, each_step, growth
 from onnxpress.export.port.refusal import NoCorrespondence
 from onnxpress.export.port.table import FROM_KERAS
 from onnxpress.export.source import Source, SourceRef
@@ -103,6 +104,23 @@ def test_a_fault_in_the_code_is_caught(
             found = {"gradients": gradients, "training": training}[rung](sides)
     assert found.holds is False
     assert said in found.detail
+
+
+def test_steps_that_are_each_begun_from_the_source_s_weights_show_a_fault(tmp_path: Path) -> None:
+    """So are steps compared where the source's own descents part, see `parting`."""
+    keras.utils.set_random_seed(0)
+    layers = [keras.Input((5,)), L.Dense(4, name="a"), L.BatchNormalization(name="bn"), L.Dense(2, name="b")]
+    draft = KerasDraft(source_of(keras.Sequential(layers)), "nets.safetensors")
+    written = tmp_path / "nets.py"
+    written.write_text(draft.code.text)
+    with draft.sides(draft.target(written)) as sides:
+        sound, limit = each_step(sides, 1e-6)
+        assert sound.figure <= limit
+        begin(sides, 0.0)
+        assert 0 < growth(sides, [sides.of_keras(training=True)[2]]) < 1e-3
+        sides.module.bn.eps = 0.1
+        faulty, limit = each_step(sides, 1e-6)
+        assert faulty.figure > limit
 
 
 # --- answers, by the steps themselves, for every kind of layer

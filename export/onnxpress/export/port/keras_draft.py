@@ -132,6 +132,7 @@ class KerasDraft:
                 try:
                     twin = attempt.enter_context(open_twin(self.model))
                     sides = KerasSides(twin, self.ask, target, self.translated, feeds, order, precision)
+                    sides.first = list(self.model.weights) if twin is not self.model else []
                     sides.of_keras(training=False)
                     sides.of_torch(training=False)
                 except Exception:  # this way there is no twin, a kernel is missing, or a dtype is written in the code

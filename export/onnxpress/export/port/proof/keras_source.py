@@ -14,6 +14,7 @@ from onnxpress.export.port.from_keras.shared import Carried
 from onnxpress.export.port.proof import training as rung4
 from onnxpress.export.port.proof.descent import STEPS, rate_of, step_of_keras, step_of_torch
 from onnxpress.export.port.proof.gradients import LIMIT, difference, gradient_of
+from onnxpress.export.port.proof.parting import GROWTHS, each_step, growth
 from onnxpress.export.port.proof.rung import Rung, Worst
 from onnxpress.export.port.proof.torch_target import TorchTarget
 
@@ -68,6 +69,8 @@ class KerasSides:
                  order: list[str], precision: str) -> None:  # fmt: skip
         self.twin, self._call, self.target, self.translated = twin, call, target, translated
         self.precision = precision
+        self.first: list[Any] = []
+        """the source's weights as they are before training; empty where the twin is the source itself"""
         self.module = target.built(precision)
         self.feeds = {n: v.astype(precision) if v.dtype.kind == "f" else v for n, v in feeds.items()}
         self._order = order
@@ -196,9 +199,16 @@ def training(sides: KerasSides) -> Rung:
         named: list[str] = []
         if wrong := _statistics(sides, named):
             return Rung(name="training", holds=False, detail=wrong)
-        worst = _steps(sides)
-    detail = f"{STEPS} steps, {len(wanted)} dropouts measured; the worst: {worst.where or 'none'}"
-    return worst.rung("training", _limit(sides), detail, named)
+        worst, losses = _steps(sides)
+        limit, why = _limit(sides), ""
+        if worst.figure > limit and sides.first:
+            grown = growth(sides, losses)
+            if worst.figure <= GROWTHS * grown:
+                worst, bound = each_step(sides, limit)
+                limit = min(bound, NARROW_LIMIT)
+                why = f"; the source's own steps part by {grown:.1g} from rounding, so each is begun from its weights"
+    detail = f"{STEPS} steps, {len(wanted)} dropouts measured; the worst: {worst.where or 'none'}{why}"
+    return worst.rung("training", limit, detail, named)
 
 
 def _limit(sides: KerasSides) -> float:
@@ -235,8 +245,8 @@ def _statistics(sides: KerasSides, named: list[str]) -> str:
     return ""
 
 
-def _steps(sides: KerasSides) -> Worst:
-    """Plain gradient descent on both sides; the largest difference of losses and parameters, and where."""
+def _steps(sides: KerasSides) -> tuple[Worst, list[float]]:
+    """Plain gradient descent on both: the largest difference of losses and parameters, and the source's losses."""
     worst = Worst()
     parameters = dict(sides.module.named_parameters())
     steps = []
@@ -254,7 +264,7 @@ def _steps(sides: KerasSides) -> Worst:
         mine = parameters[one.name].detach().numpy()
         apart = float(np.abs(wanted - mine).max(initial=0)) / max(float(np.abs(wanted).max(initial=0)), 1e-3)
         worst.add(apart, one.name)
-    return worst
+    return worst, [loss for loss, _ in steps]
 
 
 def _dropouts_of_keras(model: Any) -> Iterator[tuple[Any, str]]:

@@ -20,7 +20,9 @@ from benchmarks.port.subjects import Subject
 NEAR = 1e-4
 """of an output's largest value"""
 NARROW = 2e-3
-"""the same of a torch module that computes in float16 somewhere, which tells 1e-3 apart"""
+"""the same of a model that computes in float16 somewhere, which tells 1e-3 apart"""
+FLOAT16 = 10
+"""as ONNX numbers it"""
 _ROWS = (1, 5, 40)
 
 
@@ -55,8 +57,12 @@ def told(code: Path, subject: Subject, model: Any, known: dict[str, Any]) -> str
 
 
 def _near(model: Any) -> float:
-    values = model.parameters() if hasattr(model, "parameters") else ()
-    return NARROW if any(str(value.dtype) == "torch.float16" for value in values) else NEAR
+    if hasattr(model, "graph"):
+        narrow = any(value.data_type == FLOAT16 for value in model.graph.initializer)
+    else:
+        values = model.parameters() if hasattr(model, "parameters") else ()
+        narrow = any(str(value.dtype) == "torch.float16" for value in values)
+    return NARROW if narrow else NEAR
 
 
 Questions = Iterator[tuple[int, dict[str, Any], list[Any]]]

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from onnxpress.core.arrays import Array
-from onnxpress.export.port.code import identifier, tuple_of
+from onnxpress.export.port.code import identifier, literal, tuple_of
 from onnxpress.export.port.layout import Unordered, Value, identity
 from onnxpress.export.port.refusal import NoCorrespondence
 from onnxpress.export.port.steps import Block, Ref, Shown, Step, changed
@@ -138,7 +138,7 @@ class Writer(Variables):
     def operand(self, value: Any) -> str:
         """The code of a value within a product or before a dot."""
         if not isinstance(value, Value):
-            return repr(value)
+            return literal(value)
         return value.code if value.bare else f"({value.code})"
 
     def together(self, values: list[Any]) -> tuple[list[Any], Value]:
@@ -261,7 +261,7 @@ class Writer(Variables):
         if not shown.first and shown.dtype.startswith("float") and not self.learns(step.name):
             number = self.array(step.name).item()
             self.shared.constants.add(self.full(step.name))
-            return Value(repr(number), shown, ())
+            return Value(literal(number), shown, ())
         return Value(f"self.{identifier(step.name)}", shown, identity(shown.rank), parameter=step.name)
 
     def array(self, name: str) -> Array:

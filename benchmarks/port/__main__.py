@@ -55,7 +55,7 @@ def main() -> None:
             if not s.unwritable and (s.label not in known or chosen.again or (chosen.refused and s.label in failed))
         ]
         ask(asked, left, chosen.processes)
-    write()
+    write_faults() if chosen.faults else write()
 
 
 def ask(asked: str, left: list[Subject], processes: int) -> None:
@@ -115,18 +115,29 @@ def rows(asked: str) -> dict[str, dict[str, Any]]:
 
 
 def write() -> None:
-    """The pages, and the record of today."""
-    every, found, planted = subjects(list(FAMILIES)), rows("carried"), rows("faults")
-    (ROOT / "docs" / "port-coverage.md").write_text(page(every, found))
-    if planted:
-        (ROOT / "docs" / "port-faults.md").write_text(faults_page(list(planted.values())))
-    record = {
-        "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "machine": machine.describe(),
-        "models": [found[s.label] for s in every if s.label in found],
-        "faults": list(planted.values()),
-    }
-    (RECORDS / f"{str(record['date'])[:10]}-port.json").write_text(json.dumps(record, indent=1) + "\n")
+    """The page of what was carried, and the record of today."""
+    every, found = subjects(list(FAMILIES)), rows("carried")
+    (ROOT / "docs" / "port-coverage.md").write_text(page(every, found, _newest("port-large")))
+    _record("port", {"models": [found[s.label] for s in every if s.label in found]})
+
+
+def write_faults() -> None:
+    """The page of the planted faults, and the record of today."""
+    found = list(rows("faults").values())
+    (ROOT / "docs" / "port-faults.md").write_text(faults_page(found))
+    _record("port-faults", {"faults": found})
+
+
+def _newest(name: str) -> dict[str, Any] | None:
+    """The newest record of this name."""
+    known = sorted(RECORDS.glob(f"*-{name}.json"))
+    return json.loads(known[-1].read_text()) if known else None
+
+
+def _record(name: str, found: dict[str, Any]) -> None:
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    record = {"date": now, "machine": machine.describe(), **found}
+    (RECORDS / f"{now[:10]}-{name}.json").write_text(json.dumps(record, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Faults planted in ported code, as a person makes them: one place of the code, or of how weights are put."""
+"""Faults planted in Keras code that was ported, as a person makes them: in the code, or in how weights are put."""
 
 from __future__ import annotations
 
@@ -84,7 +84,13 @@ _EDITS: tuple[tuple[str, str, str | Callable[[re.Match[str]], str]], ...] = (
     ("slope", r"negative_slope=([\d.]+)", lambda m: f"negative_slope={0.3 if float(m[1]) < 0.3 else 0.01}"),
     ("activation", r"ops\.relu\(", "ops.elu("),
     ("activation", r"layers\.ReLU\(\)", 'layers.Activation("silu")'),
-    ("axis", r"ops\.softmax\((.*), axis=1\)", r"ops.softmax(\1, axis=-1)"),
+    ("softmax axis", r"ops\.softmax\((.*), axis=1\)", r"ops.softmax(\1, axis=-1)"),
+    ("softmax axis", r"ops\.softmax\((.*), axis=-1\)", r"ops.softmax(\1, axis=-2)"),
+    ("layout of flatten", r"ops\.reshape\((\w+), \(-1, (\d+)\)\)", r"ops.reshape(ops.swapaxes(\1, 1, -1), (-1, \2))"),
+    ("mask", r"(rows\S*) >= ", r"\1 > "),
+    ("mask", r" != 0\b", " != 1"),
+    ("tie lost", r"self\.\w+\.embeddings", lambda m: f"ops.stop_gradient({m[0]})"),
+    ("frozen layer trained", "trainable=False", "trainable=True"),
     ("tanh for sigmoid", r"ops\.sigmoid\(", "ops.tanh("),
 )
 

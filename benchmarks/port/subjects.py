@@ -69,7 +69,7 @@ class Subject:
         return f"{self.family}/{self.name}"
 
 
-OF_FAULTS = ("torch-usual", "torch-families")
+OF_FAULTS = ("torch-usual", "torch-families", "keras-usual")
 """in whose ports faults are planted"""
 FAMILIES: dict[str, Callable[[], Iterator[Subject]]] = {}
 """the family's name → its subjects"""

@@ -17,11 +17,14 @@ from typing import Any
 import numpy as np
 
 from benchmarks.port import judge
-from benchmarks.port.planting import Fault, planted
+from benchmarks.port.changing import fresh, keras_changes, torch_changes
+from benchmarks.port.planting import planted
+from benchmarks.port.planting_torch import planted_in_torch
 from benchmarks.port.subjects import Subject, subjects
 from onnxpress.core.errors import OnnxpressError
 from onnxpress.export.port.carrying import carry
 from onnxpress.export.port.draft import Draft
+from onnxpress.export.port.keras_draft import KerasDraft
 from onnxpress.export.port.refusal import NoCorrespondence
 from onnxpress.export.source import Source
 
@@ -103,7 +106,11 @@ def unformatted(path: Path) -> str:
 
 
 def faults(subject: Subject) -> dict[str, Any]:
-    """Of each planted fault its kind, its place, and the rung that caught it, or none."""
+    """Of each planted fault its kind, its place, and the rung that caught it.
+
+    `missed` where none did, `nothing` where the code with it does what the code without it does (see `changing`), and
+    `no run` where it does not run at all, which nobody would take for a port.
+    """
     _seeded()
     found: list[list[str]] = []
     with tempfile.TemporaryDirectory(prefix="port-") as folder, warnings.catch_warnings():
@@ -111,36 +118,53 @@ def faults(subject: Subject) -> dict[str, Any]:
         try:
             with contextlib.redirect_stderr(io.StringIO()), contextlib.redirect_stdout(io.StringIO()):
                 model, given = subject.build()
-                source = Source(reference=subject.label, name="m", framework="pytorch", network=model.eval(), **given)
-                draft = Draft(source, "m.weights.h5")
-                sound = _caught(draft, Path(folder) / "sound.py")
-                for number, fault in enumerate(_spread(list(planted(draft.code)))):
-                    caught = _caught(fault.in_draft(draft), Path(folder) / f"faulty_{number}.py")
+                model = model.eval() if subject.framework == "pytorch" else model
+                source = Source(reference=subject.label, name="m", framework=subject.framework, network=model, **given)
+                draft = Draft(source, "m.h5") if subject.framework == "pytorch" else KerasDraft(source, "m.safetensors")
+                every = planted(draft.code) if isinstance(draft, Draft) else planted_in_torch(draft)
+                sound = Path(folder) / "sound.py"
+                said = _caught(draft, sound)
+                for number, fault in enumerate(_spread(list(every))):
+                    path = Path(folder) / f"faulty_{number}.py"
+                    faulty = fault.in_draft(draft)
+                    caught = _caught(faulty, path)
+                    if caught == "missed" and not _changes(draft, sound, faulty, path):
+                        caught = "nothing"
                     found.append([fault.kind, fault.place, caught])
         except Exception as error:
             return {"state": "left out", "reason": f"{type(error).__name__}: {str(error)[:200]}", "faults": found}
-    return {"state": f"false alarm: {sound}" if sound else "asked", "reason": f"{len(found)} faults", "faults": found}
+    state = "asked" if said == "missed" else f"false alarm: {said}"
+    return {"state": state, "reason": f"{len(found)} faults", "faults": found}
 
 
-def _spread(every: list[Fault]) -> list[Fault]:
+def _changes(draft: Any, sound: Path, faulty: Any, path: Path) -> bool:
+    if faulty.code.text == draft.code.text and faulty.state is draft.state and isinstance(draft, KerasDraft):
+        return True  # a fault of the report
+    changes = keras_changes if isinstance(draft, Draft) else torch_changes
+    return changes(draft.target(sound), faulty.target(path), fresh(draft.asked[0].feeds))
+
+
+def _spread(every: list[Any]) -> list[Any]:
     """At most so many, of each kind in turn."""
-    by_kind: dict[str, list[Fault]] = {}
+    by_kind: dict[str, list[Any]] = {}
     for fault in every:
         by_kind.setdefault(fault.kind, []).append(fault)
-    chosen: list[Fault] = []
+    chosen: list[Any] = []
     while any(by_kind.values()) and len(chosen) < MOST_FAULTS:
         chosen += [own.pop(len(own) // 2) for own in by_kind.values() if own]
     return chosen[:MOST_FAULTS]
 
 
-def _caught(draft: Draft, path: Path) -> str:
-    """The first rung that fails; empty where all hold."""
+def _caught(draft: Any, path: Path) -> str:
+    """The first rung that fails; `missed` where all hold."""
     path.write_text(draft.code.text)
     try:
         failed = next((rung for rung in draft.rungs(draft.target(path)) if rung.holds is False), None)
-    except (OnnxpressError, AttributeError, TypeError, ValueError, KeyError):
-        return "answers"  # it does not run
-    return failed.name if failed else ""
+    except (OnnxpressError, AttributeError, TypeError, ValueError, KeyError, RuntimeError):
+        return "no run"
+    if failed is None:
+        return "missed"
+    return "no run" if "the written code fails" in failed.detail else failed.name
 
 
 def _seeded() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -73,6 +74,15 @@ def test_every_rung_holds_and_the_code_is_a_person_s(draft: KerasDraft, tmp_path
     assert draft.translated.transposes == 0  # the weights behind the flattening follow
     assert "nn.BatchNorm1d(6, eps=0.001, momentum=0.2)" in draft.code.text
     assert_formatted(written)
+
+
+def test_a_regulariser_that_is_not_named_is_caught(draft: KerasDraft, tmp_path: Path) -> None:
+    written = tmp_path / "nets.py"
+    written.write_text(draft.code.text)
+    silent = replace(draft.translated, differences=[])
+    found = parameters(silent, draft.target(written), list(draft.model.weights))
+    assert found.holds is False
+    assert "fc/kernel has a regulariser or a constraint that is not named" in found.detail
 
 
 @pytest.mark.parametrize(

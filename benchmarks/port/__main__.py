@@ -124,7 +124,7 @@ def write() -> None:
 def write_faults() -> None:
     """The page of the planted faults, and the record of today."""
     found = list(rows("faults").values())
-    (ROOT / "docs" / "port-faults.md").write_text(faults_page(found))
+    (ROOT / "docs" / "port-faults.md").write_text(faults_page(found, len(subjects(list(OF_FAULTS)))))
     _record("port-faults", {"faults": found})
 
 

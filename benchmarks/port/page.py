@@ -138,14 +138,15 @@ def _of_large(record: Mapping[str, Any]) -> list[str]:
     return lines
 
 
-def faults_page(rows: Sequence[Mapping[str, Any]]) -> str:
-    """docs/port-faults.md: which rung caught which kind."""
+def faults_page(rows: Sequence[Mapping[str, Any]], of: int) -> str:
+    """docs/port-faults.md: which rung caught which kind, in some of so many models."""
     lines = [
         "# Faults planted in ported code",
         "",
         f"Written by `python -m benchmarks.port --faults` on {datetime.now(UTC).date().isoformat()}. Do not edit it. "
         "One fault at a time is planted in the code of a port that is sound, or in how its weights are put. Then "
-        "[the proof](porting.md#what-is-proven) is asked. The rung that is named is the first that fails.",
+        "[the proof](porting.md#what-is-proven) is asked. The rung that is named is the first that fails. "
+        f"{len(rows)} of {of} models were asked so far.",
         "",
         "Two sorts do not count. Code that does not run is no port that anybody would take. A fault that changes "
         "nothing is none: of what the proof lets through, the code with the fault is held against the code without it, "

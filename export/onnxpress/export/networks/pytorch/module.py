@@ -166,13 +166,7 @@ class TorchNetwork:
                 raise TruthUnavailable(str(error)) from error
             shapes = {spec.name: list(feeds[spec.name].shape) for spec in self.inputs}
             raise BadModel(f"the module fails on inputs of shape {shapes}: {error}") from error
-        names = self.output_names or list(flat)
-        if len(names) != len(flat):
-            raise BadModel(
-                f"forward returns {len(flat)} tensors on some inputs and {len(names)} on others",
-                hint="an ONNX graph has a fixed number of outputs",
-            )
-        return {name: _array(value) for name, value in zip(names, flat.values(), strict=True)}
+        return _named(flat, self.output_names or list(flat))
 
     def compiled(self) -> Callable[[dict[str, Array]], object]:
         """By torch.compile; see Compilable."""
@@ -199,13 +193,7 @@ class TorchNetwork:
         if self._one_copy:
             return None
         other = copy.copy(self)
-        other._take(copied(self.module))
-        generator = torch.Generator().manual_seed(0)
-        for value in other.module.parameters():
-            if value.is_floating_point():
-                up = torch.randint(0, 2, value.shape, generator=generator, dtype=torch.bool)
-                ends = torch.where(up, math.inf, -math.inf).to(value.dtype)
-                value.data = torch.nextafter(value.data, ends)
+        other._take(_moved(copied(self.module)))
         return other
 
     def _take(self, module: Any) -> None:
@@ -252,16 +240,11 @@ class TorchNetwork:
         tensors = _tensors(self._trace_feeds(), self.binding.names, self.inputs)
         specs = {spec.name: spec for spec in self.inputs}
         inputs = [specs[name] for name in self.binding.names]
+        beside = folder if self._large else None
 
         def dynamo(flat: Any) -> onnx.ModelProto:
             return export_dynamo(
-                flat,
-                tensors,
-                inputs,
-                self.output_names,
-                opset=self._opset,
-                log=self.talk,
-                beside=folder if self._large else None,
+                flat, tensors, inputs, self.output_names, opset=self._opset, log=self.talk, beside=beside
             )
 
         try:
@@ -358,6 +341,27 @@ def _tensors(feeds: Mapping[str, Array], names: list[str], inputs: list[TensorSp
         tensor = torch.from_numpy(np.array(feeds[name]))
         tensors.append(tensor.to(getattr(torch, dtypes[name])) if tensor.is_floating_point() else tensor)
     return tensors
+
+
+def _named(flat: Mapping[str, torch.Tensor], names: list[str]) -> dict[str, Array]:
+    """The outputs by these names. Raises BadModel where there are not as many."""
+    if len(names) != len(flat):
+        raise BadModel(
+            f"forward returns {len(flat)} tensors on some inputs and {len(names)} on others",
+            hint="an ONNX graph has a fixed number of outputs",
+        )
+    return {name: _array(value) for name, value in zip(names, flat.values(), strict=True)}
+
+
+def _moved(module: Any) -> Any:
+    """The module, every weight moved by one unit in the last place, up or down."""
+    generator = torch.Generator().manual_seed(0)
+    for value in module.parameters():
+        if value.is_floating_point():
+            up = torch.randint(0, 2, value.shape, generator=generator, dtype=torch.bool)
+            ends = torch.where(up, math.inf, -math.inf).to(value.dtype)
+            value.data = torch.nextafter(value.data, ends)
+    return module
 
 
 def _array(value: torch.Tensor) -> Array:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from onnxpress.export.port.code import WIDTH, identifier, literal, without_unused, wrapped
+from onnxpress.export.port.code import WIDTH, folded, identifier, literal, without_unused, wrapped
+from onnxpress.export.port.to_keras.classes import merged
 
 
 def test_a_short_line_stays_as_it_is() -> None:
@@ -38,6 +39,55 @@ def test_a_path_becomes_a_name() -> None:
         "encoder_layers_0",
         "conv_1",
     ]
+
+
+def test_a_number_that_is_added_to_first_stands_before_the_loop() -> None:
+    lines = [f"x, y = self.blocks[{n}](x)\ntotal = {'total' if n else '0.0'} + y".splitlines() for n in range(2)]
+    told = ["total = 0.0", "for block in self.blocks:", "    x, y = block(x)", "    total = total + y"]
+    assert folded([line for pair in lines for line in pair], {"blocks": 2}) == told
+
+
+@pytest.mark.parametrize("other", ["total = other + y", "total = total - y", "sum = total + y"])
+def test_a_sum_of_something_else_is_no_loop(other: str) -> None:
+    lines = ["x, y = self.blocks[0](x)", "total = 0.0 + y", "x, y = self.blocks[1](x)", other]
+    assert folded(lines, {"blocks": 2}) == lines
+
+
+def _block(name: str, layer: str, pad: int) -> list[str]:
+    return [
+        f"class {name}(layers.Layer):",
+        "    def __init__(self, **options):",
+        "        super().__init__(**options)",
+        f"        self.conv = layers.{layer}",
+        "",
+        "    def call(self, x):",
+        f"        return self.conv(ops.pad(x, ((0, 0), ({pad}, 0), (0, 0))))",
+    ]
+
+
+def test_classes_that_differ_in_what_one_leaves_out_and_their_call_reads_become_one() -> None:
+    classes = {"A": _block("A", "Conv1D(4, 2)", 1), "A2": _block("A2", "Conv1D(4, 2, dilation_rate=2)", 2)}
+    calls = ["self.a = A()", 'self.b = A2(name="b")']
+    merged(classes, [calls], {"A": "A", "A2": "A"})
+    assert calls == ["self.a = A(1)", 'self.b = A(2, name="b")']
+    assert list(classes) == ["A"]
+    assert "        self.dilation = dilation" in classes["A"]
+    assert "Conv1D(4, 2, dilation_rate=dilation)" in "".join(classes["A"])
+    assert "(self.dilation, 0)" in classes["A"][-1]
+
+
+def test_classes_of_other_names_or_layers_stay_and_lose_gaps_in_their_numbers() -> None:
+    classes = {
+        "A": _block("A", "Conv1D(4, 2)", 1),
+        "A2": _block("A2", "Conv1D(8, 2)", 1),
+        "A3": _block("A3", "Dense(4)", 1),
+        "B": _block("B", "Conv1D(6, 2)", 1),
+    }
+    calls = ["keras.Sequential([A(), A2(), A3(), B()])"]
+    merged(classes, [calls], {"A": "A", "A2": "A", "A3": "A", "B": "B"})
+    assert calls == ["keras.Sequential([A(4), A(8), A2(), B()])"]
+    assert [lines[0] for lines in classes.values()] == [f"class {n}(layers.Layer):" for n in ("A", "A2", "B")]
+    assert list(classes) == ["A", "A2", "B"]
 
 
 def test_what_nothing_reads_is_left_out_with_its_comment() -> None:

@@ -192,6 +192,41 @@ class Mixes(nn.Module):
         return self.drop(x)[torch.arange(x.shape[0]), ids.argmax(-1)] + image
 
 
+class Gated(nn.Module):
+    def __init__(self, dilation: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv1d(4, 4, 2, dilation=dilation)
+        self.dilation = dilation
+
+    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        y = torch.tanh(self.conv(functional.pad(x, (self.dilation, 0))))
+        return x + y, y
+
+
+class Skips(nn.Module):
+    """Blocks that differ in a size which their `forward` reads too, each with two answers, of which one is summed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.blocks = nn.ModuleList([Gated(1), Gated(2), Gated(4)])
+
+    def forward(self, x: torch.Tensor) -> Any:
+        skips: Any = 0
+        for block in self.blocks:
+            x, skip = block(x)
+            skips = skips + skip
+        return functional.relu(skips)
+
+
+class Cut(nn.Module):
+    def __init__(self, size: int) -> None:
+        super().__init__()
+        self.size = size
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.relu(x[:, :, : -self.size])
+
+
 def _residuals() -> nn.Module:
     return nn.Sequential(Residual(3, 4), Residual(4, 6), Residual(6, 6))
 
@@ -201,6 +236,9 @@ KINDS: dict[str, tuple[Callable[[], nn.Module], tuple[Any, ...], str]] = {
     "states": (States, (_x(4, 5, 3), _x(4, 6, 3)), "initial_state=[state_0, cell_0]"),
     "packed": (Packed, (_x(4, 5, 3), torch.tensor([5, 2, 3, 1])), "mask=mask"),
     "sizes": (_residuals, (_x(4, 3, 8),), "def __init__(self, filters, fan_in"),
+    "skips": (Skips, (_x(4, 4, 9),), "skips = 0\n        for block in self.blocks:\n            x, skip = block(x)\n"),
+    "dilations": (Skips, (_x(4, 4, 9),), "[Gated(1), Gated(2), Gated(4)]"),
+    "cuts": (lambda: nn.Sequential(Cut(1), Cut(2)), (_x(4, 4, 9),), "x[:, : -self.size]"),
     "pools": (Pools, (_x(4, 2, 8, 8),), "resize_aligned"),
     "masked": (Masked, (torch.arange(8).reshape(2, 4), torch.ones(2, 4, dtype=torch.int64)), "_2 = "),
     "double": (

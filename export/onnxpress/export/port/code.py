@@ -238,7 +238,8 @@ _ITEM = re.compile(r"self\.(\w+)\[0\]")
 
 def _loop(lines: list[str], period: int, counts: dict[str, int]) -> list[str]:
     """The loop that the first lines are, `period` of them for each item; empty where they are none."""
-    if lines[period] == lines[0] or lines[period] != _ITEM.sub(r"self.\1[1]", lines[0]):
+    begun, lines = _begun(lines, period)
+    if not _ITEM.search(lines[0]) or lines[period] != _ITEM.sub(r"self.\1[1]", lines[0]):
         return []
     body = lines[:period]
     groups = list(dict.fromkeys(group for line in body for group in _ITEM.findall(line)))
@@ -259,11 +260,25 @@ def _loop(lines: list[str], period: int, counts: dict[str, int]) -> list[str]:
     over = [f"self.{group}" for group in groups]
     items = over[0] if len(over) == 1 else f"zip({', '.join(over)})"
     return [
+        *begun,
         f"for {', '.join(singles.values())} in {items}:",
         *("    " + _ITEM.sub(lambda match: singles[match[1]], line) for line in body),
     ]
 
 
+def _begun(lines: list[str], period: int) -> tuple[list[str], list[str]]:
+    """A sum that begins with a number has it before the loop: `total = 0`, where the first line is `total = 0 + x`."""
+    begun, found = [], list(lines)
+    for place in range(period):
+        match = _FROM_A_NUMBER.match(lines[place])
+        line = f"{match[1]} = {match[1]}{match[3]}" if match else ""
+        if match and lines[place + period] == _ITEM.sub(r"self.\1[1]", line):
+            begun.append(f"{match[1]} = {match[2]}")
+            found[place] = line
+    return begun, found
+
+
+_FROM_A_NUMBER = re.compile(r"(\w+) = ([\d.]+)( [-+*/@].*)")
 _DROPPED = "\0dropped"
 
 

@@ -52,6 +52,11 @@ class Variables:
         self.names[wanted] = self.step.number
         return wanted
 
+    def target(self, name: str) -> str:
+        """A variable of the line that reads what the step takes: what is read there for the last time may go."""
+        self._is_writing = False
+        return self.fresh(name)
+
     def beside(self, name: str) -> str:
         """The same for a line before the step's own: `name` itself may be a variable that the step reads once."""
         wanted, number = name, 2
@@ -125,7 +130,7 @@ class Variables:
             name = step.variables[0]
         else:
             mine = {ref.number for ref in refs((step.args, step.kwargs))}
-            held = [name for name, number in self.names.items() if number in mine and self._is_tensor(number)]
+            held = [name for name, number in self.names.items() if number in mine and self._is_alike(number, step)]
             name = next((n for n in held if not self.left.get(self.names[n])), None) or (
                 step.name.split(".")[-1] if step.kind != "function" and not step.name[-1].isdigit() else "x"
             )
@@ -143,9 +148,12 @@ class Variables:
                 del self.names[name]
         return self.fresh(name)
 
-    def _is_tensor(self, number: int) -> bool:
+    def _is_alike(self, number: int, step: Step) -> bool:
+        """Whether the value is a tensor of the step's kind: numbers of words are not called as their vectors."""
         value = self.values.get(number)
-        return value is not None and isinstance(value.shown, Shown)
+        if value is None or not isinstance(value.shown, Shown):
+            return False
+        return not isinstance(step.shown, Shown) or value.shown.dtype == step.shown.dtype
 
 
 def _codes(value: Value | None) -> Iterator[str]:

@@ -10,7 +10,7 @@ import numpy as np
 
 from onnxpress.export.port.code import sliced, tuple_of
 from onnxpress.export.port.layout import Value, flattened, identity, in_order
-from onnxpress.export.port.steps import Ref
+from onnxpress.export.port.steps import Ref, Step
 from onnxpress.export.port.to_keras.reductions import axes_of
 from onnxpress.export.port.to_keras.registry import FUNCTIONS, function
 from onnxpress.export.port.to_keras.writer import Writer
@@ -230,15 +230,23 @@ def _pieces(w: Writer, x: Value, dim: int, cuts: Any) -> Value:
 def unpacked(w: Writer, count: int) -> list[str]:
     """The names that the source gives to the pieces of this step."""
     names = [f"part_{n}" for n in range(count)]
-    for step in w.block.steps:
-        is_piece = step.kind == "function" and step.name == "getitem"
-        if is_piece and step.args[0] == Ref(w.step.number) and step.variables and isinstance(step.args[1], int):
-            names[step.args[1]] = step.variables[0]
+    alike = {s.number for s in w.block.steps if s.kind == w.step.kind == "block" and _list(s) == _list(w.step)}
+    pieces = [s for s in w.block.steps if s.kind == "function" and s.name == "getitem" and s.variables]
+    # What nothing reads has the name that it has after the other blocks of a list, whose calls become a loop.
+    for numbers in (alike, {w.step.number}):
+        for piece in pieces:
+            if isinstance(piece.args[0], Ref) and piece.args[0].number in numbers and isinstance(piece.args[1], int):
+                names[piece.args[1]] = piece.variables[0]
     seen: set[str] = set()
     for n, name in enumerate(names):
         names[n] = name if name not in seen else f"{name}_{n}"
         seen.add(names[n])
     return names
+
+
+def _list(step: Step) -> str:
+    """The list that holds a block."""
+    return step.name.rpartition(".")[0] or step.name
 
 
 @function("split")

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import itertools
 import re
+from collections import Counter
 from collections.abc import Sequence
 from fractions import Fraction
 
 _NUMBER = re.compile(r"(?<![\w.\"])\d+(?:\.\d+)?(?:e-?\d+)?(?![\w.])")
+_UNSAID = {"strides": "1", "dilation_rate": "1"}
+"""what a constructor leaves out where it is one"""
+_SAID = re.compile(rf", ({'|'.join(_UNSAID)})=(\d+)")
+_TOKEN = re.compile(rf"{_SAID.pattern}|{_NUMBER.pattern}|.")
 _MOST = 4
 """arguments; of classes that differ in more each is written"""
 _NAMES = (
@@ -17,39 +23,105 @@ _NAMES = (
     (r"MultiHeadAttention\($", "heads"),
     (r"strides=$", "stride"),
     (r"dilation_rate=$", "dilation"),
+    (r"Padding\dD\($", "padding"),
     (r"(Conv\dD|MultiHeadAttention)\(\d+, $|Pooling\dD\($", "size"),
 )
+_LATE = ("fan_in", "padding")
+"""these follow from others, where they do"""
 
 
-def merged(classes: dict[str, list[str]], others: Sequence[list[str]]) -> None:
-    """Let one class take the place of several, in place. `others` hold calls of them too, and are changed likewise."""
+def merged(classes: dict[str, list[str]], others: Sequence[list[str]], bases: dict[str, str]) -> None:
+    """Let one class take the place of several, in place. `others` hold calls of them too, and are changed likewise.
+
+    `bases` says what each class is called without a number behind it: only those of one name become one.
+    """
     for name in list(classes):
-        if name not in classes:
-            continue
-        alike = [other for other in classes if other != name and _alike(classes, name, other)]
-        if not alike:
-            continue
-        every = [name, *alike]
-        columns = list(zip(*(_numbers(classes[one]) for one in every), strict=True))
-        arguments = _arguments(classes[name], columns)
-        if arguments is None:
-            continue
-        names, written = arguments
-        given = {one: ", ".join(values[row] for values in names.values()) for row, one in enumerate(every)}
-        classes[name] = _with_arguments(classes[name], list(names), written)
-        for other in alike:
-            del classes[other]
-        for lines in (*classes.values(), *others):
-            lines[:] = [_called(line, name, given) for line in lines]
+        for other in list(classes):
+            both = name != other and bases[name] == bases[other] and name in classes and other in classes
+            if both and _spelled(classes, [name, other]):
+                _merge(classes, others, [name, other, *_alike_too(classes, bases, name, other)])
+    _number_anew(classes, others, bases)
 
 
-def _alike(classes: dict[str, list[str]], name: str, other: str) -> bool:
-    """Whether `other` is `name` with another number behind it, and the same but for numbers of its `__init__`."""
-    if re.fullmatch(re.escape(name) + r"\d+", other) is None:
-        return False
-    (init, call), (other_init, other_call) = _halves(classes[name]), _halves(classes[other])
-    renamed = [line.replace(f"class {other}(", f"class {name}(") for line in other_init]
-    return call == other_call and [_NUMBER.sub("0", x) for x in init] == [_NUMBER.sub("0", x) for x in renamed]
+def _alike_too(classes: dict[str, list[str]], bases: dict[str, str], name: str, other: str) -> list[str]:
+    """All others that are as these two are."""
+    left = [one for one in classes if one not in (name, other) and bases[one] == bases[name]]
+    return [third for third in left if _spelled(classes, [name, other, third])]
+
+
+def _merge(classes: dict[str, list[str]], others: Sequence[list[str]], every: list[str]) -> None:
+    spelled = _spelled(classes, every)
+    assert spelled is not None
+    columns = list(zip(*map(_numbers, spelled), strict=True))
+    arguments = _arguments(spelled[0], columns)
+    if arguments is None:
+        return
+    names, written = arguments
+    given = {one: ", ".join(values[row] for values in names.values()) for row, one in enumerate(every)}
+    classes[every[0]] = _with_arguments(spelled[0], list(names), written)
+    for other in every[1:]:
+        del classes[other]
+    for lines in (*classes.values(), *others):
+        lines[:] = [_called(line, every[0], given) for line in lines]
+
+
+def _number_anew(classes: dict[str, list[str]], others: Sequence[list[str]], bases: dict[str, str]) -> None:
+    """Numbers without a gap behind the names of those that are left."""
+    counts: Counter[str] = Counter()
+    new: dict[str, str] = {}
+    for name in classes:
+        counts[bases[name]] += 1
+        new[name] = bases[name] + (str(counts[bases[name]]) if counts[bases[name]] > 1 else "")
+    if set(new.values()) & (set(bases.values()) - set(new.values())) or len(set(new.values())) < len(new):
+        return
+    renamed = {old: name for old, name in new.items() if old != name}
+    if not renamed:
+        return
+    word = re.compile(rf"(?<![\w.\"])({'|'.join(renamed)})(?=\()")
+    for lines in (*classes.values(), *others):
+        lines[:] = [word.sub(lambda match: renamed[match[1]], line) for line in lines]
+    left = [(new[name], lines) for name, lines in classes.items()]
+    classes.clear()
+    classes.update(left)
+
+
+def _spelled(classes: dict[str, list[str]], every: list[str]) -> list[list[str]] | None:
+    """The lines of the classes, which differ in numbers alone once what is left out is said; None where they do not."""
+    found = [[lines[0].replace(f"class {one}(", "class \0("), *lines[1:]] for one in every for lines in [classes[one]]]
+    if len({len(lines) for lines in found}) > 1:
+        return None
+    rows = []
+    for row in zip(*found, strict=True):
+        masked = [_masked(line) for line in row]
+        if len({text for text, _ in masked}) > 1:
+            return None
+        said = {place for _, places in masked for place in places}
+        rows.append([_with_said(line, said) for line in row])
+    columns = [list(lines) for lines in zip(*rows, strict=True)]
+    return [[lines[0].replace("\0", every[0]), *lines[1:]] for lines in columns]
+
+
+def _masked(line: str) -> tuple[str, set[tuple[int, str]]]:
+    """The line without what could be left out, its numbers as 0; and where something stands that could be."""
+    text, said = "", set()
+    for match in _TOKEN.finditer(line):
+        if match[1]:
+            said.add((len(text), match[1]))
+        else:
+            text += "0" if _NUMBER.fullmatch(match[0]) else match[0]
+    return text, said
+
+
+def _with_said(line: str, said: set[tuple[int, str]]) -> str:
+    """The line, at each of these places what is left out there."""
+    mine = _masked(line)[1]
+    text, place = "", 0
+    for match in _TOKEN.finditer(line):
+        if not match[1]:
+            text += "".join(f", {name}={_UNSAID[name]}" for at, name in sorted(said - mine) if at == place)
+            place += 1
+        text += match[0]
+    return text
 
 
 def _halves(lines: list[str]) -> tuple[list[str], list[str]]:
@@ -58,7 +130,7 @@ def _halves(lines: list[str]) -> tuple[list[str], list[str]]:
 
 
 def _numbers(lines: list[str]) -> list[str]:
-    return [found for line in _halves(lines)[0][1:] for found in _NUMBER.findall(line)]
+    return [found for line in lines[1:] for found in _NUMBER.findall(line)]
 
 
 def _arguments(
@@ -67,21 +139,34 @@ def _arguments(
     """The arguments with their values in each class, and what is written in the place of each number that differs."""
     names: dict[str, tuple[str, ...]] = {}
     written: dict[int, str] = {}
-    places = [(line, match) for line in _halves(lines)[0][1:] for match in _NUMBER.finditer(line)]
+    init = _halves(lines)[0]
+    places = [(n, line[: match.start()]) for n, line in enumerate(lines[1:], 1) for match in _NUMBER.finditer(line)]
     differing = [n for n, values in enumerate(columns) if len(set(values)) > 1]
-    # The initialisers' sizes follow from others, where they do.
-    for number in sorted(differing, key=lambda n: places[n][0][: places[n][1].start()].endswith("like_torch(")):
-        values = columns[number]
-        known = next((_expression(name, other, values) for name, other in names.items() if _ratio(other, values)), None)
+    of_call = 0
+    for number in sorted(differing, key=lambda n: (places[n][0] >= len(init), _named(places[n][1]) in _LATE)):
+        values, (line, before) = columns[number], places[number]
+        known = _known(names, values)
         if known is None:
-            line, match = places[number]
-            known = base = _named(line[: match.start()])
+            of_call += line >= len(init)
+            known = base = _named(before)
             count = 2
             while known in names:
                 known, count = f"{base}_{count}", count + 1
             names[known] = values
         written[number] = known
-    return (names, written) if len(names) <= _MOST else None
+    return (names, written) if len(names) <= _MOST and of_call <= 1 else None
+
+
+def _known(names: dict[str, tuple[str, ...]], values: tuple[str, ...]) -> str | None:
+    """The values as they follow from one argument, or from two that are multiplied."""
+    for name, other in names.items():
+        if _ratio(other, values):
+            return _expression(name, other, values)
+    for (name, one), (second, other) in itertools.combinations(names.items(), 2):
+        whole = all(v.isdigit() for v in (*one, *other, *values))
+        if whole and [int(a) * int(b) for a, b in zip(one, other, strict=True)] == [int(v) for v in values]:
+            return f"{name} * {second}"
+    return None
 
 
 def _named(before: str) -> str:
@@ -106,18 +191,37 @@ def _expression(name: str, known: tuple[str, ...], values: tuple[str, ...]) -> s
 
 
 def _with_arguments(lines: list[str], names: list[str], written: dict[int, str]) -> list[str]:
+    """The class with its arguments; those that its `call` reads become attributes."""
     init, call = _halves(lines)
     number = -1
+    kept: set[str] = set()
 
     def replaced(match: re.Match[str]) -> str:
         nonlocal number
         number += 1
         return written.get(number, match[0])
 
+    def read(match: re.Match[str]) -> str:
+        found = replaced(match)
+        kept.update(set(re.findall(r"[a-z_]\w*", found)))
+        return re.sub(r"([a-z_]\w*)", r"self.\1", found)
+
     found = [init[0], *(_NUMBER.sub(replaced, line) for line in init[1:])]
+    call = [_SLICE.sub(_spaced, _NUMBER.sub(read, line)) for line in call]
     head = next(n for n, line in enumerate(found) if line.startswith("    def __init__(self"))
     found[head] = f"    def __init__(self, {', '.join(names)}, **options):"
+    found[head + 2 : head + 2] = [f"        self.{name} = {name}" for name in names if name in kept]
     return [*found, *call]
+
+
+_SLICE = re.compile(r"(?<=[\[ ])([^\[\],: ]*):([^\[\],:]*)(?=[,\]])")
+
+
+def _spaced(match: re.Match[str]) -> str:
+    """A slice by more than plain numbers, spaced as a formatter does."""
+    if "self." not in match[0]:
+        return match[0]
+    return f"{match[1]} : {match[2]}".strip()
 
 
 def _called(line: str, name: str, given: dict[str, str]) -> str:

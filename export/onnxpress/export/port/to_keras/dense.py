@@ -152,7 +152,7 @@ def _embedding(w: Writer, module: Any, x: Value) -> Value:
         return w.result(code)
     if np.any(w.array(f"{w.step.name}.weight")[module.padding_idx]):
         return without_learning(w, code, x, module.padding_idx)
-    name = w.fresh(w.step.variables[0] if w.step.variables else "x")
+    name = w.fresh("vectors")
     w.lines.append("# the row of the padding stays zero and learns nothing")
     w.lines.append(f"{name} = {code}")
     kept = f"ops.expand_dims({x.code} != {module.padding_idx}, -1)"

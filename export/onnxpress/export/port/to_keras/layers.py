@@ -87,7 +87,7 @@ def _unpacked(w: Writer, output: Any, name: str) -> tuple[str, Value | None]:
     if isinstance(output, Value) and output.parts is None:
         if not isinstance(output.shown, Shown):
             raise w.refuse("a block that returns something else than tensors has no correspondence")
-        name = w.fresh(name)
+        name = w.target(name)
         return name, Value(name, output.shown, output.perm, output.order, output.made_by)
     found = [_unpacked(w, part, f"{name}_{n}") for n, part in enumerate(_several(w, output))]
     texts = [text for text, _ in found if text]

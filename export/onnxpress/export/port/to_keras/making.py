@@ -82,7 +82,7 @@ def spatial(w: Writer, x: Value, rank: int) -> Value:
 
 def without_learning(w: Writer, code: str, ids: Value, padding: int) -> Value:
     """The vectors `code` of these ids, of which that of the padding learns nothing."""
-    name = w.fresh(w.step.variables[0] if w.step.variables else "x")
+    name = w.fresh("vectors")
     w.lines.append(f"{name} = {code}")
     w.lines.append("# the row of the padding learns nothing")
     kept = f"ops.expand_dims({ids.code} != {padding}, -1)"

@@ -59,6 +59,8 @@ class _Shared:
     """the functions of `own_functions.HELPERS` that the code calls"""
     classes: dict[str, list[str]] = field(default_factory=dict)
     """class name → lines"""
+    bases: dict[str, str] = field(default_factory=dict)
+    """class name → the same without a number behind it"""
     constants: set[str] = field(default_factory=set)
 
     def is_wide(self, given: list[Value]) -> bool:
@@ -68,6 +70,8 @@ class _Shared:
 
     def block(self, block: Block, given: list[Value], path: str) -> Written:
         """The class of a block, one for all that are written alike; a plain sequence has none."""
+        import keras
+
         writer = Writer(block, given, path, self)
         written = writer.write()
         _with_layers(writer, written)
@@ -76,11 +80,15 @@ class _Shared:
         if not any(one.number is None for one in given):
             written.init.append("self.built = True")  # it is not called as a layer, which would say so
         base = type(block.owner).__name__.lstrip("_") or "Block"
+        if base in dir(keras):  # as Sequential: called as the attribute is, `down` as Down
+            own = [part for part in path.split(".") if not part.isdigit()]
+            base = "".join(word.capitalize() for word in own[-1].split("_")) if own else f"{base}Block"
         body = _body(written, "layers.Layer", wide=self.is_wide(given))
         for name in itertools.chain([base], (f"{base}{n}" for n in itertools.count(2))):
             lines = [line.replace("\0", name) for line in body]
             if self.classes.setdefault(name, lines) == lines:
                 break
+        self.bases[name] = base
         written.name = name
         return written
 
@@ -345,7 +353,7 @@ def _module(
     if shared.dtype != "float32":
         own = [in_precision(line, own_layers, shared.dtype) for line in own]
         classes = {n: [in_precision(line, own_layers, shared.dtype) for line in lines] for n, lines in classes.items()}
-    merged(classes, [items, own])
+    merged(classes, [items, own], shared.bases)
     parts += [_set(lines) for lines in classes.values()]
     inputs = []
     for spec, perm, argument in zip(specs, perms, done.arguments, strict=True):

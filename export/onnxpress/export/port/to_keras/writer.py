@@ -214,7 +214,8 @@ class Writer(Variables):
             self.step = step
             if step.kind == "input":
                 value = next(self.given)
-                name = self.fresh(identifier(step.name))
+                plain = type(self.block.owner).__name__ == "Sequential"  # whose own name of it is no name of the user's
+                name = self.fresh("x" if plain else identifier(step.name))
                 self.arguments.append(name)
                 self.values[step.number] = Value(
                     name, step.shown, value.perm, value.order, value.made_by, number=value.number

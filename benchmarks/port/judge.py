@@ -121,7 +121,7 @@ def _of_file(model: Any, known: dict[str, Any], generator: Any, *_: Any) -> Ques
 
 
 def _asked_of_keras(code: Path) -> Callable[[list[Any]], Any]:
-    built = _module(code).build()
+    built = module_of(code).build()
     built.load_weights(code.with_suffix(".weights.h5"))
     return lambda given: built(given[0] if len(given) == 1 else given, training=False)
 
@@ -130,7 +130,7 @@ def _asked_of_torch(code: Path) -> Callable[[list[Any]], Any]:
     import torch
     from safetensors.torch import load_model
 
-    built = _module(code).build()
+    built = module_of(code).build()
     load_model(built, str(code.with_suffix(".safetensors")))
     built.eval()
 
@@ -156,7 +156,8 @@ def _of_spec(shape: Any, dtype: str, rows: int, generator: Any) -> Any:
     return (generator.integers(0, 5, sizes) if whole else generator.standard_normal(sizes)).astype(dtype)
 
 
-def _module(path: Path) -> Any:
+def module_of(path: Path) -> Any:
+    """The written module, imported."""
     spec = importlib.util.spec_from_file_location("judged", path)
     assert spec is not None
     assert spec.loader is not None

@@ -238,7 +238,7 @@ KINDS: dict[str, tuple[Callable[[], nn.Module], tuple[Any, ...], str]] = {
     "sizes": (_residuals, (_x(4, 3, 8),), "def __init__(self, filters, fan_in"),
     "skips": (Skips, (_x(4, 4, 9),), "skips = 0\n        for block in self.blocks:\n            x, skip = block(x)\n"),
     "dilations": (Skips, (_x(4, 4, 9),), "[Gated(1), Gated(2), Gated(4)]"),
-    "cuts": (lambda: nn.Sequential(Cut(1), Cut(2)), (_x(4, 4, 9),), "x[:, : -self.size]"),
+    "cuts": (lambda: nn.Sequential(Cut(1), Cut(2)), (_x(4, 4, 9),), ": -self.size]"),
     "pools": (Pools, (_x(4, 2, 8, 8),), "resize_aligned"),
     "masked": (Masked, (torch.arange(8).reshape(2, 4), torch.ones(2, 4, dtype=torch.int64)), "_2 = "),
     "double": (

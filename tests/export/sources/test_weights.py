@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,6 +14,8 @@ from onnxpress.core.cli import main
 from onnxpress.core.manifest import Manifest
 from onnxpress.core.version_folder import read_manifest
 from onnxpress.export.cli import export, verify
+from onnxpress.export.source import SourceRef
+from onnxpress.export.sources.resolve import resolve
 from onnxpress.serving.engine import Engine
 
 TORCH = """
@@ -98,3 +101,36 @@ def test_keras_weights_fill_the_factorys_model(here: Path) -> None:
     done = CliRunner().invoke(export, ["nets.py:build", "--weights", "net.weights.h5"])
     assert done.exit_code == 0, done.output
     assert answer(Path(done.stdout.strip())) == [6.5, 5.5]
+
+
+@pytest.mark.tensorflow
+def test_weights_fill_a_model_that_its_factorys_example_must_build_first(here: Path) -> None:
+    keras = pytest.importorskip("keras")
+    (here / "nets.py").write_text(OF_TWO)
+    spaces: dict[str, Any] = {}
+    exec(OF_TWO, spaces)  # the file itself, beside its module
+    trained, example = spaces["build"]()
+    trained(example)
+    trained.set_weights([np.full(array.shape, 3, np.float32) for array in trained.get_weights()])
+    trained.save_weights("net.weights.h5")
+    keras.backend.clear_session()
+    network = resolve(SourceRef(reference="nets.py:build", weights=Path("net.weights.h5"))).network
+    assert [float(array.mean()) for array in network.get_weights()] == [3, 3, 3]
+
+
+OF_TWO = """
+import keras
+import numpy as np
+
+class Net(keras.Model):
+    def __init__(self):
+        super().__init__()
+        self.embed, self.head = keras.layers.Embedding(4, 2), keras.layers.Dense(2)
+
+    def call(self, inputs):
+        ids, numbers = inputs
+        return self.head(keras.ops.concatenate([self.embed(ids[:, 0]), numbers], axis=-1))
+
+def build():
+    return Net(), [np.zeros((2, 1), np.int32), np.zeros((2, 3), np.float32)]
+"""

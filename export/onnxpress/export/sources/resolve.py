@@ -154,7 +154,7 @@ def _from_dotted(ref: SourceRef, samples: dict[str, Array]) -> Source:
             hint="return the model, or (model, example_inputs)",
         )
     if ref.weights is not None:
-        _fill(model, ref.weights, ref.weights_key, reference)
+        _fill(model, ref, (samples or None) if examples is None else examples)
     source = _from_object(model, _model_name(reference), ref, samples, examples)
     # What the evidence names is what `verify --against` is to be called with.
     if ref.weights is None:
@@ -163,8 +163,10 @@ def _from_dotted(ref: SourceRef, samples: dict[str, Array]) -> Source:
     return replace(source, reference=f"{reference} --weights {ref.weights}{key}")
 
 
-def _fill(model: Any, weights: Path, key: str | None, reference: str) -> None:
-    """Load weights that lie in a file of their own into a torch module or a Keras model."""
+def _fill(model: Any, ref: SourceRef, given: Any) -> None:
+    """Load weights that lie in a file of their own into a torch module or a Keras model, which `given` is for."""
+    weights, key, reference = ref.weights, ref.weights_key, ref.reference
+    assert weights is not None
     if not weights.is_file():
         raise UsageError("no such file of weights", where=str(weights))
     framework = framework_of(model)
@@ -177,7 +179,7 @@ def _fill(model: Any, weights: Path, key: str | None, reference: str) -> None:
     elif framework == "tensorflow" and hasattr(model, "load_weights"):
         from onnxpress.export.networks.tensorflow import weights as keras_weights
 
-        keras_weights.load_weights(model, weights)
+        keras_weights.load_weights(model, weights, ref.input_specs, given)
     else:
         raise UsageError(f"{type(model).__name__} takes no --weights", where=reference, hint="leave them out")
 

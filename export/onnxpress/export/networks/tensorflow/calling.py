@@ -8,6 +8,9 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
+import numpy as np
+
+from onnxpress.core.tensors import TensorSpec
 
 Calling = Callable[[Any, list[Any], bool], Any]
 
@@ -39,6 +42,19 @@ def _keys(model: Any) -> dict[int, str]:
         return {}
     keys = {id(value): str(key) for key, value in structure.items()}
     return keys if set(keys) == {id(value) for value in model.inputs} else {}
+
+
+def named_specs(given: Any) -> list[TensorSpec]:
+    """The inputs of a model that declares none, told by what it is called with: a dict, or arrays in their order."""
+    if not isinstance(given, dict):
+        values = given if isinstance(given, list | tuple) else [given]
+        names = ["input"] if len(values) == 1 else [f"input_{number}" for number in range(len(values))]
+        given = dict(zip(names, values, strict=True))
+    arrays = {name: np.asarray(value) for name, value in given.items()}
+    return [
+        TensorSpec(name=name, dtype=str(array.dtype), shape=("batch", *array.shape[1:]))
+        for name, array in arrays.items()
+    ]
 
 
 def how_called(model: Any, names: Sequence[str], tensors: Sequence[Any], given: Any) -> Calling:

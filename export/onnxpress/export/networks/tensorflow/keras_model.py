@@ -19,7 +19,7 @@ from onnxpress.core.tensors import TensorSpec
 from onnxpress.export.network import Precision, See, TruthUnavailable
 from onnxpress.export.networks.tensorflow import watching as from_keras_layers
 from onnxpress.export.networks.tensorflow.attributes import as_before, unset_attributes
-from onnxpress.export.networks.tensorflow.calling import Calling, arranged, how_called, input_names
+from onnxpress.export.networks.tensorflow.calling import Calling, arranged, how_called, input_names, named_specs
 from onnxpress.export.networks.tensorflow.choosing import choices
 from onnxpress.export.networks.tensorflow.converter import convert, refuse_opset
 from onnxpress.export.networks.tensorflow.resizing import resized_in_float64
@@ -72,25 +72,13 @@ class KerasNetwork:
                 spec_of(name, value.dtype, value.shape)
                 for name, value in zip(input_names(self._model), self._order, strict=True)
             ]
-        arrays = self._named(source)
-        return [
-            TensorSpec(name=name, dtype=str(array.dtype), shape=("batch", *array.shape[1:]))
-            for name, array in arrays.items()
-        ]
-
-    def _named(self, source: Source) -> dict[str, Array]:
-        given = self._given
-        if given is None:
+        if self._given is None:
             raise UsageError(
                 "this Keras model does not declare its inputs",
                 where=source.reference,
                 hint="return (model, example_inputs) from the factory, or add --input 'x:float32[batch,...]'",
             )
-        if isinstance(given, dict):
-            return {name: np.asarray(value) for name, value in given.items()}
-        values = given if isinstance(given, list | tuple) else [given]
-        names = ["input"] if len(values) == 1 else [f"input_{number}" for number in range(len(values))]
-        return {name: np.asarray(value) for name, value in zip(names, values, strict=True)}
+        return named_specs(self._given)
 
     def _refuse_baked_batch(self, source: Source) -> None:
         for value in self._order:

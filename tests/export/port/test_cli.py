@@ -9,7 +9,10 @@ from click.testing import CliRunner
 
 from onnxpress.core import run as runs
 from onnxpress.core.errors import UsageError
+from onnxpress.export.port.carrying import carry
 from onnxpress.export.port.cli import port
+from onnxpress.export.source import SourceRef
+from onnxpress.export.sources.resolve import from_object
 
 
 def test_a_module_needs_a_name_for_its_code() -> None:
@@ -24,3 +27,17 @@ def test_a_run_takes_no_option_of_a_module(option: list[str], tmp_path: Path) ->
     found = CliRunner().invoke(port, [str(tmp_path), "--to", "tensorflow", *option])
     assert isinstance(found.exception, UsageError)
     assert "its own inputs" in str(found.exception)
+
+
+@pytest.mark.torch
+@pytest.mark.parametrize(
+    ("output", "words"),
+    [("folder.py", "this is a folder"), ("file/nets.py", "this is a file"), ("nets", "module of Python")],
+)
+def test_where_nothing_can_be_written_is_said_before_the_proof(output: str, words: str, tmp_path: Path) -> None:
+    torch = pytest.importorskip("torch")
+    (tmp_path / "folder.py").mkdir()
+    (tmp_path / "file").write_text("")
+    source = from_object(torch.nn.Linear(2, 1), "net", SourceRef(reference="nets:build"), {}, torch.ones(2, 2))
+    with pytest.raises(UsageError, match=words):
+        carry(source, to="tensorflow", output=tmp_path / output)

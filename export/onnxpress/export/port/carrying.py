@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import tempfile
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -79,6 +80,7 @@ def carry(
     """
     if output.suffix != ".py":
         raise UsageError("the output is a module of Python", where=str(output), hint="give a name that ends in .py")
+    _refuse_unwritable(output)
     if source.framework == to:
         raise UsageError(f"this model is in {to} already", where=source.reference)
     if source.framework == "sklearn":
@@ -112,6 +114,17 @@ def carry(
         write_atomically(weights, draft.with_name(weights.name).read_bytes())
         write_atomically(output.with_suffix(".port.json"), indented(msgspec.to_builtins(report)))
     return Ported(output, weights, report)
+
+
+def _refuse_unwritable(output: Path) -> None:
+    """Before a minute is spent on a proof. Raises UsageError where no file can be written at `output`."""
+    if output.is_dir():
+        raise UsageError("this is a folder", where=str(output), hint="name the module to write in it")
+    there = next(path for path in output.absolute().parents if path.exists())
+    if not there.is_dir():
+        raise UsageError("this is a file, and the module's folder is wanted", where=str(there))
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise UsageError("this folder cannot be written to", where=str(there), hint="name another --output")
 
 
 def _torch_to_keras(source: Source, path: Path, weights_name: str, *, keep: bool, returns: bool) -> PortReport:

@@ -323,9 +323,10 @@ def _named(line: str) -> str:
     return line.replace("-3.4028234663852886e+38", _LOWEST).replace(_LOWEST, "LOWEST")
 
 
-def _axes(specs: list[TensorSpec], perms: Any) -> str:
+def _axes(arguments: list[str], specs: list[TensorSpec], perms: Any) -> str:
     return "; ".join(
-        f"{spec.name} ({', '.join(str(spec.shape[a]) for a in perm)})" for spec, perm in zip(specs, perms, strict=True)
+        f"{name} ({', '.join(str(spec.shape[a]) for a in perm)})"
+        for name, spec, perm in zip(arguments, specs, perms, strict=True)
     )
 
 
@@ -347,7 +348,9 @@ def _module(
         items = [in_precision(item, own_layers, shared.dtype) for item in items]
     wide = shared.dtype == "float32" and any(spec.dtype == "float64" for spec in specs)
     own = (
-        [] if done.items is not None else _body(done, "keras.Model", f"{_axes(specs, perms)} → the answers.", wide=wide)
+        []
+        if done.items is not None
+        else _body(done, "keras.Model", f"{_axes(done.arguments, specs, perms)} → the answers.", wide=wide)
     )
     own = [_named(line) for line in own]
     if shared.dtype != "float32":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -56,10 +57,10 @@ def written(
         name = "nn.Sequential"
         made = wrapped(f"return {of_block(block, '', shared)}", 4)
     else:
-        axes = "; ".join(f"{spec.name} {tuple_of(map(str, spec.shape))}" for spec in specs)
+        shapes = [tuple_of(map(str, spec.shape)) for spec in specs]
         name = type(owner).__name__.lstrip("_")
         name = "Network" if name in ("Sequential", "Module", "") else name
-        lines = _lines(block, "", shared, f"{axes} → the answers.", last)
+        lines = _lines(block, "", shared, shapes, last)
         while name in shared.classes:
             name += "Model"
         shared.classes[name] = [line.replace("\0", name) for line in lines]
@@ -88,8 +89,10 @@ def _head(title: str, weights: str, text: str) -> str:
     return "\n".join(lines)
 
 
-def _lines(block: Block, path: str, shared: Shared, doc: str = "", last: tuple[str, ...] = ()) -> list[str]:
-    """The lines of a block's class, its name as \\0."""
+def _lines(
+    block: Block, path: str, shared: Shared, shapes: Sequence[str] = (), last: tuple[str, ...] = ()
+) -> list[str]:
+    """The lines of a block's class, its name as \\0; with the `shapes` of its arguments where they are told."""
     writer = BlockWriter(block, path)
     writer.write()
     init = [*init_lines(writer.tree, path, shared), *last]
@@ -100,7 +103,8 @@ def _lines(block: Block, path: str, shared: Shared, doc: str = "", last: tuple[s
     elif isinstance(writer.outputs, tuple) and len(writer.outputs) > 1:
         bare = returned[1:-1]  # brackets hold together what takes several lines
         returned = bare if len(f"        return {bare}") <= WIDTH else returned
-    lines = body(init, doc)
+    axes = "; ".join(f"{name} {shape}" for name, shape in zip(writer.arguments, shapes, strict=False))
+    lines = body(init, f"{axes} → the answers." if shapes else "")
     lines += [
         *([""] if len(lines) > 1 else []),
         *wrapped(f"def forward({', '.join(['self', *writer.arguments])}):", 4),

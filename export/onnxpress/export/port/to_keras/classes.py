@@ -208,7 +208,9 @@ def _with_arguments(lines: list[str], names: list[str], written: dict[int, str])
 
     found = [init[0], *(_NUMBER.sub(replaced, line) for line in init[1:])]
     call = [_SLICE.sub(_spaced, _NUMBER.sub(read, line)) for line in call]
-    head = next(n for n, line in enumerate(found) if line.startswith("    def __init__(self"))
+    head = next((n for n, line in enumerate(found) if line.startswith("    def __init__(self")), len(found))
+    if head == len(found):  # a class without layers
+        found += ["", "        super().__init__(**options)", ""]
     found[head] = f"    def __init__(self, {', '.join(names)}, **options):"
     found[head + 2 : head + 2] = [f"        self.{name} = {name}" for name in names if name in kept]
     return [*found, *call]

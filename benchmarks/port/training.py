@@ -226,6 +226,7 @@ def page(rows: dict[tuple[str, str], Row]) -> str:
     ]
     measured_ones = [(name, source) for name in PROJECTS for source in OTHER if (name, source) in rows]
     lines += [_line(PROJECTS[name], rows[name, source]) for name, source in measured_ones]
+    missing = [f"{name} from {source}" for name in PROJECTS for source in OTHER if (name, source) not in rows]
     return (
         "# Ported networks, trained on\n\n"
         f"Written by `python -m benchmarks.port.training` on {path.name[:10]}. Do not edit it. The record is in "
@@ -240,6 +241,7 @@ def page(rows: dict[tuple[str, str], Row]) -> str:
         + "\n".join(lines)
         + "\n\nAll figures are percent. The windows are simulated, with noise enough that they are not all told "
         "rightly. The domains are not shipped with the project; without them the command draws names.\n"
+        + (f"\nNot measured: {', '.join(missing)}.\n" if missing else "")
     )
 
 

@@ -115,6 +115,8 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     """whether a row's answer was measured to be the same alone and in a batch; the server batches only then"""
     rows: str = ""
     """how that is known: `proven` over the graph, `measured` only, or `dependent (node)`; empty in older manifests"""
+    rows_together: int = 0
+    """the most rows that were measured in one batch; 0 in older manifests"""
     no_rows: bool = False
     """whether a batch of no rows was measured to be answered; ONNX Runtime dies of one in a recurrent layer"""
     opset: int
@@ -128,6 +130,14 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     """package name → version at the time of export"""
     files: dict[str, FileDigest] = {}
     """every file of the version but the manifest itself"""
+
+
+def most_together(manifest: Manifest | None) -> int | None:
+    """Rows that may share a run at most: as many as were measured in one batch, where nothing proves it of any number.
+
+    None where any number may, or where a manifest is too old to say.
+    """
+    return manifest.rows_together or None if manifest is not None and manifest.rows == "measured" else None
 
 
 class _Format(msgspec.Struct):

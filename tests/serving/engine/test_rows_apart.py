@@ -115,6 +115,16 @@ def test_what_a_manifest_says_is_told(batch_safe: bool, said: str, known: str, t
     assert (found.apart, found.known) == (batch_safe, known)
 
 
+@pytest.mark.parametrize(("said", "most"), [("measured", 16), ("proven", 256), ("", 256)])
+def test_no_more_rows_share_a_run_than_were_measured_unless_it_is_proven(said: str, most: int, tmp_path: Path) -> None:
+    folder = publish(tmp_path, "m", affine(), X, ["y:float32[batch,2]"])
+    written = json.loads((folder / "manifest.json").read_text()) | {"rows": said, "rows_together": 16}
+    (folder / "manifest.json").write_text(json.dumps(written))
+    chosen = profiles.choose(folder / "model.onnx", max_rows=256)
+    assert chosen.max_rows == most
+    assert ("nothing proves" in chosen.max_rows_why) == (most == 16)
+
+
 def test_outputs_whose_rows_have_another_name_are_named_as_the_inputs(tmp_path: Path) -> None:
     nodes = [node("Relu", ["x"], ["y"]), node("Neg", ["x"], ["z"])]
     content = model(nodes, ["x:float32[batch,3]"], ["y:float32[unk__1,3]", "z:float32[unk__2,3]"])

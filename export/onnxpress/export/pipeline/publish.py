@@ -54,6 +54,7 @@ def publish(prepared: Prepared, converted: Converted, measured: Measured, reposi
             thresholds=source.thresholds,
             batch_safe=report.batch_safe,
             rows=report.rows,
+            rows_together=max((case.batch for case in report.cases), default=0),
             no_rows=measured.answers_no_rows,
             opset=next(opset.version for opset in graph.opset_import if opset.domain in ("", "ai.onnx")),
             ir_version=graph.ir_version,

@@ -54,6 +54,7 @@ def tune(
 
     from onnxpress.core.files import write_atomically
     from onnxpress.core.indented_json import indented
+    from onnxpress.core.manifest import most_together
     from onnxpress.core.version_folder import locate_one, read_manifest
     from onnxpress.serving import tuning
     from onnxpress.serving.engine import rows_apart
@@ -65,7 +66,8 @@ def tune(
     cpus = available_cpus()
     # Where it is not known that rows do not touch one another, the server runs no batches.
     apart = rows_apart.of(path, manifest).apart
-    batches = [size for size in tuning.BATCHES if size <= max_batch] if apart else [1]
+    most = min(max_batch, most_together(manifest) or max_batch)
+    batches = [size for size in tuning.BATCHES if size <= most] if apart else [1]
     tried = threads or (*(count for count in (1, 2, 4, 8, 16, 32, 64) if count < cpus), cpus)
     usual: Level = manifest.session.optimization if manifest else "all"
 

@@ -14,7 +14,7 @@ import msgspec
 
 from onnxpress.core import decoders
 from onnxpress.core.files import read_regular, sha256
-from onnxpress.core.manifest import Manifest, SessionSettings
+from onnxpress.core.manifest import Manifest, SessionSettings, most_together
 from onnxpress.core.version_folder import in_version_folder, read_manifest
 from onnxpress.serving.engine.threads import available_cpus
 
@@ -133,6 +133,8 @@ def choose(
         max_rows, rows_why = MAX_ROWS, "the default of --max-batch"
         if profile is not None:
             max_rows, rows_why = profile.max_batch, "the profile"
+    if (measured := most_together(manifest)) is not None and measured < max_rows:
+        max_rows, rows_why = measured, "so many were measured together, and nothing proves that more answer as alone"
     return Chosen(
         threads=threads,
         threads_why=threads_why,

@@ -62,6 +62,7 @@ def test_the_batch_is_dynamic_and_named(tmp_path: Path) -> None:
     assert str(published.manifest.inputs[0]) == "input:float32[batch,6]"
     assert str(published.manifest.outputs[0]) == "output:float32[batch,3]"
     assert published.manifest.batch_safe
+    assert published.manifest.rows_together == 64
 
 
 class BakedBatch(nn.Module):

@@ -29,6 +29,17 @@ def test_a_run_takes_no_option_of_a_module(option: list[str], tmp_path: Path) ->
     assert "its own inputs" in str(found.exception)
 
 
+def test_a_module_that_somebody_may_have_worked_on_is_not_written_over(tmp_path: Path) -> None:
+    code = tmp_path / "nets.py"
+    code.write_text("mine = 1\n")
+    asked = ["no_such_package:build", "--to", "tensorflow", "--output", str(code)]
+    found = CliRunner().invoke(port, asked)
+    assert isinstance(found.exception, UsageError)
+    assert "--force" in str(found.exception.hint)
+    assert code.read_text() == "mine = 1\n"
+    assert "no_such_package" in str(CliRunner().invoke(port, [*asked, "--force"]).exception)
+
+
 @pytest.mark.torch
 @pytest.mark.parametrize(
     ("output", "words"),

@@ -35,6 +35,7 @@ from onnxpress.export.source_options import INPUT, SAMPLES, WEIGHTS
 @click.option(
     "--accept-refusal", metavar="REASON", help="Write a port that fails its proof; the reason stands in the report."
 )
+@click.option("--force", is_flag=True, help="Write over a module that is there, and its weights.")
 def port(
     source: str,
     to: Literal["pytorch", "tensorflow"],
@@ -45,6 +46,7 @@ def port(
     layout: Literal["native", "keep"],
     round_trip: bool,
     accept_refusal: str | None,
+    force: bool,
 ) -> None:
     """Write the model of SOURCE in the other framework, with the same weights; prints what was written.
 
@@ -56,13 +58,17 @@ def port(
     from onnxpress.core import run as runs
 
     if (Path(source) / runs.FILE_NAME).is_file():
-        if inputs or samples or weights or accept_refusal or round_trip or layout != "native":
+        if inputs or samples or weights or accept_refusal or round_trip or force or layout != "native":
             raise UsageError("a run has its own inputs, samples and weights", where=source)
         of_runs = commands.command(commands.PORT_OF_RUNS)
         click.get_current_context().invoke(of_runs, run=Path(source), to=to, output=output or Path("runs"))
         return
     if output is None:
         raise UsageError("say where the module goes", where=source, hint="--output nets_keras.py")
+    if output.is_file() and not force:
+        raise UsageError(
+            "there is such a module already", where=str(output), hint="--output names another, --force replaces it"
+        )
     from onnxpress.export.port.carrying import carry
     from onnxpress.export.source import SourceRef
     from onnxpress.export.sources.resolve import resolve

@@ -92,7 +92,8 @@ def keras_small() -> Any:
 
 _ASKED = {
     "pytorch": "from benchmarks.port.large import large; model, x = large(); model.eval()(x)",
-    "tensorflow": "from benchmarks.port.large import keras_large as large; large().predict([[[0.0] * 512] * 16] * 4)",
+    "tensorflow": "import numpy as np\nfrom benchmarks.port.large import keras_large as large\n"
+    "large().predict(np.zeros((4, 16, 512), np.float32))",
 }
 _PORTED = {"tensorflow": ("small", "large"), "pytorch": ("keras_small", "keras_large")}
 

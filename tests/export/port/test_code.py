@@ -90,6 +90,63 @@ def test_classes_of_other_names_or_layers_stay_and_lose_gaps_in_their_numbers() 
     assert list(classes) == ["A", "A2", "B"]
 
 
+def _caller(name: str, inner: str, size: str) -> list[str]:
+    return [
+        f"class {name}(layers.Layer):",
+        "    def __init__(self, **options):",
+        "        super().__init__(**options)",
+        f"        self.inner = {inner}()",
+        "",
+        "    def call(self, x):",
+        f"        return self.inner(x)[:{size}] * 1e-06",
+    ]
+
+
+def test_a_number_in_the_name_of_what_a_class_calls_is_no_size() -> None:
+    classes = {
+        "A": _block("A", "Conv1D(4, 2)", 1),
+        "A2": _block("A2", "Dense(4)", 1),
+        "B": _caller("B", "A", "3"),
+        "B2": _caller("B2", "A2", "3"),
+    }
+    calls = ["keras.Sequential([B(), B2()])"]
+    merged(classes, [calls], {"A": "A", "A2": "A", "B": "B", "B2": "B"})
+    assert list(classes) == ["A", "A2", "B", "B2"]
+    assert calls == ["keras.Sequential([B(), B2()])"]
+
+
+def test_a_small_number_in_a_merged_call_stays_as_it_is() -> None:
+    classes = {"B": _caller("B", "A", "3"), "B2": _caller("B2", "A", "4")}
+    calls = ["keras.Sequential([B(), B2()])"]
+    merged(classes, [calls], {"B": "B", "B2": "B"})
+    assert classes["B"][-1] == "        return self.inner(x)[: self.size] * 1e-06"
+    assert calls == ["keras.Sequential([B(3), B(4)])"]
+
+
+def test_classes_that_become_alike_once_what_they_call_does_are_one_without_arguments() -> None:
+    classes = {
+        "B": _caller("B", "A2", "3"),
+        "B2": _caller("B2", "A3", "3"),
+        "A": _block("A", "Conv1D(4, 2)", 1),
+        "A2": _block("A2", "Dense(5)", 1),
+        "A3": _block("A3", "Dense(5)", 1),
+    }
+    calls = ["keras.Sequential([B(), B2()])"]
+    merged(classes, [calls], {"A": "A", "A2": "A", "A3": "A", "B": "B", "B2": "B"})
+    assert "self, , " not in "".join(line for lines in classes.values() for line in lines)
+
+
+def test_a_class_that_differs_in_more_does_not_keep_the_others_apart() -> None:
+    far = [
+        *_block("A", "Conv1D(7, 3, strides=2)", 1)[:-1],
+        "        return self.conv(ops.pad(x, ((9, 9), (7, 8), (0, 5))))",
+    ]
+    classes = {"A": far, "A2": _block("A2", "Conv1D(4, 2)", 1), "A3": _block("A3", "Conv1D(5, 2)", 1)}
+    calls = ["keras.Sequential([A(), A2(), A3()])"]
+    merged(classes, [calls], {"A": "A", "A2": "A", "A3": "A"})
+    assert calls == ["keras.Sequential([A(), A2(4), A2(5)])"]
+
+
 def test_what_nothing_reads_is_left_out_with_its_comment() -> None:
     lines = ["x, state, cell = self.lstm(x)", "# stacked", "h = ops.stack([state, cell])", "y = ops.relu(state)"]
     assert without_unused(lines, "y") == ["_, state, _ = self.lstm(x)", "y = ops.relu(state)"]

@@ -12,7 +12,7 @@ _NUMBER = re.compile(r"(?<![\w.\"])\d+(?:\.\d+)?(?:e-?\d+)?(?![\w.])")
 _UNSAID = {"strides": "1", "dilation_rate": "1"}
 """what a constructor leaves out where it is one"""
 _SAID = re.compile(rf", ({'|'.join(_UNSAID)})=(\d+)")
-_TOKEN = re.compile(rf"{_SAID.pattern}|{_NUMBER.pattern}|.")
+_TOKEN = re.compile(rf"{_SAID.pattern}|({_NUMBER.pattern})|.")
 _MOST = 4
 """arguments; of classes that differ in more each is written"""
 _NAMES = (
@@ -38,24 +38,36 @@ def merged(classes: dict[str, list[str]], others: Sequence[list[str]], bases: di
     for name in list(classes):
         for other in list(classes):
             both = name != other and bases[name] == bases[other] and name in classes and other in classes
-            if both and _spelled(classes, [name, other]):
-                _merge(classes, others, [name, other, *_alike_too(classes, bases, name, other)])
+            if both and _fits(classes, [name, other]):
+                _merge(classes, others, _with_more(classes, bases, name, other))
     _number_anew(classes, others, bases)
 
 
-def _alike_too(classes: dict[str, list[str]], bases: dict[str, str], name: str, other: str) -> list[str]:
-    """All others that are as these two are."""
-    left = [one for one in classes if one not in (name, other) and bases[one] == bases[name]]
-    return [third for third in left if _spelled(classes, [name, other, third])]
+def _with_more(classes: dict[str, list[str]], bases: dict[str, str], name: str, other: str) -> list[str]:
+    """Both, and all others that can be one class with them."""
+    every = [name, other]
+    for third in (one for one in classes if one not in (name, other) and bases[one] == bases[name]):
+        if _fits(classes, [*every, third]):
+            every.append(third)
+    return every
+
+
+def _fits(classes: dict[str, list[str]], every: list[str]) -> bool:
+    """Whether one class with a few arguments can be all of these."""
+    spelled = _spelled(classes, every)
+    return spelled is not None and _arguments(spelled[0], _columns(spelled)) is not None
+
+
+def _columns(spelled: list[list[str]]) -> list[tuple[str, ...]]:
+    """Each number of the classes' lines as it is in each of them."""
+    return list(zip(*map(_numbers, spelled), strict=True))
 
 
 def _merge(classes: dict[str, list[str]], others: Sequence[list[str]], every: list[str]) -> None:
     spelled = _spelled(classes, every)
     assert spelled is not None
-    columns = list(zip(*map(_numbers, spelled), strict=True))
-    arguments = _arguments(spelled[0], columns)
-    if arguments is None:
-        return
+    arguments = _arguments(spelled[0], _columns(spelled))
+    assert arguments is not None
     names, written = arguments
     given = {one: ", ".join(values[row] for values in names.values()) for row, one in enumerate(every)}
     classes[every[0]] = _with_arguments(spelled[0], list(names), written)
@@ -108,7 +120,7 @@ def _masked(line: str) -> tuple[str, set[tuple[int, str]]]:
         if match[1]:
             said.add((len(text), match[1]))
         else:
-            text += "0" if _NUMBER.fullmatch(match[0]) else match[0]
+            text += "0" if match[3] else match[0]
     return text, said
 
 
@@ -192,6 +204,8 @@ def _expression(name: str, known: tuple[str, ...], values: tuple[str, ...]) -> s
 
 def _with_arguments(lines: list[str], names: list[str], written: dict[int, str]) -> list[str]:
     """The class with its arguments; those that its `call` reads become attributes."""
+    if not names:  # it is the other's very code, once what both call is one class
+        return lines
     init, call = _halves(lines)
     number = -1
     kept: set[str] = set()
@@ -203,6 +217,8 @@ def _with_arguments(lines: list[str], names: list[str], written: dict[int, str])
 
     def read(match: re.Match[str]) -> str:
         found = replaced(match)
+        if found == match[0]:
+            return found
         kept.update(set(re.findall(r"[a-z_]\w*", found)))
         return re.sub(r"([a-z_]\w*)", r"self.\1", found)
 
@@ -231,7 +247,7 @@ def _called(line: str, name: str, given: dict[str, str]) -> str:
 
     def call(match: re.Match[str]) -> str:
         arguments = given[match[1]]
-        return f"{name}({arguments}" + ("" if match[2] else ", ") + match[2]
+        return f"{name}({arguments}" + (", " if arguments and not match[2] else "") + match[2]
 
     pattern = rf"(?<!class )\b({'|'.join(map(re.escape, given))})\((\)?)"
     return re.sub(pattern, call, line)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from onnxpress.export.port.code import WIDTH, folded, identifier, literal, without_unused, wrapped
+from onnxpress.export.port.code import WIDTH, factor, identifier, literal, without_unused, wrapped
+from onnxpress.export.port.loops import folded, listed, said_once, without_aliases
 from onnxpress.export.port.to_keras.classes import merged
 
 
@@ -150,3 +151,49 @@ def test_a_class_that_differs_in_more_does_not_keep_the_others_apart() -> None:
 def test_what_nothing_reads_is_left_out_with_its_comment() -> None:
     lines = ["x, state, cell = self.lstm(x)", "# stacked", "h = ops.stack([state, cell])", "y = ops.relu(state)"]
     assert without_unused(lines, "y") == ["_, state, _ = self.lstm(x)", "y = ops.relu(state)"]
+
+
+def test_lines_that_count_up_become_a_loop_though_the_last_turn_s_state_is_not_read() -> None:
+    lines = [f"h, c = self.cell(x[:, {n}], [h, c])[1]" for n in range(3)]
+    lines[-1] = lines[-1].replace("h, c =", "h, _ =")
+    assert folded(["c = 0", *lines], {}) == ["c = 0", "for i in range(3):", "    h, c = self.cell(x[:, i], [h, c])[1]"]
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        ["y = x[:, 0]", "y = x[:, 2]", "y = x[:, 3]"],
+        ["y = x[:, 0]", "y = x[:, 1]"],
+        ["y = x * 1.0", "y = x * 2.0", "y = x * 3.0"],
+        ["y = self.conv_0(y)", "y = self.conv_1(y)", "y = self.conv_2(y)"],
+        ["y = x[2 * 1 - y]", "z = x[2 * 2 - z]", "y = x[2 * 3 - y]"],
+    ],
+)
+def test_lines_that_do_not_count_up_stay(lines: list[str]) -> None:
+    assert folded(lines, {}) == lines
+
+
+def test_what_is_called_of_each_item_of_a_list_is_a_comprehension() -> None:
+    parts = [f"self.embeds[{n}](x[:, {n}])" for n in range(2)]
+    line = f"x = ops.concatenate([{', '.join(parts)}], axis=-1)"
+    told = "x = ops.concatenate([embed(x[:, i]) for i, embed in enumerate(self.embeds)], axis=-1)"
+    assert listed(line, {"embeds": 2}) == told
+    assert listed(line, {"embeds": 3}) == line
+    assert listed("y = x[0, 1, 2]", {}) == "y = x[0, 1, 2]"
+    assert listed("y = [0, 1, 2]", {}) == "y = [0, 1, 2]"
+
+
+def test_comments_are_said_once_and_no_value_has_two_names() -> None:
+    assert said_once(["# why", "a = 1", "# why", "b = 2"]) == ["# why", "a = 1", "b = 2"]
+    assert without_aliases(["x_2, s = f(x)", "y = x_2"], "y + s") == ["y, s = f(x)"]
+    assert without_aliases(["x_2, s = f(x)", "y = x_2"], "y + x_2") == ["x_2, s = f(x)", "y = x_2"]
+
+
+def test_what_scales_a_product_is_said_as_a_root() -> None:
+    assert [factor(8**-0.5), factor(0.35355339059327373), factor(0.25), factor(0.3), factor(2)] == [
+        "8**-0.5",
+        "8**-0.5",
+        "0.25",
+        "0.3",
+        "2",
+    ]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import keyword
 import math
 import re
 from collections.abc import Iterable
@@ -29,6 +28,15 @@ def literal(value: Any) -> str:
     if isinstance(value, list):
         return "[" + ", ".join(literal(item) for item in value) + "]"
     return repr(value)
+
+
+def factor(value: Any) -> str:
+    """A number in a product: `8**-0.5` of what scales one over eight features."""
+    if isinstance(value, float) and 0.01 < value < 0.58 and len(repr(value)) > 8:
+        whole = round(value**-2)
+        if abs(value / whole**-0.5 - 1) < 1e-15:  # the same but for the last bit of a float64
+            return f"{whole}**-0.5"
+    return literal(value)
 
 
 def short(value: tuple[int, ...]) -> Any:
@@ -71,7 +79,7 @@ def wrapped(line: str, indent: int) -> list[str]:
     pad = " " * indent
     if len(pad + line) <= WIDTH or line.startswith("#"):
         return [pad + line]
-    spans = _brackets(line)
+    spans = brackets(line)
     before, expression = _halves(line)
     is_short = bool(spans) and len(pad) + spans[-1][0] < WIDTH
     if expression and (not is_short or not _breaks_at_its_end(expression)):
@@ -86,7 +94,7 @@ def wrapped(line: str, indent: int) -> list[str]:
     if not body or len(pad + head) > WIDTH:
         return [pad + line]
     inner = pad + "    "
-    parts = _parts(body)
+    parts = parts_of(body)
     is_comprehension = " for " in body and len(parts) == 1
     is_collection = len(parts) > 1 and not re.search(r"[\w)\]]$", head[:-1])
     if len(inner + body) <= WIDTH and not (body.endswith(",") or is_collection or head.startswith("def ")):
@@ -187,21 +195,21 @@ def _by_calls(node: ast.expr, expression: str, indent: int) -> list[str]:
 
 def without_unused(lines: list[str], returned: str) -> list[str]:
     """The lines of a call without values that nothing reads; of several at once such a one is called `_`."""
-    needed = _names(returned)
+    needed = names(returned)
     kept: list[str] = []
     for line in reversed(lines):
         match = re.match(r"^((?:\w+, )*\w+) = (.*)$", line)
         if match is None:  # a comment, or a loop, which reads and writes the same
             if not line.startswith("#") or kept:
                 kept.append(line)
-            needed |= _names(line) if not line.startswith("#") else set()
+            needed |= names(line) if not line.startswith("#") else set()
             continue
         targets = match[1].split(", ")
         if not needed & set(targets):
             kept.append(_DROPPED)
             continue
         shown = ", ".join(name if name in needed else "_" for name in targets)
-        needed = (needed - set(targets)) | _names(match[2])
+        needed = (needed - set(targets)) | names(match[2])
         kept.append(f"{shown} = {match[2]}")
     found: list[str] = []
     for line in reversed(kept):
@@ -213,80 +221,15 @@ def without_unused(lines: list[str], returned: str) -> list[str]:
     return found
 
 
-def folded(lines: list[str], counts: dict[str, int]) -> list[str]:
-    """The same lines for one item of a list after the other → a loop; `counts` says how many each list has.
-
-    `x = self.convs[0](x)`, `x = self.norms[0](x)` and the same of 1 become `for conv, norm in zip(...)`.
-    """
-    found: list[str] = []
-    place = 0
-    while place < len(lines):
-        for period in range(1, 1 + (len(lines) - place) // 2):
-            loop = _loop(lines[place:], period, counts)
-            if loop:
-                found += loop
-                place += period * counts[_ITEM.findall(lines[place])[0]]
-                break
-        else:
-            found.append(lines[place])
-            place += 1
-    return found
-
-
-_ITEM = re.compile(r"self\.(\w+)\[0\]")
-
-
-def _loop(lines: list[str], period: int, counts: dict[str, int]) -> list[str]:
-    """The loop that the first lines are, `period` of them for each item; empty where they are none."""
-    begun, lines = _begun(lines, period)
-    if not _ITEM.search(lines[0]) or lines[period] != _ITEM.sub(r"self.\1[1]", lines[0]):
-        return []
-    body = lines[:period]
-    groups = list(dict.fromkeys(group for line in body for group in _ITEM.findall(line)))
-    sizes = {counts.get(group, 0) for group in groups}
-    if len(sizes) != 1 or (count := sizes.pop()) < 2:
-        return []
-    for number in range(count):
-        wanted = [_ITEM.sub(rf"self.\1[{number}]", line) for line in body]
-        if lines[number * period : (number + 1) * period] != wanted:
-            return []
-    taken = set().union(*map(_names, body))
-    singles: dict[str, str] = {}
-    for group in groups:
-        single = identifier(group[:-1]) if group.endswith("s") and len(group) > 2 else "layer"
-        while single in taken or single in singles.values() or keyword.iskeyword(single):
-            single += "_"
-        singles[group] = single
-    over = [f"self.{group}" for group in groups]
-    items = over[0] if len(over) == 1 else f"zip({', '.join(over)})"
-    return [
-        *begun,
-        f"for {', '.join(singles.values())} in {items}:",
-        *("    " + _ITEM.sub(lambda match: singles[match[1]], line) for line in body),
-    ]
-
-
-def _begun(lines: list[str], period: int) -> tuple[list[str], list[str]]:
-    """A sum that begins with a number has it before the loop: `total = 0`, where the first line is `total = 0 + x`."""
-    begun, found = [], list(lines)
-    for place in range(period):
-        match = _FROM_A_NUMBER.match(lines[place])
-        line = f"{match[1]} = {match[1]}{match[3]}" if match else ""
-        if match and lines[place + period] == _ITEM.sub(r"self.\1[1]", line):
-            begun.append(f"{match[1]} = {match[2]}")
-            found[place] = line
-    return begun, found
-
-
-_FROM_A_NUMBER = re.compile(r"(\w+) = ([\d.]+)( [-+*/@].*)")
 _DROPPED = "\0dropped"
 
 
-def _names(code: str) -> set[str]:
+def names(code: str) -> set[str]:
+    """The variables that the code reads."""
     return set(re.findall(r"(?<![\w.\"'])[A-Za-z_]\w*", code))
 
 
-def _brackets(line: str) -> list[tuple[int, int]]:
+def brackets(line: str) -> list[tuple[int, int]]:
     """The outermost brackets that hold something."""
     found, depth, start, text = [], 0, 0, ""
     for place, sign in enumerate(line):
@@ -305,7 +248,7 @@ def _brackets(line: str) -> list[tuple[int, int]]:
     return found
 
 
-def _parts(body: str) -> list[str]:
+def parts_of(body: str) -> list[str]:
     """What stands between the commas of one depth."""
     parts, depth, start, text = [], 0, 0, ""
     for place, sign in enumerate(body):

@@ -19,7 +19,7 @@ from onnxpress.export.network import Precision, TruthUnavailable
 from onnxpress.export.networks.tensorflow.keras_model import KerasNetwork
 from onnxpress.export.networks.wrap import wrap
 from onnxpress.export.port.draft import MOST_ROWS, is_large, most_rows, one_batch, two_sizes
-from onnxpress.export.port.from_keras import like_keras
+from onnxpress.export.port.from_keras.like_keras import LikeKeras
 from onnxpress.export.port.from_keras.model import root_graph, translated
 from onnxpress.export.port.proof.answers import answers_or_failure
 from onnxpress.export.port.proof.keras_source import KerasSides, gradients, parameters, training
@@ -58,15 +58,15 @@ class KerasDraft:
         """in the order in which the code takes them"""
         self.translated = translated(self.model, graph, names, self.specs, two_sizes(network, self.rows), keep=keep)
         owner = self.translated.block.owner
-        functions, last = like_keras.code(owner, self.translated.starts)
+        begin = LikeKeras(owner, self.translated.starts)
         title = f"{source.name}, carried from Keras by onnxpress port."
         self.code = written(
             self.translated.block,
             self.as_taken(),
             title=title,
             weights=weights_name,
-            helpers=tuple(functions),
-            last=tuple(last),
+            begin=begin.code,
+            settled=begin.settled,
         )
         self.state = self.code.state
         self.asked_of = _Asked(self)

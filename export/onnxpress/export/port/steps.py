@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
+
+from onnxpress.core.tensors import TensorSpec
 
 Shape = tuple[int, ...]
 
@@ -145,3 +147,12 @@ def shown_of(first: Any, second: Any) -> Any:
     if isinstance(first, tuple | list):
         return tuple(shown_of(a, b) for a, b in zip(first, second, strict=True))
     return (first, second)
+
+
+def size_name(pair: tuple[int, int], specs: Sequence[TensorSpec], shown: Sequence[Shown]) -> str:
+    """What a size that was `pair` at the two sizes is called among the inputs; `…` of one that follows from them."""
+    for spec, one in zip(specs, shown, strict=True):
+        for name, both in zip(spec.shape, zip(one.first, one.second, strict=True), strict=True):
+            if isinstance(name, str) and both == pair:
+                return name
+    return "…"

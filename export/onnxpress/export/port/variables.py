@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from onnxpress.export.port.code import identifier
 from onnxpress.export.port.layout import Value
 from onnxpress.export.port.steps import Block, Ref, Shown, Step, refs, uses
 
 _SHORT = 52
+_UNTOLD = re.compile(
+    r"\d$|(^|[._])(dense|conv\dd(_transpose)?|depthwise|pointwise|depthwise_conv\dd|(batch|layer|group|unit)_normalization"
+    r"|(global_)?(max|average)_pooling\dd|(spatial_)?dropout(\dd)?|embedding|lstm|gru|bidirectional|activation)$"
+)
+"""layers whose names tell what they are and nothing of their answers, which are not called by them"""
 
 
 class Variables:
@@ -44,13 +49,23 @@ class Variables:
 
     def fresh(self, name: str) -> str:
         """A variable that holds nothing any more that is needed."""
-        wanted, number = name, 2
-        while wanted in self.names and (
-            self.left.get(self.names[wanted], 0) > 0 or (self._is_writing and self._readings(wanted))
-        ):
-            wanted, number = f"{name}_{number}", number + 1
+        return self._first_free(
+            name, lambda wanted: self._is_left(wanted) or (self._is_writing and self._readings(wanted) > 0)
+        )
+
+    def _first_free(self, name: str, is_taken: Callable[[str], bool]) -> str:
+        """`name`, or it with a number: `x_2` is followed by `x_3`, not by `x_2_2`."""
+        stem, _, tail = name.rpartition("_")
+        stem, number = (stem, int(tail)) if stem in self.names and tail.isdigit() and int(tail) > 1 else (name, 1)
+        wanted = name
+        while wanted in self.names and is_taken(wanted):
+            number += 1
+            wanted = f"{stem}_{number}"
         self.names[wanted] = self.step.number
         return wanted
+
+    def _is_left(self, name: str) -> bool:
+        return self.left.get(self.names[name], 0) > 0
 
     def target(self, name: str) -> str:
         """A variable of the line that reads what the step takes: what is read there for the last time may go."""
@@ -59,13 +74,7 @@ class Variables:
 
     def beside(self, name: str) -> str:
         """The same for a line before the step's own: `name` itself may be a variable that the step reads once."""
-        wanted, number = name, 2
-        while wanted in self.names and (
-            self.left.get(self.names[wanted], 0) > 0 or self._readings(wanted) > (wanted == name)
-        ):
-            wanted, number = f"{name}_{number}", number + 1
-        self.names[wanted] = self.step.number
-        return wanted
+        return self._first_free(name, lambda wanted: self._is_left(wanted) or self._readings(wanted) > (wanted == name))
 
     def _readings(self, name: str) -> int:
         """How many of the values that the step takes are written with this variable."""
@@ -132,7 +141,7 @@ class Variables:
             mine = {ref.number for ref in refs((step.args, step.kwargs))}
             held = [name for name, number in self.names.items() if number in mine and self._is_alike(number, step)]
             name = next((n for n in held if not self.left.get(self.names[n])), None) or (
-                step.name.split(".")[-1] if step.kind != "function" and not step.name[-1].isdigit() else "x"
+                step.name.split(".")[-1] if step.kind != "function" and not _UNTOLD.search(step.name) else "x"
             )
         name = identifier(name)
         holder = self.names.get(name)

@@ -11,6 +11,7 @@ from torch import nn
 
 from onnxpress.core.arrays import Array
 from onnxpress.export.port.code import identifier
+from onnxpress.export.port.from_keras.naming import alone
 from onnxpress.export.port.from_keras.shared import Carried
 from onnxpress.export.port.from_keras.stepping import Stepping
 from onnxpress.export.port.from_keras.values import Value
@@ -67,7 +68,7 @@ class Builder(Stepping):
 
     def name_of(self, keras_layer: Any) -> str:
         """What its attribute is called."""
-        return str(keras_layer.name)
+        return alone(keras_layer)
 
     def fill(
         self, module: nn.Module, name: str, full: str, variables: Sequence[Any], carry: Callable[..., Array]

@@ -14,6 +14,7 @@ from onnxpress.export.port.code import identifier
 from onnxpress.export.port.from_keras.builder import Builder
 from onnxpress.export.port.from_keras.graph import Call, Graph, graph_of, is_graph, traced
 from onnxpress.export.port.from_keras.masks import OUTSIDE, mask_behind
+from onnxpress.export.port.from_keras.naming import counted
 from onnxpress.export.port.from_keras.registry import LAYERS, OPERATIONS
 from onnxpress.export.port.from_keras.shared import Shared
 from onnxpress.export.port.from_keras.values import Value
@@ -25,16 +26,19 @@ from onnxpress.export.port.steps import Ref
 class GraphBuilder(Builder):
     """Makes the block of one model or layer of the author's own."""
 
-    def __init__(self, shared: Shared, path: str, keras_layer: Any) -> None:
-        super().__init__(shared, path, class_name(keras_layer), str(keras_layer.name))
+    def __init__(self, shared: Shared, path: str, keras_layer: Any, called: str = "") -> None:
+        super().__init__(shared, path, class_name(keras_layer, called), str(keras_layer.name))
         self._layer = keras_layer
         self.blocks: dict[str, tuple[Any, Any]] = {}
         """path → the layouts that the block is called with, and what it answers"""
+        self._counted: dict[int, str] = {}
+        """names that Keras gave, as this model alone would count them"""
         self._attributes = {} if is_graph(keras_layer) else attributes_of(keras_layer)
 
     def name_of(self, keras_layer: Any) -> str:
         """The attribute that the author gave it, or the layer's name."""
-        return self._attributes.get(id(keras_layer), str(keras_layer.name))
+        own = self._counted.get(id(keras_layer), str(keras_layer.name))
+        return self._attributes.get(id(keras_layer), own)
 
     def name_of_variable(self, variable: Any) -> str:
         """The same of a variable."""
@@ -43,6 +47,8 @@ class GraphBuilder(Builder):
     def graph(self, graph: Graph, given: list[Value]) -> Any:
         """The graph's outputs, in their structure, from the values of its inputs."""
         known = {id(tensor): value for tensor, value in zip(graph.inputs, given, strict=True)}
+        layers = [call.operation for call in graph.calls if id(call.operation) not in self._attributes]
+        self._counted |= counted(layers, nested=bool(self.path))
         known |= {number: self._read(held, {}) for number, held in graph.held.items()}
         for call in graph.calls:
             found = self.called(call, known)
@@ -136,7 +142,7 @@ class GraphBuilder(Builder):
         if key not in self.paths:
             self.own(layer)
             path = self.free(self.name_of(layer))
-            inner = GraphBuilder(self.shared, f"{self.path}{path}.", layer)
+            inner = GraphBuilder(self.shared, f"{self.path}{path}.", layer, path)
             graph = self._graph_of(layer, args, kwargs)
             names = argument_names(layer, graph, args, kwargs)
             fresh = [
@@ -237,14 +243,19 @@ def is_of_keras(layer: Any) -> bool:
     return name.startswith("keras.") and ".applications." not in name
 
 
-def class_name(layer: Any) -> str:
-    """Its class of the author's own, or made of a model's name: `encoder` is `Encoder`."""
+def class_name(layer: Any, called: str = "") -> str:
+    """Its class of the author's own, or made of a model's name: `encoder` is `Encoder`; or of what it is `called`."""
     if not is_of_keras(layer):
         return type(layer).__name__.lstrip("_") or "Block"
     name = re.sub(r"_\d+$", "", str(layer.name))
-    if name in ("functional", "sequential", "model"):
-        return "Network"
+    if name in _UNNAMED:
+        name = re.sub(r"_\d+$", "", called)
+    if name in (*_UNNAMED, ""):
+        return "Block" if called else "Network"
     return identifier("".join(part[:1].upper() + part[1:] for part in re.split(r"\W|_", name)))
+
+
+_UNNAMED = ("functional", "sequential", "model")
 
 
 def _flat(value: Any) -> list[Any]:

@@ -87,6 +87,10 @@ def _scaled(initializer: Any, kind: str, shape: tuple[int, ...], held: torch.Ten
         bound = literal(float(f"{math.sqrt(3 * variance):.6g}"))
         return f"nn.init.uniform_({what}, -{bound}, {bound})"
     deviation = math.sqrt(variance)
+    if distribution == "truncated_normal" and held.dim() > 1 and mode != "fan_out":
+        theirs = fans_of_torch(held)
+        if {"fan_in": theirs[0], "fan_avg": sum(theirs) / 2}[mode] == fan >= 1:
+            return f"scaled_normal_({what}, {literal(float(scale))}" + (")" if mode == "fan_in" else f', "{mode}")')
     if distribution == "untruncated_normal":
         return f"nn.init.normal_({what}, std={literal(float(f'{deviation:.6g}'))})"
     return _cut(what, 0.0, float(f"{deviation / _CUT:.6g}"))

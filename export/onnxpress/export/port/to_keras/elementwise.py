@@ -6,6 +6,7 @@ import math
 import re
 from typing import Any
 
+from onnxpress.export.port.code import factor
 from onnxpress.export.port.layout import Value
 from onnxpress.export.port.steps import Shown
 from onnxpress.export.port.to_keras.registry import FUNCTIONS, function
@@ -51,7 +52,7 @@ def binary(
         a = Value(f'ops.cast({a.code}, "float32")', a.shown, a.perm)
     if any(k.startswith("float") for k in kinds):
         a, b = (_as_float(v, other) for v, other in ((a, b), (b, a)))
-    right = w.operand(b)
+    right = factor(b) if name == "mul" and isinstance(b, float) else w.operand(b)
     if alpha != 1:
         right = f"{right} * {alpha}"
     if isinstance(a, Value) and isinstance(b, Value) and len(set(kinds)) == 2 and name in ("add", "sub", "mul", "div"):
@@ -128,7 +129,7 @@ def _leaky_relu(w: Writer, x: Value, negative_slope: float = 0.01, inplace: bool
 
 @function("elu")
 def _elu(w: Writer, x: Value, alpha: float = 1.0, inplace: bool = False) -> Value:
-    return w.like(x, f"ops.elu({x.code}, alpha={alpha})")
+    return w.like(x, f"ops.elu({x.code})" if alpha == 1 else f"ops.elu({x.code}, alpha={alpha})")
 
 
 @function("gelu")

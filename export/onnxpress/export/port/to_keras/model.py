@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import itertools
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
 from onnxpress.core.arrays import Array
 from onnxpress.core.tensors import TensorSpec
-from onnxpress.export.port.code import WIDTH, folded, literal, snake, tuple_of, without_unused, wrapped
+from onnxpress.export.port.code import WIDTH, literal, snake, tuple_of, without_unused, wrapped
 from onnxpress.export.port.layout import Unordered, Value, channels_last, holds_tensors, identity
+from onnxpress.export.port.loops import folded, listed, said_once, without_aliases
 from onnxpress.export.port.steps import Block, Shown
 from onnxpress.export.port.to_keras import functions, layers, parameters
 from onnxpress.export.port.to_keras.classes import merged
 from onnxpress.export.port.to_keras.own_functions import HELPERS
 from onnxpress.export.port.to_keras.precision import in_precision
+from onnxpress.export.port.to_keras.shapes import answers_of, axes_of
 from onnxpress.export.port.to_keras.writer import Carried, Writer, Written
 
 
@@ -161,13 +164,8 @@ def _place_all(writer: Writer, written: Written) -> None:
         for one in _weights(made, several):
             written.carried.append(Carried((*writer.attribute(path), *one.path), one.sources, one.carry, one.several))
     written.init = lines
-    written.call = folded(
-        written.call,
-        {
-            str(writer.attribute(p)[0]): sum(writer.attribute(q)[0] == writer.attribute(p)[0] for q in writer.items)
-            for p in writer.items
-        },
-    )
+    written.counts = dict(Counter(str(writer.attribute(path)[0]) for path in writer.items))
+    written.call = folded(written.call, written.counts)
 
 
 def _one(made: Any, path: str) -> str:
@@ -295,8 +293,9 @@ def _body(written: Written, base: str, doc: str = "", *, wide: bool = False) -> 
         lines += ["    def __init__(self, **options):", f"        super().__init__({own})"]
         lines += [*(" " * 8 + line for line in written.init), ""]
     lines += [f"    def call({', '.join(['self', *written.arguments])}):"]
-    returned = _returned(written.outputs)
-    call = without_unused(written.call, returned)
+    returned = listed(_returned(written.outputs), written.counts)
+    call = folded(without_unused(written.call, returned), written.counts)  # what is called `_` now may make a loop
+    call = said_once(without_aliases(call, returned))
     if call and call[-1].startswith(f"{returned} = "):
         returned = call.pop().removeprefix(f"{returned} = ")
     lines += [" " * 8 + line for line in call]
@@ -323,13 +322,6 @@ def _named(line: str) -> str:
     return line.replace("-3.4028234663852886e+38", _LOWEST).replace(_LOWEST, "LOWEST")
 
 
-def _axes(arguments: list[str], specs: list[TensorSpec], perms: Any) -> str:
-    return "; ".join(
-        f"{name} ({', '.join(str(spec.shape[a]) for a in perm)})"
-        for name, spec, perm in zip(arguments, specs, perms, strict=True)
-    )
-
-
 def _module(
     name: str,
     shared: _Shared,
@@ -350,7 +342,12 @@ def _module(
     own = (
         []
         if done.items is not None
-        else _body(done, "keras.Model", f"{_axes(done.arguments, specs, perms)} → the answers.", wide=wide)
+        else _body(
+            done,
+            "keras.Model",
+            f"{axes_of(done.arguments, specs, perms)} → {answers_of(done.outputs, specs, shown)}.",
+            wide=wide,
+        )
     )
     own = [_named(line) for line in own]
     if shared.dtype != "float32":

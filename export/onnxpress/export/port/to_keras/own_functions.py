@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from onnxpress.export.port.buffers import SINUSOIDS_IN_KERAS
+
 HELPERS = {
     "like_torch": '''def like_torch(fan_in):
     """Initialisers that draw the first weights as torch does: within 1/√fan_in."""
@@ -67,6 +69,7 @@ class ProjectedLSTMCell(layers.Layer):
     last = ops.max(ops.where(asked, ops.arange(1, index.shape[-1] + 1), 0), axis=-1)
     found = ops.take_along_axis(new, ops.maximum(last - 1, 0), axis=-1)
     return ops.moveaxis(ops.where(last > 0, found, x), -1, axis)''',
+    "sinusoids": SINUSOIDS_IN_KERAS,
     "tanh_gelu": '''def tanh_gelu(x):
     """GELU by tanh."""
     return ops.gelu(x, approximate=True)''',

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from onnxpress.export.port.buffers import formula_of, in_keras
 from onnxpress.export.port.code import literal
 from onnxpress.export.port.layout import Value, identity
 from onnxpress.export.port.steps import Step
@@ -22,6 +23,10 @@ def weight_lines(w: Writer, name: str, attribute: str, shape: tuple[int, ...]) -
         start = '"ones"'
     elif array.dtype.kind == "f" and w.learns(name) and np.any(array):
         start = f"keras.initializers.RandomNormal(stddev={float(f'{array.std() or abs(array.mean()):.2g}')})"
+    elif not w.learns(name) and (formula := formula_of(array)) is not None and np.any(array):
+        start = in_keras(formula)
+        if "sinusoids(" in start:
+            w.shared.helpers.add("sinusoids")
     learns = "" if w.learns(name) else ", trainable=False"
     return [
         f'self.{attribute} = self.add_weight({literal(shape)}, initializer={start}{kind}{learns}, name="{attribute}")'

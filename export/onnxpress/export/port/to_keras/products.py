@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from onnxpress.export.port.code import literal
+from onnxpress.export.port.code import factor, literal
 from onnxpress.export.port.layout import Value, channels_last
 from onnxpress.export.port.to_keras.axes import shape_of, spread
 from onnxpress.export.port.to_keras.images import resized
@@ -54,9 +54,9 @@ def _attention(
 ) -> Value:
     q, k, v = (w.plain(part, "heads lie before time") for part in (query, key, value))
     swapped = (*range(k.rank - 2), k.rank - 1, k.rank - 2)
-    factor = scale if scale is not None else 1 / math.sqrt(q.shown.first[-1])
+    scaled = float(scale) if scale is not None else 1 / math.sqrt(q.shown.first[-1])
     name = w.fresh("scores")
-    w.lines.append(f"{name} = ops.matmul({q.code}, ops.transpose({k.code}, {swapped})) * {factor!r}")
+    w.lines.append(f"{name} = ops.matmul({q.code}, ops.transpose({k.code}, {swapped})) * {factor(scaled)}")
     if is_causal:
         rows, columns = w.fresh("rows"), w.fresh("columns")
         w.lines.append(f"{rows} = ops.arange(ops.shape({name})[-2])")

@@ -13,7 +13,7 @@ from onnxpress.core.arrays import Array
 from onnxpress.export.port.code import identifier, literal, tuple_of
 from onnxpress.export.port.layout import Unordered, Value, identity
 from onnxpress.export.port.refusal import NoCorrespondence
-from onnxpress.export.port.steps import Block, Ref, Shown, Step, changed
+from onnxpress.export.port.steps import Block, Ref, Shown, Step, changed, refs
 from onnxpress.export.port.variables import Variables
 
 
@@ -59,6 +59,8 @@ class Written:
     carried: list[Carried]
     items: list[str] | None = None
     """the layers of one that is a plain sequence"""
+    counts: dict[str, int] = field(default_factory=dict)
+    """how many each list of layers has"""
 
 
 class Writer(Variables):
@@ -207,6 +209,24 @@ class Writer(Variables):
         return f"{self.path}.{name}" if self.path else name
 
     # the walk
+
+    def _bound(self, value: Value, step: Step) -> Value:
+        """As always; but of the items of a list that are called one after the other each is a line, for a loop."""
+        if not self._is_chained(step) or value.parts is not None or not self.left.get(step.number, 0):
+            return super()._bound(value, step)
+        name = self._variable(step)
+        self.lines.append(f"{name} = {value.code}")
+        value.code, value.bare = name, True
+        return value
+
+    def _is_chained(self, step: Step) -> bool:
+        """Whether it calls an item of a list with what another item has answered, or for another item."""
+        if step.kind not in ("layer", "block") or step.name.rpartition(".")[0] not in self._lists:
+            return False
+        root = step.name.rpartition(".")[0]
+        others = [s for s in self.block.steps if s is not step and s.name.rpartition(".")[0] == root]
+        ref, mine = Ref(step.number), list(refs(step.args))
+        return any(ref in refs(other.args) or Ref(other.number) in mine for other in others)
 
     def write(self) -> Written:
         """All steps."""

@@ -121,12 +121,18 @@ class BlockWriter(StepWriter):
             name = self.fresh("batch" if step.args[1] == 0 else f"size_{step.args[1]}")
             self.lines.append(f"{name} = {value.code}")
             return Term(name, value.shown)
-        if step.kind in ("layer", "block") and self.tree.is_item(step.name) and self.left.get(step.number, 0):
+        if step.kind in ("layer", "block") and self.left.get(step.number, 0) and self._is_turn(step):
             name = self._variable(step)
             self.lines.append(f"{name} = {value.code}")
             return Term(name, value.shown)
         found = super()._bound(value, step)
         return Term(found.code, found.shown) if found.bare and found.code.isidentifier() else found
+
+    def _is_turn(self, step: Step) -> bool:
+        """Whether it calls an item of a list, and the answer is not one of what is joined or stacked."""
+        readers = [s for s in self.block.steps if Ref(step.number) in _all(s)]
+        joins = len(readers) == 1 and readers[0].kind == "function" and readers[0].name in ("cat", "stack")
+        return self.tree.is_item(step.name) and not joins
 
     def _read(self, value: Any) -> Any:
         return self.values[value.number] if isinstance(value, Ref) else value

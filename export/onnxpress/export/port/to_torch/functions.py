@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch.nn import functional
 
-from onnxpress.export.port.code import call, literal, power, sliced, tuple_of
+from onnxpress.export.port.code import call, factor, literal, power, sliced, tuple_of
 from onnxpress.export.port.steps import Shown
 from onnxpress.export.port.to_torch.writer import StepWriter, Term
 
@@ -99,6 +99,8 @@ def _operator(w: StepWriter, name: str, args: tuple[Any, ...]) -> Term | None:
     if name == "pow":
         return w.term(power(operand(args[0]), operand(args[1], 1)), level)
     left = level - 1 if level == 8 else level
+    if name == "mul" and not isinstance(args[1], Term):
+        return w.term(f"{operand(args[0], left)} * {factor(args[1])}", level)
     return w.term(f"{operand(args[0], left)} {sign} {operand(args[1], level - 1)}", level)
 
 

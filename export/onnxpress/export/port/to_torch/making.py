@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import torch
 from torch import nn
 
+from onnxpress.export.port.buffers import formula_of, in_torch
 from onnxpress.export.port.code import literal, tuple_of
 from onnxpress.export.port.refusal import NoCorrespondence
 from onnxpress.export.port.steps import Block, Ref
@@ -143,7 +144,16 @@ def _start(value: torch.Tensor, *, learns: bool) -> str:
             return f"torch.full({tuple_of(map(str, value.shape))}, {literal(_short(first.item()))}{kind})"
         spread = float(f"{float(value.detach().double().std(correction=0)):.2g}")
         return f"{literal(spread)} * torch.randn({sizes}{kind})"
+    formula = None if learns else formula_of(value.detach().cpu().numpy()) if _in_numpy(value) else None
+    if formula is not None and formula.kind != "full":
+        return in_torch(formula, tuple(value.shape), str(value.dtype))
+    if formula is not None and formula.numbers[0]:
+        return f"torch.full({tuple_of(map(str, value.shape))}, {literal(_short(formula.numbers[0]))}{kind})"
     return f"torch.zeros({sizes}{kind})"
+
+
+def _in_numpy(value: torch.Tensor) -> bool:
+    return value.dtype not in (torch.bfloat16, torch.complex64, torch.complex128)
 
 
 def _short(value: float) -> float:
@@ -194,5 +204,6 @@ def _frozen_within(holder: Node, path: str, shared: Shared) -> Iterator[str]:
                 inner = Tree(node.value, where).root
                 yield from (f"{node.path}.{name}" for name in _frozen_within(inner, where, shared))
         else:
-            names = [name for name, _ in node.value.named_parameters()]
-            yield from (f"{node.path}.{name}" for name in names if f"{where}.{name}" not in shared.learning)
+            names = [f"{where}.{name}" for name, _ in node.value.named_parameters()]
+            left = [name for name in names if name not in shared.learning and name not in shared.settled]
+            yield from (f"{node.path}{name.removeprefix(where)}" for name in left)

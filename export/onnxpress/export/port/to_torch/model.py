@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 
 from onnxpress.core.tensors import TensorSpec
-from onnxpress.export.port.code import WIDTH, folded, literal, tuple_of, wrapped
-from onnxpress.export.port.steps import Block
+from onnxpress.export.port.buffers import SINUSOIDS_IN_TORCH
+from onnxpress.export.port.code import WIDTH, literal, tuple_of, wrapped
+from onnxpress.export.port.loops import folded, listed, said_once, without_aliases
+from onnxpress.export.port.steps import Block, Shown, size_name
 from onnxpress.export.port.to_torch.block import BlockWriter
 from onnxpress.export.port.to_torch.making import chain, init_lines, of_block
 from onnxpress.export.port.to_torch.shared import Shared, body
 from onnxpress.export.port.to_torch.writer import Term
+
+Begin = Callable[[Mapping[str, str]], tuple[list[str], list[str]]]
 
 
 @dataclass
@@ -35,15 +39,16 @@ def written(
     *,
     title: str,
     weights: str,
-    helpers: tuple[str, ...] = (),
-    last: tuple[str, ...] = (),
+    begin: Begin | None = None,
+    settled: frozenset[str] = frozenset(),
     learning: frozenset[str] | None = None,
 ) -> Code:
     """The model's code. `block.owner` is a torch module that holds all weights under the paths of the blocks.
 
-    `weights` is the name of the file that the code says they are in, `helpers` are functions to stand before the
-    classes, `last` lines for the end of the model's `__init__`. `learning` are the parameters that training changes,
-    by default those that require gradients. Raises NoCorrespondence for what cannot be written.
+    `weights` is the name of the file that the code says they are in. `begin` gives functions to stand before the
+    classes, and lines for the end of the model's `__init__`, from the class of each block by its path; `settled` are
+    the parameters that these freeze. `learning` are the parameters that training changes, by default those that require
+    gradients. Raises NoCorrespondence for what cannot be written.
     """
     owner = block.owner
     every = dict(owner.named_parameters(remove_duplicate=False))
@@ -52,21 +57,28 @@ def written(
     first = {id(value): name for name, value in owner.named_parameters()}
     tied = {name: first[id(value)] for name, value in every.items() if first[id(value)] != name}
     learning |= {name for name, other in tied.items() if other in learning}
-    shared = Shared(learning, frozenset(every), tied, _lines)
-    if chain(block) is not None and not last and not tied and every.keys() <= learning:
+    shared = Shared(learning, frozenset(every), tied, _lines, settled=settled)
+    if chain(block) is not None and begin is None and not tied and every.keys() <= learning:
         name = "nn.Sequential"
         made = wrapped(f"return {of_block(block, '', shared)}", 4)
     else:
         shapes = [tuple_of(map(str, spec.shape)) for spec in specs]
         name = type(owner).__name__.lstrip("_")
         name = "Network" if name in ("Sequential", "Module", "") else name
-        lines = _lines(block, "", shared, shapes, last)
+        shared.specs = specs
+        lines = _lines(block, "", shared, shapes, begin)
         while name in shared.classes:
             name += "Model"
         shared.classes[name] = [line.replace("\0", name) for line in lines]
         made = [f"    return {name}()"]
     builder = ["def build():", _BUILD, *made]
-    parts = [*helpers, *("\n".join(lines) for lines in shared.classes.values()), "\n".join(builder)]
+    sinusoids = [SINUSOIDS_IN_TORCH] if any("sinusoids(" in line for c in shared.classes.values() for line in c) else []
+    parts = [
+        *shared.functions,
+        *sinusoids,
+        *("\n".join(lines) for lines in shared.classes.values()),
+        "\n".join(builder),
+    ]
     text = "\n\n\n".join(parts) + "\n"
     return Code(f"{_head(title, weights, text)}\n\n\n{text}", name, shared.state)
 
@@ -90,21 +102,26 @@ def _head(title: str, weights: str, text: str) -> str:
 
 
 def _lines(
-    block: Block, path: str, shared: Shared, shapes: Sequence[str] = (), last: tuple[str, ...] = ()
+    block: Block, path: str, shared: Shared, shapes: Sequence[str] = (), begin: Begin | None = None
 ) -> list[str]:
     """The lines of a block's class, its name as \\0; with the `shapes` of its arguments where they are told."""
     writer = BlockWriter(block, path)
     writer.write()
-    init = [*init_lines(writer.tree, path, shared), *last]
-    forward = folded(writer.lines, writer.tree.counts())
-    returned = _returned(writer.outputs)
+    init = init_lines(writer.tree, path, shared)
+    if begin is not None:
+        shared.functions, last = begin(shared.named)
+        init += last
+    counts = writer.tree.counts()
+    returned = listed(_returned(writer.outputs), counts)
+    forward = said_once(without_aliases(folded(writer.lines, counts), returned))
     if forward and forward[-1].startswith(f"{returned} = "):
         returned = forward.pop().removeprefix(f"{returned} = ")
     elif isinstance(writer.outputs, tuple) and len(writer.outputs) > 1:
         bare = returned[1:-1]  # brackets hold together what takes several lines
         returned = bare if len(f"        return {bare}") <= WIDTH else returned
     axes = "; ".join(f"{name} {shape}" for name, shape in zip(writer.arguments, shapes, strict=False))
-    lines = body(init, f"{axes} → the answers." if shapes else "")
+    given = [step.shown for step in block.steps if step.kind == "input"]
+    lines = body(init, f"{axes} → {_answers(writer.outputs, shared.specs, given)}." if shapes else "")
     lines += [
         *([""] if len(lines) > 1 else []),
         *wrapped(f"def forward({', '.join(['self', *writer.arguments])}):", 4),
@@ -113,6 +130,18 @@ def _lines(
         inner = len(line) - len(line.lstrip())
         lines += wrapped(line[inner:], 8 + inner)
     return lines
+
+
+def _answers(outputs: Any, specs: Sequence[TensorSpec], given: Sequence[Shown]) -> str:
+    """Their shapes; a size that varies is called as it is among the inputs'."""
+    if isinstance(outputs, Term) and isinstance(outputs.shown, Shown):
+        sizes = zip(outputs.shown.first, outputs.shown.second, strict=True)
+        return tuple_of(str(a) if a == b else size_name((a, b), specs, given) for a, b in sizes)
+    if isinstance(outputs, dict):
+        return ", ".join(f"{key} {_answers(part, specs, given)}" for key, part in outputs.items())
+    if isinstance(outputs, tuple):
+        return ", ".join(_answers(part, specs, given) for part in outputs)
+    return "the answers"
 
 
 def _returned(outputs: Any) -> str:

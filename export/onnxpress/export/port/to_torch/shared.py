@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 
+from onnxpress.core.tensors import TensorSpec
 from onnxpress.export.port.code import wrapped
 from onnxpress.export.port.steps import Block
 
@@ -26,6 +27,14 @@ class Shared:
     classes: dict[str, list[str]] = field(default_factory=dict)
     """class name → lines"""
     state: dict[str, torch.Tensor] = field(default_factory=dict)
+    settled: frozenset[str] = frozenset()
+    """parameters that a function of the module freezes"""
+    functions: list[str] = field(default_factory=list)
+    """of the module, before its classes"""
+    named: dict[str, str] = field(default_factory=dict)
+    """the path of a block → its class"""
+    specs: Sequence[TensorSpec] = ()
+    """of the model's inputs"""
 
     def full(self, path: str, name: str) -> str:
         """A name from the model on."""
@@ -40,7 +49,7 @@ class Shared:
     def learns(self, path: str) -> set[bool]:
         """Whether training changes the written parameters below `path`: both where it changes some."""
         below = [name for name in self.state if name in self.parameters and self.within(path, name) is not None]
-        return {name in self.learning for name in below}
+        return {name in self.learning for name in below if name not in self.settled}
 
     def keep(self, where: str, value: Any) -> None:
         """The tensor, or the layer's tensors, are part of the written model."""
@@ -50,7 +59,8 @@ class Shared:
 
     def block(self, block: Block, path: str) -> str:
         """The class of a block, one for all that are written alike."""
-        return self._placed(type(block.owner).__name__, self.lines(block, path, self))
+        name = self.named[path] = self._placed(type(block.owner).__name__, self.lines(block, path, self))
+        return name
 
     def space(self, name: str, init: list[str]) -> str:
         """A class that only holds, called."""

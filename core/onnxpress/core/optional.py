@@ -30,6 +30,7 @@ EXTRA_OF: dict[str, str] = {
     "scipy": "pytorch",
     "ijson": "pytorch",
     "tensorboard": "pytorch",
+    "ruff": "pytorch",
     "opentelemetry": "otel",
 }
 
@@ -49,7 +50,7 @@ def missing(name: str, needed_by: str) -> MissingExtra:
     hint = f'pip install "onnxpress[{EXTRA_OF[package]}]"' if package in EXTRA_OF else f"pip install {package}"
     if package == "onnxruntime":
         hint = 'pip install "onnxpress[cpu]", or "onnxpress[cuda]" for an NVIDIA GPU (one of them, not both)'
-    elif package in {"onnx", "onnx_ir", "sklearn", "matplotlib", "yaml", "scipy", "ijson", "tensorboard"}:
+    elif package in {"onnx", "onnx_ir", "sklearn", "matplotlib", "yaml", "scipy", "ijson", "tensorboard", "ruff"}:
         hint = 'pip install "onnxpress[pytorch]" or "onnxpress[tensorflow]", whichever framework you use'
     return MissingExtra(f"{needed_by} needs the package {package}, which is not installed", hint=hint)
 

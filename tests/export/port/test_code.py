@@ -1,32 +1,29 @@
-"""Written lines are broken as ruff breaks them, and literals can be read back."""
+"""Written modules are formed by ruff, and literals can be read back."""
 
 from __future__ import annotations
 
 import pytest
 
-from onnxpress.export.port.code import WIDTH, factor, identifier, literal, without_unused, wrapped
+from onnxpress.core.errors import MissingExtra
+from onnxpress.export.port.code import factor, formatted, identifier, literal, without_unused
 from onnxpress.export.port.loops import folded, listed, said_once, without_aliases
 from onnxpress.export.port.to_keras.classes import merged
 
 
-def test_a_short_line_stays_as_it_is() -> None:
-    assert wrapped("x = self.conv(x)", 8) == ["        x = self.conv(x)"]
+def test_a_module_is_formed_as_ruff_leaves_it() -> None:
+    call = "x = layers.Conv2D(64, 3, strides=2, padding='same', use_bias=False, name='a (long, name)')(inputs)"
+    assert formatted(f"{call}\ny=1e+38").splitlines() == [
+        "x = layers.Conv2D(",
+        '    64, 3, strides=2, padding="same", use_bias=False, name="a (long, name)"',
+        ")(inputs)",
+        "y = 1e38",
+    ]
 
 
-def test_a_long_call_gets_its_arguments_on_a_line_of_their_own() -> None:
-    call = 'self.convolution = layers.Conv2D(64, 3, strides=2, padding="same", use_bias=False, name="c")'
-    lines = wrapped(call, 8)
-    assert lines[0] == "        self.convolution = layers.Conv2D("
-    assert all(len(line) <= WIDTH for line in lines)
-    assert lines[-1] == "        )"
-
-
-def test_brackets_within_texts_do_not_count() -> None:
-    line = 'x = keras.Input((None, None, 3), dtype="float32", name="an input (of pixels, in order) for the model")'
-    assert (
-        "".join(part.strip() for part in wrapped(line, 4)).replace(",)", ")").replace(",", ", ").replace(",  ", ", ")
-        == line
-    )
+def test_without_ruff_the_hint_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("onnxpress.core.optional.is_installed", lambda name: name != "ruff")
+    with pytest.raises(MissingExtra, match="port needs the package ruff"):
+        formatted("x = 1")
 
 
 @pytest.mark.parametrize("value", [0.1, 1e-05, 0.30000001192092896, (1,), (2, (3, 4)), 'a "b"', None, True])

@@ -15,6 +15,7 @@ import msgspec
 from onnxpress.core.errors import NotEquivalent, UsageError
 from onnxpress.core.files import write_atomically
 from onnxpress.core.indented_json import indented
+from onnxpress.core.optional import require
 from onnxpress.export.port.proof.answers import Answer
 from onnxpress.export.port.proof.round_trip import NOT_ASKED, UNPROVEN, WrittenKeras, WrittenTorch, round_trip
 from onnxpress.export.port.proof.rung import Rung
@@ -81,6 +82,7 @@ def carry(
     if output.suffix != ".py":
         raise UsageError("the output is a module of Python", where=str(output), hint="give a name that ends in .py")
     _refuse_unwritable(output)
+    require("ruff", needed_by="port")  # to form the code
     if source.framework == to:
         raise UsageError(f"this model is in {to} already", where=source.reference)
     if source.framework == "sklearn":

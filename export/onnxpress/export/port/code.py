@@ -1,15 +1,15 @@
-"""Lines of Python as `ruff format` writes them: a statement that is too long is broken at its outermost brackets."""
+"""Code of the written modules: literals, names, calls, and the form in which ruff leaves a module."""
 
 from __future__ import annotations
 
-import ast
 import math
 import re
+import subprocess
+import sys
 from collections.abc import Iterable
 from typing import Any
 
-WIDTH = 88
-_OPEN, _CLOSE = "([{", ")]}"
+from onnxpress.core.optional import require
 
 
 def literal(value: Any) -> str:
@@ -74,123 +74,11 @@ def power(base: str, exponent: str) -> str:
     return f"{base}**{exponent}" if is_simple else f"{base} ** {exponent}"
 
 
-def wrapped(line: str, indent: int) -> list[str]:
-    """The statement in as many lines as it needs, indented by `indent` spaces."""
-    pad = " " * indent
-    if len(pad + line) <= WIDTH or line.startswith("#"):
-        return [pad + line]
-    spans = brackets(line)
-    before, expression = _halves(line)
-    is_short = bool(spans) and len(pad) + spans[-1][0] < WIDTH
-    if expression and (not is_short or not _breaks_at_its_end(expression)):
-        inner = pad + "    " + expression
-        lines = [inner] if len(inner) <= WIDTH else _by_operators(expression, indent + 4)
-        if lines:
-            return [f"{pad}{before}(", *lines, f"{pad})"]
-    if not spans:
-        return [pad + line]
-    start, end = spans[-1]
-    head, body, tail = line[: start + 1], line[start + 1 : end], line[end:]
-    if not body or len(pad + head) > WIDTH:
-        return [pad + line]
-    inner = pad + "    "
-    parts = parts_of(body)
-    is_comprehension = " for " in body and len(parts) == 1
-    is_collection = len(parts) > 1 and not re.search(r"[\w)\]]$", head[:-1])
-    if len(inner + body) <= WIDTH and not (body.endswith(",") or is_collection or head.startswith("def ")):
-        return [pad + head, inner + body, pad + tail]
-    if is_comprehension:
-        before, _, after = body.partition(" for ")
-        return [pad + head, *wrapped(before, indent + 4), f"{inner}for {after}", pad + tail]
-    lines = [pad + head]
-    for part in parts:
-        lines += wrapped(part + "," * (len(parts) > 1), indent + 4)
-    return [*lines, pad + tail]
-
-
-def _halves(line: str) -> tuple[str, str]:
-    """`x = ` and the expression behind it, of an assignment or a return; empty ones of another line."""
-    match = re.match(r"^((?:self\.)?\w+(?:, \w+)* = |return )(?![\[{(]+$)(.*)$", line)
-    return (match[1], match[2]) if match else ("", "")
-
-
-_BINDING: dict[type, int] = {
-    ast.Pow: 2, ast.Mult: 4, ast.Div: 4, ast.MatMult: 4, ast.FloorDiv: 4, ast.Mod: 4, ast.Add: 5, ast.Sub: 5,
-    ast.BitAnd: 7, ast.BitOr: 9,
-}  # fmt: skip
-"""how loosely an operator binds"""
-
-
-def _breaks_at_its_end(expression: str) -> bool:
-    """Whether a long expression is broken within its last bracket, not put into brackets of its own, as ruff does."""
-    try:
-        node = ast.parse(expression, mode="eval").body
-    except SyntaxError:  # several values
-        return True
-    if isinstance(node, ast.Tuple | ast.List | ast.Dict | ast.ListComp):
-        return True
-    found: list[int] = []
-    _operators(node, expression, found)
-    if not found:
-        return True
-    loosest = max(found)
-    if found.count(loosest) > 1:
-        return False
-    return loosest == 1 or expression[-1] in ")]}" or expression[0] in "([{"
-
-
-def _operators(node: ast.expr, source: str, found: list[int]) -> None:
-    """How loosely the operators outside of all brackets bind; 1 of a method of what a call or brackets give."""
-    while isinstance(node, ast.Call | ast.Subscript | ast.Attribute):
-        if isinstance(node, ast.Attribute) and (
-            isinstance(node.value, ast.Call | ast.Subscript) or source[(node.value.end_col_offset or 0)] == ")"
-        ):
-            found.append(1)
-        node = node.func if isinstance(node, ast.Call) else node.value
-    if node.col_offset and source[node.col_offset - 1] == "(":
-        return
-    if isinstance(node, ast.BinOp):
-        found.append(_BINDING.get(type(node.op), 6))
-        _operators(node.left, source, found)
-        _operators(node.right, source, found)
-    elif isinstance(node, ast.Compare):
-        found.append(10)
-    elif isinstance(node, ast.UnaryOp):
-        _operators(node.operand, source, found)
-
-
-def _by_operators(expression: str, indent: int) -> list[str]:
-    """Each operand of the loosest operator, or call of a chain, on a line of its own; empty where there is none."""
-    node = ast.parse(expression, mode="eval").body
-    if not isinstance(node, ast.BinOp):
-        return _by_calls(node, expression, indent)
-    level = _BINDING.get(type(node.op), 6)
-    cuts: list[int] = []
-    while isinstance(node, ast.BinOp) and _BINDING.get(type(node.op), 6) == level:
-        cuts.append(node.left.end_col_offset or 0)
-        if (node.left.end_col_offset or 0) < len(expression) and expression[node.left.end_col_offset or 0] == ")":
-            cuts[-1] += 1
-            break
-        node = node.left
-    pieces, end = [], len(expression)
-    for cut in cuts:
-        pieces.append(expression[cut:end].strip())
-        end = cut
-    pieces.append(expression[:end])
-    return [line for piece in reversed(pieces) for line in wrapped(piece, indent)]
-
-
-def _by_calls(node: ast.expr, expression: str, indent: int) -> list[str]:
-    """`x.reshape(2, 3)`, `.permute(1, 0)` one below the other."""
-    cuts = [len(expression)]
-    while isinstance(node, ast.Call | ast.Subscript | ast.Attribute):
-        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Call | ast.Subscript):
-            cuts.append(node.value.end_col_offset or 0)
-        node = node.func if isinstance(node, ast.Call) else node.value
-    if len(cuts) < 3:
-        return []
-    pieces = [expression[start:end] for end, start in zip(cuts, [*cuts[1:], 0], strict=True)][::-1]
-    return [" " * indent + piece for piece in pieces]
+def formatted(module: str) -> str:
+    """The module as `ruff format` writes it with its defaults. Raises MissingExtra where ruff is not installed."""
+    require("ruff", needed_by="port")
+    command = [sys.executable, "-m", "ruff", "format", "--isolated", "--no-cache", "--quiet", "-"]
+    return subprocess.run(command, input=module, capture_output=True, text=True, encoding="utf-8", check=True).stdout
 
 
 def without_unused(lines: list[str], returned: str) -> list[str]:
@@ -227,44 +115,6 @@ _DROPPED = "\0dropped"
 def names(code: str) -> set[str]:
     """The variables that the code reads."""
     return set(re.findall(r"(?<![\w.\"'])[A-Za-z_]\w*", code))
-
-
-def brackets(line: str) -> list[tuple[int, int]]:
-    """The outermost brackets that hold something."""
-    found, depth, start, text = [], 0, 0, ""
-    for place, sign in enumerate(line):
-        if text:
-            text = "" if sign == text and line[place - 1] != "\\" else text
-        elif sign in "\"'":
-            text = sign
-        elif sign in _OPEN:
-            if depth == 0:
-                start = place
-            depth += 1
-        elif sign in _CLOSE:
-            depth -= 1
-            if depth == 0 and place > start + 1:
-                found.append((start, place))
-    return found
-
-
-def parts_of(body: str) -> list[str]:
-    """What stands between the commas of one depth."""
-    parts, depth, start, text = [], 0, 0, ""
-    for place, sign in enumerate(body):
-        if text:
-            text = "" if sign == text and body[place - 1] != "\\" else text
-        elif sign in "\"'":
-            text = sign
-        elif sign in _OPEN:
-            depth += 1
-        elif sign in _CLOSE:
-            depth -= 1
-        elif sign == "," and depth == 0:
-            parts.append(body[start:place].strip())
-            start = place + 1
-    last = body[start:].strip()
-    return [*parts, last] if last else parts
 
 
 def identifier(text: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import keyword
 import re
 
-from onnxpress.export.port.code import brackets, identifier, names, parts_of
+from onnxpress.export.port.code import identifier, names
 
 
 def folded(lines: list[str], counts: dict[str, int]) -> list[str]:
@@ -118,8 +118,8 @@ def listed(line: str, counts: dict[str, int]) -> str:
     for place, sign in enumerate(line):
         if sign != "[" or (place and re.match(r"[\w)\]]", line[place - 1])):
             continue
-        end = next((end for start, end in brackets(line[place:]) if start == 0), 0) + place
-        parts = parts_of(line[place + 1 : end])
+        end = next((end for start, end in _brackets(line[place:]) if start == 0), 0) + place
+        parts = _parts_of(line[place + 1 : end])
         of_list = any(counts.get(group) == len(parts) > 1 for group in _ITEM.findall(parts[0] if parts else ""))
         if len(parts) < (2 if of_list else _FEWEST) or " for " in parts[0]:
             continue
@@ -231,3 +231,44 @@ def without_aliases(lines: list[str], returned: str) -> list[str]:
                 continue
         found.append(line)
     return found
+
+
+_OPEN, _CLOSE = "([{", ")]}"
+
+
+def _brackets(line: str) -> list[tuple[int, int]]:
+    """The outermost brackets that hold something."""
+    found, depth, start, text = [], 0, 0, ""
+    for place, sign in enumerate(line):
+        if text:
+            text = "" if sign == text and line[place - 1] != "\\" else text
+        elif sign in "\"'":
+            text = sign
+        elif sign in _OPEN:
+            if depth == 0:
+                start = place
+            depth += 1
+        elif sign in _CLOSE:
+            depth -= 1
+            if depth == 0 and place > start + 1:
+                found.append((start, place))
+    return found
+
+
+def _parts_of(body: str) -> list[str]:
+    """What stands between the commas of one depth."""
+    parts, depth, start, text = [], 0, 0, ""
+    for place, sign in enumerate(body):
+        if text:
+            text = "" if sign == text and body[place - 1] != "\\" else text
+        elif sign in "\"'":
+            text = sign
+        elif sign in _OPEN:
+            depth += 1
+        elif sign in _CLOSE:
+            depth -= 1
+        elif sign == "," and depth == 0:
+            parts.append(body[start:place].strip())
+            start = place + 1
+    last = body[start:].strip()
+    return [*parts, last] if last else parts

@@ -9,7 +9,7 @@ from typing import Any
 
 from onnxpress.core.arrays import Array
 from onnxpress.core.tensors import TensorSpec
-from onnxpress.export.port.code import WIDTH, literal, snake, tuple_of, without_unused, wrapped
+from onnxpress.export.port.code import formatted, literal, snake, tuple_of, without_unused
 from onnxpress.export.port.layout import Unordered, Value, channels_last, holds_tensors, identity
 from onnxpress.export.port.loops import folded, listed, said_once, without_aliases
 from onnxpress.export.port.steps import Block, Shown
@@ -299,19 +299,9 @@ def _body(written: Written, base: str, doc: str = "", *, wide: bool = False) -> 
     if call and call[-1].startswith(f"{returned} = "):
         returned = call.pop().removeprefix(f"{returned} = ")
     lines += [" " * 8 + line for line in call]
-    is_tuple = returned.startswith("(") and isinstance(written.outputs, tuple) and len(written.outputs) > 1
-    if is_tuple and len(f"        return {returned[1:-1]}") <= WIDTH:
+    if returned.startswith("(") and isinstance(written.outputs, tuple) and len(written.outputs) > 1:
         returned = returned[1:-1]
     return [*lines, f"        return {returned}"]
-
-
-def _set(lines: list[str]) -> str:
-    """The lines as they stand in the module, each as short as it must be."""
-    found: list[str] = []
-    for line in lines:
-        text = line.lstrip()
-        found += [line] if text.startswith(('"""', "class ")) or not text else wrapped(text, len(line) - len(text))
-    return "\n".join(found)
 
 
 _LOWEST = "-3.4028234663852886e38"
@@ -354,7 +344,7 @@ def _module(
         own = [in_precision(line, own_layers, shared.dtype) for line in own]
         classes = {n: [in_precision(line, own_layers, shared.dtype) for line in lines] for n, lines in classes.items()}
     merged(classes, [items, own], shared.bases)
-    parts += [_set(lines) for lines in classes.values()]
+    parts += ["\n".join(lines) for lines in classes.values()]
     inputs = []
     for spec, perm, argument in zip(specs, perms, done.arguments, strict=True):
         sizes = tuple(None if isinstance(spec.shape[a], str) else spec.shape[a] for a in perm)[1:]
@@ -367,20 +357,20 @@ def _module(
         '    """The model as it is before training; `load_weights` takes the file beside it."""',
     ]
     if done.items is not None:
-        builder += wrapped(f"return keras.Sequential([{', '.join([*inputs, *items])}])", 4)
+        builder.append(f"    return keras.Sequential([{', '.join([*inputs, *items])}])")
     else:
-        parts.append(_set([line.replace("\0", name) for line in own]))
+        parts.append("\n".join(line.replace("\0", name) for line in own))
         for argument, made in zip(done.arguments, inputs, strict=True):
-            builder += wrapped(f"{argument} = {made}", 4)
+            builder.append(f"    {argument} = {made}")
         called = ", ".join(done.arguments)
         given = called if len(done.arguments) == 1 else f"[{called}]"
         whole = f'{name}(name="{snake(name)}_model")' if snake(name) in done.arguments else f"{name}()"
         if shared.dtype != "float32":
             whole = in_precision(whole, [name], shared.dtype)
-        builder += wrapped(f"return keras.Model({given}, {whole}({called}))", 4)
+        builder.append(f"    return keras.Model({given}, {whole}({called}))")
     text = "\n\n\n".join([*parts, "\n".join(builder)]) + "\n"
     head = f'"""{title}\n\nbuild().load_weights("{weights}") is the trained model.\n"""\n'
     imported = [n for n in ("layers", "ops") if f"{n}." in text]
     lines = ["import keras"] + ([f"from keras import {', '.join(imported)}"] if imported else [])
     lowest = f"\nLOWEST = {_LOWEST}  # of float32\n" if "LOWEST" in text else ""
-    return f"{head}\n" + "\n".join(lines) + "\n" + lowest + "\n\n" + text
+    return formatted(f"{head}\n" + "\n".join(lines) + "\n" + lowest + "\n\n" + text)

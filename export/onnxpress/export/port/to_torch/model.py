@@ -11,7 +11,7 @@ import torch
 
 from onnxpress.core.tensors import TensorSpec
 from onnxpress.export.port.buffers import SINUSOIDS_IN_TORCH
-from onnxpress.export.port.code import WIDTH, literal, tuple_of, wrapped
+from onnxpress.export.port.code import formatted, literal, tuple_of
 from onnxpress.export.port.loops import folded, listed, said_once, without_aliases
 from onnxpress.export.port.steps import Block, Shown, size_name
 from onnxpress.export.port.to_torch.block import BlockWriter
@@ -60,7 +60,7 @@ def written(
     shared = Shared(learning, frozenset(every), tied, _lines, settled=settled)
     if chain(block) is not None and begin is None and not tied and every.keys() <= learning:
         name = "nn.Sequential"
-        made = wrapped(f"return {of_block(block, '', shared)}", 4)
+        made = [f"    return {of_block(block, '', shared)}"]
     else:
         shapes = [tuple_of(map(str, spec.shape)) for spec in specs]
         name = type(owner).__name__.lstrip("_")
@@ -80,7 +80,7 @@ def written(
         "\n".join(builder),
     ]
     text = "\n\n\n".join(parts) + "\n"
-    return Code(f"{_head(title, weights, text)}\n\n\n{text}", name, shared.state)
+    return Code(formatted(f"{_head(title, weights, text)}\n\n\n{text}"), name, shared.state)
 
 
 _BUILD = '    """The model before training; load_model gives it the weights of the file."""'
@@ -117,19 +117,15 @@ def _lines(
     if forward and forward[-1].startswith(f"{returned} = "):
         returned = forward.pop().removeprefix(f"{returned} = ")
     elif isinstance(writer.outputs, tuple) and len(writer.outputs) > 1:
-        bare = returned[1:-1]  # brackets hold together what takes several lines
-        returned = bare if len(f"        return {bare}") <= WIDTH else returned
+        returned = returned[1:-1]
     axes = "; ".join(f"{name} {shape}" for name, shape in zip(writer.arguments, shapes, strict=False))
     given = [step.shown for step in block.steps if step.kind == "input"]
     lines = body(init, f"{axes} → {_answers(writer.outputs, shared.specs, given)}." if shapes else "")
     lines += [
         *([""] if len(lines) > 1 else []),
-        *wrapped(f"def forward({', '.join(['self', *writer.arguments])}):", 4),
+        f"    def forward({', '.join(['self', *writer.arguments])}):",
     ]
-    for line in [*forward, f"return {returned}"]:
-        inner = len(line) - len(line.lstrip())
-        lines += wrapped(line[inner:], 8 + inner)
-    return lines
+    return [*lines, *(" " * 8 + line for line in [*forward, f"return {returned}"])]
 
 
 def _answers(outputs: Any, specs: Sequence[TensorSpec], given: Sequence[Shown]) -> str:

@@ -10,7 +10,6 @@ from typing import Any
 import torch
 
 from onnxpress.core.tensors import TensorSpec
-from onnxpress.export.port.code import wrapped
 from onnxpress.export.port.steps import Block
 
 
@@ -82,6 +81,5 @@ def body(init: list[str], doc: str = "") -> list[str]:
         lines.append(f'    """{doc}"""')
     if init:
         lines += [*([""] if doc else []), "    def __init__(self):", "        super().__init__()"]
-        for line in init:
-            lines += wrapped(line, 8)
+        lines += [" " * 8 + line for line in init]
     return lines

@@ -22,7 +22,8 @@ from onnxpress.export.port.draft import two_sizes
 from onnxpress.export.port.from_keras.model import LAYERS, Translated, root_graph, translated
 from onnxpress.export.port.from_keras.running import run
 from onnxpress.export.port.keras_draft import KerasDraft
-from onnxpress.export.port.proof.keras_source import gradients, parameters, training
+from onnxpress.export.port.proof.keras_source import gradients, parameters
+from onnxpress.export.port.proof.keras_training import training
 from onnxpress.export.port.proof.parting import begin, each_step, growth
 from onnxpress.export.port.refusal import NoCorrespondence
 from onnxpress.export.port.table import FROM_KERAS

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Literal
 
@@ -69,6 +70,8 @@ def port(
         raise UsageError(
             "there is such a module already", where=str(output), hint="--output names another, --force replaces it"
         )
+    # Read by TensorFlow when it first needs memory. What its own allocator has taken it keeps for good.
+    os.environ.setdefault("TF_ONEDNN_USE_SYSTEM_ALLOCATOR", "1")
     from onnxpress.export.port.carrying import carry
     from onnxpress.export.source import SourceRef
     from onnxpress.export.sources.resolve import resolve

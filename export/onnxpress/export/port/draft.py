@@ -25,6 +25,7 @@ from onnxpress.export.network import Network
 from onnxpress.export.networks.wrap import wrap
 from onnxpress.export.port.code import identifier
 from onnxpress.export.port.proof.answers import answers_or_failure
+from onnxpress.export.port.proof.aside import hand_back
 from onnxpress.export.port.proof.divergence import divergence
 from onnxpress.export.port.proof.gradients import Sides, gradients
 from onnxpress.export.port.proof.keras_target import KerasTarget
@@ -123,6 +124,7 @@ class Draft:
         yield msgspec.structs.replace(rung, differences=[*rung.differences, *learns])
         if self.large:
             target.forget()
+            hand_back()
         sides: Sides | None = None
         for name, ask in (("gradients", gradients), ("training", training)):
             try:
@@ -158,10 +160,8 @@ class Draft:
 
     def sides(self, target: KerasTarget) -> Sides:
         """The source and `target` in float64, on one batch."""
-        sides = Sides(self.module, self._call, target, self.code, one_batch(self.asked, self.large))
-        for name, parameter in sides.module.named_parameters():
-            parameter.requires_grad_(name in self.learning)
-        return sides
+        feeds = one_batch(self.asked, self.large)
+        return Sides(self.module, self._call, target, self.code, feeds, self.learning, large=self.large)
 
     def _call(self, module: Any, tensors: dict[str, Any]) -> list[Any]:
         from onnxpress.export.networks.pytorch.structure import flatten

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,9 @@ from onnxpress.export.port.draft import MOST_ROWS, is_large, most_rows, one_batc
 from onnxpress.export.port.from_keras.like_keras import LikeKeras
 from onnxpress.export.port.from_keras.model import root_graph, translated
 from onnxpress.export.port.proof.answers import answers_or_failure
-from onnxpress.export.port.proof.keras_source import KerasSides, gradients, parameters, training
+from onnxpress.export.port.proof.aside import hand_back
+from onnxpress.export.port.proof.keras_source import KerasSides, gradients, parameters
+from onnxpress.export.port.proof.keras_training import training
 from onnxpress.export.port.proof.keras_twin import kept, widened
 from onnxpress.export.port.proof.rung import Rung, first_line, unasked
 from onnxpress.export.port.proof.torch_target import TorchTarget
@@ -108,6 +111,9 @@ class KerasDraft:
             return
         yield parameters(self.translated, target, list(self.model.weights))
         self.network.forget_float64()
+        if self.large:
+            target.forget()
+            hand_back()
         try:
             with self.sides(target) as sides:
                 yield gradients(sides)
@@ -126,22 +132,32 @@ class KerasDraft:
         """The source and `target` in float64, or in float32 where TensorFlow cannot compute the source in float64."""
         feeds = one_batch(self.asked, self.large)
         order = [spec.name for spec in self.network.inputs]
-        with contextlib.ExitStack() as stack:
-            for open_twin, precision in ((self._of_config, "float64"), (widened, "float64"), (kept, "float32")):
-                attempt = contextlib.ExitStack()
-                try:
-                    twin = attempt.enter_context(open_twin(self.model))
-                    sides = KerasSides(twin, self.ask, target, self.translated, feeds, order, precision)
-                    sides.first = list(self.model.weights) if twin is not self.model else []
-                    sides.of_keras(training=False)
-                    sides.of_torch(training=False)
-                except Exception:  # this way there is no twin, a kernel is missing, or a dtype is written in the code
-                    attempt.close()
-                    if precision == "float32":
-                        raise
-                    continue
-                stack.enter_context(attempt)
-                break
+        ways: list[tuple[Callable[[Any], contextlib.AbstractContextManager[Any]], str, list[Any]]] = [
+            (self._of_config, "float64", list(self.model.weights)),
+            (widened, "float64", []),
+            (kept, "float32", []),
+        ]
+        for open_twin, precision, first in ways:
+            sides = KerasSides(
+                partial(open_twin, self.model),
+                self.ask,
+                target,
+                self.translated,
+                feeds,
+                order,
+                precision,
+                large=self.large,
+            )
+            sides.first = first
+            try:
+                sides.ask_once()
+            except Exception:  # this way there is no twin, a kernel is missing, or a dtype is written in the code
+                sides.close()
+                if precision == "float32":
+                    raise
+                continue
+            break
+        with contextlib.closing(sides):
             yield sides
 
     def _of_config(self, model: Any) -> contextlib.AbstractContextManager[Any]:

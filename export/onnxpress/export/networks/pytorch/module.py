@@ -47,6 +47,8 @@ if TYPE_CHECKING:
 
 _ONE_COPY = 1 << 28
 """bytes of weights from which no second copy of them is held, in float32 or in float64"""
+_ONE_COPY_TO_ASK = 1 << 25
+"""the same of a network that is not converted: who asks it holds another beside it"""
 
 
 class TorchNetwork:
@@ -75,7 +77,8 @@ class TorchNetwork:
     def _copy(self, source: Source) -> Any:
         original: torch.nn.Module = getattr(source.network, "_orig_mod", source.network)  # torch.compile's wrapper
         size = sum(value.nbytes for value in original.parameters())
-        self._large, self._one_copy = size > LARGE, size > _ONE_COPY
+        self._large = size > LARGE
+        self._one_copy = size > (_ONE_COPY if self._converts else _ONE_COPY_TO_ASK)
         training = [name or type(original).__name__ for name, module in original.named_modules() if module.training]
         try:
             # A large module that was built from its name, for this export, is nobody else's: no second one in memory.

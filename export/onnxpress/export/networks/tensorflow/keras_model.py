@@ -178,7 +178,8 @@ class KerasNetwork:
                 twin = type(self._model).from_config(config)
                 if not twin.built:
                     self.call(twin, [tensor(spec, blank(spec), "float64") for spec in self.inputs])
-                twin.set_weights([_widen(weight) for weight in self._model.get_weights()])
+                for mine, weight in zip(twin.weights, self._model.weights, strict=True):  # no copies of all at once
+                    mine.assign(_widen(np.asarray(weight)))
                 for layer in twin._flatten_layers():
                     if isinstance(layer, keras.layers.Normalization) and layer.input_mean is None:
                         layer.finalize_state()  # its constants are made from its weights, once

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import copy
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 from unittest import mock
 
 import numpy as np
 
 from onnxpress.core.arrays import Array
+from onnxpress.export.port.proof.aside import aside, hand_back
 from onnxpress.export.port.proof.keras_target import KerasTarget
 from onnxpress.export.port.proof.rung import Rung, Worst
 from onnxpress.export.port.to_keras.model import Code
@@ -21,23 +22,45 @@ does, which is 6e-8 from the truth; otherwise float64 shows 1e-15"""
 
 
 class Sides:
-    """The source in torch and the written model in Keras, both in float64, on one batch."""
+    """The source in torch and the written model in Keras, both in float64, on one batch.
 
-    def __init__(self, module: Any, call: Any, target: KerasTarget, code: Code, feeds: dict[str, Array]) -> None:
-        import torch
+    Of a `large` model one of them is there at a time: whoever has asked one side leaves it, and it is made anew of the
+    source's weights when it is asked again. `learning` are the parameters that training changes in the source.
+    """
 
-        self.module = copy.deepcopy(module).double()
-        for part in self.module.modules():  # tensors that it holds beside its parameters
-            for name, value in vars(part).items():
-                if isinstance(value, torch.Tensor) and value.is_floating_point():
-                    setattr(part, name, value.double())
+    def __init__(self, module: Any, call: Any, target: KerasTarget, code: Code, feeds: dict[str, Array],
+                 learning: frozenset[str], *, large: bool = False) -> None:  # fmt: skip
+        self._source, self._learning, self.large = module, learning, large
+        self._module: Any = None
         self.call, self.target, self.code = call, target, code
         self.feeds = {n: v.astype(np.float64) if v.dtype.kind == "f" else v for n, v in feeds.items()}
-        target.model("float64")  # variables are made outside of what is traced
         self._functions: dict[bool, Any] = {}
         generator = np.random.default_rng(7)
         _, floats = self._answered(training=False)
         self.weights = [generator.standard_normal(tuple(v.shape)) for v in floats]
+
+    @property
+    def module(self) -> Any:
+        """The source in float64."""
+        if self._module is None:
+            self._module = _in_float64(self._source)
+            for name, parameter in self._module.named_parameters():
+                parameter.requires_grad_(name in self._learning)
+        return self._module
+
+    def leave_torch(self) -> None:
+        """Free its gradients; of a large model all of it."""
+        self.module.zero_grad()
+        if self.large:
+            self._module = None
+            hand_back()
+
+    def leave_keras(self) -> None:
+        """Of a large model free it."""
+        if self.large:
+            self._functions.clear()
+            self.target.forget("float64")
+            hand_back()
 
     def of_torch(self, *, training: bool) -> tuple[dict[str, Array], dict[str, Array], float]:
         """Gradients by parameter and by input, and the sum."""
@@ -70,6 +93,7 @@ class Sides:
         import tensorflow as tf
 
         if training not in self._functions:
+            self.target.model("float64")  # variables are made outside of what is traced
             self._functions[training] = tf.function(
                 lambda *inputs: self._differentiated(inputs, training), autograph=False
             )
@@ -96,15 +120,37 @@ class Sides:
 
     def learning(self) -> list[Any]:
         """The weights that training changes in the source."""
-        named = {n for n, p in self.module.named_parameters() if p.requires_grad}
-        return [one for one in self.code.carried if any(name in named for name in one.sources)]
+        return [one for one in self.code.carried if any(name in self._learning for name in one.sources)]
+
+
+def _in_float64(source: Any) -> Any:
+    """A copy of the module."""
+    import torch
+
+    module = copy.deepcopy(source).double()
+    for part in module.modules():  # tensors that it holds beside its parameters
+        for name, value in vars(part).items():
+            if isinstance(value, torch.Tensor) and value.is_floating_point():
+                setattr(part, name, value.double())
+    return module
 
 
 def gradients(sides: Sides) -> Rung:
     """Compare both, in inference mode."""
     if not sides.weights:
         return Rung(name="gradients", holds=True, detail="no answer has one")
-    by, by_input, _ = sides.of_torch(training=False)
+    with aside(large=sides.large) as by:
+        found, by_input, _ = sides.of_torch(training=False)
+        by.update(found)
+        del found
+        sides.leave_torch()
+        rung = _beside_keras(sides, by, by_input)
+    sides.leave_keras()
+    return rung
+
+
+def _beside_keras(sides: Sides, by: Mapping[str, Array], by_input: dict[str, Array]) -> Rung:
+    """The written model's gradients beside the source's."""
     ours, our_inputs, _ = sides.of_keras(training=False)
     worst = Worst()
     whole = max([1e-300, *(float(np.abs(g).max(initial=0)) for g in by.values())])
@@ -117,7 +163,7 @@ def gradients(sides: Sides) -> Rung:
     return worst.rung("gradients", LIMIT, detail)
 
 
-def carried(one: Any, by: dict[str, Array]) -> Array:
+def carried(one: Any, by: Mapping[str, Array]) -> Array:
     """The source's gradients as that of the written weight: where two are summed in one, each has its gradient."""
     if one.several:  # the others may be frozen: the first learns for all
         first = by[one.sources[0]]

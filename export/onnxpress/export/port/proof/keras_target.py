@@ -36,10 +36,11 @@ class KerasTarget:
             self.fill(precision)
         return self._models[precision]
 
-    def forget(self) -> None:
-        """Free the model in float32; it is built anew when it is asked for."""
-        self._models.pop("float32", None)
-        self._function = None
+    def forget(self, precision: str = "float32") -> None:
+        """Free the model in this precision; it is built anew when it is asked for."""
+        self._models.pop(precision, None)
+        if precision == "float32":
+            self._function = None
 
     def fill(self, precision: str) -> None:
         """Put the source's weights in."""

@@ -7,7 +7,7 @@ port is no farther away, every step of both is begun from the source's weights, 
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -16,8 +16,9 @@ from onnxpress.export.port.proof.descent import STEPS, rate_of, step_of_keras
 from onnxpress.export.port.proof.gradients import difference
 from onnxpress.export.port.proof.rung import Worst
 
-KerasSides = Any
-"""as keras_source has it, which asks this module"""
+if TYPE_CHECKING:
+    from onnxpress.export.port.proof.keras_source import KerasSides
+
 ROUNDING = 6e-8
 """of a value in float32; a layer of Keras may hold a constant no better, whatever dtype it computes in"""
 GROWTHS = 10

@@ -31,6 +31,10 @@ class TorchTarget:
             self._model = self.built("float32")
         return self._model
 
+    def forget(self) -> None:
+        """Free that model; it is built anew when it is asked for."""
+        self._model = None
+
     def built(self, precision: str) -> Any:
         """One that is built and filled anew."""
         import torch

@@ -9,13 +9,15 @@ from __future__ import annotations
 
 import contextlib
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, MutableMapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 from unittest import mock
 
 import numpy as np
 
 from onnxpress.core.arrays import Array
+from onnxpress.export.port.proof.aside import aside
 from onnxpress.export.port.proof.descent import STEPS, rate_of, step_of_keras, step_of_torch
 from onnxpress.export.port.proof.gradients import Sides, in_doubles
 from onnxpress.export.port.proof.rung import Rung, Worst
@@ -26,22 +28,56 @@ _STATISTICS = ("running_mean", "running_var")
 KERAS_DROPOUTS = ("Dropout", "SpatialDropout1D", "SpatialDropout2D", "SpatialDropout3D", "AlphaDropout")
 
 
+@dataclass
+class Trained:
+    """What the source does in training, as the written model is held against it."""
+
+    rates: list[float]
+    """of its dropouts, sorted"""
+    statistics: dict[str, Array]
+    """of batch norm after one step, as Keras keeps them"""
+    named: list[str]
+    """how torch keeps them otherwise"""
+    steps: list[tuple[float, float]]
+    """the loss and the rate of each"""
+    parameters: MutableMapping[str, Array]
+    """after the last step"""
+
+
 def training(sides: Sides) -> Rung:
     """All of it; the first that fails is named."""
     if not sides.weights:
         return Rung(name="training", holds=True, detail="no answer has a gradient")
-    rates, ours = _rates_of_torch(sides), _rates_of_keras(sides)
-    if wrong := other_rates(rates, ours):
+    with aside(large=sides.large) as parameters:
+        trained = _of_torch(sides, parameters)
+        sides.leave_torch()
+        rung = _beside_keras(sides, trained)
+    sides.leave_keras()
+    return rung
+
+
+def _of_torch(sides: Sides, parameters: MutableMapping[str, Array]) -> Trained:
+    rates = _rates_of_torch(sides)
+    with _no_dropout_of_torch(sides):
+        statistics, named = _statistics(sides)
+        steps = _steps_of_torch(sides)
+    for name, parameter in sides.module.named_parameters():
+        parameters[name] = parameter.detach().numpy()
+    return Trained(rates, statistics, named, steps, parameters)
+
+
+def _beside_keras(sides: Sides, trained: Trained) -> Rung:
+    if wrong := other_rates(trained.rates, _rates_of_keras(sides)):
         return Rung(name="training", holds=False, detail=wrong)
     if idle := _idle(sides):
         return Rung(name="training", holds=False, detail=f"the dropout {idle} changes no answer: it is not called")
-    with _no_dropout(sides):
-        named: list[str] = []
-        if wrong := _statistics(sides, named):
+    with _no_dropout_of_keras(sides):
+        sides.of_keras(training=True)
+        if wrong := _other_statistics(sides, trained.statistics):
             return Rung(name="training", holds=False, detail=wrong)
-        worst = _steps(sides)
-    detail = f"{STEPS} steps, {len(rates)} dropouts measured; the worst: {worst.where or 'none'}"
-    return worst.rung("training", LIMIT, detail, named)
+        worst = _steps_of_keras(sides, trained)
+    detail = f"{STEPS} steps, {len(trained.rates)} dropouts measured; the worst: {worst.where or 'none'}"
+    return worst.rung("training", LIMIT, detail, trained.named)
 
 
 def other_rates(wanted: list[float], measured: list[float]) -> str:
@@ -54,8 +90,8 @@ def other_rates(wanted: list[float], measured: list[float]) -> str:
     return ""
 
 
-def _statistics(sides: Sides, named: list[str]) -> str:
-    """What differs in the statistics after one call in training mode; empty where nothing does."""
+def _statistics(sides: Sides) -> tuple[dict[str, Array], list[str]]:
+    """The statistics after one call in training mode as Keras keeps them, and how torch keeps them otherwise."""
     import torch
 
     kinds = torch.nn.BatchNorm1d | torch.nn.BatchNorm2d | torch.nn.BatchNorm3d
@@ -69,7 +105,7 @@ def _statistics(sides: Sides, named: list[str]) -> str:
     sides.of_torch(training=True)
     for hook in hooks:
         hook.remove()
-    sides.of_keras(training=True)
+    found, named = {}, []
     for one in sides.code.carried:
         name = one.sources[0]
         owner, _, kind = name.rpartition(".")
@@ -81,16 +117,25 @@ def _statistics(sides: Sides, named: list[str]) -> str:
             batch = (wanted - (1 - share) * before[name]) / share
             wanted = (1 - share) * before[name] + share * batch * (n - 1) / n
             named.append(f"{name}: Keras keeps the batch's own variance, torch n/(n − 1) of it")
-        mine = np.asarray(sides.target.variable(one, "float64"))
+        found[name] = wanted
+    return found, named
+
+
+def _other_statistics(sides: Sides, statistics: dict[str, Array]) -> str:
+    """What differs in them after one call of the written model in training mode; empty where nothing does."""
+    for one in sides.code.carried:
+        name = one.sources[0]
+        if name not in statistics:
+            continue
+        wanted, mine = statistics[name], np.asarray(sides.target.variable(one, "float64"))
         scale = max(float(np.abs(wanted).max()), 1e-3)
         if not float(np.abs(one.carry(wanted) - mine).max()) <= LIMIT * scale:
             return f"{name} is another after one step of training"
     return ""
 
 
-def _steps(sides: Sides) -> Worst:
-    """Plain gradient descent on both sides; the largest difference of losses and parameters, and where."""
-    worst = Worst()
+def _steps_of_torch(sides: Sides) -> list[tuple[float, float]]:
+    """Plain gradient descent; the loss and the rate of each step."""
     summed = {name for one in sides.code.carried if one.several for name in one.sources[1:]}
     parameters = dict(sides.module.named_parameters())
     steps = []
@@ -98,16 +143,22 @@ def _steps(sides: Sides) -> Worst:
         by, _, loss = sides.of_torch(training=True)
         steps.append((loss, rate_of(by.values())))
         step_of_torch(parameters, {n: g for n, g in by.items() if n not in summed}, steps[-1][1])
-    del by
-    sides.module.zero_grad()  # one side's gradients at a time
+        del by  # before the next are there
+    return steps
+
+
+def _steps_of_keras(sides: Sides, trained: Trained) -> Worst:
+    """The same; the largest difference of losses and parameters from the source's, and where."""
+    worst = Worst()
     variables = [sides.target.variable(one, "float64") for one in sides.learning()]
-    for number, (loss, rate) in enumerate(steps):
+    for number, (loss, rate) in enumerate(trained.steps):
         ours, _, our_loss = sides.of_keras(training=True)
         worst.add(abs(loss - our_loss) / max(abs(loss), 1.0), f"the loss of step {number + 1}")
         step_of_keras(variables, ours, rate)
-    for one in sides.learning():
-        wanted = one.carry(*(parameters[name].detach().numpy() for name in one.sources))
-        mine = np.asarray(sides.target.variable(one, "float64"))
+        del ours
+    for one, variable in zip(sides.learning(), variables, strict=True):
+        wanted = one.carry(*(trained.parameters[name] for name in one.sources))
+        mine = np.asarray(variable)
         apart = float(np.abs(wanted - mine).max(initial=0)) / max(float(np.abs(wanted).max(initial=0)), 1e-3)
         worst.add(apart, one.sources[0])
     return worst
@@ -162,7 +213,7 @@ def _idle(sides: Sides) -> str:
     inputs = [tf.constant(v) for v in sides.target.inputs(sides.feeds)]
     dropouts = [layer for layer in _dropouts(model) if layer.rate > 0]
     statistics = [(v, np.array(v)) for v in model.non_trainable_variables]
-    with _no_dropout(sides):
+    with _no_dropout_of_keras(sides):
         plain = sides.target.call(inputs, "float64", training=True)
         for layer in dropouts:
             layer.rate = 0.9
@@ -243,17 +294,16 @@ def unmoved(module: Any) -> Iterator[None]:
             buffer.copy_(before)
 
 
-def _no_dropout(sides: Sides) -> contextlib.AbstractContextManager[None]:
+def _no_dropout_of_torch(sides: Sides) -> contextlib.AbstractContextManager[None]:
     from torch import nn
 
     inner = [m for m in sides.module.modules() if isinstance(m, nn.RNNBase | nn.MultiheadAttention)]
-    return switched_off(
-        [
-            *((layer, "p") for _, layer in dropouts_of_torch(sides.module)),
-            *((module, "dropout") for module in inner),
-            *((layer, "rate") for layer in _dropouts(sides.target.model("float64"))),
-        ]
-    )
+    layers = dropouts_of_torch(sides.module)
+    return switched_off([*((layer, "p") for _, layer in layers), *((module, "dropout") for module in inner)])
+
+
+def _no_dropout_of_keras(sides: Sides) -> contextlib.AbstractContextManager[None]:
+    return switched_off([(layer, "rate") for layer in _dropouts(sides.target.model("float64"))])
 
 
 @contextlib.contextmanager

@@ -245,6 +245,16 @@ GRAPHS["the order of whole numbers, some of them equal"] = (
 )  # fmt: skip
 
 
+GRAPHS["backwards in steps, from the middle on"] = (
+    [node("Slice", "x a b c d")], [7],
+    {"a": np.array([5]), "b": np.array([-8]), "c": np.array([1]), "d": np.array([-2])}, "x.flip(1)[:, 1::2]",
+)  # fmt: skip
+GRAPHS["places of a block counted before channels, and back"] = (
+    [node("DepthToSpace", "x", "d", blocksize=2), node("SpaceToDepth", "d", "s", blocksize=2), node("Add", "s x")],
+    [8, 2, 3], {}, ".permute(0, 3, 4, 1, 5, 2)",
+)  # fmt: skip
+
+
 @pytest.mark.parametrize("name", GRAPHS)
 def test_what_an_exporter_takes_apart_is_put_together(name: str, tmp_path: Path) -> None:
     nodes, shape, tensors, line = GRAPHS[name]
@@ -253,6 +263,28 @@ def test_what_an_exporter_takes_apart_is_put_together(name: str, tmp_path: Path)
     written = tmp_path / "nets.py"
     written.write_text(draft.code.text)
     assert all(rung.holds is not False for rung in draft.rungs(draft.target(written)))
+
+
+MAY_HIDE_ALL = (
+    [
+        node("Less", "x none", "hidden"), node("ReduceMin", "x shape", "low", keepdims=1),
+        node("Less", "low none", "hides"), node("Where", "hides never none", "mask"),
+        node("Transpose", "x", "t", perm=[0, 2, 1]), node("MatMul", "x t", "scores"), node("Mul", "scores half", "s"),
+        node("Add", "s mask", "masked"), node("Softmax", "masked", "weights", axis=-1), node("MatMul", "weights x"),
+    ],
+    [3, 4], {"none": F32(0), "never": F32(-np.inf), "half": F32(0.5), "shape": np.array([2])}, "torch.softmax(",
+)  # fmt: skip
+
+
+@pytest.mark.filterwarnings("ignore:invalid value encountered")
+def test_attention_whose_mask_may_hide_a_whole_row_answers_no_number_there_as_the_file_does(tmp_path: Path) -> None:
+    nodes, shape, tensors, line = MAY_HIDE_ALL
+    draft = OnnxDraft(graph(tmp_path / "net.onnx", nodes, list(shape), tensors), "w.safetensors")
+    assert line in draft.code.text
+    assert "scaled_dot_product_attention" not in draft.code.text
+    written = tmp_path / "nets.py"
+    written.write_text(draft.code.text)
+    assert next(draft.rungs(draft.target(written))).holds
 
 
 @pytest.mark.tensorflow
@@ -272,7 +304,7 @@ def test_a_number_spread_over_the_rows_has_the_precision_of_all_else(tmp_path: P
     [
         ("Det", "x", {}, "no correspondence of the operator Det"),
         ("GRU", "x w r", {"hidden_size": 2}, "resets before its product"),
-        ("Slice", "x a b c d", {}, "backwards"),
+        ("Slice", "x a rows c d", {}, "backwards"),
     ],
 )
 def test_what_cannot_be_carried_is_refused_by_its_node(
@@ -280,7 +312,11 @@ def test_what_cannot_be_carried_is_refused_by_its_node(
 ) -> None:
     tensors = {"w": np.ones((1, 6, 3), F32), "r": np.ones((1, 6, 2), F32), "a": np.array([3]), "b": np.array([0]),
                "c": np.array([1]), "d": np.array([-1])}  # fmt: skip
-    nodes = [helper.make_node(kind, inputs.split(), ["y"], name="odd", **attributes)]
+    rows = helper.make_node("Shape", ["x"], ["rows"], end=1)
+    nodes = [
+        *([rows] if "rows" in inputs else []),
+        helper.make_node(kind, inputs.split(), ["y"], name="odd", **attributes),
+    ]
     source = graph(tmp_path / "net.onnx", nodes, [3, 3], tensors)
     with pytest.raises(NoCorrespondence, match=said) as caught:
         carry(source, to="pytorch", output=tmp_path / "nets.py")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import keyword
 import math
 import re
 import subprocess
@@ -120,4 +121,5 @@ def names(code: str) -> set[str]:
 def identifier(text: str) -> str:
     """A name of Python out of a layer's path or a file's name."""
     name = re.sub(r"\W+", "_", text).strip("_") or "x"
+    name = f"{name}_" if keyword.iskeyword(name) else name
     return f"layer_{name}" if name[0].isdigit() else name

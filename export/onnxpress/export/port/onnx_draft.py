@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
-import onnx
 
 from onnxpress.core.arrays import Array
 from onnxpress.export.equivalence.cases import cases
@@ -18,6 +17,7 @@ from onnxpress.export.networks.onnx_file import OnnxNetwork
 from onnxpress.export.networks.wrap import wrap
 from onnxpress.export.port.draft import MOST_ROWS, Draft, one_batch, two_sizes
 from onnxpress.export.port.from_onnx.blocks import block_of
+from onnxpress.export.port.from_onnx.preparing import prepared
 from onnxpress.export.port.layout import identity
 from onnxpress.export.port.proof.answers import answers, answers_or_failure
 from onnxpress.export.port.proof.keras_target import KerasTarget
@@ -45,7 +45,7 @@ class OnnxDraft:
         network = wrap(source)
         if not isinstance(network, OnnxNetwork):
             raise NoCorrespondence("a file is carried by itself", where=source.reference, hint="leave --against out")
-        self._proto: onnx.ModelProto = source.network
+        self._proto = prepared(source.network)
         if any(spec.dtype == "string" for spec in network.inputs):
             raise NoCorrespondence("torch has no strings", where=source.reference, hint="look the words up before")
         self.original = OnnxOriginal(network, self._proto)

@@ -158,14 +158,8 @@ def _slice(
     strides = _given(r, {}, "steps", steps) or (1,) * len(begins)
     index: list[Any] = [slice(None)] * x.rank
     for axis, start, stop, stride in zip(over, begins, stops, strides, strict=True):
-        if stride == -1:
-            is_whole = isinstance(start, int) and isinstance(stop, int) and (start == -1 or start >= _FAR - 1)
-            if not is_whole or stop > -_FAR // 2:
-                raise r.refuse("a slice backwards of a part has no correspondence")
-            x = r.call("flip", x, (axis % x.rank,))
-            continue
         if stride < 0:
-            raise r.refuse("a slice backwards in steps has no correspondence")
+            x, start, stop, stride = _backwards(r, x, axis % x.rank, start, stop, stride)
         size = x.size(axis)
         ends_it = isinstance(stop, int) and (stop >= _FAR or (size is not None and stop >= size))
         index[axis % x.rank] = slice(
@@ -178,6 +172,23 @@ def _slice(
     while index[-1] == slice(None):
         index.pop()
     return r.call("getitem", x, index[0] if len(index) == 1 else tuple(index))
+
+
+def _backwards(r: Reading, x: Val, axis: int, start: Any, stop: Any, stride: int) -> tuple[Val, int, int, int]:
+    """The value turned around, and the bounds of the same slice forwards."""
+    size = x.size(axis)
+    if not isinstance(start, int) or not isinstance(stop, int):
+        raise r.refuse("a slice backwards between bounds that vary has no correspondence")
+    if size is not None:
+        if stop < 0:
+            stop = max(stop + size, -1)
+        chosen = range(*slice(start, None if stop == -1 else stop, stride).indices(size))
+        first = size - 1 - chosen.start if chosen else 0
+        bounds = (first, size if chosen and chosen[-1] + stride < 0 else first + len(chosen) * -stride)
+        return (r.call("flip", x, (axis,)), *bounds, -stride)
+    if (start != -1 and start < _FAR - 1) or stop > -_FAR // 2:
+        raise r.refuse("a slice backwards of a part of an axis that varies has no correspondence")
+    return r.call("flip", x, (axis,)), 0, _FAR, -stride
 
 
 @operator("GatherElements")

@@ -188,7 +188,10 @@ def _softmax(r: Reading, attributes: Any, x: Val) -> Val:
     old = r.opset < 13
     axis = attributes.get("axis", 1 if old else -1) % x.rank
     if old and axis != x.rank - 1:
-        raise r.refuse("a softmax over several axes at once, as before opset 13, has no correspondence")
+        sizes = [x.size(n) for n in range(axis, x.rank)]
+        if None in sizes:
+            raise r.refuse("a softmax over several axes at once, of which one varies, has no correspondence")
+        return r.call("unflatten", r.call(name, r.call("flatten", x, axis), dim=-1), axis, tuple(sizes))
     return r.call(name, x, dim=-1 if axis == x.rank - 1 else axis)
 
 

@@ -287,8 +287,19 @@ def _resize(r: Reading, attributes: Any, x: Val, *given: Val | None) -> Val:
     return r.call("interpolate", x, scale_factor=factor, **options)
 
 
-@operator("DepthToSpace")
+@operator("DepthToSpace", "SpaceToDepth")
 def _shuffled(r: Reading, attributes: Any, x: Val) -> Val:
-    if attributes.get("mode", b"DCR") != b"CRD":
-        raise r.refuse("DepthToSpace of mode DCR has no correspondence", hint="export it as CRD, as PixelShuffle is")
-    return r.placed("shuffle", nn.PixelShuffle(attributes["blocksize"]), {}, x)
+    """torch counts channels before the places of a block; the other way, and back, is a reshape."""
+    side = attributes["blocksize"]
+    if r.node.op_type == "DepthToSpace" and attributes.get("mode", b"DCR") == b"CRD":
+        return r.placed("shuffle", nn.PixelShuffle(side), {}, x)
+    channels, height, width = (x.size(axis) for axis in (1, 2, 3))
+    if channels is None or height is None or width is None:
+        raise r.refuse(f"{r.node.op_type} of sizes that vary has no correspondence")
+    if r.node.op_type == "DepthToSpace":
+        left = channels // side**2
+        apart = r.call("reshape", x, (-1, side, side, left, height, width))
+        return r.call("reshape", r.call("permute", apart, (0, 3, 4, 1, 5, 2)), (-1, left, height * side, width * side))
+    tall, wide = height // side, width // side
+    apart = r.call("reshape", x, (-1, channels, tall, side, wide, side))
+    return r.call("reshape", r.call("permute", apart, (0, 3, 5, 1, 2, 4)), (-1, channels * side**2, tall, wide))

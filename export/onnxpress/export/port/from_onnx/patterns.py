@@ -173,7 +173,10 @@ def attention(r: Reading, weights: Val, value: Val) -> Val | None:
     width = int(query.first.shape[-1])
     given: dict[str, Any] = {}
     if mask is not None:
-        given["attn_mask"] = r.made[mask.number]
+        hides = r.made[mask.number]
+        if hides.const is None and any(bool((value == -math.inf).any()) for value in hides.pair):
+            return None  # of a row that is hidden altogether the graph answers no number, and torch's function zeros
+        given["attn_mask"] = hides
     if not math.isclose(scale, width**-0.5, rel_tol=1e-5):
         given["scale"] = scale
     return r.call("scaled_dot_product_attention", query, key, value, **given)

@@ -31,6 +31,12 @@ def with_sequences(reading: Reading, steps: list[Step]) -> tuple[list[Step], set
         if is_one and _number(scope) is not None and scope not in reading.layers and len(list(refs(step.args))) == 1:
             reading.layers[scope] = _ACTIVATIONS[step.name](*step.args[1:], **step.kwargs).eval()
             step.kind, step.name, step.args, step.kwargs = "layer", scope, step.args[:1], {}
+        pooled = (
+            step.kind == "function" and step.name == "mean" and _holder(scope) in holders and _number(scope) is not None
+        )
+        if pooled and scope not in reading.layers and _is_global(step):
+            reading.layers[scope] = getattr(nn, f"AdaptiveAvgPool{len(step.shown.first) - 2}d")(1).eval()
+            step.kind, step.name, step.args, step.kwargs = "layer", scope, step.args[:1], {}
     chains: set[str] = set()
     for holder in sorted(holders):
         steps = _with_chain(reading, steps, holder, chains)
@@ -56,6 +62,14 @@ def _name_numbers(reading: Reading, steps: list[Step]) -> None:
     reading.scopes = {number: named(path) for number, path in reading.scopes.items()}
 
 
+def _is_global(step: Step) -> bool:
+    """Whether it is the mean over all axes behind the channels, which stay as axes of 1."""
+    rank = len(step.shown.first)
+    dims = step.kwargs.get("dim")
+    dims = {d % rank for d in (dims if isinstance(dims, tuple) else (dims,))} if dims is not None else set()
+    return rank > 2 and bool(step.kwargs.get("keepdim")) and dims == set(range(2, rank))
+
+
 def _holder(path: str) -> str:
     return path.rpartition(".")[0]
 
@@ -70,7 +84,10 @@ def _with_chain(reading: Reading, steps: list[Step], holder: str, chains: set[st
     mine = [step for step in steps if step.kind == "layer" and _holder(step.name) == holder]
     within = [s for s in steps if s.kind == "layer" and (not holder or s.name.startswith(f"{holder}."))]
     numbers = [number for step in mine if (number := _number(step.name)) is not None]
-    if len(numbers) != len(within) or len(mine) < 2 or numbers != sorted(set(numbers)):
+    foreign = [
+        s for s in steps if s.kind not in ("input", "layer") and _is_in(reading.scopes.get(s.number, ""), holder)
+    ]
+    if foreign or len(numbers) != len(within) or len(mine) < 2 or numbers != sorted(set(numbers)):
         return steps
     read = uses(steps)
     for before, after in itertools.pairwise(mine):
@@ -91,6 +108,11 @@ def _with_chain(reading: Reading, steps: list[Step], holder: str, chains: set[st
             last = number
         found.append(step)
     return found
+
+
+def _is_in(scope: str, holder: str) -> bool:
+    """Whether a step stands in the block of this holder; in the model's own all that chains are asked for apart."""
+    return bool(holder) and (scope == holder or scope.startswith(f"{holder}."))
 
 
 def _shown(steps: list[Step], ref: Ref) -> object:

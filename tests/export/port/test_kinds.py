@@ -231,6 +231,30 @@ def _residuals() -> nn.Module:
     return nn.Sequential(Residual(3, 4), Residual(4, 6), Residual(6, 6))
 
 
+def _stem() -> nn.Module:
+    """As a residual network begins: the pool behind the ReLU is padded, and so is one that reaches beyond the end."""
+    return nn.Sequential(
+        nn.Conv1d(3, 4, 3), nn.ReLU(), nn.MaxPool1d(3, 2, 1), nn.Conv1d(4, 4, 1), nn.ReLU(),
+        nn.MaxPool1d(3, 2, ceil_mode=True),
+    )  # fmt: skip
+
+
+class Buffered(nn.Module):
+    """Buffers that follow a formula, so that the model may be trained without the weights' file."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.cell = nn.GRUCell(4, 4)
+        self.register_buffer("frequencies", 10000.0 ** (-torch.arange(4) / 4))
+        self.register_buffer("later", torch.ones(1, 5, 5, dtype=torch.int64).triu(1))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        state = torch.zeros(x.shape[0], 4)
+        for place in range(5):
+            state = self.cell(x[:, place] * self.frequencies, state)
+        return torch.where(self.later[0, 0] > 0, state.sum(1, keepdim=True), 0.0)
+
+
 _x = torch.randn
 KINDS: dict[str, tuple[Callable[[], nn.Module], tuple[Any, ...], str]] = {
     "states": (States, (_x(4, 5, 3), _x(4, 6, 3)), "initial_state=[state_0, cell_0]"),
@@ -250,6 +274,10 @@ KINDS: dict[str, tuple[Callable[[], nn.Module], tuple[Any, ...], str]] = {
     "projected": (Projected, (_x(4, 5, 3),), "ProjectedLSTMCell(5, 2)"),
     "hidden": (Hidden, (_x(4, 3, 5),), "ops.where(x < 0, LOWEST, x)"),
     "mixes": (Mixes, (_x(4, 3, 4, 6), torch.arange(20).reshape(4, 5) % 9), "ops.take_along_axis"),
+    "rectified": (_stem, (_x(4, 3, 17),), "layers.ZeroPadding1D(1),"),
+    "rectified at the end": (_stem, (_x(4, 3, 17),), "layers.ZeroPadding1D((0, 1)),"),
+    "turns": (Buffered, (_x(3, 5, 4),), "for i in range(5):"),
+    "buffers": (Buffered, (_x(3, 5, 4),), "keras.initializers.Constant("),
     "lines": (LongLines, (_x(4, 4),), "(\n            "),
 }
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from onnxpress.export.port.code import literal, short
 from onnxpress.export.port.layout import Value
+from onnxpress.export.port.steps import Ref
 from onnxpress.export.port.to_keras.axes import flatten, unflatten
 from onnxpress.export.port.to_keras.images import resized
 from onnxpress.export.port.to_keras.making import (
@@ -63,6 +64,11 @@ def _pool(w: Writer, module: Any, x: Value) -> Value:
         if not module.count_include_pad:
             raise w.refuse("average pooling that leaves out what was padded has no correspondence")
         before = f"layers.ZeroPadding{rank}D({literal(short(padding))})"
+    elif (any(padding) or any(more)) and _is_rectified(w):
+        # A zero changes no maximum of what is never below zero.
+        each = tuple((p, p + m) for p, m in zip(padding, more, strict=True))
+        sizes = each if any(more) else short(padding)
+        before = f"layers.ZeroPadding{rank}D({literal(sizes[0] if any(more) and rank == 1 else sizes)})"
     elif any(padding) or any(more):
         widths = ((0, 0), *((p, p + m) for p, m in zip(padding, more, strict=True)), (0, 0))
         name = w.fresh("padded")
@@ -76,6 +82,16 @@ def _pool(w: Writer, module: Any, x: Value) -> Value:
         **options,
     )
     return w.like(x, called(w, made, x))
+
+
+def _is_rectified(w: Writer) -> bool:
+    """Whether what is pooled comes out of a ReLU, whose gradient at zero is zero too."""
+    ref = w.step.args[0]
+    step = next((one for one in w.block.steps if isinstance(ref, Ref) and one.number == ref.number), None)
+    if step is None:
+        return False
+    is_layer = step.kind == "layer" and type(w.block.children.get(step.name)).__name__ == "ReLU"
+    return is_layer or (step.kind == "function" and step.name == "relu")
 
 
 def _beyond(w: Writer, module: Any, x: Value, kernel: Any, stride: Any, padding: Any) -> tuple[int, ...]:

@@ -117,7 +117,7 @@ def test_a_mask_that_no_input_decides_is_asked_for_its_values() -> None:
     assert [step.name for step in traced(Masked(), (4,)).steps if step.kind == "function"] == ["mul"]
 
 
-def test_a_module_that_is_called_with_other_plain_numbers_is_refused_by_its_line() -> None:
+def test_the_steps_of_a_module_that_is_called_with_other_plain_numbers_stand_in_place_of_its_calls() -> None:
     class Scaled(BySize):
         def forward(self, x: torch.Tensor, factor: int = 1) -> Any:
             return self.linear(x) * factor
@@ -131,7 +131,8 @@ def test_a_module_that_is_called_with_other_plain_numbers_is_refused_by_its_line
         def forward(self, x: torch.Tensor) -> Any:
             return self.scaled(x, 2) + self.scaled(x + 1, self.second)
 
-    assert len(traced(Twice(2), (6,)).children) == 1
-    with pytest.raises(NoCorrespondence, match="other plain arguments") as caught:
-        traced(Twice(3), (6,))
-    assert str(caught.value.where).startswith("test_tracer.py:")
+    assert list(traced(Twice(2), (6,)).children) == ["scaled"]
+    block = traced(Twice(3), (6,))
+    assert list(block.children) == ["scaled.linear"]
+    assert [step.name for step in block.steps if step.kind == "layer"] == ["scaled.linear", "scaled.linear"]
+    assert [step.args[1] for step in block.steps if step.name == "mul"] == [2, 3]

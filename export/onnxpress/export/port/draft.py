@@ -23,6 +23,7 @@ from onnxpress.export.equivalence.ties import marked
 from onnxpress.export.equivalence.values import NOTHING_SHOWN, Shown
 from onnxpress.export.network import Network
 from onnxpress.export.networks.wrap import wrap
+from onnxpress.export.port.attention_kinds import refuse_other_attention
 from onnxpress.export.port.code import identifier
 from onnxpress.export.port.proof.answers import answers_or_failure
 from onnxpress.export.port.proof.aside import hand_back
@@ -68,8 +69,10 @@ class Draft:
         if "bfloat16" in kinds or ("float64" in kinds and len(kinds) > 1):
             what = "weights in bfloat16" if "bfloat16" in kinds else "weights in float64 beside others"
             raise NoCorrespondence(f"{what} have no correspondence", where=source.reference, hint="module.float()")
-        if hasattr(network.module, "set_attn_implementation"):
-            network.module.set_attn_implementation("eager")  # transformers' models: attention as it is written
+        as_given = None
+        if hasattr(network.module, "set_attn_implementation"):  # transformers' models: attention as it is written
+            as_given = wrap(source, converts=False)
+            network.module.set_attn_implementation("eager")
         self.folded = parametrized(network.module)
         """the weights that the source computes from others; here they are plain ones of the present value"""
         self.module = module = within(folded(network.module), several=len(network.inputs) > 1)
@@ -82,6 +85,8 @@ class Draft:
         given, named = _arguments(network, two_sizes(network, self.rows))
         block = block_of(module, (given, named) if module is network.module else ([*given, *named.values()], {}))
         self.state |= block.all_constants()
+        self.drawn = block.all_draws()
+        """what the source draws at random in training mode, by the module that draws"""
         self.trained_at = block.all_trained_at()
         """the lines from which on the source computes something else in training mode"""
         by_argument = dict(zip(_names(network), network.inputs, strict=True))
@@ -106,6 +111,8 @@ class Draft:
             )
         self.large = is_large(self.state.values())
         drawn = [_without_signs(case) for case in cases(network.inputs, self.rows, largest=most_rows(self.large))]
+        if as_given is not None:
+            refuse_other_attention(as_given, network, drawn, source.reference)
         self.asked = marked(Reference(network, Processing(), network.inputs), drawn, LIMIT)
 
     def target(self, path: Path) -> KerasTarget:
@@ -161,7 +168,9 @@ class Draft:
     def sides(self, target: KerasTarget) -> Sides:
         """The source and `target` in float64, on one batch."""
         feeds = one_batch(self.asked, self.large)
-        return Sides(self.module, self._call, target, self.code, feeds, self.learning, large=self.large)
+        sides = Sides(self.module, self._call, target, self.code, feeds, self.learning, large=self.large)
+        sides.drawn = self.drawn
+        return sides
 
     def _call(self, module: Any, tensors: dict[str, Any]) -> list[Any]:
         from onnxpress.export.networks.pytorch.structure import flatten

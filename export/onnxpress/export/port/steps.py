@@ -78,6 +78,17 @@ class Block:
     trained_at: str = ""
     """the line from which on it computes something else in training mode; such code is not carried"""
 
+    draws: list[Any] = field(default_factory=list)
+    """of each random number that it draws in training mode what it is for; see from_torch.drawing"""
+
+    def all_draws(self, path: str = "") -> dict[str, list[Any]]:
+        """Those of all blocks in it too, by the path of the one that draws."""
+        found = {path: self.draws} if self.draws else {}
+        for name, child in self.children.items():
+            if isinstance(child, Block):
+                found |= child.all_draws(f"{path}.{name}" if path else name)
+        return found
+
     def all_trained_at(self) -> list[str]:
         """Those of all blocks in it too."""
         inner = [one for child in self.children.values() if isinstance(child, Block) for one in child.all_trained_at()]

@@ -19,6 +19,7 @@ from torch import fx
 from torch.nn.utils import rnn
 
 from onnxpress.export.port.from_torch.changes import Held, InPlace, assigned, followed, refuse_stale, with_plain_places
+from onnxpress.export.port.from_torch.drawing import at_the_end, is_draw
 from onnxpress.export.port.from_torch.indexing import depends, of_each_row, size_of, without_arange
 from onnxpress.export.port.from_torch.numpy_calls import AnswersNumpy, from_numpy
 from onnxpress.export.port.from_torch.structures import Given, field, fields_of, item_of, keys_of, structured
@@ -26,7 +27,7 @@ from onnxpress.export.port.refusal import NoCorrespondence
 
 MADE = (
     "arange", "zeros", "ones", "full", "eye", "linspace", "zeros_like", "ones_like", "full_like", "tril", "triu",
-    "empty", "empty_like",
+    "empty", "empty_like", "rand",
 )  # fmt: skip
 PACKED = ("pack_padded_sequence", "pad_packed_sequence")
 INSIDE = (os.path.dirname(torch.__file__), os.path.dirname(os.path.dirname(__file__)), "contextlib.py")
@@ -173,14 +174,18 @@ class Tracer(fx.Tracer):
 
     proxy_buffer_attributes = True
 
-    def __init__(self) -> None:
+    def __init__(self, inlined: frozenset[str] = frozenset()) -> None:
         super().__init__(autowrap_modules=(), autowrap_functions=tuple(getattr(rnn, name) for name in PACKED))
+        self.inlined = inlined
+        """submodules whose steps stand among those of the root, as each of their calls is another"""
         self.decisions: list[str] = []
         """lines at which a size that varies decided, at both sizes in the same way"""
         self.turned: int | None = None
         """the one of them that goes the other way in this trace"""
         self.trained_at = ""
         """the line from which on training mode computes something else"""
+        self.draws: list[Any] = []
+        """what each random draw of training mode is for; see `drawing`"""
         self.given: tuple[Any, Any] = (None, None)
         self.concrete = False
         self.calls: dict[str, tuple[Any, Any]] = {}
@@ -199,7 +204,7 @@ class Tracer(fx.Tracer):
         return attr_val if self.concrete else super().getattr(attr, attr_val, parameter_proxy_cache)
 
     def is_leaf_module(self, m: torch.nn.Module, module_qualified_name: str) -> bool:
-        return True
+        return module_qualified_name not in self.inlined
 
     def create_args_for_root(self, root_fn: Any, is_module: bool, concrete_args: Any = None) -> Any:
         def called(root: torch.nn.Module) -> Any:
@@ -263,6 +268,10 @@ class Tracer(fx.Tracer):
 
     def _computed(self, kind: str, target: Any, args: Any, kwargs: Any, which: int, copies: list[Any]) -> Any:
         """What it computes; `copies` gets each value that is taken with the copy that was handed in."""
+        value = self._called(kind, target, args, kwargs, which, copies)
+        return at_the_end(target, value, which) if is_draw(target) else value
+
+    def _called(self, kind: str, target: Any, args: Any, kwargs: Any, which: int, copies: list[Any]) -> Any:
         values, named = _filled(args, which, copies), _filled(kwargs, which, copies)
         self.concrete = True
         try:

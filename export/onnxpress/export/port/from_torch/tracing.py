@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import fx
 
+from onnxpress.export.port.from_torch.drawing import take_drawn
 from onnxpress.export.port.from_torch.numbers import sizes_as_numbers
 from onnxpress.export.port.from_torch.tracer import INSIDE, Tracer, made_traced
 from onnxpress.export.port.refusal import NoCorrespondence
@@ -21,18 +22,19 @@ def trace(root: torch.nn.Module, arguments: tuple[Any, Any]) -> tuple[fx.Graph, 
     """
     graph, tracer = _traced(root, arguments)
     for number, where in enumerate(tracer.decisions):
-        if _differs(root, arguments, number, graph):
+        if _differs(root, arguments, number, graph, tracer.inlined):
             raise NoCorrespondence("the code takes a way that depends on a size that varies", where=where)
     dropping = _dropping(graph)
     if dropping or _asks_for_training(root):  # how much is dropped shows in training mode alone
         root.training = True
         try:
-            trained, other_tracer = _traced(root, arguments)
+            trained, other_tracer = _traced(root, arguments, tracer.inlined)
         except NoCorrespondence:
             return graph, tracer
         finally:
             root.training = False
         _take_rates(dropping, _dropping(trained))
+        tracer.draws = take_drawn(graph, tracer, trained, other_tracer)
         tracer.trained_at = _parting(graph, trained, other_tracer)
     return graph, tracer
 
@@ -50,9 +52,11 @@ def _take_rates(dropping: list[fx.Node], trained: list[fx.Node]) -> None:
 
 
 def _asks_for_training(root: torch.nn.Module) -> bool:
-    """Whether forward reads `self.training`."""
-    code = getattr(type(root).forward, "__code__", None)
-    return code is not None and "training" in code.co_names and not type(root).__module__.startswith("torch.nn")
+    """Whether a method of the author's reads `self.training`."""
+    methods = [
+        one for kind in type(root).__mro__ if not kind.__module__.startswith("torch.") for one in vars(kind).values()
+    ]
+    return any("training" in code.co_names for one in methods if (code := getattr(one, "__code__", None)) is not None)
 
 
 def _parting(graph: fx.Graph, trained: fx.Graph, tracer: Tracer) -> str:
@@ -69,9 +73,16 @@ _RATES = {
 """function → what its rate is called, and its place among the arguments"""
 
 
-def _differs(root: torch.nn.Module, arguments: tuple[Any, Any], number: int, graph: fx.Graph) -> bool:
+def _in_several_ways(root: torch.nn.Module, tracer: Tracer) -> set[str]:
+    """The author's submodules that are called with other plain arguments than before."""
+    return {path for path in tracer.differing if not type(root.get_submodule(path)).__module__.startswith("torch.nn")}
+
+
+def _differs(
+    root: torch.nn.Module, arguments: tuple[Any, Any], number: int, graph: fx.Graph, inlined: frozenset[str]
+) -> bool:
     """Whether another decision at this place computes something else; a check that fails there computes nothing."""
-    tracer = Tracer()
+    tracer = Tracer(inlined)
     tracer.turned = number
     try:
         with made_traced(tracer), sizes_as_numbers(root):
@@ -87,11 +98,17 @@ def _dropping(graph: fx.Graph) -> list[fx.Node]:
     return [node for node in graph.nodes if node.target in _RATES]
 
 
-def _traced(root: torch.nn.Module, arguments: tuple[Any, Any]) -> tuple[fx.Graph, Tracer]:
-    tracer = Tracer()
+def _traced(
+    root: torch.nn.Module, arguments: tuple[Any, Any], inlined: frozenset[str] = frozenset()
+) -> tuple[fx.Graph, Tracer]:
+    """With the steps of a submodule that is called in several ways in place of its calls."""
+    tracer = Tracer(inlined)
     try:
         with made_traced(tracer), sizes_as_numbers(root):
-            return tracer.trace(root, {"all": arguments}), tracer
+            graph = tracer.trace(root, {"all": arguments})
+        if more := _in_several_ways(root, tracer) - inlined:
+            return _traced(root, arguments, inlined | more)
+        return graph, tracer
     except NoCorrespondence:
         raise
     except Exception as error:

@@ -32,6 +32,8 @@ class Sides:
                  learning: frozenset[str], *, large: bool = False) -> None:  # fmt: skip
         self._source, self._learning, self.large = module, learning, large
         self._module: Any = None
+        self.drawn: dict[str, list[Any]] = {}
+        """what the source draws at random in training mode, by the module that draws; see `drawing`"""
         self.call, self.target, self.code = call, target, code
         self.feeds = {n: v.astype(np.float64) if v.dtype.kind == "f" else v for n, v in feeds.items()}
         self._functions: dict[bool, Any] = {}

@@ -19,6 +19,7 @@ import numpy as np
 from onnxpress.core.arrays import Array
 from onnxpress.export.port.proof.aside import aside
 from onnxpress.export.port.proof.descent import STEPS, rate_of, step_of_keras, step_of_torch
+from onnxpress.export.port.proof.drawing import Draws, chosen_of_keras, chosen_of_torch, of_whole_rows, share_of
 from onnxpress.export.port.proof.gradients import Sides, in_doubles
 from onnxpress.export.port.proof.rung import Rung, Worst
 
@@ -32,7 +33,7 @@ KERAS_DROPOUTS = ("Dropout", "SpatialDropout1D", "SpatialDropout2D", "SpatialDro
 class Trained:
     """What the source does in training, as the written model is held against it."""
 
-    rates: list[float]
+    rates: tuple[list[float], list[float]]
     """of its dropouts, sorted"""
     statistics: dict[str, Array]
     """of batch norm after one step, as Keras keeps them"""
@@ -67,7 +68,8 @@ def _of_torch(sides: Sides, parameters: MutableMapping[str, Array]) -> Trained:
 
 
 def _beside_keras(sides: Sides, trained: Trained) -> Rung:
-    if wrong := other_rates(trained.rates, _rates_of_keras(sides)):
+    (rates, rows), (ours, our_rows) = trained.rates, _rates_of_keras(sides)
+    if wrong := other_rates(rates, ours) or other_rates(rows, our_rows, "dropouts of whole rows"):
         return Rung(name="training", holds=False, detail=wrong)
     if idle := _idle(sides):
         return Rung(name="training", holds=False, detail=f"the dropout {idle} changes no answer: it is not called")
@@ -76,16 +78,16 @@ def _beside_keras(sides: Sides, trained: Trained) -> Rung:
         if wrong := _other_statistics(sides, trained.statistics):
             return Rung(name="training", holds=False, detail=wrong)
         worst = _steps_of_keras(sides, trained)
-    detail = f"{STEPS} steps, {len(trained.rates)} dropouts measured; the worst: {worst.where or 'none'}"
+    detail = f"{STEPS} steps, {len(rates) + len(rows)} dropouts measured; the worst: {worst.where or 'none'}"
     return worst.rung("training", LIMIT, detail, trained.named)
 
 
-def other_rates(wanted: list[float], measured: list[float]) -> str:
+def other_rates(wanted: list[float], measured: list[float], what: str = "dropouts") -> str:
     """What differs between the source's rates and the shares measured here, both sorted; empty where nothing does."""
     if len(wanted) != len(measured):
-        return f"{len(wanted)} dropouts in the source, {len(measured)} here"
+        return f"{len(wanted)} {what} in the source, {len(measured)} here"
     for rate, mine in zip(wanted, measured, strict=True):
-        if abs(rate - mine) > 5 * (max(rate * (1 - rate), 1e-4) / ONES) ** 0.5:
+        if not abs(rate - mine) <= 5 * (max(rate * (1 - rate), 1e-4) / ONES) ** 0.5:
             return f"dropout of {rate} in the source leaves out {mine:.3f} here"
     return ""
 
@@ -164,8 +166,11 @@ def _steps_of_keras(sides: Sides, trained: Trained) -> Worst:
     return worst
 
 
-def _rates_of_torch(sides: Sides) -> list[float]:
-    """Of every dropout that leaves something out in training: layers, functions, within recurrence and attention."""
+def _rates_of_torch(sides: Sides) -> tuple[list[float], list[float]]:
+    """Of every dropout that leaves something out in training: layers, functions, within recurrence and attention.
+
+    Then those of whole rows that it draws by itself.
+    """
     import torch
     from torch import nn
 
@@ -188,7 +193,7 @@ def _rates_of_torch(sides: Sides) -> list[float]:
         inside.append(type(module).__name__)
         found.extend([module.dropout] * (module.num_layers - 1 if isinstance(module, nn.RNNBase) else 1))
 
-    module = sides.module
+    module, draws = sides.module, Draws(sides.drawn)
     tensors = {n: torch.from_numpy(np.array(v)) for n, v in sides.feeds.items()}
     with contextlib.ExitStack() as stack:
         stack.enter_context(unmoved(module))
@@ -201,8 +206,9 @@ def _rates_of_torch(sides: Sides) -> list[float]:
         stack.enter_context(mock.patch.object(nn.functional, "scaled_dot_product_attention", attended))
         stack.enter_context(torch.no_grad())
         stack.enter_context(in_doubles())
+        stack.enter_context(draws.of(module))
         sides.call(module, tensors)
-    return sorted(rate for rate in found if rate > 0)
+    return sorted(rate for rate in found if rate > 0), sorted(draws.rates)
 
 
 def _idle(sides: Sides) -> str:
@@ -216,9 +222,9 @@ def _idle(sides: Sides) -> str:
     with _no_dropout_of_keras(sides):
         plain = sides.target.call(inputs, "float64", training=True)
         for layer in dropouts:
-            layer.rate = 0.9
+            before, layer.rate = layer.rate, 0.9
             found = sides.target.call(inputs, "float64", training=True)
-            layer.rate = 0.0
+            layer.rate = before
             if all(np.array_equal(np.asarray(a), np.asarray(b)) for a, b in zip(plain, found, strict=True)):
                 return str(layer.name)
     for variable, value in statistics:
@@ -232,18 +238,24 @@ def _dropouts(model: Any) -> Iterator[Any]:
             yield layer
 
 
-def _rates_of_keras(sides: Sides) -> list[float]:
-    """The share that each leaves out of ones, or of whole channels, as often as one call of the model calls it."""
-    found = []
+def _rates_of_keras(sides: Sides) -> tuple[list[float], list[float]]:
+    """The share that each leaves out of ones, or of whole channels, as often as one call of the model calls it.
+
+    Then those that leave out whole rows.
+    """
+    found: list[float] = []
+    rows: list[float] = []
     calls = _calls(sides)
     for layer in _dropouts(sides.target.model("float64")):
-        if layer.rate > 0:
+        if layer.rate > 0 and of_whole_rows(layer):
+            rows += [share_of(layer)] * max(calls[id(layer)], 1)
+        elif layer.rate > 0:
             rank = int(type(layer).__name__[-2]) if type(layer).__name__.endswith("D") else 0
             ones = np.ones((1, *(1,) * rank, ONES))
             out: Array = np.asarray(layer(ones, training=True))
             share = float(np.mean(out == 0 if type(layer).__name__ != "AlphaDropout" else out < 0))
             found += [share] * max(calls[id(layer)], 1)  # `_idle` tells of one that is not called
-    return sorted(found)
+    return sorted(found), sorted(rows)
 
 
 def _calls(sides: Sides) -> Counter[int]:
@@ -294,16 +306,25 @@ def unmoved(module: Any) -> Iterator[None]:
             buffer.copy_(before)
 
 
-def _no_dropout_of_torch(sides: Sides) -> contextlib.AbstractContextManager[None]:
+@contextlib.contextmanager
+def _no_dropout_of_torch(sides: Sides) -> Iterator[None]:
+    """Without dropout; of whole rows both sides leave out the same."""
     from torch import nn
 
     inner = [m for m in sides.module.modules() if isinstance(m, nn.RNNBase | nn.MultiheadAttention)]
     layers = dropouts_of_torch(sides.module)
-    return switched_off([*((layer, "p") for _, layer in layers), *((module, "dropout") for module in inner)])
+    rates = [*((layer, "p") for _, layer in layers), *((module, "dropout") for module in inner)]
+    with switched_off(rates), chosen_of_torch(sides):
+        yield
 
 
-def _no_dropout_of_keras(sides: Sides) -> contextlib.AbstractContextManager[None]:
-    return switched_off([(layer, "rate") for layer in _dropouts(sides.target.model("float64"))])
+@contextlib.contextmanager
+def _no_dropout_of_keras(sides: Sides) -> Iterator[None]:
+    layers = list(_dropouts(sides.target.model("float64")))
+    rates = [(layer, "rate") for layer in layers if not of_whole_rows(layer)]
+    rows = [layer for layer in layers if of_whole_rows(layer) and layer.rate > 0]
+    with switched_off(rates), chosen_of_keras(sides, rows):
+        yield
 
 
 @contextlib.contextmanager

@@ -7,11 +7,13 @@ from typing import Any
 
 from onnxpress.export.port.code import tuple_of
 from onnxpress.export.port.layout import Value, holds_tensors
-from onnxpress.export.port.steps import Block, Shown, Step
-from onnxpress.export.port.to_keras import attention, dense, norms, pools, recurrent
+from onnxpress.export.port.steps import Block, Ref, Shown, Step
+from onnxpress.export.port.to_keras import attention, dense, norms, pools, products, recurrent
 from onnxpress.export.port.to_keras.axes import unpacked
 from onnxpress.export.port.to_keras.making import (
     LAYERS,
+    called,
+    make,
     member,
 )
 from onnxpress.export.port.to_keras.writer import Writer, Written
@@ -36,6 +38,8 @@ def block(w: Writer, step: Step, args: tuple[Value, ...]) -> Value:
     known = w.attributes.get(step.name)
     if not any(inner.kind not in ("input", "output") for inner in child.steps) and len(args) == 1:
         return args[0]  # as an empty Sequential
+    if len(args) == 1 and (rows := _rows_left_out(child)) is not None:
+        return _drop_path(w, child, args[0], rows)
     if known is None:
         given = [Value("", a.shown, a.perm, a.order, a.made_by, number=a.number) for a in args]
         found = w.shared.block(child, given, w.full(step.name))
@@ -44,12 +48,29 @@ def block(w: Writer, step: Step, args: tuple[Value, ...]) -> Value:
     found, before = known
     if before != layouts:
         raise w.refuse("this block is called with its axes in two orders")
-    called = member(w.attribute(step.name))
+    text = member(w.attribute(step.name))
     if not any(a.number is None for a in args):
-        called += ".call"
+        text += ".call"
         w.lines.append("# by its method, as Keras calls layers with tensors alone")
-    code = f"{called}({', '.join(_given(found, args))})"
+    code = f"{text}({', '.join(_given(found, args))})"
     return _answer(w, found.outputs, step.shown, code)
+
+
+def _rows_left_out(child: Block) -> tuple[Any, ...] | None:
+    """Rate and axes of a block that is nothing but a dropout of whole rows."""
+    first, *rest = child.steps
+    if len(rest) != 2 or rest[0].name != "dropped" or rest[0].args[0] != Ref(first.number):
+        return None
+    return rest[0].args[1:] if rest[1].args == (Ref(rest[0].number),) else None
+
+
+def _drop_path(w: Writer, child: Block, x: Value, rows: tuple[Any, ...]) -> Value:
+    x = w.settle(x)
+    made = make(w, child.owner, f"{products.of_rows(x, *rows)})")
+    known = w.attributes.get(w.step.name)
+    if known is not None and known.calls != made.calls:
+        raise w.refuse("this stochastic depth is called with values of several ranks")
+    return w.like(x, called(w, made, x))
 
 
 def _given(found: Written, args: tuple[Value, ...]) -> Iterator[str]:

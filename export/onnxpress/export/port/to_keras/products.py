@@ -162,6 +162,22 @@ def _dropout(w: Writer, x: Value, p: float = 0.5, training: bool = True, inplace
     return w.like(x, f"self.{_dropout_layer(w, p)}({x.code})")
 
 
+@function("dropped")
+def _dropped(w: Writer, x: Value, rate: float, axes: tuple[int, ...]) -> Value:
+    x = w.settle(w.made(x))
+    number = sum(name.startswith("drop_path") for name in w.attributes)
+    name = f"drop_path_{number + 1}" if number else "drop_path"
+    w.attributes[name] = None
+    w.init.append(f'self.{name} = layers.{of_rows(x, rate, axes)}, name="{name}")')
+    return w.like(x, f"self.{name}({x.code})")
+
+
+def of_rows(x: Value, rate: float, axes: tuple[int, ...]) -> str:
+    """The constructor of a dropout of whole rows, without its closing bracket."""
+    shape = literal(tuple(None if axis in axes else 1 for axis in x.perm))
+    return f"Dropout({literal(rate)}, noise_shape={shape}"
+
+
 def _dropout_layer(w: Writer, p: float) -> str:
     """A layer for a dropout that the source calls as a function."""
     number = sum(name.startswith("dropout") for name in w.attributes)

@@ -227,6 +227,53 @@ class Cut(nn.Module):
         return torch.relu(x[:, :, : -self.size])
 
 
+class Unfolded(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.unfold, self.fold = nn.Unfold(4, stride=4), nn.Fold((8, 8), (4, 4), stride=(4, 4))
+        self.linear, self.conv = nn.Linear(48, 48), nn.Conv2d(3, 4, 3)
+
+    def forward(self, x: torch.Tensor) -> Any:
+        h = torch.relu(self.linear(self.unfold(x).transpose(1, 2)))
+        dilated = functional.unfold(self.conv(x), (3, 2), padding=(1, 0), dilation=2)
+        return self.conv(self.fold(h.transpose(1, 2))), dilated.mean(-1)
+
+
+class Windows(nn.Module):
+    """Of a length that varies, channels last in Keras; and of a fixed axis."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.linear = nn.Conv1d(3, 4, 3, padding=1), nn.Linear(5, 2)
+
+    def forward(self, x: torch.Tensor) -> Any:
+        return self.linear(self.conv(x).unfold(2, 5, 2)).sum(1), x.unfold(1, 2, 1).sum(2)
+
+
+class Tables(nn.Module):
+    """One layer in two ways."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("near", torch.randn(6))
+        self.register_buffer("far", torch.randn(6))
+        self.linear = nn.Linear(6, 6)
+
+    def forward(self, x: torch.Tensor, kind: str) -> Any:
+        return self.linear(x) * getattr(self, kind), x + getattr(self, kind)
+
+
+class Ways(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.tables = Tables()
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        near, moved = self.tables(x, "near")
+        far, other = self.tables(torch.relu(x), "far")
+        return near * far + moved * other
+
+
 def _residuals() -> nn.Module:
     return nn.Sequential(Residual(3, 4), Residual(4, 6), Residual(6, 6))
 
@@ -262,6 +309,9 @@ KINDS: dict[str, tuple[Callable[[], nn.Module], tuple[Any, ...], str]] = {
     "sizes": (_residuals, (_x(4, 3, 8),), "def __init__(self, filters, fan_in"),
     "skips": (Skips, (_x(4, 4, 9),), "skips = 0\n        for block in self.blocks:\n            x, skip = block(x)\n"),
     "dilations": (Skips, (_x(4, 4, 9),), "[Gated(1), Gated(2), Gated(4)]"),
+    "patches": (Unfolded, (_x(4, 3, 8, 8),), "ops.image.extract_patches"),
+    "windows": (Windows, (_x(4, 3, 9),), "[:, None] + ops.arange(5)"),
+    "ways": (Ways, (_x(4, 6),), "self.tables_far"),
     "cuts": (lambda: nn.Sequential(Cut(1), Cut(2)), (_x(4, 4, 9),), ": -self.size]"),
     "pools": (Pools, (_x(4, 2, 8, 8),), "resize_aligned"),
     "masked": (Masked, (torch.arange(8).reshape(2, 4), torch.ones(2, 4, dtype=torch.int64)), "_2 = "),

@@ -89,6 +89,8 @@ LAYERS: tuple[Row, ...] = (
     Row("PixelShuffle", "ops.reshape and ops.transpose"),
     Row("PixelUnshuffle", "ops.reshape and ops.transpose"),
     Row("ChannelShuffle", "ops.reshape and ops.transpose"),
+    Row("Unfold", "ops.image.extract_patches", "torch counts channels before the places of a window"),
+    Row("Fold", "ops.reshape and ops.transpose", "windows that do not overlap"),
     Row("GLU", "ops.glu"),
     Row("Softmin", "ops.softmax"),
     Row("Softmax2d", "ops.softmax"),

@@ -121,7 +121,7 @@ def _step(node: fx.Node, number: int, places: dict[fx.Node, int], tracer: Tracer
     name = str(getattr(node.target, "__name__", node.target))
     name = {size_of: "size", item_of: "getitem", item_set: "setitem"}.get(node.target, name)
     name = name if name.startswith("__") else name.rstrip("_").lstrip("_")
-    name = _SAME.get(name, name)
+    name = "windows" if (node.op, node.target) == ("call_method", "unfold") else _SAME.get(name, name)
     return Step(number, "function", name, args, dict(kwargs), shown, **common)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from onnxpress.export.port.code import tuple_of
 from onnxpress.export.port.layout import Value, holds_tensors
 from onnxpress.export.port.steps import Block, Ref, Shown, Step
-from onnxpress.export.port.to_keras import attention, dense, norms, pools, products, recurrent
+from onnxpress.export.port.to_keras import attention, dense, norms, patches, pools, products, recurrent
 from onnxpress.export.port.to_keras.axes import unpacked
 from onnxpress.export.port.to_keras.making import (
     LAYERS,
@@ -18,7 +18,7 @@ from onnxpress.export.port.to_keras.making import (
 )
 from onnxpress.export.port.to_keras.writer import Writer, Written
 
-__all__ = ["attention", "block", "dense", "layer", "norms", "pools", "recurrent"]
+__all__ = ["attention", "block", "dense", "layer", "norms", "patches", "pools", "recurrent"]
 
 
 def layer(w: Writer, step: Step, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Value:

@@ -9,8 +9,9 @@ from click.testing import CliRunner
 
 from onnxpress.core import run as runs
 from onnxpress.core.errors import UsageError
-from onnxpress.export.port.carrying import carry
+from onnxpress.export.port.carrying import Ported, PortReport, carry
 from onnxpress.export.port.cli import port
+from onnxpress.export.port.proof.rung import Rung
 from onnxpress.export.source import SourceRef
 from onnxpress.export.sources.resolve import from_object
 
@@ -52,3 +53,19 @@ def test_where_nothing_can_be_written_is_said_before_the_proof(output: str, word
     source = from_object(torch.nn.Linear(2, 1), "net", SourceRef(reference="nets:build"), {}, torch.ones(2, 2))
     with pytest.raises(UsageError, match=words):
         carry(source, to="tensorflow", output=tmp_path / output)
+
+
+def test_what_differs_in_the_same_way_is_told_in_one_line(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    differences = [f"norm{n}.running_var: the batch's own" for n in range(18)] + ["lstm.bias: two in one"]
+    rung = Rung(name="training", holds=True, detail="20 steps", differences=differences)
+    report = PortReport(source="nets:build", to="tensorflow", inputs={}, outputs={}, transposes=0, rungs=[rung])
+    done = Ported(tmp_path / "nets.py", tmp_path / "nets.weights.h5", report)
+    monkeypatch.setattr("onnxpress.export.sources.resolve.resolve", lambda reference: reference)
+    monkeypatch.setattr("onnxpress.export.port.carrying.carry", lambda source, **options: done)
+    found = CliRunner().invoke(port, ["nets:build", "--to", "tensorflow", "--output", str(tmp_path / "nets.py")])
+    assert found.stderr.splitlines() == [
+        "training: holds (20 steps)",
+        "  named difference: norm0.running_var and 17 more: the batch's own",
+        "  named difference: lstm.bias: two in one",
+    ]
+    assert found.stdout.splitlines() == [str(done.code), str(done.weights)]

@@ -274,6 +274,21 @@ class Ways(nn.Module):
         return near * far + moved * other
 
 
+class Excited(nn.Module):
+    """A number for each channel, brought to an image's axes in the ways in which people do."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fc = nn.Linear(4, 4)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        rows, channels, height, width = x.shape
+        y = torch.sigmoid(self.fc(x.mean((2, 3))))
+        x = x * y.view(rows, channels, 1, 1).expand_as(x)
+        x = x * y[:, :, None, None] + y.unsqueeze(-1).unsqueeze(-1).expand(rows, channels, height, width)
+        return torch.cat([x, y.view(rows, channels, 1, 1).expand(-1, -1, height, width)], 1)
+
+
 def _residuals() -> nn.Module:
     return nn.Sequential(Residual(3, 4), Residual(4, 6), Residual(6, 6))
 
@@ -344,3 +359,27 @@ def test_it_is_carried_as_a_person_writes_it(kind: str, tmp_path: Path) -> None:
     assert parameters(draft.code, target, draft.state, draft.learning).holds
     assert code in draft.code.text
     assert_formatted(written)
+
+
+def test_what_is_expanded_to_be_broadcast_is_written_without(tmp_path: Path) -> None:
+    found = from_object(Excited().eval(), "net", SourceRef(reference="nets:build"), {}, _x(4, 4, 5, 6))
+    draft = Draft(found, "nets.weights.h5")
+    (tmp_path / "nets.py").write_text(draft.code.text)
+    assert draft.answers(draft.target(tmp_path / "nets.py")).holds
+    assert "x * ops.reshape(y, (-1, 1, 1, 4))" in draft.code.text
+    assert "transpose" not in draft.code.text
+    assert draft.code.text.count("broadcast_to") == 1  # of what is joined
+
+
+class Alone(nn.Module):
+    """Nothing else has the size that an operand is expanded to."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x[:, :, None].expand(-1, -1, 3) + x.new_ones(1)
+
+
+def test_what_has_its_size_from_being_expanded_stays_expanded(tmp_path: Path) -> None:
+    draft = Draft(from_object(Alone(), "net", SourceRef(reference="nets:build"), {}, _x(4, 5)), "nets.weights.h5")
+    (tmp_path / "nets.py").write_text(draft.code.text)
+    assert draft.answers(draft.target(tmp_path / "nets.py")).holds
+    assert "broadcast_to" in draft.code.text

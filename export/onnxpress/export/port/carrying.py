@@ -16,6 +16,7 @@ from onnxpress.core.errors import NotEquivalent, UsageError
 from onnxpress.core.files import write_atomically
 from onnxpress.core.indented_json import indented
 from onnxpress.core.optional import require
+from onnxpress.core.progress import step
 from onnxpress.export.port.proof.answers import Answer
 from onnxpress.export.port.proof.round_trip import NOT_ASKED, UNPROVEN, WrittenKeras, WrittenTorch, round_trip
 from onnxpress.export.port.proof.rung import Rung
@@ -133,7 +134,8 @@ def _torch_to_keras(source: Source, path: Path, weights_name: str, *, keep: bool
     _import_keras()
     from onnxpress.export.port.draft import Draft
 
-    draft = Draft(source, weights_name, keep=keep)
+    with step("following the source and writing its code"):
+        draft = Draft(source, weights_name, keep=keep)
 
     def prove(target: KerasTarget) -> list[Rung]:
         rungs = _asked(source, draft.rungs(target))
@@ -150,7 +152,10 @@ def _and_back(rungs: list[Rung], returns: bool, trip: Callable[[], Rung]) -> lis
     """These and the fifth, if it is asked for and nothing failed before."""
     if not returns:
         return [*rungs, NOT_ASKED]
-    return [*rungs, UNPROVEN if any(rung.holds is False for rung in rungs) else trip()]
+    if any(rung.holds is False for rung in rungs):
+        return [*rungs, UNPROVEN]
+    with step("proving the round trip"):
+        return [*rungs, trip()]
 
 
 def _keras_back(source: Source, path: Path) -> tuple[list[str], Answer]:
@@ -175,7 +180,8 @@ def _onnx_to_keras(source: Source, path: Path, weights_name: str, *, keep: bool,
     _import_keras()
     from onnxpress.export.port.onnx_draft import OnnxKerasDraft
 
-    draft = OnnxKerasDraft(source, weights_name, path.parent, keep=keep)
+    with step("following the source and writing its code"):
+        draft = OnnxKerasDraft(source, weights_name, path.parent, keep=keep)
 
     def prove(target: KerasTarget) -> list[Rung]:
         rungs = _asked(source, draft.rungs(target))
@@ -209,7 +215,7 @@ def _as_keras(
 
 
 def _import_keras() -> None:
-    with import_talk():
+    with step("importing keras and tensorflow"), import_talk():
         import keras  # noqa: F401 - both talk at their import
         import tensorflow  # noqa: F401
 
@@ -218,7 +224,8 @@ def _keras_to_torch(source: Source, path: Path, weights_name: str, *, keep: bool
     _import_keras()
     from onnxpress.export.port.keras_draft import KerasDraft
 
-    draft = KerasDraft(source, weights_name, keep=keep)
+    with step("following the source and writing its code"):
+        draft = KerasDraft(source, weights_name, keep=keep)
 
     def trip(target: TorchTarget) -> Rung:
         written = WrittenTorch(target, draft.as_taken(), draft.asked[0].feeds)
@@ -231,7 +238,8 @@ def _keras_to_torch(source: Source, path: Path, weights_name: str, *, keep: bool
 def _onnx_to_torch(source: Source, path: Path, weights_name: str, *, keep: bool, returns: bool) -> PortReport:
     from onnxpress.export.port.onnx_draft import OnnxDraft
 
-    draft = OnnxDraft(source, weights_name)  # whose axes are the file's own: a layout that is kept is the only one
+    with step("following the source and writing its code"):
+        draft = OnnxDraft(source, weights_name)  # whose axes are the file's own: a layout that is kept is the only one
 
     def trip(target: TorchTarget) -> Rung:
         return round_trip(draft.original, WrittenTorch(target, draft.specs, draft.asked[0].feeds), draft.asked, None)
@@ -268,7 +276,11 @@ def _as_torch(
 
 def _asked(source: Source, rungs: Iterable[Rung]) -> list[Rung]:
     """All rungs. Raises NotEquivalent where the code does not run, or answers something else altogether."""
-    found = list(rungs)
+    proof = iter(rungs)
+    found = []
+    for name in ("answers", "parameters", "gradients", "training"):
+        with step(f"proving {name}"):
+            found.append(next(proof))
     if found[0].worst == math.inf:
         raise NotEquivalent(
             f"the port fails on answers: {found[0].detail}", where=source.reference, hint="nothing was written"

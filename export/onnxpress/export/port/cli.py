@@ -84,7 +84,18 @@ def port(
         mark = {True: "holds", False: "FAILS", None: "not asked"}[rung.holds]
         figure = "" if rung.worst is None else f", {rung.worst:.2g} of {rung.limit:g}"
         click.echo(f"{rung.name}: {mark}{figure} ({rung.detail})", err=True)
-        for difference in rung.differences:
+        for difference in _shortened(rung.differences):
             click.echo(f"  named difference: {difference}", err=True)
     click.echo(str(ported.code))
     click.echo(str(ported.weights))
+
+
+def _shortened(differences: list[str]) -> list[str]:
+    """Those of many weights in one line, where they say the same; the report has all."""
+    named: dict[str, list[str]] = {}
+    for difference in differences:
+        name, _, what = difference.partition(": ")
+        named.setdefault(what, []).append(name)
+    return [
+        f"{names[0]}{f' and {len(names) - 1} more' if len(names) > 1 else ''}: {what}" for what, names in named.items()
+    ]

@@ -72,6 +72,13 @@ class Value(Placed):
     """the code that says which steps of a packed sequence count"""
     items: list[str] | None = None
     """the code of each item along the first axis, where they are had one by one"""
+    reshaped: str = ""
+    """the code of which the expression `code` is a reshape that moves nothing; see `whole`"""
+
+    @property
+    def whole(self) -> str:
+        """The code of its data in any shape: that of before a reshape, unless the reshape has a name already."""
+        return self.reshaped if self.reshaped and not self.code.isidentifier() else self.code
 
     def written_place(self, axis: int) -> int:
         """The same as it is written: -1 of the last."""

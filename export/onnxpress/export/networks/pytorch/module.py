@@ -77,8 +77,7 @@ class TorchNetwork:
     def _copy(self, source: Source) -> Any:
         original: torch.nn.Module = getattr(source.network, "_orig_mod", source.network)  # torch.compile's wrapper
         size = sum(value.nbytes for value in original.parameters())
-        self._large = size > LARGE
-        self._one_copy = size > (_ONE_COPY if self._converts else _ONE_COPY_TO_ASK)
+        self._large, self._one_copy = size > LARGE, size > (_ONE_COPY if self._converts else _ONE_COPY_TO_ASK)
         training = [name or type(original).__name__ for name, module in original.named_modules() if module.training]
         try:
             # A large module that was built from its name, for this export, is nobody else's: no second one in memory.

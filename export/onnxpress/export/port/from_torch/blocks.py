@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import fx
 
+from onnxpress.export.port.from_torch.broadcasting import unexpanded
 from onnxpress.export.port.from_torch.changes import item_set
 from onnxpress.export.port.from_torch.indexing import size_of
 from onnxpress.export.port.from_torch.structures import Given, item_of, keys_of, structured, values_of
@@ -40,7 +41,7 @@ def block_of(module: torch.nn.Module, arguments: tuple[Any, Any], where: str = "
     for node, number in places.items():
         if (step := _step(node, number, places, tracer)) is not None:
             steps.append(step)
-    steps = without_dead(steps)
+    steps = without_dead(unexpanded(steps))
     called = {step.name for step in steps if step.kind == "layer"}
     children = {path: _child(module.get_submodule(path), path, tracer) for path in tracer.calls if path in called}
     for step in steps:

@@ -7,7 +7,6 @@ from typing import Any
 from onnxpress.export.port.code import literal, short
 from onnxpress.export.port.layout import Value
 from onnxpress.export.port.steps import Ref
-from onnxpress.export.port.to_keras.axes import flatten, unflatten
 from onnxpress.export.port.to_keras.images import resized
 from onnxpress.export.port.to_keras.making import (
     as_tuple,
@@ -17,6 +16,7 @@ from onnxpress.export.port.to_keras.making import (
     spatial,
 )
 from onnxpress.export.port.to_keras.registry import FUNCTIONS
+from onnxpress.export.port.to_keras.reshaping import flatten, unflatten
 from onnxpress.export.port.to_keras.writer import Writer
 
 

@@ -7,11 +7,11 @@ from typing import Any
 
 from onnxpress.export.port.code import factor, literal
 from onnxpress.export.port.layout import Value, channels_last
-from onnxpress.export.port.to_keras.axes import shape_of, spread
 from onnxpress.export.port.to_keras.images import resized
 from onnxpress.export.port.to_keras.making import without_learning
 from onnxpress.export.port.to_keras.reductions import reduced
 from onnxpress.export.port.to_keras.registry import FUNCTIONS, function
+from onnxpress.export.port.to_keras.reshaping import shape_of, spread
 from onnxpress.export.port.to_keras.writer import Writer
 
 

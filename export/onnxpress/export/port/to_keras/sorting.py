@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from onnxpress.export.port.layout import Value, identity
-from onnxpress.export.port.to_keras.axes import permute
 from onnxpress.export.port.to_keras.registry import FUNCTIONS, function
+from onnxpress.export.port.to_keras.reshaping import permute
 from onnxpress.export.port.to_keras.writer import Writer
 
 

@@ -109,7 +109,7 @@ class Writer(Variables):
             if None not in shape[1:]:
                 self.shared.transposes += 1
                 code = tuple_of("-1" if size is None else str(size) for size in shape)
-                return Value(f"ops.reshape({value.code}, {code})", value.shown, perm)
+                return Value(f"ops.reshape({value.whole}, {code})", value.shown, perm, reshaped=value.whole)
         moves = tuple(value.perm.index(axis) for axis in perm)
         self.shared.transposes += 1
         self.lines.append(f"# {why}")

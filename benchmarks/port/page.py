@@ -14,6 +14,10 @@ TITLES = {
     "torch-usual": ("Usual networks, torch → Keras", "Written as public projects write them."),
     "torch-families": ("The five families, torch → Keras", "Through the door that any module takes."),
     "transformers": ("transformers' encoders, torch → Keras", "Tiny random configurations: text, images, speech."),
+    "transformers-others": (
+        "transformers' decoders and further encoders, torch → Keras",
+        "Tiny random configurations: text without a cache, images.",
+    ),
     "keras-corpus": ("The corpus, Keras → torch", "Awkward Keras models, of which each shows something unusual."),
     "keras-sound": ("Sound models, Keras → torch", "Trained heads, masks, several answers, tables in float64."),
     "keras-usual": ("Usual networks, Keras → torch", "Written as public projects write them."),

@@ -21,6 +21,12 @@ ENCODERS = (
     "dinov2", "clip_vision", "siglip_vision", "swin", "swinv2", "whisper_encoder", "wav2vec2", "hubert",
 )  # fmt: skip
 """of benchmarks.sweeps.transformers_models"""
+OTHERS = (
+    "gpt2", "gpt_neox", "gptj", "opt", "bloom", "falcon", "llama", "mistral", "qwen2", "qwen3", "gemma", "gemma2",
+    "phi", "phi3", "stablelm", "olmo", "starcoder2", "granite", "cohere", "convnext", "resnet", "regnet",
+    "mobilenet_v2", "segformer", "poolformer",
+)  # fmt: skip
+"""the same: decoders without a cache, and images"""
 _OF_ONE_LENGTH = dict.fromkeys(("wav2vec2", "hubert"), ("input_values:float32[batch,400]",))
 """encoders whose convolutions take no short rows: their inputs"""
 _DECIDES = "its way depends on the values or the number of the rows"
@@ -122,6 +128,17 @@ def _transformers() -> Iterator[Subject]:
 
     for name in ENCODERS:
         yield Subject("transformers", name, _described(transformers_models, name))
+
+
+@_family("transformers-others")
+def _transformers_others() -> Iterator[Subject]:
+    from benchmarks.port import more_encoders
+    from benchmarks.sweeps import transformers_models
+
+    for name in OTHERS:
+        yield Subject("transformers-others", name, _described(transformers_models, name))
+    for name in more_encoders.MODELS:
+        yield Subject("transformers-others", name, _described(more_encoders, name))
 
 
 @_family("keras-corpus")

@@ -178,7 +178,7 @@ def build(name: str) -> tuple[Any, dict[str, Any]]:
     if model.keeps_scale:
         _keep_scale(module)
     whole = getattr(module, model.part)() if model.part else module
-    return whole, _examples(model)
+    return whole, examples(model)
 
 
 def _keep_scale(module: Any) -> None:
@@ -190,7 +190,7 @@ def _keep_scale(module: Any) -> None:
             torch.nn.init.kaiming_normal_(part.weight)
 
 
-def _examples(model: Model) -> dict[str, Any]:
+def examples(model: Model) -> dict[str, Any]:
     """Three rows; text padded on the right, as a tokeniser does."""
     import torch
 

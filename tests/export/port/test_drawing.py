@@ -160,6 +160,27 @@ def test_another_random_way_of_training_mode_is_not_proven(drop: type[nn.Module]
     assert training(draft.sides(draft.target(written))).holds is False
 
 
+class Checkpointed(nn.Module):
+    """Asks in training mode for gradients of what it makes of an input, as speech encoders do."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.linear = nn.Linear(6, 6)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = x[:, None]
+        if self.training:
+            x.requires_grad = True
+        return self.linear(x)
+
+
+def test_a_module_that_asks_for_gradients_itself_is_trained(tmp_path: Path) -> None:
+    draft = _draft(Checkpointed())
+    written = tmp_path / "nets.py"
+    written.write_text(draft.code.text)
+    assert all(rung.holds for rung in draft.rungs(draft.target(written)))
+
+
 def test_attention_that_answers_otherwise_where_nothing_is_seen_is_refused() -> None:
     def network(hidden: float) -> Any:
         def run(feeds: dict[str, Array], _: str) -> dict[str, Array]:

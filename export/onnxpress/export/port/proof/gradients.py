@@ -83,7 +83,7 @@ class Sides:
         self.module.train(training)
         tensors = {n: torch.from_numpy(np.array(v)) for n, v in self.feeds.items()}
         for tensor in tensors.values():
-            if tensor.is_floating_point():
+            if tensor.is_floating_point() and not training:  # a module may ask it itself of what it makes of an input
                 tensor.requires_grad_(True)
         with exact(), in_doubles():
             # Copies, as a module may change what it is given, and a tensor that gathers gradients may not be changed.

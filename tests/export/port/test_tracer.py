@@ -117,7 +117,7 @@ def test_a_mask_that_no_input_decides_is_asked_for_its_values() -> None:
     assert [step.name for step in traced(Masked(), (4,)).steps if step.kind == "function"] == ["mul"]
 
 
-def test_the_steps_of_a_module_that_is_called_with_other_plain_numbers_stand_in_place_of_its_calls() -> None:
+def test_a_module_that_is_called_with_other_plain_numbers_is_followed_where_it_is_called() -> None:
     class Scaled(BySize):
         def forward(self, x: torch.Tensor, factor: int = 1) -> Any:
             return self.linear(x) * factor
@@ -132,7 +132,46 @@ def test_the_steps_of_a_module_that_is_called_with_other_plain_numbers_stand_in_
             return self.scaled(x, 2) + self.scaled(x + 1, self.second)
 
     assert list(traced(Twice(2), (6,)).children) == ["scaled"]
-    block = traced(Twice(3), (6,))
-    assert list(block.children) == ["scaled.linear"]
-    assert [step.name for step in block.steps if step.kind == "layer"] == ["scaled.linear", "scaled.linear"]
-    assert [step.args[1] for step in block.steps if step.name == "mul"] == [2, 3]
+    followed = traced(Twice(3), (6,))
+    assert list(followed.children) == ["scaled.linear"]
+    assert [step.args[1] for step in followed.steps if step.name == "mul"] == [2, 3]
+
+
+def test_a_module_that_is_called_with_other_sizes_is_followed_where_its_code_would_hold_them() -> None:
+    class Cut(nn.Module):
+        def forward(self, x: torch.Tensor) -> Any:
+            return x.flatten(1) * 2
+
+    class Scaled(nn.Module):
+        def forward(self, x: torch.Tensor) -> Any:
+            return x * 2
+
+    class Twice(nn.Module):
+        def __init__(self, part: nn.Module) -> None:
+            super().__init__()
+            self.part = nn.Sequential(part)
+
+        def forward(self, x: torch.Tensor) -> Any:
+            return self.part(x), self.part(x[:, :2])
+
+    assert list(traced(Twice(Scaled()), (3, 4)).children) == ["part"]
+    assert list(traced(Twice(Cut()), (3, 4)).children) == []
+
+
+def test_what_forward_keeps_on_the_module_is_forgotten_and_what_it_makes_is_followed() -> None:
+    class Keeps(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.mask: Any = None
+
+        def forward(self, x: torch.Tensor) -> Any:
+            if self.mask is None or self.mask.shape[0] != x.shape[1]:
+                self.mask = torch.ones(x.shape[1])
+            with torch.no_grad():
+                weights = x * self.mask
+            return nn.Softmax(dim=1)(weights)
+
+    module = Keeps().eval()
+    found = traced(module, (4,))
+    assert [step.name for step in found.steps if step.kind == "function"] == ["ones", "mul", "detach", "softmax"]
+    assert module.mask is None

@@ -45,7 +45,8 @@ def block_of(module: torch.nn.Module, arguments: tuple[Any, Any], where: str = "
     called = {step.name for step in steps if step.kind == "layer"}
     children = {path: _child(module.get_submodule(path), path, tracer) for path in tracer.calls if path in called}
     for step in steps:
-        if isinstance(child := children.get(step.name), Block):
+        child = children.get(step.name) if step.kind == "layer" else None  # an input may be called as a layer is
+        if isinstance(child, Block):
             step.kind = "block"
             bound = inspect.signature(child.owner.forward).bind(*step.args, **step.kwargs)
             step.args, step.kwargs = tuple(refs((bound.args, bound.kwargs))), {}

@@ -36,6 +36,7 @@ def without_arange(value: Any, key: Any) -> Any:
 def of_each_row(x: Any, key: Any) -> Any:
     """The index along the second axis in `x[torch.arange(rows), index]`, one for each row; None of other indices."""
     value = x.pair[0]
+    key = _without_whole(key)
     if not isinstance(value, torch.Tensor) or not isinstance(key, tuple) or len(key) != 2 or value.dim() < 2:
         return None
     if not all(isinstance(one, fx.Proxy) and isinstance(one.pair[0], torch.Tensor) for one in key):
@@ -46,6 +47,32 @@ def of_each_row(x: Any, key: Any) -> Any:
         return None
     places = places if places.dtype == torch.int64 else places.long()
     return places[(slice(None), *[None] * (value.dim() - 1))]
+
+
+def several_of_each_row(x: Any, key: Any) -> Any:
+    """`x[rows, places]` where `rows` is its own row at every place, and several are taken of each; None of others."""
+    value = x.pair[0]
+    key = _without_whole(key)
+    if not isinstance(value, torch.Tensor) or not isinstance(key, tuple) or len(key) != 2 or value.dim() < 2:
+        return None
+    if not all(isinstance(one, fx.Proxy) and isinstance(one.pair[0], torch.Tensor) for one in key):
+        return None
+    rows, places = key
+    if depends(rows.node) or places.pair[0].dim() < 2 or places.pair[0].dtype != torch.int64:
+        return None
+    for a, b, c in zip(rows.pair, places.pair, x.pair, strict=True):
+        own = torch.tensor(range(c.shape[0])).reshape(-1, *[1] * (b.dim() - 1))
+        if a.dim() != b.dim() or b.shape[0] != c.shape[0] or not torch.equal(a.expand_as(b), own.expand_as(b)):
+            return None
+    flat = places.reshape(places.shape[0], -1)[(slice(None), slice(None), *[None] * (value.dim() - 2))]
+    return torch.take_along_dim(x, flat, 1).reshape(*places.shape, *x.shape[2:])
+
+
+def _without_whole(key: Any) -> Any:
+    """The index without `:` at its end."""
+    while isinstance(key, tuple) and key and isinstance(key[-1], slice) and key[-1] == slice(None):
+        key = key[:-1]
+    return key
 
 
 def depends(node: fx.Node) -> bool:

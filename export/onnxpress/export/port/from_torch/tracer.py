@@ -6,13 +6,9 @@ for them is followed. Code that decides by a tensor's values, or by a size that 
 
 from __future__ import annotations
 
-import contextlib
 import operator
-import os
-import sys
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
-from unittest import mock
 
 import torch
 from torch import fx
@@ -20,17 +16,13 @@ from torch.nn.utils import rnn
 
 from onnxpress.export.port.from_torch.changes import Held, InPlace, assigned, followed, refuse_stale, with_plain_places
 from onnxpress.export.port.from_torch.drawing import at_the_end, is_draw
-from onnxpress.export.port.from_torch.indexing import depends, of_each_row, size_of, without_arange
-from onnxpress.export.port.from_torch.numpy_calls import AnswersNumpy, from_numpy
+from onnxpress.export.port.from_torch.indexing import depends, of_each_row, several_of_each_row, size_of, without_arange
+from onnxpress.export.port.from_torch.lines import line
+from onnxpress.export.port.from_torch.numpy_calls import AnswersNumpy
 from onnxpress.export.port.from_torch.structures import Given, field, fields_of, item_of, keys_of, structured
 from onnxpress.export.port.refusal import NoCorrespondence
 
-MADE = (
-    "arange", "zeros", "ones", "full", "eye", "linspace", "zeros_like", "ones_like", "full_like", "tril", "triu",
-    "empty", "empty_like", "rand",
-)  # fmt: skip
 PACKED = ("pack_padded_sequence", "pad_packed_sequence")
-INSIDE = (os.path.dirname(torch.__file__), os.path.dirname(os.path.dirname(__file__)), "contextlib.py")
 
 
 _ON_SIZES = (operator.add, operator.sub, operator.mul, operator.floordiv, operator.mod)
@@ -126,6 +118,8 @@ class Traced(AnswersNumpy, InPlace):
             key = without_arange(value, with_plain_places(key))
             if (places := of_each_row(self, key)) is not None:
                 return torch.take_along_dim(self, places, 1)[:, 0]
+            if (taken := several_of_each_row(self, key)) is not None:
+                return taken
             return self.tracer.create_proxy("call_function", operator.getitem, (self, key), {})
         kept = list(keys) if isinstance(key, str) else [k for k in keys if field(value, k) is not None]
         name = key if isinstance(key, str) else kept[key]
@@ -136,6 +130,11 @@ class Traced(AnswersNumpy, InPlace):
 
     def __setitem__(self, key: Any, value: Any) -> None:
         assigned(self.tracer, self, key, value, line()[0])
+
+    def new_tensor(self, data: Any, **options: Any) -> Any:
+        if isinstance(data, Traced):
+            return data.detach().to(options.get("dtype") or self.dtype)
+        return torch.tensor(data, dtype=options.get("dtype") or self.dtype)
 
     def is_floating_point(self) -> bool:
         return bool(self.pair[0].is_floating_point())
@@ -177,7 +176,7 @@ class Tracer(fx.Tracer):
     def __init__(self, inlined: frozenset[str] = frozenset()) -> None:
         super().__init__(autowrap_modules=(), autowrap_functions=tuple(getattr(rnn, name) for name in PACKED))
         self.inlined = inlined
-        """submodules whose steps stand among those of the root, as each of their calls is another"""
+        """submodules that are followed where they are called, as each call does something else"""
         self.decisions: list[str] = []
         """lines at which a size that varies decided, at both sizes in the same way"""
         self.turned: int | None = None
@@ -191,9 +190,14 @@ class Tracer(fx.Tracer):
         self.calls: dict[str, tuple[Any, Any]] = {}
         self.differing: dict[str, str] = {}
         """a submodule that is called with other plain arguments than before → the line"""
+        self.resized: dict[str, tuple[Any, Any]] = {}
+        """a submodule that is called with tensors of other sizes than before → these arguments"""
         self.variables: dict[str, list[str]] = {}
         self.lines: dict[str, str] = {}
         self.pairs: dict[str, tuple[Any, Any]] = {}
+        self.unlearning: set[str] = set()
+        """what was computed under torch.no_grad()"""
+        self.detached: dict[str, Traced] = {}
 
     def proxy(self, node: fx.Node) -> Traced:
         traced = Traced(node, self)
@@ -227,14 +231,36 @@ class Tracer(fx.Tracer):
     def create_arg(self, a: Any) -> Any:
         if isinstance(a, Traced):
             refuse_stale(a, line()[0])
+            if a.node.name in self.unlearning and torch.is_grad_enabled() and isinstance(a.pair[0], torch.Tensor):
+                a = self._detached(a)
         if (keys := keys_of(a)) is not None and type(a) is not dict:
             a = {key: field(a, key) for key in keys if field(a, key) is not None}
         return super().create_arg(a)
 
+    def _constant(self, value: Any) -> Any:
+        """A tensor that no input has a part in, such as a mask that the module keeps, as a value in the trace."""
+        if not isinstance(value, torch.Tensor):
+            return value
+        proxy = self.proxy(self.create_arg(value))
+        proxy.pair = value, value
+        self.pairs[proxy.node.name] = proxy.pair
+        return proxy
+
+    def _detached(self, value: Traced) -> Traced:
+        """What was computed under torch.no_grad(), as the code behind it reads it."""
+        name = value.node.name
+        if name not in self.detached:
+            with torch.no_grad():
+                self.detached[name] = self.create_proxy("call_method", "detach", (value,), {})
+            self.unlearning.discard(self.detached[name].node.name)
+        return self.detached[name]
+
     def call_module(self, m: Any, forward: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         if self.concrete:
             return forward(*args, **kwargs)
-        args, kwargs = structured((args, kwargs), _one_by_one)
+        if m not in self.submodule_paths and not any(True for _ in m.parameters()):  # made in forward, as nn.ReLU()(x)
+            return forward(*args, **kwargs)
+        args, kwargs = structured((args, kwargs), lambda value: self._constant(_one_by_one(value)))
         return super().call_module(m, forward, args, kwargs)
 
     def create_proxy(self, kind: str, target: Any, args: Any, kwargs: Any, *rest: Any, **more: Any) -> Any:
@@ -254,6 +280,8 @@ class Tracer(fx.Tracer):
             proxy.pair = first, self._computed(kind, target, args, kwargs, 1, [])
         if hasattr(proxy, "pair"):
             self.pairs[proxy.node.name] = proxy.pair
+        if self._learns_nothing(kind, args, proxy):
+            self.unlearning.add(proxy.node.name)
         self.lines[proxy.node.name] = where
         proxy.held.is_stored = kind == "get_attr"
         proxy.held.divided = args if target is operator.truediv else None
@@ -265,6 +293,16 @@ class Tracer(fx.Tracer):
                 if name not in names:
                     names.append(name)
         return proxy
+
+    def _learns_nothing(self, kind: str, args: Any, proxy: Any) -> bool:
+        """Whether it was computed under torch.no_grad(), or is one item of what was."""
+        if kind in ("placeholder", "get_attr", "output"):
+            return False
+        first = args[0] if args else None
+        of_several = isinstance(first, Traced) and not isinstance(first.pair[0], torch.Tensor)
+        first = proxy.pair[0]
+        whole = isinstance(first, torch.Tensor) and not first.is_floating_point()
+        return not whole and (not torch.is_grad_enabled() or (of_several and args[0].node.name in self.unlearning))
 
     def _computed(self, kind: str, target: Any, args: Any, kwargs: Any, which: int, copies: list[Any]) -> Any:
         """What it computes; `copies` gets each value that is taken with the copy that was handed in."""
@@ -290,6 +328,8 @@ class Tracer(fx.Tracer):
                     self.calls[target] = structured((args, kwargs), _as_given)
                 if which == 0 and _plain_of(self.calls[target]) != _plain_of((args, kwargs)):
                     self.differing.setdefault(target, line()[0])
+                if which == 0 and _sizes_of(self.calls[target]) != _sizes_of((args, kwargs)):
+                    self.resized.setdefault(target, structured((args, kwargs), _as_given))
                 return module(*values, **named)
         finally:
             self.concrete = False
@@ -309,6 +349,17 @@ def _is_one(value: Any) -> bool:
 def _plain_of(arguments: Any) -> str:
     """What a call is given beside tensors."""
     return str(structured(arguments, lambda value: ... if isinstance(value, Traced | Given) else value))
+
+
+def _sizes_of(arguments: Any) -> str:
+    """The sizes of the tensors that a call is given."""
+
+    def sizes(value: Any) -> Any:
+        if not isinstance(value, Traced | Given):
+            return None
+        return [tuple(one.shape) if isinstance(one, torch.Tensor) else None for one in value.pair]
+
+    return str(structured(arguments, sizes))
 
 
 def _one_by_one(value: Any) -> Any:
@@ -333,59 +384,3 @@ def _filled(value: Any, which: int, copies: list[Any] | None = None) -> Any:
     if isinstance(value, slice):
         return slice(*(_filled(item, which) for item in (value.start, value.stop, value.step)))
     return structured(value, lambda item: _filled(item, which, copies) if isinstance(item, Traced | slice) else item)
-
-
-def line() -> tuple[str, dict[str, Any]]:
-    """`nets.py:12` and the local variables of the innermost frame that is the user's."""
-    frame: Any = sys._getframe(1)
-    while frame is not None:
-        name = frame.f_code.co_filename
-        if not name.startswith(INSIDE[:2]) and not name.endswith(INSIDE[2]) and "forward" in _names(frame):
-            return f"{os.path.basename(name)}:{frame.f_lineno}", frame.f_locals
-        frame = frame.f_back
-    return "", {}
-
-
-def _names(frame: Any) -> set[str]:
-    """The functions from this frame outwards: whether forward is among them."""
-    found = set()
-    while frame is not None:
-        found.add(frame.f_code.co_name)
-        frame = frame.f_back
-    return found
-
-
-def _dtype_of(value: Any) -> Any:
-    return None if value is None else value.dtype
-
-
-def _is_causal(mask: Any, is_causal: bool | None = None, size: int | None = None) -> bool:
-    return bool(is_causal)
-
-
-@contextlib.contextmanager
-def made_traced(tracer: Tracer) -> Iterator[None]:
-    """Tensors made out of numbers stand in the trace as they are written, also where a number varies."""
-
-    def patched(module: Any, name: str) -> Callable[..., Any]:
-        original = getattr(module, name)
-
-        def made(*args: Any, **kwargs: Any) -> Any:
-            if tracer.concrete or not hasattr(tracer, "root"):
-                return original(*args, **kwargs)
-            return tracer.create_proxy("call_function", original, args, kwargs)
-
-        return made
-
-    with contextlib.ExitStack() as stack:
-        for name in MADE:
-            stack.enter_context(mock.patch.object(torch, name, patched(torch, name)))
-        for name in ("from_numpy", "as_tensor", "tensor"):
-            made = from_numpy(getattr(torch, name), lambda value: isinstance(value, Traced))
-            stack.enter_context(mock.patch.object(torch, name, made))
-        for name in PACKED:
-            stack.enter_context(mock.patch.object(rnn, name, patched(rnn, name)))
-        # Torch's own transformer asks its masks for what a traced value cannot say.
-        stack.enter_context(mock.patch.object(torch.nn.functional, "_none_or_dtype", _dtype_of))
-        stack.enter_context(mock.patch.object(torch.nn.modules.transformer, "_detect_is_causal_mask", _is_causal))
-        yield

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import os
+from collections.abc import Iterator
 from typing import Any
 
 import torch
 from torch import fx
 
 from onnxpress.export.port.from_torch.drawing import take_drawn
+from onnxpress.export.port.from_torch.lines import INSIDE
+from onnxpress.export.port.from_torch.made import made_traced
 from onnxpress.export.port.from_torch.numbers import sizes_as_numbers
-from onnxpress.export.port.from_torch.tracer import INSIDE, Tracer, made_traced
+from onnxpress.export.port.from_torch.tracer import Tracer
 from onnxpress.export.port.refusal import NoCorrespondence
 
 
@@ -26,17 +30,73 @@ def trace(root: torch.nn.Module, arguments: tuple[Any, Any]) -> tuple[fx.Graph, 
             raise NoCorrespondence("the code takes a way that depends on a size that varies", where=where)
     dropping = _dropping(graph)
     if dropping or _asks_for_training(root):  # how much is dropped shows in training mode alone
-        root.training = True
+        followed = [root, *map(root.get_submodule, tracer.inlined)]
+        for module in followed:
+            module.training = True
         try:
             trained, other_tracer = _traced(root, arguments, tracer.inlined)
         except NoCorrespondence:
             return graph, tracer
         finally:
-            root.training = False
+            for module in followed:
+                module.training = False
         _take_rates(dropping, _dropping(trained))
         tracer.draws = take_drawn(graph, tracer, trained, other_tracer)
         tracer.trained_at = _parting(graph, trained, other_tracer)
     return graph, tracer
+
+
+def _to_follow(root: torch.nn.Module, tracer: Tracer) -> frozenset[str]:
+    """The modules of the author's whose calls differ in plain arguments, or in what sizes make of them.
+
+    Each of their calls is followed on its own.
+    """
+    resized = [path for path, given in tracer.resized.items() if _goes_by_sizes(root, path, tracer.calls[path], given)]
+    return frozenset(path for path in [*tracer.differing, *resized] if not _is_layer(type(root.get_submodule(path))))
+
+
+_BY_SIZES = (
+    "reshape", "view", "flatten", "unflatten", "interpolate", "expand", "repeat", "pad", "arange", "zeros", "ones",
+    "full", "linspace", "eye", "Flatten", "Unflatten", "PixelShuffle", "PixelUnshuffle", "ChannelShuffle", "Upsample",
+    "AvgPool1d", "AvgPool2d", "AvgPool3d", "var", "std", "size_of", "AdaptiveAvgPool1d", "AdaptiveAvgPool2d",
+    "AdaptiveMaxPool1d", "AdaptiveMaxPool2d",
+)  # fmt: skip
+"""of these the written code may hold sizes as numbers"""
+
+
+def _goes_by_sizes(root: torch.nn.Module, path: str, first: Any, second: Any) -> bool:
+    """Whether what is written of a module for arguments of one size may be wrong for those of another."""
+    module = root.get_submodule(path)
+    if _is_layer(type(module)):
+        return type(module).__name__ in _BY_SIZES
+    try:
+        (one, tracer), (other, other_tracer) = _traced(module, first), _traced(module, second)
+    except NoCorrespondence:
+        return True
+    if [(n.op, n.target, str(n.args)) for n in one.nodes] != [(n.op, n.target, str(n.args)) for n in other.nodes]:
+        return True
+    names = [getattr(n.target, "__name__", str(n.target)) for n in one.nodes if n.op.startswith("call_f")]
+    names += [str(n.target) for n in one.nodes if n.op == "call_method"]
+    calls = [(path, tracer.calls[path], other_tracer.calls[path]) for path in tracer.calls]
+    return any(name in _BY_SIZES for name in names) or any(_goes_by_sizes(module, *call) for call in calls)
+
+
+def _is_layer(kind: type) -> bool:
+    """Whether it is a layer of torch's own, and not one that holds the author's."""
+    return kind.__module__.startswith("torch.nn.") and not kind.__module__.endswith(".container")
+
+
+@contextlib.contextmanager
+def _as_it_was(root: torch.nn.Module) -> Iterator[None]:
+    """What forward keeps on its modules while it is followed is forgotten."""
+    before = [(vars(module), dict(vars(module))) for module in root.modules()]
+    try:
+        yield
+    finally:
+        for now, then in before:
+            made = {name: value for name, value in now.items() if name.startswith("_tensor_constant")}  # by the tracer
+            now.clear()
+            now.update(then | made)
 
 
 def _take_rates(dropping: list[fx.Node], trained: list[fx.Node]) -> None:
@@ -73,11 +133,6 @@ _RATES = {
 """function → what its rate is called, and its place among the arguments"""
 
 
-def _in_several_ways(root: torch.nn.Module, tracer: Tracer) -> set[str]:
-    """The author's submodules that are called with other plain arguments than before."""
-    return {path for path in tracer.differing if not type(root.get_submodule(path)).__module__.startswith("torch.nn")}
-
-
 def _differs(
     root: torch.nn.Module, arguments: tuple[Any, Any], number: int, graph: fx.Graph, inlined: frozenset[str]
 ) -> bool:
@@ -85,7 +140,7 @@ def _differs(
     tracer = Tracer(inlined)
     tracer.turned = number
     try:
-        with made_traced(tracer), sizes_as_numbers(root):
+        with _as_it_was(root), made_traced(tracer), sizes_as_numbers(root):
             other = tracer.trace(root, {"all": arguments})
     except NoCorrespondence:
         return True
@@ -101,17 +156,17 @@ def _dropping(graph: fx.Graph) -> list[fx.Node]:
 def _traced(
     root: torch.nn.Module, arguments: tuple[Any, Any], inlined: frozenset[str] = frozenset()
 ) -> tuple[fx.Graph, Tracer]:
-    """With the steps of a submodule that is called in several ways in place of its calls."""
     tracer = Tracer(inlined)
     try:
-        with made_traced(tracer), sizes_as_numbers(root):
+        with _as_it_was(root), made_traced(tracer), sizes_as_numbers(root):
             graph = tracer.trace(root, {"all": arguments})
-        if more := _in_several_ways(root, tracer) - inlined:
-            return _traced(root, arguments, inlined | more)
-        return graph, tracer
-    except NoCorrespondence:
-        raise
+        if not (more := _to_follow(root, tracer)):
+            return graph, tracer
     except Exception as error:
+        if more := _to_follow(root, tracer):
+            return _traced(root, arguments, inlined | more)
+        if isinstance(error, NoCorrespondence):
+            raise
         trail, where = error.__traceback__, ""
         while trail is not None:
             name = trail.tb_frame.f_code.co_filename
@@ -120,3 +175,4 @@ def _traced(
             trail = trail.tb_next
         said = str(error).strip() or type(error).__name__
         raise NoCorrespondence(f"this line cannot be traced: {said.splitlines()[0]}", where=where) from error
+    return _traced(root, arguments, inlined | more)

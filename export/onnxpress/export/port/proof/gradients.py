@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import copy
 from collections.abc import Iterator, Mapping
 from typing import Any
 from unittest import mock
@@ -11,6 +10,7 @@ from unittest import mock
 import numpy as np
 
 from onnxpress.core.arrays import Array
+from onnxpress.export.networks.pytorch.copying import copied
 from onnxpress.export.port.proof.aside import aside, hand_back
 from onnxpress.export.port.proof.keras_target import KerasTarget
 from onnxpress.export.port.proof.rung import Rung, Worst
@@ -129,7 +129,7 @@ def _in_float64(source: Any) -> Any:
     """A copy of the module."""
     import torch
 
-    module = copy.deepcopy(source).double()
+    module = copied(source).double()
     for part in module.modules():  # tensors that it holds beside its parameters
         for name, value in vars(part).items():
             if isinstance(value, torch.Tensor) and value.is_floating_point():

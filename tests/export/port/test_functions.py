@@ -181,6 +181,53 @@ CASES: dict[str, tuple[Callable[[Any, Any], Any], tuple[int, ...]]] = {
     "zero": (lambda _, x: x[:, :1].zero_() + x, (3, 4)),
     "type_as": (lambda m, x: (x * 3).type_as(m.places), (3, 4)),
 }  # fmt: skip
+CASES |= {
+    "bilinear": (lambda m, x: F.bilinear(x, x, m.kernel1.reshape(1, 18)[:, :16].reshape(1, 4, 4)), (3, 4)),
+    "local_response_norm": (lambda _, x: F.local_response_norm(x, 2, 0.5), IMAGES),
+    "cdist": (lambda _, x: torch.cdist(x, x[:, :2] + 1), (3, 4)),
+    "cumprod": (lambda _, x: x.cumprod(1), (3, 4)),
+    "kthvalue": (lambda _, x: x.kthvalue(2, dim=1), (3, 4)),
+    "median": (lambda _, x: x.median(dim=1, keepdim=True), (3, 4)),
+    "pairwise_distance": (lambda _, x: F.pairwise_distance(x, x.flip(dims=(2,))), (3, 4)),
+}
+MORE: dict[str, tuple[Callable[[Any, Any], Any], tuple[int, ...]]] = {
+    "conv2d, depthwise": (lambda m, x: F.conv2d(x, m.kernel2[:2, :1], padding=1, groups=2), IMAGES),
+    "conv2d, of groups": (lambda m, x: F.conv2d(torch.cat([x, x], 1), m.kernel2[:2], groups=2), IMAGES),
+    "conv2d, of a computed kernel": (lambda m, x: F.conv2d(x, m.kernel2 - m.kernel2.mean(1, keepdim=True)), IMAGES),
+    "avg_pool2d, that counts what is padded": (lambda _, x: F.avg_pool2d(x, 3, 2, padding=1), IMAGES),
+    "avg_pool2d, that does not": (lambda _, x: F.avg_pool2d(x, 3, 2, 1, count_include_pad=False), IMAGES),
+    "avg_pool2d, beyond the end": (lambda _, x: F.avg_pool2d(x, 3, 2, 1, ceil_mode=True), IMAGES),
+    "max_pool2d, beyond the end": (lambda _, x: F.max_pool2d(x, 3, 2, 1, ceil_mode=True), IMAGES),
+    "adaptive_avg_pool2d, by windows that overlap": (lambda _, x: F.adaptive_avg_pool2d(x, (3, 5)), IMAGES),
+    "adaptive_max_pool1d, that divides": (lambda _, x: F.adaptive_max_pool1d(x, 2), (3, 4)),
+    "pad, replicate": (lambda _, x: F.pad(x, (1, 2, 0, 1), mode="replicate"), IMAGES),
+    "pad, circular": (lambda _, x: F.pad(x, (1, 2, 0, 1), mode="circular"), IMAGES),
+    "interpolate, bicubic": (lambda _, x: F.interpolate(x, (7, 6), mode="bicubic"), IMAGES),
+    "interpolate, bicubic, aligned": (
+        lambda _, x: F.interpolate(x, (7, 6), mode="bicubic", align_corners=True), IMAGES),
+    "interpolate, area": (lambda _, x: F.interpolate(x, (3, 2), mode="area"), IMAGES),
+    "interpolate, nearest by a factor": (lambda _, x: F.interpolate(x, scale_factor=1.6), IMAGES),
+    "interpolate, nearest to a size": (lambda _, x: F.interpolate(x, (7, 3)), IMAGES),
+    "interpolate, linear": (lambda _, x: F.interpolate(x, 7, mode="linear"), (3, 4)),
+    "interpolate, linear, aligned": (lambda _, x: F.interpolate(x, 7, mode="linear", align_corners=True), (3, 4)),
+    "topk, of the smallest": (lambda _, x: x.topk(2, dim=1, largest=False), (3, 4)),
+    "topk, whose places are computed with": (lambda m, x: x.topk(2)[1] + x.long(), (3, 2)),
+    "argmax, compared": (lambda _, x: x.argmax(-1) == x.long()[..., 0], (3, 4)),
+    "softmax, of a parameter": (lambda m, x: x @ m.weight.softmax(0).t(), (3, 4)),
+    "zeros, by name": (lambda _, x: torch.zeros(size=(x.size(0), 3, 4)), (3, 4)),
+    "permute, by name": (lambda _, x: x.permute(dims=(0, 2, 1)), (3, 4)),
+    "getitem, at places of each row": (
+        lambda _, x: x[torch.arange(x.size(0))[:, None].expand(-1, 2), x.topk(2, 1)[1][:, :, 0], :], (3, 4)),
+    "new_tensor": (lambda _, x: x * x.new_tensor(np.arange(4)), (3, 4)),
+    "no_grad": (lambda _, x: _untaught(x) + x, (3, 4)),
+}  # fmt: skip
+
+
+def _untaught(x: torch.Tensor) -> torch.Tensor:
+    with torch.no_grad():
+        return x * 2
+
+
 CASES["t"] = lambda m, _: m.weight.t() * 2, (3, 4)
 
 
@@ -189,15 +236,16 @@ def test_every_line_of_the_table_has_its_case() -> None:
     assert CASES.keys() == of_the_table() - packed
 
 
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("name", [*CASES, *MORE])
 def test_a_line_of_the_table_can_be_carried(name: str, tmp_path: Path) -> None:
-    function, shape = CASES[name]
+    function, shape = (CASES | MORE)[name]
     generator = torch.Generator().manual_seed(0)
     rows = [torch.randn(n, *shape, generator=generator) for n in (3, 5)]
     module = Calls(function).eval()
     block = block_of(module, ([Given("x", (rows[0], rows[1]))], {}))
-    assert name in {step.name for step in block.steps}
+    assert name in {step.name for step in block.steps} or name in MORE
     state = {n: v.detach().numpy() for n, v in [*module.named_parameters(), *module.named_buffers()]}
+    state |= block.all_constants()
     spec = parse_spec(f"x:float32[batch,{','.join(map(str, shape))}]")
     code = written(block, [spec], state, frozenset(dict(module.named_parameters())), {}, "t", "w.h5")
     path = tmp_path / "nets.py"

@@ -12,7 +12,7 @@ from tests.export.port.formatting import assert_formatted
 from torch import nn
 from torch.nn import functional
 from torch.nn.utils.parametrizations import weight_norm
-from torch.nn.utils.rnn import pack_padded_sequence
+from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from onnxpress.export.port.draft import Draft
 from onnxpress.export.port.proof.parameters import parameters
@@ -318,6 +318,95 @@ class Buffered(nn.Module):
 
 
 _x = torch.randn
+
+
+class Scaled(nn.Module):
+    def __init__(self, epsilon: float) -> None:
+        super().__init__()
+        self.epsilon = epsilon
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x / (x.abs().mean(-1, keepdim=True) + self.epsilon)
+
+
+class Fields(nn.Module):
+    """A function is called as a block is, an input as another, two layers as one but for an underscore."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.norm, self.scaled = Scaled(1e-6), Scaled(1e-5)
+        self._fc, self.fc = nn.Linear(4, 4), nn.Linear(4, 4)
+        self.table = nn.Embedding(5, 4)
+
+    def forward(self, scaled: torch.Tensor) -> torch.Tensor:
+        near = torch.argmin(torch.cdist(scaled, self.table.weight), dim=-1)
+        length = torch.norm(scaled, dim=-1, keepdim=True)
+        return self.norm(self._fc(scaled)) + self.scaled(self.fc(scaled)) * length + self.table(near)
+
+
+class Cell(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(5, 3, 3, padding=1)
+
+    def forward(self, x: torch.Tensor, state: torch.Tensor) -> torch.Tensor:
+        return torch.tanh(self.conv(torch.cat([x, state], dim=1)))
+
+
+class Recurrent(nn.Module):
+    """Images one after the other, and a state that begins at zeros."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.cell = Cell()
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        rows, steps, _, height, width = x.shape
+        state, states = torch.zeros(rows, 3, height, width), []
+        for number in range(steps):
+            state = self.cell(x[:, number], state)
+            states.append(state)
+        return torch.stack(states, dim=1)
+
+
+class Unpacked(nn.Module):
+    """As long as the longest of the batch."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.rnn = nn.LSTM(3, 4, batch_first=True, bidirectional=True)
+        self.head = nn.Linear(8, 2)
+
+    def forward(self, x: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
+        packed = pack_padded_sequence(x, lengths, batch_first=True, enforce_sorted=False)
+        states, _ = self.rnn(packed)
+        return self.head(pad_packed_sequence(states, batch_first=True)[0])
+
+
+class Closed(nn.Module):
+    """A function that has modules from around it, as minGPT's `mlpf`."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        parts = self.parts = nn.ModuleDict({"fc": nn.Linear(4, 4), "act": nn.Tanh()})
+        self.function = lambda x: parts["act"](parts["fc"](x))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.function(x)
+
+
+def _images() -> nn.Module:
+    """Functions of images among the layers of a sequence."""
+    return nn.Sequential(
+        nn.Conv2d(2, 4, 3, padding=1, padding_mode="circular"),
+        nn.Upsample(scale_factor=2, mode="bicubic"),
+        nn.LocalResponseNorm(2),
+        nn.AvgPool2d(3, 2, padding=1, ceil_mode=True, count_include_pad=False),
+        nn.ReplicationPad2d(1),
+        nn.AdaptiveMaxPool2d((5, 4)),
+    )
+
+
 KINDS: dict[str, tuple[Callable[[], nn.Module], tuple[Any, ...], str]] = {
     "states": (States, (_x(4, 5, 3), _x(4, 6, 3)), "initial_state=[state_0, cell_0]"),
     "packed": (Packed, (_x(4, 5, 3), torch.tensor([5, 2, 3, 1])), "mask=mask"),
@@ -328,6 +417,11 @@ KINDS: dict[str, tuple[Callable[[], nn.Module], tuple[Any, ...], str]] = {
     "windows": (Windows, (_x(4, 3, 9),), "[:, None] + ops.arange(5)"),
     "ways": (Ways, (_x(4, 6),), "self.tables_far"),
     "cuts": (lambda: nn.Sequential(Cut(1), Cut(2)), (_x(4, 4, 9),), ": -self.size]"),
+    "fields": (Fields, (_x(4, 3, 4),), "self.fc_ = "),
+    "images": (_images, (_x(4, 2, 5, 6),), "local_response_norm("),
+    "recurrent": (Recurrent, (_x(4, 3, 2, 4, 5),), "ops.zeros((ops.shape(x)[0], 4, 5, 3))"),
+    "unpacked": (Unpacked, (_x(4, 5, 3), torch.tensor([5, 2, 3, 1])), "zero_output_for_mask=True"),
+    "closed": (Closed, (_x(4, 4),), "self.parts_act(self.parts_fc(x))"),
     "pools": (Pools, (_x(4, 2, 8, 8),), "resize_aligned"),
     "masked": (Masked, (torch.arange(8).reshape(2, 4), torch.ones(2, 4, dtype=torch.int64)), "_2 = "),
     "double": (

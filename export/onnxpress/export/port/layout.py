@@ -22,6 +22,14 @@ class Unordered(Exception):
         self.place = place
 
 
+class Relaid(Unordered):
+    """A tensor of one number, made by step `place`, is wanted in this order of axes: it is made so from the start."""
+
+    def __init__(self, place: Any, perm: tuple[int, ...]) -> None:
+        super().__init__(place)
+        self.perm = perm
+
+
 class Placed:
     """What has the shapes `shown`, as the source counts its axes, and at each place the axis that `perm` says."""
 
@@ -68,6 +76,8 @@ class Value(Placed):
     """whether `code` needs no brackets in a product or before a dot"""
     stored: bool = False
     """whether `code` is the written model's own weight of `parameter`"""
+    fill: Any = None
+    """the step that made it of one number, in an order of axes that nobody has asked for yet"""
     mask: str = ""
     """the code that says which steps of a packed sequence count"""
     items: list[str] | None = None

@@ -76,13 +76,17 @@ LAYERS: tuple[Row, ...] = (
     *(Row(f"MaxPool{n}d", f"MaxPooling{n}D", _POOL) for n in (1, 2, 3)),
     *(Row(f"AvgPool{n}d", f"AveragePooling{n}D", "what is padded counts as zeros in torch, and not in Keras's `same`: "
           "a ZeroPadding of its own") for n in (1, 2, 3)),
-    *(Row(f"AdaptiveAvgPool{n}d", f"GlobalAveragePooling{n}D", "size 1, or sizes that divide") for n in (1, 2, 3)),
-    *(Row(f"AdaptiveMaxPool{n}d", f"GlobalMaxPooling{n}D", "size 1, or sizes that divide") for n in (1, 2, 3)),
+    *(
+        Row(f"Adaptive{a}Pool{n}d", f"Global{b}Pooling{n}D", "to size 1; to sizes that do not divide a few lines of "
+            "code") for a, b in (("Avg", "Average"), ("Max", "Max")) for n in (1, 2, 3)
+    ),
     Row("Flatten", "Flatten", "torch counts channels first: the weights behind are put in Keras's order"),
+    Row("LocalResponseNorm", "a few lines of code"),
     Row("Unflatten", "ops.reshape"),
     Row("Identity", "the value itself"),
     *(Row(f"ZeroPad{n}d", f"ZeroPadding{n}D", "torch names the last axis first") for n in (1, 2)),
-    *(Row(f"ReflectionPad{n}d", "ops.pad") for n in (1, 2)),
+    *(Row(f"ReflectionPad{n}d", "ops.pad") for n in (1, 2, 3)),
+    *(Row(f"{kind}Pad{n}d", "a few lines of code") for kind in ("Replication", "Circular") for n in (1, 2, 3)),
     *(Row(f"ConstantPad{n}d", "ops.pad") for n in (1, 2, 3)),
     Row("Upsample", "UpSampling2D", "of whole factors; else as a function. Aligned corners are a few lines of code"),
     *(Row(f"Upsampling{kind}2d", "UpSampling2D", "as Upsample") for kind in ("Nearest", "Bilinear")),

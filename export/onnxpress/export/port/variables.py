@@ -15,6 +15,10 @@ _UNTOLD = re.compile(
     r"|(global_)?(max|average)_pooling\dd|(spatial_)?dropout(\dd)?|embedding|lstm|gru|bidirectional|activation)$"
 )
 """layers whose names tell what they are and nothing of their answers, which are not called by them"""
+_JOINING = (
+    "add", "sub", "mul", "floor_divide", "remainder", "mod", "lt", "le", "gt", "ge", "eq", "ne", "where", "maximum",
+    "minimum", "cat", "stack",
+)  # fmt: skip
 
 
 class Variables:
@@ -88,6 +92,20 @@ class Variables:
         return any(
             ref in refs((s.args, s.kwargs)) and not (s.name == "getitem" and s.args == (ref, 0))
             for s in self.block.steps
+        )
+
+    def meets_tensors(self) -> bool:
+        """Whether what the step computes, or one item of it, is joined or compared with other tensors."""
+        mine = {self.step.number}
+        for step in self.block.steps:
+            if step.name in ("getitem", "reshape", "unsqueeze", "squeeze", "transpose", "expand") and mine & {
+                ref.number for ref in refs(step.args[:1])
+            }:
+                mine.add(step.number)
+        return any(
+            step.kind == "function" and step.name in _JOINING and mine & numbers and numbers - mine
+            for step in self.block.steps
+            for numbers in [{ref.number for ref in refs((step.args, step.kwargs))}]
         )
 
     def bind(self, value: Value, step: Step) -> Value:

@@ -19,17 +19,17 @@ from onnxpress.export.port.to_keras.writer import Writer
 def _unsqueeze(w: Writer, x: Value, dim: int) -> Value:
     w.settle(x)
     x = w.made(x)
-    axis = dim % (x.rank + 1)
-    perm = [a + (a >= axis) for a in x.perm]
-    if x.perm == identity(x.rank):
-        perm.insert(axis, axis)
-        place = axis
-    else:
-        place = next((n for n, a in enumerate(perm) if a > axis), len(perm))
-        perm.insert(place, axis)
-    found = w.result(f"ops.expand_dims({x.code}, {-1 if place == x.rank else place})", tuple(perm))
+    perm, place = _with_axis(x, dim % (x.rank + 1))
+    found = w.result(f"ops.expand_dims({x.code}, {-1 if place == x.rank else place})", perm)
     found.reshaped = x.whole
     return found
+
+
+def _with_axis(x: Value, axis: int) -> tuple[tuple[int, ...], int]:
+    """The layout of x with a new axis, and where that lies."""
+    perm = [a + (a >= axis) for a in x.perm]
+    place = axis if x.perm == identity(x.rank) else next((n for n, a in enumerate(perm) if a > axis), len(perm))
+    return (*perm[:place], axis, *perm[place:]), place
 
 
 @function("squeeze")
@@ -50,10 +50,8 @@ def _joined(w: Writer, tensors: Any, dim: int, name: str) -> Value:
     tensors = [w.in_layout(t, lead.perm, "joined in one order of axes") for t in tensors]
     items = ", ".join(t.code for t in tensors)
     if name == "stack":
-        tensors = [w.plain(t) for t in tensors]
-        items = ", ".join(t.code for t in tensors)
-        axis = dim % (lead.rank + 1)
-        return w.result(f"ops.stack([{items}], axis={-1 if axis == lead.rank else axis})")
+        perm, place = _with_axis(lead, dim % (lead.rank + 1))
+        return w.result(f"ops.stack([{items}], axis={-1 if place == lead.rank else place})", perm)
     return w.result(f"ops.concatenate([{items}], axis={lead.written_place(dim)})", lead.perm)
 
 
@@ -124,7 +122,7 @@ def _getitem(w: Writer, x: Value, index: Any) -> Value:
         part = x.parts[index]
         if part.parts is not None or part.items is not None:
             return part
-        return Value(part.code, part.shown, part.perm, part.order, part.made_by, bare=part.bare)
+        return Value(part.code, part.shown, part.perm, part.order, part.made_by, bare=part.bare, mask=part.mask)
     w.settle(x)
     x = w.made(x)
     if isinstance(index, int) and x.items is not None:
@@ -222,25 +220,16 @@ def _roll(w: Writer, x: Value, shifts: Any, dims: Any) -> Value:
     return w.like(x, f"ops.roll({x.code}, {shifts}, axis={places})")
 
 
-@function("pad")
-def _pad(w: Writer, x: Value, pad: Any, mode: str = "constant", value: Any = None) -> Value:
-    w.settle(x)
-    if mode not in ("constant", "reflect") or any(not isinstance(p, int) or p < 0 for p in pad):
-        raise w.refuse(f"padding of mode {mode!r}, a negative one, or one that varies has no correspondence")
-    widths = [(0, 0)] * x.rank
-    for n in range(len(pad) // 2):
-        widths[x.rank - 1 - n] = (pad[2 * n], pad[2 * n + 1])
-    extra = f', mode="{mode}"' if mode != "constant" else (f", constant_values={value}" if value else "")
-    return w.like(x, f"ops.pad({x.code}, {tuple(widths[axis] for axis in x.perm)}{extra})")
-
-
 @function("topk")
 def _topk(w: Writer, x: Value, k: int, dim: int = -1, largest: bool = True, sorted: bool = True) -> Value:  # noqa: A002
-    x = w.plain(x)
-    if dim % x.rank != x.rank - 1 or not largest:
-        raise w.refuse("topk over another axis than the last, or of the smallest, has no correspondence")
+    w.settle(x)
+    last = dim % x.rank
+    perm = (*(axis for axis in x.perm if axis != last), last)
+    x = w.in_layout(x, perm, "the greatest are sought along the last axis")
     names = [w.fresh(n) for n in ("values", "indices")]
-    w.lines.append(f"{', '.join(names)} = ops.top_k({x.code}, {k})")
-    return Value(
-        "", w.step.shown, parts=[Value(n, s, identity(s.rank)) for n, s in zip(names, w.step.shown, strict=True)]
-    )
+    given = x.code if largest else f"-{w.operand(x)}"
+    w.lines.append(f"{', '.join(names)} = ops.top_k({given}, {k})")
+    codes = [names[0] if largest else f"-{names[0]}", names[1]]
+    if w.meets_tensors():
+        codes[1] = f'ops.cast({names[1]}, "int64")'
+    return Value("", w.step.shown, parts=[Value(c, s, perm) for c, s in zip(codes, w.step.shown, strict=True)])

@@ -11,6 +11,7 @@ import numpy as np
 from onnxpress.core.arrays import Array
 from onnxpress.export.port.code import literal, short
 from onnxpress.export.port.layout import Value, channels_last
+from onnxpress.export.port.to_keras.edges import at_edges
 from onnxpress.export.port.to_keras.making import (
     called,
     make,
@@ -62,6 +63,11 @@ def _convolution(w: Writer, module: Any, x: Value) -> Value:
         name = w.fresh("padded")
         widths = ((0, 0), *((p, p) for p in padding), (0, 0))
         w.lines.append(f'{name} = ops.pad({x.code}, {literal(widths)}, mode="reflect")')
+        x, padding = Value(name, x.shown, x.perm), (0,) * rank
+    elif module.padding_mode in ("replicate", "circular") and not isinstance(padding, str):
+        name = w.fresh("padded")
+        ends = {n + 2: (p, p) for n, p in enumerate(padding)}
+        w.lines.append(f"{name} = {at_edges(w, x, module.padding_mode, ends)}")
         x, padding = Value(name, x.shown, x.perm), (0,) * rank
     elif module.padding_mode != "zeros":
         raise w.refuse(f"a convolution padded by {module.padding_mode!r} has no correspondence")

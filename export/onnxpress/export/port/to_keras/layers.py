@@ -41,13 +41,19 @@ def block(w: Writer, step: Step, args: tuple[Value, ...]) -> Value:
     if len(args) == 1 and (rows := _rows_left_out(child)) is not None:
         return _drop_path(w, child, args[0], rows)
     if known is None:
-        given = [Value("", a.shown, a.perm, a.order, a.made_by, number=a.number) for a in args]
+        given = [Value("", a.shown, a.perm, a.order, a.made_by, number=a.number, fill=a.fill) for a in args]
         found = w.shared.block(child, given, w.full(step.name))
         w.attributes[step.name] = known = (found, layouts)
         w.place(step.name, found)
     found, before = known
-    if before != layouts:
-        raise w.refuse("this block is called with its axes in two orders")
+    if before != layouts:  # the order of the first call
+        args = tuple(
+            w.in_layout(a, perm, "as this block takes it") if a.order is None and order is None else a
+            for a, (perm, order) in zip(args, before, strict=True)
+        )
+        layouts = [(a.perm, None if a.order is None else a.order.tobytes()) for a in args]
+        if before != layouts:
+            raise w.refuse("this block is called with its axes in two orders")
     text = member(w.attribute(step.name))
     if not any(a.number is None for a in args):
         text += ".call"

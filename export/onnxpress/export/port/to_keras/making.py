@@ -42,13 +42,13 @@ def frozen(w: Writer, name: str, parameters: list[str]) -> bool:
 
 def make(w: Writer, module: Any, constructor: str, before: str = "", after: str = "", **options: Any) -> Made:
     """The constructor's call with what the layer's parameters say: initialisers as torch's, trainable or not."""
-    name = w.step.name.split(".")[-1]
+    name = w.step.name.split(".")[-1].lstrip("_")  # Keras allows no name that begins so
     shown = [f"{k}={v if isinstance(v, str) else literal(v)}" for k, v in options.items() if v is not None]
     if any(str(value.dtype) == "torch.float16" for value in module.parameters()):
         shown.append('dtype="float16"')
     if frozen(w, w.step.name, [n for n, _ in module.named_parameters()]):
         shown.append("trainable=False")
-    if not name.isdigit():
+    if name and not name.isdigit():
         shown.append(f'name="{name}"')
     name, _, given = constructor.partition("(")
     text = f"layers.{name}({', '.join([*([given[:-1]] if given else []), *shown])})"

@@ -10,11 +10,12 @@ from typing import Any
 from onnxpress.core.arrays import Array
 from onnxpress.core.tensors import TensorSpec
 from onnxpress.export.port.code import formatted, literal, snake, tuple_of, without_unused
-from onnxpress.export.port.layout import Unordered, Value, channels_last, holds_tensors, identity
+from onnxpress.export.port.layout import Relaid, Unordered, Value, channels_last, holds_tensors, identity
 from onnxpress.export.port.loops import folded, listed, said_once, without_aliases
 from onnxpress.export.port.steps import Block, Shown
 from onnxpress.export.port.to_keras import functions, layers, parameters
 from onnxpress.export.port.to_keras.classes import merged
+from onnxpress.export.port.to_keras.making import member
 from onnxpress.export.port.to_keras.own_functions import HELPERS
 from onnxpress.export.port.to_keras.precision import in_precision
 from onnxpress.export.port.to_keras.shapes import answers_of, axes_of
@@ -57,6 +58,8 @@ class _Shared:
     settled: set[Any]
     dtype: str = "float32"
     """of every float parameter, if it is float64"""
+    fills: dict[Any, tuple[int, ...]] = field(default_factory=dict)
+    """a step that makes a tensor of one number → the order of axes that it is wanted in"""
     transposes: int = 0
     helpers: set[str] = field(default_factory=set)
     """the functions of `own_functions.HELPERS` that the code calls"""
@@ -100,7 +103,8 @@ def _expressions(made: Any, name: str) -> list[str]:
     """The constructor calls that one layer of the source came to."""
     if not isinstance(made, Written):
         return list(made.calls)
-    label = "" if name.isdigit() else f'name="{name}"'
+    name = name.lstrip("_")
+    label = "" if not name or name.isdigit() else f'name="{name}"'
     if made.items is None:
         return [f"{made.name}({label})"]
     return [f"keras.Sequential([{', '.join(made.items)}]{', ' + label if label else ''})"]
@@ -159,6 +163,10 @@ def _place_all(writer: Writer, written: Written) -> None:
                 lines.append(f"self.{attribute[0]} = [{codes[0]} for _ in range({len(codes)})]")
             else:
                 lines.append(f"self.{attribute[0]} = [{', '.join(codes)}]")
+    lines += [
+        f"{member(writer.attribute(path))}.build({shape})  # its weight is read before it is called"
+        for path, shape in writer.read_early.items()
+    ]
     for path, made in writer.items.items():
         several = not isinstance(made, Written) and len(made.calls) > 1
         for one in _weights(made, several):
@@ -199,6 +207,8 @@ def written(
             ways.append(channels_last(one.rank))
         if one.rank == 3:
             ways.append((1, 0, 2))
+        if one.rank == 5:
+            ways.append(channels_last(5, 2))  # images one after the other
         choices.append(ways)
     best: tuple[_Shared, Written, Any] | None = None
     for perms in itertools.islice(itertools.product(*choices), 16):
@@ -230,15 +240,19 @@ def _settled(
     block: Block, shown: list[Shown], perms: Any, state: Any, learning: Any, tied: Any, *, keep: bool
 ) -> tuple[_Shared, Written]:
     settled: set[Any] = set()
+    fills: dict[Any, tuple[int, ...]] = {}
     while True:
         kinds = {str(value.dtype) for value in state.values() if value.dtype.kind == "f"}
-        shared = _Shared(state, learning, tied, settled, "float64" if kinds == {"float64"} else "float32")
+        shared = _Shared(state, learning, tied, settled, "float64" if kinds == {"float64"} else "float32", fills)
         given = [Value("", one, perm) for one, perm in zip(shown, perms, strict=True)]
         writer = Writer(block, given, "", shared)
         try:
             done = writer.write()
             done.outputs = writer.outputs = _ended(writer, done.outputs, keep=keep)
             _with_layers(writer, done)
+        except Relaid as error:
+            fills[error.place] = error.perm
+            continue
         except Unordered as error:
             settled.add(error.place)
             continue

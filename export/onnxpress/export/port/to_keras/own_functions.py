@@ -52,6 +52,48 @@ class ProjectedLSTMCell(layers.Layer):
         memory = ops.sigmoid(keep) * memory + ops.sigmoid(enter) * ops.tanh(new)
         output = self.projection(ops.sigmoid(leave) * ops.tanh(memory))
         return output, [output, memory]''',
+    "local_response_norm": '''def local_response_norm(x, size, alpha, beta, k):
+    """Each channel over a power of the mean square of the channels around it."""
+    around = [(0, 0)] * (x.ndim - 1) + [(size // 2, (size - 1) // 2)]
+    squares = ops.pad(ops.square(x), around)
+    total = sum(squares[..., n : n + x.shape[-1]] for n in range(size))
+    return x / (k + alpha / size * total) ** beta''',
+    "padded_by_edges": '''def padded_by_edges(x, axis, before, after):
+    """x with its first and last values repeated beyond the ends of an axis."""
+    last = ops.shape(x)[axis] - 1
+    return ops.take(x, ops.clip(ops.arange(-before, last + 1 + after), 0, last), axis)''',
+    "padded_around": '''def padded_around(x, axis, before, after):
+    """x going on at each end of an axis with what is at the other."""
+    length = ops.shape(x)[axis]
+    return ops.take(x, ops.arange(-before, length + after) % length, axis)''',
+    "pooled_to": '''def pooled_to(x, axis, size, reduce):
+    """`size` windows of the axis, which overlap where they do not divide it, each reduced to one value."""
+    length = x.shape[axis]
+    windows = [(n * length // size, -(-(n + 1) * length // size)) for n in range(size)]
+    parts = [ops.take(x, ops.arange(*window), axis) for window in windows]
+    parts = [reduce(part, axis=axis, keepdims=True) for part in parts]
+    return ops.concatenate(parts, axis)''',
+    "resize_cubic": '''def resize_cubic(x, height, width, aligned=False):
+    """Bicubic resizing of (rows, height, width, channels)."""
+    for axis, size in ((1, height), (2, width)):
+        length = x.shape[axis]
+        places = ops.arange(size, dtype=x.dtype)
+        if aligned:
+            places = places * (length - 1) / max(size - 1, 1)
+        else:
+            places = (places + 0.5) * length / size - 0.5
+        low = ops.floor(places)
+        share = ops.reshape(places - low, (1, -1, 1, 1) if axis == 1 else (1, 1, -1, 1))
+        low = ops.cast(low, "int32")
+        found = 0.0
+        for step in (-1, 0, 1, 2):
+            far = ops.abs(share - step)
+            near = (1.25 * far - 2.25) * far * far + 1.0
+            wide = ((-0.75 * far + 3.75) * far - 6.0) * far + 3.0
+            taken = ops.take(x, ops.clip(low + step, 0, length - 1), axis)
+            found = found + taken * ops.where(far <= 1.0, near, wide)
+        x = found
+    return x''',
     "resize_aligned": '''def resize_aligned(x, height, width):
     """Bilinear resizing of (rows, height, width, channels) whose corner pixels stay where they are."""
     for axis, size in ((1, height), (2, width)):

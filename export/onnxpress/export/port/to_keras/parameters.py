@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from onnxpress.export.port.buffers import formula_of, in_keras
@@ -36,9 +38,11 @@ def weight_lines(w: Writer, name: str, attribute: str, shape: tuple[int, ...]) -
 def weight_of_layer(w: Writer, step: Step) -> Value:
     """`self.table.embeddings`: the weight of a layer that another computation uses too."""
     path, _, name = step.name.rpartition(".")
-    module = w.block.children.get(path)
+    module: Any = w.block.children.get(path)
     kind = type(module).__name__
     code = member(w.attribute(path))
+    if path not in w.attributes and kind in ("Embedding", "Linear"):
+        w.read_early[path] = f"(None, {module.in_features})" if kind == "Linear" else "None"
     if kind == "Embedding" and name == "weight":
         return Value(f"{code}.embeddings", step.shown, identity(2))
     if kind == "Linear" and name == "weight":

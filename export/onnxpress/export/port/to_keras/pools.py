@@ -17,6 +17,7 @@ from onnxpress.export.port.to_keras.making import (
 )
 from onnxpress.export.port.to_keras.registry import FUNCTIONS
 from onnxpress.export.port.to_keras.reshaping import flatten, unflatten
+from onnxpress.export.port.to_keras.windows import Windows, adapted
 from onnxpress.export.port.to_keras.writer import Writer
 
 
@@ -52,36 +53,25 @@ def _pool(w: Writer, module: Any, x: Value) -> Value:
     average = kind.startswith("Avg")
     if average and getattr(module, "divisor_override", None):
         raise w.refuse("average pooling with divisor_override has no correspondence")
-    before = ""
     options = {} if stride == kernel else {"strides": literal(short(stride))}
-    more = _beyond(w, module, x, kernel, stride, padding) if module.ceil_mode else (0,) * rank
+    windows = Windows(kernel, stride, padding, bool(module.ceil_mode), not average or bool(module.count_include_pad))
+    more, before, share = windows.beyond(w, x), "", ""
     is_same = set(stride) == {1} and all(2 * p == k - 1 for p, k in zip(padding, kernel, strict=True)) and not any(more)
     if any(padding) and is_same and not (average and module.count_include_pad):
         options["padding"] = '"same"'
-    elif average and any(more):
-        raise w.refuse("average pooling that reaches beyond the end has no correspondence", "ceil_mode=False")
-    elif average and any(padding):
-        if not module.count_include_pad:
-            raise w.refuse("average pooling that leaves out what was padded has no correspondence")
+    elif average and any(padding) and module.count_include_pad and not any(more):
         before = f"layers.ZeroPadding{rank}D({literal(short(padding))})"
-    elif (any(padding) or any(more)) and _is_rectified(w):
+    elif not average and (any(padding) or any(more)) and _is_rectified(w):
         # A zero changes no maximum of what is never below zero.
         each = tuple((p, p + m) for p, m in zip(padding, more, strict=True))
         sizes = each if any(more) else short(padding)
         before = f"layers.ZeroPadding{rank}D({literal(sizes[0] if any(more) and rank == 1 else sizes)})"
-    elif any(padding) or any(more):
-        widths = ((0, 0), *((p, p + m) for p, m in zip(padding, more, strict=True)), (0, 0))
-        name = w.fresh("padded")
-        w.lines.append(f'{name} = ops.pad({x.code}, {literal(widths)}, constant_values=-float("inf"))')
-        x = Value(name, x.shown, x.perm)
-    made = make(
-        w,
-        module,
-        f"{'AveragePooling' if average else 'MaxPooling'}{rank}D({literal(short(kernel))})",
-        before,
-        **options,
-    )
-    return w.like(x, called(w, made, x))
+    else:
+        x, share = windows.padded(w, x, average=average)
+    kind = "AveragePooling" if average else "MaxPooling"
+    made = make(w, module, f"{kind}{rank}D({literal(short(kernel))})", before, **options)
+    code = called(w, made, x)
+    return w.like(x, f"{code} / {share}" if share else code, bare=not share)
 
 
 def _is_rectified(w: Writer) -> bool:
@@ -92,17 +82,6 @@ def _is_rectified(w: Writer) -> bool:
         return False
     is_layer = step.kind == "layer" and type(w.block.children.get(step.name)).__name__ == "ReLU"
     return is_layer or (step.kind == "function" and step.name == "relu")
-
-
-def _beyond(w: Writer, module: Any, x: Value, kernel: Any, stride: Any, padding: Any) -> tuple[int, ...]:
-    """How far windows reach beyond the end, where their number is rounded up."""
-    sizes, shown = x.sizes[2:], w.step.shown.sizes[2:]
-    if None in sizes or None in shown:
-        raise w.refuse(f"{type(module).__name__} with ceil_mode over sizes that vary has no correspondence")
-    return tuple(
-        max(0, (out - 1) * s + k - (size + 2 * p))
-        for out, s, k, size, p in zip(shown, stride, kernel, sizes, padding, strict=True)
-    )
 
 
 @register(*(f"Adaptive{kind}Pool{n}d" for kind in ("Avg", "Max") for n in (1, 2, 3)))
@@ -117,7 +96,7 @@ def _adaptive(w: Writer, module: Any, x: Value) -> Value:
         return w.like(x, called(w, made, x))
     lengths = x.sizes[2:]
     if None in lengths or any(s is None or (a or 0) % s for a, s in zip(lengths, sizes, strict=True)):
-        raise w.refuse(f"{kind} to sizes that do not divide the input's, or vary, has no correspondence")
+        return adapted(w, x, sizes, "mean" if average else "max")
     kernel = tuple((a or 0) // s for a, s in zip(lengths, sizes, strict=True))
     made = make(w, module, f"{'AveragePooling' if average else 'MaxPooling'}{rank}D({literal(short(kernel))})")
     return w.like(x, called(w, made, x))
@@ -134,9 +113,10 @@ def _zero_pad(w: Writer, module: Any, x: Value) -> Value:
     return w.like(x, called(w, made, x))
 
 
-@register("ReflectionPad1d", "ReflectionPad2d", "ConstantPad1d", "ConstantPad2d", "ConstantPad3d")
+@register(*(f"{kind}Pad{n}d" for kind in ("Reflection", "Constant", "Replication", "Circular") for n in (1, 2, 3)))
 def _other_pad(w: Writer, module: Any, x: Value) -> Value:
-    mode = "reflect" if type(module).__name__.startswith("Reflection") else "constant"
+    kind = type(module).__name__.partition("Pad")[0]
+    mode = {"Reflection": "reflect", "Replication": "replicate", "Circular": "circular"}.get(kind, "constant")
     return FUNCTIONS["pad"](w, w.made(x), tuple(module.padding), mode, getattr(module, "value", None))
 
 
@@ -144,10 +124,10 @@ def _other_pad(w: Writer, module: Any, x: Value) -> Value:
 def _upsample(w: Writer, module: Any, x: Value) -> Value:
     factor = module.scale_factor
     if x.rank != 4 or factor is None or module.mode not in ("nearest", "bilinear") or module.align_corners:
-        return resized(w, x, module.mode, bool(module.align_corners))
+        return resized(w, x, module.mode, bool(module.align_corners), factor)
     factors = as_tuple(factor if isinstance(factor, tuple) else int(factor), 2)
     if tuple(float(f) for f in factors) != (factor if isinstance(factor, tuple) else (float(factor),) * 2):
-        return resized(w, x, module.mode, aligned=False)
+        return resized(w, x, module.mode, aligned=False, factor=factor)
     x = spatial(w, x, 2)
     mode = None if module.mode == "nearest" else '"bilinear"'
     made = make(w, module, f"UpSampling2D({literal(short(tuple(int(f) for f in factors)))})", interpolation=mode)
@@ -160,6 +140,11 @@ def _of_image(w: Writer, module: Any, x: Value) -> tuple[int, int, int]:
     if channels is None or height is None or width is None:
         raise w.refuse(f"{type(module).__name__} of sizes that vary has no correspondence")
     return channels, height, width
+
+
+@register("LocalResponseNorm")
+def _local_response_norm(w: Writer, module: Any, x: Value) -> Value:
+    return FUNCTIONS["local_response_norm"](w, x, module.size, module.alpha, module.beta, module.k)
 
 
 @register("ChannelShuffle")

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 from onnxpress.export.port.code import factor, literal
-from onnxpress.export.port.layout import Value, channels_last
+from onnxpress.export.port.layout import Value, identity
 from onnxpress.export.port.to_keras.images import resized
 from onnxpress.export.port.to_keras.making import without_learning
-from onnxpress.export.port.to_keras.reductions import reduced
 from onnxpress.export.port.to_keras.registry import FUNCTIONS, function
 from onnxpress.export.port.to_keras.reshaping import shape_of, spread
 from onnxpress.export.port.to_keras.writer import Writer
@@ -89,7 +89,17 @@ def _kind(w: Writer) -> str:
 @function("full")
 def _full(w: Writer, size: Any, fill_value: Any, **_: Any) -> Value:
     number = w.made(fill_value).code if isinstance(fill_value, Value) else literal(fill_value)
-    return w.result(f"ops.full({shape_of(size)}, {_infinite(number)}, dtype={_kind(w)})")
+    return _laid(w, size, lambda shape: f"ops.full({shape}, {_infinite(number)}, dtype={_kind(w)})")
+
+
+def _laid(w: Writer, sizes: Any, code: Callable[[str], str]) -> Value:
+    """A tensor of one number, in the order of axes that it is wanted in."""
+    place = (w.path, w.step.number)
+    rank = w.step.shown.rank
+    perm = w.shared.fills.get(place, identity(rank))
+    found = w.result(code(shape_of([sizes[axis] for axis in perm] if len(sizes) == rank else sizes)), perm)
+    found.fill = place if rank > 2 and len(sizes) == rank and place not in w.shared.fills else None
+    return found
 
 
 FUNCTIONS["new_full"] = lambda w, x, size, fill_value, **_: _full(w, size, fill_value)
@@ -127,7 +137,7 @@ def _filled_with(name: str) -> None:
         sizes = spread(sizes)
         kind = w.step.shown.dtype
         shown = "" if kind == "float32" else f', dtype="{kind}"'
-        return w.result(f"ops.{name}({shape_of(sizes)}{shown})")
+        return _laid(w, sizes, lambda shape: f"ops.{name}({shape}{shown})")
 
     FUNCTIONS[name] = write
 
@@ -196,45 +206,9 @@ def _embedding(w: Writer, x: Value, weight: Value, padding_idx: Any = None, *_: 
     return without_learning(w, code, ids, padding_idx % table.shown.first[0])
 
 
-def _pooled(name: str, kind: str, rank: int) -> None:
-    def write(
-        w: Writer, x: Value, kernel_size: Any = 2, stride: Any = None, padding: Any = 0, *more: Any, **options: Any
-    ) -> Value:
-        if any(options.get(key) not in (None, False, True, 1) or options.get("ceil_mode") for key in options):
-            raise w.refuse(f"{name} with these options has no correspondence")
-        if padding not in (0, (0,) * rank) or x.rank != rank + 2:
-            raise w.refuse(f"{name} as a function with padding has no correspondence", "use the layer")
-        x = w.in_layout(w.settle(x), channels_last(rank + 2), "channels last, as this layer has them")
-        strides = "" if stride in (None, kernel_size) else f", strides={stride}"
-        return w.like(x, f"ops.{kind}({x.code}, {kernel_size}{strides})")
-
-    FUNCTIONS[name] = write
-
-
-for _rank in (1, 2, 3):
-    _pooled(f"max_pool{_rank}d", "max_pool", _rank)
-    _pooled(f"avg_pool{_rank}d", "average_pool", _rank)
-
-
-def _global_pool(name: str, kind: str, rank: int) -> None:
-    def write(w: Writer, x: Value, output_size: Any = 1, return_indices: bool = False) -> Value:
-        if return_indices:
-            raise w.refuse(f"the places that {name} finds have no correspondence")
-        if output_size not in (1, (1,) * rank):
-            raise w.refuse(f"{name} to another size than 1 has no correspondence as a function")
-        return reduced(w, kind, x, tuple(range(2, rank + 2)), True)
-
-    FUNCTIONS[name] = write
-
-
-for _rank in (1, 2, 3):
-    _global_pool(f"adaptive_avg_pool{_rank}d", "mean", _rank)
-    _global_pool(f"adaptive_max_pool{_rank}d", "max", _rank)
-
-
 @function("interpolate")
 def _interpolate(w: Writer, x: Value, size: Any = None, scale_factor: Any = None, mode: str = "nearest",
                  align_corners: Any = None, antialias: bool = False, **_: Any) -> Value:  # fmt: skip
     if antialias:
         raise w.refuse("interpolate with antialias has no correspondence")
-    return resized(w, x, mode, bool(align_corners))
+    return resized(w, x, mode, bool(align_corners), scale_factor)

@@ -198,11 +198,15 @@ def _packed(w: Writer, x: Value, lengths: Any, batch_first: bool = False, enforc
 def _padded(
     w: Writer, x: Value, batch_first: bool = False, padding_value: float = 0.0, total_length: Any = None
 ) -> Value:
-    if not x.mask or not batch_first or padding_value:
+    as_long = total_length is None or total_length in (x.sizes[1], getattr(total_length, "number", None))
+    if not x.mask or not batch_first or padding_value or not as_long:
         raise w.refuse("a sequence that is padded so has no correspondence")
     lengths = f'ops.sum(ops.cast({x.mask}, "int64"), axis=1)'
-    parts = [Value(x.code, w.step.shown[0], x.perm), Value(lengths, w.step.shown[1], identity(1))]
-    return Value(x.code, w.step.shown, parts=parts)
+    code = x.code
+    if total_length is None:  # as long as the longest
+        code = f"{w.operand(x)}[:, : ops.max({lengths})]"
+    parts = [Value(code, w.step.shown[0], x.perm), Value(lengths, w.step.shown[1], identity(1))]
+    return Value(code, w.step.shown, parts=parts)
 
 
 @register("LSTMCell", "GRUCell", "RNNCell")

@@ -38,7 +38,10 @@ def _reduction(torch_name: str, keras_name: str) -> None:
         x = w.made(x)
         if torch_name == "sum" and x.shown.dtype == "bool":
             x = w.like(x, f'ops.cast({x.code}, "int64")')
-        return reduced(w, keras_name, x, dim, keepdim)
+        found = reduced(w, keras_name, x, dim, keepdim)
+        if torch_name.startswith("arg") and w.meets_tensors():
+            found.code = f'ops.cast({found.code}, "int64")'
+        return found
 
     FUNCTIONS[torch_name] = write
 
@@ -58,6 +61,8 @@ def _extreme(name: str) -> None:
             return found
         where = reduced(w, f"arg{name}", x, dim, keepdim)
         where.shown = w.step.shown[1]
+        if w.meets_tensors() and w.is_second_read():
+            where.code = f'ops.cast({where.code}, "int64")'
         return Value(found.code, w.step.shown, parts=[found, where])
 
     FUNCTIONS[name] = write

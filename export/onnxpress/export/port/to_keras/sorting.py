@@ -83,3 +83,41 @@ def _count_nonzero(w: Writer, x: Value, dim: Any = None) -> Value:
     x = w.plain(x)
     axis = "" if dim is None else f", axis={dim}"
     return w.result(f'ops.cast(ops.count_nonzero({x.code}{axis}), "int64")')
+
+
+@function("kthvalue")
+def _kthvalue(w: Writer, x: Value, k: int, dim: int = -1, keepdim: bool = False) -> Value:
+    w.settle(x)
+    axis = x.place(dim)
+    at = f"[{k - 1}:{k}]" if keepdim else f"[{k - 1}]"
+    at = at if axis == 0 else f"[{', '.join([':'] * axis)}, {at[1:]}"
+    left = x.perm if keepdim else tuple(a - (a > dim % x.rank) for a in x.perm if a != dim % x.rank)
+    codes = (f"ops.sort({x.code}, axis={x.written_place(dim)}){at}", f"{_order(w, x, dim, False)}{at}")
+    return Value("", w.step.shown, parts=[Value(c, s, left) for c, s in zip(codes, w.step.shown, strict=True)])
+
+
+@function("median")
+def _median(w: Writer, x: Value, dim: int | None = None, keepdim: bool = False) -> Value:
+    if dim is None:
+        raise w.refuse("a median without an axis has no correspondence")
+    if (size := x.sizes[dim]) is None:
+        raise w.refuse("a median over an axis whose size varies has no correspondence")
+    return _kthvalue(w, x, (size + 1) // 2, dim, keepdim)
+
+
+@function("cumprod")
+def _cumprod(w: Writer, x: Value, dim: int) -> Value:
+    w.settle(x)
+    return w.like(x, f"ops.cumprod({x.code}, axis={x.place(dim)})")
+
+
+@function("cdist")
+def _cdist(w: Writer, x: Value, x2: Value, p: float = 2.0, **_: Any) -> Value:
+    if p not in (1, 2):
+        raise w.refuse(f"cdist of order {p} has no correspondence")
+    a, b = w.plain(w.made(x)), w.plain(w.made(x2))
+    apart = w.fresh("apart")
+    w.lines.append(f"{apart} = ops.expand_dims({a.code}, -2) - ops.expand_dims({b.code}, -3)")
+    if p == 1:
+        return w.result(f"ops.sum(ops.abs({apart}), axis=-1)")
+    return w.result(f"ops.sqrt(ops.sum(ops.square({apart}), axis=-1))")

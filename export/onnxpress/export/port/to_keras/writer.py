@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,7 +12,7 @@ import numpy as np
 
 from onnxpress.core.arrays import Array
 from onnxpress.export.port.code import identifier, literal, tuple_of
-from onnxpress.export.port.layout import Unordered, Value, identity
+from onnxpress.export.port.layout import Relaid, Unordered, Value, identity
 from onnxpress.export.port.refusal import NoCorrespondence
 from onnxpress.export.port.steps import Block, Ref, Shown, Step, changed, refs
 from onnxpress.export.port.variables import Variables
@@ -77,15 +78,27 @@ class Writer(Variables):
         self.arguments: list[str] = []
         self.attributes: dict[str, Any] = {}
         self.outputs: Any = None
+        self.read_early: dict[str, str] = {}
+        """the path of each layer whose weight is read before it is called → the shape that it is built with"""
 
         self._lists = _lists(block)
+        self._own_names: dict[str, str] = {}
 
     def attribute(self, path: str) -> tuple[str | int, ...]:
         """The attribute of a layer, and its place where it is a list."""
         root, _, rest = path.rpartition(".")
         if root in self._lists:
-            return (free(identifier(root)), int(rest))
-        return (free(identifier(path)),)
+            return (self.own_name(f"{root}."), int(rest))
+        return (self.own_name(path),)
+
+    def own_name(self, source: str) -> str:
+        """What the attribute of this layer, list or parameter is called: `_fc` is `fc`, beside an `fc` it is `fc_`."""
+        if source not in self._own_names:
+            name = free(identifier(source))
+            while name in self._own_names.values():
+                name += "_"
+            self._own_names[source] = name
+        return self._own_names[source]
 
     def place(self, path: str, made: Any) -> None:
         """Remember the layer of this path for `__init__`."""
@@ -102,6 +115,8 @@ class Writer(Variables):
         """The value with its axes so; a transpose in the code where they are not."""
         if value.perm == perm or value.rank < 2:
             return value
+        if value.fill is not None:
+            raise Relaid(value.fill, perm)
         self.settle(value)
         wide = value.wide
         if wide == [axis for axis in perm if axis in wide] and None not in value.sizes[1:]:
@@ -191,17 +206,19 @@ class Writer(Variables):
         """`self.name`, stored with its axes so, made by add_weight on its first use."""
         first = (1,) * (rank - shown.rank) + shown.first
         shape = tuple(first[axis] for axis in perm)
-        attribute = free(identifier(name))
+        attribute = self.own_name(name)
         known = self.attributes.get(attribute)
         if known is not None and known != (shape, perm):
-            raise self.refuse(f"the parameter {name!r} is used in two orders of axes")
+            if sum(size != 1 for size in shape) > 1:
+                raise self.refuse(f"the parameter {name!r} is used in two orders of axes")
+            return Value(f"ops.reshape(self.{attribute}, {literal(shape)})", Shown(first, first, shown.dtype), perm)
         if known is None:
             self.attributes[attribute] = (shape, perm)
             self.init += self.shared.weight_lines(self, name, attribute, shape)
             self.carried.append(
                 Carried((attribute,), (self.full(name),), lambda a: np.transpose(np.reshape(a, first), perm))
             )
-        wider = Shown(first, first, shown.dtype)
+        wider = Shown(first, first, shown.dtype, shown.hides)
         return Value(f"self.{attribute}", wider, perm, parameter=name, stored=True)
 
     def full(self, name: str) -> str:
@@ -237,9 +254,9 @@ class Writer(Variables):
                 plain = type(self.block.owner).__name__ == "Sequential"  # whose own name of it is no name of the user's
                 name = self.fresh("x" if plain else identifier(step.name))
                 self.arguments.append(name)
-                self.values[step.number] = Value(
-                    name, step.shown, value.perm, value.order, value.made_by, number=value.number
-                )
+                mine = Value(name, step.shown, value.perm, value.order, value.made_by, number=value.number)
+                mine.fill = value.fill
+                self.values[step.number] = mine
                 continue
             if step.kind == "output":
                 self.outputs = self.filled(step.args[0])
@@ -273,7 +290,7 @@ class Writer(Variables):
             and all(isinstance(line, tuple) for line in self.init)
             and isinstance(self.outputs, Value)
             and self.outputs.parts is None
-            and "ops." not in self.outputs.code
+            and _LAYERS_ALONE.fullmatch(self.outputs.code) is not None
             and len({step.name for step in tensors}) == len(tensors)
         )
 
@@ -310,6 +327,10 @@ class Writer(Variables):
         if value.parameter is not None and not value.stored:
             return self.parameter(value.parameter, value.shown, identity(value.rank), value.rank)
         return value
+
+
+_LAYERS_ALONE = re.compile(r"(self(\.\w+|\[\d+\])+\()*\w+\)*")
+"""layers called on what the one before gives"""
 
 
 def _called(w: Writer, args: Any, kwargs: Any) -> Value:

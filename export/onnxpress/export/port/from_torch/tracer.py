@@ -17,6 +17,7 @@ from torch.nn.utils import rnn
 from onnxpress.export.port.from_torch.changes import Held, InPlace, assigned, followed, refuse_stale, with_plain_places
 from onnxpress.export.port.from_torch.drawing import at_the_end, is_draw
 from onnxpress.export.port.from_torch.indexing import depends, of_each_row, several_of_each_row, size_of, without_arange
+from onnxpress.export.port.from_torch.learning import could_learn
 from onnxpress.export.port.from_torch.lines import line
 from onnxpress.export.port.from_torch.numpy_calls import AnswersNumpy
 from onnxpress.export.port.from_torch.structures import Given, field, fields_of, item_of, keys_of, structured
@@ -249,6 +250,8 @@ class Tracer(fx.Tracer):
     def _detached(self, value: Traced) -> Traced:
         """What was computed under torch.no_grad(), as the code behind it reads it."""
         name = value.node.name
+        if not could_learn(self.root, self.pairs, value.node):
+            return value
         if name not in self.detached:
             with torch.no_grad():
                 self.detached[name] = self.create_proxy("call_method", "detach", (value,), {})

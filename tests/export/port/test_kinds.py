@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from torch.nn.utils.parametrizations import weight_norm
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from onnxpress.export.port.draft import Draft
+from onnxpress.export.port.proof.gradients import gradients
 from onnxpress.export.port.proof.parameters import parameters
 from onnxpress.export.source import SourceRef
 from onnxpress.export.sources.resolve import from_object
@@ -407,6 +409,33 @@ def _images() -> nn.Module:
     )
 
 
+class TimeFirst(nn.Module):
+    """Places as torch's own tutorial holds them, time first, with a norm over the last axis."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        angles = torch.arange(9.0)[:, None] * torch.exp(torch.arange(0, 4, 2) * (-math.log(10000.0) / 4))
+        places = torch.stack([angles.sin(), angles.cos()], dim=-1).flatten(1)
+        self.register_buffer("places", places[:, None])
+        self.norm = nn.LayerNorm(4)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = x.transpose(0, 1)
+        return self.norm(x + self.places[: x.size(0)]).transpose(0, 1)
+
+
+class Causal(nn.Module):
+    """Torch hands it on to its own attention by place that the mask is causal."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.attention = nn.MultiheadAttention(4, 2, batch_first=True)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        mask = nn.Transformer.generate_square_subsequent_mask(x.shape[1])
+        return self.attention(x, x, x, attn_mask=mask, is_causal=True, need_weights=False)[0]
+
+
 KINDS: dict[str, tuple[Callable[[], nn.Module], tuple[Any, ...], str]] = {
     "states": (States, (_x(4, 5, 3), _x(4, 6, 3)), "initial_state=[state_0, cell_0]"),
     "packed": (Packed, (_x(4, 5, 3), torch.tensor([5, 2, 3, 1])), "mask=mask"),
@@ -422,6 +451,7 @@ KINDS: dict[str, tuple[Callable[[], nn.Module], tuple[Any, ...], str]] = {
     "recurrent": (Recurrent, (_x(4, 3, 2, 4, 5),), "ops.zeros((ops.shape(x)[0], 4, 5, 3))"),
     "unpacked": (Unpacked, (_x(4, 5, 3), torch.tensor([5, 2, 3, 1])), "zero_output_for_mask=True"),
     "closed": (Closed, (_x(4, 4),), "self.parts_act(self.parts_fc(x))"),
+    "time first": (TimeFirst, (_x(4, 5, 4),), "ops.reshape(sinusoids(9, 4), (9, 1, 4))"),
     "pools": (Pools, (_x(4, 2, 8, 8),), "resize_aligned"),
     "masked": (Masked, (torch.arange(8).reshape(2, 4), torch.ones(2, 4, dtype=torch.int64)), "_2 = "),
     "double": (
@@ -477,3 +507,12 @@ def test_what_has_its_size_from_being_expanded_stays_expanded(tmp_path: Path) ->
     (tmp_path / "nets.py").write_text(draft.code.text)
     assert draft.answers(draft.target(tmp_path / "nets.py")).holds
     assert "broadcast_to" in draft.code.text
+
+
+def test_the_proof_keeps_what_is_causal(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    reference = SourceRef(reference="nets:build")
+    draft = Draft(from_object(Causal().eval(), "net", reference, {}, (_x(4, 5, 4),)), "nets.weights.h5")
+    written = tmp_path / "nets.py"
+    written.write_text(draft.code.text)
+    assert gradients(draft.sides(draft.target(written))).holds

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import torch
 from torch import nn
+from torch.nn import functional
 
 from onnxpress.export.port.from_torch.blocks import block_of
 from onnxpress.export.port.from_torch.structures import Given
@@ -175,3 +176,21 @@ def test_what_forward_keeps_on_the_module_is_forgotten_and_what_it_makes_is_foll
     found = traced(module, (4,))
     assert [step.name for step in found.steps if step.kind == "function"] == ["ones", "mul", "detach", "softmax"]
     assert module.mask is None
+
+
+def test_a_rate_of_dropout_is_told_also_where_forward_is_called_by_its_name() -> None:
+    class Attention(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            rate = 0.25 if self.training else 0.0
+            return functional.scaled_dot_product_attention(x, x, x, dropout_p=rate)
+
+    class Holder(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.attention = Attention()
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.attention.forward(x)
+
+    found = traced(Holder(), (3, 4))
+    assert [step.kwargs["dropout_p"] for step in found.steps if step.kind == "function"] == [0.25]

@@ -196,6 +196,8 @@ class Tracer(fx.Tracer):
         self.variables: dict[str, list[str]] = {}
         self.lines: dict[str, str] = {}
         self.pairs: dict[str, tuple[Any, Any]] = {}
+        self.entered: set[torch.nn.Module] = set()
+        """modules whose own code was followed, as where their forward is called by its name"""
         self.unlearning: set[str] = set()
         """what was computed under torch.no_grad()"""
         self.detached: dict[str, Traced] = {}
@@ -290,6 +292,8 @@ class Tracer(fx.Tracer):
         proxy.held.divided = args if target is operator.truediv else None
         if kind in ("call_function", "call_method", "call_module"):
             followed(self, proxy, copies, target, args, where)
+        if isinstance(owner := scope.get("self"), torch.nn.Module) and owner in self.submodule_paths:
+            self.entered.add(owner)
         for name, value in scope.items():
             if isinstance(value, Traced) and name != "self" and not name.startswith((".", "_")):
                 names = self.variables.setdefault(value.node.name, [])

@@ -30,7 +30,7 @@ def trace(root: torch.nn.Module, arguments: tuple[Any, Any]) -> tuple[fx.Graph, 
             raise NoCorrespondence("the code takes a way that depends on a size that varies", where=where)
     dropping = _dropping(graph)
     if dropping or _asks_for_training(root):  # how much is dropped shows in training mode alone
-        followed = [root, *map(root.get_submodule, tracer.inlined)]
+        followed = {root, *map(root.get_submodule, tracer.inlined), *tracer.entered}
         for module in followed:
             module.training = True
         try:

@@ -213,7 +213,8 @@ def exact() -> Iterator[None]:
     attention = functional.scaled_dot_product_attention
 
     def attended(*args: Any, **kwargs: Any) -> Any:
-        return attention(*args[:4], **{**kwargs, "dropout_p": 0.0})
+        args = (*args[:4], 0.0, *args[5:]) if len(args) > 4 else args
+        return attention(*args, **kwargs if len(args) > 4 else {**kwargs, "dropout_p": 0.0})
 
     before = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)

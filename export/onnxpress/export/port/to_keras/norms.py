@@ -53,7 +53,7 @@ def _batch_norm(w: Writer, module: Any, x: Value) -> Value:
 def _layer_norm(w: Writer, module: Any, x: Value) -> Value:
     x = w.made(x)
     count = len(module.normalized_shape)
-    if x.perm != identity(x.rank):
+    if x.perm[-count:] != identity(x.rank)[-count:]:
         x = w.plain(x, "this layer is over the last axes")
     order = x.order
     if order is not None and x.shown.first[-1] != module.normalized_shape[-1]:

@@ -27,6 +27,10 @@ def weight_lines(w: Writer, name: str, attribute: str, shape: tuple[int, ...]) -
         start = f"keras.initializers.RandomNormal(stddev={float(f'{array.std() or abs(array.mean()):.2g}')})"
     elif not w.learns(name) and (formula := formula_of(array)) is not None and np.any(array):
         start = in_keras(formula)
+        wide = tuple(size for size in shape if size != 1)
+        if shape[len(shape) - len(wide) :] != wide:  # it would be broadcast otherwise
+            value = start.removeprefix("keras.initializers.Constant(").removesuffix(")")
+            start = f"keras.initializers.Constant(ops.reshape({value}, {literal(shape)}))"
         if "sinusoids(" in start:
             w.shared.helpers.add("sinusoids")
     learns = "" if w.learns(name) else ", trainable=False"

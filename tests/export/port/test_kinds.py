@@ -291,6 +291,18 @@ class Excited(nn.Module):
         return torch.cat([x, y.view(rows, channels, 1, 1).expand(-1, -1, height, width)], 1)
 
 
+class Clamped(nn.Module):
+    """A parameter of which nothing is read but what it is clamped to; products with a bias and factors."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.scale = nn.Parameter(torch.tensor([[9.0], [0.5], [1.0]]))
+
+    def forward(self, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        scale = torch.clamp(self.scale, max=2.0).exp()
+        return scale * torch.baddbmm(x, batch1=x, batch2=y, beta=0.5, alpha=0.25) + torch.baddbmm(x, x, y, beta=0)
+
+
 def _residuals() -> nn.Module:
     return nn.Sequential(Residual(3, 4), Residual(4, 6), Residual(6, 6))
 
@@ -443,6 +455,7 @@ KINDS: dict[str, tuple[Callable[[], nn.Module], tuple[Any, ...], str]] = {
     "skips": (Skips, (_x(4, 4, 9),), "skips = 0\n        for block in self.blocks:\n            x, skip = block(x)\n"),
     "dilations": (Skips, (_x(4, 4, 9),), "[Gated(1), Gated(2), Gated(4)]"),
     "patches": (Unfolded, (_x(4, 3, 8, 8),), "ops.image.extract_patches"),
+    "clamped": (Clamped, (_x(2, 3, 3), _x(2, 3, 3)), "ops.minimum(self.scale, 2.0)"),
     "windows": (Windows, (_x(4, 3, 9),), "[:, None] + ops.arange(5)"),
     "ways": (Ways, (_x(4, 6),), "self.tables_far"),
     "cuts": (lambda: nn.Sequential(Cut(1), Cut(2)), (_x(4, 4, 9),), ": -self.size]"),

@@ -129,7 +129,15 @@ def _addmm(w: Writer, x: Value, mat1: Value, mat2: Value, *, beta: float = 1, al
     return w.result(f"{product.code} + {w.plain(w.made(x)).code}", bare=False)
 
 
-FUNCTIONS["baddbmm"] = FUNCTIONS["addmm"]
+@function("baddbmm")
+def _baddbmm(w: Writer, x: Value, batch1: Value, batch2: Value, *, beta: float = 1, alpha: float = 1) -> Value:
+    product = _matmul(w, batch1, batch2)
+    scaled = product.code if alpha == 1 else f"{w.operand(product)} * {literal(alpha)}"
+    if beta == 0:
+        return w.result(scaled, bare=alpha == 1)
+    added = w.plain(w.made(x))
+    code = added.code if beta == 1 else f"{w.operand(added)} * {literal(beta)}"
+    return w.result(f"{scaled} + {code}", bare=False)
 
 
 def _filled_with(name: str) -> None:

@@ -146,6 +146,7 @@ class Writer(Variables):
 
     def like(self, value: Value, code: str, *, bare: bool = True) -> Value:
         """The step's result with the layout of `value`."""
+        self.made(value)  # a parameter that is clamped, say, before anything else reads it
         return Value(code, self.step.shown, value.perm, value.order, value.made_by, bare=bare)
 
     def result(self, code: str, perm: tuple[int, ...] | None = None, *, bare: bool = True) -> Value:

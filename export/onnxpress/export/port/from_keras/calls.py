@@ -177,7 +177,9 @@ class GraphBuilder(Builder):
 
     def _answers(self, number: int, outputs: Any) -> Any:
         if isinstance(outputs, Value):
-            return self.value(number, outputs.perm)
+            found = self.value(number, outputs.perm)
+            found.mask = None if outputs.mask is None else OUTSIDE
+            return found
         if isinstance(outputs, dict):
             return {k: self._item(number, k, v) for k, v in outputs.items()}
         return [self._item(number, place, v) for place, v in enumerate(outputs)]
@@ -185,7 +187,9 @@ class GraphBuilder(Builder):
     def _item(self, number: int, key: Any, value: Any) -> Value:
         if not isinstance(value, Value):
             raise self.refuse("a layer that answers a structure of structures has no correspondence")
-        return self.value(self.step("function", "getitem", (Ref(number), key)), value.perm)
+        found = self.value(self.step("function", "getitem", (Ref(number), key)), value.perm)
+        found.mask = None if value.mask is None else OUTSIDE
+        return found
 
     def settled_for_block(self, value: Any) -> Any:
         """What crosses the border of a block, its last axis in Keras's order."""

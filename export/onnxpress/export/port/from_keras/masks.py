@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from onnxpress.export.port.from_keras.builder import Builder
 
 OUTSIDE = "outside"
-"""stands for the mask of a value that came into a block with one"""
+"""stands for the mask of a value that crossed the border of a block with one"""
 _OWN = ("Embedding", "Masking", "LSTM", "GRU", "SimpleRNN", "Bidirectional", "MultiHeadAttention", "Attention")
 """say themselves whether there is a mask behind them"""
 
@@ -29,6 +29,9 @@ def mask_of(w: Builder, value: Value) -> Value | None:
 
 def mask_behind(w: Builder, layer: keras.Layer, args: Any, found: Any) -> None:
     """Hand the masks of `args` on to `found` as Keras does."""
+    if not type(layer).compute_mask.__module__.startswith("keras.") and isinstance(found, Value):
+        found.mask = OUTSIDE  # what the author's own compute_mask tells is not followed
+        return
     given = [v for v in tree.flatten(args) if isinstance(v, Value)]
     masks = [v.mask for v in given]
     kind = type(layer).__name__

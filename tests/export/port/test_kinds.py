@@ -529,3 +529,42 @@ def test_the_proof_keeps_what_is_causal(tmp_path: Path) -> None:
     written = tmp_path / "nets.py"
     written.write_text(draft.code.text)
     assert gradients(draft.sides(draft.target(written))).holds
+
+
+class Seen(nn.Module):
+    """Attention that sees what a mask shows: nothing, of a row that it hides."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.key = nn.Linear(4, 4)
+
+    def forward(self, x: torch.Tensor, mask: torch.Tensor, ones: torch.Tensor) -> Any:
+        places = mask[:, None, :].expand(-1, x.shape[1], -1)
+        added = torch.zeros(ones.shape).masked_fill(ones == 0, float("-inf"))[:, None]
+        attention = functional.scaled_dot_product_attention
+        return attention(x, self.key(x), x, attn_mask=places), attention(x, self.key(x), x, attn_mask=added)
+
+
+def test_a_row_that_is_hidden_is_asked_and_answered_as_torch_does(tmp_path: Path) -> None:
+    rows = _x(4, 6, 4), torch.arange(6) < torch.tensor([[2], [3], [4], [6]]), torch.ones(4, 6, dtype=torch.int64)
+    rows[2][:, 4:] = 0
+    draft = Draft(from_object(Seen(), "net", SourceRef(reference="nets:build"), {}, rows), "nets.weights.h5")
+    hidden = next(case for case in draft.asked if case.about == "a row that is hidden")
+    assert not hidden.feeds["mask"][0].any()
+    assert not hidden.feeds["ones"][0].any()
+    assert all(hidden.feeds["mask"][1:].any(-1))
+    (tmp_path / "nets.py").write_text(draft.code.text)
+    assert draft.answers(draft.target(tmp_path / "nets.py")).holds
+
+
+def test_a_row_that_is_hidden_is_not_asked_of_what_answers_no_number() -> None:
+    def masked(x: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        return torch.softmax(x.masked_fill(~mask, float("-inf")), -1)
+
+    class Masks(nn.Module):
+        def forward(self, x: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+            return masked(x, mask)
+
+    rows = _x(4, 6), torch.arange(6) < torch.tensor([[2], [3], [4], [6]])
+    draft = Draft(from_object(Masks(), "net", SourceRef(reference="nets:build"), {}, rows), "nets.weights.h5")
+    assert not [case for case in draft.asked if case.about == "a row that is hidden"]

@@ -12,6 +12,9 @@ from typing import Any
 
 from onnxpress.core.optional import require
 
+LOWEST = "-3.4028234663852886e38"
+"""of float32; a written Keras module has it under this name"""
+
 
 def literal(value: Any) -> str:
     """A number, text or tuple as it is written; floats as short as they can be read back in float32."""

@@ -25,6 +25,7 @@ from onnxpress.export.network import Network
 from onnxpress.export.networks.wrap import wrap
 from onnxpress.export.port.attention_kinds import refuse_other_attention
 from onnxpress.export.port.code import identifier
+from onnxpress.export.port.hidden_rows import with_hidden_row
 from onnxpress.export.port.proof.answers import answers_or_failure
 from onnxpress.export.port.proof.aside import hand_back
 from onnxpress.export.port.proof.divergence import divergence
@@ -113,7 +114,8 @@ class Draft:
         drawn = [_without_signs(case) for case in cases(network.inputs, self.rows, largest=most_rows(self.large))]
         if as_given is not None:
             refuse_other_attention(as_given, network, drawn, source.reference)
-        self.asked = marked(Reference(network, Processing(), network.inputs), drawn, LIMIT)
+        asked = with_hidden_row(drawn, network)
+        self.asked = marked(Reference(network, Processing(), network.inputs), asked, LIMIT)
 
     def target(self, path: Path) -> KerasTarget:
         """The code in the file `path`, filled with the source's weights."""

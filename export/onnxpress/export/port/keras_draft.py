@@ -22,6 +22,7 @@ from onnxpress.export.networks.wrap import wrap
 from onnxpress.export.port.draft import MOST_ROWS, is_large, most_rows, one_batch, two_sizes
 from onnxpress.export.port.from_keras.like_keras import LikeKeras
 from onnxpress.export.port.from_keras.model import root_graph, translated
+from onnxpress.export.port.hidden_rows import with_hidden_row
 from onnxpress.export.port.proof.answers import answers_or_failure
 from onnxpress.export.port.proof.aside import hand_back
 from onnxpress.export.port.proof.keras_source import KerasSides, gradients, parameters
@@ -74,7 +75,8 @@ class KerasDraft:
         self.state = self.code.state
         self.asked_of = _Asked(self)
         self.large = is_large(self.state.values())
-        self.asked = cases(network.inputs, self.rows, largest=most_rows(self.large))
+        asked = cases(network.inputs, self.rows, largest=most_rows(self.large))
+        self.asked = with_hidden_row(asked, self.asked_of)
 
     def as_taken(self) -> list[TensorSpec]:
         """The inputs with their axes as the code takes them."""

@@ -9,7 +9,7 @@ from typing import Any
 
 from onnxpress.core.arrays import Array
 from onnxpress.core.tensors import TensorSpec
-from onnxpress.export.port.code import formatted, literal, snake, tuple_of, without_unused
+from onnxpress.export.port.code import LOWEST, formatted, literal, snake, tuple_of, without_unused
 from onnxpress.export.port.layout import Relaid, Unordered, Value, channels_last, holds_tensors, identity
 from onnxpress.export.port.loops import folded, listed, said_once, without_aliases
 from onnxpress.export.port.steps import Block, Shown
@@ -318,12 +318,9 @@ def _body(written: Written, base: str, doc: str = "", *, wide: bool = False) -> 
     return [*lines, f"        return {returned}"]
 
 
-_LOWEST = "-3.4028234663852886e38"
-
-
 def _named(line: str) -> str:
     """The line with a name for the lowest float32, which hides scores in many sources."""
-    return line.replace("-3.4028234663852886e+38", _LOWEST).replace(_LOWEST, "LOWEST")
+    return line.replace("-3.4028234663852886e+38", LOWEST).replace(LOWEST, "LOWEST")
 
 
 def _module(
@@ -386,5 +383,5 @@ def _module(
     head = f'"""{title}\n\nbuild().load_weights("{weights}") is the trained model.\n"""\n'
     imported = [n for n in ("layers", "ops") if f"{n}." in text]
     lines = ["import keras"] + ([f"from keras import {', '.join(imported)}"] if imported else [])
-    lowest = f"\nLOWEST = {_LOWEST}  # of float32\n" if "LOWEST" in text else ""
+    lowest = f"\nLOWEST = {LOWEST}  # of float32\n" if "LOWEST" in text else ""
     return formatted(f"{head}\n" + "\n".join(lines) + "\n" + lowest + "\n\n" + text)

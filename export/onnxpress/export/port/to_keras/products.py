@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-from onnxpress.export.port.code import factor, literal
+from onnxpress.export.port.code import LOWEST, factor, literal
 from onnxpress.export.port.layout import Value, identity
 from onnxpress.export.port.to_keras.images import resized
 from onnxpress.export.port.to_keras.making import without_learning
@@ -62,13 +62,18 @@ def _attention(
         w.lines.append(f"{rows} = ops.arange(ops.shape({name})[-2])")
         w.lines.append(f"{columns} = ops.arange(ops.shape({name})[-1])")
         w.lines.append(f'{name} = ops.where({rows}[:, None] >= {columns}, {name}, -float("inf"))')
+    hidden = ""
     if attn_mask is not None:
         mask = w.plain(attn_mask)
         if mask.shown.dtype == "bool":
-            w.lines.append(f'{name} = ops.where({mask.code}, {name}, -float("inf"))')
+            hidden = mask.code
+            w.lines.append(f"{name} = ops.where({mask.code}, {name}, {LOWEST})")
         else:
+            hidden = f"{w.operand(mask)} == 0" if mask.shown.hides else ""
             w.lines.append(f"{name} = {name} + {mask.code}")
     weights = f"ops.softmax({name}, axis=-1)"
+    if hidden:  # of a row that sees nothing the answer is 0
+        weights = f"ops.where({hidden}, {weights}, 0.0)"
     if dropout_p:
         weights = f"self.{_dropout_layer(w, dropout_p)}({weights})"
     return w.result(f"ops.matmul({weights}, {v.code})")

@@ -24,7 +24,7 @@ from onnxpress.export.port.from_keras.running import run
 from onnxpress.export.port.keras_draft import KerasDraft
 from onnxpress.export.port.proof.keras_source import gradients, parameters
 from onnxpress.export.port.proof.keras_training import training
-from onnxpress.export.port.proof.parting import begin, each_step, growth
+from onnxpress.export.port.proof.parting import OfKeras, each_step, growth
 from onnxpress.export.port.refusal import NoCorrespondence
 from onnxpress.export.port.table import FROM_KERAS
 from onnxpress.export.source import Source, SourceRef
@@ -125,12 +125,13 @@ def test_steps_that_are_each_begun_from_the_source_s_weights_show_a_fault(tmp_pa
     written = tmp_path / "nets.py"
     written.write_text(draft.code.text)
     with draft.sides(draft.target(written)) as sides:
-        sound, limit = each_step(sides, 1e-6)
+        parted = OfKeras(sides)
+        sound, limit = each_step(parted, 1e-6)
         assert sound.figure <= limit
-        begin(sides, 0.0)
-        assert 0 < growth(sides, [sides.of_keras(training=True)[2]]) < 1e-3
+        parted.begin()
+        assert 0 < growth(parted, [sides.of_keras(training=True)[2]]) < 1e-3
         sides.module.bn.eps = 0.1
-        faulty, limit = each_step(sides, 1e-6)
+        faulty, limit = each_step(parted, 1e-6)
         assert faulty.figure > limit
 
 

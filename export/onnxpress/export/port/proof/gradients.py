@@ -30,7 +30,7 @@ class Sides:
 
     def __init__(self, module: Any, call: Any, target: KerasTarget, code: Code, feeds: dict[str, Array],
                  learning: frozenset[str], *, large: bool = False) -> None:  # fmt: skip
-        self._source, self._learning, self.large = module, learning, large
+        self.source, self._learning, self.large = module, learning, large
         self._module: Any = None
         self.drawn: dict[str, list[Any]] = {}
         """what the source draws at random in training mode, by the module that draws; see `drawing`"""
@@ -45,7 +45,7 @@ class Sides:
     def module(self) -> Any:
         """The source in float64."""
         if self._module is None:
-            self._module = _in_float64(self._source)
+            self._module = _in_float64(self.source)
             for name, parameter in self._module.named_parameters():
                 parameter.requires_grad_(name in self._learning)
         return self._module

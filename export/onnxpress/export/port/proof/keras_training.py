@@ -15,7 +15,7 @@ from onnxpress.export.port.proof import training as rung4
 from onnxpress.export.port.proof.aside import aside
 from onnxpress.export.port.proof.descent import STEPS, rate_of, step_of_keras, step_of_torch
 from onnxpress.export.port.proof.keras_source import NARROW_LIMIT, KerasSides, is_statistic
-from onnxpress.export.port.proof.parting import GROWTHS, each_step, growth
+from onnxpress.export.port.proof.parting import GROWTHS, PARTED, OfKeras, each_step, growth
 from onnxpress.export.port.proof.rung import Rung, Worst
 
 
@@ -76,12 +76,12 @@ def _trained_beside_torch(sides: KerasSides, trained: Trained) -> Rung:
     if worst.figure > limit and sides.first:
         sides.leave_torch()
         with rung4.switched_off([*_dropouts_of_keras(sides.twin)]):
-            grown = growth(sides, trained.losses)
+            parted = OfKeras(sides)
+            grown = growth(parted, trained.losses)
             if worst.figure <= GROWTHS * grown:
                 with _no_dropout_of_torch(sides):
-                    worst, bound = each_step(sides, limit)
-                limit = min(bound, NARROW_LIMIT)
-                why = f"; the source's own steps part by {grown:.1g} from rounding, so each is begun from its weights"
+                    worst, limit = each_step(parted, limit)
+                why = PARTED.format(grown)
     count = len(trained.rates)
     detail = f"{STEPS} steps, {count} dropouts measured; the worst: {worst.where or 'none'}{why}"
     return worst.rung("training", limit, detail, named)

@@ -7,16 +7,17 @@ port is no farther away, every step of both is begun from the source's weights, 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
 from onnxpress.core.arrays import Array
-from onnxpress.export.port.proof.descent import STEPS, rate_of, step_of_keras
-from onnxpress.export.port.proof.gradients import difference
+from onnxpress.export.port.proof.descent import STEPS, rate_of, step_of_keras, step_of_torch
+from onnxpress.export.port.proof.gradients import carried, difference
 from onnxpress.export.port.proof.rung import Worst
 
 if TYPE_CHECKING:
+    from onnxpress.export.port.proof.gradients import Sides
     from onnxpress.export.port.proof.keras_source import KerasSides
 
 ROUNDING = 6e-8
@@ -24,76 +25,172 @@ ROUNDING = 6e-8
 GROWTHS = 10
 """times what the rounding grows to is accepted"""
 
+_WIDEST = 1e-3
+"""limit, however far the source's own steps part"""
+PARTED = "; the source's own steps part by {:.1g} from rounding, so each is begun from its weights"
 
-def growth(sides: KerasSides, losses: list[float]) -> float:
+Asked = tuple[float, dict[str, Array]]
+"""a loss, and its gradients by the name and in the form of the written model's weights"""
+
+
+class Parted(Protocol):
+    """Both sides of the fourth rung, the source trained step by step."""
+
+    def begin(self) -> None:
+        """The source has its first weights again."""
+
+    def weights(self) -> list[Array]:
+        """Copies of those of the source that learn."""
+
+    def put(self, weights: list[Array]) -> None:
+        """Give the source these."""
+
+    def source(self) -> Asked:
+        """In training mode, at its present weights."""
+
+    def step(self) -> None:
+        """Move the source along the gradients of its last answer."""
+
+    def written(self) -> Asked:
+        """The written model, at the source's present weights."""
+
+
+def growth(parted: Parted, losses: list[float]) -> float:
     """How far the source's own losses part from these when it begins within float32's rounding."""
-    begin(sides, ROUNDING)
+    parted.begin()
+    parted.put(_moved(parted.weights()))
     worst = Worst()
     for number, loss in enumerate(losses):
-        by, _, other = sides.of_keras(training=True)
+        other, _ = parted.source()
         worst.add(abs(loss - other) / max(abs(loss), 1.0), str(number))
-        step_of_keras([sides.twin.weights[place] for place in by], by.values(), rate_of(by.values()))
+        parted.step()
     return worst.figure
 
 
-def each_step(sides: KerasSides, limit: float) -> tuple[Worst, float]:
+def each_step(parted: Parted, limit: float) -> tuple[Worst, float]:
     """Losses and gradients in training, at each of the source's weights; the worst, and the limit where it is.
 
     The limit is `limit`, or what float32's rounding of the weights changes in the source's own gradients there.
     """
-    begin(sides, 0.0)
+    parted.begin()
     found, bound = Worst(), limit
     for number in range(STEPS):
-        _as_source(sides)
-        by, _, loss = sides.of_keras(training=True)
-        ours, _, our_loss = sides.of_torch(training=True)
-        wanted = {one.name: sides.wanted(one, by) for one in sides.learning()}
-        worst = _apart(loss, wanted, our_loss, ours, number)
+        wanted = parted.source()
+        worst = _apart(wanted, parted.written(), number)
         if worst.figure > limit:
-            held = [np.array(weight) for weight in sides.twin.weights]
-            _move(sides, ROUNDING)
-            near, _, near_loss = sides.of_keras(training=True)
-            own = _apart(loss, wanted, near_loss, {one.name: sides.wanted(one, near) for one in sides.learning()}, 0)
-            for weight, value in zip(sides.twin.weights, held, strict=True):
-                weight.assign(value)
+            held = parted.weights()
+            parted.put(_moved(held))
+            own = _apart(wanted, parted.source(), number)
+            parted.put(held)
             if worst.figure / max(limit, GROWTHS * own.figure) > found.figure / bound:
                 found, bound = worst, max(limit, GROWTHS * own.figure)
+            parted.source()  # whose gradients are those of the step
         elif found.figure <= limit:
             found.add(worst.figure, worst.where)
-        step_of_keras([sides.twin.weights[place] for place in by], by.values(), rate_of(by.values()))
-    return found, bound
+        parted.step()
+    return found, min(bound, _WIDEST)
 
 
-def begin(sides: KerasSides, apart: float) -> None:
-    """The source's twin has its first weights again, moved by this share of each."""
-    for weight, first in zip(sides.twin.weights, sides.first, strict=True):
-        weight.assign(np.asarray(first).astype(str(weight.dtype)))
-    _move(sides, apart)
-
-
-def _move(sides: KerasSides, apart: float) -> None:
+def _moved(weights: list[Array]) -> list[Array]:
     generator = np.random.default_rng(11)
-    for weight in sides.twin.weights:
-        if weight.trainable and apart:
-            value = np.asarray(weight)
-            weight.assign(value * (1 + apart * generator.choice((-1, 1), value.shape)))
+    return [value * (1 + ROUNDING * generator.choice((-1, 1), value.shape)) for value in weights]
 
 
-def _as_source(sides: KerasSides) -> None:
-    """The written model's parameters are those of the source."""
-    import torch
-
-    parameters = dict(sides.module.named_parameters())
-    with torch.no_grad():
-        for one in sides.learning():
-            value = one.carry(*(np.asarray(sides.twin.weights[n]) for n in one.sources))
-            parameters[one.name].copy_(torch.from_numpy(np.array(value)))
-
-
-def _apart(loss: float, wanted: dict[str, Array], other: float, mine: dict[str, Array], number: int) -> Worst:
+def _apart(wanted: Asked, found: Asked, number: int) -> Worst:
     worst = Worst()
+    (loss, gradients), (other, others) = wanted, found
     worst.add(abs(loss - other) / max(abs(loss), 1.0), f"the loss of step {number + 1}")
-    whole = max([1e-300, *(float(np.abs(g).max(initial=0)) for g in wanted.values())])
-    for name, gradient in wanted.items():
-        worst.add(difference(gradient, mine[name], whole), f"{name} in step {number + 1}")
+    whole = max([1e-300, *(float(np.abs(g).max(initial=0)) for g in gradients.values())])
+    for name, gradient in gradients.items():
+        worst.add(difference(gradient, others[name], whole), f"{name} in step {number + 1}")
     return worst
+
+
+class OfKeras:
+    """A Keras source beside the torch module that was written of it."""
+
+    def __init__(self, sides: KerasSides) -> None:
+        self._sides = sides
+        self._by: dict[int, Array] = {}
+
+    def begin(self) -> None:
+        for weight, first in zip(self._sides.twin.weights, self._sides.first, strict=True):
+            weight.assign(np.asarray(first).astype(str(weight.dtype)))
+
+    def _learning(self) -> list[Any]:
+        return [weight for weight in self._sides.twin.weights if weight.trainable]
+
+    def weights(self) -> list[Array]:
+        return [np.array(weight) for weight in self._learning()]
+
+    def put(self, weights: list[Array]) -> None:
+        for weight, value in zip(self._learning(), weights, strict=True):
+            weight.assign(value)
+
+    def source(self) -> Asked:
+        self._by, _, loss = self._sides.of_keras(training=True)
+        return loss, {one.name: self._sides.wanted(one, self._by) for one in self._sides.learning()}
+
+    def step(self) -> None:
+        weights = self._sides.twin.weights
+        step_of_keras([weights[place] for place in self._by], self._by.values(), rate_of(self._by.values()))
+
+    def written(self) -> Asked:
+        import torch
+
+        parameters = dict(self._sides.module.named_parameters())
+        with torch.no_grad():
+            for one in self._sides.learning():
+                value = one.carry(*(np.asarray(self._sides.twin.weights[n]) for n in one.sources))
+                parameters[one.name].copy_(torch.from_numpy(np.array(value)))
+        by, _, loss = self._sides.of_torch(training=True)
+        return loss, by
+
+
+class OfTorch:
+    """A torch source beside the Keras model that was written of it."""
+
+    def __init__(self, sides: Sides) -> None:
+        self._sides = sides
+        parameters = sides.module.named_parameters()
+        self._first = {name: np.array(value.detach()) for name, value in sides.source.named_parameters()}
+        summed = {name for one in sides.code.carried if one.several for name in one.sources[1:]}
+        self._names = [name for name, value in parameters if value.requires_grad and name not in summed]
+        self._by: dict[str, Array] = {}
+
+    def _parameters(self) -> dict[str, Any]:
+        return dict(self._sides.module.named_parameters())
+
+    def begin(self) -> None:
+        self._copy(self._first)
+
+    def _copy(self, values: dict[str, Array]) -> None:
+        import torch
+
+        with torch.no_grad():
+            for name, parameter in self._parameters().items():
+                if name in values:
+                    parameter.copy_(torch.from_numpy(values[name]))
+
+    def weights(self) -> list[Array]:
+        parameters = self._parameters()
+        return [np.array(parameters[name].detach()) for name in self._names]
+
+    def put(self, weights: list[Array]) -> None:
+        self._copy(dict(zip(self._names, weights, strict=True)))
+
+    def source(self) -> Asked:
+        by, _, loss = self._sides.of_torch(training=True)
+        self._by = {name: np.array(gradient) for name, gradient in by.items()}
+        return loss, {one.sources[0]: carried(one, self._by) for one in self._sides.learning()}
+
+    def step(self) -> None:
+        moved = {name: self._by[name] for name in self._names}
+        step_of_torch(self._parameters(), moved, rate_of(self._by.values()))
+
+    def written(self) -> Asked:
+        parameters = {name: value.detach().numpy() for name, value in self._parameters().items()}
+        for one in self._sides.learning():
+            self._sides.target.variable(one, "float64").assign(one.carry(*(parameters[n] for n in one.sources)))
+        by, _, loss = self._sides.of_keras(training=True)
+        return loss, {one.sources[0]: g for one, g in zip(self._sides.learning(), by, strict=True)}

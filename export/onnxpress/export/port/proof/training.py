@@ -21,6 +21,7 @@ from onnxpress.export.port.proof.aside import aside
 from onnxpress.export.port.proof.descent import STEPS, rate_of, step_of_keras, step_of_torch
 from onnxpress.export.port.proof.drawing import Draws, chosen_of_keras, chosen_of_torch, of_whole_rows, share_of
 from onnxpress.export.port.proof.gradients import Sides, in_doubles
+from onnxpress.export.port.proof.parting import GROWTHS, PARTED, OfTorch, each_step, growth
 from onnxpress.export.port.proof.rung import Rung, Worst
 
 LIMIT = 1e-6
@@ -77,9 +78,16 @@ def _beside_keras(sides: Sides, trained: Trained) -> Rung:
         sides.of_keras(training=True)
         if wrong := _other_statistics(sides, trained.statistics):
             return Rung(name="training", holds=False, detail=wrong)
-        worst = _steps_of_keras(sides, trained)
-    detail = f"{STEPS} steps, {len(rates) + len(rows)} dropouts measured; the worst: {worst.where or 'none'}"
-    return worst.rung("training", LIMIT, detail, trained.named)
+        worst, limit, why = _steps_of_keras(sides, trained), LIMIT, ""
+        if worst.figure > limit:
+            with _no_dropout_of_torch(sides):
+                parted = OfTorch(sides)
+                grown = growth(parted, [loss for loss, _ in trained.steps])
+                if worst.figure <= GROWTHS * grown:
+                    worst, limit = each_step(parted, LIMIT)
+                    why = PARTED.format(grown)
+    detail = f"{STEPS} steps, {len(rates) + len(rows)} dropouts measured; the worst: {worst.where or 'none'}{why}"
+    return worst.rung("training", limit, detail, trained.named)
 
 
 def other_rates(wanted: list[float], measured: list[float], what: str = "dropouts") -> str:

@@ -303,6 +303,29 @@ class Clamped(nn.Module):
         return scale * torch.baddbmm(x, batch1=x, batch2=y, beta=0.5, alpha=0.25) + torch.baddbmm(x, x, y, beta=0)
 
 
+class Norm(nn.GroupNorm):
+    """One group, as some vision transformers have it: a layer of torch's own, only made otherwise."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__(1, channels)
+
+
+class Standardised(nn.Conv2d):
+    """A convolution of torch's own in which a method of it computes otherwise."""
+
+    def _conv_forward(self, x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
+        return super()._conv_forward(x, weight - weight.mean(dim=(1, 2, 3), keepdim=True), bias)
+
+
+class Derived(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.norm = Standardised(3, 4, 3, padding=1), Norm(4)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.norm(self.conv(x))
+
+
 def _residuals() -> nn.Module:
     return nn.Sequential(Residual(3, 4), Residual(4, 6), Residual(6, 6))
 
@@ -480,6 +503,7 @@ KINDS: dict[str, tuple[Callable[[], nn.Module], tuple[Any, ...], str]] = {
     "rectified at the end": (_stem, (_x(4, 3, 17),), "layers.ZeroPadding1D((0, 1)),"),
     "turns": (Buffered, (_x(3, 5, 4),), "for i in range(5):"),
     "buffers": (Buffered, (_x(3, 5, 4),), "keras.initializers.Constant("),
+    "derived": (Derived, (_x(4, 3, 6, 6),), "layers.GroupNormalization(1, epsilon=1e-05"),
     "lines": (LongLines, (_x(4, 4),), "(\n            "),
 }
 

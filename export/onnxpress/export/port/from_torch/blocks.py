@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
 from typing import Any
 
@@ -59,17 +60,37 @@ def block_of(module: torch.nn.Module, arguments: tuple[Any, Any], where: str = "
 
 def within(module: torch.nn.Module, *, several: bool) -> torch.nn.Module:
     """A layer of torch's own that is the whole model within a Sequential, as which it can be written."""
-    return torch.nn.Sequential(module).eval() if _is_known(module) and not several else module
+    return torch.nn.Sequential(module).eval() if _known(module) is module and not several else module
 
 
-def _is_known(module: torch.nn.Module) -> bool:
-    """Whether it is a layer of torch's own that the table has a row for."""
-    return type(module).__name__ in TORCH_LAYERS and type(module).__module__.startswith("torch.nn")
+_NO_CALL = frozenset(
+    {"__init__", "reset_parameters", "extra_repr", "__repr__", "__doc__", "__module__", "__qualname__"}
+)
+"""what a class may have anew that computes nothing in a call"""
+
+
+def _known(module: torch.nn.Module) -> torch.nn.Module | None:
+    """The layer of torch's own that it is and that the table has a row for; None where it is none.
+
+    An object of a class derived from such a layer that only makes it otherwise is taken as one of the layer's class.
+    """
+    made_otherwise: set[str] = set()
+    for kind in type(module).__mro__:
+        if kind.__module__.startswith("torch.nn"):
+            if kind.__name__ not in TORCH_LAYERS or made_otherwise & set(dir(kind)) - _NO_CALL:
+                return None
+            if kind is type(module):
+                return module
+            plain = copy.copy(module)
+            plain.__class__ = kind
+            return plain
+        made_otherwise |= {name for name, value in vars(kind).items() if callable(value) or isinstance(value, property)}
+    return None
 
 
 def _child(child: torch.nn.Module, path: str, tracer: Tracer) -> Any:
-    if _is_known(child):
-        return child
+    if (known := _known(child)) is not None:
+        return known
     if type(child).forward is torch.nn.Module.forward:
         raise NoCorrespondence(f"no correspondence of {type(child).__name__}", where=path)
     if path in tracer.differing:

@@ -276,6 +276,17 @@ MAY_HIDE_ALL = (
 )  # fmt: skip
 
 
+def test_logical_operators_take_constants(tmp_path: Path) -> None:
+    pairs = [("Xor", "l", "no"), ("And", "yes", "a"), ("Or", "b", "no"), ("Xor", "c", "yes"), ("And", "d", "row")]
+    nodes = [helper.make_node(kind, [a, b], [to]) for (kind, a, b), to in zip(pairs, "abcde", strict=True)]
+    nodes = [helper.make_node("Less", ["x", "zero"], ["l"]), *nodes, helper.make_node("Cast", ["e"], ["y"], to=1)]
+    constants = {"zero": np.float32(0), "no": False, "yes": True, "row": np.array([True, False, True])}
+    draft = OnnxDraft(graph(tmp_path / "net.onnx", nodes, [3], constants), "net.safetensors")
+    (tmp_path / "net.py").write_text(draft.code.text)
+    assert next(iter(draft.rungs(draft.target(tmp_path / "net.py")))).holds
+    assert draft.code.text.count("logical_not") + draft.code.text.count("~") == 1
+
+
 @pytest.mark.filterwarnings("ignore:invalid value encountered")
 def test_attention_whose_mask_may_hide_a_whole_row_answers_no_number_there_as_the_file_does(tmp_path: Path) -> None:
     nodes, shape, tensors, line = MAY_HIDE_ALL

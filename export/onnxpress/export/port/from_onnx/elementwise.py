@@ -24,8 +24,11 @@ UNARY = {
 }  # fmt: skip
 BINARY = {
     "Equal": "eq", "Less": "lt", "LessOrEqual": "le", "Greater": "gt", "GreaterOrEqual": "ge",
-    "And": "logical_and", "Or": "logical_or", "Xor": "logical_xor", "Sub": "sub",
+    "Sub": "sub",
 }  # fmt: skip
+LOGICAL = {"And": "logical_and", "Or": "logical_or", "Xor": "logical_xor"}
+_SAME_WITH = {"And": True, "Or": False, "Xor": False}
+"""the constant with which the operator gives the other operand"""
 
 
 def _unary(name: str) -> Any:
@@ -40,6 +43,24 @@ for _onnx, _torch in UNARY.items():
     OPERATORS[_onnx] = _unary(_torch)
 for _onnx, _torch in BINARY.items():
     OPERATORS[_onnx] = _binary(_torch)
+
+
+def _logical(onnx_name: str, name: str) -> Any:
+    def read(r: Reading, attributes: Any, a: Val, b: Val) -> Val:
+        for one, other in ((a, b), (b, a)):
+            number = _operand(r, other)
+            if isinstance(number, bool) and one.rank:  # no operator of torch's takes it
+                if number is _SAME_WITH[onnx_name]:
+                    return one
+                if onnx_name == "Xor":
+                    return r.call("logical_not", one)
+        return r.call(name, r.tensor(a), r.tensor(b))
+
+    return read
+
+
+for _onnx, _torch in LOGICAL.items():
+    OPERATORS[_onnx] = _logical(_onnx, _torch)
 
 
 def _with_tensor(r: Reading, *values: Val) -> tuple[Any, ...]:

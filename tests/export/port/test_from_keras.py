@@ -352,7 +352,7 @@ class Branches(L.Layer):
     ("layer", "said", "where"),
     [
         (L.LSTM(3, recurrent_dropout=0.2), "recurrent_dropout", "lstm"),
-        (L.GRU(3, reset_after=False), "reset_after=False", "gru"),
+        (L.SimpleRNN(3, activation="gelu"), "activations", "simple_rnn"),
         (L.ConvLSTM1D(3, 3), "ConvLSTM1D", "conv_lstm1d"),
         (Branches(), "cannot be traced", "test_from_keras.py:"),
         (L.Dense(3, dtype="mixed_float16"), "float16", "dense"),
@@ -434,11 +434,3 @@ def test_a_weight_that_became_a_constant_is_missed(tmp_path: Path) -> None:
 
 def test_rows_and_writers_are_the_same() -> None:
     assert {row.keras for row in FROM_KERAS} == set(LAYERS)
-
-
-def test_a_mask_that_is_made_within_a_nested_model_is_not_lost() -> None:
-    words = keras.Sequential([keras.Input((7,), dtype="int32"), L.Embedding(9, 5, mask_zero=True)], name="words")
-    x = keras.Input((7,), dtype="int32")
-    with pytest.raises(NoCorrespondence, match="a mask that comes from outside"):
-        KerasDraft(source_of(keras.Model(x, L.LSTM(4)(words(x)))), "nets.safetensors")
-    assert KerasDraft(source_of(keras.Model(x, L.Dense(2)(words(x)))), "nets.safetensors").code.text

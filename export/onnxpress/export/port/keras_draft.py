@@ -98,8 +98,9 @@ class KerasDraft:
         layouts = [(tuple(path), layout.perm) for path, layout in found]
         by_key = {str(path[-1]): (path, perm) for path, perm in layouts if path}
         names = self.network.output_names
-        if set(names) == set(by_key):
-            return [(name, *by_key[name]) for name in names]
+        keys = [name if name in by_key else name.removesuffix("_out") for name in names]  # an input has the key as well
+        if set(keys) == set(by_key):
+            return [(name, *by_key[key]) for name, key in zip(names, keys, strict=True)]
         if len(names) != len(layouts):
             raise NoCorrespondence(f"the model answers {len(names)} arrays, its graph {len(layouts)}")
         return [(name, *one) for name, one in zip(names, layouts, strict=True)]

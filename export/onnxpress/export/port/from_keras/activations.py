@@ -96,8 +96,10 @@ def _relu_layer(w: Builder, keras_layer: Any, x: Value) -> Value:
         float(v or 0) if v is not None else None
         for v in (keras_layer.negative_slope, keras_layer.max_value, keras_layer.threshold)
     )
-    if threshold or (slope and top is not None):
-        raise w.refuse("a ReLU with a threshold, or with a slope and a maximum, has no correspondence")
+    if threshold:
+        raise w.refuse("a ReLU with a threshold has no correspondence")
+    if slope and top is not None:
+        return w.like(x, "clamp", w.like(x, "leaky_relu", x, slope), max=top)
     if slope:
         return w.like(x, "leaky_relu", x, slope)
     if top is not None:

@@ -215,16 +215,32 @@ def _dot(w: Builder, keras_layer: Any, tensors: Sequence[Value]) -> Value:
     a, b = (w.settle(w.made(t)) for t in tensors)
     axes = keras_layer.axes
     first, second = (axes, axes) if isinstance(axes, int) else axes
-    if keras_layer.normalize or a.rank > 3 or b.rank > 3 or (a.rank, b.rank) in ((2, 3), (3, 2)):
-        raise w.refuse("this Dot has no correspondence", "two tensors of the same rank, without normalize")
-    if a.rank == 2:
+    first, second = first % a.rank, second % b.rank
+    if keras_layer.normalize:
+        a, b = (_unit(w, v, axis, 1e-14) for v, axis in ((a, first), (b, second)))
+    if a.rank > 3 or b.rank > 3:
+        raise w.refuse("a Dot of more than three axes has no correspondence", "use ops.einsum")
+    if a.rank == b.rank == 2:
         a, b = w.plain(a), w.plain(b)
         return w.function("sum", w.function("mul", a, b), dim=-1, keepdim=True)
-    if first % 3 == 1:
+    if a.rank != b.rank:
+        terms = ["abc"[: v.rank] for v in (a, b)]
+        terms[1] = terms[1].replace("bc"[second - 1], "x").replace("b" if second != 1 else "c", "d").replace("x", "s")
+        terms[0] = terms[0].replace("abc"[first], "s")
+        out = "a" + "".join(c for term in terms for c in term[1:] if c != "s")
+        moved = ["".join(term[axis] for axis in v.perm) for term, v in zip(terms, (a, b), strict=True)]
+        return w.function("einsum", f"{', '.join(moved)} -> {out}", a, b)
+    if first == 1:
         a = transposed(w, a, (0, 2, 1))
-    if second % 3 == 2:
+    if second == 2:
         b = transposed(w, b, (0, 2, 1))
     return w.function("matmul", _ready(w, a), _ready(w, b))
+
+
+def _unit(w: Builder, x: Value, axis: int, least: float) -> Value:
+    """Of length 1 along the axis; `least` is what stands under the root at least."""
+    square = w.like(x, "sum", w.like(x, "square", x), dim=x.written_place(axis), keepdim=True)
+    return w.like(x, "mul", x, w.like(x, "rsqrt", w.like(x, "clamp", square, min=least)))
 
 
 @operation("Take")
@@ -264,6 +280,22 @@ def _category_encoding(w: Builder, keras_layer: Any, x: Value) -> Value:
     return w.function("to", hot, "torch.float32")
 
 
+@layer("Discretization")
+def _discretization(w: Builder, keras_layer: Any, x: Value) -> Value:
+    if keras_layer.output_mode not in ("int", "one_hot", "multi_hot"):
+        raise w.refuse(f"a Discretization by {keras_layer.output_mode} has no correspondence", "int or one_hot")
+    x = w.floats(x)
+    x = w.plain(x) if keras_layer.output_mode != "int" else w.settle(x)
+    edges = w.made(w.variable(np.asarray(keras_layer.bin_boundaries, np.float32), "edges"))
+    found = w.like(x, "bucketize", x, edges, right=True)
+    if keras_layer.output_mode == "int":
+        return found
+    hot = w.function("one_hot", found, len(keras_layer.bin_boundaries) + 1)
+    if keras_layer.output_mode == "multi_hot" or found.sizes[-1] == 1:
+        hot = w.function("amax", hot, dim=-2) if found.rank > 1 else hot
+    return w.function("to", hot, "torch.float32")
+
+
 @layer("IntegerLookup")
 def _integer_lookup(w: Builder, keras_layer: Any, ids: Value) -> Value:
     words = np.asarray(keras_layer.get_vocabulary(include_special_tokens=False), np.int64)
@@ -281,5 +313,7 @@ def _normalize(w: Builder, op: Any, x: Value) -> Value:
     x = w.settle(w.made(x))
     if not isinstance(op.axis, int) or op.order != 2:
         raise w.refuse("this normalize has no correspondence", "order 2 over one axis")
+    if op.epsilon is None:
+        return _unit(w, x, op.axis, 1e-14)
     square = w.like(x, "sum", w.like(x, "square", x), dim=x.written_place(op.axis), keepdim=True)
     return w.like(x, "mul", x, w.like(x, "rsqrt", w.like(x, "clamp", square, min=float(op.epsilon) ** 2)))

@@ -124,6 +124,36 @@ def _linear(w: Builder, dense: Any, x: Value, columns: int, rows: int) -> Value:
     return value
 
 
+@layer("GroupedQueryAttention")
+def _grouped(w: Builder, keras_layer: Any, query: Value, value: Value, key: Value | None = None,
+             attention_mask: Value | None = None, return_attention_scores: bool = False,
+             use_causal_mask: bool = False) -> Value:  # fmt: skip
+    """A few heads of keys and values for many of queries; its parts are layers of the block that it stands in."""
+    q, k, v = query, value if key is None else key, value
+    masks = _masks(w, q, k if key is not None else None, v, attention_mask)
+    if masks is not None or return_attention_scores or any(one.rank != 3 for one in (q, k, v)):
+        raise w.refuse("GroupedQueryAttention with a mask, or its scores, has no correspondence", "MultiHeadAttention")
+    if getattr(keras_layer, "_use_gate", False) or getattr(keras_layer, "_sliding_window", None):
+        raise w.refuse("attention with a gate or a sliding window has no correspondence")
+    if keras_layer.dropout:
+        raise w.refuse("GroupedQueryAttention with dropout has no correspondence", "MultiHeadAttention")
+    q, k, v = (w.plain(w.made(one), "rows, time, features") for one in (q, k, v))
+    w.own(keras_layer)
+    heads, few, width = keras_layer.num_query_heads, keras_layer.num_key_value_heads, keras_layer.head_dim
+    made = []
+    for name, x, count in (("query", q, heads), ("key", k, few), ("value", v, few)):
+        dense = getattr(keras_layer, f"_{name}_dense")
+        apart = w.function("unflatten", _linear(w, dense, x, int(x.shown.first[-1]), count * width), -1, (count, width))
+        turned = w.function("transpose", apart, 1, 2, called=name)
+        again = count < heads
+        made.append(w.function("repeat_interleave", turned, heads // count, dim=1) if again else turned)
+    options: dict[str, Any] = {"is_causal": True} if use_causal_mask else {}
+    found = w.function("scaled_dot_product_attention", *made, **options)
+    found = w.function("flatten", w.function("transpose", found, 1, 2), 2)
+    dense = keras_layer._output_dense
+    return _linear(w, dense, found, heads * width, int(dense.kernel.shape[-1]))
+
+
 @layer("Attention", "AdditiveAttention")
 def _attention(w: Builder, keras_layer: Any, inputs: Sequence[Value], return_attention_scores: bool = False,
                use_causal_mask: bool = False) -> Any:  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -78,7 +79,7 @@ class Builder(Stepping):
         if any(place is None for place in places):
             raise self.refuse("a variable that is none of the model's weights has no correspondence")
         array = carry(*(np.asarray(variable) for variable in variables))
-        held = getattr(module, name)
+        held = operator.attrgetter(name)(module)
         if tuple(held.shape) != array.shape:
             raise self.refuse(f"{full} is {tuple(held.shape)} in torch and {array.shape} here")
         with torch.no_grad():
@@ -140,6 +141,21 @@ class Builder(Stepping):
     def varies(self, size: Any) -> bool:
         """Whether a number in the author's code came from a size that varies."""
         return isinstance(size, int) and size > 0 and any(size % prime == 0 for prime in self.shared.sizes.values())
+
+    def told(self, size: int) -> Any:
+        """The step that reads a size that varies, of which the author's code has the stand-in or some times that."""
+        for pair, prime in self.shared.sizes.items():
+            if size % prime:
+                continue
+            for number, (first, second) in list(self.pairs.items()):
+                if not hasattr(first, "shape") or self.steps[number].kind not in ("input", "layer", "block"):
+                    continue
+                sizes = list(zip(first.shape, second.shape, strict=True))
+                if pair in sizes:
+                    read = Ref(self.step("function", "size", (Ref(number), sizes.index(pair))))
+                    times = size // prime
+                    return read if times == 1 else Ref(self.step("function", "mul", (read, times)))
+        raise self.refuse("a size that varies, of no tensor that is at hand, has no correspondence")
 
     def name_of_variable(self, variable: Any) -> str:
         """What its attribute is called."""

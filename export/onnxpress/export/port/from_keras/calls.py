@@ -12,8 +12,8 @@ from keras import KerasTensor, tree
 
 from onnxpress.export.port.code import identifier
 from onnxpress.export.port.from_keras.builder import Builder
-from onnxpress.export.port.from_keras.graph import Call, Graph, graph_of, is_graph, traced
-from onnxpress.export.port.from_keras.masks import OUTSIDE, mask_behind
+from onnxpress.export.port.from_keras.graph import Call, Graph, acts_in_training, graph_of, is_graph, traced
+from onnxpress.export.port.from_keras.masks import OUTSIDE, UNTOLD, Within, coming_in, mask_behind, mask_of
 from onnxpress.export.port.from_keras.naming import counted
 from onnxpress.export.port.from_keras.registry import LAYERS, OPERATIONS
 from onnxpress.export.port.from_keras.shared import Shared
@@ -33,6 +33,8 @@ class GraphBuilder(Builder):
         """path → the layouts that the block is called with, and what it answers"""
         self._counted: dict[int, str] = {}
         """names that Keras gave, as this model alone would count them"""
+        self.told_mask = False
+        """whether the call that is being written gives its mask itself"""
         self._attributes = {} if is_graph(keras_layer) else attributes_of(keras_layer)
 
     def name_of(self, keras_layer: Any) -> str:
@@ -50,7 +52,15 @@ class GraphBuilder(Builder):
         layers = [call.operation for call in graph.calls if id(call.operation) not in self._attributes]
         self._counted |= counted(layers, nested=bool(self.path))
         known |= {number: self._read(held, {}) for number, held in graph.held.items()}
+        self.shared.differences += [
+            f"{name}: what it adds to the loss is left to the training loop" for name in graph.losses
+        ]
         for call in graph.calls:
+            if id(call.operation) in graph.never and any(map(acts_in_training, _within(call.operation))):
+                raise self.refuse(
+                    f"{call.operation.name}, which is called with training=False always, has no correspondence",
+                    "leave out its dropout, or freeze its batch norm",
+                )
             found = self.called(call, known)
             for tensor, value in zip(call.outputs, _flat(found), strict=True):
                 known[id(tensor)] = value
@@ -61,11 +71,13 @@ class GraphBuilder(Builder):
         layer = call.operation
         before, self.where = self.where, f"{self.keras_name}, {layer.name}"
         args, kwargs = tree.map_structure(lambda x: self._read(x, known), (call.args, call.kwargs))
-        if kwargs.pop("training", None):
+        if kwargs.pop("training", None) and not is_preprocessing(layer):
             raise self.refuse("a layer that is called with training=True has no correspondence")
-        mask = kwargs.pop("mask", None)
-        if isinstance(mask, Value):
-            args[0].mask = mask
+        if not (self.is_block(layer) and not is_graph(layer)):  # which an author's own layer takes as any argument
+            mask = kwargs.pop("mask", None)
+            self.told_mask = isinstance(mask, Value)
+            if isinstance(mask, Value):
+                args[0].mask = mask
         try:
             found = self.written(layer, args, kwargs)
         except (NoCorrespondence, Unordered):
@@ -84,7 +96,7 @@ class GraphBuilder(Builder):
         is_keras = is_of_keras(layer)
         if isinstance(layer, keras.layers.Lambda):
             return self.inline(lambda *a, **k: layer.function(*a, **k, **(layer.arguments or {})), args, kwargs)
-        if is_graph(layer) or (isinstance(layer, keras.Layer) and not is_keras):
+        if self.is_block(layer):
             return self.child(layer, args, kwargs)
         if not is_keras:
             raise self.refuse(f"there is no correspondence of {kind}")
@@ -99,6 +111,11 @@ class GraphBuilder(Builder):
         if kind not in OPERATIONS:
             raise self.refuse(f"there is no correspondence of the operation {kind}")
         return OPERATIONS[kind](self, layer, *args, **kwargs)
+
+    @staticmethod
+    def is_block(layer: Any) -> bool:
+        """Whether it is a model, or a layer of the author's own."""
+        return is_graph(layer) or (isinstance(layer, keras.Layer) and not is_of_keras(layer))
 
     def _read(self, value: Any, known: dict[int, Value]) -> Any:
         if isinstance(value, KerasTensor):
@@ -135,8 +152,8 @@ class GraphBuilder(Builder):
 
     def child(self, layer: Any, args: Any, kwargs: Any) -> Any:
         """The call of a model or of a layer of the author's own, as a block."""
-        given = [self.settled_for_block(v) for v in tree.flatten((args, kwargs)) if isinstance(v, Value)]
-        tensors = [v for v in given if v.variable is None]
+        given = [v for v in tree.flatten((args, kwargs)) if isinstance(v, Value) and v.variable is None]
+        tensors = [self.settled_for_block(v) for v in given]  # a variable is read within
         layouts = [(v.perm, v.shown.first[1:]) for v in tensors]
         key = (id(layer), "block")
         if key not in self.paths:
@@ -148,10 +165,13 @@ class GraphBuilder(Builder):
             fresh = [
                 inner.input(name, self.pairs[v.ref.number], v.perm) for name, v in zip(names, tensors, strict=True)
             ]
-            for value, outer in zip(fresh, tensors, strict=True):
-                value.mask = OUTSIDE if outer.mask is not None else None
-            outputs = inner.graph(graph, fresh)
-            self.children[path] = inner.block(tree.map_structure(inner.settled_for_block, outputs))
+            self._masks_inside(inner, fresh, tensors)
+            outputs = tree.map_structure(inner.settled_for_block, inner.graph(graph, fresh))
+            answered = outputs
+            if isinstance(outputs, Value) and ("mask out", inner.path) in self.shared.settled:
+                outputs.mask = mask_of(inner, outputs)
+                answered = (outputs, outputs.mask)
+            self.children[path] = inner.block(answered)
             self.owner.add_module(path, inner.owner)
             self.paths[key] = path
             self.blocks[path] = (layouts, outputs)
@@ -160,9 +180,30 @@ class GraphBuilder(Builder):
         if len(known) != len(layouts) or any(len(a[0]) != len(b[0]) for a, b in zip(known, layouts, strict=True)):
             raise self.refuse(f"{layer.name} is called with tensors of two forms", "call it with one")
         why = "in the order of axes of this layer's first call"
-        tensors = [self.in_layout(v, perm, why) for v, (perm, _) in zip(tensors, known, strict=True)]
-        number = self.step("block", path, tuple(tensors))
-        return self._answers(number, outputs)
+        given = [self.in_layout(v, perm, why) for v, (perm, _) in zip(tensors, known, strict=True)]
+        if coming_in(f"{self.path}{path}.") in self.shared.settled:
+            given += self._distinct_masks(tensors)
+        return self._answers(self.step("block", path, tuple(given)), outputs, path, tensors)
+
+    def _distinct_masks(self, tensors: list[Value]) -> list[Value]:
+        masks = [mask_of(self, v) for v in tensors]
+        return list({mask.ref.number: mask for mask in masks if mask is not None}.values())
+
+    def _masks_inside(self, inner: GraphBuilder, fresh: list[Value], tensors: list[Value]) -> None:
+        """What the block's arguments have as masks: `OUTSIDE`, or arguments themselves where something reads them."""
+        if coming_in(inner.path) not in self.shared.settled:
+            for value, outer in zip(fresh, tensors, strict=True):
+                value.mask = OUTSIDE if outer.mask is not None else None
+            return
+        masks = self._distinct_masks(tensors)
+        names = ["seen"] if len(masks) == 1 else [f"seen_{number}" for number in range(len(masks))]
+        within = {
+            mask.ref.number: inner.input(name, self.pairs[mask.ref.number], mask.perm)
+            for name, mask in zip(names, masks, strict=True)
+        }
+        for value, outer in zip(fresh, tensors, strict=True):
+            mask = mask_of(self, outer)
+            value.mask = None if mask is None else within[mask.ref.number]
 
     def _graph_of(self, layer: Any, args: Any, kwargs: Any) -> Graph:
         def symbol(value: Any) -> Any:
@@ -175,21 +216,38 @@ class GraphBuilder(Builder):
         fresh = tree.map_structure(symbol, (args, kwargs))
         return graph_of(layer, fresh[0], fresh[1])
 
-    def _answers(self, number: int, outputs: Any) -> Any:
+    def _answers(self, number: int, outputs: Any, path: str, given: list[Value]) -> Any:
+        """The block's answers as values here, with the masks that they have."""
+        place = ("mask out", f"{self.path}{path}.")
+        if isinstance(outputs, Value) and place in self.shared.settled:
+            found = self._item(number, 0, outputs)
+            found.mask = self._item(number, 1, outputs.mask)
+            return found
         if isinstance(outputs, Value):
             found = self.value(number, outputs.perm)
-            found.mask = None if outputs.mask is None else OUTSIDE
+            found.mask = self._mask_outside(outputs, Within(place), given)
             return found
         if isinstance(outputs, dict):
-            return {k: self._item(number, k, v) for k, v in outputs.items()}
-        return [self._item(number, place, v) for place, v in enumerate(outputs)]
+            return {key: self._one_of_several(number, key, v, given) for key, v in outputs.items()}
+        return [self._one_of_several(number, n, v, given) for n, v in enumerate(outputs)]
+
+    def _one_of_several(self, number: int, key: Any, answer: Any, given: list[Value]) -> Value:
+        found = self._item(number, key, answer)
+        found.mask = self._mask_outside(answer, UNTOLD, given)
+        return found
+
+    @staticmethod
+    def _mask_outside(answer: Value, within: Any, given: list[Value]) -> Any:
+        """The mask of a block's answer: none, that of an argument that is handed through, or one made `within`."""
+        if answer.mask is OUTSIDE:
+            masks = [v.mask for v in given if v.mask is not None]
+            return masks[0] if len({id(mask) for mask in masks}) == 1 else within
+        return None if answer.mask is None else within
 
     def _item(self, number: int, key: Any, value: Any) -> Value:
         if not isinstance(value, Value):
             raise self.refuse("a layer that answers a structure of structures has no correspondence")
-        found = self.value(self.step("function", "getitem", (Ref(number), key)), value.perm)
-        found.mask = None if value.mask is None else OUTSIDE
-        return found
+        return self.value(self.step("function", "getitem", (Ref(number), key)), value.perm)
 
     def settled_for_block(self, value: Any) -> Any:
         """What crosses the border of a block, its last axis in Keras's order."""
@@ -197,6 +255,10 @@ class GraphBuilder(Builder):
             return value
         value = self.settle(value)
         return self.in_layout(value, value.perm, "") if value.variable is not None else value
+
+
+def _within(layer: Any) -> list[Any]:
+    return list(layer._flatten_layers()) if isinstance(layer, keras.Layer) else []
 
 
 def attributes_of(owner: Any) -> dict[int, str]:
@@ -245,6 +307,11 @@ def is_of_keras(layer: Any) -> bool:
     """Whether Keras has the layer for all. What a model of keras.applications brings along is read as the author's."""
     name = type(layer).__module__
     return name.startswith("keras.") and ".applications." not in name
+
+
+def is_preprocessing(layer: Any) -> bool:
+    """Whether it is one of Keras's layers over images, whose `training` is True where nobody gives it."""
+    return is_of_keras(layer) and ".preprocessing.image_preprocessing." in type(layer).__module__
 
 
 def class_name(layer: Any, called: str = "") -> str:

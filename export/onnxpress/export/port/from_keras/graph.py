@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import functools
+import inspect
 import os
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import keras
 from keras import KerasTensor, tree
+from keras.src.backend.common import global_state
+from keras.src.layers.layer import CallContext
 
 from onnxpress.export.port.from_keras.tensorflow_calls import followed
 from onnxpress.export.port.refusal import NoCorrespondence
+
+
+class NoAnswer(NoCorrespondence):
+    """Raised of a function that answers no tensor."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +41,10 @@ class Graph:
     calls: list[Call]
     held: dict[int, Any] = field(default_factory=dict)
     """the id of a KerasTensor → the variable or array that it tells"""
+    never: frozenset[int] = frozenset()
+    """the ids of the layers that are told not to train, whoever calls the model"""
+    losses: tuple[str, ...] = ()
+    """the layers that add to the loss"""
 
 
 def is_graph(layer: Any) -> bool:
@@ -58,7 +69,37 @@ def graph_of(layer: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Graph
         outputs = structure if structure is not None else layer.outputs[0]
         return Graph(inputs, outputs, _calls(inputs, outputs))
     fresh = tree.map_structure(_fresh, (args, kwargs))
-    return traced(layer.call, fresh[0], fresh[1], str(layer.name))
+    found = traced(layer.call, fresh[0], fresh[1], str(layer.name))
+    if not any(acts_in_training(inner) for inner in layer._flatten_layers(include_self=False)):
+        return found
+    return replace(found, never=_never_trained(layer, fresh[0], fresh[1]))
+
+
+def acts_in_training(layer: Any) -> bool:
+    """Whether a layer of Keras does something else in training."""
+    kind = type(layer).__name__
+    if isinstance(layer, keras.layers.BatchNormalization):
+        return bool(layer.trainable)
+    rates = (getattr(layer, name, 0) for name in ("rate", "dropout", "recurrent_dropout"))
+    return kind.startswith(("Random", "Gaussian")) or any(isinstance(rate, float) and rate > 0 for rate in rates)
+
+
+def _never_trained(layer: Any, args: Any, kwargs: Any) -> frozenset[int]:
+    """The layers that are called with training=False even while the model trains, told by tracing it so."""
+    given = dict(kwargs)
+    if "training" in inspect.signature(layer.call).parameters:
+        given["training"] = True
+    context = CallContext(entry_layer=None)
+    context.set_value("training", True)
+    before = global_state.get_global_attribute("current_call_ctx")
+    global_state.set_global_attribute("current_call_ctx", context)
+    try:
+        calls = traced(layer.call, args, given, str(layer.name)).calls
+    except NoCorrespondence:  # what it does in training alone is nothing that is carried: the proof tells
+        return frozenset()
+    finally:
+        global_state.set_global_attribute("current_call_ctx", before)
+    return frozenset(id(call.operation) for call in calls if call.kwargs.get("training") is False)
 
 
 def traced(function: Callable[..., Any], args: Any, kwargs: Any, name: str) -> Graph:
@@ -73,8 +114,9 @@ def traced(function: Callable[..., Any], args: Any, kwargs: Any, name: str) -> G
         said = str(error).strip().partition("\n")[0] or type(error).__name__
         raise NoCorrespondence(f"this line cannot be traced: {said}", where=_line(error) or name) from error
     if not any(isinstance(x, KerasTensor) for x in tree.flatten(outputs)):
-        raise NoCorrespondence("it answers no tensor of the graph", where=name)
-    return Graph(inputs, outputs, _calls(inputs, outputs, set(following.held)), following.held)
+        raise NoAnswer("it answers no tensor of the graph", where=name)
+    calls = _calls(inputs, outputs, set(following.held))
+    return Graph(inputs, outputs, calls, following.held, losses=tuple(following.losses))
 
 
 def _fresh(value: Any) -> Any:

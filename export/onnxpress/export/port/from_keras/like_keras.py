@@ -45,7 +45,7 @@ class LikeKeras:
         if not usual:
             return [], [line.format(f"self.{path}") for path, line in left]
         of_classes, last = _by_class(left, classes)
-        function = _function(self._owner, usual, by_kind, of_classes, self._still.keys())
+        function = _function(self._owner, usual, of_classes, self._still.keys())
         scaled = [_SCALED_NORMAL] if any("scaled_normal_(" in line for line in (function, *last)) else []
         return [*scaled, function], ["self.apply(like_keras)", *last]
 
@@ -103,7 +103,6 @@ def _parameter(line: str) -> str:
 def _function(
     owner: nn.Module,
     usual: dict[str, tuple[str, ...]],
-    by_kind: dict[str, dict[str, list[str]]],
     of_classes: dict[str, tuple[str, ...]],
     still: Collection[str],
 ) -> str:
@@ -112,11 +111,11 @@ def _function(
         groups[lines].append(kind)
     code = ""
     for number, (lines, kinds) in enumerate(groups.items()):
-        told = " | ".join(f"nn.{kind}" for kind in sorted(kinds))
+        told = " | ".join(f"nn.{kind}" if hasattr(nn, kind) else kind for kind in sorted(kinds))
         code += f"    {'el' if number else ''}if isinstance(layer, {told}):\n"
         if any("units" in line for line in lines):
             code += "        units = layer.hidden_size\n"
-        modules = [owner.get_submodule(path) for kind in kinds for path in by_kind[kind]]
+        modules = [module for module in owner.modules() if type(module).__name__ in kinds]
         before = ""
         if kinds[0] in still:
             frozen = [
@@ -136,9 +135,16 @@ def _function(
     return (head + code).rstrip("\n")
 
 
+def _has(module: nn.Module, name: str) -> bool:
+    held = module
+    for part in name.split("."):
+        held = getattr(held, part, None)
+    return held is not None
+
+
 def _condition(name: str, modules: list[nn.Module]) -> str:
     """What tells the layers that have the parameter, where some have none."""
-    if all(getattr(module, name, None) is not None for module in modules):
+    if all(_has(module, name) for module in modules):
         return ""
     if not isinstance(modules[0], nn.RNNBase):
         return f"layer.{name} is not None"

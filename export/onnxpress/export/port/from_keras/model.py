@@ -21,9 +21,11 @@ from onnxpress.export.port.from_keras import (
     axes,
     convolutions,
     dense,
+    images,
     norms,
     pools,
     recurrent,
+    selecting,
 )
 from onnxpress.export.port.from_keras.calls import GraphBuilder, argument_names
 from onnxpress.export.port.from_keras.graph import Graph, graph_of, is_graph, traced
@@ -35,7 +37,7 @@ from onnxpress.export.port.refusal import NoCorrespondence
 from onnxpress.export.port.steps import Block
 
 __all__ = ["LAYERS", "OPERATIONS", "Translated", "activations", "arithmetic", "attention", "axes", "convolutions",
-           "dense", "norms", "pools", "recurrent", "translated"]  # fmt: skip
+           "dense", "images", "norms", "pools", "recurrent", "selecting", "translated"]  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -102,6 +104,7 @@ def _settled(model: Any, graph: Graph, names: Sequence[str], specs: Sequence[Ten
         for name, spec, perm in zip(names, specs, perms, strict=True):
             pair = tuple(torch.from_numpy(np.array(np.transpose(feed[spec.name], perm))) for feed in feeds)
             given.append(builder.input(identifier(name), (pair[0], pair[1]), perm))
+            builder.stand_ins(given[-1])  # before those of what is made of them
         try:
             outputs = tree.map_structure(lambda v, b=builder: _ended(b, v, keep), builder.graph(graph, given))
         except Unordered as error:

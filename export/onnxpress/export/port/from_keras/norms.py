@@ -14,6 +14,7 @@ from onnxpress.export.port.from_keras.registry import layer
 from onnxpress.export.port.from_keras.starts import start
 from onnxpress.export.port.from_keras.values import Value
 from onnxpress.export.port.layout import identity
+from onnxpress.export.port.own_layers import GaussianDropout, GaussianNoise
 
 
 def _affine(w: Builder, keras_layer: Any, module: nn.Module, take: Any = same) -> dict[str, Any]:
@@ -175,6 +176,18 @@ def _dropout(w: Builder, keras_layer: Any, x: Value) -> Value:
     if getattr(keras_layer, "noise_shape", None) is not None:
         return _one_draw(w, keras_layer, module, x)
     found = w.value(w.layer(keras_layer, module, x), x.perm)
+    found.order, found.made_by = x.order, x.made_by
+    return found
+
+
+@layer("GaussianNoise", "GaussianDropout")
+def _noise(w: Builder, keras_layer: Any, x: Value) -> Value:
+    x = w.floats(x)
+    is_noise = type(keras_layer).__name__ == "GaussianNoise"
+    amount = float(keras_layer.stddev if is_noise else keras_layer.rate)
+    if not amount:
+        return x
+    found = w.value(w.layer(keras_layer, (GaussianNoise if is_noise else GaussianDropout)(amount), x), x.perm)
     found.order, found.made_by = x.order, x.made_by
     return found
 

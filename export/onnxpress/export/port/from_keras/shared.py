@@ -48,7 +48,14 @@ class Shared:
     """a size that varies, at both sizes → the prime number that stands for it while a layer is traced"""
 
     def stand_in(self, pair: tuple[int, int]) -> int:
-        """A number that no layer has: code that asks for a size that varies can go on with it."""
+        """A number that no layer has: code that asks for a size that varies can go on with it.
+
+        What is always so many times another one has so many times its number.
+        """
+        for known, prime in self.sizes.items():
+            times = pair[0] // known[0]
+            if times and pair == (times * known[0], times * known[1]):
+                return times * prime
         return self.sizes.setdefault(pair, _PRIMES[len(self.sizes)])
 
     def index(self, variable: Any) -> int | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch.nn.init import _calculate_fan_in_and_fan_out as fans_of_torch
@@ -36,8 +36,7 @@ def start(w: Builder, keras_layer: Any, initializers: dict[str, tuple[Any, Any]]
     path = w.paths[(id(keras_layer), part)]
     lines = []
     for name, (initializer, variable) in initializers.items():
-        held = getattr(w.children[path], name, None)
-        if held is None or variable is None:
+        if variable is None or (held := _held(w.children[path], name)) is None:
             continue
         line = drawn(initializer, tuple(variable.shape), held, "{0}." + name)
         if line is None:
@@ -46,6 +45,12 @@ def start(w: Builder, keras_layer: Any, initializers: dict[str, tuple[Any, Any]]
         else:
             lines.append(line)
     w.shared.starts[w.path + path] = lines
+
+
+def _held(module: Any, name: str) -> torch.Tensor | None:
+    for part in name.split("."):
+        module = getattr(module, part, None)
+    return None if module is None else cast("torch.Tensor", module)
 
 
 def drawn(initializer: Any, shape: tuple[int, ...], held: torch.Tensor, what: str) -> str | None:

@@ -95,6 +95,8 @@ class Following:
 
     def __init__(self) -> None:
         self.held: dict[int, Any] = {}
+        self.losses: list[str] = []
+        """the layers that add to the loss"""
         self._symbols: dict[int, KerasTensor] = {}
         self._alive: list[Any] = []
         self._depth = 0
@@ -171,5 +173,7 @@ def followed() -> Iterator[Following]:
             name = f"__{sign}__"
             if (original := getattr(keras.Variable, name, None)) is not None:
                 stack.enter_context(mock.patch.object(keras.Variable, name, following.sign(original, name)))
+        added = lambda layer, loss: following.losses.append(str(layer.name))  # noqa: E731
+        stack.enter_context(mock.patch.object(keras.Layer, "add_loss", added))
         stack.enter_context(mock.patch.object(keras.Layer, "__call__", following.layer(keras.Layer.__call__)))
         yield following

@@ -143,8 +143,15 @@ class KerasSides:
         return [tf.constant(self.feeds[name]) for name in self._order]
 
     def _answered(self, tensors: list[Any], *, training: bool) -> dict[str, Any]:
-        found: dict[str, Any] = self._call(self.twin, tensors, training)
+        from onnxpress.export.networks.tensorflow.resizing import resized_in_float64
+
+        with resized_in_float64() if self.precision == "float64" else contextlib.nullcontext():
+            found: dict[str, Any] = self._call(self.twin, tensors, training)
         return found
+
+    def answers_in_training(self) -> list[Array]:
+        """What the source answers in training mode."""
+        return [np.asarray(value) for value in self._answered(self._tensors(), training=True).values()]
 
     def learning(self) -> list[Carried]:
         """The parameters that training changes."""

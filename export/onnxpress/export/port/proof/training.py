@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 from collections import Counter
-from collections.abc import Callable, Iterator, MutableMapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from unittest import mock
@@ -106,29 +106,51 @@ def _statistics(sides: Sides) -> tuple[dict[str, Array], list[str]]:
 
     kinds = torch.nn.BatchNorm1d | torch.nn.BatchNorm2d | torch.nn.BatchNorm3d
     norms = {n: m for n, m in sides.module.named_modules() if isinstance(m, kinds)}
-    sizes: dict[str, int] = {}
-    hooks = [
-        m.register_forward_pre_hook(lambda module, args, n=n: sizes.__setitem__(n, args[0].numel() // args[0].shape[1]))
-        for n, m in norms.items()
-    ]
-    before = {f"{n}.{s}": np.array(getattr(m, s)) for n, m in norms.items() for s in _STATISTICS}
-    sides.of_torch(training=True)
-    for hook in hooks:
-        hook.remove()
+    with variances_of_keras(norms) as variances:
+        sides.of_torch(training=True)
     found, named = {}, []
     for one in sides.code.carried:
         name = one.sources[0]
         owner, _, kind = name.rpartition(".")
-        if kind not in _STATISTICS or owner not in sizes:
+        if kind not in _STATISTICS or owner not in variances:
             continue
         wanted = np.array(getattr(norms[owner], kind))
-        if kind == "running_var" and sizes[owner] > 1:
-            share, n = norms[owner].momentum, sizes[owner]
-            batch = (wanted - (1 - share) * before[name]) / share
-            wanted = (1 - share) * before[name] + share * batch * (n - 1) / n
+        if kind == "running_var":
+            wanted = variances[owner].numpy()
             named.append(f"{name}: Keras keeps the batch's own variance, torch n/(n − 1) of it")
         found[name] = wanted
     return found, named
+
+
+@contextlib.contextmanager
+def variances_of_keras(norms: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """The running variance of each batch norm that is called meanwhile, as Keras keeps it, by the norm's name.
+
+    Keras takes each batch's own variance, torch n/(n − 1) of it; a norm that is called several times does so each time.
+    """
+    found: dict[str, Any] = {}
+    before: dict[str, Any] = {}
+
+    def begun(name: str, norm: Any) -> None:
+        before[name] = norm.running_var.clone()
+
+    def called(name: str, norm: Any, args: Any) -> None:
+        n, share = args[0].numel() // args[0].shape[1], norm.momentum
+        last = found.get(name, before[name])
+        if n > 1 and share and norm.training:
+            own = (norm.running_var - (1 - share) * before[name]) / share * (n - 1) / n
+            last = (1 - share) * last + share * own
+        found[name] = last
+
+    with contextlib.ExitStack() as stack:
+        for name, norm in norms.items():
+            if norm.running_var is None:
+                continue
+            pre = norm.register_forward_pre_hook(lambda m, _, n=name: begun(n, m))
+            stack.callback(pre.remove)
+            hook = norm.register_forward_hook(lambda m, args, _, n=name: called(n, m, args))
+            stack.callback(hook.remove)
+        yield found
 
 
 def _other_statistics(sides: Sides, statistics: dict[str, Array]) -> str:

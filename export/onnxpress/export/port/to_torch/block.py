@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from torch import nn
-
 from onnxpress.export.port.code import identifier
 from onnxpress.export.port.layout import Value
 from onnxpress.export.port.steps import Block, Ref, Shown, Step, changed, without_dead
@@ -163,12 +161,12 @@ _PARTS = {
 def _default_name(w: BlockWriter, step: Step, place: int) -> str:
     if step.kind == "function" and step.name == "getitem" and isinstance(step.args[0], Ref):
         source = next((s for s in w.block.steps if s.number == step.args[0].number), step)
-        if isinstance(w.block.children.get(source.name), nn.LSTM):
+        if type(w.block.children.get(source.name)).__name__ in ("LSTM", "LoopedLSTM"):
             return ("hidden", "cell")[place]
     if step.kind == "function" and step.name in _PARTS:
         return _PARTS[step.name][place]
     kind = type(w.block.children.get(step.name)).__name__
-    if kind in ("LSTM", "GRU", "RNN"):
+    if kind in ("LSTM", "GRU", "RNN", "LoopedLSTM", "ResetBeforeGRU"):
         return ("states", "hidden")[place] if isinstance(step.shown, tuple) else "states"
     if kind == "MultiheadAttention":
         return ("x", "scores")[place]

@@ -7,8 +7,9 @@ from collections.abc import Iterator
 import torch
 from torch import nn
 
+from onnxpress.export.port import own_layers
 from onnxpress.export.port.buffers import formula_of, in_torch
-from onnxpress.export.port.code import literal, tuple_of
+from onnxpress.export.port.code import call, literal, tuple_of
 from onnxpress.export.port.refusal import NoCorrespondence
 from onnxpress.export.port.steps import Block, Ref
 from onnxpress.export.port.to_torch.layers import constructor
@@ -40,6 +41,8 @@ def expression(node: Node, path: str, shared: Shared) -> str:
         return of_block(node.value, where, shared)
     if not node.holds:
         shared.keep(where, node.value)
+        if own_layers.is_own(node.value):
+            return call(shared.own(node.value), *own_layers.arguments(node.value))
         return constructor(node.value, where)
     if isinstance(node.value, nn.ParameterList) and node.is_list:
         tensors = [_parameter(child, shared.full(path, child.path), shared) for child in node.children.values()]

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from onnxpress.core.tensors import TensorSpec
+from onnxpress.export.port import own_layers
 from onnxpress.export.port.steps import Block
 
 
@@ -60,6 +61,10 @@ class Shared:
         """The class of a block, one for all that are written alike."""
         name = self.named[path] = self._placed(type(block.owner).__name__, self.lines(block, path, self))
         return name
+
+    def own(self, layer: torch.nn.Module) -> str:
+        """The class of a layer that torch has not."""
+        return self._placed(type(layer).__name__, own_layers.source(layer))
 
     def space(self, name: str, init: list[str]) -> str:
         """A class that only holds, called."""

@@ -19,7 +19,7 @@ from onnxpress.export.port.to_keras.making import member
 from onnxpress.export.port.to_keras.own_functions import HELPERS
 from onnxpress.export.port.to_keras.precision import in_precision
 from onnxpress.export.port.to_keras.shapes import answers_of, axes_of
-from onnxpress.export.port.to_keras.writer import Carried, Writer, Written
+from onnxpress.export.port.to_keras.writer import Carried, Writer, Written, is_sequence
 
 
 @dataclass
@@ -122,7 +122,7 @@ def _weights(made: Any, several: bool) -> list[Carried]:
 
 def _with_layers(writer: Writer, written: Written) -> None:
     """All layers that were written: as a sequence, or in `__init__`."""
-    if writer.is_sequence():
+    if is_sequence(writer):
         written.items, written.carried = _sequence(writer)
     else:
         _place_all(writer, written)

@@ -282,19 +282,6 @@ class Writer(Variables):
             self.values[step.number] = self.bind(value, step)
         return Written("", self.init, self.lines, self.arguments, self.outputs, self.carried)
 
-    def is_sequence(self) -> bool:
-        """Whether it is nothing but layers one after the other, called once each."""
-        tensors = [step for step in self.block.steps if step.kind in ("layer", "block")]
-        return (
-            type(self.block.owner).__name__ == "Sequential"
-            and not self.lines
-            and all(isinstance(line, tuple) for line in self.init)
-            and isinstance(self.outputs, Value)
-            and self.outputs.parts is None
-            and _LAYERS_ALONE.fullmatch(self.outputs.code) is not None
-            and len({step.name for step in tensors}) == len(tensors)
-        )
-
     def _own(self, step: Step) -> Value:
         shown: Shown = step.shown
         if not shown.first and shown.dtype.startswith("float") and not self.learns(step.name):
@@ -365,3 +352,17 @@ def _lists(block: Block) -> set[str]:
         if root:
             found.setdefault(root, set()).add(rest)
     return {root for root, names in found.items() if names == {str(n) for n in range(len(names))}}
+
+
+def is_sequence(writer: Writer) -> bool:
+    """Whether what it has written is nothing but layers one after the other, called once each."""
+    tensors = [step for step in writer.block.steps if step.kind in ("layer", "block")]
+    return (
+        type(writer.block.owner).__name__ == "Sequential"
+        and not writer.lines
+        and all(isinstance(line, tuple) for line in writer.init)
+        and isinstance(writer.outputs, Value)
+        and writer.outputs.parts is None
+        and _LAYERS_ALONE.fullmatch(writer.outputs.code) is not None
+        and len({step.name for step in tensors}) == len(tensors)
+    )

@@ -132,6 +132,14 @@ def backwards_behind_a_mask() -> Any:
     return keras.Model(x, [L.GRU(3, go_backwards=True)(h), L.GlobalAveragePooling1D()(h)]), padded_ids()
 
 
+@model
+def recurrence_one_way_and_both_ways() -> Any:
+    """The second bias of the way back is none of every layer's that the first weights are drawn of."""
+    x = keras.Input((5, 3))
+    h = L.Bidirectional(L.LSTM(4, return_sequences=True))(x)
+    return keras.Model(x, L.LSTM(3)(L.LSTM(4, use_bias=False, return_sequences=True)(h)))
+
+
 # --- training
 
 

@@ -123,7 +123,8 @@ def _function(
             ]
             lines = (*lines, *(f"{name}.requires_grad_(False)" for name in frozen))
         for line in sorted(lines, key=lambda line: "_reverse" in line):
-            condition = _condition(_parameter(line).partition("[")[0], modules)
+            parameter = _parameter(line).partition("[")[0].removesuffix(".requires_grad_(False")
+            condition = _condition(parameter, modules)
             if condition and condition != before:
                 code += f"        if {condition}:\n"
             code += ("    " if condition else "") + f"        {line.format('layer')}\n"

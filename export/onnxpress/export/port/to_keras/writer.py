@@ -80,7 +80,6 @@ class Writer(Variables):
         self.outputs: Any = None
         self.read_early: dict[str, str] = {}
         """the path of each layer whose weight is read before it is called → the shape that it is built with"""
-
         self._lists = _lists(block)
         self._own_names: dict[str, str] = {}
 

@@ -429,7 +429,7 @@ def test_a_weight_that_became_a_constant_is_missed(tmp_path: Path) -> None:
     with found.sides(target) as sides:
         rung = gradients(sides)
     assert rung.holds is False
-    assert "table, which is left out" in rung.detail
+    assert "table learns in the source, and nothing here" in rung.detail
 
 
 def test_rows_and_writers_are_the_same() -> None:

@@ -30,6 +30,7 @@ from onnxpress.export.port.proof.answers import answers_or_failure
 from onnxpress.export.port.proof.aside import hand_back
 from onnxpress.export.port.proof.divergence import divergence
 from onnxpress.export.port.proof.gradients import Sides, gradients
+from onnxpress.export.port.proof.keeping import gradient_hooks, hooks
 from onnxpress.export.port.proof.keras_target import KerasTarget
 from onnxpress.export.port.proof.parameters import parameters
 from onnxpress.export.port.proof.rung import Rung, first_line, unasked
@@ -70,6 +71,7 @@ class Draft:
         if "bfloat16" in kinds or ("float64" in kinds and len(kinds) > 1):
             what = "weights in bfloat16" if "bfloat16" in kinds else "weights in float64 beside others"
             raise NoCorrespondence(f"{what} have no correspondence", where=source.reference, hint="module.float()")
+        refuse_unseen(source, network.module)
         as_given = None
         if hasattr(network.module, "set_attn_implementation"):  # transformers' models: attention as it is written
             as_given = wrap(source, converts=False)
@@ -88,6 +90,11 @@ class Draft:
         self.state |= block.all_constants()
         self.drawn = block.all_draws()
         """what the source draws at random in training mode, by the module that draws"""
+        self.beside = [f"{what} is not carried" for what in hooks(source.network)]
+        self.beside += [
+            f"the backward of {what} is not carried; on what was asked its gradient is that of its forward"
+            for what in block.all_own_gradients()
+        ]
         self.trained_at = block.all_trained_at()
         """the lines from which on the source computes something else in training mode"""
         by_argument = dict(zip(_names(network), network.inputs, strict=True))
@@ -146,11 +153,16 @@ class Draft:
             yield self._explained(rung)
 
     def _explained(self, rung: Rung) -> Rung:
-        """With the lines that only training mode takes, where training differs."""
-        if rung.name != "training" or rung.holds or not self.trained_at:
+        """With the lines that only training mode takes, and what acts beside forward."""
+        if rung.name == "gradients" and self.beside:
+            return msgspec.structs.replace(rung, differences=[*rung.differences, *self.beside])
+        if rung.name != "training" or not self.trained_at:
             return rung
-        only = f"only in training mode the source goes by {', '.join(self.trained_at)}, which has no correspondence"
-        return msgspec.structs.replace(rung, detail=f"{only} ({rung.detail})")
+        only = f"only in training mode the source goes by {', '.join(self.trained_at)}"
+        if rung.holds:
+            said = f"{only}, which is left out; on what was asked it trains the same"
+            return msgspec.structs.replace(rung, differences=[*rung.differences, said])
+        return msgspec.structs.replace(rung, detail=f"{only}, which has no correspondence ({rung.detail})")
 
     def answers(self, target: KerasTarget) -> Rung:
         """Rung 1, with the layer at which the answers part."""
@@ -181,6 +193,24 @@ class Draft:
         if type(module) is not type(self.network.module):
             args, kwargs = [*args, *kwargs.values()], {}
         return list(flatten(module(*args, **kwargs)).values())
+
+
+def refuse_unseen(source: Source, module: Any) -> None:
+    """Raise NoCorrespondence for layers that forward makes, and for hooks of parameters, which no copy has."""
+    own, now = (dict(one.named_parameters()) for one in (source.network, module))
+    if len(now) > len(own):
+        made = sorted(name for name in now if name not in own)
+        raise NoCorrespondence(
+            f"forward makes {made[0]} when it is called, of which the source holds no value yet",
+            where=source.reference,
+            hint="call the module once before it is carried, or make the layer in __init__",
+        )
+    if hooked := gradient_hooks(source.network):
+        raise NoCorrespondence(
+            f"a hook sees the gradient of {hooked[0]}, which has no correspondence",
+            where=source.reference,
+            hint="remove the hook, and register it with the written model's optimiser",
+        )
 
 
 def _without_signs(case: Case) -> Case:

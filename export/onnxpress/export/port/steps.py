@@ -77,6 +77,15 @@ class Block:
     """arrays that the owner holds beside its parameters, by name"""
     trained_at: str = ""
     """the line from which on it computes something else in training mode; such code is not carried"""
+    own_gradients: list[str] = field(default_factory=list)
+    """functions with a backward of their own, which is not carried, and their lines"""
+
+    def all_own_gradients(self) -> list[str]:
+        """The same of the blocks within."""
+        inner = [
+            one for child in self.children.values() if isinstance(child, Block) for one in child.all_own_gradients()
+        ]
+        return list(dict.fromkeys([*self.own_gradients, *inner]))
 
     draws: list[Any] = field(default_factory=list)
     """of each random number that it draws in training mode what it is for; see from_torch.drawing"""

@@ -12,7 +12,15 @@ from keras import KerasTensor, tree
 
 from onnxpress.export.port.code import identifier
 from onnxpress.export.port.from_keras.builder import Builder
-from onnxpress.export.port.from_keras.graph import Call, Graph, acts_in_training, graph_of, is_graph, traced
+from onnxpress.export.port.from_keras.graph import (
+    Call,
+    Graph,
+    acts_in_training,
+    graph_of,
+    is_graph,
+    traced,
+    trains_otherwise,
+)
 from onnxpress.export.port.from_keras.masks import OUTSIDE, UNTOLD, Within, coming_in, mask_behind, mask_of
 from onnxpress.export.port.from_keras.naming import counted
 from onnxpress.export.port.from_keras.registry import LAYERS, OPERATIONS
@@ -214,7 +222,10 @@ class GraphBuilder(Builder):
             return KerasTensor(value.sizes if is_graph(layer) else self.stand_ins(value), value.dtype)
 
         fresh = tree.map_structure(symbol, (args, kwargs))
-        return graph_of(layer, fresh[0], fresh[1])
+        graph = graph_of(layer, fresh[0], fresh[1])
+        if trains_otherwise(layer, fresh[0], fresh[1]):
+            self.shared.differences.append(f"{layer.name}: its call does something else in training, which is left out")
+        return graph
 
     def _answers(self, number: int, outputs: Any, path: str, given: list[Value]) -> Any:
         """The block's answers as values here, with the masks that they have."""

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import keras
+import numpy as np
 from keras import KerasTensor, tree
 from keras.src.backend.common import global_state
 from keras.src.layers.layer import CallContext
@@ -100,6 +101,36 @@ def _never_trained(layer: Any, args: Any, kwargs: Any) -> frozenset[int]:
     finally:
         global_state.set_global_attribute("current_call_ctx", before)
     return frozenset(id(call.operation) for call in calls if call.kwargs.get("training") is False)
+
+
+def trains_otherwise(layer: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
+    """Whether the layer's own call, as its class writes it, computes something else in training mode."""
+    if is_graph(layer) or "training" not in inspect.signature(layer.call).parameters:
+        return False
+    ways = []
+    held = [(weight, np.array(weight)) for weight in layer.weights]
+    try:
+        for training in (False, True):
+            fresh = tree.map_structure(_fresh, (args, kwargs))
+            graph = traced(layer.call, fresh[0], {**fresh[1], "training": training}, str(layer.name))
+            ways.append([_told(call) for call in graph.calls])
+    except NoCorrespondence:  # it changes a variable, say
+        return True
+    finally:
+        for weight, value in held:
+            weight.assign(value)
+    return ways[0] != ways[1]
+
+
+def _told(call: Call) -> tuple[Any, ...]:
+    """What a call is, without its tensors: the layer itself, or the operation's kind and its plain arguments."""
+    is_layer = isinstance(call.operation, keras.layers.Layer)
+    plain = tree.flatten(({k: v for k, v in call.kwargs.items() if k != "training"}, call.args))
+    numbers = [v for v in plain if isinstance(v, int | float | str)]
+    options = vars(call.operation) if not is_layer else {}
+    kept = sorted((k, v) for k, v in options.items() if isinstance(v, int | float | str) and not k.startswith("_"))
+    named = id(call.operation) if is_layer else type(call.operation).__name__
+    return named, numbers, [(k, v) for k, v in kept if k != "name"]
 
 
 def traced(function: Callable[..., Any], args: Any, kwargs: Any, name: str) -> Graph:

@@ -174,6 +174,8 @@ def _dropout(w: Builder, keras_layer: Any, x: Value) -> Value:
         return x
     module = (nn.Dropout if type(keras_layer).__name__ == "Dropout" else nn.AlphaDropout)(float(keras_layer.rate))
     if getattr(keras_layer, "noise_shape", None) is not None:
+        if isinstance(module, nn.AlphaDropout):
+            raise w.refuse("an alpha dropout with a noise_shape has no correspondence")
         return _one_draw(w, keras_layer, module, x)
     found = w.value(w.layer(keras_layer, module, x), x.perm)
     found.order, found.made_by = x.order, x.made_by

@@ -10,6 +10,7 @@ from unittest import mock
 import torch
 from torch.nn.utils import rnn
 
+from onnxpress.export.port.from_torch.lines import line
 from onnxpress.export.port.from_torch.numpy_calls import from_numpy
 from onnxpress.export.port.from_torch.tracer import PACKED, Traced, Tracer
 
@@ -49,6 +50,14 @@ def made_traced(tracer: Tracer) -> Iterator[None]:
             stack.enter_context(mock.patch.object(torch, name, made))
         for name in PACKED:
             stack.enter_context(mock.patch.object(rnn, name, patched(rnn, name)))
+        apply = torch.autograd.Function.apply.__func__
+
+        def applied(kind: Any, *args: Any, **kwargs: Any) -> Any:
+            if not tracer.concrete:
+                tracer.own_gradients.append(f"{kind.__name__} at {line()[0]}")
+            return apply(kind, *args, **kwargs)
+
+        stack.enter_context(mock.patch.object(torch.autograd.Function, "apply", classmethod(applied)))
         # Torch's own transformer asks its masks for what a traced value cannot say.
         stack.enter_context(mock.patch.object(torch.nn.functional, "_none_or_dtype", _dtype_of))
         stack.enter_context(mock.patch.object(torch.nn.modules.transformer, "_detect_is_causal_mask", _is_causal))

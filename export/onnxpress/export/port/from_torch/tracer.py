@@ -182,6 +182,8 @@ class Tracer(fx.Tracer):
         """lines at which a size that varies decided, at both sizes in the same way"""
         self.turned: int | None = None
         """the one of them that goes the other way in this trace"""
+        self.own_gradients: list[str] = []
+        """functions of the author's with a backward of their own, and their lines"""
         self.trained_at = ""
         """the line from which on training mode computes something else"""
         self.draws: list[Any] = []

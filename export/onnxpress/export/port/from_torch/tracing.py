@@ -29,6 +29,13 @@ def trace(root: torch.nn.Module, arguments: tuple[Any, Any]) -> tuple[fx.Graph, 
         if _differs(root, arguments, number, graph, tracer.inlined):
             raise NoCorrespondence("the code takes a way that depends on a size that varies", where=where)
     dropping = _dropping(graph)
+    for node in dropping:
+        if _is_on(node):
+            raise NoCorrespondence(
+                "dropout that is on in inference mode too has no correspondence",
+                where=tracer.lines.get(node.name, ""),
+                hint="functional.dropout(x, p, training=self.training)",
+            )
     if dropping or _asks_for_training(root):  # how much is dropped shows in training mode alone
         followed = {root, *map(root.get_submodule, tracer.inlined), *tracer.entered}
         for module in followed:
@@ -42,7 +49,8 @@ def trace(root: torch.nn.Module, arguments: tuple[Any, Any]) -> tuple[fx.Graph, 
                 module.training = False
         _take_rates(dropping, _dropping(trained))
         tracer.draws = take_drawn(graph, tracer, trained, other_tracer)
-        tracer.trained_at = _parting(graph, trained, other_tracer)
+        tracer.own_gradients = list(dict.fromkeys([*tracer.own_gradients, *other_tracer.own_gradients]))
+        tracer.trained_at = _parting(graph, trained, tracer.lines, other_tracer.lines)
     return graph, tracer
 
 
@@ -105,10 +113,22 @@ def _take_rates(dropping: list[fx.Node], trained: list[fx.Node]) -> None:
         return
     for node, other in zip(dropping, trained, strict=True):
         name, place = _RATES[node.target]
-        if len(other.args) > place:
-            node.args = (*node.args[:place], other.args[place], *node.args[place + 1 :])
-        elif name in other.kwargs:
-            node.kwargs = {**node.kwargs, name: other.kwargs[name]}
+        rate = other.args[place] if len(other.args) > place else other.kwargs.get(name, _USUAL[node.target])
+        rate = rate if _is_on(other) else 0.0  # off in both modes
+        if len(node.args) > place:
+            node.args = (*node.args[:place], rate, *node.args[place + 1 :])
+        else:
+            node.kwargs = {**node.kwargs, name: rate}
+
+
+def _is_on(node: fx.Node) -> bool:
+    """Whether it drops anything in the mode that was traced."""
+    name, place = _RATES[node.target]
+    rate = node.args[place] if len(node.args) > place else node.kwargs.get(name, _USUAL[node.target])
+    if node.target is torch.nn.functional.dropout:
+        is_training = node.args[2] if len(node.args) > 2 else node.kwargs.get("training", True)
+        return bool(is_training) and bool(rate)
+    return bool(rate)
 
 
 def _asks_for_training(root: torch.nn.Module) -> bool:
@@ -119,11 +139,15 @@ def _asks_for_training(root: torch.nn.Module) -> bool:
     return any("training" in code.co_names for one in methods if (code := getattr(one, "__code__", None)) is not None)
 
 
-def _parting(graph: fx.Graph, trained: fx.Graph, tracer: Tracer) -> str:
+def _parting(graph: fx.Graph, trained: fx.Graph, lines: dict[str, str], trained_lines: dict[str, str]) -> str:
     """The line from which on training mode computes something else; empty where it does not."""
     pairs = itertools.zip_longest(graph.nodes, trained.nodes)
-    node = next((b for a, b in pairs if b is not None and (a is None or (a.op, a.target) != (b.op, b.target))), None)
-    return "" if node is None or node.op == "output" else tracer.lines.get(node.name, "")
+    for own, other in pairs:
+        if own is None or other is None or (own.op, own.target) != (other.op, other.target):
+            if other is not None and other.op != "output":
+                return trained_lines.get(other.name, "")
+            return lines.get(own.name, "") if own is not None else ""
+    return ""
 
 
 _RATES = {
@@ -131,6 +155,8 @@ _RATES = {
     torch.nn.functional.dropout: ("p", 1),
 }
 """function → what its rate is called, and its place among the arguments"""
+_USUAL = {torch.nn.functional.scaled_dot_product_attention: 0.0, torch.nn.functional.dropout: 0.5}
+"""the rate where none is given"""
 
 
 def _differs(

@@ -47,9 +47,16 @@ def other_measures(sides: KerasSides, found: Measured) -> str:
 @contextlib.contextmanager
 def nothing_drawn_by_keras(sides: KerasSides) -> Iterator[None]:
     """The source leaves nothing out, adds no noise, and changes no image at random."""
+    with rung4.switched_off([*_dropouts_of_keras(sides.twin)]), only_dropout_drawn_by_keras(sides):
+        yield
+
+
+@contextlib.contextmanager
+def only_dropout_drawn_by_keras(sides: KerasSides) -> Iterator[None]:
+    """The source adds no noise, and changes no image at random."""
     layers = sides.twin._flatten_layers()
     with contextlib.ExitStack() as stack:
-        stack.enter_context(rung4.switched_off([*_dropouts_of_keras(sides.twin), *_noises(layers)]))
+        stack.enter_context(rung4.switched_off([*_noises(layers)]))
         for layer in layers:
             if type(layer).__name__ in AUGMENTING:
                 stack.enter_context(mock.patch.object(layer, "call", _as_in_inference(layer.call)))
@@ -60,7 +67,14 @@ def nothing_drawn_by_keras(sides: KerasSides) -> Iterator[None]:
 def nothing_drawn_by_torch(sides: KerasSides) -> Iterator[None]:
     """The written model leaves nothing out and adds no noise."""
     dropouts = [(layer, "p") for _, layer in rung4.dropouts_of_torch(sides.module)]
-    with rung4.switched_off([*dropouts, *_noises(sides.module.modules())]):
+    with rung4.switched_off(dropouts), only_dropout_drawn_by_torch(sides):
+        yield
+
+
+@contextlib.contextmanager
+def only_dropout_drawn_by_torch(sides: KerasSides) -> Iterator[None]:
+    """The written model adds no noise."""
+    with rung4.switched_off([*_noises(sides.module.modules())]):
         yield
 
 

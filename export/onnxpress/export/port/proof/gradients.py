@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 from unittest import mock
 
@@ -16,6 +16,9 @@ from onnxpress.export.port.proof.keras_target import KerasTarget
 from onnxpress.export.port.proof.rung import Rung, Worst
 from onnxpress.export.port.to_keras.model import Code
 
+_FACTOR = 2.0**30
+"""by which the sum is multiplied, to see whether a hook or a backward of the author's own clips what comes back; it is
+a power of two, which rounds nothing"""
 LIMIT = 5e-7
 """of the largest gradient of the same array. A layer of the target may hold a constant in float32, as Keras's attention
 does, which is 6e-8 from the truth; otherwise float64 shows 1e-15"""
@@ -37,6 +40,8 @@ class Sides:
         self.call, self.target, self.code = call, target, code
         self.feeds = {n: v.astype(np.float64) if v.dtype.kind == "f" else v for n, v in feeds.items()}
         self._functions: dict[bool, Any] = {}
+        self.reached: set[str] = set()
+        """the parameters that the last gradient was told by, be it zero"""
         generator = np.random.default_rng(7)
         _, floats = self._answered(training=False)
         self.weights = [generator.standard_normal(tuple(v.shape)) for v in floats]
@@ -64,24 +69,28 @@ class Sides:
             self.target.forget("float64")
             hand_back()
 
-    def of_torch(self, *, training: bool) -> tuple[dict[str, Array], dict[str, Array], float]:
-        """Gradients by parameter and by input, and the sum."""
+    def of_torch(
+        self, *, training: bool, factor: float = 1.0, feeds: dict[str, Array] | None = None
+    ) -> tuple[dict[str, Array], dict[str, Array], float]:
+        """Gradients by parameter and by input, and the sum; `factor` times as much, of other `feeds`."""
         import torch
 
         self.module.zero_grad()
-        tensors, floats = self._answered(training)
-        total: Any = sum((o * torch.from_numpy(r)).sum() for o, r in zip(floats, self.weights, strict=True))
+        tensors, floats = self._answered(training, feeds)
+        total: Any = sum((o * torch.from_numpy(factor * r)).sum() for o, r in zip(floats, self.weights, strict=True))
         if total.requires_grad:
             total.backward()
-        by = {n: gradient_of(p) for n, p in self.module.named_parameters() if p.requires_grad}
+        learning = {n: p for n, p in self.module.named_parameters() if p.requires_grad}
+        self.reached = {n for n, p in learning.items() if p.grad is not None}
+        by = {n: gradient_of(p) for n, p in learning.items()}
         return by, {n: gradient_of(t) for n, t in tensors.items() if t.requires_grad}, total.item()
 
-    def _answered(self, training: bool) -> tuple[dict[str, Any], list[Any]]:
+    def _answered(self, training: bool, feeds: dict[str, Array] | None = None) -> tuple[dict[str, Any], list[Any]]:
         """The tensors that were given, and the answers that are floats."""
         import torch
 
         self.module.train(training)
-        tensors = {n: torch.from_numpy(np.array(v)) for n, v in self.feeds.items()}
+        tensors = {n: torch.from_numpy(np.array(v)) for n, v in (feeds or self.feeds).items()}
         for tensor in tensors.values():
             if tensor.is_floating_point() and not training:  # a module may ask it itself of what it makes of an input
                 tensor.requires_grad_(True)
@@ -90,8 +99,10 @@ class Sides:
             outputs = self.call(self.module, {n: t.clone() for n, t in tensors.items()})
         return tensors, [o for o in outputs if o.is_floating_point()]
 
-    def of_keras(self, *, training: bool) -> tuple[list[Array], list[Array], float]:
-        """Gradients by every carried weight that learns and by every float input, and the sum."""
+    def of_keras(
+        self, *, training: bool, feeds: dict[str, Array] | None = None
+    ) -> tuple[list[Array], list[Array], float]:
+        """Gradients by every carried weight that learns and by every float input, and the sum; of other `feeds`."""
         import tensorflow as tf
 
         if training not in self._functions:
@@ -99,7 +110,8 @@ class Sides:
             self._functions[training] = tf.function(
                 lambda *inputs: self._differentiated(inputs, training), autograph=False
             )
-        total, by, by_input = self._functions[training](*[tf.constant(v) for v in self.target.inputs(self.feeds)])
+        given = self.target.inputs(feeds or self.feeds)
+        total, by, by_input = self._functions[training](*[tf.constant(v) for v in given])
         return [np.asarray(g) for g in by], [np.asarray(g) for g in by_input], float(total)
 
     def _differentiated(self, inputs: Any, training: bool) -> Any:
@@ -142,11 +154,18 @@ def gradients(sides: Sides) -> Rung:
     if not sides.weights:
         return Rung(name="gradients", holds=True, detail="no answer has one")
     with aside(large=sides.large) as by:
+        strong = _sums(*sides.of_torch(training=False, factor=_FACTOR)[:2])
         found, by_input, _ = sides.of_torch(training=False)
+        wrong = _clips(_sums(found, by_input), strong) or _lost(sides)
         by.update(found)
         del found
+        bounded = _bounded_at_zeros(sides)
         sides.leave_torch()
+        if wrong:
+            return Rung(name="gradients", holds=False, detail=wrong)
         rung = _beside_keras(sides, by, by_input)
+        if rung.holds and (wrong := _unbounded_at_zeros(sides, bounded)):
+            rung = Rung(name="gradients", holds=False, detail=wrong)
     sides.leave_keras()
     return rung
 
@@ -163,6 +182,70 @@ def _beside_keras(sides: Sides, by: Mapping[str, Array], by_input: dict[str, Arr
         worst.add(difference(np.transpose(by_input[name], perm), mine, whole), f"the input {name}")
     detail = f"by {len(ours)} weights and {len(our_inputs)} inputs in float64, the worst by {worst.where or 'none'}"
     return worst.rung("gradients", LIMIT, detail)
+
+
+def _sums(*several: dict[str, Array]) -> dict[str, tuple[float, float]]:
+    """Of each array its sum and its largest value."""
+    return {n: (float(g.sum()), float(np.abs(g).max(initial=0))) for by in several for n, g in by.items()}
+
+
+def _clips(plain: dict[str, tuple[float, float]], strong: dict[str, tuple[float, float]]) -> str:
+    """By what the gradient of _FACTOR times the sum is not as many times as large; empty where it is."""
+    for name, (total, largest) in plain.items():
+        apart = max(abs(strong[name][0] / _FACTOR - total), abs(strong[name][1] / _FACTOR - largest))
+        if np.isfinite([total, largest]).all() and not apart <= 1e-9 * max(largest, 1e-300):
+            return (
+                f"the source's gradient by {name} does not grow as the answers do: a hook or a backward of its own "
+                "changes it, which has no correspondence"
+            )
+    return ""
+
+
+def _lost(sides: Sides) -> str:
+    """A parameter that the source's answers depend on, and in whose stead nothing learns; empty where there is none."""
+    lost = sorted(sides.reached - {name for one in sides.code.carried for name in one.sources})
+    return f"{lost[0]} learns in the source, and nothing here learns in its stead" if lost else ""
+
+
+def _bounded_at_zeros(sides: Sides) -> set[str]:
+    """By what the source's gradient is finite where a row is zero, as padding is."""
+    if (feeds := with_zeros(sides.feeds)) is None:
+        return set()
+    by, by_input, _ = sides.of_torch(training=False, feeds=feeds)
+    return finite({**by, **{f"the input {name}": gradient for name, gradient in by_input.items()}})
+
+
+def _unbounded_at_zeros(sides: Sides, bounded: set[str]) -> str:
+    """By which of them ours is not; empty where all are."""
+    if (feeds := with_zeros(sides.feeds)) is None:
+        return ""
+    ours, our_inputs, _ = sides.of_keras(training=False, feeds=feeds)
+    mine = {one.sources[0]: gradient for one, gradient in zip(sides.learning(), ours, strict=True)}
+    floats = [name for name in sides.target.names if sides.feeds[name].dtype.kind == "f"]
+    mine |= {f"the input {name}": gradient for name, gradient in zip(floats, our_inputs, strict=True)}
+    return unbounded(mine, bounded)
+
+
+def with_zeros(feeds: dict[str, Array]) -> dict[str, Array] | None:
+    """The feeds with their first row zero in all that is a float; None where nothing is."""
+    if not any(value.dtype.kind == "f" and value.ndim for value in feeds.values()):
+        return None
+    found = {name: np.array(value) for name, value in feeds.items()}
+    for value in found.values():
+        if value.dtype.kind == "f" and value.ndim:
+            value[0] = 0
+    return found
+
+
+def finite(gradients: Mapping[Any, Array]) -> set[Any]:
+    """The names of those that are numbers throughout."""
+    return {name for name, gradient in gradients.items() if np.isfinite(gradient).all()}
+
+
+def unbounded(mine: Mapping[str, Array], bounded: Iterable[str]) -> str:
+    """What is said of the first that should be finite and is not; empty where there is none."""
+    wrong = sorted(set(mine) & set(bounded) - finite(mine))
+    return f"of a row of zeros the gradient by {wrong[0]} is finite in the source, and not here" if wrong else ""
 
 
 def carried(one: Any, by: Mapping[str, Array]) -> Array:

@@ -12,7 +12,7 @@ from onnxpress.core.arrays import Array
 from onnxpress.export.port.from_keras.model import Translated
 from onnxpress.export.port.from_keras.shared import Carried
 from onnxpress.export.port.proof.aside import aside, hand_back
-from onnxpress.export.port.proof.gradients import LIMIT, difference, gradient_of
+from onnxpress.export.port.proof.gradients import LIMIT, difference, finite, gradient_of, unbounded, with_zeros
 from onnxpress.export.port.proof.rung import Rung, Worst
 from onnxpress.export.port.proof.torch_target import TorchTarget
 
@@ -89,6 +89,8 @@ class KerasSides:
         self.weights: list[Array] = []
         """of the sum of the answers"""
         self._functions: dict[bool, Any] = {}
+        self.reached: set[int] = set()
+        """the places of the weights that the answers depend on, told when a gradient is traced"""
 
     def ask_once(self) -> None:
         """Draw the sum, and ask each side for it. Raises what the frameworks raise where they cannot."""
@@ -137,10 +139,14 @@ class KerasSides:
         self._twin = None
         self._opened.close()
 
-    def _tensors(self) -> list[Any]:
+    def answered(self, *, training: bool) -> dict[str, Any]:
+        """The source's answers to the batch, by name."""
+        return self._answered(self._tensors(), training=training)
+
+    def _tensors(self, feeds: dict[str, Array] | None = None) -> list[Any]:
         import tensorflow as tf
 
-        return [tf.constant(self.feeds[name]) for name in self._order]
+        return [tf.constant((feeds or self.feeds)[name]) for name in self._order]
 
     def _answered(self, tensors: list[Any], *, training: bool) -> dict[str, Any]:
         from onnxpress.export.networks.tensorflow.resizing import resized_in_float64
@@ -157,8 +163,10 @@ class KerasSides:
         """The parameters that training changes."""
         return [one for one in self.translated.carried if one.name in self._learns]
 
-    def of_keras(self, *, training: bool) -> tuple[dict[int, Array], dict[str, Array], float]:
-        """Gradients by weight and by float input, and the sum."""
+    def of_keras(
+        self, *, training: bool, feeds: dict[str, Array] | None = None
+    ) -> tuple[dict[int, Array], dict[str, Array], float]:
+        """Gradients by weight and by float input, and the sum; of other `feeds`."""
         import tensorflow as tf
 
         if training not in self._functions:
@@ -166,7 +174,7 @@ class KerasSides:
             self._functions[training] = tf.function(
                 lambda *inputs: self._differentiated(list(inputs), training), autograph=False
             )
-        total, by, by_input = self._functions[training](*self._tensors())
+        total, by, by_input = self._functions[training](*self._tensors(feeds))
         floats = [n for n in self._order if self.feeds[n].dtype.kind == "f"]
         places = self._places()
         return (
@@ -195,17 +203,22 @@ class KerasSides:
                 if answers[name].dtype.is_floating
             ]
             total = sum(parts, tf.zeros((), self.precision))
-        by = tape.gradient(total, [*variables, *watched], unconnected_gradients="zero")
-        arrays = [tf.convert_to_tensor(g) for g in by]
+        by = tape.gradient(total, [*variables, *watched])
+        places = self._places()
+        self.reached = {place for place, g in zip(places, by[: len(places)], strict=True) if g is not None}
+        plain = zip(by, [*variables, *watched], strict=True)
+        arrays = [tf.zeros_like(of) if g is None else tf.convert_to_tensor(g) for g, of in plain]
         return total, arrays[: len(variables)], arrays[len(variables) :]
 
-    def of_torch(self, *, training: bool) -> tuple[dict[str, Array], dict[str, Array], float]:
-        """Gradients by parameter and by float input, and the sum."""
+    def of_torch(
+        self, *, training: bool, feeds: dict[str, Array] | None = None
+    ) -> tuple[dict[str, Array], dict[str, Array], float]:
+        """Gradients by parameter and by float input, and the sum; of other `feeds`."""
         import torch
 
         self.module.train(training)
         self.module.zero_grad()
-        tensors = self.target.inputs(self.feeds)
+        tensors = self.target.inputs(feeds or self.feeds)
         for tensor in tensors:
             if tensor.is_floating_point():
                 tensor.requires_grad_(True)
@@ -236,26 +249,46 @@ def gradients(sides: KerasSides) -> Rung:
         found, by_input, _ = sides.of_keras(training=False)
         by.update(found)
         del found
-        paths = {place: sides.twin.weights[place].path for place in by}
+        used = {n for one in sides.learning() for n in one.sources}
+        reached = [sides.twin.weights[n] for n in sorted(sides.reached - used)]
+        lost = [weight.path for weight in reached if weight.trainable]
+        bounded = _bounded_at_zeros(sides)
         sides.leave_keras()
-        rung = _beside_torch(sides, by, by_input, paths)
+        if lost:
+            said = f"{lost[0]} learns in the source, and nothing here learns in its stead"
+            return Rung(name="gradients", holds=False, detail=said)
+        rung = _beside_torch(sides, by, by_input)
+        if rung.holds and (wrong := _unbounded_at_zeros(sides, bounded)):
+            rung = Rung(name="gradients", holds=False, detail=wrong)
     sides.leave_torch()
     return rung
 
 
-def _beside_torch(
-    sides: KerasSides, by: Mapping[int, Array], by_input: dict[str, Array], paths: dict[int, str]
-) -> Rung:
-    """The written model's gradients beside the source's, whose weights lie at these paths."""
+def _bounded_at_zeros(sides: KerasSides) -> set[str]:
+    """By what the source's gradient is finite where a row is zero, as padding is, in the written model's names."""
+    if (feeds := with_zeros(sides.feeds)) is None:
+        return set()
+    by, by_input, _ = sides.of_keras(training=False, feeds=feeds)
+    known = finite(by)
+    found = {one.name for one in sides.learning() if known.issuperset(one.sources)}
+    return found | {f"the input {name}" for name in finite(by_input)}
+
+
+def _unbounded_at_zeros(sides: KerasSides, bounded: set[str]) -> str:
+    """By which of them ours is not; empty where all are."""
+    if (feeds := with_zeros(sides.feeds)) is None:
+        return ""
+    ours, our_inputs, _ = sides.of_torch(training=False, feeds=feeds)
+    return unbounded({**ours, **{f"the input {name}": gradient for name, gradient in our_inputs.items()}}, bounded)
+
+
+def _beside_torch(sides: KerasSides, by: Mapping[int, Array], by_input: dict[str, Array]) -> Rung:
+    """The written model's gradients beside the source's."""
     ours, our_inputs, _ = sides.of_torch(training=False)
     worst = Worst()
     whole = max([1e-300, *(float(np.abs(g).max(initial=0)) for g in by.values())])
     for one in sides.learning():
         worst.add(difference(sides.wanted(one, by), ours[one.name], whole), one.name)
-    used = {n for one in sides.learning() for n in one.sources}
-    for place, path in paths.items():
-        if place not in used:  # nothing here learns in its stead
-            worst.add(float(np.abs(by[place]).max(initial=0)) / whole, f"{path}, which is left out")
     for name, wanted in by_input.items():
         worst.add(difference(wanted, our_inputs[name], whole), f"the input {name}")
     count = len(sides.learning())

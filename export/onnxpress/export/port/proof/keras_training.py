@@ -15,9 +15,12 @@ from onnxpress.export.port.proof.chance import (
     measured,
     nothing_drawn_by_keras,
     nothing_drawn_by_torch,
+    only_dropout_drawn_by_keras,
+    only_dropout_drawn_by_torch,
     other_measures,
 )
 from onnxpress.export.port.proof.descent import STEPS, rate_of, step_of_keras, step_of_torch
+from onnxpress.export.port.proof.dropping import Dropping, keras_marked, misplaced, torch_marked
 from onnxpress.export.port.proof.keras_source import NARROW_LIMIT, KerasSides, is_statistic
 from onnxpress.export.port.proof.parting import GROWTHS, PARTED, OfKeras, each_step, growth
 from onnxpress.export.port.proof.rung import Rung, Worst
@@ -33,6 +36,9 @@ class Trained:
     """the loss and the rate of each"""
     parameters: MutableMapping[str, Array]
     """after the last step, by the written model's name"""
+    dropping: Dropping
+    moved: str
+    """what training changes beside batch norm's statistics and seeds; empty where nothing is changed"""
 
     @property
     def losses(self) -> list[float]:
@@ -59,16 +65,54 @@ def _of_keras(sides: KerasSides, parameters: MutableMapping[str, Array]) -> Trai
     def weights(one: Carried) -> Array:
         return one.carry(*(np.asarray(sides.twin.weights[n]) for n in one.sources))
 
+    dropping = _dropping_of_keras(sides)
+    before = {n: np.array(weight) for n, weight in enumerate(sides.twin.weights) if not weight.trainable}
     with nothing_drawn_by_keras(sides):
         sides.of_keras(training=True)
         statistics = {one.name: weights(one) for one in sides.translated.carried if is_statistic(one.name)}
         steps = _steps_of_keras(sides)
     for one in sides.learning():
         parameters[one.name] = weights(one)
-    return Trained(statistics, steps, parameters)
+    return Trained(statistics, steps, parameters, dropping, _moved(sides, before))
+
+
+def _moved(sides: KerasSides, before: dict[int, Array]) -> str:
+    carried = sides.translated.carried
+    statistics = {n for one in carried if is_statistic(one.name) for n in one.sources}
+    read = {n for one in carried for n in one.sources} & before.keys() - statistics
+    moved = [n for n in sorted(read) if not np.array_equal(before[n], np.asarray(sides.twin.weights[n]))]
+    return f"{sides.twin.weights[moved[0]].path} changes in training in the source, and not here" if moved else ""
+
+
+def _dropping_of_keras(sides: KerasSides) -> Dropping:
+    statistics = [(v, np.array(v)) for v in sides.twin.non_trainable_variables]
+    with only_dropout_drawn_by_keras(sides), keras_marked(sides.twin, frozenset()) as marking:
+        answers = sides.answered(training=True)
+    for variable, value in statistics:
+        variable.assign(value)
+    return Dropping([np.asarray(answers[name]) for name, _, _ in sides.target.outputs], marking.drawn)
+
+
+def _misplaced(sides: KerasSides, wanted: Dropping) -> str:
+    """What differs where dropouts act, and in what they draw; empty where nothing does."""
+    import torch
+
+    module = sides.module.train()
+    with (
+        only_dropout_drawn_by_torch(sides),
+        torch_marked(module, frozenset()) as marking,
+        torch.no_grad(),
+        rung4.unmoved(module),
+    ):
+        found = sides.target.flat(module(*sides.target.inputs(sides.feeds)))
+    outputs = sides.target.outputs
+    mine = [np.transpose(v.numpy(), np.argsort(perm)) for v, (_, _, perm) in zip(found, outputs, strict=True)]
+    return misplaced(wanted, Dropping(mine, marking.drawn), _limit(sides))
 
 
 def _trained_beside_torch(sides: KerasSides, trained: Trained, count: int) -> Rung:
+    if wrong := trained.moved or (_misplaced(sides, trained.dropping) if count else ""):
+        return Rung(name="training", holds=False, detail=wrong)
     named: list[str] = []
     with nothing_drawn_by_torch(sides):
         if wrong := _other_statistics(sides, trained.statistics, named):

@@ -20,7 +20,9 @@ from onnxpress.core.arrays import Array
 from onnxpress.export.port.proof.aside import aside
 from onnxpress.export.port.proof.descent import STEPS, rate_of, step_of_keras, step_of_torch
 from onnxpress.export.port.proof.drawing import Draws, chosen_of_keras, chosen_of_torch, of_whole_rows, share_of
+from onnxpress.export.port.proof.dropping import Dropping, inner_rates, keras_marked, misplaced, torch_marked
 from onnxpress.export.port.proof.gradients import Sides, in_doubles
+from onnxpress.export.port.proof.keeping import moved_buffers, plain_values
 from onnxpress.export.port.proof.parting import GROWTHS, PARTED, OfTorch, each_step, growth
 from onnxpress.export.port.proof.rung import Rung, Worst
 
@@ -44,6 +46,9 @@ class Trained:
     """the loss and the rate of each"""
     parameters: MutableMapping[str, Array]
     """after the last step"""
+    dropping: Dropping
+    kept: str
+    """what calls change beside batch norm's statistics; empty where nothing is changed"""
 
 
 def training(sides: Sides) -> Rung:
@@ -60,12 +65,14 @@ def training(sides: Sides) -> Rung:
 
 def _of_torch(sides: Sides, parameters: MutableMapping[str, Array]) -> Trained:
     rates = _rates_of_torch(sides)
+    dropping = _dropping_of_torch(sides)
     with _no_dropout_of_torch(sides):
         statistics, named = _statistics(sides)
         steps = _steps_of_torch(sides)
+        kept = _kept(sides)
     for name, parameter in sides.module.named_parameters():
         parameters[name] = parameter.detach().numpy()
-    return Trained(rates, statistics, named, steps, parameters)
+    return Trained(rates, statistics, named, steps, parameters, dropping, kept)
 
 
 def _beside_keras(sides: Sides, trained: Trained) -> Rung:
@@ -74,6 +81,8 @@ def _beside_keras(sides: Sides, trained: Trained) -> Rung:
         return Rung(name="training", holds=False, detail=wrong)
     if idle := _idle(sides):
         return Rung(name="training", holds=False, detail=f"the dropout {idle} changes no answer: it is not called")
+    if wrong := trained.kept or (_misplaced(sides, trained.dropping) if rates else ""):
+        return Rung(name="training", holds=False, detail=wrong)
     with _no_dropout_of_keras(sides):
         sides.of_keras(training=True)
         if wrong := _other_statistics(sides, trained.statistics):
@@ -88,6 +97,53 @@ def _beside_keras(sides: Sides, trained: Trained) -> Rung:
                     why = PARTED.format(grown)
     detail = f"{STEPS} steps, {len(rates) + len(rows)} dropouts measured; the worst: {worst.where or 'none'}{why}"
     return worst.rung("training", limit, detail, trained.named)
+
+
+def _kept(sides: Sides) -> str:
+    """What a call in training mode changes in the source beside batch norm's statistics; empty where nothing is.
+
+    All that a first call sets is set by now.
+    """
+    statistics = {one.sources[0] for one in sides.code.carried if one.sources[0].endswith(_STATISTICS)}
+    buffers = {name: np.array(value) for name, value in sides.module.named_buffers()}
+    numbers = plain_values(sides.module)
+    sides.of_torch(training=True)
+    changed = [name for name, value in plain_values(sides.module).items() if numbers.get(name) != value]
+    read = {name for one in sides.code.carried for name in one.sources} | set(sides.code.constants)
+    changed += [name for name in moved_buffers(sides.module, buffers) if name in read and name not in statistics]
+    return f"{changed[0]} changes from call to call in the source, and nothing does so here" if changed else ""
+
+
+def _dropping_of_torch(sides: Sides) -> Dropping:
+    import torch
+
+    module = sides.module.train()
+    tensors = {n: torch.from_numpy(np.array(v)) for n, v in sides.feeds.items()}
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(unmoved(module))
+        stack.enter_context(chosen_of_torch(sides))
+        marking = stack.enter_context(torch_marked(module, inner_rates(module)))
+        stack.enter_context(torch.no_grad())
+        stack.enter_context(in_doubles())
+        answers = [value.numpy() for value in sides.call(module, tensors)]
+    return Dropping(answers, marking.drawn, inner_rates(module))
+
+
+def _misplaced(sides: Sides, wanted: Dropping) -> str:
+    """What differs where dropouts act, and in what they draw; empty where nothing does."""
+    import tensorflow as tf
+
+    model = sides.target.model("float64")
+    inputs = [tf.constant(v) for v in sides.target.inputs(sides.feeds)]
+    statistics = [(v, np.array(v)) for v in model.non_trainable_variables]
+    rows = [layer for layer in _dropouts(model) if of_whole_rows(layer) and layer.rate > 0]
+    with keras_marked(model, wanted.unmarked) as marking, chosen_of_keras(sides, rows):
+        found = sides.target.call(inputs, "float64", training=True)
+    for variable, value in statistics:
+        variable.assign(value)
+    perms = sides.target.perms()
+    mine = [np.transpose(v, np.argsort(p)) if p else np.asarray(v) for v, p in zip(found, perms, strict=True)]
+    return misplaced(wanted, Dropping(mine, marking.drawn), LIMIT)
 
 
 def other_rates(wanted: list[float], measured: list[float], what: str = "dropouts") -> str:

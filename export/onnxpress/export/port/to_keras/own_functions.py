@@ -104,6 +104,9 @@ class ProjectedLSTMCell(layers.Layer):
         high = ops.minimum(low + 1, x.shape[axis] - 1)
         x = ops.take(x, low, axis) * (1 - share) + ops.take(x, high, axis) * share
     return x''',
+    "root": '''def root(x):
+    """The square root; its gradient at zero is zero."""
+    return ops.where(x > 0, ops.sqrt(ops.where(x > 0, x, 1.0)), 0.0)''',
     "scattered": '''def scattered(x, index, new, axis):
     """x with new values at the places along the axis; of several the last counts."""
     x, index, new = (ops.moveaxis(value, axis, -1) for value in (x, index, new))

@@ -182,7 +182,7 @@ _triangle("triu")
 
 @function("dropout")
 def _dropout(w: Writer, x: Value, p: float = 0.5, training: bool = True, inplace: bool = False) -> Value:
-    return w.like(x, f"self.{_dropout_layer(w, p)}({x.code})")
+    return w.like(x, f"self.{_dropout_layer(w, p)}({x.code})") if p else x
 
 
 @function("dropped")

@@ -101,7 +101,8 @@ def _norm(w: Writer, x: Value, p: Any = 2, dim: Any = None, keepdim: bool = Fals
     if p == 1:
         return reduced(w, "sum", w.like(x, f"ops.abs({x.code})"), dim, keepdim)
     found = reduced(w, "sum", w.like(x, f"ops.square({x.code})"), dim, keepdim)
-    return Value(f"ops.sqrt({found.code})", w.step.shown, found.perm)
+    w.shared.helpers.add("root")
+    return Value(f"root({found.code})", w.step.shown, found.perm)
 
 
 FUNCTIONS["linalg_vector_norm"] = lambda w, x, ord=2, dim=None, keepdim=False: _norm(w, x, ord, dim, keepdim)  # noqa: A006

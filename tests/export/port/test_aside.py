@@ -57,9 +57,9 @@ def alive(monkeypatch: pytest.MonkeyPatch) -> Callable[[], set[str]]:
     def watch(owner: Any, side: str, weight: Callable[[Any], Any]) -> None:
         ask = getattr(owner, f"of_{side}")
 
-        def of_side(self: Any, *, training: bool) -> Any:
+        def of_side(self: Any, *, training: bool, **more: Any) -> Any:
             assert sides() <= {side}
-            found = ask(self, training=training)
+            found = ask(self, training=training, **more)
             arrays = found[0].values() if isinstance(found[0], dict) else found[0]
             held[side] += [weakref.ref(one) for one in (weight(self), *arrays)]
             return found

@@ -55,7 +55,7 @@ def block_of(module: torch.nn.Module, arguments: tuple[Any, Any], where: str = "
             step.args = (tuple(value for value in step.args[0].values() if value is not None),)
     named = {step.name for step in steps if step.kind == "parameter"}
     constants = {n: v.detach().cpu().numpy() for n, v in vars(module).items() if n in named}
-    return Block(module, steps, children, where, constants, tracer.trained_at, tracer.draws, tracer.own_gradients)
+    return Block(module, steps, children, where, constants, tracer.trained_at, tracer.own_gradients, tracer.draws)
 
 
 def within(module: torch.nn.Module, *, several: bool) -> torch.nn.Module:

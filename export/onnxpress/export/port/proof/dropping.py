@@ -18,6 +18,10 @@ import numpy as np
 
 from onnxpress.core.arrays import Array
 
+PLACED = 1e-4
+"""of an output's largest value. A dropout elsewhere changes it by a share of its rate, rounding behind batch norm over
+few values by less"""
+
 
 @dataclass(frozen=True, order=True)
 class Drawn:

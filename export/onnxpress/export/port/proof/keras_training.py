@@ -20,7 +20,7 @@ from onnxpress.export.port.proof.chance import (
     other_measures,
 )
 from onnxpress.export.port.proof.descent import STEPS, rate_of, step_of_keras, step_of_torch
-from onnxpress.export.port.proof.dropping import Dropping, keras_marked, misplaced, torch_marked
+from onnxpress.export.port.proof.dropping import PLACED, Dropping, keras_marked, misplaced, torch_marked
 from onnxpress.export.port.proof.keras_source import NARROW_LIMIT, KerasSides, is_statistic
 from onnxpress.export.port.proof.parting import GROWTHS, PARTED, OfKeras, each_step, growth
 from onnxpress.export.port.proof.rung import Rung, Worst
@@ -107,7 +107,8 @@ def _misplaced(sides: KerasSides, wanted: Dropping) -> str:
         found = sides.target.flat(module(*sides.target.inputs(sides.feeds)))
     outputs = sides.target.outputs
     mine = [np.transpose(v.numpy(), np.argsort(perm)) for v, (_, _, perm) in zip(found, outputs, strict=True)]
-    return misplaced(wanted, Dropping(mine, marking.drawn), _limit(sides))
+    limit = PLACED if sides.precision == "float64" else NARROW_LIMIT
+    return misplaced(wanted, Dropping(mine, marking.drawn), limit)
 
 
 def _trained_beside_torch(sides: KerasSides, trained: Trained, count: int) -> Rung:

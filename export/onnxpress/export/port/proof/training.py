@@ -20,7 +20,7 @@ from onnxpress.core.arrays import Array
 from onnxpress.export.port.proof.aside import aside
 from onnxpress.export.port.proof.descent import STEPS, rate_of, step_of_keras, step_of_torch
 from onnxpress.export.port.proof.drawing import Draws, chosen_of_keras, chosen_of_torch, of_whole_rows, share_of
-from onnxpress.export.port.proof.dropping import Dropping, inner_rates, keras_marked, misplaced, torch_marked
+from onnxpress.export.port.proof.dropping import PLACED, Dropping, inner_rates, keras_marked, misplaced, torch_marked
 from onnxpress.export.port.proof.gradients import Sides, in_doubles
 from onnxpress.export.port.proof.keeping import moved_buffers, plain_values
 from onnxpress.export.port.proof.parting import GROWTHS, PARTED, OfTorch, each_step, growth
@@ -143,7 +143,7 @@ def _misplaced(sides: Sides, wanted: Dropping) -> str:
         variable.assign(value)
     perms = sides.target.perms()
     mine = [np.transpose(v, np.argsort(p)) if p else np.asarray(v) for v, p in zip(found, perms, strict=True)]
-    return misplaced(wanted, Dropping(mine, marking.drawn), LIMIT)
+    return misplaced(wanted, Dropping(mine, marking.drawn), PLACED)
 
 
 def other_rates(wanted: list[float], measured: list[float], what: str = "dropouts") -> str:

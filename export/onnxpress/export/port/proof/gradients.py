@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 from unittest import mock
@@ -79,7 +80,9 @@ class Sides:
         tensors, floats = self._answered(training, feeds)
         total: Any = sum((o * torch.from_numpy(factor * r)).sum() for o, r in zip(floats, self.weights, strict=True))
         if total.requires_grad:
-            total.backward()
+            with warnings.catch_warnings():  # a backward hook tells that no input asks for a gradient, as in training
+                warnings.filterwarnings("ignore", "Full backward hook is firing", UserWarning)
+                total.backward()
         learning = {n: p for n, p in self.module.named_parameters() if p.requires_grad}
         self.reached = {n for n, p in learning.items() if p.grad is not None}
         by = {n: gradient_of(p) for n, p in learning.items()}

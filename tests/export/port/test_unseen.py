@@ -231,6 +231,30 @@ def test_a_dropout_of_the_right_rate_at_the_wrong_place_or_of_the_wrong_kind_is_
     assert said in found.detail
 
 
+class Pooling(nn.Module):
+    """Attention that returns its weights too."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.attention = nn.MultiheadAttention(4, 2, dropout=0.2, batch_first=True)
+
+    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        return self.attention(x, x, x)
+
+
+def test_weights_that_torch_returns_after_dropout_are_named(tmp_path: Path) -> None:
+    """Keras returns them before; what they are multiplied by is dropped in both."""
+    draft = draft_of(Pooling(), 5, 4)
+    found = rungs_of(draft, tmp_path / "net.py")["training"]
+    assert found.holds
+    assert "in training torch's attention returns its weights after dropout, Keras's before" in found.differences
+
+    call = "self.attention(x, x, return_attention_scores=True)"
+    assert call in draft.code.text
+    again = draft.code.text.replace(call, f"{call[:-1]}, training=False)")
+    assert rungs_of(draft, tmp_path / "never.py", again)["training"].holds is False
+
+
 def keras_draft(*layers: Any, shape: tuple[int, ...] = (4,)) -> Any:
     import keras
 

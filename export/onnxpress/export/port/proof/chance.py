@@ -12,6 +12,7 @@ import numpy as np
 
 from onnxpress.export.port.from_keras.images import AUGMENTING
 from onnxpress.export.port.proof import training as rung4
+from onnxpress.export.port.proof.keeping import unmoved
 from onnxpress.export.port.proof.keras_source import KerasSides
 from onnxpress.export.port.proof.keras_twin import kept
 
@@ -157,7 +158,7 @@ def _idle(sides: KerasSides) -> list[str]:
     if not parts:
         return []
     found = []
-    with nothing_drawn_by_torch(sides), torch.no_grad(), rung4.unmoved(sides.module):
+    with nothing_drawn_by_torch(sides), torch.no_grad(), unmoved(sides.module):
         sides.module.train()
         plain = sides.target.flat(sides.module(*tensors))
         for layer, amount in parts:

@@ -42,6 +42,8 @@ class Dropping:
     answers: Sequence[Array]
     drawn: Sequence[Drawn]
     unmarked: frozenset[float] = frozenset()
+    undropped: Sequence[Array] | None = None
+    """the answers where torch's attention returns its weights as they are before dropout, as Keras's does"""
 
 
 class Marking(contextlib.ExitStack):
@@ -67,8 +69,11 @@ class Marking(contextlib.ExitStack):
         return x * (1 + rate) if is_ones else x * (1 + rate * sine(3 * x) ** 2)
 
 
-def torch_marked(module: Any, unmarked: frozenset[float]) -> Marking:
-    """Of torch: as layers, as functions, and within attention and recurrence."""
+def torch_marked(module: Any, unmarked: frozenset[float], *, are_undropped: bool = False) -> Marking:
+    """Of torch: as layers, as functions, and within attention and recurrence.
+
+    `are_undropped` are the weights that attention returns: those that it multiplies by are not.
+    """
     import torch
     from torch import nn
     from torch.nn import functional
@@ -105,6 +110,12 @@ def torch_marked(module: Any, unmarked: frozenset[float]) -> Marking:
         for _ in range(layer.num_layers - 1):
             marking.drawn.append(Drawn(round(layer.dropout, 6), count))
 
+    def weighted(layer: Any, args: Any, kwargs: Any, answer: Any) -> Any:
+        if answer[1] is None or not layer.dropout:
+            return answer
+        with mock.patch.object(layer, "dropout", 0.0):
+            return answer[0], layer.forward(*args, **kwargs)[1]
+
     changed = {
         "dropout": elements(False), "alpha_dropout": elements(True), "dropout1d": channels(2),
         "dropout2d": channels(0), "dropout3d": channels(4), "scaled_dot_product_attention": attended,
@@ -115,7 +126,16 @@ def torch_marked(module: Any, unmarked: frozenset[float]) -> Marking:
         if isinstance(part, nn.RNNBase) and part.dropout:
             marking.callback(part.register_forward_hook(recurred).remove)
             marking.enter_context(mock.patch.object(part, "training", False))
+        if are_undropped and isinstance(part, nn.MultiheadAttention):
+            marking.callback(part.register_forward_hook(weighted, with_kwargs=True).remove)
     return marking
+
+
+def drops_weights(module: Any) -> bool:
+    """Whether any of torch's attention drops of the weights that it may return."""
+    from torch import nn
+
+    return any(isinstance(part, nn.MultiheadAttention) and part.dropout for part in module.modules())
 
 
 def keras_marked(model: Any, unmarked: frozenset[float]) -> Marking:
@@ -162,15 +182,27 @@ def inner_rates(module: Any) -> frozenset[float]:
     return frozenset(round(layer.dropout, 6) for layer in layers if layer.dropout)
 
 
-def misplaced(wanted: Dropping, mine: Dropping, limit: float) -> str:
-    """What differs in answers and draws of the source and of the written model; empty where nothing does."""
+def misplaced(wanted: Dropping, mine: Dropping, limit: float, named: list[str]) -> str:
+    """What differs in answers and draws of the source and of the written model; empty where nothing does.
+
+    That torch returns attention's weights after dropout, and Keras before, is `named`.
+    """
     source, written = sorted(wanted.drawn), sorted(mine.drawn)
     if source != written:
         pairs = [(a, b) for a, b in zip(source, written, strict=False) if a != b]
         said = f"{pairs[0][0]} in the source, {pairs[0][1]} here" if pairs else f"{len(source)} calls, {len(written)}"
         return f"dropout draws otherwise: {said}"
-    for one, other in zip(wanted.answers, mine.answers, strict=True):
-        scale = max(float(np.abs(one).max(initial=0)), 1e-3)
-        if one.dtype.kind == "f" and not float(np.abs(one - other).max(initial=0)) <= limit * scale:
-            return "a dropout acts at another place than in the source"
-    return ""
+    if _near(wanted.answers, mine.answers, limit):
+        return ""
+    if _near(wanted.undropped or wanted.answers, mine.undropped or mine.answers, limit):
+        named.append("in training torch's attention returns its weights after dropout, Keras's before")
+        return ""
+    return "a dropout acts at another place than in the source"
+
+
+def _near(one: Sequence[Array], other: Sequence[Array], limit: float) -> bool:
+    """Whether all that are floats are the same but for this share of their largest value."""
+    return all(
+        a.dtype.kind != "f" or float(np.abs(a - b).max(initial=0)) <= limit * max(float(np.abs(a).max(initial=0)), 1e-3)
+        for a, b in zip(one, other, strict=True)
+    )

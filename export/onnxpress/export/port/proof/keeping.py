@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -29,6 +31,17 @@ def moved_buffers(module: Any, before: dict[str, Any]) -> list[str]:
         if not name.endswith("num_batches_tracked")
         and (name not in before or not np.array_equal(before[name], value.detach().numpy(), equal_nan=True))
     ]
+
+
+@contextlib.contextmanager
+def unmoved(module: Any) -> Iterator[None]:
+    """What calls in training mode move, batch norm's statistics, is afterwards as it was."""
+    held = [(buffer, buffer.clone()) for buffer in module.buffers()]
+    try:
+        yield
+    finally:
+        for buffer, before in held:
+            buffer.copy_(before)
 
 
 def hooks(module: Any) -> list[str]:

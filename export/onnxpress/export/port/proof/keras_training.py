@@ -20,7 +20,8 @@ from onnxpress.export.port.proof.chance import (
     other_measures,
 )
 from onnxpress.export.port.proof.descent import STEPS, rate_of, step_of_keras, step_of_torch
-from onnxpress.export.port.proof.dropping import PLACED, Dropping, keras_marked, misplaced, torch_marked
+from onnxpress.export.port.proof.dropping import PLACED, Dropping, drops_weights, keras_marked, misplaced, torch_marked
+from onnxpress.export.port.proof.keeping import unmoved
 from onnxpress.export.port.proof.keras_source import NARROW_LIMIT, KerasSides, is_statistic
 from onnxpress.export.port.proof.parting import GROWTHS, PARTED, OfKeras, each_step, growth
 from onnxpress.export.port.proof.rung import Rung, Worst
@@ -93,28 +94,26 @@ def _dropping_of_keras(sides: KerasSides) -> Dropping:
     return Dropping([np.asarray(answers[name]) for name, _, _ in sides.target.outputs], marking.drawn)
 
 
-def _misplaced(sides: KerasSides, wanted: Dropping) -> str:
+def _misplaced(sides: KerasSides, wanted: Dropping, named: list[str]) -> str:
     """What differs where dropouts act, and in what they draw; empty where nothing does."""
     import torch
 
     module = sides.module.train()
-    with (
-        only_dropout_drawn_by_torch(sides),
-        torch_marked(module, frozenset()) as marking,
-        torch.no_grad(),
-        rung4.unmoved(module),
-    ):
-        found = sides.target.flat(module(*sides.target.inputs(sides.feeds)))
-    outputs = sides.target.outputs
-    mine = [np.transpose(v.numpy(), np.argsort(perm)) for v, (_, _, perm) in zip(found, outputs, strict=True)]
+    mine = []
+    for are_undropped in (False, True)[: 1 + drops_weights(module)]:
+        marking = torch_marked(module, frozenset(), are_undropped=are_undropped)
+        with only_dropout_drawn_by_torch(sides), marking, torch.no_grad(), unmoved(module):
+            found = sides.target.flat(module(*sides.target.inputs(sides.feeds)))
+        perms = [perm for _, _, perm in sides.target.outputs]
+        mine.append([np.transpose(v.numpy(), np.argsort(perm)) for v, perm in zip(found, perms, strict=True)])
     limit = PLACED if sides.precision == "float64" else NARROW_LIMIT
-    return misplaced(wanted, Dropping(mine, marking.drawn), limit)
+    return misplaced(wanted, Dropping(mine[0], marking.drawn, undropped=mine[-1]), limit, named)
 
 
 def _trained_beside_torch(sides: KerasSides, trained: Trained, count: int) -> Rung:
-    if wrong := trained.moved or (_misplaced(sides, trained.dropping) if count else ""):
-        return Rung(name="training", holds=False, detail=wrong)
     named: list[str] = []
+    if wrong := trained.moved or (_misplaced(sides, trained.dropping, named) if count else ""):
+        return Rung(name="training", holds=False, detail=wrong)
     with nothing_drawn_by_torch(sides):
         if wrong := _other_statistics(sides, trained.statistics, named):
             return Rung(name="training", holds=False, detail=wrong)

@@ -20,9 +20,17 @@ from onnxpress.core.arrays import Array
 from onnxpress.export.port.proof.aside import aside
 from onnxpress.export.port.proof.descent import STEPS, rate_of, step_of_keras, step_of_torch
 from onnxpress.export.port.proof.drawing import Draws, chosen_of_keras, chosen_of_torch, of_whole_rows, share_of
-from onnxpress.export.port.proof.dropping import PLACED, Dropping, inner_rates, keras_marked, misplaced, torch_marked
+from onnxpress.export.port.proof.dropping import (
+    PLACED,
+    Dropping,
+    drops_weights,
+    inner_rates,
+    keras_marked,
+    misplaced,
+    torch_marked,
+)
 from onnxpress.export.port.proof.gradients import Sides, in_doubles
-from onnxpress.export.port.proof.keeping import moved_buffers, plain_values
+from onnxpress.export.port.proof.keeping import moved_buffers, plain_values, unmoved
 from onnxpress.export.port.proof.parting import GROWTHS, PARTED, OfTorch, each_step, growth
 from onnxpress.export.port.proof.rung import Rung, Worst
 
@@ -81,7 +89,7 @@ def _beside_keras(sides: Sides, trained: Trained) -> Rung:
         return Rung(name="training", holds=False, detail=wrong)
     if idle := _idle(sides):
         return Rung(name="training", holds=False, detail=f"the dropout {idle} changes no answer: it is not called")
-    if wrong := trained.kept or (_misplaced(sides, trained.dropping) if rates else ""):
+    if wrong := trained.kept or (_misplaced(sides, trained) if rates else ""):
         return Rung(name="training", holds=False, detail=wrong)
     with _no_dropout_of_keras(sides):
         sides.of_keras(training=True)
@@ -118,18 +126,16 @@ def _dropping_of_torch(sides: Sides) -> Dropping:
     import torch
 
     module = sides.module.train()
-    tensors = {n: torch.from_numpy(np.array(v)) for n, v in sides.feeds.items()}
-    with contextlib.ExitStack() as stack:
-        stack.enter_context(unmoved(module))
-        stack.enter_context(chosen_of_torch(sides))
-        marking = stack.enter_context(torch_marked(module, inner_rates(module)))
-        stack.enter_context(torch.no_grad())
-        stack.enter_context(in_doubles())
-        answers = [value.numpy() for value in sides.call(module, tensors)]
-    return Dropping(answers, marking.drawn, inner_rates(module))
+    inner, found = inner_rates(module), []
+    for are_undropped in (False, True)[: 1 + drops_weights(module)]:
+        tensors = {n: torch.from_numpy(np.array(v)) for n, v in sides.feeds.items()}
+        marking = torch_marked(module, inner, are_undropped=are_undropped)
+        with marking, unmoved(module), chosen_of_torch(sides), torch.no_grad(), in_doubles():
+            found.append([value.numpy() for value in sides.call(module, tensors)])
+    return Dropping(found[0], marking.drawn, inner, found[-1])
 
 
-def _misplaced(sides: Sides, wanted: Dropping) -> str:
+def _misplaced(sides: Sides, trained: Trained) -> str:
     """What differs where dropouts act, and in what they draw; empty where nothing does."""
     import tensorflow as tf
 
@@ -137,13 +143,13 @@ def _misplaced(sides: Sides, wanted: Dropping) -> str:
     inputs = [tf.constant(v) for v in sides.target.inputs(sides.feeds)]
     statistics = [(v, np.array(v)) for v in model.non_trainable_variables]
     rows = [layer for layer in _dropouts(model) if of_whole_rows(layer) and layer.rate > 0]
-    with keras_marked(model, wanted.unmarked) as marking, chosen_of_keras(sides, rows):
+    with keras_marked(model, trained.dropping.unmarked) as marking, chosen_of_keras(sides, rows):
         found = sides.target.call(inputs, "float64", training=True)
     for variable, value in statistics:
         variable.assign(value)
     perms = sides.target.perms()
     mine = [np.transpose(v, np.argsort(p)) if p else np.asarray(v) for v, p in zip(found, perms, strict=True)]
-    return misplaced(wanted, Dropping(mine, marking.drawn), PLACED)
+    return misplaced(trained.dropping, Dropping(mine, marking.drawn), PLACED, trained.named)
 
 
 def other_rates(wanted: list[float], measured: list[float], what: str = "dropouts") -> str:
@@ -379,17 +385,6 @@ def dropouts_of_torch(module: Any) -> Iterator[tuple[str, Any]]:
     for name, layer in module.named_modules():
         if isinstance(layer, kinds):
             yield name, layer
-
-
-@contextlib.contextmanager
-def unmoved(module: Any) -> Iterator[None]:
-    """What calls in training mode move, batch norm's statistics, is afterwards as it was."""
-    held = [(buffer, buffer.clone()) for buffer in module.buffers()]
-    try:
-        yield
-    finally:
-        for buffer, before in held:
-            buffer.copy_(before)
 
 
 @contextlib.contextmanager

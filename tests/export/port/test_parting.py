@@ -12,6 +12,7 @@ from onnxpress.export.port.draft import Draft
 from onnxpress.export.port.proof import training
 from onnxpress.export.port.proof.gradients import Sides
 from onnxpress.export.port.proof.parting import OfTorch, each_step, growth
+from onnxpress.export.port.proof.rates import no_dropout_of_keras, no_dropout_of_torch
 from onnxpress.export.source import SourceRef
 from onnxpress.export.sources.resolve import from_object
 
@@ -40,7 +41,7 @@ def test_each_step_of_a_sound_port_is_the_source_s(sides: Sides, monkeypatch: py
 
 
 def test_a_fault_shows_in_a_step(sides: Sides) -> None:
-    with training._no_dropout_of_torch(sides), training._no_dropout_of_keras(sides):
+    with no_dropout_of_torch(sides), no_dropout_of_keras(sides):
         parted = OfTorch(sides)
         sound, limit = each_step(parted, 1e-6)
         assert sound.figure <= limit

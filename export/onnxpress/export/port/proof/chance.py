@@ -11,7 +11,7 @@ from unittest import mock
 import numpy as np
 
 from onnxpress.export.port.from_keras.images import AUGMENTING
-from onnxpress.export.port.proof import training as rung4
+from onnxpress.export.port.proof import rates
 from onnxpress.export.port.proof.keeping import unmoved
 from onnxpress.export.port.proof.keras_source import KerasSides
 from onnxpress.export.port.proof.keras_twin import kept
@@ -36,7 +36,7 @@ def measured(sides: KerasSides) -> Measured:
 
 def other_measures(sides: KerasSides, found: Measured) -> str:
     """What differs between what the source tells of its layers and what is measured here; empty where nothing does."""
-    if wrong := rung4.other_rates(_rates_of_keras(sides.twin), found.rates):
+    if wrong := rates.other_rates(_rates_of_keras(sides.twin), found.rates):
         return wrong
     if wrong := _other_deviations(_deviations_of_keras(sides.twin), found.deviations):
         return wrong
@@ -48,7 +48,7 @@ def other_measures(sides: KerasSides, found: Measured) -> str:
 @contextlib.contextmanager
 def nothing_drawn_by_keras(sides: KerasSides) -> Iterator[None]:
     """The source leaves nothing out, adds no noise, and changes no image at random."""
-    with rung4.switched_off([*_dropouts_of_keras(sides.twin)]), only_dropout_drawn_by_keras(sides):
+    with rates.switched_off([*_dropouts_of_keras(sides.twin)]), only_dropout_drawn_by_keras(sides):
         yield
 
 
@@ -57,7 +57,7 @@ def only_dropout_drawn_by_keras(sides: KerasSides) -> Iterator[None]:
     """The source adds no noise, and changes no image at random."""
     layers = sides.twin._flatten_layers()
     with contextlib.ExitStack() as stack:
-        stack.enter_context(rung4.switched_off([*_noises(layers)]))
+        stack.enter_context(rates.switched_off([*_noises(layers)]))
         for layer in layers:
             if type(layer).__name__ in AUGMENTING:
                 stack.enter_context(mock.patch.object(layer, "call", _as_in_inference(layer.call)))
@@ -67,15 +67,15 @@ def only_dropout_drawn_by_keras(sides: KerasSides) -> Iterator[None]:
 @contextlib.contextmanager
 def nothing_drawn_by_torch(sides: KerasSides) -> Iterator[None]:
     """The written model leaves nothing out and adds no noise."""
-    dropouts = [(layer, "p") for _, layer in rung4.dropouts_of_torch(sides.module)]
-    with rung4.switched_off(dropouts), only_dropout_drawn_by_torch(sides):
+    dropouts = [(layer, "p") for _, layer in rates.dropouts_of_torch(sides.module)]
+    with rates.switched_off(dropouts), only_dropout_drawn_by_torch(sides):
         yield
 
 
 @contextlib.contextmanager
 def only_dropout_drawn_by_torch(sides: KerasSides) -> Iterator[None]:
     """The written model adds no noise."""
-    with rung4.switched_off([*_noises(sides.module.modules())]):
+    with rates.switched_off([*_noises(sides.module.modules())]):
         yield
 
 
@@ -90,7 +90,7 @@ def _dropouts_of_keras(model: Any) -> Iterator[tuple[Any, str]]:
     attention = keras.layers.Attention | keras.layers.AdditiveAttention
     cells = keras.layers.LSTMCell | keras.layers.GRUCell | keras.layers.SimpleRNNCell
     for layer in model._flatten_layers():
-        if type(layer).__name__ in rung4.KERAS_DROPOUTS and hasattr(layer, "rate"):
+        if type(layer).__name__ in rates.KERAS_DROPOUTS and hasattr(layer, "rate"):
             yield layer, "rate"
         elif isinstance(layer, attention | cells):
             yield layer, "dropout"
@@ -105,10 +105,10 @@ def _rates_of_torch(module: Any) -> list[float]:
     import torch
 
     found = []
-    for _, layer in rung4.dropouts_of_torch(module.train()):
+    for _, layer in rates.dropouts_of_torch(module.train()):
         if layer.p > 0:
             rank = int(type(layer).__name__[-2]) if type(layer).__name__.endswith("d") else 0
-            out = layer(torch.ones((1, rung4.ONES, *(1,) * rank), dtype=torch.float64))
+            out = layer(torch.ones((1, rates.ONES, *(1,) * rank), dtype=torch.float64))
             is_out = out < 0 if type(layer).__name__ == "AlphaDropout" else out == 0
             found.append(float(is_out.double().mean()))
     return sorted(found)
@@ -133,7 +133,7 @@ def _deviations_of_torch(module: Any) -> list[float]:
     """What each adds to ones."""
     import torch
 
-    ones = torch.ones(rung4.ONES, dtype=torch.float64)
+    ones = torch.ones(rates.ONES, dtype=torch.float64)
     return sorted(float((layer.train()(ones) - ones).std()) for layer, _ in _noises(module.modules()))
 
 
@@ -142,7 +142,7 @@ def _other_deviations(wanted: list[float], found: list[float]) -> str:
     if len(wanted) != len(found):
         return f"{len(wanted)} layers of noise in the source, {len(found)} here"
     for deviation, mine in zip(wanted, found, strict=True):
-        if not abs(deviation - mine) <= 5 * deviation / (2 * rung4.ONES) ** 0.5:
+        if not abs(deviation - mine) <= 5 * deviation / (2 * rates.ONES) ** 0.5:
             return f"noise of {deviation:.3g} in the source has {mine:.3g} here"
     return ""
 
@@ -153,7 +153,7 @@ def _idle(sides: KerasSides) -> list[str]:
 
     tensors = sides.target.inputs(sides.feeds)
     names = {id(layer): name for name, layer in sides.module.named_modules()}
-    parts = [(layer, "p") for _, layer in rung4.dropouts_of_torch(sides.module)]
+    parts = [(layer, "p") for _, layer in rates.dropouts_of_torch(sides.module)]
     parts += _noises(sides.module.modules())
     if not parts:
         return []

@@ -504,6 +504,7 @@ KINDS: dict[str, tuple[Callable[[], nn.Module], tuple[Any, ...], str]] = {
     "turns": (Buffered, (_x(3, 5, 4),), "for i in range(5):"),
     "buffers": (Buffered, (_x(3, 5, 4),), "keras.initializers.Constant("),
     "derived": (Derived, (_x(4, 3, 6, 6),), "layers.GroupNormalization(1, epsilon=1e-05"),
+    "alone": (lambda: weight_norm(nn.Linear(4, 3)), (_x(4, 4),), "layers.Dense(3, **like_torch(4)"),
     "lines": (LongLines, (_x(4, 4),), "(\n            "),
 }
 

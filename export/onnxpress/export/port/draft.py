@@ -78,11 +78,12 @@ class Draft:
             network.module.set_attn_implementation("eager")
         self.folded = parametrized(network.module)
         """the weights that the source computes from others; here they are plain ones of the present value"""
-        self.module = module = within(folded(network.module), several=len(network.inputs) > 1)
+        plain = folded(network.module)
+        self.module = module = within(plain, several=len(network.inputs) > 1)
         self.rows = dict(source.samples) or network.examples(MOST_ROWS) or {}
         self.state = {n: v.detach().cpu().numpy() for n, v in [*module.named_parameters(), *module.named_buffers()]}
         original = dict(source.network.named_parameters())
-        if module is not network.module and not self.folded:  # a layer alone, see `within`
+        if module is not plain:  # a layer alone, see `within`
             original = {f"0.{name}": parameter for name, parameter in original.items()}
         self.learning = frozenset(n for n, p in module.named_parameters() if _learns(n, p, original))
         given, named = _arguments(network, two_sizes(network, self.rows))

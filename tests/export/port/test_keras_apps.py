@@ -269,3 +269,12 @@ def test_a_mask_of_one_of_several_answers_is_refused_where_it_is_read(tmp_path: 
         carry(source_of(keras.Model(x, [L.LSTM(4)(each), whole])), to="pytorch", output=tmp_path / "nets.py")
     unread = keras.Model(x, [L.Dense(2)(each), whole])
     assert carry(source_of((unread, padded_ids())), to="pytorch", output=tmp_path / "nets.py").report.proven
+
+
+def test_steps_that_a_mask_hides_are_refused_where_a_layer_of_each_step_reads_one(tmp_path: Path) -> None:
+    x = keras.Input((5, 3, 2))
+    h = L.Masking()(x)
+    with pytest.raises(NoCorrespondence, match="of a layer that reads it"):
+        carry(source_of(keras.Model(x, L.TimeDistributed(L.LSTM(2))(h))), to="pytorch", output=tmp_path / "nets.py")
+    unread = keras.Model(x, L.TimeDistributed(L.Dense(2))(h))
+    assert carry(source_of(unread), to="pytorch", output=tmp_path / "nets.py").report.proven

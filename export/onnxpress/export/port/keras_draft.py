@@ -10,13 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-import numpy as np
 
-from onnxpress.core.arrays import Array
 from onnxpress.core.errors import OnnxpressError
+from onnxpress.core.golden import LIMIT
+from onnxpress.core.processing import Processing
 from onnxpress.core.tensors import TensorSpec
 from onnxpress.export.equivalence.cases import cases
-from onnxpress.export.network import Precision, TruthUnavailable
+from onnxpress.export.equivalence.reference import Reference
+from onnxpress.export.equivalence.ties import marked
 from onnxpress.export.networks.tensorflow.keras_model import KerasNetwork
 from onnxpress.export.networks.wrap import wrap
 from onnxpress.export.port.draft import MOST_ROWS, is_large, most_rows, one_batch, two_sizes
@@ -25,6 +26,7 @@ from onnxpress.export.port.from_keras.model import root_graph, translated
 from onnxpress.export.port.hidden_rows import with_hidden_row
 from onnxpress.export.port.proof.answers import answers_or_failure
 from onnxpress.export.port.proof.aside import hand_back
+from onnxpress.export.port.proof.keras_asked import NearKeras, OfKeras
 from onnxpress.export.port.proof.keras_source import KerasSides, gradients, parameters
 from onnxpress.export.port.proof.keras_training import training
 from onnxpress.export.port.proof.keras_twin import kept, widened
@@ -73,10 +75,11 @@ class KerasDraft:
             settled=begin.settled,
         )
         self.state = self.code.state
-        self.asked_of = _Asked(self)
+        self.asked_of = OfKeras(network, self.model)
         self.large = is_large(self.state.values())
         asked = cases(network.inputs, self.rows, largest=most_rows(self.large))
-        self.asked = with_hidden_row(asked, self.asked_of)
+        asked = with_hidden_row(asked, self.asked_of)
+        self.asked = marked(Reference(network, Processing(), network.inputs), asked, LIMIT)
 
     def as_taken(self) -> list[TensorSpec]:
         """The inputs with their axes as the code takes them."""
@@ -128,7 +131,8 @@ class KerasDraft:
 
     def answers(self, target: TorchTarget) -> Rung:
         """Rung 1."""
-        return answers_or_failure(self.asked_of, target.answer, self.asked)
+        near = None if self.large else NearKeras(self.network, self.model)
+        return answers_or_failure(self.asked_of, target.answer, self.asked, near)
 
     @contextlib.contextmanager
     def sides(self, target: TorchTarget) -> Iterator[KerasSides]:
@@ -180,26 +184,3 @@ class KerasDraft:
 
     def ask(self, model: Any, tensors: list[Any], training: bool) -> dict[str, Any]:
         return self.network.by_name(self.network.call(model, tensors, training=training))
-
-
-class _Asked:
-    """The network; one that Keras cannot build again in float64 is widened itself for its truth."""
-
-    def __init__(self, draft: KerasDraft) -> None:
-        self._draft = draft
-
-    def run(self, feeds: dict[str, Array], precision: Precision) -> dict[str, Array]:
-        """Name → array; see Network.run."""
-        import tensorflow as tf
-
-        network = self._draft.network
-        try:
-            return network.run(feeds, precision)
-        except TruthUnavailable:
-            tensors = [tf.constant(feeds[spec.name]) for spec in network.inputs]
-            try:
-                with widened(self._draft.model) as model:
-                    found = self._draft.ask(model, tensors, False)
-                    return {name: np.asarray(value) for name, value in found.items()}
-            except Exception as error:  # a kernel of TensorFlow is missing
-                raise TruthUnavailable(str(error)) from error

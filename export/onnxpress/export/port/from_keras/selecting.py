@@ -23,8 +23,12 @@ def whole(w: Builder, indices: Any) -> Value:
 @operation("TopK")
 def _top_k(w: Builder, op: Any, x: Value) -> list[Value]:
     x = w.settle(w.made(x))
-    number = w.step("function", "topk", (x, int(op.k)), {"dim": x.written_place(-1)})
+    why = "of equal ones the first comes first, which topk does not say"
+    options = {"dim": x.written_place(-1), "descending": True, "stable": True}
+    number = w.step("function", "sort", (x,), options, comment=why)
     values, places = (w.value(w.step("function", "getitem", (Ref(number), n)), x.perm) for n in (0, 1))
+    cut = (*(slice(None),) * x.place(-1), slice(None, int(op.k)))
+    values, places = (w.function("getitem", one, cut, perm=x.perm) for one in (values, places))
     return [values, w.like(places, "to", places, "torch.int32")]
 
 

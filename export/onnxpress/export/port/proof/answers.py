@@ -30,20 +30,23 @@ def answers(network: Asked, ported: Answer, asked: Sequence[Case], near: Asked |
     """Both are asked every case: every batch size, every named size, every scale.
 
     `near` is the network with every weight moved by one unit in the last place. Where rows show no noise of their own,
-    as nearly equal ones do and those of a network in float64, the floor is also how far that moves the answer.
+    as nearly equal ones do and those of a network in float64, the floor is also how far that moves the answer: in
+    float64, or in float32 where the source has none.
     """
     expected = [network.run(case.feeds, "float32") for case in asked]
+    precision: Precision = "float64"
     try:
         truths = [network.run(in_float64(case.feeds), "float64") for case in asked]
     except TruthUnavailable:
-        truths, near = [network.run(moved(case.feeds), "float32") for case in asked], None
+        truths, precision = [network.run(moved(case.feeds), "float32") for case in asked], "float32"
     names = list(expected[0])
     floors = pooled_floors(asked, expected, truths, names)
-    for case, wanted, truth, floor in zip(asked, expected, truths, floors, strict=True):
+    still = truths if precision == "float64" else expected
+    for case, wanted, answer, floor in zip(asked, expected, still, floors, strict=True):
         for name in names:
             if near is None or _shows_noise(wanted[name]):
                 continue
-            floor[name] = np.maximum(floor[name], _swing(near, case, truth, name))
+            floor[name] = np.maximum(floor[name], _swing(near, case, precision, answer[name], name))
     if not _near(expected[0], network.run(asked[0].feeds, "float32")):
         said = "the source answers the same question otherwise the second time: it draws, or it keeps a state"
         return Rung(name="answers", holds=False, detail=said)
@@ -80,11 +83,13 @@ def _shows_noise(wanted: Array) -> bool:
     return wanted.dtype != np.float64 and bool(spread > 0.01 * np.abs(values).max(initial=0.0))
 
 
-def _swing(near: Asked, case: Case, truth: dict[str, Array], name: str) -> float:
-    if truth[name].dtype.kind != "f":
+def _swing(near: Asked, case: Case, precision: Precision, answer: Array, name: str) -> float:
+    """How far the moved weights move this answer to the case."""
+    if answer.dtype.kind != "f":
         return 0.0
-    moved_by = np.abs(near.run(in_float64(case.feeds), "float64")[name].astype(np.float64) - truth[name])
-    return float(np.nan_to_num(moved_by, posinf=0.0).max(initial=0.0))
+    feeds = in_float64(case.feeds) if precision == "float64" else case.feeds
+    apart = np.abs(near.run(feeds, precision)[name].astype(np.float64) - answer)
+    return float(np.nan_to_num(apart, posinf=0.0).max(initial=0.0))
 
 
 def answers_or_failure(network: Asked, ported: Answer, asked: Sequence[Case], near: Asked | None = None) -> Rung:

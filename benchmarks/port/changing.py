@@ -65,6 +65,8 @@ def _after_torch(target: Any, feeds: dict[str, Array]) -> list[Array]:
     torch.manual_seed(0)
     answers = target.flat(model.train()(*inputs))
     loss = sum((value**2).sum() for value in answers if value.is_floating_point())
+    if (penalty := target.penalty(model)) is not None:
+        loss += penalty
     loss.backward()
     with torch.no_grad():
         for parameter in model.parameters():

@@ -119,5 +119,7 @@ _EDITS: tuple[tuple[str, str, str | Callable[[re.Match[str]], str]], ...] = (
     ("layout of flatten", r"torch\.flatten\((\w+), 1\)", r"torch.flatten(\1.transpose(1, -1), 1)"),
     ("mask", r" != 0\b", " != 1"),
     ("mask", r" >= (?!0)", " > "),
+    ("regulariser lost", r"def penalty\(", "def unused("),
+    ("regulariser's factor", r"(loss \+?=|return) ([\d.e-]+) \* (?=model|sum)", r"\1 2 * \2 * "),
     ("tie lost", r"        self\.[\w.]+\.weight = self\.[\w.]+\.weight\n", lambda _: ""),
 )

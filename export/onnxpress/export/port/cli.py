@@ -96,6 +96,7 @@ def _shortened(differences: list[str]) -> list[str]:
     for difference in differences:
         name, _, what = difference.partition(": ")
         named.setdefault(what, []).append(name)
-    return [
-        f"{names[0]}{f' and {len(names) - 1} more' if len(names) > 1 else ''}: {what}" for what, names in named.items()
-    ]
+    counted = {
+        what: f"{names[0]} and {len(names) - 1} more" if names[1:] else names[0] for what, names in named.items()
+    }
+    return [f"{told}: {what}" if what else told for what, told in counted.items()]

@@ -73,6 +73,7 @@ class KerasDraft:
             weights=weights_name,
             begin=begin.code,
             settled=begin.settled,
+            penalties=self.translated.penalties.values(),
         )
         self.state = self.code.state
         self.asked_of = OfKeras(network, self.model)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,10 +29,12 @@ from onnxpress.export.port.from_keras import (
 )
 from onnxpress.export.port.from_keras.calls import GraphBuilder, argument_names
 from onnxpress.export.port.from_keras.graph import Graph, graph_of, is_graph, traced
+from onnxpress.export.port.from_keras.penalties import penalties
 from onnxpress.export.port.from_keras.registry import LAYERS, OPERATIONS
 from onnxpress.export.port.from_keras.shared import Carried, Shared
 from onnxpress.export.port.from_keras.values import Value, channels_first
 from onnxpress.export.port.layout import Unordered, identity
+from onnxpress.export.port.penalty import Penalty
 from onnxpress.export.port.refusal import NoCorrespondence
 from onnxpress.export.port.steps import Block
 
@@ -56,6 +58,8 @@ class Translated:
     differences: list[str]
     starts: dict[str, list[str]]
     constants: frozenset[str]
+    penalties: dict[int, Penalty]
+    """of the weights that Keras's regularisers keep small, by their places in the model's `weights`"""
 
 
 def translated(
@@ -111,9 +115,12 @@ def _settled(model: Any, graph: Graph, names: Sequence[str], specs: Sequence[Ten
             settled.add(error.place)
             continue
         layouts = tree.map_structure(lambda v: _Layout(v.perm), outputs)
+        block = builder.block(outputs)
+        small = penalties(shared.variables, shared.carried, dict(block.owner.named_parameters()))
         return Translated(
-            builder.block(outputs), shared.carried, list(perms), layouts, shared.transposes, shared.reshapes,
-            [*dict.fromkeys([*shared.differences, *_of_training(model)])], shared.starts, frozenset(shared.constants),
+            block, shared.carried, list(perms), layouts, shared.transposes, shared.reshapes,
+            [*dict.fromkeys([*shared.differences, *_of_training(model, small)])], shared.starts,
+            frozenset(shared.constants), small,
         )  # fmt: skip
 
 
@@ -135,11 +142,12 @@ def _ended(w: GraphBuilder, value: Any, keep: bool) -> Value:
     return value
 
 
-def _of_training(model: Any) -> list[str]:
-    """What Keras does while it trains, and no layer of torch."""
+def _of_training(model: Any, said: Collection[int]) -> list[str]:
+    """What Keras does while it trains, and no layer of torch; of the weights at the places that are `said` the rest."""
     found = []
-    for weight in model.weights:
-        if (penalty := getattr(weight, "regularizer", None)) is not None:
+    for place, weight in enumerate(model.weights):
+        penalty = getattr(weight, "regularizer", None)
+        if penalty is not None and weight.trainable and place not in said:
             found.append(f"{weight.path}: Keras adds {_said(penalty)} of it to the loss, which torch's loop must")
         if (bound := getattr(weight, "constraint", None)) is not None:
             found.append(

@@ -45,9 +45,8 @@ def parameters(translated: Translated, target: TorchTarget, weights: list[Any]) 
     differences += [f"{w.path} is read by nothing, and left out" for n, w in enumerate(weights) if n not in used]
     for weight in weights:
         told = [difference for difference in differences if difference.startswith(f"{weight.path}: ")]
-        asked = [getattr(weight, "regularizer", None), getattr(weight, "constraint", None)]
-        if len(told) < sum(one is not None for one in asked):
-            wrong.append(f"{weight.path} has a regulariser or a constraint that is not named")
+        if getattr(weight, "constraint", None) is not None and not any("keeps it within" in one for one in told):
+            wrong.append(f"{weight.path} has a constraint that is not named")
     count = sum(int(np.prod(w.shape)) for w in weights if w.trainable)
     ours = sum(p.numel() for p in model.parameters() if p.requires_grad)
     return Rung(
@@ -78,6 +77,8 @@ class KerasSides:
         self.precision, self.large = precision, large
         self.first: list[Any] = []
         """the source's weights as they are before training; empty where the twin is the source itself"""
+        self.shapes: list[tuple[int, ...]] = []
+        """of the source's weights, told when it is asked"""
         self._learns = {n for n, p in target.model().named_parameters() if p.requires_grad}
         if large:
             target.forget()
@@ -96,6 +97,7 @@ class KerasSides:
         """Draw the sum, and ask each side for it. Raises what the frameworks raise where they cannot."""
         generator = np.random.default_rng(7)
         answers = self._answered(self._tensors(), training=False)
+        self.shapes = [tuple(weight.shape) for weight in self.twin.weights]
         self.weights = [
             generator.standard_normal(tuple(answers[name].shape)).astype(self.precision)
             for name, _, _ in self.target.outputs

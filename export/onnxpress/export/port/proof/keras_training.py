@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import MutableMapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -24,6 +25,7 @@ from onnxpress.export.port.proof.dropping import PLACED, Dropping, drops_weights
 from onnxpress.export.port.proof.keeping import unmoved
 from onnxpress.export.port.proof.keras_source import NARROW_LIMIT, KerasSides, is_statistic
 from onnxpress.export.port.proof.parting import GROWTHS, PARTED, OfKeras, each_step, growth
+from onnxpress.export.port.proof.penalties import other_penalty, regularisers
 from onnxpress.export.port.proof.rung import Rung, Worst
 
 
@@ -40,6 +42,8 @@ class Trained:
     dropping: Dropping
     moved: str
     """what training changes beside batch norm's statistics and seeds; empty where nothing is changed"""
+    regularisers: dict[int, Any]
+    """of its weights, by their places; without those that are named"""
 
     @property
     def losses(self) -> list[float]:
@@ -74,7 +78,7 @@ def _of_keras(sides: KerasSides, parameters: MutableMapping[str, Array]) -> Trai
         steps = _steps_of_keras(sides)
     for one in sides.learning():
         parameters[one.name] = weights(one)
-    return Trained(statistics, steps, parameters, dropping, _moved(sides, before))
+    return Trained(statistics, steps, parameters, dropping, _moved(sides, before), regularisers(sides))
 
 
 def _moved(sides: KerasSides, before: dict[int, Array]) -> str:
@@ -113,6 +117,8 @@ def _misplaced(sides: KerasSides, wanted: Dropping, named: list[str]) -> str:
 def _trained_beside_torch(sides: KerasSides, trained: Trained, count: int) -> Rung:
     named: list[str] = []
     if wrong := trained.moved or (_misplaced(sides, trained.dropping, named) if count else ""):
+        return Rung(name="training", holds=False, detail=wrong)
+    if wrong := other_penalty(sides, trained.regularisers, _limit(sides)):
         return Rung(name="training", holds=False, detail=wrong)
     with nothing_drawn_by_torch(sides):
         if wrong := _other_statistics(sides, trained.statistics, named):

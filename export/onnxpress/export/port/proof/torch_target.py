@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from onnxpress.core.arrays import Array
-from onnxpress.export.port.proof.building import built
+from onnxpress.export.port.proof.building import built, imported
 
 
 class TorchTarget:
@@ -42,6 +42,11 @@ class TorchTarget:
         model = built(self._path, f"ported_{self._path.stem}")
         model.load_state_dict(self._state)
         return (model if precision == "float32" else model.to(getattr(torch, precision))).eval()
+
+    def penalty(self, model: Any) -> Any:
+        """What the written module adds to the loss for the size of this model's parameters; None where it has none."""
+        found = getattr(imported(self._path, f"ported_{self._path.stem}"), "penalty", None)
+        return None if found is None else found(model)
 
     def inputs(self, feeds: dict[str, Array]) -> list[Any]:
         """The feeds as tensors, with their axes as the written model takes them."""

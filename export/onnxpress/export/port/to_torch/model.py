@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +13,7 @@ from onnxpress.core.tensors import TensorSpec
 from onnxpress.export.port.buffers import SINUSOIDS_IN_TORCH
 from onnxpress.export.port.code import formatted, literal, tuple_of
 from onnxpress.export.port.loops import folded, listed, said_once, without_aliases
+from onnxpress.export.port.penalty import Penalty, penalty_function
 from onnxpress.export.port.steps import Block, Shown, size_name
 from onnxpress.export.port.to_torch.block import BlockWriter
 from onnxpress.export.port.to_torch.making import chain, init_lines, of_block
@@ -42,13 +43,14 @@ def written(
     begin: Begin | None = None,
     settled: frozenset[str] = frozenset(),
     learning: frozenset[str] | None = None,
+    penalties: Collection[Penalty] = (),
 ) -> Code:
     """The model's code. `block.owner` is a torch module that holds all weights under the paths of the blocks.
 
     `weights` is the name of the file that the code says they are in. `begin` gives functions to stand before the
     classes, and lines for the end of the model's `__init__`, from the class of each block by its path; `settled` are
     the parameters that these freeze. `learning` are the parameters that training changes, by default those that require
-    gradients. Raises NoCorrespondence for what cannot be written.
+    gradients; for the size of some, `penalties` add to the loss. Raises NoCorrespondence for what cannot be written.
     """
     owner = block.owner
     every = dict(owner.named_parameters(remove_duplicate=False))
@@ -78,6 +80,7 @@ def written(
         *sinusoids,
         *("\n".join(lines) for lines in shared.classes.values()),
         "\n".join(builder),
+        *([penalty_function(penalties)] if penalties else []),
     ]
     text = "\n\n\n".join(parts) + "\n"
     return Code(formatted(f"{_head(title, weights, text)}\n\n\n{text}"), name, shared.state)

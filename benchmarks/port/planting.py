@@ -78,7 +78,7 @@ _EDITS: tuple[tuple[str, str, str | Callable[[re.Match[str]], str]], ...] = (
     ("dropout left out", r"Dropout\((0\.\d+)", "Dropout(0.0"),
     ("dropout rate", r"Dropout\((0\.\d+)", lambda m: f"Dropout({round(min(0.9, float(m[1]) + 0.2), 3)}"),
     ("dropout not called", r"self\.(drop\w*)\((\w+)\)", r"\2"),
-    ("learning layer frozen", r"(layers\.(?:Dense|Conv\dD)\([^\n]*?\)), name=", _frozen),
+    ("learning layer frozen", r"((?<!class )\b(?:Dense|Conv\dD)\([^\n]*?), name=", _frozen),
     ("norm in inference mode", r"self\.(bn\w*|norm\w*)\((\w+)\)", r"self.\1(\2, training=False)"),
     ("gradient cut", r"return self\.(\w+)\((\w+)\)", r"return self.\1(ops.stop_gradient(\2))"),
     ("slope", r"negative_slope=([\d.]+)", lambda m: f"negative_slope={0.3 if float(m[1]) < 0.3 else 0.01}"),
@@ -97,11 +97,11 @@ _EDITS: tuple[tuple[str, str, str | Callable[[re.Match[str]], str]], ...] = (
 
 def _lost_biases(code: Code) -> Iterator[Fault]:
     """A layer without its bias, of which then nothing is carried either."""
-    for match in re.finditer(r'layers\.(Dense|Conv\dD)\((?![^\n]*use_bias)([^\n]*?)name="(\w+)"\)', code.text):
+    for match in re.finditer(r'(?<!class )\b(Dense|Conv\dD)\((?![^\n]*use_bias)([^\n]*?)name="(\w+)"\)', code.text):
         name = match[3]
         kept = [one for one in code.carried if one.path[-1] != "bias" or name not in one.path]
         if len(kept) == len(code.carried) - 1:
-            new = f'layers.{match[1]}({match[2]}use_bias=False, name="{name}")'
+            new = f'{match[1]}({match[2]}use_bias=False, name="{name}")'
             text = code.text[: match.start()] + new + code.text[match.end() :]
             yield Fault("bias lost", name, replace(code, text=text, carried=kept))
 

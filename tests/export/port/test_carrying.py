@@ -64,7 +64,7 @@ def test_every_rung_holds_and_the_code_is_a_person_s(draft: Draft, tmp_path: Pat
     assert draft.code.inputs == [(0, 2, 1)]
     assert draft.code.transposes == 0  # the weights behind the flattening follow
     assert "momentum=0.8, epsilon=1e-05" in draft.code.text
-    assert 'self.fc = layers.Dense(2, **like_torch(32), name="fc")' in draft.code.text
+    assert 'self.fc = Dense(2, name="fc")' in draft.code.text
     assert_formatted(written)
 
 

@@ -474,7 +474,7 @@ class Causal(nn.Module):
 KINDS: dict[str, tuple[Callable[[], nn.Module], tuple[Any, ...], str]] = {
     "states": (States, (_x(4, 5, 3), _x(4, 6, 3)), "initial_state=[state_0, cell_0]"),
     "packed": (Packed, (_x(4, 5, 3), torch.tensor([5, 2, 3, 1])), "mask=mask"),
-    "sizes": (_residuals, (_x(4, 3, 8),), "def __init__(self, filters, fan_in"),
+    "sizes": (_residuals, (_x(4, 3, 8),), "def __init__(self, filters, **options)"),
     "skips": (Skips, (_x(4, 4, 9),), "skips = 0\n        for block in self.blocks:\n            x, skip = block(x)\n"),
     "dilations": (Skips, (_x(4, 4, 9),), "[Gated(1), Gated(2), Gated(4)]"),
     "patches": (Unfolded, (_x(4, 3, 8, 8),), "ops.image.extract_patches"),
@@ -504,7 +504,7 @@ KINDS: dict[str, tuple[Callable[[], nn.Module], tuple[Any, ...], str]] = {
     "turns": (Buffered, (_x(3, 5, 4),), "for i in range(5):"),
     "buffers": (Buffered, (_x(3, 5, 4),), "keras.initializers.Constant("),
     "derived": (Derived, (_x(4, 3, 6, 6),), "layers.GroupNormalization(1, epsilon=1e-05"),
-    "alone": (lambda: weight_norm(nn.Linear(4, 3)), (_x(4, 4),), "layers.Dense(3, **like_torch(4)"),
+    "alone": (lambda: weight_norm(nn.Linear(4, 3)), (_x(4, 4),), "Dense(3)"),
     "lines": (LongLines, (_x(4, 4),), "(\n            "),
 }
 

@@ -100,13 +100,13 @@ class GraphBuilder(Builder):
 
     def written(self, layer: Any, args: Any, kwargs: Any) -> Any:
         """A known layer or operation, or a block."""
-        kind = type(layer).__name__
-        is_keras = is_of_keras(layer)
+        known = keras_class(layer)
+        kind = (known or type(layer)).__name__
         if isinstance(layer, keras.layers.Lambda):
             return self.inline(lambda *a, **k: layer.function(*a, **k, **(layer.arguments or {})), args, kwargs)
         if self.is_block(layer):
             return self.child(layer, args, kwargs)
-        if not is_keras:
+        if known is None:
             raise self.refuse(f"there is no correspondence of {kind}")
         if isinstance(layer, keras.Layer):
             if str(layer.compute_dtype or "float32") not in ("float32", "int64", "int32"):
@@ -316,8 +316,34 @@ def bound(function: Any, args: Any, kwargs: Any) -> dict[str, Any]:
 
 def is_of_keras(layer: Any) -> bool:
     """Whether Keras has the layer for all. What a model of keras.applications brings along is read as the author's."""
-    name = type(layer).__module__
-    return name.startswith("keras.") and ".applications." not in name
+    return keras_class(layer) is not None
+
+
+def keras_class(layer: Any) -> type | None:
+    """Keras's class whose call this is: the layer's own, or the one that an author's class only begins otherwise.
+
+    That is one with a kernel, of which the author's class has a `build` of its own and nothing else.
+    """
+    kind = type(layer)
+    if not _is_for_all(kind):
+        held = (getattr(layer, name, None) for name in ("kernel", "bias"))
+        if len(kind.__bases__) > 1 or set(vars(kind)) - _BEGINNING or not isinstance(next(held), keras.Variable):
+            return None
+        if not isinstance(next(held), keras.Variable | None):
+            return None
+        kind = kind.__bases__[0]
+    return kind if _is_for_all(kind) else None
+
+
+def _is_for_all(kind: type) -> bool:
+    return kind.__module__.startswith("keras.") and ".applications." not in kind.__module__
+
+
+_BEGINNING = frozenset(
+    ("build", "get_config", "__module__", "__qualname__", "__doc__", "__annotations__", "__firstlineno__",
+     "__static_attributes__")
+)  # fmt: skip
+"""what a class may have that computes nothing"""
 
 
 def is_preprocessing(layer: Any) -> bool:

@@ -17,17 +17,18 @@ _MOST = 4
 """arguments; of classes that differ in more each is written"""
 _NAMES = (
     (r"Dense\($|LSTM\($|GRU\($|RNN\($|Cell\($", "units"),
-    (r"Conv\dD(Transpose)?\($", "filters"),
+    (r"\bConv\dD(Transpose)?\($", "filters"),
     (r"Dropout\($", "rate"),
-    (r"like_torch\($", "fan_in"),
     (r"MultiHeadAttention\($", "heads"),
     (r"strides=$", "stride"),
     (r"dilation_rate=$", "dilation"),
     (r"Padding\dD\($", "padding"),
-    (r"(Conv\dD|MultiHeadAttention)\(\d+, $|Pooling\dD\($", "size"),
+    (r"MultiHeadAttention\(\d+, $", "key_dim"),
+    (r"Conv\dD(Transpose)?\(\d+, $|DepthwiseConv\dD\($", "kernel_size"),
+    (r"Pooling\dD\($", "pool_size"),
 )
-_LATE = ("fan_in", "padding")
-"""these follow from others, where they do"""
+_LATE = ("padding",)
+"""this follows from others, where it does"""
 
 
 def merged(classes: dict[str, list[str]], others: Sequence[list[str]], bases: dict[str, str]) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from typing import Any
 
@@ -32,10 +31,9 @@ def _linear(w: Writer, module: Any, x: Value) -> Value:
     if (table := w.shared.tied.get(w.full(f"{w.step.name}.weight"))) is not None:
         return w.result(_tied(w, module, w.settle(x), table), x.perm)
     order = x.order
-    fan_in, units = module.in_features, module.out_features
     options = {} if module.bias is not None else {"use_bias": "False"}
-    made = make(w, module, f"Dense({units})", **options)
-    made = with_start(w, made, fan_in)
+    made = make(w, module, f"Dense({module.out_features})", **options)
+    made = with_start(w, made)
     take = (lambda a: a.T) if order is None else (lambda a: a.T[order])
     made.weight("kernel", "weight", take)
     if module.bias is not None:
@@ -98,7 +96,7 @@ def _convolution(w: Writer, module: Any, x: Value) -> Value:
         if len(set(stride)) > 1:
             raise w.refuse("a depthwise convolution with strides that differ has no correspondence")
         made = make(w, module, f"DepthwiseConv{rank}D({size})", pad, **options)
-        made = with_start(w, made, math.prod(kernel), "depthwise_like_torch")
+        made = with_start(w, made)
 
         def carry(a: Array) -> Array:
             return a.reshape(module.in_channels, multiplier, *kernel).transpose(*range(2, rank + 2), 0, 1)
@@ -106,7 +104,7 @@ def _convolution(w: Writer, module: Any, x: Value) -> Value:
         if module.groups > 1:
             options["groups"] = str(module.groups)
         made = make(w, module, f"Conv{rank}D({module.out_channels}, {size})", pad, **options)
-        made = with_start(w, made, module.in_channels // module.groups * math.prod(kernel))
+        made = with_start(w, made)
 
         def carry(a: Array) -> Array:
             return a.transpose(axes)
@@ -138,7 +136,7 @@ def _transposed(w: Writer, module: Any, x: Value) -> Value:
     if any(s > k for s, k in zip(module.stride, module.kernel_size, strict=True)):
         raise w.refuse("a transposed convolution whose stride is wider than its kernel has no correspondence")
     made = make(w, module, f"Conv{rank}DTranspose({module.out_channels}, {size})", "", crop, **options)
-    made = with_start(w, made, module.out_channels * math.prod(module.kernel_size))
+    made = with_start(w, made)
     made.weight("kernel", "weight", lambda a: a.transpose(*range(2, rank + 2), 1, 0))
     if module.bias is not None:
         made.weight("bias", "bias")

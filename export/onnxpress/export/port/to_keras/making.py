@@ -59,14 +59,11 @@ def called(w: Writer, made: Made, x: Value) -> str:
     return f"{add(w, w.step, made)}({x.code})"
 
 
-def with_start(w: Writer, made: Made, fan_in: int, helper: str = "like_torch") -> Made:
-    """With torch's own distribution of first weights, as a helper of the written module gives it."""
-    w.shared.helpers.add(helper)
+def with_start(w: Writer, made: Made) -> Made:
+    """As the written module's own layer of this kind, whose first weights have torch's distribution."""
     place = next(n for n, c in enumerate(made.calls) if "Padding" not in c and "Cropping" not in c)
-    text = made.calls[place]
-    before_name = text.find(', name="')
-    cut = before_name if before_name >= 0 else len(text) - 1
-    made.calls[place] = text[:cut] + f", **{helper}({fan_in})" + text[cut:]
+    made.calls[place] = made.calls[place].removeprefix("layers.")
+    w.shared.helpers |= {"like_torch", made.calls[place].partition("(")[0]}
     return made
 
 

@@ -16,7 +16,7 @@ from onnxpress.export.port.steps import Block, Shown
 from onnxpress.export.port.to_keras import functions, layers, parameters
 from onnxpress.export.port.to_keras.classes import merged
 from onnxpress.export.port.to_keras.making import member
-from onnxpress.export.port.to_keras.own_functions import HELPERS
+from onnxpress.export.port.to_keras.own_functions import HELPERS, LIKE_TORCH
 from onnxpress.export.port.to_keras.precision import in_precision
 from onnxpress.export.port.to_keras.shapes import answers_of, axes_of
 from onnxpress.export.port.to_keras.writer import Carried, Writer, Written, is_sequence
@@ -89,6 +89,8 @@ class _Shared:
         if base in dir(keras):  # as Sequential: called as the attribute is, `down` as Down
             own = [part for part in path.split(".") if not part.isdigit()]
             base = "".join(word.capitalize() for word in own[-1].split("_")) if own else f"{base}Block"
+        if base in HELPERS:
+            base += "Block"
         body = _body(written, "layers.Layer", wide=self.is_wide(given))
         for name in itertools.chain([base], (f"{base}{n}" for n in itertools.count(2))):
             lines = [line.replace("\0", name) for line in body]
@@ -221,7 +223,7 @@ def written(
     shared, done, perms = best
     name = type(block.owner).__name__.lstrip("_")
     name = "Network" if name in ("Sequential", "Module") else name
-    while name in shared.classes:
+    while name in shared.classes or name in HELPERS:
         name += "Model"
     text = _module(name, shared, done, specs, shown, perms, title, weights)
     return Code(
@@ -336,7 +338,7 @@ def _module(
     parts = [text for helper, text in HELPERS.items() if helper in shared.helpers]
     classes = {label: [_named(line) for line in lines] for label, lines in shared.classes.items()}
     items = [_named(item) for item in done.items or ()]
-    own_layers = [*classes, "ProjectedLSTMCell"]
+    own_layers = [*classes, *LIKE_TORCH, "ProjectedLSTMCell"]
     if shared.dtype != "float32":
         items = [in_precision(item, own_layers, shared.dtype) for item in items]
     wide = shared.dtype == "float32" and any(spec.dtype == "float64" for spec in specs)
@@ -382,6 +384,7 @@ def _module(
     text = "\n\n\n".join([*parts, "\n".join(builder)]) + "\n"
     head = f'"""{title}\n\nbuild().load_weights("{weights}") is the trained model.\n"""\n'
     imported = [n for n in ("layers", "ops") if f"{n}." in text]
-    lines = ["import keras"] + ([f"from keras import {', '.join(imported)}"] if imported else [])
+    lines = ["import math", ""] if "math." in text else []
+    lines += ["import keras"] + ([f"from keras import {', '.join(imported)}"] if imported else [])
     lowest = f"\nLOWEST = {LOWEST}  # of float32\n" if "LOWEST" in text else ""
     return formatted(f"{head}\n" + "\n".join(lines) + "\n" + lowest + "\n\n" + text)

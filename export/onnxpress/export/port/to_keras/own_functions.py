@@ -1,32 +1,44 @@
-"""Functions that a written module has of its own: first weights as torch draws them, and what Keras has not."""
+"""Functions and layers that a written module has of its own: what begins as in torch, and what Keras has not."""
 
 from __future__ import annotations
 
 from onnxpress.export.port.buffers import SINUSOIDS_IN_KERAS
 
+_KERNEL = '''@keras.saving.register_keras_serializable()
+class {name}(layers.{name}):
+    """With first weights as torch draws them."""
+
+    def build(self, input_shape):
+        fan_in = {fan_in}
+        self.{kernel}_initializer = like_torch(fan_in)
+        self.bias_initializer = like_torch(fan_in)
+        super().build(input_shape)'''
+_FIELD = "math.prod(self.kernel_size)"
+_FANS = {
+    "Dense": "input_shape[-1]",
+    **{f"Conv{rank}D": f"input_shape[-1] // self.groups * {_FIELD}" for rank in (1, 2, 3)},
+    **{f"Conv{rank}DTranspose": f"self.filters * {_FIELD}" for rank in (1, 2, 3)},
+    **{f"DepthwiseConv{rank}D": _FIELD for rank in (1, 2)},
+}
+"""layers with a kernel, and over how many values one of their sums goes in torch's count"""
+LIKE_TORCH = {
+    name: _KERNEL.format(name=name, fan_in=fan_in, kernel="depthwise" if name.startswith("Depthwise") else "kernel")
+    for name, fan_in in _FANS.items()
+}
+"""Keras's layers as the written module has them; they need `like_torch`"""
 HELPERS = {
     "like_torch": '''def like_torch(fan_in):
-    """Initialisers that draw the first weights as torch does: within 1/√fan_in."""
+    """First weights as torch draws them: within 1/√fan_in."""
     bound = fan_in**-0.5
-    return {
-        "kernel_initializer": keras.initializers.RandomUniform(-bound, bound),
-        "bias_initializer": keras.initializers.RandomUniform(-bound, bound),
-    }''',
-    "depthwise_like_torch": '''def depthwise_like_torch(fan_in):
-    """The same for a depthwise convolution."""
-    bound = fan_in**-0.5
-    return {
-        "depthwise_initializer": keras.initializers.RandomUniform(-bound, bound),
-        "bias_initializer": keras.initializers.RandomUniform(-bound, bound),
-    }''',
+    return keras.initializers.RandomUniform(-bound, bound)''',
     "recurrent_like_torch": '''def recurrent_like_torch(units):
-    """The same for a recurrent layer: within 1/√units."""
-    bound = units**-0.5
+    """The initialisers of a recurrent layer as torch's: within 1/√units."""
     return {
-        "kernel_initializer": keras.initializers.RandomUniform(-bound, bound),
-        "recurrent_initializer": keras.initializers.RandomUniform(-bound, bound),
-        "bias_initializer": keras.initializers.RandomUniform(-bound, bound),
+        "kernel_initializer": like_torch(units),
+        "recurrent_initializer": like_torch(units),
+        "bias_initializer": like_torch(units),
     }''',
+    **LIKE_TORCH,
     "ProjectedLSTMCell": '''@keras.saving.register_keras_serializable()
 class ProjectedLSTMCell(layers.Layer):
     """An LSTM cell whose output has fewer features than its memory."""
@@ -34,10 +46,19 @@ class ProjectedLSTMCell(layers.Layer):
     def __init__(self, units, size, use_bias=True, **options):
         super().__init__(**options)
         self.state_size, self.output_size = [size, units], size
-        start = {**like_torch(units), "dtype": self.dtype_policy}
-        self.gates = layers.Dense(4 * units, use_bias=use_bias, **start)
-        self.recurrent = layers.Dense(4 * units, use_bias=False, **start)
-        self.projection = layers.Dense(size, use_bias=False, **start)
+        self.gates = self.dense(4 * units, use_bias)
+        self.recurrent = self.dense(4 * units)
+        self.projection = self.dense(size)
+
+    def dense(self, units, use_bias=False):
+        fan_in = self.state_size[1]
+        return layers.Dense(
+            units,
+            use_bias=use_bias,
+            kernel_initializer=like_torch(fan_in),
+            bias_initializer=like_torch(fan_in),
+            dtype=self.dtype_policy,
+        )
 
     def build(self, shape):
         size, units = self.state_size
@@ -119,4 +140,4 @@ class ProjectedLSTMCell(layers.Layer):
     """GELU by tanh."""
     return ops.gelu(x, approximate=True)''',
 }
-"""functions of the written module, in the order in which they stand in it"""
+"""by name, in the order in which they stand in the written module"""

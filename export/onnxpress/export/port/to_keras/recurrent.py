@@ -17,7 +17,6 @@ from onnxpress.export.port.to_keras.making import (
     frozen,
     make,
     register,
-    with_start,
 )
 from onnxpress.export.port.to_keras.registry import function
 from onnxpress.export.port.to_keras.writer import Carried, Writer, free
@@ -144,7 +143,7 @@ def _recurrent_layer(
         cls, given = "RNN", f"ProjectedLSTMCell({units}, {size}{'' if module.bias else ', use_bias=False'})"
         options = options[: 1 + state]
     else:
-        w.shared.helpers.add("recurrent_like_torch")
+        w.shared.helpers |= {"like_torch", "recurrent_like_torch"}
     if module.bidirectional:
         line = f"layers.Bidirectional(layers.{cls}({given}, {', '.join(options)}), {', '.join(tail)})"
     else:
@@ -226,8 +225,8 @@ def _cell(w: Writer, module: Any, x: Value, hx: Any = None) -> Value:
         options["use_bias"] = "False"
     elif kind == "LSTM":
         options["unit_forget_bias"] = "False"
-    made = make(w, module, f"{_KERAS[kind]}Cell({units})", **options)
-    made = with_start(w, made, units, "recurrent_like_torch")
+    made = make(w, module, f"{_KERAS[kind]}Cell({units}, **recurrent_like_torch({units}))", **options)
+    w.shared.helpers |= {"like_torch", "recurrent_like_torch"}
     gates = _gates(kind, units)
     made.weight("kernel", "weight_ih", lambda a: gates(a).T)
     made.weight("recurrent_kernel", "weight_hh", lambda a: gates(a).T)

@@ -72,6 +72,7 @@ def _after_torch(target: Any, feeds: dict[str, Array]) -> list[Array]:
         for parameter in model.parameters():
             if parameter.requires_grad and parameter.grad is not None:
                 parameter -= 0.01 * parameter.grad
+    target.constrain(model)
     found += [value.detach().numpy() for value in answers]
     return [*found, *(value.numpy() for value in model.state_dict().values())]
 

@@ -121,5 +121,7 @@ _EDITS: tuple[tuple[str, str, str | Callable[[re.Match[str]], str]], ...] = (
     ("mask", r" >= (?!0)", " > "),
     ("regulariser lost", r"def penalty\(", "def unused("),
     ("regulariser's factor", r"(loss \+?=|return) ([\d.e-]+) \* (?=model|sum)", r"\1 2 * \2 * "),
+    ("constraint lost", r"def constrain\(", "def unused_bounds("),
+    ("constraint's norm", r"max=([\d.e-]+)\) / \(norms", r"max=0.5 * \1) / (norms"),
     ("tie lost", r"        self\.[\w.]+\.weight = self\.[\w.]+\.weight\n", lambda _: ""),
 )

@@ -34,6 +34,11 @@ def literal(value: Any) -> str:
     return repr(value)
 
 
+def attribute(owner: str, path: str) -> str:
+    """What a dotted path is in code from `owner` on: `model.layers[0].weight`."""
+    return owner + "".join(f"[{part}]" if part.isdigit() else f".{part}" for part in path.split("."))
+
+
 def factor(value: Any) -> str:
     """A number in a product: `8**-0.5` of what scales one over eight features."""
     if isinstance(value, float) and 0.01 < value < 0.58 and len(repr(value)) > 8:

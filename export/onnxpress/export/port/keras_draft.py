@@ -73,7 +73,8 @@ class KerasDraft:
             weights=weights_name,
             begin=begin.code,
             settled=begin.settled,
-            penalties=self.translated.penalties.values(),
+            penalties=self.translated.penalties,
+            bounds=self.translated.bounds,
         )
         self.state = self.code.state
         self.asked_of = OfKeras(network, self.model)

@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from onnxpress.export.port.code import literal
+from onnxpress.export.port.code import attribute, literal
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,9 @@ def penalty_function(penalties: Iterable[Penalty]) -> str:
         for factor, norm in ((one.of_absolutes, "abs"), (one.of_squares, "square")):
             if factor:
                 together[factor, norm] += one.parameters
-    terms = [_term(factor, norm, list(map(_attribute, names))) for (factor, norm), names in together.items()]
+    terms = [
+        _term(factor, norm, [attribute("model", name) for name in names]) for (factor, norm), names in together.items()
+    ]
     lines = ["def penalty(model):", '    """What Keras adds to the loss in training, for the size of weights."""']
     if len(terms) == 1:
         return "\n".join([*lines, f"    return {terms[0]}"])
@@ -37,7 +39,3 @@ def _term(factor: float, norm: str, parameters: list[str]) -> str:
     if len(parameters) == 1:
         return f"{literal(factor)} * {parameters[0]}.{norm}().sum()"
     return f"{literal(factor)} * sum(weight.{norm}().sum() for weight in [{', '.join(parameters)}])"
-
-
-def _attribute(name: str) -> str:
-    return "model" + "".join(f"[{part}]" if part.isdigit() else f".{part}" for part in name.split("."))

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,7 @@ from keras import KerasTensor, tree
 
 from onnxpress.core.arrays import Array
 from onnxpress.core.tensors import TensorSpec
+from onnxpress.export.port.bounds import Bound
 from onnxpress.export.port.code import identifier
 from onnxpress.export.port.from_keras import (
     activations,
@@ -28,6 +29,7 @@ from onnxpress.export.port.from_keras import (
     selecting,
 )
 from onnxpress.export.port.from_keras.calls import GraphBuilder, argument_names
+from onnxpress.export.port.from_keras.constraints import bounds
 from onnxpress.export.port.from_keras.graph import Graph, graph_of, is_graph, traced
 from onnxpress.export.port.from_keras.penalties import penalties
 from onnxpress.export.port.from_keras.registry import LAYERS, OPERATIONS
@@ -58,8 +60,10 @@ class Translated:
     differences: list[str]
     starts: dict[str, list[str]]
     constants: frozenset[str]
-    penalties: dict[int, Penalty]
-    """of the weights that Keras's regularisers keep small, by their places in the model's `weights`"""
+    penalties: Sequence[Penalty] = ()
+    """what Keras's regularisers of weights add to the loss"""
+    bounds: Sequence[tuple[str, Bound]] = ()
+    """parameter, and what Keras's constraint keeps it within"""
 
 
 def translated(
@@ -84,7 +88,7 @@ def translated(
         if best.transposes + best.reshapes == 0:
             break
     assert best is not None
-    return best
+    return _trained_alike(best, model)
 
 
 def _ways(rank: int, keep: bool) -> list[tuple[int, ...]]:
@@ -115,12 +119,9 @@ def _settled(model: Any, graph: Graph, names: Sequence[str], specs: Sequence[Ten
             settled.add(error.place)
             continue
         layouts = tree.map_structure(lambda v: _Layout(v.perm), outputs)
-        block = builder.block(outputs)
-        small = penalties(shared.variables, shared.carried, dict(block.owner.named_parameters()))
         return Translated(
-            block, shared.carried, list(perms), layouts, shared.transposes, shared.reshapes,
-            [*dict.fromkeys([*shared.differences, *_of_training(model, small)])], shared.starts,
-            frozenset(shared.constants), small,
+            builder.block(outputs), shared.carried, list(perms), layouts, shared.transposes, shared.reshapes,
+            shared.differences, shared.starts, frozenset(shared.constants),
         )  # fmt: skip
 
 
@@ -142,23 +143,27 @@ def _ended(w: GraphBuilder, value: Any, keep: bool) -> Value:
     return value
 
 
-def _of_training(model: Any, said: Collection[int]) -> list[str]:
-    """What Keras does while it trains, and no layer of torch; of the weights at the places that are `said` the rest."""
-    found = []
+def _trained_alike(found: Translated, model: Any) -> Translated:
+    """With what Keras does to weights while it trains, and no layer of torch: functions of the module, or named."""
+    parameters = dict(found.block.owner.named_parameters())
+    small = penalties(model.weights, found.carried, parameters)
+    within = bounds(model.weights, found.carried, parameters)
+    named = []
     for place, weight in enumerate(model.weights):
-        penalty = getattr(weight, "regularizer", None)
-        if penalty is not None and weight.trainable and place not in said:
-            found.append(f"{weight.path}: Keras adds {_said(penalty)} of it to the loss, which torch's loop must")
-        if (bound := getattr(weight, "constraint", None)) is not None:
-            found.append(
-                f"{weight.path}: Keras keeps it within {_said(bound)} after each step, which torch's loop must"
+        penalty, constraint = getattr(weight, "regularizer", None), getattr(weight, "constraint", None)
+        if penalty is not None and weight.trainable and place not in small:
+            named.append(f"{weight.path}: Keras adds {_said(penalty)} of it to the loss, which torch's loop must")
+        if constraint is not None and weight.trainable and place not in within:
+            named.append(
+                f"{weight.path}: Keras keeps it within {_said(constraint)} after each step, which torch's loop must"
             )
-    found += [
+    named += [
         f"{layer.name}: Keras adds a penalty of its answers to the loss, which torch's loop must"
         for layer in model._flatten_layers()
         if getattr(layer, "activity_regularizer", None) is not None
     ]
-    return found
+    differences = [*dict.fromkeys([*found.differences, *named])]
+    return replace(found, differences=differences, penalties=[*small.values()], bounds=[*within.values()])
 
 
 def _said(value: Any) -> str:

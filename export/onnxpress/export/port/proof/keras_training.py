@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import MutableMapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -25,8 +24,8 @@ from onnxpress.export.port.proof.dropping import PLACED, Dropping, drops_weights
 from onnxpress.export.port.proof.keeping import unmoved
 from onnxpress.export.port.proof.keras_source import NARROW_LIMIT, KerasSides, is_statistic
 from onnxpress.export.port.proof.parting import GROWTHS, PARTED, OfKeras, each_step, growth
-from onnxpress.export.port.proof.penalties import other_penalty, regularisers
 from onnxpress.export.port.proof.rung import Rung, Worst
+from onnxpress.export.port.proof.weights import Kept, kept_in_training, other_weights
 
 
 @dataclass
@@ -42,8 +41,8 @@ class Trained:
     dropping: Dropping
     moved: str
     """what training changes beside batch norm's statistics and seeds; empty where nothing is changed"""
-    regularisers: dict[int, Any]
-    """of its weights, by their places; without those that are named"""
+    kept: Kept
+    """its regularisers and constraints of weights, without those that are named"""
 
     @property
     def losses(self) -> list[float]:
@@ -78,7 +77,7 @@ def _of_keras(sides: KerasSides, parameters: MutableMapping[str, Array]) -> Trai
         steps = _steps_of_keras(sides)
     for one in sides.learning():
         parameters[one.name] = weights(one)
-    return Trained(statistics, steps, parameters, dropping, _moved(sides, before), regularisers(sides))
+    return Trained(statistics, steps, parameters, dropping, _moved(sides, before), kept_in_training(sides))
 
 
 def _moved(sides: KerasSides, before: dict[int, Array]) -> str:
@@ -118,7 +117,7 @@ def _trained_beside_torch(sides: KerasSides, trained: Trained, count: int) -> Ru
     named: list[str] = []
     if wrong := trained.moved or (_misplaced(sides, trained.dropping, named) if count else ""):
         return Rung(name="training", holds=False, detail=wrong)
-    if wrong := other_penalty(sides, trained.regularisers, _limit(sides)):
+    if wrong := other_weights(sides, trained.kept, _limit(sides)):
         return Rung(name="training", holds=False, detail=wrong)
     with nothing_drawn_by_torch(sides):
         if wrong := _other_statistics(sides, trained.statistics, named):

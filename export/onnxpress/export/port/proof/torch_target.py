@@ -45,8 +45,18 @@ class TorchTarget:
 
     def penalty(self, model: Any) -> Any:
         """What the written module adds to the loss for the size of this model's parameters; None where it has none."""
-        found = getattr(imported(self._path, f"ported_{self._path.stem}"), "penalty", None)
+        found = self._function("penalty")
         return None if found is None else found(model)
+
+    def constrain(self, model: Any) -> bool:
+        """Do to this model's parameters what the written module does after each step; whether it says anything."""
+        found = self._function("constrain")
+        if found is not None:
+            found(model)
+        return found is not None
+
+    def _function(self, name: str) -> Any:
+        return getattr(imported(self._path, f"ported_{self._path.stem}"), name, None)
 
     def inputs(self, feeds: dict[str, Array]) -> list[Any]:
         """The feeds as tensors, with their axes as the written model takes them."""

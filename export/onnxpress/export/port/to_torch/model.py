@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 
 from onnxpress.core.tensors import TensorSpec
+from onnxpress.export.port.bounds import Bound, constrain_function
 from onnxpress.export.port.buffers import SINUSOIDS_IN_TORCH
 from onnxpress.export.port.code import formatted, literal, tuple_of
 from onnxpress.export.port.loops import folded, listed, said_once, without_aliases
@@ -43,14 +44,16 @@ def written(
     begin: Begin | None = None,
     settled: frozenset[str] = frozenset(),
     learning: frozenset[str] | None = None,
-    penalties: Collection[Penalty] = (),
+    penalties: Sequence[Penalty] = (),
+    bounds: Sequence[tuple[str, Bound]] = (),
 ) -> Code:
     """The model's code. `block.owner` is a torch module that holds all weights under the paths of the blocks.
 
     `weights` is the name of the file that the code says they are in. `begin` gives functions to stand before the
     classes, and lines for the end of the model's `__init__`, from the class of each block by its path; `settled` are
     the parameters that these freeze. `learning` are the parameters that training changes, by default those that require
-    gradients; for the size of some, `penalties` add to the loss. Raises NoCorrespondence for what cannot be written.
+    gradients; `penalties` add to its loss, and `bounds` keep parameters within after each step. Raises NoCorrespondence
+    for what cannot be written.
     """
     owner = block.owner
     every = dict(owner.named_parameters(remove_duplicate=False))
@@ -81,6 +84,7 @@ def written(
         *("\n".join(lines) for lines in shared.classes.values()),
         "\n".join(builder),
         *([penalty_function(penalties)] if penalties else []),
+        *([constrain_function(bounds)] if bounds else []),
     ]
     text = "\n\n\n".join(parts) + "\n"
     return Code(formatted(f"{_head(title, weights, text)}\n\n\n{text}"), name, shared.state)

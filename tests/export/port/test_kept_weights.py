@@ -183,3 +183,13 @@ def test_a_constraint_that_is_neither_written_nor_named_is_caught(tmp_path: Path
     found = fourth_rung(silent, silent.code.text, tmp_path / "nets.py")
     assert found.holds is False
     assert "of own.weight" in found.detail
+
+
+def test_a_penalty_of_answers_is_named(tmp_path: Path) -> None:
+    x = keras.Input((4,), name="x")
+    draft = draft_of(keras.Model(x, L.Dense(2, activity_regularizer="l2", name="fc")(x)))
+    assert fourth_rung(draft, draft.code.text, tmp_path / "nets.py").holds
+    draft.translated = replace(draft.translated, differences=[])
+    found = fourth_rung(draft, draft.code.text, tmp_path / "nets.py")
+    assert found.holds is False
+    assert "fc adds a penalty of its answers" in found.detail

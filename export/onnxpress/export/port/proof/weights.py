@@ -25,6 +25,8 @@ class Kept:
 
     regularisers: Mapping[int, Any]
     constraints: Mapping[int, Any]
+    unnamed: list[str]
+    """layers that add a penalty of their answers to the loss, which nobody says"""
 
 
 def kept_in_training(sides: KerasSides) -> Kept:
@@ -38,11 +40,15 @@ def kept_in_training(sides: KerasSides) -> Kept:
             if weight.trainable and (one := getattr(weight, attribute, None)) is not None and weight.path not in named
         }
 
-    return Kept(found("regularizer", "Keras adds"), found("constraint", "Keras keeps it within"))
+    penalised = [one.name for one in sides.twin._flatten_layers() if getattr(one, "activity_regularizer", None)]
+    unnamed = [name for name in penalised if not any(d.startswith(f"{name}: ") for d in sides.translated.differences)]
+    return Kept(found("regularizer", "Keras adds"), found("constraint", "Keras keeps it within"), unnamed)
 
 
 def other_weights(sides: KerasSides, kept: Kept, limit: float) -> str:
     """What differs in either; empty where nothing does."""
+    if kept.unnamed:
+        return f"{kept.unnamed[0]} adds a penalty of its answers to the source's loss, which is not named"
     return _other_penalty(sides, kept.regularisers, limit) or _other_bounds(sides, kept.constraints, limit)
 
 

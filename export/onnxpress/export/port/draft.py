@@ -168,7 +168,7 @@ class Draft:
     def answers(self, target: KerasTarget) -> Rung:
         """Rung 1, with the layer at which the answers part."""
         # What a network holds to answer in float64 goes with the copy that is asked.
-        near = None if self.large else self.network.near()
+        near = [] if self.large else self.network.near()
         rung = answers_or_failure(copy.copy(self.network), target.answer, self.asked, near)
         if rung.holds or rung.worst == math.inf:
             return rung

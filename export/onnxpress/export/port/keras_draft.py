@@ -133,7 +133,7 @@ class KerasDraft:
 
     def answers(self, target: TorchTarget) -> Rung:
         """Rung 1."""
-        near = None if self.large else NearKeras(self.network, self.model)
+        near = [] if self.large else [NearKeras(self.network, self.model)]
         return answers_or_failure(self.asked_of, target.answer, self.asked, near)
 
     @contextlib.contextmanager

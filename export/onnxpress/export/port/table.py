@@ -34,11 +34,13 @@ LAYERS: tuple[Row, ...] = (
     ),
     *(
         Row(f"BatchNorm{n}d", "BatchNormalization", _NORM + "own variance, torch n/(n−1) of it, which the report "
-            "names") for n in (1, 2, 3)
+            "names. Without statistics, without a momentum and with a frozen scale it is a class of the module's own")
+        for n in (1, 2, 3)
     ),
     Row("LayerNorm", "LayerNormalization", "epsilon is 1e-5 in torch and 1e-3 in Keras: always written"),
     Row("GroupNorm", "GroupNormalization", "the same epsilon trap"),
-    *(Row(f"InstanceNorm{n}d", "GroupNormalization(groups=-1)", "without statistics of its own") for n in (1, 2)),
+    *(Row(f"InstanceNorm{n}d", "GroupNormalization(groups=-1)", "with statistics of its own a class of the module's "
+          "own") for n in (1, 2, 3)),
     Row("Dropout", "Dropout", "the rate is carried; both scale in training"),
     Row("AlphaDropout", "AlphaDropout"),
     *(Row(f"Dropout{n}d", f"SpatialDropout{n}D", "whole channels") for n in (1, 2, 3)),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import copy
-import math
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
@@ -34,6 +33,7 @@ from onnxpress.export.networks.pytorch.choosing import choices
 from onnxpress.export.networks.pytorch.copying import copied
 from onnxpress.export.networks.pytorch.exporters import TORCHSCRIPT_OPSET, export_dynamo, export_torchscript
 from onnxpress.export.networks.pytorch.float64 import StaysWide, layers_in_float64
+from onnxpress.export.networks.pytorch.neighbours import neighbour, rounding_of
 from onnxpress.export.networks.pytorch.parametrizations import fix, parametrized
 from onnxpress.export.networks.pytorch.structure import Flat, flatten, put_together
 from onnxpress.export.networks.pytorch.unconvertible import refuse_unconvertible
@@ -49,6 +49,8 @@ _ONE_COPY = 1 << 28
 """bytes of weights from which no second copy of them is held, in float32 or in float64"""
 _ONE_COPY_TO_ASK = 1 << 25
 """the same of a network that is not converted: who asks it holds another beside it"""
+_NEIGHBOURS = 3
+"""how far one alone is moved is chance"""
 
 
 class TorchNetwork:
@@ -190,13 +192,13 @@ class TorchNetwork:
         other.run(first, "float32")
         return other.run(feeds, "float32")
 
-    def near(self) -> TorchNetwork | None:
-        """With every weight moved by one unit in the last place, up or down; None of a large one, as `begun`."""
-        if self._one_copy:
-            return None
-        other = copy.copy(self)
-        other._take(_moved(copied(self.module)))
-        return other
+    def near(self) -> list[TorchNetwork]:
+        """Some that are as near as rounding leaves them; none of a large one, as `begun`."""
+        rounding = rounding_of(self.module, self.inputs)
+        found = [copy.copy(self) for _ in range(0 if self._one_copy else _NEIGHBOURS)]
+        for seed, other in enumerate(found):
+            other._take(neighbour(copied(self.module), seed, rounding))
+        return found
 
     def _take(self, module: Any) -> None:
         """Ask this module from now on, whose float64 is known to be the same more precisely."""
@@ -353,17 +355,6 @@ def _named(flat: Mapping[str, torch.Tensor], names: list[str]) -> dict[str, Arra
             hint="an ONNX graph has a fixed number of outputs",
         )
     return {name: _array(value) for name, value in zip(names, flat.values(), strict=True)}
-
-
-def _moved(module: Any) -> Any:
-    """The module, every weight moved by one unit in the last place, up or down."""
-    generator = torch.Generator().manual_seed(0)
-    for value in module.parameters():
-        if value.is_floating_point():
-            up = torch.randint(0, 2, value.shape, generator=generator, dtype=torch.bool)
-            ends = torch.where(up, math.inf, -math.inf).to(value.dtype)
-            value.data = torch.nextafter(value.data, ends)
-    return module
 
 
 def _array(value: torch.Tensor) -> Array:

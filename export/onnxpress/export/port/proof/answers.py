@@ -26,12 +26,12 @@ class Asked(Protocol):
         """Name → array for each output; see Network.run."""
 
 
-def answers(network: Asked, ported: Answer, asked: Sequence[Case], near: Asked | None = None) -> Rung:
+def answers(network: Asked, ported: Answer, asked: Sequence[Case], near: Sequence[Asked] = ()) -> Rung:
     """Both are asked every case: every batch size, every named size, every scale.
 
-    `near` is the network with every weight moved by one unit in the last place. Where rows show no noise of their own,
-    as nearly equal ones do and those of a network in float64, the floor is also how far that moves the answer: in
-    float64, or in float32 where the source has none.
+    `near` are networks that are as near to it as rounding leaves them. Where rows show no noise of their own, as nearly
+    equal ones do and those of a network in float64, the floor is also how far the farthest of them is: in float64, or
+    in float32 where the source has none.
     """
     expected = [network.run(case.feeds, "float32") for case in asked]
     precision: Precision = "float64"
@@ -43,10 +43,11 @@ def answers(network: Asked, ported: Answer, asked: Sequence[Case], near: Asked |
     floors = pooled_floors(asked, expected, truths, names)
     still = truths if precision == "float64" else expected
     for case, wanted, answer, floor in zip(asked, expected, still, floors, strict=True):
-        for name in names:
-            if near is None or _shows_noise(wanted[name]):
-                continue
-            floor[name] = np.maximum(floor[name], _swing(near, case, precision, answer[name], name))
+        quiet = [name for name in names if answer[name].dtype.kind == "f" and not _shows_noise(wanted[name])]
+        feeds = in_float64(case.feeds) if precision == "float64" else case.feeds
+        for one in near if quiet else ():
+            moved_by = one.run(feeds, precision)
+            floor |= {name: np.maximum(floor[name], _swing(moved_by[name], answer[name])) for name in quiet}
     if not _near(expected[0], network.run(asked[0].feeds, "float32")):
         said = "the source answers the same question otherwise the second time: it draws, or it keeps a state"
         return Rung(name="answers", holds=False, detail=said)
@@ -83,16 +84,13 @@ def _shows_noise(wanted: Array) -> bool:
     return wanted.dtype != np.float64 and bool(spread > 0.01 * np.abs(values).max(initial=0.0))
 
 
-def _swing(near: Asked, case: Case, precision: Precision, answer: Array, name: str) -> float:
-    """How far the moved weights move this answer to the case."""
-    if answer.dtype.kind != "f":
-        return 0.0
-    feeds = in_float64(case.feeds) if precision == "float64" else case.feeds
-    apart = np.abs(near.run(feeds, precision)[name].astype(np.float64) - answer)
+def _swing(near: Array, answer: Array) -> float:
+    """How far a neighbour's answer to the same is."""
+    apart = np.abs(near.astype(np.float64) - answer)
     return float(np.nan_to_num(apart, posinf=0.0).max(initial=0.0))
 
 
-def answers_or_failure(network: Asked, ported: Answer, asked: Sequence[Case], near: Asked | None = None) -> Rung:
+def answers_or_failure(network: Asked, ported: Answer, asked: Sequence[Case], near: Sequence[Asked] = ()) -> Rung:
     """The same; where something of the frameworks is raised, a rung whose difference is infinite and which says it."""
     try:
         return answers(network, ported, asked, near)

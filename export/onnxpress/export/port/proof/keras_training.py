@@ -154,7 +154,7 @@ def _other_statistics(sides: KerasSides, statistics: dict[str, Array], named: li
             named.append(f"{name}: torch keeps n/(n − 1) of the batch's variance, Keras the variance itself")
         scale = max(float(np.abs(wanted).max()), 1e-3)
         if not float(np.abs(wanted - mine).max()) <= _limit(sides) * scale:
-            return f"{name} is another after one step of training"
+            return f"{name} is another after a step of training"
     return ""
 
 

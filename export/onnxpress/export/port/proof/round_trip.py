@@ -32,7 +32,7 @@ PortedBack = Callable[[Source, Path], tuple[list[str], Answer]]
 
 
 def round_trip(
-    original: Asked, written: Written, asked: Sequence[Case], back: PortedBack | None, near: Asked | None = None
+    original: Asked, written: Written, asked: Sequence[Case], back: PortedBack | None, near: Sequence[Asked] = ()
 ) -> Rung:
     """The first rung's questions, asked of the exported graph and, where there is a way `back`, of the port of it."""
     source = written.source()
@@ -52,7 +52,7 @@ def round_trip(
 
 
 def _by_file(
-    original: Asked, written: Written, asked: Sequence[Case], source: Source, folder: Path, near: Asked | None
+    original: Asked, written: Written, asked: Sequence[Case], source: Source, folder: Path, near: Sequence[Asked]
 ) -> Rung:
     try:
         published = export(source, repository=folder)

@@ -42,7 +42,7 @@ from onnxpress.export.port.proof.rates import (
 from onnxpress.export.port.proof.rung import Rung, Worst
 
 LIMIT = 1e-6
-_STATISTICS = ("running_mean", "running_var")
+_STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
 
 
 @dataclass
@@ -51,8 +51,10 @@ class Trained:
 
     rates: tuple[list[float], list[float]]
     """of its dropouts, sorted"""
+    batches: int
+    """after how many steps its statistics are compared: a mean of all batches shows itself at the second"""
     statistics: dict[str, Array]
-    """of batch norm after one step, as Keras keeps them"""
+    """of batch norm after these, as Keras keeps them"""
     named: list[str]
     """how torch keeps them otherwise"""
     steps: list[tuple[float, float]]
@@ -80,12 +82,12 @@ def _of_torch(sides: Sides, parameters: MutableMapping[str, Array]) -> Trained:
     rates = rates_of_torch(sides)
     dropping = _dropping_of_torch(sides)
     with no_dropout_of_torch(sides):
-        statistics, named = _statistics(sides)
+        batches, statistics, named = _statistics(sides)
         steps = _steps_of_torch(sides)
         kept = _kept(sides)
     for name, parameter in sides.module.named_parameters():
         parameters[name] = parameter.detach().numpy()
-    return Trained(rates, statistics, named, steps, parameters, dropping, kept)
+    return Trained(rates, batches, statistics, named, steps, parameters, dropping, kept)
 
 
 def _beside_keras(sides: Sides, trained: Trained) -> Rung:
@@ -97,7 +99,8 @@ def _beside_keras(sides: Sides, trained: Trained) -> Rung:
     if wrong := trained.kept or (_misplaced(sides, trained) if rates else ""):
         return Rung(name="training", holds=False, detail=wrong)
     with no_dropout_of_keras(sides):
-        sides.of_keras(training=True)
+        for feeds in _batches(sides)[: trained.batches]:
+            sides.of_keras(training=True, feeds=feeds)
         if wrong := _other_statistics(sides, trained.statistics):
             return Rung(name="training", holds=False, detail=wrong)
         worst, limit, why = _steps_of_keras(sides, trained), LIMIT, ""
@@ -157,14 +160,17 @@ def _misplaced(sides: Sides, trained: Trained) -> str:
     return misplaced(trained.dropping, Dropping(mine, marking.drawn), PLACED, trained.named)
 
 
-def _statistics(sides: Sides) -> tuple[dict[str, Array], list[str]]:
-    """The statistics after one call in training mode as Keras keeps them, and how torch keeps them otherwise."""
+def _statistics(sides: Sides) -> tuple[int, dict[str, Array], list[str]]:
+    """The statistics after so many calls in training mode as Keras keeps them, and how torch keeps them otherwise."""
     import torch
 
-    kinds = torch.nn.BatchNorm1d | torch.nn.BatchNorm2d | torch.nn.BatchNorm3d
+    kinds = (torch.nn.BatchNorm1d, torch.nn.BatchNorm2d, torch.nn.BatchNorm3d,
+             torch.nn.InstanceNorm1d, torch.nn.InstanceNorm2d, torch.nn.InstanceNorm3d)  # fmt: skip
     norms = {n: m for n, m in sides.module.named_modules() if isinstance(m, kinds)}
+    batches = 2 if any(norm.momentum is None for norm in norms.values()) else 1
     with variances_of_keras(norms) as variances:
-        sides.of_torch(training=True)
+        for feeds in _batches(sides)[:batches]:
+            sides.of_torch(training=True, feeds=feeds)
     found, named = {}, []
     for one in sides.code.carried:
         name = one.sources[0]
@@ -176,7 +182,12 @@ def _statistics(sides: Sides) -> tuple[dict[str, Array], list[str]]:
             wanted = variances[owner].numpy()
             named.append(f"{name}: Keras keeps the batch's own variance, torch n/(n − 1) of it")
         found[name] = wanted
-    return found, named
+    return batches, found, named
+
+
+def _batches(sides: Sides) -> list[dict[str, Array]]:
+    """The batch, and another of its rows: the first half of them, each twice."""
+    return [sides.feeds, {n: v[np.arange(len(v)) // 2] if v.ndim else v for n, v in sides.feeds.items()}]
 
 
 @contextlib.contextmanager
@@ -193,8 +204,11 @@ def variances_of_keras(norms: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
 
     def called(name: str, norm: Any, args: Any) -> None:
         n, share = args[0].numel() // args[0].shape[1], norm.momentum
+        n //= len(args[0]) if "Instance" in type(norm).__name__ else 1  # each row's own variance
         last = found.get(name, before[name])
-        if n > 1 and share and norm.training:
+        if share is None and norm.training and norm.track_running_stats:
+            share = 1 / int(norm.num_batches_tracked)
+        if n > 1 and share and norm.training and norm.track_running_stats:
             own = (norm.running_var - (1 - share) * before[name]) / share * (n - 1) / n
             last = (1 - share) * last + share * own
         found[name] = last
@@ -219,7 +233,7 @@ def _other_statistics(sides: Sides, statistics: dict[str, Array]) -> str:
         wanted, mine = statistics[name], np.asarray(sides.target.variable(one, "float64"))
         scale = max(float(np.abs(wanted).max()), 1e-3)
         if not float(np.abs(one.carry(wanted) - mine).max()) <= LIMIT * scale:
-            return f"{name} is another after one step of training"
+            return f"{name} is another after a step of training"
     return ""
 
 

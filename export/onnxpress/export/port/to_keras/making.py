@@ -9,6 +9,7 @@ from onnxpress.export.port.code import literal
 from onnxpress.export.port.layout import Value, channels_last
 from onnxpress.export.port.registry import registering
 from onnxpress.export.port.steps import Step
+from onnxpress.export.port.to_keras.own_norms import OWN_NORMS
 from onnxpress.export.port.to_keras.writer import Made, Writer
 
 LAYERS: dict[str, Callable[..., Value]] = {}
@@ -42,16 +43,19 @@ def frozen(w: Writer, name: str, parameters: list[str]) -> bool:
 
 def make(w: Writer, module: Any, constructor: str, before: str = "", after: str = "", **options: Any) -> Made:
     """The constructor's call with what the layer's parameters say: initialisers as torch's, trainable or not."""
-    name = w.step.name.split(".")[-1].lstrip("_")  # Keras allows no name that begins so
+    name, _, given = constructor.partition("(")
     shown = [f"{k}={v if isinstance(v, str) else literal(v)}" for k, v in options.items() if v is not None]
     if any(str(value.dtype) == "torch.float16" for value in module.parameters()):
         shown.append('dtype="float16"')
-    if frozen(w, w.step.name, [n for n, _ in module.named_parameters()]):
+    if name != "FixedBatchNormalization" and frozen(w, w.step.name, [n for n, _ in module.named_parameters()]):
         shown.append("trainable=False")
-    if name and not name.isdigit():
-        shown.append(f'name="{name}"')
-    name, _, given = constructor.partition("(")
-    text = f"layers.{name}({', '.join([*([given[:-1]] if given else []), *shown])})"
+    label = w.step.name.split(".")[-1].lstrip("_")  # Keras allows no name that begins so
+    if label and not label.isdigit():
+        shown.append(f'name="{label}"')
+    if name in OWN_NORMS:
+        w.shared.helpers.add(name)
+    name = name if name in OWN_NORMS else f"layers.{name}"
+    text = f"{name}({', '.join([*([given[:-1]] if given else []), *shown])})"
     return Made([c for c in (before, text, after) if c], w.full(w.step.name))
 
 

@@ -17,6 +17,7 @@ from onnxpress.export.port.to_keras import functions, layers, parameters
 from onnxpress.export.port.to_keras.classes import merged
 from onnxpress.export.port.to_keras.making import member
 from onnxpress.export.port.to_keras.own_functions import HELPERS, LIKE_TORCH
+from onnxpress.export.port.to_keras.own_norms import OWN_NORMS
 from onnxpress.export.port.to_keras.precision import in_precision
 from onnxpress.export.port.to_keras.shapes import answers_of, axes_of
 from onnxpress.export.port.to_keras.writer import Carried, Writer, Written, is_sequence
@@ -338,7 +339,7 @@ def _module(
     parts = [text for helper, text in HELPERS.items() if helper in shared.helpers]
     classes = {label: [_named(line) for line in lines] for label, lines in shared.classes.items()}
     items = [_named(item) for item in done.items or ()]
-    own_layers = [*classes, *LIKE_TORCH, "ProjectedLSTMCell"]
+    own_layers = [*classes, *LIKE_TORCH, "ProjectedLSTMCell", *OWN_NORMS]
     if shared.dtype != "float32":
         items = [in_precision(item, own_layers, shared.dtype) for item in items]
     wide = shared.dtype == "float32" and any(spec.dtype == "float64" for spec in specs)

@@ -8,12 +8,13 @@ from onnxpress.export.port.code import literal
 from onnxpress.export.port.layout import Value, identity
 from onnxpress.export.port.to_keras.making import (
     called,
+    frozen,
     make,
     register,
     spatial,
 )
 from onnxpress.export.port.to_keras.registry import FUNCTIONS
-from onnxpress.export.port.to_keras.writer import Writer
+from onnxpress.export.port.to_keras.writer import Made, Writer
 
 _ACTIVATIONS = {
     "Sigmoid": "sigmoid", "Tanh": "tanh", "SiLU": "silu", "Mish": "mish", "SELU": "selu", "CELU": "celu",
@@ -24,28 +25,40 @@ _ACTIVATIONS = {
 
 @register("BatchNorm1d", "BatchNorm2d", "BatchNorm3d")
 def _batch_norm(w: Writer, module: Any, x: Value) -> Value:
-    if module.momentum is None or not module.track_running_stats:
-        raise w.refuse("batch norm that keeps no statistics, or a mean of all, has no correspondence", "set momentum")
     x = w.made(x)
-    order = x.order
     axis = x.place(1)
-    options: dict[str, Any] = {"momentum": literal(round(1 - module.momentum, 10)), "epsilon": literal(module.eps)}
-    if axis != x.rank - 1:
-        options = {"axis": str(axis), **options}
+    options: dict[str, Any] = {"axis": str(axis)} if axis != x.rank - 1 else {}
+    if module.running_mean is None:
+        options |= {"epsilon": literal(module.eps), "affine": None if module.affine else "False"}
+        return _with_statistics(w, module, x, make(w, module, "UntrackedBatchNormalization", **options))
+    kind, share = "BatchNormalization", module.momentum
+    if not module.track_running_stats:
+        share = 0.0  # those it has stay as they are
+    elif share is None:
+        kind, share = "AveragedBatchNormalization", 0.0
+    if kind == "BatchNormalization":
+        options["momentum"] = literal(round(1 - share, 10))
+    options["epsilon"] = literal(module.eps)
     if not module.affine:
         options |= {"center": "False", "scale": "False"}
-    elif not all(p.requires_grad for p in module.parameters()):
-        raise w.refuse("a frozen batch norm has no correspondence", "Keras's frozen one also stops its statistics")
-    made = make(w, module, "BatchNormalization", **options)
+    elif frozen(w, w.step.name, ["weight", "bias"]):
+        if kind != "BatchNormalization":
+            raise w.refuse("a frozen batch norm of a mean of all batches has no correspondence", "set momentum")
+        kind = "FixedBatchNormalization"  # where Keras's frozen one also stops its statistics
+    return _with_statistics(w, module, x, make(w, module, kind, **options))
+
+
+def _with_statistics(w: Writer, module: Any, x: Value, made: Made) -> Value:
+    """The call, with scale and offset, and the statistics that the source's keeps."""
+    order = x.order
     take = (lambda a: a) if order is None else (lambda a: a[order])
-    for keras_name, torch_name in (
-        ("gamma", "weight"),
-        ("beta", "bias"),
-        ("moving_mean", "running_mean"),
-        ("moving_variance", "running_var"),
-    ):
-        if module.affine or torch_name.startswith("running"):
-            made.weight(keras_name, torch_name, take)
+    names = [("gamma", "weight"), ("beta", "bias")] if module.affine else []
+    if module.running_mean is not None:
+        names += [("moving_mean", "running_mean"), ("moving_variance", "running_var")]
+    for keras_name, torch_name in names:
+        made.weight(keras_name, torch_name, take)
+    if "AveragedBatchNormalization" in made.calls[0]:
+        made.weight("batches", "num_batches_tracked")
     return w.like(x, called(w, made, x))
 
 
@@ -72,12 +85,14 @@ def _layer_norm(w: Writer, module: Any, x: Value) -> Value:
     return w.like(x, called(w, made, x))
 
 
-@register("GroupNorm", "InstanceNorm1d", "InstanceNorm2d")
+@register("GroupNorm", "InstanceNorm1d", "InstanceNorm2d", "InstanceNorm3d")
 def _group_norm(w: Writer, module: Any, x: Value) -> Value:
     x = w.settle(w.made(x))
     groups = getattr(module, "num_groups", None)
     if getattr(module, "track_running_stats", False):
-        raise w.refuse("instance norm with statistics of its own has no correspondence")
+        return _tracked(w, module, x)
+    if getattr(module, "running_mean", None) is not None:
+        raise w.refuse("instance norm with statistics that it only reads has no correspondence")
     channels = getattr(module, "num_channels", None) or module.num_features
     axis = x.place(1)
     options: dict[str, Any] = {"axis": str(axis)} if axis != x.rank - 1 else {}
@@ -89,6 +104,20 @@ def _group_norm(w: Writer, module: Any, x: Value) -> Value:
         made.weight("gamma", "weight")
         made.weight("beta", "bias")
     return w.like(x, called(w, made, x))
+
+
+def _tracked(w: Writer, module: Any, x: Value) -> Value:
+    """An instance norm that keeps statistics, by which it answers in inference."""
+    if module.momentum is None or module.running_mean is None:
+        raise w.refuse("instance norm without a momentum has no correspondence", "set momentum")
+    axis = x.place(1)
+    options = {"axis": str(axis)} if axis != x.rank - 1 else {}
+    options |= {"momentum": literal(round(1 - module.momentum, 10)), "epsilon": literal(module.eps)}
+    if not module.affine:
+        options |= {"center": "False", "scale": "False"}
+    elif frozen(w, w.step.name, ["weight", "bias"]):
+        raise w.refuse("a frozen instance norm with statistics of its own has no correspondence")
+    return _with_statistics(w, module, x, make(w, module, "TrackedInstanceNormalization", **options))
 
 
 @register("Dropout", "AlphaDropout")

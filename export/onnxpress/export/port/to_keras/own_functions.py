@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from onnxpress.export.port.buffers import SINUSOIDS_IN_KERAS
+from onnxpress.export.port.to_keras.own_norms import OWN_NORMS
 
 _KERNEL = '''@keras.saving.register_keras_serializable()
 class {name}(layers.{name}):
@@ -73,6 +74,7 @@ class ProjectedLSTMCell(layers.Layer):
         memory = ops.sigmoid(keep) * memory + ops.sigmoid(enter) * ops.tanh(new)
         output = self.projection(ops.sigmoid(leave) * ops.tanh(memory))
         return output, [output, memory]''',
+    **OWN_NORMS,
     "local_response_norm": '''def local_response_norm(x, size, alpha, beta, k):
     """Each channel over a power of the mean square of the channels around it."""
     around = [(0, 0)] * (x.ndim - 1) + [(size // 2, (size - 1) // 2)]

@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from onnxpress.core.files import sha256, write_atomically
+from onnxpress.core.files import sha256, write_atomically, write_together
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="kills and resource limits as POSIX has them")
 
@@ -84,6 +84,23 @@ def test_a_full_disk_leaves_the_old_file_and_nothing_beside_it(tmp_path: Path) -
         signal.signal(signal.SIGXFSZ, handler)
     assert path.read_bytes() == b"old"
     assert os.listdir(tmp_path) == ["manifest.json"]
+
+
+def test_of_files_that_belong_together_none_is_new_where_one_has_no_room(tmp_path: Path) -> None:
+    small, large = tmp_path / "nets.py", tmp_path / "nets.weights.h5"
+    write_together({small: b"old", large: b"old"})
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, before[1]))
+    try:
+        with pytest.raises(OSError, match="too large") as caught:
+            write_together({small: b"new", large: b"n" * 100_000})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, handler)
+    assert caught.value.filename == str(large)
+    assert small.read_bytes() == large.read_bytes() == b"old"
+    assert sorted(os.listdir(tmp_path)) == ["nets.py", "nets.weights.h5"]
 
 
 def test_a_missing_folder_is_the_callers_error(tmp_path: Path) -> None:

@@ -44,7 +44,13 @@ def test_a_module_that_somebody_may_have_worked_on_is_not_written_over(tmp_path:
 @pytest.mark.torch
 @pytest.mark.parametrize(
     ("output", "words"),
-    [("folder.py", "this is a folder"), ("file/nets.py", "this is a file"), ("nets", "module of Python")],
+    [
+        ("folder.py", "this is a folder"),
+        ("file/nets.py", "this is a file"),
+        ("nets", "module of Python"),
+        ("my-nets.py", "hint: my_nets.py"),
+        ("class.py", "hint: class_.py"),
+    ],
 )
 def test_where_nothing_can_be_written_is_said_before_the_proof(output: str, words: str, tmp_path: Path) -> None:
     torch = pytest.importorskip("torch")

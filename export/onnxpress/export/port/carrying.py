@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import keyword
 import math
 import os
 import tempfile
@@ -13,10 +14,11 @@ from typing import TYPE_CHECKING, Literal
 import msgspec
 
 from onnxpress.core.errors import NotEquivalent, UsageError
-from onnxpress.core.files import write_atomically
+from onnxpress.core.files import write_together
 from onnxpress.core.indented_json import indented
 from onnxpress.core.optional import require
 from onnxpress.core.progress import step
+from onnxpress.export.port.code import identifier
 from onnxpress.export.port.proof.answers import Answer
 from onnxpress.export.port.proof.round_trip import NOT_ASKED, UNPROVEN, WrittenKeras, WrittenTorch, round_trip
 from onnxpress.export.port.proof.rung import Rung
@@ -82,6 +84,10 @@ def carry(
     """
     if output.suffix != ".py":
         raise UsageError("the output is a module of Python", where=str(output), hint="give a name that ends in .py")
+    if not output.stem.isidentifier() or keyword.iskeyword(output.stem):
+        raise UsageError(
+            "no module of this name can be imported", where=str(output), hint=identifier(output.stem) + ".py"
+        )
     _refuse_unwritable(output)
     require("ruff", needed_by="port")  # to form the code
     if source.framework == to:
@@ -113,9 +119,13 @@ def carry(
                 )
             report = msgspec.structs.replace(report, accepted=accept_refusal)
         output.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(output, draft.read_bytes())
-        write_atomically(weights, draft.with_name(weights.name).read_bytes())
-        write_atomically(output.with_suffix(".port.json"), indented(msgspec.to_builtins(report)))
+        write_together(
+            {
+                weights: draft.with_name(weights.name).read_bytes(),
+                output.with_suffix(".port.json"): indented(msgspec.to_builtins(report)),
+                output: draft.read_bytes(),
+            }
+        )
     return Ported(output, weights, report)
 
 

@@ -6,6 +6,7 @@ import copy
 import os
 import random
 import sys
+import traceback
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ import numpy as np
 from onnxpress.core import dotted
 from onnxpress.core import run as runs
 from onnxpress.core.arrays import Array
-from onnxpress.core.errors import BadData, BadModel, UsageError
+from onnxpress.core.errors import BadData, BadModel, OnnxpressError, UsageError
 from onnxpress.export.graph import zip_maps
 from onnxpress.export.graph.opset import OPSETS
 from onnxpress.export.source import Source, SourceRef
@@ -138,12 +139,10 @@ def _from_dotted(ref: SourceRef, samples: dict[str, Array]) -> Source:
         _seed()
         try:
             model = model()
-        except TypeError as error:
-            raise UsageError(
-                f"calling it without arguments failed: {error}",
-                where=reference,
-                hint="name a factory that takes no arguments",
-            ) from error
+        except (OnnxpressError, MemoryError):
+            raise
+        except Exception as error:
+            raise _failed(error, reference) from error
         if isinstance(model, tuple) and len(model) == 2:
             model, examples = model
     if framework_of(model) is None:
@@ -219,6 +218,19 @@ def from_object(model: Any, name: str, ref: SourceRef, samples: dict[str, Array]
         raise UsageError(f"opset {ref.opset} is not one of {OPSETS.start} to {OPSETS.stop - 1}", where=ref.reference)
     ref = msgspec.structs.replace(ref, inputs=ref.input_specs)
     return replace(_from_object(model, name, ref, samples, example_inputs), ref=None)
+
+
+def _failed(error: Exception, reference: str) -> UsageError:
+    """That the user's factory fails, and where; or that it cannot be called."""
+    inside = traceback.extract_tb(error.__traceback__)[1:]
+    if isinstance(error, TypeError) and not inside:
+        return UsageError(
+            f"calling it without arguments failed: {error}",
+            where=reference,
+            hint="name a factory that takes no arguments",
+        )
+    where = f" ({Path(inside[-1].filename).name}:{inside[-1].lineno})" if inside else ""
+    return UsageError(f"it failed: {type(error).__name__}: {error}{where}", where=reference)
 
 
 def _seed() -> None:

@@ -145,7 +145,11 @@ class Traced(AnswersNumpy, InPlace):
             return iter(self.pair[0])
         first, second = (len(value) for value in self.pair)
         if first != second:
-            raise NoCorrespondence("a loop over an axis whose size varies cannot be traced", where=line()[0])
+            raise NoCorrespondence(
+                "a loop over an axis whose size varies cannot be traced",
+                where=line()[0],
+                hint="functions of the whole axis, or a size that the example inputs and --input give, can be followed",
+            )
         return iter([self[number] for number in range(first)])
 
     def __len__(self) -> int:
@@ -160,11 +164,19 @@ class Traced(AnswersNumpy, InPlace):
             return first
         if not isinstance(self.pair[0], torch.Tensor) and bool(self.pair[0]) == bool(self.pair[1]):
             return self.tracer.decided(bool(self.pair[0]))
-        what = "the values of a tensor" if isinstance(self.pair[0], torch.Tensor) else "a size that varies"
-        raise NoCorrespondence(f"the code takes a way that depends on {what}", where=line()[0])
+        of_values = isinstance(self.pair[0], torch.Tensor)
+        raise NoCorrespondence(
+            f"the code takes a way that depends on {'the values of a tensor' if of_values else 'a size that varies'}",
+            where=line()[0],
+            hint="torch.where(condition, one, other) takes both ways" if of_values else None,
+        )
 
     def _number(self) -> Any:
-        raise NoCorrespondence("a tensor's value or a varying size is needed as a plain number", where=line()[0])
+        raise NoCorrespondence(
+            "a tensor's value or a varying size is needed as a plain number",
+            where=line()[0],
+            hint="leave it a tensor: without item(), int() and float(), and with functions of torch in math's stead",
+        )
 
     __index__ = __int__ = __float__ = item = tolist = _number
 

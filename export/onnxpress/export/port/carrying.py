@@ -82,12 +82,6 @@ def carry(
     Raises NoCorrespondence for what the table has no row for, with its line; NotEquivalent where a rung of the proof
     fails and nobody accepts it. Nothing is written then.
     """
-    if output.suffix != ".py":
-        raise UsageError("the output is a module of Python", where=str(output), hint="give a name that ends in .py")
-    if not output.stem.isidentifier() or keyword.iskeyword(output.stem):
-        raise UsageError(
-            "no module of this name can be imported", where=str(output), hint=identifier(output.stem) + ".py"
-        )
     _refuse_unwritable(output)
     require("ruff", needed_by="port")  # to form the code
     if source.framework == to:
@@ -130,7 +124,12 @@ def carry(
 
 
 def _refuse_unwritable(output: Path) -> None:
-    """Before a minute is spent on a proof. Raises UsageError where no file can be written at `output`."""
+    """Before a minute is spent on a proof. Raises UsageError where no module can be written at `output`."""
+    if output.suffix != ".py":
+        raise UsageError("the output is a module of Python", where=str(output), hint="give a name that ends in .py")
+    if not output.stem.isidentifier() or keyword.iskeyword(output.stem):
+        hint = f"{identifier(output.stem)}.py"
+        raise UsageError("no module of this name can be imported", where=str(output), hint=hint)
     if output.is_dir():
         raise UsageError("this is a folder", where=str(output), hint="name the module to write in it")
     there = next(path for path in output.absolute().parents if path.exists())

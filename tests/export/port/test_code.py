@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from onnxpress.core.errors import MissingExtra
+from onnxpress.export.port.classes import merged
 from onnxpress.export.port.code import factor, formatted, identifier, literal, without_unused
 from onnxpress.export.port.loops import folded, listed, said_once, without_aliases
-from onnxpress.export.port.to_keras.classes import merged
 
 
 def test_a_module_is_formed_as_ruff_leaves_it() -> None:

@@ -73,7 +73,8 @@ def _convolution(w: Writer, module: Any, x: Value) -> Value:
         options["padding"] = '"same"'
     elif padding != "valid" and any(padding):
         span = [d * (k - 1) for k, d in zip(kernel, dilation, strict=True)]
-        if all(s == 1 for s in stride) and all(2 * p == s for p, s in zip(padding, span, strict=True)):
+        centred = all(2 * p == s for p, s in zip(padding, span, strict=True))
+        if centred and w.shared.padding.is_same(w.full(w.step.name), is_strided=any(s != 1 for s in stride)):
             options["padding"] = '"same"'
         else:
             pad = f"layers.ZeroPadding{rank}D({literal(short(tuple(padding)))})"

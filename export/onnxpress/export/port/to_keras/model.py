@@ -9,15 +9,16 @@ from typing import Any
 
 from onnxpress.core.arrays import Array
 from onnxpress.core.tensors import TensorSpec
+from onnxpress.export.port.classes import merged
 from onnxpress.export.port.code import LOWEST, formatted, literal, snake, tuple_of, without_unused
 from onnxpress.export.port.layout import Relaid, Unordered, Value, channels_last, holds_tensors, identity
 from onnxpress.export.port.loops import folded, listed, said_once, without_aliases
 from onnxpress.export.port.steps import Block, Shown
 from onnxpress.export.port.to_keras import functions, layers, parameters
-from onnxpress.export.port.to_keras.classes import merged
 from onnxpress.export.port.to_keras.making import member
 from onnxpress.export.port.to_keras.own_functions import HELPERS, LIKE_TORCH
 from onnxpress.export.port.to_keras.own_norms import OWN_NORMS
+from onnxpress.export.port.to_keras.padding import Padding
 from onnxpress.export.port.to_keras.precision import in_precision
 from onnxpress.export.port.to_keras.shapes import answers_of, axes_of
 from onnxpress.export.port.to_keras.writer import Carried, Writer, Written, is_sequence
@@ -57,6 +58,8 @@ class _Shared:
     tied: dict[str, str]
     """a parameter's other names → the one that `state` has"""
     settled: set[Any]
+    padding: Padding
+    """which convolutions pad by a layer of their own"""
     dtype: str = "float32"
     """of every float parameter, if it is float64"""
     fills: dict[Any, tuple[int, ...]] = field(default_factory=dict)
@@ -244,9 +247,12 @@ def _settled(
 ) -> tuple[_Shared, Written]:
     settled: set[Any] = set()
     fills: dict[Any, tuple[int, ...]] = {}
+    padding = Padding(block.owner)
     while True:
+        padding.begin()
         kinds = {str(value.dtype) for value in state.values() if value.dtype.kind == "f"}
-        shared = _Shared(state, learning, tied, settled, "float64" if kinds == {"float64"} else "float32", fills)
+        dtype = "float64" if kinds == {"float64"} else "float32"
+        shared = _Shared(state, learning, tied, settled, padding, dtype, fills)
         given = [Value("", one, perm) for one, perm in zip(shown, perms, strict=True)]
         writer = Writer(block, given, "", shared)
         try:
@@ -259,7 +265,8 @@ def _settled(
         except Unordered as error:
             settled.add(error.place)
             continue
-        return shared, done
+        if padding.is_one_form():
+            return shared, done
 
 
 def _ended(writer: Writer, outputs: Any, *, keep: bool) -> Any:

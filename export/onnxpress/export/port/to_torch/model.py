@@ -66,6 +66,7 @@ def written(
     if chain(block) is not None and begin is None and not tied and every.keys() <= learning:
         name = "nn.Sequential"
         made = [f"    return {of_block(block, '', shared)}"]
+        shared.merge([made])
     else:
         shapes = [tuple_of(map(str, spec.shape)) for spec in specs]
         name = type(owner).__name__.lstrip("_")
@@ -115,6 +116,8 @@ def _lines(
     writer = BlockWriter(block, path)
     writer.write()
     init = init_lines(writer.tree, path, shared)
+    if not path:
+        shared.merge([init])
     if begin is not None:
         shared.functions, last = begin(shared.named)
         init += last

@@ -11,6 +11,7 @@ import torch
 
 from onnxpress.core.tensors import TensorSpec
 from onnxpress.export.port import own_layers
+from onnxpress.export.port.classes import merged
 from onnxpress.export.port.steps import Block
 
 
@@ -26,6 +27,8 @@ class Shared:
     """the lines of a block's class, its name as \\0"""
     classes: dict[str, list[str]] = field(default_factory=dict)
     """class name → lines"""
+    bases: dict[str, str] = field(default_factory=dict)
+    """class name → the same without a number behind it"""
     state: dict[str, torch.Tensor] = field(default_factory=dict)
     settled: frozenset[str] = frozenset()
     """parameters that a function of the module freezes"""
@@ -62,6 +65,11 @@ class Shared:
         name = self.named[path] = self._placed(type(block.owner).__name__, self.lines(block, path, self))
         return name
 
+    def merge(self, others: Sequence[list[str]]) -> None:
+        """Let classes that differ in sizes and optional parts alone be one; `others` are lines that make them."""
+        now = merged(self.classes, others, self.bases)
+        self.named = {path: now[name] for path, name in self.named.items()}
+
     def own(self, layer: torch.nn.Module) -> str:
         """The class of a layer that torch has not."""
         return self._placed(type(layer).__name__, own_layers.source(layer))
@@ -75,6 +83,7 @@ class Shared:
         for name in itertools.chain([base], (f"{base}{n}" for n in itertools.count(2))):
             lines = [line.replace("\0", name) for line in body]
             if self.classes.setdefault(name, lines) == lines:
+                self.bases[name] = base
                 return name
         raise AssertionError
 

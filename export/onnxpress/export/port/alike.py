@@ -1,0 +1,211 @@
+"""Classes of which some have parts, or a sum with what they are given, that others have not, laid side by side."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+
+from onnxpress.export.port.code import names as read_in
+
+NUMBER = re.compile(r"(?<![\w.\"])(?:\d+(?:\.\d+)?(?:e-?\d+)?|\x01)(?![\w.])")
+UNTOLD = "\x01"
+"""stands for a number of a part that a class has not"""
+_UNSAID = {"strides": "1", "dilation_rate": "1", "stride": "1", "padding": "0", "dilation": "1"}
+"""what a constructor leaves out where it is this, in the order in which it is said"""
+_SAID = re.compile(rf", ({'|'.join(_UNSAID)})=(\d+|\x01)(?=[,)])")
+_TOKEN = re.compile(rf"{_SAID.pattern}|({NUMBER.pattern})|.")
+_MADE = re.compile(r"        self\.(\w+) = ")
+_SUM = re.compile(r"(        return )(\w+) \+ (.+)")
+
+
+@dataclass
+class Alike:
+    """The same lines of several classes, but for their numbers, and what only some have."""
+
+    rows: list[list[str]]
+    """each class's lines, with those of all parts; the numbers of a part that it has not are `UNTOLD`"""
+    flags: dict[str, tuple[bool, ...]] = field(default_factory=dict)
+    """an argument that says whether there are these parts → what it is in each class"""
+    parts: dict[str, list[str]] = field(default_factory=dict)
+    """such an argument → the attributes that are an identity without it"""
+    adds: str = ""
+    """the argument that says whether the last line adds what the block is given"""
+
+
+def halves(lines: list[str]) -> tuple[list[str], list[str]]:
+    """What stands before the call, and the call."""
+    cut = next(n for n, line in enumerate(lines) if line.startswith(("    def call(", "    def forward(")))
+    return lines[:cut], lines[cut:]
+
+
+def numbers(lines: list[str]) -> list[str]:
+    """All numbers behind the first line."""
+    return [found for line in lines[1:] for found in NUMBER.findall(line)]
+
+
+def alike(classes: list[list[str]]) -> Alike | None:
+    """The classes side by side; None where they differ in more than numbers and parts."""
+    longest = max(map(len, classes))
+    for whole in (one for one in classes if len(one) == longest):
+        found = _beside(whole, classes)
+        if found is not None:
+            return found
+    return None
+
+
+def _beside(whole: list[str], classes: list[list[str]]) -> Alike | None:
+    """All classes as lines of the one that has all parts."""
+    init, call = halves(whole)
+    found = Alike([])
+    inits, calls = [], []
+    missing: list[frozenset[str]] = []
+    for one in classes:
+        mine = _laid(init, halves(one)[0])
+        if mine is None:
+            return None
+        lines, left_out = mine
+        inits.append(lines)
+        missing.append(left_out)
+    adding = []
+    for one, left_out in zip(classes, missing, strict=True):
+        compared = _compared(call, halves(one)[1], left_out)
+        if compared is None:
+            return None
+        calls.append(compared[0])
+        adding.append(compared[1])
+    _flag(found, init, missing, adding)
+    found.rows = [[*a, *b] for a, b in zip(_with_said(inits), _with_said(calls), strict=True)]
+    return found
+
+
+def _flag(found: Alike, init: list[str], missing: list[frozenset[str]], adding: list[bool]) -> None:
+    """Name the arguments that say what there is; parts that go together have one."""
+    for line in init:
+        match = _MADE.match(line)
+        rows = tuple(match[1] not in left_out for left_out in missing) if match else ()
+        if match is None or all(rows):
+            continue
+        known = next((name for name, mine in found.flags.items() if mine == rows), None)
+        if known is None:
+            found.flags[match[1]] = rows
+            found.parts[match[1]] = [match[1]]
+        else:
+            found.parts[known].append(match[1])
+    if not all(adding):
+        known = next((name for name, mine in found.flags.items() if mine == tuple(adding)), None)
+        found.adds = known or ("adds_input" if any("self.residual = " in line for line in init) else "residual")
+        found.flags[found.adds] = tuple(adding)
+
+
+def _laid(whole: list[str], init: list[str]) -> tuple[list[str], frozenset[str]] | None:
+    """The lines as those of the whole, and the attributes that they have not."""
+    lines, left_out = [], set()
+    mine = iter(init)
+    line = next(mine, None)
+    for wanted in whole:
+        if line is not None and masked(line)[0] == masked(wanted)[0]:
+            lines.append(line)
+            line = next(mine, None)
+        elif (match := _MADE.match(wanted)) is not None:
+            lines.append(NUMBER.sub(UNTOLD, wanted))
+            left_out.add(match[1])
+        else:
+            return None
+    return None if line is not None else (lines, frozenset(left_out))
+
+
+def _compared(whole: list[str], call: list[str], left_out: frozenset[str]) -> tuple[list[str], bool] | None:
+    """The whole's call with the numbers of this one, which has not these parts; and whether it adds as the whole."""
+    less = _without(whole, left_out)
+    if less is None:
+        return None
+    shorter = [*less[:-1], *(f"{m[1]}{m[3]}" for m in [_SUM.fullmatch(less[-1])] if m)]
+    for lines, adds in ((less, True), (shorter, False)):
+        one, other = _plain(lines), _plain(call)
+        if len(lines) == len(less) and [masked(x)[0] for x in one] == [masked(x)[0] for x in other]:
+            mine = numbers(["", *other])
+            return (_with_numbers(whole, mine), adds) if len(mine) == len(numbers(["", *whole])) else None
+    return None
+
+
+def _with_numbers(lines: list[str], values: list[str]) -> list[str]:
+    """The lines with these numbers in the places of theirs."""
+    left = iter(values)
+    return [NUMBER.sub(lambda _: next(left), line) for line in lines]
+
+
+def _without(call: list[str], parts: frozenset[str]) -> list[str] | None:
+    """The call with each part's argument in its place; None where one is called in another way than once, with one."""
+    if not parts:
+        return call
+    text = "\n".join(call)
+    for _ in parts:
+        text, count = re.subn(rf"self\.({'|'.join(parts)})\((\w+)\)", r"\2", text)
+        if not count:
+            break
+    left = re.search(rf"self\.({'|'.join(parts)})\b", text)
+    each = all(len(re.findall(rf"self\.{part}\b", "\n".join(call))) == 1 for part in parts)
+    return text.split("\n") if left is None and each else None
+
+
+_ALIAS = re.compile(r"        (\w+) = (\w+)")
+
+
+def _plain(call: list[str]) -> list[str]:
+    """The call without second names of one value, and without a name of what is answered."""
+    lines = list(call)
+    place = 0
+    while place < len(lines):
+        match = _ALIAS.fullmatch(lines[place])
+        later = lines[place + 1 :]
+        if match and not match[2].isdigit() and not any(_assigns(line, match[1], match[2]) for line in later):
+            lines[place:] = [re.sub(rf"(?<![\w.]){match[1]}\b", match[2], line) for line in later]
+            continue
+        place += 1
+    if len(lines) > 1 and (match := re.fullmatch(r"        return (\w+)", lines[-1])):
+        before = f"        {match[1]} = "
+        if lines[-2].startswith(before):
+            lines[-2:] = [f"        return {lines[-2].removeprefix(before)}"]
+    return lines
+
+
+def _assigns(line: str, *variables: str) -> bool:
+    targets, equals, _ = line.partition(" = ")
+    return bool(equals) and bool(read_in(targets) & set(variables))
+
+
+def _with_said(rows: list[list[str]]) -> list[list[str]]:
+    """Each line with what is left out in it and said in another class's."""
+    found = []
+    for lines in zip(*rows, strict=True):
+        said = {place for line in lines for place in masked(line)[1]}
+        found.append([_said(line, said) for line in lines])
+    return [list(row) for row in zip(*found, strict=True)]
+
+
+def masked(line: str) -> tuple[str, set[tuple[int, str]]]:
+    """The line without what could be left out, its numbers as 0; and where something stands that could be."""
+    text, said = "", set()
+    for match in _TOKEN.finditer(line):
+        if match[1]:
+            said.add((len(text), match[1]))
+        else:
+            text += "0" if match[3] else match[0]
+    return text, said
+
+
+def _said(line: str, said: set[tuple[int, str]]) -> str:
+    """The line, at each of these places what is left out there."""
+    default = {name: UNTOLD if UNTOLD in line else value for name, value in _UNSAID.items()}
+    text, place, given = "", 0, dict[str, str]()
+    for match in [*_TOKEN.finditer(line), None]:
+        if match is not None and match[1]:
+            given[match[1]] = match[2]
+            continue
+        wanted = [name for name in _UNSAID if (place, name) in said]
+        text += "".join(f", {name}={given.get(name, default[name])}" for name in wanted)
+        given = {}
+        if match is not None:
+            text += match[0]
+            place += 1
+    return text

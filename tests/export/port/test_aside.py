@@ -23,6 +23,7 @@ from onnxpress.export.port.proof.aside import aside
 from onnxpress.export.port.proof.gradients import Sides
 from onnxpress.export.port.proof.keras_source import KerasSides
 from onnxpress.export.port.proof.rung import Rung
+from onnxpress.export.port.proof.streamed import gradients_of
 from onnxpress.export.source import Source, SourceRef
 from onnxpress.export.sources.resolve import from_object
 
@@ -48,7 +49,7 @@ def source_of(model: Any, example: Any = None) -> Source:
 
 @pytest.fixture
 def alive(monkeypatch: pytest.MonkeyPatch) -> Callable[[], set[str]]:
-    """The sides of which something that was asked or computed is still there, asked of the other one's every call."""
+    """The sides that are still there, asked at the other one's every call; of neither are gradients there together."""
     held: dict[str, list[weakref.ref[Any]]] = {"torch": [], "keras": []}
 
     def sides() -> set[str]:
@@ -60,11 +61,24 @@ def alive(monkeypatch: pytest.MonkeyPatch) -> Callable[[], set[str]]:
         def of_side(self: Any, *, training: bool, **more: Any) -> Any:
             assert sides() <= {side}
             found = ask(self, training=training, **more)
-            arrays = found[0].values() if isinstance(found[0], dict) else found[0]
-            held[side] += [weakref.ref(one) for one in (weight(self), *arrays)]
+            held[side].append(weakref.ref(weight(self)))
+            assert self._module is None or all(one.grad is None for one in self._module.parameters())
             return found
 
         monkeypatch.setattr(owner, f"of_{side}", of_side)
+
+    def none_is_answered(owner: Any) -> None:
+        differentiated = owner._differentiated
+
+        def without_gradients(self: Any, inputs: Any, training: bool) -> Any:
+            total, by, by_input = differentiated(self, inputs, training)
+            assert not by, "TensorFlow keeps what a function answers until the last of it is there"
+            return total, by, by_input
+
+        monkeypatch.setattr(owner, "_differentiated", without_gradients)
+
+    none_is_answered(Sides)
+    none_is_answered(KerasSides)
 
     watch(Sides, "torch", lambda self: next(self.module.parameters()))
     watch(Sides, "keras", lambda self: self.target.variable(self.learning()[0], "float64"))
@@ -129,14 +143,37 @@ def test_a_large_module_that_was_built_from_its_name_is_not_copied(monkeypatch: 
 @pytest.mark.parametrize("large", [True, False])
 def test_arrays_aside_are_those_that_were_put_there(large: bool) -> None:
     put = {"a": np.arange(6.0).reshape(2, 3).T, 1: np.array(2.5, np.float32), "none": np.zeros((0, 3))}
-    with aside(large=large) as held:
-        held.update(put)
-        held["a"] = put["a"] + 1
-        assert list(held) == ["a", 1, "none"]
-        for name, array in {**put, "a": put["a"] + 1}.items():
-            assert held[name].dtype == array.dtype
-            assert np.array_equal(held[name], array)
-        del held["a"]
-        assert len(held) == 2
-        with pytest.raises(KeyError):
-            held["a"]
+    held = aside(large=large)
+    held.update(put)
+    held["a"] = put["a"] + 1
+    assert list(held) == ["a", 1, "none"]
+    for name, array in {**put, "a": put["a"] + 1}.items():
+        assert held[name].dtype == array.dtype
+        assert np.array_equal(held[name], array)
+    del held["a"]
+    assert len(held) == 2
+    with pytest.raises(KeyError):
+        held["a"]
+
+
+def test_gradients_that_torch_computes_in_parts_are_added() -> None:
+    """A block that computes itself anew in backward, called twice, leaves its weights' gradients in two parts."""
+    from torch.utils.checkpoint import checkpoint
+
+    torch.manual_seed(0)
+    block = nn.Linear(3, 3)
+    frozen = nn.Parameter(torch.ones(2))
+    found: dict[bool, dict[str, Any]] = {False: {}, True: {}}
+    parameters = {**dict(block.named_parameters()), "frozen": frozen.requires_grad_(False)}
+    for large, by in found.items():
+        block.zero_grad()
+        with gradients_of(parameters, by, large=large) as reached:
+            x = torch.ones(2, 3, requires_grad=True)
+            for _ in range(2):
+                x = checkpoint(block, x, use_reentrant=True)
+            x.square().sum().backward()
+        assert reached == {"weight", "bias"}
+        assert all((parameter.grad is None) == large for parameter in block.parameters())
+    assert found[True].keys() == found[False].keys() == parameters.keys()
+    for name, gradient in found[False].items():
+        assert np.allclose(gradient, found[True][name])

@@ -1,4 +1,7 @@
-"""What one side computed, on the disk while the other side is asked: both of a large model take twice the memory."""
+"""Arrays of a large model's size, on the disk while they are not looked at, and memory that is handed back.
+
+Gradients are as large as the weights, and so is what one side computed while the other side is asked.
+"""
 
 from __future__ import annotations
 
@@ -6,8 +9,9 @@ import contextlib
 import ctypes
 import gc
 import tempfile
+import threading
+import weakref
 from collections.abc import Hashable, Iterator, MutableMapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,41 +20,51 @@ from onnxpress.core.arrays import Array
 
 _M_MMAP_THRESHOLD = -3
 """of glibc's malloc.h"""
-_MAPPED_BY_ITSELF = 1 << 20
+_MAPPED_BY_ITSELF = 1 << 17
 """bytes of an array"""
 
 
-@contextlib.contextmanager
-def aside(*, large: bool) -> Iterator[MutableMapping[Any, Array]]:
-    """An empty mapping to arrays; of a `large` model each lies in a file, and is read anew when it is asked for."""
-    if not large:
-        yield {}
-        return
-    with tempfile.TemporaryDirectory(prefix="onnxpress-port-") as folder:
-        yield _Files(Path(folder))
+def aside(*, large: bool) -> MutableMapping[Any, Array]:
+    """An empty mapping to arrays; of a `large` model they lie in a file, and each is read anew when it is asked for."""
+    return _File() if large else {}
 
 
-class _Files(MutableMapping[Hashable, Array]):
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self._paths: dict[Hashable, Path] = {}
+class _File(MutableMapping[Hashable, Array]):
+    """The file has no name, and is gone with the mapping."""
+
+    def __init__(self) -> None:
+        self._file = tempfile.TemporaryFile(prefix="onnxpress-port-", buffering=0)  # noqa: SIM115 - it lives as this does
+        weakref.finalize(self, self._file.close)
+        self._turn = threading.Lock()  # TensorFlow computes in several threads
+        self._end = 0
+        self._places: dict[Hashable, tuple[int, np.dtype[Any], tuple[int, ...]]] = {}
 
     def __setitem__(self, name: Hashable, array: Array) -> None:
-        path = self._paths.setdefault(name, self._folder / f"{len(self._paths)}.npy")
-        np.save(path, array, allow_pickle=False)
+        whole = np.ascontiguousarray(array)
+        with self._turn:
+            start, dtype, shape = self._places.get(name, (self._end, whole.dtype, array.shape))
+            if whole.nbytes > dtype.itemsize * int(np.prod(shape)):
+                start = self._end
+            # What is there is written over: a file that grew with every step would be written to the disk.
+            self._file.seek(start)
+            whole.tofile(self._file)
+            self._end = max(self._end, start + whole.nbytes)
+            self._places[name] = (start, whole.dtype, array.shape)
 
     def __getitem__(self, name: Hashable) -> Array:
-        found: Array = np.load(self._paths[name], allow_pickle=False)
-        return found
+        with self._turn:
+            start, dtype, shape = self._places[name]
+            self._file.seek(start)
+            return np.fromfile(self._file, dtype, int(np.prod(shape))).reshape(shape)
 
     def __delitem__(self, name: Hashable) -> None:
-        self._paths.pop(name).unlink()
+        del self._places[name]
 
     def __iter__(self) -> Iterator[Hashable]:
-        return iter(self._paths)
+        return iter(self._places)
 
     def __len__(self) -> int:
-        return len(self._paths)
+        return len(self._places)
 
 
 def hand_back() -> None:

@@ -7,7 +7,7 @@ than 0.1. A rate that the first gradient alone sets is one at which a deep netwo
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -28,13 +28,13 @@ def rate_of(gradients: Iterable[Array]) -> float:
     return _LONGEST / max(largest, math.sqrt(squares) * _LONGEST / _TOGETHER)
 
 
-def step_of_torch(parameters: dict[str, Any], gradients: dict[str, Array], rate: float) -> None:
+def step_of_torch(parameters: Mapping[str, Any], gradients: Mapping[str, Array], rate: float) -> None:
     """Move these parameters of a torch module, in place."""
     import torch
 
     with torch.no_grad():
-        for name, gradient in gradients.items():
-            parameters[name].sub_(torch.from_numpy(gradient), alpha=rate)
+        for name, parameter in parameters.items():
+            parameter.sub_(torch.from_numpy(gradients[name]), alpha=rate)
 
 
 def step_of_keras(variables: Iterable[Any], gradients: Iterable[Array], rate: float) -> None:

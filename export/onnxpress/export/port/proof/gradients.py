@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import warnings
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, MutableMapping
 from typing import Any
 from unittest import mock
 
@@ -15,6 +15,7 @@ from onnxpress.export.networks.pytorch.copying import copied
 from onnxpress.export.port.proof.aside import aside, hand_back
 from onnxpress.export.port.proof.keras_target import KerasTarget
 from onnxpress.export.port.proof.rung import Rung, Worst
+from onnxpress.export.port.proof.streamed import gradient_of, gradients_of, hand_over
 from onnxpress.export.port.to_keras.model import Code
 
 _FACTOR = 2.0**30
@@ -29,7 +30,8 @@ class Sides:
     """The source in torch and the written model in Keras, both in float64, on one batch.
 
     Of a `large` model one of them is there at a time: whoever has asked one side leaves it, and it is made anew of the
-    source's weights when it is asked again. `learning` are the parameters that training changes in the source.
+    source's weights when it is asked again. Its gradients by weights are never there together. `learning` are the
+    parameters that training changes in the source.
     """
 
     def __init__(self, module: Any, call: Any, target: KerasTarget, code: Code, feeds: dict[str, Array],
@@ -41,6 +43,8 @@ class Sides:
         self.call, self.target, self.code = call, target, code
         self.feeds = {n: v.astype(np.float64) if v.dtype.kind == "f" else v for n, v in feeds.items()}
         self._functions: dict[bool, Any] = {}
+        self._by_torch: MutableMapping[str, Array] = aside(large=large)
+        self._by_keras: MutableMapping[int, Array] = aside(large=large)
         self.reached: set[str] = set()
         """the parameters that the last gradient was told by, be it zero"""
         generator = np.random.default_rng(7)
@@ -59,12 +63,14 @@ class Sides:
     def leave_torch(self) -> None:
         """Free its gradients; of a large model all of it."""
         self.module.zero_grad()
+        self._by_torch = aside(large=self.large)
         if self.large:
             self._module = None
             hand_back()
 
     def leave_keras(self) -> None:
-        """Of a large model free it."""
+        """Free its gradients; of a large model all of it."""
+        self._by_keras = aside(large=self.large)
         if self.large:
             self._functions.clear()
             self.target.forget("float64")
@@ -72,20 +78,23 @@ class Sides:
 
     def of_torch(
         self, *, training: bool, factor: float = 1.0, feeds: dict[str, Array] | None = None
-    ) -> tuple[dict[str, Array], dict[str, Array], float]:
-        """Gradients by parameter and by input, and the sum; `factor` times as much, of other `feeds`."""
+    ) -> tuple[MutableMapping[str, Array], dict[str, Array], float]:
+        """Gradients by parameter and by input, and the sum; `factor` times as much, of other `feeds`.
+
+        Those by parameter are there until this side is asked again.
+        """
         import torch
 
         self.module.zero_grad()
+        by = self._by_torch
         tensors, floats = self._answered(training, feeds)
         total: Any = sum((o * torch.from_numpy(factor * r)).sum() for o, r in zip(floats, self.weights, strict=True))
-        if total.requires_grad:
-            with warnings.catch_warnings():  # a backward hook tells that no input asks for a gradient, as in training
-                warnings.filterwarnings("ignore", "Full backward hook is firing", UserWarning)
-                total.backward()
         learning = {n: p for n, p in self.module.named_parameters() if p.requires_grad}
-        self.reached = {n for n, p in learning.items() if p.grad is not None}
-        by = {n: gradient_of(p) for n, p in learning.items()}
+        with gradients_of(learning, by, large=self.large) as self.reached, warnings.catch_warnings():
+            # A backward hook tells that no input asks for a gradient, as in training.
+            warnings.filterwarnings("ignore", "Full backward hook is firing", UserWarning)
+            if total.requires_grad:
+                total.backward()
         return by, {n: gradient_of(t) for n, t in tensors.items() if t.requires_grad}, total.item()
 
     def _answered(self, training: bool, feeds: dict[str, Array] | None = None) -> tuple[dict[str, Any], list[Any]]:
@@ -104,8 +113,11 @@ class Sides:
 
     def of_keras(
         self, *, training: bool, feeds: dict[str, Array] | None = None
-    ) -> tuple[list[Array], list[Array], float]:
-        """Gradients by every carried weight that learns and by every float input, and the sum; of other `feeds`."""
+    ) -> tuple[MutableMapping[int, Array], list[Array], float]:
+        """Gradients by every carried weight that learns and by every float input, and the sum; of other `feeds`.
+
+        Those by weight stand under their places in `learning()`, and are there until this side is asked again.
+        """
         import tensorflow as tf
 
         if training not in self._functions:
@@ -115,7 +127,8 @@ class Sides:
             )
         given = self.target.inputs(feeds or self.feeds)
         total, by, by_input = self._functions[training](*[tf.constant(v) for v in given])
-        return [np.asarray(g) for g in by], [np.asarray(g) for g in by_input], float(total)
+        self._by_keras.update((place, np.asarray(gradient)) for place, gradient in enumerate(by))
+        return self._by_keras, [np.asarray(g) for g in by_input], float(total)
 
     def _differentiated(self, inputs: Any, training: bool) -> Any:
         import tensorflow as tf
@@ -133,7 +146,11 @@ class Sides:
             )
         by = tape.gradient(total, [*variables, *watched], unconnected_gradients="zero")
         arrays = [tf.convert_to_tensor(g) for g in by]
-        return total, arrays[: len(variables)], arrays[len(variables) :]
+        by, by_input = arrays[: len(variables)], arrays[len(variables) :]
+        if self.large:
+            hand_over(lambda place, array: self._by_keras.update({place: array}), range(len(by)), by)
+            by = []
+        return total, by, by_input
 
     def learning(self) -> list[Any]:
         """The weights that training changes in the source."""
@@ -156,19 +173,16 @@ def gradients(sides: Sides) -> Rung:
     """Compare both, in inference mode."""
     if not sides.weights:
         return Rung(name="gradients", holds=True, detail="no answer has one")
-    with aside(large=sides.large) as by:
-        strong = _sums(*sides.of_torch(training=False, factor=_FACTOR)[:2])
-        found, by_input, _ = sides.of_torch(training=False)
-        wrong = _clips(_sums(found, by_input), strong) or _lost(sides)
-        by.update(found)
-        del found
-        bounded = _bounded_at_zeros(sides)
-        sides.leave_torch()
-        if wrong:
-            return Rung(name="gradients", holds=False, detail=wrong)
-        rung = _beside_keras(sides, by, by_input)
-        if rung.holds and (wrong := _unbounded_at_zeros(sides, bounded)):
-            rung = Rung(name="gradients", holds=False, detail=wrong)
+    strong = _sums(*sides.of_torch(training=False, factor=_FACTOR)[:2])
+    bounded = _bounded_at_zeros(sides)
+    by, by_input, _ = sides.of_torch(training=False)
+    wrong = _clips(_sums(by, by_input), strong) or _lost(sides)
+    sides.leave_torch()
+    if wrong:
+        return Rung(name="gradients", holds=False, detail=wrong)
+    rung = _beside_keras(sides, by, by_input)
+    if rung.holds and (wrong := _unbounded_at_zeros(sides, bounded)):
+        rung = Rung(name="gradients", holds=False, detail=wrong)
     sides.leave_keras()
     return rung
 
@@ -177,9 +191,9 @@ def _beside_keras(sides: Sides, by: Mapping[str, Array], by_input: dict[str, Arr
     """The written model's gradients beside the source's."""
     ours, our_inputs, _ = sides.of_keras(training=False)
     worst = Worst()
-    whole = max([1e-300, *(float(np.abs(g).max(initial=0)) for g in by.values())])
-    for one, mine in zip(sides.learning(), ours, strict=True):
-        worst.add(difference(carried(one, by), mine, whole), one.sources[0])
+    whole = max([1e-300, *(largest(g) for g in by.values())])
+    for place, one in enumerate(sides.learning()):
+        worst.add(difference(carried(one, by), ours[place], whole), one.sources[0])
     floats = [(n, p) for n, p in zip(sides.target.names, sides.code.inputs, strict=True) if n in by_input]
     for (name, perm), mine in zip(floats, our_inputs, strict=True):
         worst.add(difference(np.transpose(by_input[name], perm), mine, whole), f"the input {name}")
@@ -187,9 +201,9 @@ def _beside_keras(sides: Sides, by: Mapping[str, Array], by_input: dict[str, Arr
     return worst.rung("gradients", LIMIT, detail)
 
 
-def _sums(*several: dict[str, Array]) -> dict[str, tuple[float, float]]:
+def _sums(*several: Mapping[str, Array]) -> dict[str, tuple[float, float]]:
     """Of each array its sum and its largest value."""
-    return {n: (float(g.sum()), float(np.abs(g).max(initial=0))) for by in several for n, g in by.items()}
+    return {n: (float(g.sum()), largest(g)) for by in several for n, g in by.items()}
 
 
 def _clips(plain: dict[str, tuple[float, float]], strong: dict[str, tuple[float, float]]) -> str:
@@ -215,7 +229,7 @@ def _bounded_at_zeros(sides: Sides) -> set[str]:
     if (feeds := with_zeros(sides.feeds)) is None:
         return set()
     by, by_input, _ = sides.of_torch(training=False, feeds=feeds)
-    return finite({**by, **{f"the input {name}": gradient for name, gradient in by_input.items()}})
+    return finite(by) | {f"the input {name}" for name in finite(by_input)}
 
 
 def _unbounded_at_zeros(sides: Sides, bounded: set[str]) -> str:
@@ -223,9 +237,10 @@ def _unbounded_at_zeros(sides: Sides, bounded: set[str]) -> str:
     if (feeds := with_zeros(sides.feeds)) is None:
         return ""
     ours, our_inputs, _ = sides.of_keras(training=False, feeds=feeds)
-    mine = {one.sources[0]: gradient for one, gradient in zip(sides.learning(), ours, strict=True)}
+    known = finite(ours)
+    mine = {one.sources[0]: place in known for place, one in enumerate(sides.learning())}
     floats = [name for name in sides.target.names if sides.feeds[name].dtype.kind == "f"]
-    mine |= {f"the input {name}": gradient for name, gradient in zip(floats, our_inputs, strict=True)}
+    mine |= {f"the input {n}": bool(np.isfinite(g).all()) for n, g in zip(floats, our_inputs, strict=True)}
     return unbounded(mine, bounded)
 
 
@@ -245,9 +260,9 @@ def finite(gradients: Mapping[Any, Array]) -> set[Any]:
     return {name for name, gradient in gradients.items() if np.isfinite(gradient).all()}
 
 
-def unbounded(mine: Mapping[str, Array], bounded: Iterable[str]) -> str:
+def unbounded(mine: Mapping[str, bool], bounded: Iterable[str]) -> str:
     """What is said of the first that should be finite and is not; empty where there is none."""
-    wrong = sorted(set(mine) & set(bounded) - finite(mine))
+    wrong = sorted(name for name in bounded if not mine.get(name, True))
     return f"of a row of zeros the gradient by {wrong[0]} is finite in the source, and not here" if wrong else ""
 
 
@@ -261,14 +276,12 @@ def carried(one: Any, by: Mapping[str, Array]) -> Array:
 
 def difference(wanted: Array, mine: Array, whole: float) -> float:
     """The largest difference, as a share of the largest value; of what is small everywhere, of the whole's."""
-    scale = max(float(np.abs(wanted).max(initial=0)), 1e-4 * whole)
-    return float(np.abs(wanted - mine).max(initial=0)) / scale
+    return largest(wanted - mine) / max(largest(wanted), 1e-4 * whole)
 
 
-def gradient_of(tensor: Any) -> Array:
-    """What backward() left on a tensor of torch; zeros where nothing reached it."""
-    # The array is the tensor's own: what clears the gradient makes another tensor.
-    return np.zeros(tuple(tensor.shape)) if tensor.grad is None else tensor.grad.numpy()
+def largest(array: Array) -> float:
+    """The size of the largest value; no number where one is none."""
+    return max(float(array.max(initial=0)), -float(array.min(initial=0)))
 
 
 @contextlib.contextmanager

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, MutableMapping
 from typing import Any
 
 import numpy as np
@@ -12,8 +12,9 @@ from onnxpress.core.arrays import Array
 from onnxpress.export.port.from_keras.model import Translated
 from onnxpress.export.port.from_keras.shared import Carried
 from onnxpress.export.port.proof.aside import aside, hand_back
-from onnxpress.export.port.proof.gradients import LIMIT, difference, finite, gradient_of, unbounded, with_zeros
+from onnxpress.export.port.proof.gradients import LIMIT, difference, finite, largest, unbounded, with_zeros
 from onnxpress.export.port.proof.rung import Rung, Worst
+from onnxpress.export.port.proof.streamed import gradient_of, gradients_of, hand_over
 from onnxpress.export.port.proof.torch_target import TorchTarget
 
 NARROW_LIMIT = 1e-3
@@ -63,7 +64,7 @@ class KerasSides:
 
     `open_twin` gives the source in it for as long as the context lasts, and `call` asks it: (model, tensors, training)
     → its answers by name. Of a `large` model one side is there at a time: whoever has asked one leaves it, and it is
-    made anew of the source's weights when it is asked again.
+    made anew of the source's weights when it is asked again. Its gradients by weights are never there together.
     """
 
     def __init__(self, open_twin: Callable[[], contextlib.AbstractContextManager[Any]], call: Any,
@@ -86,6 +87,8 @@ class KerasSides:
         self.weights: list[Array] = []
         """of the sum of the answers"""
         self._functions: dict[bool, Any] = {}
+        self._by_keras: MutableMapping[int, Array] = aside(large=large)
+        self._by_torch: MutableMapping[str, Array] = aside(large=large)
         self.reached: set[int] = set()
         """the places of the weights that the answers depend on, told when a gradient is traced"""
 
@@ -119,7 +122,8 @@ class KerasSides:
         return self._module
 
     def leave_keras(self) -> None:
-        """Of a large model free the source's twin."""
+        """Free the gradients of the source's twin; of a large model all of it."""
+        self._by_keras = aside(large=self.large)
         if self.large:
             self.close()
             hand_back()
@@ -127,6 +131,7 @@ class KerasSides:
     def leave_torch(self) -> None:
         """Free the written model's gradients; of a large one all of it."""
         self.module.zero_grad()
+        self._by_torch = aside(large=self.large)
         if self.large:
             self._module = None
             hand_back()
@@ -163,8 +168,11 @@ class KerasSides:
 
     def of_keras(
         self, *, training: bool, feeds: dict[str, Array] | None = None
-    ) -> tuple[dict[int, Array], dict[str, Array], float]:
-        """Gradients by weight and by float input, and the sum; of other `feeds`."""
+    ) -> tuple[MutableMapping[int, Array], dict[str, Array], float]:
+        """Gradients by weight and by float input, and the sum; of other `feeds`.
+
+        Those by weight stand under their places in the twin, and are there until this side is asked again.
+        """
         import tensorflow as tf
 
         if training not in self._functions:
@@ -174,12 +182,9 @@ class KerasSides:
             )
         total, by, by_input = self._functions[training](*self._tensors(feeds))
         floats = [n for n in self._order if self.feeds[n].dtype.kind == "f"]
-        places = self._places()
-        return (
-            {n: np.asarray(g) for n, g in zip(places, by, strict=True)},
-            {n: np.asarray(g) for n, g in zip(floats, by_input, strict=True)},
-            float(total),
-        )
+        if not self.large:
+            self._by_keras.update(zip(self._places(), map(np.asarray, by), strict=True))
+        return self._by_keras, {n: np.asarray(g) for n, g in zip(floats, by_input, strict=True)}, float(total)
 
     def _places(self) -> list[int]:
         """The weights by which the source is differentiated: all that learn there, carried or not."""
@@ -206,12 +211,19 @@ class KerasSides:
         self.reached = {place for place, g in zip(places, by[: len(places)], strict=True) if g is not None}
         plain = zip(by, [*variables, *watched], strict=True)
         arrays = [tf.zeros_like(of) if g is None else tf.convert_to_tensor(g) for g, of in plain]
-        return total, arrays[: len(variables)], arrays[len(variables) :]
+        by, by_input = arrays[: len(variables)], arrays[len(variables) :]
+        if self.large:
+            hand_over(lambda place, array: self._by_keras.update({place: array}), places, by)
+            by = []
+        return total, by, by_input
 
     def of_torch(
         self, *, training: bool, feeds: dict[str, Array] | None = None
-    ) -> tuple[dict[str, Array], dict[str, Array], float]:
-        """Gradients by parameter and by float input, and the sum; of other `feeds`."""
+    ) -> tuple[MutableMapping[str, Array], dict[str, Array], float]:
+        """Gradients by parameter and by float input, and the sum; of other `feeds`.
+
+        Those by parameter are there until this side is asked again.
+        """
         import torch
 
         self.module.train(training)
@@ -227,14 +239,16 @@ class KerasSides:
             if value.is_floating_point()
         ]
         total = sum(parts, torch.zeros((), dtype=getattr(torch, self.precision)))
-        if total.requires_grad:
-            total.backward()
+        by = self._by_torch
+        with gradients_of(dict(self.module.named_parameters()), by, large=self.large):
+            if total.requires_grad:
+                total.backward()
         by_input = {
             name: np.transpose(gradient_of(tensor), np.argsort(perm))
             for name, perm, tensor in zip(self.target.names, self.target.layouts, tensors, strict=True)
             if tensor.is_floating_point()
         }
-        return {n: gradient_of(p) for n, p in self.module.named_parameters()}, by_input, total.item()
+        return by, by_input, total.item()
 
     def wanted(self, one: Carried, by: Mapping[int, Array]) -> Array:
         """The source's gradients as that of the torch parameter."""
@@ -243,21 +257,18 @@ class KerasSides:
 
 def gradients(sides: KerasSides) -> Rung:
     """Compare both, in inference mode."""
-    with aside(large=sides.large) as by:
-        found, by_input, _ = sides.of_keras(training=False)
-        by.update(found)
-        del found
-        used = {n for one in sides.learning() for n in one.sources}
-        reached = [sides.twin.weights[n] for n in sorted(sides.reached - used)]
-        lost = [weight.path for weight in reached if weight.trainable]
-        bounded = _bounded_at_zeros(sides)
-        sides.leave_keras()
-        if lost:
-            said = f"{lost[0]} learns in the source, and nothing here learns in its stead"
-            return Rung(name="gradients", holds=False, detail=said)
-        rung = _beside_torch(sides, by, by_input)
-        if rung.holds and (wrong := _unbounded_at_zeros(sides, bounded)):
-            rung = Rung(name="gradients", holds=False, detail=wrong)
+    bounded = _bounded_at_zeros(sides)
+    by, by_input, _ = sides.of_keras(training=False)
+    used = {n for one in sides.learning() for n in one.sources}
+    reached = [sides.twin.weights[n] for n in sorted(sides.reached - used)]
+    lost = [weight.path for weight in reached if weight.trainable]
+    sides.leave_keras()
+    if lost:
+        said = f"{lost[0]} learns in the source, and nothing here learns in its stead"
+        return Rung(name="gradients", holds=False, detail=said)
+    rung = _beside_torch(sides, by, by_input)
+    if rung.holds and (wrong := _unbounded_at_zeros(sides, bounded)):
+        rung = Rung(name="gradients", holds=False, detail=wrong)
     sides.leave_torch()
     return rung
 
@@ -277,14 +288,16 @@ def _unbounded_at_zeros(sides: KerasSides, bounded: set[str]) -> str:
     if (feeds := with_zeros(sides.feeds)) is None:
         return ""
     ours, our_inputs, _ = sides.of_torch(training=False, feeds=feeds)
-    return unbounded({**ours, **{f"the input {name}": gradient for name, gradient in our_inputs.items()}}, bounded)
+    known = finite(ours) | {f"the input {name}" for name in finite(our_inputs)}
+    names = [*ours, *(f"the input {name}" for name in our_inputs)]
+    return unbounded({name: name in known for name in names}, bounded)
 
 
 def _beside_torch(sides: KerasSides, by: Mapping[int, Array], by_input: dict[str, Array]) -> Rung:
     """The written model's gradients beside the source's."""
     ours, our_inputs, _ = sides.of_torch(training=False)
     worst = Worst()
-    whole = max([1e-300, *(float(np.abs(g).max(initial=0)) for g in by.values())])
+    whole = max([1e-300, *(largest(g) for g in by.values())])
     for one in sides.learning():
         worst.add(difference(sides.wanted(one, by), ours[one.name], whole), one.name)
     for name, wanted in by_input.items():

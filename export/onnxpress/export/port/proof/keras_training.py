@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import MutableMapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,6 +21,7 @@ from onnxpress.export.port.proof.chance import (
 )
 from onnxpress.export.port.proof.descent import STEPS, rate_of, step_of_keras, step_of_torch
 from onnxpress.export.port.proof.dropping import PLACED, Dropping, drops_weights, keras_marked, misplaced, torch_marked
+from onnxpress.export.port.proof.gradients import largest
 from onnxpress.export.port.proof.keeping import unmoved
 from onnxpress.export.port.proof.keras_source import NARROW_LIMIT, KerasSides, is_statistic
 from onnxpress.export.port.proof.parting import GROWTHS, PARTED, OfKeras, each_step, growth
@@ -36,7 +37,7 @@ class Trained:
     """of batch norm after one step, by the written model's name"""
     steps: list[tuple[float, float]]
     """the loss and the rate of each"""
-    parameters: MutableMapping[str, Array]
+    parameters: Mapping[str, Array]
     """after the last step, by the written model's name"""
     dropping: Dropping
     moved: str
@@ -57,15 +58,14 @@ def training(sides: KerasSides) -> Rung:
     if wrong := other_measures(sides, found):
         sides.leave_keras()
         return Rung(name="training", holds=False, detail=wrong)
-    with aside(large=sides.large) as parameters:
-        trained = _of_keras(sides, parameters)
-        sides.leave_keras()
-        rung = _trained_beside_torch(sides, trained, len(found.rates))
+    trained = _of_keras(sides)
+    sides.leave_keras()
+    rung = _trained_beside_torch(sides, trained, len(found.rates))
     sides.leave_torch()
     return rung
 
 
-def _of_keras(sides: KerasSides, parameters: MutableMapping[str, Array]) -> Trained:
+def _of_keras(sides: KerasSides) -> Trained:
     def weights(one: Carried) -> Array:
         return one.carry(*(np.asarray(sides.twin.weights[n]) for n in one.sources))
 
@@ -75,6 +75,7 @@ def _of_keras(sides: KerasSides, parameters: MutableMapping[str, Array]) -> Trai
         sides.of_keras(training=True)
         statistics = {one.name: weights(one) for one in sides.translated.carried if is_statistic(one.name)}
         steps = _steps_of_keras(sides)
+    parameters = aside(large=sides.large)
     for one in sides.learning():
         parameters[one.name] = weights(one)
     return Trained(statistics, steps, parameters, dropping, _moved(sides, before), kept_in_training(sides))
@@ -165,7 +166,6 @@ def _steps_of_keras(sides: KerasSides) -> list[tuple[float, float]]:
         by, _, loss = sides.of_keras(training=True)
         steps.append((loss, rate_of(by.values())))
         step_of_keras([sides.twin.weights[place] for place in by], by.values(), steps[-1][1])
-        del by  # before the next are there
     return steps
 
 
@@ -176,10 +176,8 @@ def _steps_of_torch(sides: KerasSides, trained: Trained) -> Worst:
     for number, (loss, rate) in enumerate(trained.steps):
         ours, _, our_loss = sides.of_torch(training=True)
         worst.add(abs(loss - our_loss) / max(abs(loss), 1.0), f"the loss of step {number + 1}")
-        step_of_torch(parameters, {n: g for n, g in ours.items() if parameters[n].requires_grad}, rate)
-        del ours
+        step_of_torch({n: p for n, p in parameters.items() if p.requires_grad}, ours, rate)
     for one in sides.learning():
         wanted, mine = trained.parameters[one.name], parameters[one.name].detach().numpy()
-        apart = float(np.abs(wanted - mine).max(initial=0)) / max(float(np.abs(wanted).max(initial=0)), 1e-3)
-        worst.add(apart, one.name)
+        worst.add(largest(wanted - mine) / max(largest(wanted), 1e-3), one.name)
     return worst

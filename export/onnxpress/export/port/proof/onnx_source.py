@@ -19,8 +19,8 @@ from onnxpress.export.equivalence.evaluator.numpy_graph import NotEvaluated, Num
 from onnxpress.export.network import Precision, TruthUnavailable
 from onnxpress.export.networks.onnx_file import OnnxNetwork
 from onnxpress.export.port.from_onnx.reader import Origin
-from onnxpress.export.port.proof.gradients import gradient_of
 from onnxpress.export.port.proof.rung import Rung, Worst
+from onnxpress.export.port.proof.streamed import gradient_of
 from onnxpress.export.port.proof.torch_target import TorchTarget
 
 LIMIT = 1e-5

@@ -188,12 +188,12 @@ class OfTorch:
         return loss, {one.sources[0]: carried(one, self._by) for one in self._sides.learning()}
 
     def step(self) -> None:
-        moved = {name: self._by[name] for name in self._names}
-        step_of_torch(self._parameters(), moved, rate_of(self._by.values()))
+        parameters = self._parameters()
+        step_of_torch({name: parameters[name] for name in self._names}, self._by, rate_of(self._by.values()))
 
     def written(self) -> Asked:
         parameters = {name: value.detach().numpy() for name, value in self._parameters().items()}
         for one in self._sides.learning():
             self._sides.target.variable(one, "float64").assign(one.carry(*(parameters[n] for n in one.sources)))
         by, _, loss = self._sides.of_keras(training=True)
-        return loss, {one.sources[0]: g for one, g in zip(self._sides.learning(), by, strict=True)}
+        return loss, {one.sources[0]: by[place] for place, one in enumerate(self._sides.learning())}

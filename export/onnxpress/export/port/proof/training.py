@@ -8,7 +8,7 @@ steps this small let it grow little: 1e-6 bounds both losses and parameters.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping, MutableMapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,7 +27,7 @@ from onnxpress.export.port.proof.dropping import (
     misplaced,
     torch_marked,
 )
-from onnxpress.export.port.proof.gradients import Sides, in_doubles
+from onnxpress.export.port.proof.gradients import Sides, in_doubles, largest
 from onnxpress.export.port.proof.keeping import moved_buffers, plain_values, unmoved
 from onnxpress.export.port.proof.parting import GROWTHS, PARTED, OfTorch, each_step, growth
 from onnxpress.export.port.proof.rates import (
@@ -59,7 +59,7 @@ class Trained:
     """how torch keeps them otherwise"""
     steps: list[tuple[float, float]]
     """the loss and the rate of each"""
-    parameters: MutableMapping[str, Array]
+    parameters: Mapping[str, Array]
     """after the last step"""
     dropping: Dropping
     kept: str
@@ -70,21 +70,21 @@ def training(sides: Sides) -> Rung:
     """All of it; the first that fails is named."""
     if not sides.weights:
         return Rung(name="training", holds=True, detail="no answer has a gradient")
-    with aside(large=sides.large) as parameters:
-        trained = _of_torch(sides, parameters)
-        sides.leave_torch()
-        rung = _beside_keras(sides, trained)
+    trained = _of_torch(sides)
+    sides.leave_torch()
+    rung = _beside_keras(sides, trained)
     sides.leave_keras()
     return rung
 
 
-def _of_torch(sides: Sides, parameters: MutableMapping[str, Array]) -> Trained:
+def _of_torch(sides: Sides) -> Trained:
     rates = rates_of_torch(sides)
     dropping = _dropping_of_torch(sides)
     with no_dropout_of_torch(sides):
         batches, statistics, named = _statistics(sides)
         steps = _steps_of_torch(sides)
         kept = _kept(sides)
+    parameters = aside(large=sides.large)
     for name, parameter in sides.module.named_parameters():
         parameters[name] = parameter.detach().numpy()
     return Trained(rates, batches, statistics, named, steps, parameters, dropping, kept)
@@ -240,13 +240,12 @@ def _other_statistics(sides: Sides, statistics: dict[str, Array]) -> str:
 def _steps_of_torch(sides: Sides) -> list[tuple[float, float]]:
     """Plain gradient descent; the loss and the rate of each step."""
     summed = {name for one in sides.code.carried if one.several for name in one.sources[1:]}
-    parameters = dict(sides.module.named_parameters())
+    parameters = {n: p for n, p in sides.module.named_parameters() if p.requires_grad and n not in summed}
     steps = []
     for _ in range(STEPS):
         by, _, loss = sides.of_torch(training=True)
         steps.append((loss, rate_of(by.values())))
-        step_of_torch(parameters, {n: g for n, g in by.items() if n not in summed}, steps[-1][1])
-        del by  # before the next are there
+        step_of_torch(parameters, by, steps[-1][1])
     return steps
 
 
@@ -257,11 +256,9 @@ def _steps_of_keras(sides: Sides, trained: Trained) -> Worst:
     for number, (loss, rate) in enumerate(trained.steps):
         ours, _, our_loss = sides.of_keras(training=True)
         worst.add(abs(loss - our_loss) / max(abs(loss), 1.0), f"the loss of step {number + 1}")
-        step_of_keras(variables, ours, rate)
-        del ours
+        step_of_keras(variables, (ours[place] for place in range(len(variables))), rate)
     for one, variable in zip(sides.learning(), variables, strict=True):
         wanted = one.carry(*(trained.parameters[name] for name in one.sources))
         mine = np.asarray(variable)
-        apart = float(np.abs(wanted - mine).max(initial=0)) / max(float(np.abs(wanted).max(initial=0)), 1e-3)
-        worst.add(apart, one.sources[0])
+        worst.add(largest(wanted - mine) / max(largest(wanted), 1e-3), one.sources[0])
     return worst

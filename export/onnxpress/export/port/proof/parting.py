@@ -7,6 +7,7 @@ port is no farther away, every step of both is begun from the source's weights, 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -31,7 +32,7 @@ _SEEDS = (11, 12, 13)
 """of the ways in which weights are rounded: how far one of them leads is chance"""
 PARTED = "; the source's own steps part by {:.1g} from rounding, so each is begun from its weights"
 
-Asked = tuple[float, dict[str, Array]]
+Asked = tuple[float, Mapping[str, Array]]
 """a loss, and its gradients by the name and in the form of the written model's weights"""
 
 
@@ -114,7 +115,7 @@ class OfKeras:
 
     def __init__(self, sides: KerasSides) -> None:
         self._sides = sides
-        self._by: dict[int, Array] = {}
+        self._by: Mapping[int, Array] = {}
 
     def begin(self) -> None:
         for weight, first in zip(self._sides.twin.weights, self._sides.first, strict=True):

@@ -348,7 +348,7 @@ class Buffered(nn.Module):
         self.register_buffer("later", torch.ones(1, 5, 5, dtype=torch.int64).triu(1))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        state = torch.zeros(x.shape[0], 4)
+        state = x.new_zeros(x.shape[0], 4)
         for place in range(5):
             state = self.cell(x[:, place] * self.frequencies, state)
         return torch.where(self.later[0, 0] > 0, state.sum(1, keepdim=True), 0.0)
@@ -471,6 +471,34 @@ class Causal(nn.Module):
         return self.attention(x, x, x, attn_mask=mask, is_causal=True, need_weights=False)[0]
 
 
+class Shifted(nn.Module):
+    """Windows as Swin takes them apart and puts them together: the number of images is a quotient, made whole."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(2, 2)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        height, width = x.shape[1:3]
+        parts = x.view(-1, height // 2, 2, width // 2, 2, 2).permute(0, 1, 3, 2, 4, 5).reshape(-1, 2, 2, 2)
+        parts = self.layer(parts)
+        count = int(parts.shape[0] / (height * width / 2 / 2))
+        parts = parts.view(count, height // 2, width // 2, 2, 2, -1)
+        return parts.permute(0, 1, 3, 2, 4, 5).reshape(count, height, width, -1)
+
+
+class Reversed(nn.Module):
+    """A normalisation of series taken back at the end, beside a small number."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(_x(3))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        scaled = (x * self.weight).permute(0, 2, 1).flip(dims=(2,))
+        return scaled.permute(0, 2, 1) / (self.weight + 1e-10)
+
+
 KINDS: dict[str, tuple[Callable[[], nn.Module], tuple[Any, ...], str]] = {
     "states": (States, (_x(4, 5, 3), _x(4, 6, 3)), "initial_state=[state_0, cell_0]"),
     "packed": (Packed, (_x(4, 5, 3), torch.tensor([5, 2, 3, 1])), "mask=mask"),
@@ -505,6 +533,8 @@ KINDS: dict[str, tuple[Callable[[], nn.Module], tuple[Any, ...], str]] = {
     "buffers": (Buffered, (_x(3, 5, 4),), "keras.initializers.Constant("),
     "derived": (Derived, (_x(4, 3, 6, 6),), "layers.GroupNormalization(1, epsilon=1e-05"),
     "alone": (lambda: weight_norm(nn.Linear(4, 3)), (_x(4, 4),), "Dense(3)"),
+    "shifted": (Shifted, (_x(4, 4, 6, 2),), "ops.reshape(parts, (-1, 2, 3, 2, 2, 2))"),
+    "reversed": (Reversed, (_x(4, 5, 3),), "scaled / (self.weight + 1e-10)"),
     "lines": (LongLines, (_x(4, 4),), "(\n            "),
 }
 

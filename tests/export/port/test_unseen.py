@@ -11,7 +11,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from onnxpress.export.port.draft import Draft
+from onnxpress.export.port.draft import Draft, one_batch
 from onnxpress.export.port.proof.rung import Rung
 from onnxpress.export.port.refusal import NoCorrespondence
 from onnxpress.export.source import SourceRef
@@ -195,6 +195,34 @@ def test_a_row_of_zeros_has_the_source_s_gradient(tmp_path: Path) -> None:
     found = rungs_of(draft, tmp_path / "faulty.py", faulty)["gradients"]
     assert found.holds is False
     assert "of a row of zeros" in found.detail
+
+
+class Normed(nn.Module):
+    """As most tables' networks begin: over equal rows its batch norm answers nothing but its bias."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer, self.norm, self.drop = nn.Linear(4, 6), nn.BatchNorm1d(6), nn.Dropout(0.3)
+        self.head = nn.Linear(6, 2)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.head(self.drop(torch.relu(self.norm(self.layer(x)))))
+
+
+@pytest.mark.parametrize("example", [torch.randn(1, 4), torch.zeros(1, 4), torch.ones(3, 4), torch.zeros(32, 4)])
+def test_an_example_of_one_row_or_of_one_number_tells_of_training_all_the_same(
+    example: torch.Tensor, tmp_path: Path
+) -> None:
+    source = from_object(Normed().eval(), "net", SourceRef(reference="nets:build"), {}, (example,))
+    draft = Draft(source, "net.weights.h5")
+    rows = one_batch(draft.asked)["x"]
+    assert len(np.unique(rows, axis=0)) == len(rows) == 7
+    assert (np.ptp(rows, axis=1) > 0).all()
+    assert all(rung.holds for rung in rungs_of(draft, tmp_path / "net.py").values())
+
+    faulty = draft.code.text.replace("momentum=0.9", "momentum=0.99")
+    assert faulty != draft.code.text
+    assert rungs_of(draft, tmp_path / "faulty.py", faulty)["training"].holds is False
 
 
 class Dropping(nn.Module):

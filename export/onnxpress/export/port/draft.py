@@ -80,7 +80,7 @@ class Draft:
         """the weights that the source computes from others; here they are plain ones of the present value"""
         plain = folded(network.module)
         self.module = module = within(plain, several=len(network.inputs) > 1)
-        self.rows = dict(source.samples) or network.examples(MOST_ROWS) or {}
+        self.rows = dict(source.samples) or own_rows(network)
         self.state = {n: v.detach().cpu().numpy() for n, v in [*module.named_parameters(), *module.named_buffers()]}
         original = dict(source.network.named_parameters())
         if module is not plain:  # a layer alone, see `within`
@@ -241,6 +241,17 @@ def two_sizes(network: Network, rows: Mapping[str, Array], shown: Shown = NOTHIN
     ]
 
 
+def own_rows(network: Network) -> dict[str, Array]:
+    """The author's example without repetitions: of one row, sixteen that are equal would tell nothing of batch norm."""
+    rows = network.examples(MOST_ROWS) or {}
+    along = {spec.name: spec.shape.index("batch") for spec in network.inputs if "batch" in spec.shape}
+    for count in range(1, MOST_ROWS):
+        again = np.arange(MOST_ROWS) % count
+        if all(np.array_equal(rows[n], np.take(rows[n], again, a), equal_nan=True) for n, a in along.items() if rows):
+            return {n: np.take(v, np.arange(count), along[n]) if n in along else v for n, v in rows.items()}
+    return rows
+
+
 def is_large(weights: Iterable[Any]) -> bool:
     """Whether these arrays are so large that what is asked is limited."""
     return sum(weight.nbytes for weight in weights) > _LARGE
@@ -254,7 +265,17 @@ def most_rows(large: bool) -> int:
 def one_batch(asked: Sequence[Case], large: bool = False) -> dict[str, Array]:
     """The feeds for gradients and training: of seven rows where there are such, of three of a large model."""
     rows = _ROWS_OF_LARGE if large else _ROWS
-    return next((case.feeds for case in asked if case.batch == rows), asked[0].feeds)
+    chosen = [case.feeds for case in asked if case.batch == rows]
+    return next((feeds for feeds in chosen if _tells(feeds)), chosen[0] if chosen else asked[0].feeds)
+
+
+def _tells(feeds: Mapping[str, Array]) -> bool:
+    """Whether some floats differ within every row.
+
+    Of a row of one number the first weights learn nothing, and of equal steps rounding says which is the largest.
+    """
+    floats = [np.reshape(v, (len(v), -1)) for v in feeds.values() if v.dtype.kind == "f" and v.ndim and v.size > len(v)]
+    return not floats or any(bool(np.all(np.ptp(np.nan_to_num(rows), axis=1) > 0)) for rows in floats)
 
 
 def arguments(network: TorchNetwork, values: Mapping[str, Any]) -> tuple[list[Any], dict[str, Any]]:

@@ -20,7 +20,7 @@ from onnxpress.export.equivalence.reference import Reference
 from onnxpress.export.equivalence.ties import marked
 from onnxpress.export.networks.tensorflow.keras_model import KerasNetwork
 from onnxpress.export.networks.wrap import wrap
-from onnxpress.export.port.draft import MOST_ROWS, is_large, most_rows, one_batch, two_sizes
+from onnxpress.export.port.draft import is_large, most_rows, one_batch, own_rows, two_sizes
 from onnxpress.export.port.from_keras.like_keras import LikeKeras
 from onnxpress.export.port.from_keras.model import root_graph, translated
 from onnxpress.export.port.hidden_rows import with_hidden_row
@@ -54,7 +54,7 @@ class KerasDraft:
         self.network, self.model = network, source.network
         if any(spec.dtype == "string" for spec in network.inputs):
             raise NoCorrespondence("torch has no strings", where=source.reference, hint="look the words up before")
-        self.rows = dict(source.samples) or network.examples(MOST_ROWS) or {}
+        self.rows = dict(source.samples) or own_rows(network)
         symbols = [
             keras.KerasTensor(tuple(None if isinstance(s, str) else s for s in spec.shape), spec.dtype, name=spec.name)
             for spec in network.inputs

@@ -33,9 +33,25 @@ class _Int(metaclass=_IsInt):
         pair = _number(value)
         if pair is not None and all(isinstance(one, builtins.int) for one in pair):
             return value
-        if pair is not None and value.node.target is operator.truediv and min(pair) >= 0:  # int(n / 2)
-            return value.tracer.create_proxy("call_function", operator.floordiv, value.held.divided, {})
+        if pair is not None and min(pair) >= 0 and (whole := _quotient(value)) is not None:  # int(n / 2)
+            return value.tracer.create_proxy("call_function", operator.floordiv, whole, {})
         return builtins.int(value, *base)
+
+
+def _quotient(value: Any) -> tuple[Any, Any] | None:
+    """Two sizes of which the value is the quotient: of `n / (h * w / 4 / 4)` n and the whole number that divides it."""
+    if value.node.target is not operator.truediv:
+        return None
+    size, divisor = value.held.divided
+    if isinstance(divisor, builtins.float):
+        if not divisor.is_integer():
+            return None
+        divisor = builtins.int(divisor)
+    pair = _number(size)
+    if pair is None or all(isinstance(one, builtins.int) for one in pair):
+        return size, divisor
+    before = _quotient(size)  # n / 4 / 4
+    return before and (before[0], before[1] * divisor)
 
 
 def _len(value: Any) -> Any:

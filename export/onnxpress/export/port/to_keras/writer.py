@@ -199,7 +199,7 @@ class Writer(Variables):
         wider = Shown((1,) * missing + value.shown.first, (1,) * missing + value.shown.second, value.shown.dtype)
         index = ", ".join(["None"] * missing + [":"] * value.rank)
         return self.in_layout(
-            Value(f"{value.code}[{index}]", wider, identity(lead.rank)), lead.perm, "broadcast over the same axes"
+            Value(f"{self.operand(value)}[{index}]", wider, identity(lead.rank)), lead.perm, "broadcast over the same axes"
         )
 
     def parameter(self, name: str, shown: Shown, perm: tuple[int, ...], rank: int) -> Value:

@@ -245,6 +245,40 @@ def functions_of_tensorflow() -> Any:
     return keras.Model(x, L.LSTM(2)(Heads()(x)))
 
 
+class Token(L.Layer):
+    """As a vision transformer begins: one row of weights before those of each image."""
+
+    def build(self, shape: Any) -> None:
+        self.token = self.add_weight(shape=(1, 1, shape[-1]), initializer="random_normal", name="token")
+
+    def call(self, x: Any) -> Any:
+        rows = ops.shape(x)[0]
+        return ops.concatenate([ops.broadcast_to(self.token, (rows, 1, x.shape[-1])), x], axis=1)
+
+
+@model
+def a_token_before_each_row() -> Any:
+    x = keras.Input((5, 4))
+    return keras.Model(x, L.Dense(2)(Token()(x)))
+
+
+class OfTensorflow(L.Layer):
+    """What TensorFlow has under names of its own."""
+
+    def call(self, x: Any) -> Any:
+        x = tf.nn.l2_normalize(tf.clip_by_value(x, -1.0, 1.5), axis=-1)
+        first, second = tf.unstack(tf.gather(x, [2, 0], axis=1), axis=1)
+        score = tf.nn.log_softmax(first * second) + tf.math.reduce_std(x, axis=1)
+        best = tf.one_hot(tf.argmax(score, axis=-1), 3) * tf.reduce_logsumexp(score, axis=-1, keepdims=True)
+        return tf.math.softmax(score) + best
+
+
+@model
+def functions_that_keras_calls_otherwise() -> Any:
+    x = keras.Input((4, 3))
+    return keras.Model(x, OfTensorflow()(x))
+
+
 class Own(keras.Model):
     def __init__(self) -> None:
         super().__init__()

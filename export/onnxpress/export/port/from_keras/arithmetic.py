@@ -253,6 +253,12 @@ def _take(w: Builder, op: Any, x: Value, indices: Any) -> Value:
         left = [a for a in x.perm if a != axis]
         perm = tuple(sorted(left).index(a) for a in left)
         return w.function("select", x, x.place(axis), indices, perm=perm)
+    if isinstance(indices, list | tuple):
+        if not all(isinstance(one, int) for one in indices):
+            raise w.refuse(
+                "take of places in several axes has no correspondence", "keras.ops.convert_to_tensor(places)"
+            )
+        return w.function("getitem", x, (*(slice(None),) * x.place(axis), list(indices)), perm=x.perm)
     indices = w.plain(w.made(indices))
     x = w.plain(x)
     return w.function("getitem", x, (*(slice(None),) * axis, indices))

@@ -317,7 +317,12 @@ def _roll(w: Builder, op: Any, x: Value) -> Value:
 def _broadcast_to(w: Builder, op: Any, x: Value) -> Value:
     x = w.plain(w.made(x))
     missing = len(op.shape) - x.rank
-    sizes = [(-1 if n >= missing else None) if s is None or w.varies(s) else int(s) for n, s in enumerate(op.shape)]
-    if None in sizes:
-        raise w.refuse("to broadcast to a new axis whose size varies has no correspondence")
+    sizes: list[Any] = []
+    for place, size in enumerate(op.shape):
+        if place >= missing and x.sizes[place - missing] is None:
+            sizes.append(-1)
+        elif size is None:
+            raise w.refuse("to broadcast to a size that varies has no correspondence", "read it by ops.shape")
+        else:
+            sizes.append(w.told(size) if w.varies(size) else int(size))
     return w.function("expand", x, tuple(sizes))

@@ -60,6 +60,34 @@ def _split(value: Any, num_or_size_splits: Any, axis: int = 0) -> Any:
     return ops.split(value, cuts, axis)
 
 
+def _log_softmax(logits: Any, axis: int = -1, name: Any = None) -> Any:
+    return ops.log_softmax(logits, axis=-1 if axis is None else axis)
+
+
+def _unstack(value: Any, num: Any = None, axis: int = 0, name: Any = None) -> Any:
+    return ops.unstack(value, num, axis)
+
+
+def _clip(t: Any, clip_value_min: Any, clip_value_max: Any, name: Any = None) -> Any:
+    return ops.clip(t, clip_value_min, clip_value_max)
+
+
+def _l2_normalize(x: Any, axis: Any = None, epsilon: float = 1e-12, name: Any = None) -> Any:
+    return x * ops.rsqrt(ops.maximum(ops.sum(ops.square(x), axis=axis, keepdims=True), epsilon))
+
+
+def _gather(params: Any, indices: Any, axis: Any = None, name: Any = None) -> Any:
+    return ops.take(params, indices, axis=0 if axis is None else axis)
+
+
+def _one_hot(indices: Any, depth: int, axis: int = -1, dtype: Any = "float32") -> Any:
+    return ops.one_hot(indices, depth, axis=axis, dtype=keras.backend.standardize_dtype(dtype))
+
+
+def _argmax(input: Any, axis: Any = None, output_type: Any = "int64") -> Any:  # noqa: A002 - TensorFlow's name
+    return ops.cast(ops.argmax(input, axis=0 if axis is None else axis), keras.backend.standardize_dtype(output_type))
+
+
 def _shape(x: Any, out_type: Any = None, name: Any = None) -> Any:
     return tuple(x.shape)
 
@@ -72,16 +100,25 @@ _PLAIN = (
 _OTHER: dict[str, Callable[..., Any]] = {
     "reduce_sum": _reduced("sum"), "reduce_mean": _reduced("mean"), "reduce_max": _reduced("max"),
     "reduce_min": _reduced("min"), "matmul": _matmul, "transpose": _transpose, "concat": _concat, "squeeze": _squeeze,
-    "split": _split, "shape": _shape, "pow": ops.power, "identity": lambda x: x, "tile": ops.tile, "pad": ops.pad,
+    "reduce_prod": _reduced("prod"), "reduce_any": _reduced("any"), "reduce_all": _reduced("all"),
+    "reduce_logsumexp": _reduced("logsumexp"), "unstack": _unstack, "clip_by_value": _clip, "gather": _gather,
+    "one_hot": _one_hot, "argmax": _argmax, "split": _split, "shape": _shape,
+    "pow": ops.power, "identity": lambda x: x, "tile": ops.tile, "pad": ops.pad,
 }  # fmt: skip
 _NN: dict[str, Callable[..., Any]] = {
-    "softmax": _softmax, "leaky_relu": _leaky_relu, "gelu": _gelu, "relu": ops.relu, "relu6": ops.relu6,
+    "softmax": _softmax, "log_softmax": _log_softmax, "l2_normalize": _l2_normalize,
+    "leaky_relu": _leaky_relu, "gelu": _gelu, "relu": ops.relu, "relu6": ops.relu6,
     "elu": ops.elu, "selu": ops.selu, "sigmoid": ops.sigmoid, "tanh": ops.tanh, "softplus": ops.softplus,
     "silu": ops.silu, "swish": ops.silu, "softsign": ops.softsign,
 }  # fmt: skip
+_ONLY_MATH: dict[str, Callable[..., Any]] = {
+    "softmax": _softmax, "log_softmax": _log_softmax, "l2_normalize": _l2_normalize, "reduce_std": _reduced("std"),
+    "reduce_variance": _reduced("var"), "erf": ops.erf,
+}  # fmt: skip
 _MATH = ("abs", "add", "cos", "divide", "exp", "floor", "log", "log1p", "maximum", "minimum", "multiply", "pow",
          "reduce_max", "reduce_mean", "reduce_min", "reduce_sum", "rsqrt", "sigmoid", "sin", "sqrt", "square",
-         "subtract", "tanh", "softplus")  # fmt: skip
+         "subtract", "tanh", "softplus", "argmax", "reduce_prod", "reduce_any", "reduce_all",
+         "reduce_logsumexp")  # fmt: skip
 _NEVER = ("is_tensor", "shape", "convert_to_numpy", "cond", "while_loop", "fori_loop", "scan", "map", "vectorized_map")
 """of keras.ops: those that ask what something is, and those that take functions"""
 _SIGNS = ("add", "sub", "mul", "truediv", "pow", "matmul", "floordiv", "mod")
@@ -163,7 +200,8 @@ def followed() -> Iterator[Following]:
         for holder, functions in (
             (tf, everywhere),
             (tf.nn, _NN),
-            (tf.math, {name: everywhere.get(name) or getattr(ops, name) for name in _MATH}),
+            (tf.math, {name: everywhere.get(name) or getattr(ops, name) for name in _MATH} | _ONLY_MATH),
+            (tf.linalg, {"matmul": _matmul, "l2_normalize": _l2_normalize}),
             (ops, of_keras),
         ):
             for name, function in functions.items():

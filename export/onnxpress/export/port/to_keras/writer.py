@@ -198,9 +198,8 @@ class Writer(Variables):
         value = self.plain(value)
         wider = Shown((1,) * missing + value.shown.first, (1,) * missing + value.shown.second, value.shown.dtype)
         index = ", ".join(["None"] * missing + [":"] * value.rank)
-        return self.in_layout(
-            Value(f"{self.operand(value)}[{index}]", wider, identity(lead.rank)), lead.perm, "broadcast over the same axes"
-        )
+        wide = Value(f"{self.operand(value)}[{index}]", wider, identity(lead.rank))
+        return self.in_layout(wide, lead.perm, "broadcast over the same axes")
 
     def parameter(self, name: str, shown: Shown, perm: tuple[int, ...], rank: int) -> Value:
         """`self.name`, stored with its axes so, made by add_weight on its first use."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -194,3 +196,35 @@ def test_a_rate_of_dropout_is_told_also_where_forward_is_called_by_its_name() ->
 
     found = traced(Holder(), (3, 4))
     assert [step.kwargs["dropout_p"] for step in found.steps if step.kind == "function"] == [0.25]
+
+
+def cached(forward: Callable[..., Any]) -> Callable[..., Any]:
+    """As a decorator of transformers' does: what was not given by name is added by name."""
+
+    @functools.wraps(forward)
+    def called(self: Any, *args: Any, **kwargs: Any) -> Any:
+        return forward(self, *args, **{"keeps": False, "factor": 1.0, **kwargs})
+
+    return called
+
+
+def test_what_is_given_by_name_stays_named() -> None:
+    class Inner(nn.Module):
+        @cached
+        def forward(self, x: torch.Tensor, y: Any = None, keeps: Any = None, *, factor: float = 2.0) -> Any:
+            return (x if keeps else x - y) * factor
+
+    class Outer(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.inner = Inner()
+
+        def forward(self, x: torch.Tensor, y: torch.Tensor) -> Any:
+            return self.inner(x, factor=3.0, keeps=False, y=y)
+
+    found = traced(Outer(), (4,), (4,))
+    inner = next(step for step in found.steps if step.kind == "block")
+    assert [step.name for step in found.steps if step.number in {ref.number for ref in inner.args}] == ["x0", "x1"]
+    steps = found.children["inner"].steps
+    assert [step.name for step in steps] == ["x", "y", "sub", "mul", ""]
+    assert steps[3].args[1] == 3.0

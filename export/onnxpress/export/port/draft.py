@@ -60,6 +60,7 @@ class Draft:
         from onnxpress.export.networks.pytorch.module import TorchNetwork
         from onnxpress.export.port.from_torch.blocks import block_of, within
         from onnxpress.export.port.from_torch.folding import folded, parametrized
+        from onnxpress.export.port.from_torch.sharing import sharing
 
         network = wrap(source, converts=False)
         if not isinstance(network, TorchNetwork):
@@ -87,7 +88,13 @@ class Draft:
             original = {f"0.{name}": parameter for name, parameter in original.items()}
         self.learning = frozenset(n for n, p in module.named_parameters() if _learns(n, p, original))
         given, named = _arguments(network, two_sizes(network, self.rows))
-        block = block_of(module, (given, named) if module is network.module else ([*given, *named.values()], {}))
+        taken = (given, named) if module is network.module else ([*given, *named.values()], {})
+        kept = {id(v): n for n, v in module.named_parameters()}
+        names = module.named_parameters(remove_duplicate=False)
+        tied = {n: kept[id(v)] for n, v in names if kept[id(v)] != n}
+        block = block_of(module, taken)
+        if together := sharing(block, tied):
+            block = block_of(module, taken, inlined=together)
         self.state |= block.all_constants()
         self.drawn = block.all_draws()
         """what the source draws at random in training mode, by the module that draws"""
@@ -101,9 +108,6 @@ class Draft:
         by_argument = dict(zip(_names(network), network.inputs, strict=True))
         self.specs = [by_argument[step.name] for step in block.steps if step.kind == "input"]
         """in the order in which the code takes them"""
-        kept = {id(v): n for n, v in module.named_parameters()}
-        names = module.named_parameters(remove_duplicate=False)
-        tied = {n: kept[id(v)] for n, v in names if kept[id(v)] != n}
         title = f"{source.name}, carried from {origin} by onnxpress port."
         self.code = written(block, self.specs, self.state, self.learning, tied, title, weights_name, keep=keep)
         carried = {name for one in self.code.carried for name in one.sources}

@@ -32,19 +32,24 @@ _SAME = {
 }  # fmt: skip
 
 
-def block_of(module: torch.nn.Module, arguments: tuple[Any, Any], where: str = "") -> Block:
+def block_of(
+    module: torch.nn.Module, arguments: tuple[Any, Any], where: str = "", inlined: frozenset[str] = frozenset()
+) -> Block:
     """Trace `module`. `arguments` are its args and kwargs, each tensor in them a Given.
 
-    Raises NoCorrespondence with the line that cannot be followed.
+    What is in `inlined`, by its path from here on, becomes no block of its own. Raises NoCorrespondence with the line
+    that cannot be followed.
     """
-    graph, tracer = trace(module, arguments)
+    graph, tracer = trace(module, arguments, inlined)
     steps, places = [], {node: number for number, node in enumerate(graph.nodes)}
     for node, number in places.items():
         if (step := _step(node, number, places, tracer)) is not None:
             steps.append(step)
     steps = without_dead(unexpanded(steps))
     called = {step.name for step in steps if step.kind == "layer"}
-    children = {path: _child(module.get_submodule(path), path, tracer) for path in tracer.calls if path in called}
+    children = {
+        path: _child(module.get_submodule(path), path, tracer, inlined) for path in tracer.calls if path in called
+    }
     for step in steps:
         child = children.get(step.name) if step.kind == "layer" else None  # an input may be called as a layer is
         if isinstance(child, Block):
@@ -88,7 +93,7 @@ def _known(module: torch.nn.Module) -> torch.nn.Module | None:
     return None
 
 
-def _child(child: torch.nn.Module, path: str, tracer: Tracer) -> Any:
+def _child(child: torch.nn.Module, path: str, tracer: Tracer, inlined: frozenset[str]) -> Any:
     if (known := _known(child)) is not None:
         return known
     if type(child).forward is torch.nn.Module.forward:
@@ -115,7 +120,23 @@ def _child(child: torch.nn.Module, path: str, tracer: Tracer) -> Any:
         raise NoCorrespondence(f"it cannot be called so: {error}", where=path) from error
     for name, value in bound.arguments.items():
         bound.arguments[name] = given(name, value)
-    return block_of(child, (bound.args, bound.kwargs), path)
+    own = frozenset(one.removeprefix(f"{path}.") for one in inlined if one.startswith(f"{path}."))
+    return block_of(child, _as_called(bound, len(args)), path, own)
+
+
+def _as_called(bound: inspect.BoundArguments, places: int) -> tuple[Any, Any]:
+    """The args and kwargs of a call that gave the first so many by their places.
+
+    The others stay named: what stands around a forward, as a decorator of transformers', may add to them by name.
+    """
+    kinds = [bound.signature.parameters[name].kind for name in bound.arguments]
+    if inspect.Parameter.VAR_POSITIONAL in kinds:
+        return bound.args, bound.kwargs
+    named: dict[str, Any] = {}
+    for name, kind in list(zip(bound.arguments, kinds, strict=True))[places:]:
+        value = bound.arguments[name]
+        named |= value if kind is inspect.Parameter.VAR_KEYWORD else {name: value}
+    return bound.args[:places], named
 
 
 def _step(node: fx.Node, number: int, places: dict[fx.Node, int], tracer: Tracer) -> Step | None:

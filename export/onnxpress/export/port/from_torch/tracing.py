@@ -19,12 +19,15 @@ from onnxpress.export.port.from_torch.tracer import Tracer
 from onnxpress.export.port.refusal import NoCorrespondence
 
 
-def trace(root: torch.nn.Module, arguments: tuple[Any, Any]) -> tuple[fx.Graph, Tracer]:
+def trace(
+    root: torch.nn.Module, arguments: tuple[Any, Any], inlined: frozenset[str] = frozenset()
+) -> tuple[fx.Graph, Tracer]:
     """The graph of root's forward. `arguments` are its args and kwargs, each tensor in them a Given.
 
-    Raises NoCorrespondence with the line that cannot be followed.
+    The submodules in `inlined` are followed where they are called. Raises NoCorrespondence with the line that cannot be
+    followed.
     """
-    graph, tracer = _traced(root, arguments)
+    graph, tracer = _traced(root, arguments, inlined)
     for number, where in enumerate(tracer.decisions):
         if _differs(root, arguments, number, graph, tracer.inlined):
             raise NoCorrespondence("the code takes a way that depends on a size that varies", where=where)

@@ -10,6 +10,7 @@ import numpy as np
 from onnxpress.core.arrays import Array
 from onnxpress.export.port.code import literal, short
 from onnxpress.export.port.layout import Value, channels_last
+from onnxpress.export.port.steps import Shown
 from onnxpress.export.port.to_keras.edges import at_edges
 from onnxpress.export.port.to_keras.making import (
     called,
@@ -29,7 +30,7 @@ def _linear(w: Writer, module: Any, x: Value) -> Value:
     if x.perm[-1] != x.rank - 1 or (x.rank > 2 and x.order is None and x.perm[0] != 0):
         x = w.plain(x, "this layer is over the last axis")
     if (table := w.shared.tied.get(w.full(f"{w.step.name}.weight"))) is not None:
-        return w.result(_tied(w, module, w.settle(x), table), x.perm)
+        return w.result(_tied(w, module, w.settle(x), table), x.perm, bare=module.bias is None)
     order = x.order
     options = {} if module.bias is not None else {"use_bias": "False"}
     made = make(w, module, f"Dense({module.out_features})", **options)
@@ -42,12 +43,20 @@ def _linear(w: Writer, module: Any, x: Value) -> Value:
 
 
 def _tied(w: Writer, module: Any, x: Value, table: str) -> str:
-    """The product with the table of an embedding of the same block, whose weight this is too."""
+    """The product with the weight of another layer of the same block, which is this one's too, and its own bias."""
     path = table.removeprefix(f"{w.path}." if w.path else "").removesuffix(".weight")
     other = w.block.children.get(path)
-    if type(other).__name__ != "Embedding" or path not in w.attributes or module.bias is not None:
+    kind = type(other).__name__
+    if kind not in ("Embedding", "Linear") or path not in w.attributes:
         raise w.refuse(f"its weight is that of {table} too, which has no correspondence", "give each its own")
-    return f"ops.matmul({x.code}, ops.transpose({member(w.attribute(path))}.embeddings))"
+    held = f"{member(w.attribute(path))}."
+    held = f"{held}kernel" if kind == "Linear" else f"ops.transpose({held}embeddings)"
+    code = f"ops.matmul({x.code}, {held})"
+    if module.bias is None:
+        return code
+    size = (module.out_features,)
+    bias = w.parameter(f"{w.step.name}.bias", Shown(size, size, w.step.shown.dtype), (0,), 1)
+    return f"{code} + {bias.code}"
 
 
 @register("Conv1d", "Conv2d", "Conv3d")

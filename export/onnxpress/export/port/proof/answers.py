@@ -86,7 +86,8 @@ def _shows_noise(wanted: Array) -> bool:
 
 def _swing(near: Array, answer: Array) -> float:
     """How far a neighbour's answer to the same is."""
-    apart = np.abs(near.astype(np.float64) - answer)
+    with np.errstate(invalid="ignore"):  # both are infinite
+        apart = np.abs(near.astype(np.float64) - answer)
     return float(np.nan_to_num(apart, posinf=0.0).max(initial=0.0))
 
 

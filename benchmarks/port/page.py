@@ -53,12 +53,13 @@ def page(
         "# What can be ported",
         "",
         f"Written by `python -m benchmarks.port` on {today}. Do not edit it. Each model goes through `onnxpress port`. "
-        "*ported* means that every rung of [the proof](porting.md#what-is-proven) holds, and that the written model, "
-        "with the written weights, answers as the source does on inputs of this command's own. The latter comparison "
-        "shares no code with `port`. Seconds are processors' time.",
+        "*ported* means that the first four rungs of [the proof](porting.md#what-is-proven) hold, and that the written "
+        "model, with the written weights, answers as the source does on inputs of this command's own. The latter "
+        "comparison shares no code with `port`. *and back* means that the fifth rung, the round trip, holds too: "
+        "exported to ONNX again, and ported back, it is the same. Seconds are processors' time.",
         "",
-        "| family | models | writable | ported | share | aim | wrong |",
-        "| --- | ---: | ---: | ---: | ---: | ---: | ---: |",
+        "| family | models | writable | ported | share | and back | share | aim | wrong |",
+        "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
     ]
     families = list(dict.fromkeys(subject.family for subject in every))
     for family in families:
@@ -66,15 +67,18 @@ def page(
         writable = [s for s in own if not s.unwritable]
         states = [rows.get(s.label, {}).get("state") for s in writable]
         share = 100 * states.count("ported") / len(writable)
+        back = sum(_is_back(rows[s.label]) for s in writable if s.label in rows)
         aim = f"{AIMS[family]} %" if family in AIMS else ""
         lines.append(
             f"| {TITLES[family][0]} | {len(own)} | {len(writable)} | {states.count('ported')} | {share:.0f} % "
-            f"| {aim} | {states.count('wrong')} |"
+            f"| {back} | {100 * back / len(writable):.0f} % | {aim} | {states.count('wrong')} |"
         )
     for family in families:
         own = [subject for subject in every if subject.family == family]
         lines += ["", f"## {TITLES[family][0]}", "", TITLES[family][1], ""]
-        lines += _table([(s, rows[s.label]) for s in own if s.label in rows and rows[s.label]["state"] == "ported"])
+        ported = [(s, rows[s.label]) for s in own if s.label in rows and rows[s.label]["state"] == "ported"]
+        lines += _table(ported)
+        lines += _not_back(ported)
         lines += _others([(s, rows.get(s.label)) for s in own])
     lines += _of_large(large) if large else []
     return "\n".join(lines) + "\n"
@@ -84,11 +88,11 @@ def _table(found: list[tuple[Subject, Mapping[str, Any]]]) -> list[str]:
     if not found:
         return ["None was ported."]
     lines = [
-        "| model | answers, in floors | gradients | training | own comparison | lines | seconds |",
-        "| --- | ---: | ---: | ---: | --- | ---: | ---: |",
+        "| model | answers, in floors | gradients | training | back, in floors | own comparison | lines | seconds |",
+        "| --- | ---: | ---: | ---: | ---: | --- | ---: | ---: |",
     ]
     for subject, row in found:
-        figures = [_figure(row["rungs"].get(name)) for name in ("answers", "gradients", "training")]
+        figures = [_figure(row["rungs"].get(name)) for name in ("answers", "gradients", "training", "round trip")]
         lines.append(
             f"| {subject.name} | {' | '.join(figures)} | {row['judged']} | {row['lines']} | {row['seconds']:.0f} |"
         )
@@ -96,7 +100,18 @@ def _table(found: list[tuple[Subject, Mapping[str, Any]]]) -> list[str]:
 
 
 def _figure(rung: Any) -> str:
+    if rung is not None and rung[0] is False:
+        return "no"
     return "" if rung is None or rung[1] is None else f"{rung[1]:.1g}"
+
+
+def _is_back(row: Mapping[str, Any]) -> bool:
+    return row["state"] == "ported" and row["rungs"].get("round trip", [None])[0] is True
+
+
+def _not_back(found: list[tuple[Subject, Mapping[str, Any]]]) -> list[str]:
+    lines = [f"- `{s.name}`: {_plain(row.get('back') or 'not asked')}" for s, row in found if not _is_back(row)]
+    return ["", "Ported, and not back:", "", *lines] if lines else []
 
 
 def _others(found: list[tuple[Subject, Mapping[str, Any] | None]]) -> list[str]:

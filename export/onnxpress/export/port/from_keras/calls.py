@@ -11,6 +11,7 @@ import numpy as np
 from keras import KerasTensor, tree
 
 from onnxpress.export.port.code import identifier
+from onnxpress.export.port.from_keras import made
 from onnxpress.export.port.from_keras.builder import Builder
 from onnxpress.export.port.from_keras.graph import (
     Call,
@@ -25,6 +26,7 @@ from onnxpress.export.port.from_keras.masks import OUTSIDE, UNTOLD, Within, comi
 from onnxpress.export.port.from_keras.naming import counted
 from onnxpress.export.port.from_keras.registry import LAYERS, OPERATIONS
 from onnxpress.export.port.from_keras.shared import Shared
+from onnxpress.export.port.from_keras.stand_ins import Made
 from onnxpress.export.port.from_keras.values import Value
 from onnxpress.export.port.layout import Unordered
 from onnxpress.export.port.refusal import NoCorrespondence
@@ -106,6 +108,8 @@ class GraphBuilder(Builder):
             return self.inline(lambda *a, **k: layer.function(*a, **k, **(layer.arguments or {})), args, kwargs)
         if self.is_block(layer):
             return self.child(layer, args, kwargs)
+        if isinstance(layer, Made):
+            return made.written(self, layer)
         if known is None:
             raise self.refuse(f"there is no correspondence of {kind}")
         if isinstance(layer, keras.Layer):

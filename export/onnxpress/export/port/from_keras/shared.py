@@ -7,8 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from onnxpress.core.arrays import Array
-
-_PRIMES = (7919, 7907, 7901, 7883, 7879, 7877, 7873, 7867, 7853, 7841, 7829, 7823, 7817, 7793, 7789, 7759)
+from onnxpress.export.port.from_keras.stand_ins import PRIMES
 
 
 @dataclass(frozen=True)
@@ -56,7 +55,7 @@ class Shared:
             times = pair[0] // known[0]
             if times and pair == (times * known[0], times * known[1]):
                 return times * prime
-        return self.sizes.setdefault(pair, _PRIMES[len(self.sizes)])
+        return self.sizes.setdefault(pair, PRIMES[len(self.sizes)])
 
     def index(self, variable: Any) -> int | None:
         """The place of a Keras variable among the weights."""

@@ -24,6 +24,8 @@ class Stepping:
         self.steps: list[Step] = []
         self.children: dict[str, Any] = {}
         self.pairs: dict[int, tuple[Any, Any]] = {}
+        self.arrays: dict[Any, Value] = {}
+        """what is made of sizes that vary"""
         self.paths: dict[Any, str] = {}
         """(the id of a Keras layer, a part of it) → its path here"""
         self.names: set[str] = set()

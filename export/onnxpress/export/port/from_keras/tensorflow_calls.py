@@ -14,6 +14,8 @@ import numpy as np
 import tensorflow as tf
 from keras import KerasTensor, ops, tree
 
+from onnxpress.export.port.from_keras.stand_ins import MAKERS, in_the_graph
+
 
 def _reduced(name: str) -> Callable[..., Any]:
     over: Callable[..., Any] = getattr(ops, name)
@@ -159,6 +161,11 @@ class Following:
 
         return called
 
+    def maker(self, kind: str, original: Callable[..., Any]) -> Callable[..., Any]:
+        """A function that makes arrays: of a size that varies they stand in the graph."""
+        made = in_the_graph(kind, original)
+        return lambda *args, **kwargs: (original if self._depth else made)(*args, **kwargs)
+
     def sign(self, original: Callable[..., Any], name: str) -> Callable[..., Any]:
         """An operator of a variable, with whatever stands behind it."""
         written = getattr(operator, name)
@@ -207,6 +214,8 @@ def followed() -> Iterator[Following]:
             for name, function in functions.items():
                 if (original := getattr(holder, name, None)) is not None:
                     stack.enter_context(mock.patch.object(holder, name, following.function(original, function)))
+        for kind in MAKERS:
+            stack.enter_context(mock.patch.object(ops, kind, following.maker(kind, getattr(ops, kind))))
         for sign in _SIGNS:
             name = f"__{sign}__"
             if (original := getattr(keras.Variable, name, None)) is not None:

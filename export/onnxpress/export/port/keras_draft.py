@@ -29,7 +29,7 @@ from onnxpress.export.port.proof.aside import hand_back
 from onnxpress.export.port.proof.keras_asked import NearKeras, OfKeras
 from onnxpress.export.port.proof.keras_source import KerasSides, gradients, parameters
 from onnxpress.export.port.proof.keras_training import training
-from onnxpress.export.port.proof.keras_twin import kept, widened
+from onnxpress.export.port.proof.keras_twin import kept, uncompiled, widened
 from onnxpress.export.port.proof.rung import Rung, first_line, unasked
 from onnxpress.export.port.proof.torch_target import TorchTarget
 from onnxpress.export.port.refusal import NoCorrespondence
@@ -49,7 +49,9 @@ class KerasDraft:
         network = wrap(source)
         if not isinstance(network, KerasNetwork):
             raise NoCorrespondence(
-                "a function of TensorFlow has no layers to carry", where=source.reference, hint="give a Keras model"
+                "a function of TensorFlow has no layers to carry",
+                where=source.reference,
+                hint="give a Keras model, or port the .onnx file that onnxpress export makes of the function",
             )
         self.network, self.model = network, source.network
         if any(spec.dtype == "string" for spec in network.inputs):
@@ -180,7 +182,8 @@ class KerasDraft:
     @contextlib.contextmanager
     def _twin(self, model: Any) -> Iterator[Any]:
         try:
-            yield model
+            with uncompiled(model):
+                yield model
         finally:
             self.network.forget_float64()  # its weights were trained
 

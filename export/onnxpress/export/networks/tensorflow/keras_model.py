@@ -175,9 +175,10 @@ class KerasNetwork:
         if self._double is None:
             try:
                 config = _with_float64(copy.deepcopy(self._model.get_config()))
-                twin = type(self._model).from_config(config)
-                if not twin.built:
-                    self.call(twin, [tensor(spec, blank(spec), "float64") for spec in self.inputs])
+                with _float64_by_default():
+                    twin = type(self._model).from_config(config)
+                    if not twin.built:
+                        self.call(twin, [tensor(spec, blank(spec), "float64") for spec in self.inputs])
                 for mine, weight in zip(twin.weights, self._model.weights, strict=True):  # no copies of all at once
                     mine.assign(_widen(np.asarray(weight)))
                 for layer in twin._flatten_layers():
@@ -247,6 +248,17 @@ class KerasNetwork:
                 f"built a second time, the model has other weights: {error}",
                 hint="the factory must build the same architecture every time it is called",
             ) from error
+
+
+@contextlib.contextmanager
+def _float64_by_default() -> Iterator[None]:
+    """While open, a layer whose author wrote no `dtype` into its config computes in float64."""
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy("float64")
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(before)
 
 
 def _with_float64(config: Any) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -49,7 +50,7 @@ def _binary(w: Builder, op: Any, a: Any, b: Any) -> Value:
 
 def binary(w: Builder, name: str, a: Any, b: Any) -> Value:
     """Of two, broadcast as Keras does and with its dtypes."""
-    values = [a, b]
+    values = [_size(w, v) for v in (a, b)]
     tensors = [v for v in values if isinstance(v, Value)]
     if name == "div" and any(isinstance(v, Value) and v.dtype == "bool" for v in values):
         raise w.refuse("a division of truth values has no correspondence")
@@ -59,6 +60,12 @@ def binary(w: Builder, name: str, a: Any, b: Any) -> Value:
     assert lead is not None
     shaped = next(v for v in found if isinstance(v, Value) and v.rank == lead.rank)
     return w.like(_layout(shaped, lead), name, *found)
+
+
+def _size(w: Builder, value: Any) -> Any:
+    """The step that reads a size that varies, of which a number says that it stands for it."""
+    is_size = isinstance(value, int | float) and math.isfinite(value) and value == int(value) and w.varies(int(value))
+    return w.told(int(value)) if is_size else value
 
 
 def _layout(value: Value, lead: Value) -> Value:

@@ -230,10 +230,10 @@ def _unstack(w: Builder, op: Any, x: Value) -> list[Value]:
     return [w.value(w.step("function", "getitem", (Ref(number), n)), perm) for n in range(len(w.pairs[number][0]))]
 
 
-@operation("GetItem")
+@operation("GetItem", "Cut")
 def _getitem(w: Builder, _: Any, x: Value, key: Any) -> Value:
     x = w.settle(w.made(x))
-    index = list(key) if isinstance(key, tuple | list) else [key]
+    index = [_told(w, one) for one in (key if isinstance(key, tuple | list) else [key])]
     if any(isinstance(i, Value) for i in index):
         raise w.refuse("an index that is a tensor has no correspondence", "use ops.take")
     used = sum(i is not None and i is not Ellipsis for i in index)
@@ -250,7 +250,12 @@ def _getitem(w: Builder, _: Any, x: Value, key: Any) -> Value:
     physical = _trimmed([filled[axis] for axis in x.perm])
     if all(i == slice(None) for i in physical):
         return x
-    return w.function("getitem", x, tuple(physical), perm=perm)
+    return w.function("getitem", x, tuple(physical) if len(physical) > 1 else physical[0], perm=perm)
+
+
+def _told(w: Builder, one: Any) -> Any:
+    """A slice that goes as far as a size that varies, with the step that reads the size."""
+    return slice(one.start, w.told(one.stop), one.step) if isinstance(one, slice) and w.varies(one.stop) else one
 
 
 def _reversed(w: Builder, x: Value, filled: list[Any]) -> tuple[Value, list[Any]]:

@@ -13,6 +13,7 @@ from keras import KerasTensor, tree
 from onnxpress.export.port.code import identifier
 from onnxpress.export.port.from_keras import made
 from onnxpress.export.port.from_keras.builder import Builder
+from onnxpress.export.port.from_keras.cutting import Cut
 from onnxpress.export.port.from_keras.graph import (
     Call,
     Graph,
@@ -110,7 +111,7 @@ class GraphBuilder(Builder):
             return self.child(layer, args, kwargs)
         if isinstance(layer, Made):
             return made.written(self, layer)
-        if known is None:
+        if known is None and not isinstance(layer, Cut):
             raise self.refuse(f"there is no correspondence of {kind}")
         if isinstance(layer, keras.Layer):
             if str(layer.compute_dtype or "float32") not in ("float32", "int64", "int32"):

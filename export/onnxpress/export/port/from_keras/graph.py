@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import functools
 import inspect
+import linecache
 import os
+import re
+import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -15,7 +18,7 @@ from keras import KerasTensor, tree
 from keras.src.backend.common import global_state
 from keras.src.layers.layer import CallContext
 
-from onnxpress.export.port.from_keras.tensorflow_calls import followed
+from onnxpress.export.port.from_keras.tensorflow_calls import counterpart, followed
 from onnxpress.export.port.refusal import NoCorrespondence
 
 
@@ -136,14 +139,15 @@ def _told(call: Call) -> tuple[Any, ...]:
 def traced(function: Callable[..., Any], args: Any, kwargs: Any, name: str) -> Graph:
     """The graph of a plain function of KerasTensors."""
     inputs = [x for x in tree.flatten((args, kwargs)) if isinstance(x, KerasTensor)]
+    function = counterpart(function)
     try:
         with followed() as following:
             outputs = function(*args, **kwargs)
-    except NoCorrespondence:
+    except NoCorrespondence as error:
+        error.where = error.where or _line(error) or name
         raise
     except Exception as error:
-        said = str(error).strip().partition("\n")[0] or type(error).__name__
-        raise NoCorrespondence(f"this line cannot be traced: {said}", where=_line(error) or name) from error
+        raise NoCorrespondence(_why(error), where=_line(error) or name, hint=_instead(error)) from error
     if not any(isinstance(x, KerasTensor) for x in tree.flatten(outputs)):
         raise NoAnswer("it answers no tensor of the graph", where=name)
     calls = _calls(inputs, outputs, set(following.held))
@@ -156,16 +160,42 @@ def _fresh(value: Any) -> Any:
     return keras.Input(batch_shape=value.shape, dtype=value.dtype)
 
 
-def _line(error: BaseException) -> str:
-    """`nets.py:12` of the innermost frame that is the user's."""
+def _own_frame(error: BaseException) -> traceback.FrameSummary | None:
+    """The innermost frame that is the user's."""
     inside = (os.path.dirname(keras.__file__), os.path.dirname(os.path.dirname(__file__)))
-    trail, where = error.__traceback__, ""
-    while trail is not None:
-        name = trail.tb_frame.f_code.co_filename
-        if not name.startswith(inside) and "site-packages" not in name:
-            where = f"{os.path.basename(name)}:{trail.tb_lineno}"
-        trail = trail.tb_next
-    return where
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [one for one in frames if not one.filename.startswith(inside) and "site-packages" not in one.filename]
+    return own[-1] if own else None
+
+
+def _line(error: BaseException) -> str:
+    """`nets.py:12` of that frame."""
+    own = _own_frame(error)
+    return "" if own is None else f"{os.path.basename(own.filename)}:{own.lineno}"
+
+
+_TAKES_NO_SYMBOL = "cannot be used as input to a TensorFlow function"
+
+
+def _why(error: BaseException) -> str:
+    """What cannot be traced: the function of TensorFlow that a symbol was given to, or what was raised."""
+    said = str(error).strip().partition("\n")[0] or type(error).__name__
+    if _TAKES_NO_SYMBOL not in said:
+        return f"this line cannot be traced: {said}"
+    return f"{_called(_own_frame(error))} has no correspondence"
+
+
+def _called(own: traceback.FrameSummary | None) -> str:
+    """What the line calls, as it is written there."""
+    if own is None or own.lineno is None:
+        return "a function of TensorFlow"
+    line = linecache.getline(own.filename, own.lineno).encode()
+    name = line[own.colno : own.end_colno].decode().partition("(")[0]
+    return name if re.fullmatch(r"[\w.]+", name) else "a function of TensorFlow"
+
+
+def _instead(error: BaseException) -> str | None:
+    return "write the line with keras.ops" if _TAKES_NO_SYMBOL in str(error) else None
 
 
 def _calls(inputs: list[KerasTensor], outputs: Any, held: set[int] | None = None) -> list[Call]:

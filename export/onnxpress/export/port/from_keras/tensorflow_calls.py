@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import inspect
 import operator
 from collections.abc import Callable, Iterator
@@ -14,116 +15,22 @@ import numpy as np
 import tensorflow as tf
 from keras import KerasTensor, ops, tree
 
+from onnxpress.export.port.from_keras.cutting import cut, is_cut, varies
 from onnxpress.export.port.from_keras.stand_ins import MAKERS, in_the_graph
+from onnxpress.export.port.from_keras.tensorflow_functions import OF_BACKEND, OF_TENSORFLOW, RANDOM, within
+from onnxpress.export.port.refusal import NoCorrespondence
 
-
-def _reduced(name: str) -> Callable[..., Any]:
-    over: Callable[..., Any] = getattr(ops, name)
-
-    def reduced(x: Any, axis: Any = None, keepdims: bool = False, name: Any = None) -> Any:
-        return over(x, axis=axis, keepdims=keepdims)
-
-    return reduced
-
-
-def _matmul(a: Any, b: Any, transpose_a: bool = False, transpose_b: bool = False) -> Any:
-    a = ops.swapaxes(a, -2, -1) if transpose_a else a
-    return ops.matmul(a, ops.swapaxes(b, -2, -1) if transpose_b else b)
-
-
-def _transpose(a: Any, perm: Any = None) -> Any:
-    return ops.transpose(a, perm)
-
-
-def _softmax(logits: Any, axis: int = -1, name: Any = None) -> Any:
-    return ops.softmax(logits, axis=-1 if axis is None else axis)
-
-
-def _leaky_relu(features: Any, alpha: float = 0.2, name: Any = None) -> Any:
-    return ops.leaky_relu(features, alpha)
-
-
-def _gelu(features: Any, approximate: bool = False, name: Any = None) -> Any:
-    return ops.gelu(features, approximate)
-
-
-def _concat(values: Any, axis: int, name: Any = None) -> Any:
-    return ops.concatenate(values, axis)
-
-
-def _squeeze(x: Any, axis: Any = None, name: Any = None) -> Any:
-    return ops.squeeze(x, axis)
-
-
-def _split(value: Any, num_or_size_splits: Any, axis: int = 0) -> Any:
-    if isinstance(num_or_size_splits, int):
-        return ops.split(value, num_or_size_splits, axis)
-    cuts = [sum(num_or_size_splits[: n + 1]) for n in range(len(num_or_size_splits) - 1)]
-    return ops.split(value, cuts, axis)
-
-
-def _log_softmax(logits: Any, axis: int = -1, name: Any = None) -> Any:
-    return ops.log_softmax(logits, axis=-1 if axis is None else axis)
-
-
-def _unstack(value: Any, num: Any = None, axis: int = 0, name: Any = None) -> Any:
-    return ops.unstack(value, num, axis)
-
-
-def _clip(t: Any, clip_value_min: Any, clip_value_max: Any, name: Any = None) -> Any:
-    return ops.clip(t, clip_value_min, clip_value_max)
-
-
-def _l2_normalize(x: Any, axis: Any = None, epsilon: float = 1e-12, name: Any = None) -> Any:
-    return x * ops.rsqrt(ops.maximum(ops.sum(ops.square(x), axis=axis, keepdims=True), epsilon))
-
-
-def _gather(params: Any, indices: Any, axis: Any = None, name: Any = None) -> Any:
-    return ops.take(params, indices, axis=0 if axis is None else axis)
-
-
-def _one_hot(indices: Any, depth: int, axis: int = -1, dtype: Any = "float32") -> Any:
-    return ops.one_hot(indices, depth, axis=axis, dtype=keras.backend.standardize_dtype(dtype))
-
-
-def _argmax(input: Any, axis: Any = None, output_type: Any = "int64") -> Any:  # noqa: A002 - TensorFlow's name
-    return ops.cast(ops.argmax(input, axis=0 if axis is None else axis), keras.backend.standardize_dtype(output_type))
-
-
-def _shape(x: Any, out_type: Any = None, name: Any = None) -> Any:
-    return tuple(x.shape)
-
-
-_PLAIN = (
-    "abs", "add", "cast", "cos", "divide", "einsum", "equal", "exp", "expand_dims", "floor", "greater", "less",
-    "maximum", "minimum", "multiply", "not_equal", "ones_like", "reshape", "round", "sigmoid", "sign", "sin", "sqrt",
-    "square", "stack", "stop_gradient", "subtract", "tanh", "tensordot", "where", "zeros_like",
-)  # fmt: skip
-_OTHER: dict[str, Callable[..., Any]] = {
-    "reduce_sum": _reduced("sum"), "reduce_mean": _reduced("mean"), "reduce_max": _reduced("max"),
-    "reduce_min": _reduced("min"), "matmul": _matmul, "transpose": _transpose, "concat": _concat, "squeeze": _squeeze,
-    "reduce_prod": _reduced("prod"), "reduce_any": _reduced("any"), "reduce_all": _reduced("all"),
-    "reduce_logsumexp": _reduced("logsumexp"), "unstack": _unstack, "clip_by_value": _clip, "gather": _gather,
-    "one_hot": _one_hot, "argmax": _argmax, "split": _split, "shape": _shape,
-    "pow": ops.power, "identity": lambda x: x, "tile": ops.tile, "pad": ops.pad,
-}  # fmt: skip
-_NN: dict[str, Callable[..., Any]] = {
-    "softmax": _softmax, "log_softmax": _log_softmax, "l2_normalize": _l2_normalize,
-    "leaky_relu": _leaky_relu, "gelu": _gelu, "relu": ops.relu, "relu6": ops.relu6,
-    "elu": ops.elu, "selu": ops.selu, "sigmoid": ops.sigmoid, "tanh": ops.tanh, "softplus": ops.softplus,
-    "silu": ops.silu, "swish": ops.silu, "softsign": ops.softsign,
-}  # fmt: skip
-_ONLY_MATH: dict[str, Callable[..., Any]] = {
-    "softmax": _softmax, "log_softmax": _log_softmax, "l2_normalize": _l2_normalize, "reduce_std": _reduced("std"),
-    "reduce_variance": _reduced("var"), "erf": ops.erf,
-}  # fmt: skip
-_MATH = ("abs", "add", "cos", "divide", "exp", "floor", "log", "log1p", "maximum", "minimum", "multiply", "pow",
-         "reduce_max", "reduce_mean", "reduce_min", "reduce_sum", "rsqrt", "sigmoid", "sin", "sqrt", "square",
-         "subtract", "tanh", "softplus", "argmax", "reduce_prod", "reduce_any", "reduce_all",
-         "reduce_logsumexp")  # fmt: skip
 _NEVER = ("is_tensor", "shape", "convert_to_numpy", "cond", "while_loop", "fori_loop", "scan", "map", "vectorized_map")
 """of keras.ops: those that ask what something is, and those that take functions"""
 _SIGNS = ("add", "sub", "mul", "truediv", "pow", "matmul", "floordiv", "mod")
+_OF_TF: dict[str, Callable[..., Any]] = {
+    "range": lambda start, limit=None, delta=1, dtype="int32": ops.arange(start, limit, delta, dtype=dtype),
+    "ones": lambda shape, dtype="float32": ops.ones(shape, dtype=dtype),
+    "zeros": lambda shape, dtype="float32": ops.zeros(shape, dtype=dtype),
+    "fill": lambda dims, value: ops.full(dims, value),
+    "eye": lambda num_rows, num_columns=None, dtype="float32": ops.eye(num_rows, num_columns, dtype=dtype),
+}
+"""what makes arrays of a size, by the functions of keras.ops, which stand in the graph where the size varies"""
 
 
 class Following:
@@ -164,7 +71,60 @@ class Following:
     def maker(self, kind: str, original: Callable[..., Any]) -> Callable[..., Any]:
         """A function that makes arrays: of a size that varies they stand in the graph."""
         made = in_the_graph(kind, original)
-        return lambda *args, **kwargs: (original if self._depth else made)(*args, **kwargs)
+
+        def called(*args: Any, **kwargs: Any) -> Any:
+            if self._depth:
+                return original(*args, **kwargs)
+            self._depth += 1  # what Keras calls of tf is its own affair
+            try:
+                return made(*args, **kwargs)
+            finally:
+                self._depth -= 1
+
+        return called
+
+    def making(self, original: Callable[..., Any], make: Callable[..., Any]) -> Callable[..., Any]:
+        """A function that makes an array: where a size that varies says how long, it stands in the graph."""
+
+        def called(*args: Any, name: Any = None, **kwargs: Any) -> Any:
+            if self._depth or not varies(*args, *kwargs.values()):
+                return original(*args, **kwargs)
+            return make(*args, **kwargs)
+
+        return called
+
+    def item(self, original: Callable[..., Any]) -> Callable[..., Any]:
+        """An index of a variable, and one that goes as far as a size that varies."""
+
+        def called(held: Any, key: Any) -> Any:
+            if self._depth or not (is_cut(key) or isinstance(held, keras.Variable)):
+                return original(held, key)
+            symbol = held if isinstance(held, KerasTensor) else self.symbol(held)
+            return cut(symbol, key) if is_cut(key) else symbol[key if isinstance(key, tuple) else (key,)]
+
+        return called
+
+    def drawing(self, original: Callable[..., Any], name: str) -> Callable[..., Any]:
+        """A function of tf.random, which the author's own code may not call."""
+
+        def called(*args: Any, **kwargs: Any) -> Any:
+            if self._depth:
+                return original(*args, **kwargs)
+            raise NoCorrespondence(
+                f"tf.random.{name} draws other numbers with each call, which has no correspondence",
+                hint="where it is for training alone, use a layer such as keras.layers.GaussianNoise or Dropout",
+            )
+
+        return called
+
+    def compiled(self, original: Callable[..., Any]) -> Callable[..., Any]:
+        """The call of a tf.function: of what stands in the graph, that of the author's own function."""
+
+        def called(function: Any, *args: Any, **kwargs: Any) -> Any:
+            is_symbol = any(isinstance(x, KerasTensor) for x in tree.flatten((args, kwargs)))
+            return (function.python_function if is_symbol else functools.partial(original, function))(*args, **kwargs)
+
+        return called
 
     def sign(self, original: Callable[..., Any], name: str) -> Callable[..., Any]:
         """An operator of a variable, with whatever stands behind it."""
@@ -196,26 +156,41 @@ class Following:
         return self.symbol(value) if is_held else value
 
 
+def counterpart(function: Any) -> Any:
+    """What a function of TensorFlow is in Keras's operations; any other function itself."""
+    return _by_identity().get(id(function), function)
+
+
+@functools.cache
+def _by_identity() -> dict[int, Callable[..., Any]]:
+    return {id(within(tf, name)): function for name, function in OF_TENSORFLOW.items()}
+
+
 @contextlib.contextmanager
 def followed() -> Iterator[Following]:
     """Functions of tf and keras.ops, and layers, stand in the graph while a layer's call is traced."""
     following = Following()
-    plain = {name: getattr(ops, name) for name in _PLAIN}
-    everywhere = plain | _OTHER
     of_keras = {name: f for name, f in vars(ops).items() if inspect.isfunction(f) and name not in _NEVER}
+    written = [(tf, name, function) for name, function in OF_TENSORFLOW.items()]
+    written += [(tf.keras.backend, name, function) for name, function in OF_BACKEND.items()]
+    written += [(ops, name, function) for name, function in of_keras.items()]
     with contextlib.ExitStack() as stack:
-        for holder, functions in (
-            (tf, everywhere),
-            (tf.nn, _NN),
-            (tf.math, {name: everywhere.get(name) or getattr(ops, name) for name in _MATH} | _ONLY_MATH),
-            (tf.linalg, {"matmul": _matmul, "l2_normalize": _l2_normalize}),
-            (ops, of_keras),
-        ):
-            for name, function in functions.items():
-                if (original := getattr(holder, name, None)) is not None:
-                    stack.enter_context(mock.patch.object(holder, name, following.function(original, function)))
+        for holder, path, function in written:
+            parent, _, name = path.rpartition(".")
+            inside = within(holder, parent) if parent else holder
+            original = getattr(inside, name)
+            stack.enter_context(mock.patch.object(inside, name, following.function(original, function)))
         for kind in MAKERS:
             stack.enter_context(mock.patch.object(ops, kind, following.maker(kind, getattr(ops, kind))))
+        for name, make in _OF_TF.items():
+            stack.enter_context(mock.patch.object(tf, name, following.making(getattr(tf, name), make)))
+        for indexed in (KerasTensor, keras.Variable, tf.Tensor):
+            get = "__getitem__"
+            stack.enter_context(mock.patch.object(indexed, get, following.item(getattr(indexed, get))))
+        for name in RANDOM:
+            stack.enter_context(mock.patch.object(tf.random, name, following.drawing(within(tf.random, name), name)))
+        compiled = type(tf.function(len))
+        stack.enter_context(mock.patch.object(compiled, "__call__", following.compiled(compiled.__call__)))
         for sign in _SIGNS:
             name = f"__{sign}__"
             if (original := getattr(keras.Variable, name, None)) is not None:

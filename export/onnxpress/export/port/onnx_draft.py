@@ -14,9 +14,9 @@ from onnxpress.export.equivalence.cases import cases
 from onnxpress.export.equivalence.evaluator.numpy_graph import NotEvaluated
 from onnxpress.export.equivalence.graph_domain import shown
 from onnxpress.export.networks.onnx_file import OnnxNetwork
-from onnxpress.export.networks.wrap import wrap
 from onnxpress.export.port.draft import MOST_ROWS, Draft, one_batch, two_sizes
 from onnxpress.export.port.from_onnx.blocks import block_of
+from onnxpress.export.port.from_onnx.free_batch import with_free_batch
 from onnxpress.export.port.from_onnx.preparing import prepared
 from onnxpress.export.port.layout import identity
 from onnxpress.export.port.proof.answers import answers, answers_or_failure
@@ -42,9 +42,10 @@ class OnnxDraft:
     """
 
     def __init__(self, source: Source, weights_name: str) -> None:
-        network = wrap(source)
-        if not isinstance(network, OnnxNetwork):
+        if source.against is not None:
             raise NoCorrespondence("a file is carried by itself", where=source.reference, hint="leave --against out")
+        source, self._rows_of_file = with_free_batch(source)
+        network = OnnxNetwork(source)
         self._proto = prepared(source.network)
         if any(spec.dtype == "string" for spec in network.inputs):
             raise NoCorrespondence("torch has no strings", where=source.reference, hint="look the words up before")
@@ -70,6 +71,10 @@ class OnnxDraft:
     def rungs(self, target: TorchTarget) -> Iterator[Rung]:
         """Every rung of `target`, one after the other."""
         said = answers_or_failure(self.original, target.answer, self.asked)
+        if self._rows_of_file:
+            rows = self._rows_of_file
+            many = f"the file takes a batch of {rows}, and the code any: rows are answered as the file does"
+            said = msgspec.structs.replace(said, differences=[*said.differences, many])
         yield said
         if said.worst == math.inf:
             yield from unasked("parameters", "gradients")

@@ -79,6 +79,17 @@ FILES: dict[str, tuple[list[Any], list[int], dict[str, Any], int, str]] = {
         [6], {"w8": np.arange(-9, 9).astype(np.int8).reshape(6, 3), "s": abs(drawn(3)), "b16": drawn(3).astype("f2")},
         17, "nn.Linear(6, 3)",
     ),
+    "a batch norm of an older opset, which names its momentum": (
+        [node("BatchNormalization", "x s b m v", "y", momentum=0.7, epsilon=1e-3)],
+        [3, 4], {"s": drawn(3), "b": drawn(3), "m": drawn(3), "v": abs(drawn(3)) + 0.5}, 9, "momentum=0.3",
+    ),
+    "a local response norm, and a convolution upwards in groups": (
+        [
+            node("LRN", "x", "n", size=3, alpha=0.01, beta=0.6, bias=1.5),
+            node("ConvTranspose", "n w", "y", strides=[2, 2], group=2, pads=[1, 1, 1, 1]),
+        ],
+        [4, 5, 6], {"w": drawn(4, 3, 3, 3)}, 17, "local_response_norm(x, 3, alpha=0.01",
+    ),
     "a softmax over all axes behind the first": ([node("Softmax", "x")], [3, 4], {}, 11, "flatten(1)"),
 }  # fmt: skip
 
@@ -113,3 +124,11 @@ def test_what_has_no_layers_is_refused_by_its_node(kind: str, domain: str, attri
     with pytest.raises(NoCorrespondence, match=said) as caught:
         prepared(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)]))
     assert caught.value.where == f"node '/y/{kind}'" or caught.value.where == f"node /y/{kind}"
+
+
+@pytest.mark.parametrize("kind", ["QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear", "MatMulInteger"])
+def test_values_that_are_quantised_are_refused_by_their_node(kind: str) -> None:
+    graph = helper.make_graph([node(kind, "x w", "y")], "net", [], [])
+    with pytest.raises(NoCorrespondence, match=f"{kind} computes with quantised values") as caught:
+        prepared(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)]))
+    assert "before it was quantised" in str(caught.value.hint)

@@ -36,6 +36,7 @@ class NumpyGraph:
     def __init__(self, proto: onnx.ModelProto, dtype: type[np.floating[Any]] = np.float64) -> None:
         from onnx.reference import ReferenceEvaluator
 
+        from onnxpress.export.equivalence.evaluator import layer_operators as numpy_layer_operators
         from onnxpress.export.equivalence.evaluator import operators as numpy_operators
         from onnxpress.export.equivalence.evaluator import text_operators as numpy_text_operators
         from onnxpress.export.equivalence.evaluator import tree_operators as numpy_tree_operators
@@ -49,7 +50,7 @@ class NumpyGraph:
                 _widen_nodes(graph.node)
         self._captured = _captured(skeleton.graph)
         try:
-            of_ours = (numpy_operators, numpy_text_operators, numpy_tree_operators)
+            of_ours = (numpy_operators, numpy_layer_operators, numpy_text_operators, numpy_tree_operators)
             self._evaluator = ReferenceEvaluator(
                 skeleton, new_ops=[one for module in of_ours for one in module.OPERATORS]
             )

@@ -168,6 +168,12 @@ def _instance_norm(r: Reading, attributes: Any, x: Val, scale: Val, bias: Val) -
     return r.placed("norm", module, _given(weight=scale, bias=bias), x)
 
 
+@operator("LRN")
+def _local_response_norm(r: Reading, attributes: Any, x: Val) -> Val:
+    numbers = {name: short(attributes.get(name, usual)) for name, usual in (("alpha", 1e-4), ("beta", 0.75))}
+    return r.call("local_response_norm", x, attributes["size"], **numbers, k=short(attributes.get("bias", 1.0)))
+
+
 @operator("LayerNormalization")
 def _layer_norm(r: Reading, attributes: Any, x: Val, scale: Val, bias: Val | None = None) -> tuple[Val, None, None]:
     axis = attributes.get("axis", -1) % x.rank

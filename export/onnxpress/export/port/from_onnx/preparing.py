@@ -18,6 +18,10 @@ from onnxpress.export.port.refusal import NoCorrespondence
 
 _FUSED = "com.microsoft"
 _ML = "ai.onnx.ml"
+_QUANTISED = frozenset({
+    "QuantizeLinear", "DynamicQuantizeLinear", "MatMulInteger", "ConvInteger", "QLinearConv", "QLinearMatMul",
+    "DynamicQuantizeMatMul", "MatMulIntegerToFloat", "QLinearAdd", "QGemm",
+})  # fmt: skip
 
 
 def prepared(proto: onnx.ModelProto) -> onnx.ModelProto:
@@ -26,6 +30,13 @@ def prepared(proto: onnx.ModelProto) -> onnx.ModelProto:
     initializers = [one.name for one in found.graph.initializer]
     opset = next((one.version for one in found.opset_import if one.domain in ("", "ai.onnx")), 0)
     apart = _APART if opset >= 13 else _APART | _OLD
+    for node in found.graph.node:
+        if node.op_type in _QUANTISED or (node.op_type == "DequantizeLinear" and not _is_weight(node, initializers)):
+            raise NoCorrespondence(
+                f"{node.op_type} computes with quantised values, which have no correspondence",
+                where=f"node {node.name or node.output[0]!r}",
+                hint="carry the file as it was before it was quantised",
+            )
     asked = [n for n in found.graph.node if (n.domain, n.op_type) in apart or _is_weight(n, initializers)]
     if not asked:
         return found

@@ -6,6 +6,7 @@ the node is refused by its name, so that no operator is carried wrong in silence
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -302,5 +303,9 @@ def observed(proto: onnx.ModelProto, feeds: Mapping[str, Array]) -> dict[str, An
     try:
         NumpyGraph(proto, np.float32).run(feeds, lambda _, __, name, value: seen.setdefault(name, value))
     except NotEvaluated as error:
+        if unknown := re.search(r"No registered implementation for operator '(\w+)'", str(error)):
+            name = next((n.name or n.output[0] for n in proto.graph.node if n.op_type == unknown[1]), "")
+            what = f"there is no correspondence of the operator {unknown[1]}"
+            raise NoCorrespondence(what, where=f"node {name!r}") from error
         raise NoCorrespondence(f"the graph cannot be computed: {error}") from error
     return seen

@@ -303,6 +303,43 @@ class Clamped(nn.Module):
         return scale * torch.baddbmm(x, batch1=x, batch2=y, beta=0.5, alpha=0.25) + torch.baddbmm(x, x, y, beta=0)
 
 
+class Squash(torch.autograd.Function):
+    """A function with a backward of its own, whose gradient is that of its forward."""
+
+    @staticmethod
+    def forward(ctx: Any, x: torch.Tensor) -> torch.Tensor:
+        ctx.save_for_backward(x)
+        return x * torch.sigmoid(x)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: torch.Tensor) -> torch.Tensor:
+        (x,) = ctx.saved_tensors
+        share = torch.sigmoid(x)
+        return gradient * (share + x * share * (1 - share))
+
+
+class Kept(nn.Module):
+    """Answers what it is given beside nothing, as quantisation does that is off."""
+
+    def forward(self, x: torch.Tensor) -> Any:
+        return x, None
+
+
+class Heads(nn.Module):
+    """Heads by places behind an ellipsis, slopes by a power of whole numbers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fc, self.out, self.kept = nn.Linear(4, 20), nn.Linear(20, 3), Kept()
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x, _ = self.kept(Squash.apply(self.fc(x)))
+        heads = x.view(x.shape[0], -1, 5, 4)
+        slopes = torch.tensor(0.25) ** torch.arange(1, 4, dtype=torch.int32)
+        found = heads[..., :-2, :] * slopes[:, None] + heads[..., [-2], :] * heads[..., [-1], :]
+        return self.out(torch.cat([found, heads[..., [0, 3], :]], dim=2).flatten(2))
+
+
 class Norm(nn.GroupNorm):
     """One group, as some vision transformers have it: a layer of torch's own, only made otherwise."""
 
@@ -531,6 +568,7 @@ KINDS: dict[str, tuple[Callable[[], nn.Module], tuple[Any, ...], str]] = {
     "rectified at the end": (_stem, (_x(4, 3, 17),), "layers.ZeroPadding1D((0, 1)),"),
     "turns": (Buffered, (_x(3, 5, 4),), "for i in range(5):"),
     "buffers": (Buffered, (_x(3, 5, 4),), "keras.initializers.Constant("),
+    "heads": (Heads, (_x(4, 5, 4),), "heads, [3], axis=2)"),
     "derived": (Derived, (_x(4, 3, 6, 6),), "layers.GroupNormalization(1, epsilon=1e-05"),
     "alone": (lambda: weight_norm(nn.Linear(4, 3)), (_x(4, 4),), "Dense(3)"),
     "shifted": (Shifted, (_x(4, 4, 6, 2),), "ops.reshape(parts, (-1, 2, 3, 2, 2, 2))"),
@@ -549,6 +587,7 @@ def test_it_is_carried_as_a_person_writes_it(kind: str, tmp_path: Path) -> None:
     target = draft.target(written)
     assert draft.answers(target).holds
     assert parameters(draft.code, target, draft.state, draft.learning).holds
+    assert kind != "heads" or gradients(draft.sides(target)).holds
     assert code in draft.code.text
     assert_formatted(written)
 

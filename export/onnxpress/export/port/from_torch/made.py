@@ -20,6 +20,15 @@ MADE = (
 )  # fmt: skip
 
 
+class Context:
+    """What the forward of an author's own function is given to keep things for its backward, which nobody asks."""
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith(("save", "mark", "set")):
+            return lambda *_: None
+        raise AttributeError(name)
+
+
 def _dtype_of(value: Any) -> Any:
     return None if value is None else value.dtype
 
@@ -53,9 +62,12 @@ def made_traced(tracer: Tracer) -> Iterator[None]:
         apply = torch.autograd.Function.apply.__func__
 
         def applied(kind: Any, *args: Any, **kwargs: Any) -> Any:
-            if not tracer.concrete:
-                tracer.own_gradients.append(f"{kind.__name__} at {line()[0]}")
-            return apply(kind, *args, **kwargs)
+            if tracer.concrete or not hasattr(tracer, "root"):
+                return apply(kind, *args, **kwargs)
+            tracer.own_gradients.append(f"{kind.__name__} at {line()[0]}")
+            # `apply` calls it as under no_grad, as its gradient is the author's; here it has that of forward.
+            takes_context = kind.setup_context is torch.autograd.Function.setup_context
+            return kind.forward(*([Context()] if takes_context else []), *args, **kwargs)
 
         stack.enter_context(mock.patch.object(torch.autograd.Function, "apply", classmethod(applied)))
         # Torch's own transformer asks its masks for what a traced value cannot say.

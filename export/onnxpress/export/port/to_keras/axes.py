@@ -168,6 +168,8 @@ def _index(i: Any) -> str:
 
 def _at_places(w: Writer, x: Value, index: tuple[Any, ...]) -> Value:
     """`x[:, [0, 2]]`."""
+    if (cut := index.index(Ellipsis) if Ellipsis in index else None) is not None:
+        index = (*index[:cut], *[slice(None)] * (x.rank - len(index) + 1), *index[cut + 1 :])
     axis = next(n for n, i in enumerate(index) if isinstance(i, tuple))
     if any(i != slice(None) for n, i in enumerate(index) if n != axis) or not all(
         isinstance(i, int) for i in index[axis]

@@ -55,11 +55,12 @@ def binary(
     right = factor(b) if name == "mul" and isinstance(b, float) else w.operand(b)
     if alpha != 1:
         right = f"{right} * {alpha}"
-    if isinstance(a, Value) and isinstance(b, Value) and len(set(kinds)) == 2 and name in ("add", "sub", "mul", "div"):
+    if isinstance(a, Value) and isinstance(b, Value) and len(set(kinds)) == 2:
         floats = [v for v in (a, b) if v.shown.dtype.startswith("float")]
         if len(floats) == 1:
-            to = floats[0].code
-            a, b = (v if v is floats[0] else Value(f"ops.cast({v.code}, {to}.dtype)", v.shown, v.perm) for v in (a, b))
+            number = re.fullmatch(r"-?[\d.]+(e-?\d+)?", floats[0].code) is not None  # a constant of the source's
+            to = "keras.config.floatx()" if number else f"{floats[0].code}.dtype"
+            a, b = (v if v is floats[0] else Value(f"ops.cast({v.code}, {to})", v.shown, v.perm) for v in (a, b))
             right = w.operand(b)
     sign = SIGNS[name] if name == "pow" and _is_simple(w.operand(a)) and _is_simple(right) else f" {SIGNS[name]} "
     return w.like(lead, f"{w.operand(a)}{sign}{right}", bare=False)

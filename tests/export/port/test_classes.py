@@ -61,7 +61,7 @@ def test_in_torch_too_and_parts_that_go_together_have_one_argument() -> None:
     classes, calls = _merged(
         _class("A", made, call, "torch"), _class("A2", [made[0]], ["return self.conv(x) + x"], "torch")
     )
-    assert calls == ["[A(bn=True), A()]"]
+    assert calls == ["[A(with_bn=True), A()]"]
     assert "            self.short = nn.Identity()" in classes["A"]
 
 
@@ -101,6 +101,31 @@ def test_where_the_others_compute_something_else_the_classes_stay(call: list[str
     part = ["conv = layers.Dense(4)", "short = layers.Dense(4)"]
     classes, _ = _merged(_class("A", part, SHORT), _class("A2", part[:1], call))
     assert list(classes) == ["A", "A2"]
+
+
+@pytest.mark.parametrize(
+    ("call", "others"),
+    [
+        (["out = self.short(x) + y", "return out * 2"], ["return x + y * 2"]),
+        (["out = self.short(x)", "y = y + 1", "return out - y"], ["return y + 1 - x"]),
+        (["a, b = self.pair(y)", "return self.short(x) + a - b"], ["a, b = self.pair(y)", "return x + b - a"]),
+        (["x = self.short(x)", "return x + y"], ["x = y", "return x + y"]),
+    ],
+)
+def test_a_value_that_is_named_is_not_taken_for_another(call: list[str], others: list[str]) -> None:
+    part = ["conv = layers.Dense(4)", "short = layers.Dense(4)"]
+    classes, _ = _merged(_class("A", part, call), _class("A2", part[:1], others))
+    assert list(classes) == ["A", "A2"]
+
+
+def test_numbers_follow_where_values_have_other_names() -> None:
+    made = ["conv = layers.Dense(4)"]
+    classes, calls = _merged(
+        _class("A", made, ["a = ops.roll(x, 1)", "b = ops.clip(x, 2, 8)", "return self.conv(ops.dot(b, a))"]),
+        _class("A2", made, ["return self.conv(ops.dot(ops.clip(x, 2, 8), ops.roll(x, 3)))"]),
+    )
+    assert calls == ["[A(1), A(3)]"]
+    assert classes["A"][-3:-1] == ["        a = ops.roll(x, self.size)", "        b = ops.clip(x, 2, 8)"]
 
 
 @pytest.mark.parametrize(

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import re
+from collections import Counter
 from dataclasses import dataclass, field
-
-from onnxpress.export.port.code import names as read_in
 
 NUMBER = re.compile(r"(?<![\w.\"])(?:\d+(?:\.\d+)?(?:e-?\d+)?|\x01)(?![\w.])")
 UNTOLD = "\x01"
@@ -16,6 +16,8 @@ _SAID = re.compile(rf", ({'|'.join(_UNSAID)})=(\d+|\x01)(?=[,)])")
 _TOKEN = re.compile(rf"{_SAID.pattern}|({NUMBER.pattern})|.")
 _MADE = re.compile(r"        self\.(\w+) = ")
 _SUM = re.compile(r"(        return )(\w+) \+ (.+)")
+_MARK = re.compile(r"\x02(\d+)\x03")
+"""the place of a number of the whole's call"""
 
 
 @dataclass
@@ -80,17 +82,15 @@ def _beside(whole: list[str], classes: list[list[str]]) -> Alike | None:
 
 def _flag(found: Alike, init: list[str], missing: list[frozenset[str]], adding: list[bool]) -> None:
     """Name the arguments that say what there is; parts that go together have one."""
+    by_rows: dict[tuple[bool, ...], list[str]] = {}
     for line in init:
         match = _MADE.match(line)
         rows = tuple(match[1] not in left_out for left_out in missing) if match else ()
-        if match is None or all(rows):
-            continue
-        known = next((name for name, mine in found.flags.items() if mine == rows), None)
-        if known is None:
-            found.flags[match[1]] = rows
-            found.parts[match[1]] = [match[1]]
-        else:
-            found.parts[known].append(match[1])
+        if match is not None and not all(rows):
+            by_rows.setdefault(rows, []).append(match[1])
+    for rows, parts in by_rows.items():
+        name = parts[0] if len(parts) == 1 else f"with_{parts[0]}"
+        found.flags[name], found.parts[name] = rows, parts
     if not all(adding):
         known = next((name for name, mine in found.flags.items() if mine == tuple(adding)), None)
         found.adds = known or ("adds_input" if any("self.residual = " in line for line in init) else "residual")
@@ -116,22 +116,25 @@ def _laid(whole: list[str], init: list[str]) -> tuple[list[str], frozenset[str]]
 
 def _compared(whole: list[str], call: list[str], left_out: frozenset[str]) -> tuple[list[str], bool] | None:
     """The whole's call with the numbers of this one, which has not these parts; and whether it adds as the whole."""
-    less = _without(whole, left_out)
+    places = itertools.count()
+    marked = [whole[0], *(NUMBER.sub(lambda _: f"\x02{next(places)}\x03", line) for line in whole[1:])]
+    less = _without(marked, left_out)
     if less is None:
         return None
-    shorter = [*less[:-1], *(f"{m[1]}{m[3]}" for m in [_SUM.fullmatch(less[-1])] if m)]
-    for lines, adds in ((less, True), (shorter, False)):
-        one, other = _plain(lines), _plain(call)
-        if len(lines) == len(less) and [masked(x)[0] for x in one] == [masked(x)[0] for x in other]:
-            mine = numbers(["", *other])
-            return (_with_numbers(whole, mine), adds) if len(mine) == len(numbers(["", *whole])) else None
+    mine = canonical(call)
+    ways = [(less, True)]
+    if match := _SUM.fullmatch(less[-1]):
+        ways.append(([*less[:-1], f"{match[1]}{match[3]}"], False))
+    for lines, adds in ways:
+        theirs = canonical(lines)
+        if [_MARK.sub("0", line) for line in theirs] != [NUMBER.sub("0", line) for line in mine]:
+            continue
+        marks = [int(mark) for line in theirs for mark in _MARK.findall(line)]
+        values = dict(zip(marks, (value for line in mine for value in NUMBER.findall(line)), strict=True))
+        if len(values) == next(places):
+            return [_MARK.sub(lambda match: values[int(match[1])], line) for line in marked], adds  # noqa: B023
+        return None
     return None
-
-
-def _with_numbers(lines: list[str], values: list[str]) -> list[str]:
-    """The lines with these numbers in the places of theirs."""
-    left = iter(values)
-    return [NUMBER.sub(lambda _: next(left), line) for line in lines]
 
 
 def _without(call: list[str], parts: frozenset[str]) -> list[str] | None:
@@ -148,30 +151,55 @@ def _without(call: list[str], parts: frozenset[str]) -> list[str] | None:
     return text.split("\n") if left is None and each else None
 
 
-_ALIAS = re.compile(r"        (\w+) = (\w+)")
+def canonical(call: list[str]) -> list[str]:
+    """The call without the names that its author chose: what is read once stands where it is read.
 
-
-def _plain(call: list[str]) -> list[str]:
-    """The call without second names of one value, and without a name of what is answered."""
-    lines = list(call)
-    place = 0
-    while place < len(lines):
-        match = _ALIAS.fullmatch(lines[place])
-        later = lines[place + 1 :]
-        if match and not match[2].isdigit() and not any(_assigns(line, match[1], match[2]) for line in later):
-            lines[place:] = [re.sub(rf"(?<![\w.]){match[1]}\b", match[2], line) for line in later]
+    Of a call with a loop or a branch the lines as they are.
+    """
+    head, lines = call[0], [line.strip() for line in call[1:] if not line.strip().startswith("#")]
+    if any(line.endswith(":") for line in lines):
+        return call
+    found: list[tuple[list[str], str]] = []
+    now: dict[str, str] = {}
+    for number, line in enumerate(lines):
+        match = _ASSIGNED.fullmatch(line)
+        targets, value = (match[1].split(", "), match[2]) if match else ([], line)
+        value = _VARIABLE.sub(lambda name: now.get(name[0], name[0]), value)  # noqa: B023
+        if match and len(targets) == 1 and _VARIABLE.fullmatch(value):
+            now[targets[0]] = value  # a second name of the same
             continue
-        place += 1
-    if len(lines) > 1 and (match := re.fullmatch(r"        return (\w+)", lines[-1])):
-        before = f"        {match[1]} = "
-        if lines[-2].startswith(before):
-            lines[-2:] = [f"        return {lines[-2].removeprefix(before)}"]
-    return lines
+        fresh = [f"v{number}_{place}" for place in range(len(targets))]
+        now |= dict(zip(targets, fresh, strict=True))
+        found.append((fresh, value))
+    uses = Counter(name for _, value in found for name in _VARIABLE.findall(value))
+    inlined: dict[str, str] = {}
+    kept, order = [], dict[str, str]()
+    for targets, value in found:
+        value = _VARIABLE.sub(lambda name: inlined.get(name[0], name[0]), value)
+        if len(targets) == 1 and uses[targets[0]] == 1:
+            inlined[targets[0]] = value if _is_atom(value) else f"({value})"
+            continue
+        order |= {name: f"v{len(order) + place}" for place, name in enumerate(targets)}
+        kept.append(f"{', '.join(targets)} = {value}" if targets else value)
+    return [head, *(_VARIABLE.sub(lambda name: order.get(name[0], name[0]), line) for line in kept)]
 
 
-def _assigns(line: str, *variables: str) -> bool:
-    targets, equals, _ = line.partition(" = ")
-    return bool(equals) and bool(read_in(targets) & set(variables))
+_ASSIGNED = re.compile(r"(\w+(?:, \w+)*) = (.*)")
+_VARIABLE = re.compile(r"(?<![\w.\"'])[A-Za-z_]\w*(?!\w|=[^=])")
+
+
+def _is_atom(code: str) -> bool:
+    """Whether it is a name, or one call and nothing behind it."""
+    name = re.match(r"[\w.]+", code)
+    rest = code[name.end() :] if name else code
+    if name is None or not rest:
+        return name is not None
+    depth = 0
+    for place, sign in enumerate(rest):
+        depth += (sign in "([{") - (sign in ")]}")
+        if depth == 0:
+            return rest[0] == "(" and place == len(rest) - 1
+    return False
 
 
 def _with_said(rows: list[list[str]]) -> list[list[str]]:

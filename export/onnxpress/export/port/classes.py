@@ -37,6 +37,7 @@ _LATE = ("padding", "groups", "channels")
 """these follow from others, where they do"""
 _ALONE = ("stride", "dilation", "kernel_size", "pool_size", "rate", "heads")
 """these follow from nothing"""
+_BY_PLACE = 2
 _DEFAULTS = {"stride": "1", "dilation": "1"}
 
 
@@ -101,12 +102,12 @@ def _default(names: dict[str, tuple[str, ...]], name: str) -> str | None:
 
 
 def _given(names: dict[str, tuple[str, ...]], row: int) -> str:
-    """What a call gives: by its place only a first argument that must be given, and none that is the default."""
+    """What a call gives: two that must be given by their places, the others by name, and none that is the default."""
     found = []
-    for name, values in names.items():
-        if values[row] != _default(names, name):
-            is_first = name == next(iter(names)) and _default(names, name) is None
-            found.append(values[row] if is_first else f"{name}={values[row]}")
+    for place, (name, values) in enumerate(names.items()):
+        default = _default(names, name)
+        if values[row] != default:
+            found.append(values[row] if place < _BY_PLACE and default is None else f"{name}={values[row]}")
     return ", ".join(found)
 
 
@@ -148,6 +149,9 @@ def _arguments(found: Alike) -> tuple[dict[str, tuple[str, ...]], dict[int, str]
         values = columns[number]
         base = _named(told[number])
         known = _of_part(names, values, base) if UNTOLD in values else _known(names, values, base)
+        if base == "channels" and UNTOLD in values:  # of what the convolution before answers
+            before = [n for n in range(number) if _named(told[n]) == "out_channels" and columns[n] == values]
+            known = written.get(before[-1], known) if before else known
         if known is None:
             if UNTOLD in values:
                 return None

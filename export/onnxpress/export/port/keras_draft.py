@@ -68,6 +68,9 @@ class KerasDraft:
         owner = self.translated.block.owner
         begin = LikeKeras(owner, self.translated.starts)
         title = f"{source.name}, carried from Keras by onnxpress port."
+        if self.translated.renamed:
+            old, new = next(iter(self.translated.renamed.items()))
+            title += f"\n\nLayers stand in their blocks: `{old}` of Keras\nis `{new}` here."
         self.code = written(
             self.translated.block,
             self.as_taken(),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from onnxpress.core.tensors import TensorSpec
@@ -121,6 +121,15 @@ def changed(value: Any, change: Callable[[Any], Any]) -> Any:
     if isinstance(value, slice):
         return slice(*(changed(item, change) for item in (value.start, value.stop, value.step)))
     return change(value)
+
+
+def renumbered(step: Step, numbers: dict[int, int]) -> Step:
+    """The step reading other steps in the place of these."""
+    args, kwargs = (
+        changed(part, lambda v: Ref(numbers.get(v.number, v.number)) if isinstance(v, Ref) else v)
+        for part in (step.args, step.kwargs)
+    )
+    return replace(step, args=args, kwargs=kwargs)
 
 
 def refs(value: Any) -> Iterator[Ref]:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -31,6 +31,7 @@ from onnxpress.export.port.from_keras import (
 from onnxpress.export.port.from_keras.calls import GraphBuilder, argument_names
 from onnxpress.export.port.from_keras.constraints import bounds
 from onnxpress.export.port.from_keras.graph import Graph, graph_of, is_graph, traced
+from onnxpress.export.port.from_keras.grouping import grouped
 from onnxpress.export.port.from_keras.penalties import penalties
 from onnxpress.export.port.from_keras.registry import LAYERS, OPERATIONS
 from onnxpress.export.port.from_keras.shared import Carried, Shared
@@ -60,6 +61,8 @@ class Translated:
     differences: list[str]
     starts: dict[str, list[str]]
     constants: frozenset[str]
+    renamed: Mapping[str, str] = field(default_factory=dict)
+    """layers that stand in blocks which the graph has not: what they were called → their paths"""
     penalties: Sequence[Penalty] = ()
     """what Keras's regularisers of weights add to the loss"""
     bounds: Sequence[tuple[str, Bound]] = ()
@@ -119,9 +122,10 @@ def _settled(model: Any, graph: Graph, names: Sequence[str], specs: Sequence[Ten
             settled.add(error.place)
             continue
         layouts = tree.map_structure(lambda v: _Layout(v.perm), outputs)
+        block = grouped(builder.block(outputs), shared)
         return Translated(
-            builder.block(outputs), shared.carried, list(perms), layouts, shared.transposes, shared.reshapes,
-            shared.differences, shared.starts, frozenset(shared.constants),
+            block, shared.carried, list(perms), layouts, shared.transposes, shared.reshapes,
+            shared.differences, shared.starts, frozenset(shared.constants), shared.renamed,
         )  # fmt: skip
 
 

@@ -43,6 +43,8 @@ class Shared:
     constants: set[str] = field(default_factory=set)
     """buffers that no weight of Keras stands behind"""
 
+    renamed: dict[str, str] = field(default_factory=dict)
+    """layers that are put into blocks: what they were called → their paths"""
     sizes: dict[tuple[int, int], int] = field(default_factory=dict)
     """a size that varies, at both sizes → the prime number that stands for it while a layer is traced"""
 

@@ -12,7 +12,7 @@ from typing import Any
 from torch import nn
 
 from onnxpress.export.port.from_onnx.reader import Reading
-from onnxpress.export.port.steps import Block, Ref, Step, changed, refs
+from onnxpress.export.port.steps import Block, Ref, Step, refs, renumbered
 
 
 class Nesting:
@@ -101,7 +101,7 @@ class Nesting:
         for number, name in zip(taken, _names([by_number[n] for n in taken]), strict=True):
             renamed[number] = next(self._numbers)
             inputs.append(Step(renamed[number], "input", name, shown=by_number[number].shown))
-        block = self.block([*inputs, *(_with(s, renamed) for s in inside)], given, path)
+        block = self.block([*inputs, *(renumbered(s, renamed) for s in inside)], given, path)
         number = next(self._numbers)
         args = tuple(Ref(n) for n in taken)
         shown = [by_number[n].shown for n in given]
@@ -113,7 +113,7 @@ class Nesting:
         for place, old in enumerate(given if len(given) > 1 else []):
             instead[old] = next(self._numbers)
             found.append(Step(instead[old], "function", "getitem", (Ref(number), place), {}, shown[place]))
-        outer = _in_order([*(_with(s, instead) for s in outside), *found])
+        outer = _in_order([*(renumbered(s, instead) for s in outside), *found])
         return block, (outer, [instead.get(n, n) for n in outputs])
 
 
@@ -129,14 +129,6 @@ def _names(steps: list[Step]) -> list[str]:
             name = next(plain)
         names.append(name)
     return names
-
-
-def _with(step: Step, numbers: dict[int, int]) -> Step:
-    args, kwargs = (
-        changed(part, lambda v: Ref(numbers.get(v.number, v.number)) if isinstance(v, Ref) else v)
-        for part in (step.args, step.kwargs)
-    )
-    return dataclasses.replace(step, args=args, kwargs=kwargs)
 
 
 def _in_order(steps: list[Step]) -> list[Step]:

@@ -77,6 +77,8 @@ CASES: dict[str, tuple[Callable[[Any, Any], Any], tuple[int, ...]]] = {
        for kind in ("avg", "max") for n, shape in ((1, (2, 4)), (2, IMAGES), (3, VOLUMES))},
     **{f"{kind}_pool{n}d": (lambda _, x, name=f"{kind}_pool{n}d": getattr(F, name)(x, 2), shape)
        for kind in ("avg", "max") for n, shape in ((1, (2, 4)), (2, IMAGES), (3, VOLUMES))},
+    **{f"lp_pool{n}d": (lambda _, x, name=f"lp_pool{n}d": getattr(F, name)(x, 2.0, 2, ceil_mode=True), shape)
+       for n, shape in ((1, (2, 5)), (2, (2, 5, 4)), (3, VOLUMES))},
     "all": (lambda _, x: torch.all(x > -1, dim=-1), (3, 4)),
     "any": (lambda _, x: torch.any(x > 1, dim=-1), (3, 4)),
     "arange": (lambda _, x: x + torch.arange(4), (3, 4)),

@@ -340,6 +340,27 @@ class Heads(nn.Module):
         return self.out(torch.cat([found, heads[..., [0, 3], :]], dim=2).flatten(2))
 
 
+class Bracketed(nn.Module):
+    """Answers a sum that begins and ends in brackets, beside nothing."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.scale, self.shift = nn.Parameter(torch.rand(4)), nn.Parameter(torch.rand(4))
+
+    def forward(self, x: torch.Tensor) -> Any:
+        return x * self.scale + self.shift * torch.sigmoid(x), None
+
+
+class PowerPools(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.sum, self.pool, self.odd = Bracketed(), nn.LPPool1d(2, 3), nn.LPPool1d(1.5, 2, 1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x, _ = self.sum(x)
+        return self.odd(self.pool(x.transpose(1, 2)))
+
+
 class Norm(nn.GroupNorm):
     """One group, as some vision transformers have it: a layer of torch's own, only made otherwise."""
 
@@ -568,6 +589,7 @@ KINDS: dict[str, tuple[Callable[[], nn.Module], tuple[Any, ...], str]] = {
     "rectified at the end": (_stem, (_x(4, 3, 17),), "layers.ZeroPadding1D((0, 1)),"),
     "turns": (Buffered, (_x(3, 5, 4),), "for i in range(5):"),
     "buffers": (Buffered, (_x(3, 5, 4),), "keras.initializers.Constant("),
+    "power pools": (PowerPools, (_x(4, 9, 4),), "ops.average_pool(input**2, 3)"),
     "heads": (Heads, (_x(4, 5, 4),), "heads, [3], axis=2)"),
     "derived": (Derived, (_x(4, 3, 6, 6),), "layers.GroupNormalization(1, epsilon=1e-05"),
     "alone": (lambda: weight_norm(nn.Linear(4, 3)), (_x(4, 4),), "Dense(3)"),
@@ -587,7 +609,7 @@ def test_it_is_carried_as_a_person_writes_it(kind: str, tmp_path: Path) -> None:
     target = draft.target(written)
     assert draft.answers(target).holds
     assert parameters(draft.code, target, draft.state, draft.learning).holds
-    assert kind != "heads" or gradients(draft.sides(target)).holds
+    assert kind not in ("heads", "power pools") or gradients(draft.sides(target)).holds
     assert code in draft.code.text
     assert_formatted(written)
 

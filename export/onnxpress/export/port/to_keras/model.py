@@ -323,7 +323,7 @@ def _body(written: Written, base: str, doc: str = "", *, wide: bool = False) -> 
     if call and call[-1].startswith(f"{returned} = "):
         returned = call.pop().removeprefix(f"{returned} = ")
     lines += [" " * 8 + line for line in call]
-    if returned.startswith("(") and isinstance(written.outputs, tuple) and len(written.outputs) > 1:
+    if returned.startswith("(") and isinstance(written.outputs, tuple) and sum(map(holds_tensors, written.outputs)) > 1:
         returned = returned[1:-1]
     return [*lines, f"        return {returned}"]
 

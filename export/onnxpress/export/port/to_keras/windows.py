@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -105,6 +106,25 @@ def _alone(size: Any) -> Any:
 for _rank in (1, 2, 3):
     _as_function(f"max_pool{_rank}d", "max_pool", _rank)
     _as_function(f"avg_pool{_rank}d", "average_pool", _rank)
+
+
+def _power_pool(name: str, rank: int) -> None:
+    def write(w: Writer, x: Value, norm_type: float, kernel_size: Any, stride: Any = None,
+              ceil_mode: bool = False) -> Value:  # fmt: skip
+        if not math.isfinite(norm_type):
+            raise w.refuse(f"{name} of order {norm_type} has no correspondence", "call max_pool")
+        power = int(norm_type) if norm_type == int(norm_type) else norm_type
+        kernel = as_tuple(_alone(kernel_size), rank)
+        x = w.settle(w.made(x))
+        powers = Value(f"{w.operand(x)} ** {power}", x.shown, x.perm, bare=False)
+        means = FUNCTIONS[f"avg_pool{rank}d"](w, powers, kernel, stride, 0, ceil_mode)
+        return w.like(means, f"({w.operand(means)} * {math.prod(kernel)}) ** {1 / power}", bare=False)
+
+    FUNCTIONS[name] = write
+
+
+for _rank in (1, 2, 3):
+    _power_pool(f"lp_pool{_rank}d", _rank)
 
 
 def adapted(w: Writer, x: Value, sizes: tuple[int | None, ...], name: str) -> Value:

@@ -361,3 +361,24 @@ def test_a_dropout_of_another_kind_or_at_another_place_is_caught_in_torch(
 
     assert found.holds is False
     assert said in found.detail
+
+
+@pytest.mark.parametrize("causal", [False, True])
+def test_attention_over_nothing_answers_as_keras_does(causal: bool, tmp_path: Path) -> None:
+    """With dropout Keras fills the weights of what is hidden with zeros again; of a row that sees nothing all are."""
+    import keras
+
+    from onnxpress.export.port.keras_draft import KerasDraft
+
+    x, mask = keras.Input((5, 6), name="x"), keras.Input((5, 5), dtype="bool", name="mask")
+    attention = keras.layers.MultiHeadAttention(2, 3, dropout=0.1)
+    answer = attention(x, x, attention_mask=mask, use_causal_mask=causal)
+    source = from_object(keras.Model([x, mask], answer), "net", SourceRef(reference="nets:build"), {}, None)
+    draft = KerasDraft(source, "net.safetensors")
+    assert any(case.about == "a row that is hidden" for case in draft.asked)
+    assert all(rung.holds is not False for rung in rungs_of(draft, tmp_path / "net.py").values())  # type: ignore[arg-type]
+
+    zeros = [line for line in draft.code.text.splitlines() if ", 0.0)" in line]
+    assert len(zeros) == 1
+    faulty = draft.code.text.replace(zeros[0] + "\n", "")
+    assert rungs_of(draft, tmp_path / "faulty.py", faulty)["answers"].holds is False  # type: ignore[arg-type]

@@ -168,7 +168,8 @@ FROM_KERAS: tuple[Row, ...] = (
     Row("LSTM(bidirectional=True)", "Bidirectional", "two layers behind a mask or with dropout; all ways to merge"),
     Row("flatten(0, 1) and unflatten", "TimeDistributed"),
     Row("Linear and scaled_dot_product_attention", "MultiHeadAttention", "a block of its own, as key_dim and value_dim "
-        "are free. What a mask hides is −1e9, not −∞: rows that see nothing see all"),
+        "are free. What a mask hides is −1e9, not −∞: rows that see nothing see all. With dropout, or "
+        "where its weights are asked for, they see nothing"),
     Row("Linear, repeat_interleave and scaled_dot_product_attention", "GroupedQueryAttention", "as MultiHeadAttention"),
     Row("matmul, softmax, matmul", "Attention", "what a mask hides is 1e9 less"),
     Row("tanh, sum, softmax, matmul", "AdditiveAttention"),

@@ -92,13 +92,18 @@ def _heads(w: Builder, keras_layer: Any, parts: list[Value], seen: Value | None,
     else:
         product = w.function("matmul", q, w.function("transpose", k, -2, -1))
         weights = w.function("mul", product, float(keras_layer.key_dim) ** -0.5, called="scores")
+        hidden = None
         if seen is not None:
             hidden = w.function("logical_not", w.function("unsqueeze", seen, 1))
-            weights = w.function("masked_fill", weights, hidden, _NEVER)
         if causal:
-            later = w.function("ones_like", weights, dtype="torch.bool")
-            weights = w.function("masked_fill", weights, w.function("triu", later, 1), _NEVER)
+            later = w.function("triu", w.function("ones_like", weights, dtype="torch.bool"), 1)
+            hidden = later if hidden is None else w.function("logical_or", hidden, later)
+        if hidden is not None:
+            weights = w.function("masked_fill", weights, hidden, _NEVER)
         weights = w.function("softmax", weights, dim=-1, called="weights")
+        if seen is not None and (scores or keras_layer.dropout):
+            # Keras's layer fills what is hidden with zeros again; its fused attention, without dropout, does not.
+            weights = w.function("masked_fill", weights, hidden, 0.0, called="weights")
         kept = weights
         if keras_layer.dropout:
             kept = w.value(w.layer(keras_layer._dropout_layer, nn.Dropout(float(keras_layer.dropout)), weights))

@@ -65,14 +65,15 @@ def _after_torch(target: Any, feeds: dict[str, Array]) -> list[Array]:
     torch.manual_seed(0)
     answers = target.flat(model.train()(*inputs))
     loss = sum((value**2).sum() for value in answers if value.is_floating_point())
-    if (penalty := target.penalty(model)) is not None:
-        loss += penalty
+    if (penalty := target.function("penalty")) is not None:
+        loss += penalty(model)
     loss.backward()
     with torch.no_grad():
         for parameter in model.parameters():
             if parameter.requires_grad and parameter.grad is not None:
                 parameter -= 0.01 * parameter.grad
-    target.constrain(model)
+    if (constrain := target.function("constrain")) is not None:
+        constrain(model)
     found += [value.detach().numpy() for value in answers]
     return [*found, *(value.numpy() for value in model.state_dict().values())]
 

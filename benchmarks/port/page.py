@@ -142,7 +142,8 @@ def _of_large(record: Mapping[str, Any]) -> list[str]:
         f"`python -m benchmarks.port.large` on {record['date'][:10]}. The peak is that of the whole process. It stands "
         "beside that of a process which makes the model and asks it once. Above a port of no size it is so many times "
         "the weights. Of more than 32 MB of weights the proof asks at most 7 rows at a time, and 3 for gradients and "
-        "training, and holds one side in float64 at a time: its weights and gradients are four times the weights.",
+        "training, and of the weights only those of one side are in memory then, in float64: twice the weights. "
+        "Gradients go to the temporary folder as they come.",
         "",
         "| direction | seconds | of the processors | peak, MB | times a process that asks it | times its weights |",
         "| --- | ---: | ---: | ---: | ---: | ---: |",

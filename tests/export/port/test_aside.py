@@ -19,7 +19,7 @@ from onnxpress.export.port import draft as drafts
 from onnxpress.export.port.draft import Draft
 from onnxpress.export.port.keras_draft import KerasDraft
 from onnxpress.export.port.proof import keras_training
-from onnxpress.export.port.proof.aside import aside
+from onnxpress.export.port.proof.aside import aside, filed
 from onnxpress.export.port.proof.gradients import Sides
 from onnxpress.export.port.proof.keras_source import KerasSides
 from onnxpress.export.port.proof.rung import Rung
@@ -177,3 +177,78 @@ def test_gradients_that_torch_computes_in_parts_are_added() -> None:
     assert found[True].keys() == found[False].keys() == parameters.keys()
     for name, gradient in found[False].items():
         assert np.allclose(gradient, found[True][name])
+
+
+def test_the_weights_of_a_large_source_are_not_in_memory_while_others_are_asked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    draft = torch_draft()
+    draft.large = True
+    before = {name: value.copy() for name, value in draft.state.items()}
+    draft.state = filed(draft.state)
+    written = tmp_path / "nets.py"
+    written.write_text(draft.code.text)
+    sizes: list[int] = []
+    for name in ("of_torch", "of_keras"):
+        ask = getattr(Sides, name)
+
+        def of_side(self: Any, *, ask: Any = ask, **more: Any) -> Any:
+            sizes.append(sum(value.numel() for value in draft.module.state_dict().values()))
+            return ask(self, **more)
+
+        monkeypatch.setattr(Sides, name, of_side)
+    rungs = list(draft.rungs(draft.target(written)))
+    assert all(rung.holds for rung in rungs)
+    assert len(sizes) > 40
+    assert max(sizes) == 0
+    after = draft.module.state_dict()
+    assert after.keys() == before.keys()
+    assert all(np.array_equal(after[name].numpy(), value) for name, value in before.items())
+
+
+def test_the_weights_of_a_large_keras_source_are_not_in_memory_while_others_are_asked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    draft = keras_draft()
+    draft.large = True
+    before = draft.model.get_weights()
+    written = tmp_path / "nets.py"
+    written.write_text(draft.code.text)
+    sizes: list[int] = []
+    for name in ("of_torch", "of_keras"):
+        ask = getattr(KerasSides, name)
+
+        def of_side(self: Any, *, ask: Any = ask, **more: Any) -> Any:
+            found = ask(self, **more)  # which makes the twin of them, the first time
+            sizes.append(sum(np.asarray(weight).size for weight in draft.model.weights))
+            return found
+
+        monkeypatch.setattr(KerasSides, name, of_side)
+    assert all(rung.holds for rung in draft.rungs(draft.target(written)))
+    assert len(sizes) > 40
+    assert max(sizes) == 0
+    assert all(np.array_equal(a, b) for a, b in zip(before, draft.model.get_weights(), strict=True))
+
+
+def test_a_large_keras_source_that_cannot_be_built_again_has_its_weights_afterwards(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The way by its config fails when the twin is asked: its weights are in a file by then."""
+    draft = keras_draft()
+    draft.large = True
+    before = draft.model.get_weights()
+    written = tmp_path / "nets.py"
+    written.write_text(draft.code.text)
+    ask, twins = draft.ask, []
+
+    def refused(model: Any, tensors: list[Any], training: bool) -> Any:
+        twins.append(model)
+        if model is not draft.model:
+            raise ValueError("no kernel")
+        return ask(model, tensors, training)
+
+    monkeypatch.setattr(draft, "ask", refused)
+    with draft.sides(draft.target(written)) as sides:
+        assert sides.twin is draft.model
+        assert twins[0] is not draft.model
+    assert all(np.array_equal(a, b) for a, b in zip(before, draft.model.get_weights(), strict=True))

@@ -73,9 +73,11 @@ def port(
     # Read by TensorFlow when it first needs memory. What its own allocator has taken it keeps for good.
     os.environ.setdefault("TF_ONEDNN_USE_SYSTEM_ALLOCATOR", "1")
     from onnxpress.export.port.carrying import carry
+    from onnxpress.export.port.proof.aside import map_large_arrays
     from onnxpress.export.source import SourceRef
     from onnxpress.export.sources.resolve import resolve
 
+    map_large_arrays()
     found = resolve(SourceRef(reference=source, inputs=list(inputs), samples=samples, weights=weights))
     ported = carry(
         found, to=to, output=output, accept_refusal=accept_refusal, keep=layout == "keep", returns=round_trip

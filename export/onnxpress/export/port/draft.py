@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import dataclasses
 import inspect
@@ -27,8 +28,9 @@ from onnxpress.export.port.attention_kinds import refuse_other_attention
 from onnxpress.export.port.code import identifier
 from onnxpress.export.port.hidden_rows import with_hidden_row
 from onnxpress.export.port.proof.answers import answers_or_failure
-from onnxpress.export.port.proof.aside import hand_back
+from onnxpress.export.port.proof.aside import filed
 from onnxpress.export.port.proof.divergence import divergence
+from onnxpress.export.port.proof.emptied import emptied
 from onnxpress.export.port.proof.gradients import Sides, gradients
 from onnxpress.export.port.proof.keeping import gradient_hooks, hooks
 from onnxpress.export.port.proof.keras_target import KerasTarget
@@ -82,7 +84,7 @@ class Draft:
         plain = folded(network.module)
         self.module = module = within(plain, several=len(network.inputs) > 1)
         self.rows = dict(source.samples) or own_rows(network)
-        self.state = {n: v.detach().cpu().numpy() for n, v in [*module.named_parameters(), *module.named_buffers()]}
+        state = {n: v.detach().cpu().numpy() for n, v in [*module.named_parameters(), *module.named_buffers()]}
         original = dict(source.network.named_parameters())
         if module is not plain:  # a layer alone, see `within`
             original = {f"0.{name}": parameter for name, parameter in original.items()}
@@ -95,7 +97,7 @@ class Draft:
         block = block_of(module, taken)
         if together := sharing(block, tied):
             block = block_of(module, taken, inlined=together)
-        self.state |= block.all_constants()
+        state |= block.all_constants()
         self.drawn = block.all_draws()
         """what the source draws at random in training mode, by the module that draws"""
         self.beside = [f"{what} is not carried" for what in hooks(source.network)]
@@ -109,7 +111,7 @@ class Draft:
         self.specs = [by_argument[step.name] for step in block.steps if step.kind == "input"]
         """in the order in which the code takes them"""
         title = f"{source.name}, carried from {origin} by onnxpress port."
-        self.code = written(block, self.specs, self.state, self.learning, tied, title, weights_name, keep=keep)
+        self.code = written(block, self.specs, state, self.learning, tied, title, weights_name, keep=keep)
         carried = {name for one in self.code.carried for name in one.sources}
         alone = {name: kept for name, kept in tied.items() if kept not in carried}
         self.code.carried = [
@@ -122,7 +124,8 @@ class Draft:
                 where=source.reference,
                 hint="give each its own, or call the embedding and the linear layer in one forward",
             )
-        self.large = is_large(self.state.values())
+        self.large = is_large(state.values())
+        self.state: Mapping[str, Array] = filed(state) if self.large else state
         drawn = [_without_signs(case) for case in cases(network.inputs, self.rows, largest=most_rows(self.large))]
         if as_given is not None:
             refuse_other_attention(as_given, network, drawn, source.reference)
@@ -145,17 +148,18 @@ class Draft:
         yield msgspec.structs.replace(rung, differences=[*rung.differences, *learns])
         if self.large:
             target.forget()
-            hand_back()
         sides: Sides | None = None
-        for name, ask in (("gradients", gradients), ("training", training)):
-            try:
-                sides = sides or self.sides(target)
-                rung = ask(sides)
-            except OnnxpressError:
-                raise
-            except Exception as error:  # of a source that fixes dtypes inside, say
-                rung = Rung(name=name, holds=False, detail=f"it cannot be computed in float64: {first_line(error)}")
-            yield self._explained(rung)
+        with emptied(self.module, self.state) if self.large else contextlib.nullcontext():
+            for name, ask in (("gradients", gradients), ("training", training)):
+                try:
+                    sides = sides or self.sides(target)
+                    rung = ask(sides)
+                except OnnxpressError:
+                    raise
+                except Exception as error:  # of a source that fixes dtypes inside, say
+                    what = f"it cannot be computed in float64: {first_line(error)}"
+                    rung = Rung(name=name, holds=False, detail=what)
+                yield self._explained(rung)
 
     def _explained(self, rung: Rung) -> Rung:
         """With the lines that only training mode takes, and what acts beside forward."""
@@ -187,7 +191,7 @@ class Draft:
     def sides(self, target: KerasTarget) -> Sides:
         """The source and `target` in float64, on one batch."""
         feeds = one_batch(self.asked, self.large)
-        sides = Sides(self.module, self._call, target, self.code, feeds, self.learning, large=self.large)
+        sides = Sides(self.module, self.state, self._call, target, self.code, feeds, self.learning, large=self.large)
         sides.drawn = self.drawn
         return sides
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
+from onnxpress.core.arrays import Array
 from onnxpress.core.errors import OnnxpressError
 from onnxpress.core.golden import LIMIT
 from onnxpress.core.processing import Processing
@@ -25,7 +26,8 @@ from onnxpress.export.port.from_keras.like_keras import LikeKeras
 from onnxpress.export.port.from_keras.model import root_graph, translated
 from onnxpress.export.port.hidden_rows import with_hidden_row
 from onnxpress.export.port.proof.answers import answers_or_failure
-from onnxpress.export.port.proof.aside import hand_back
+from onnxpress.export.port.proof.aside import filed, hand_back
+from onnxpress.export.port.proof.emptied import KerasWeights
 from onnxpress.export.port.proof.keras_asked import NearKeras, OfKeras
 from onnxpress.export.port.proof.keras_source import KerasSides, gradients, parameters
 from onnxpress.export.port.proof.keras_training import training
@@ -81,9 +83,13 @@ class KerasDraft:
             penalties=self.translated.penalties,
             bounds=self.translated.bounds,
         )
-        self.state = self.code.state
+        self.state: Mapping[str, Any] = self.code.state
         self.asked_of = OfKeras(network, self.model)
         self.large = is_large(self.state.values())
+        if self.large:
+            self.state = filed(self.state)
+            self.code.state.clear()
+            owner.to("meta")  # which has the same weights
         asked = cases(network.inputs, self.rows, largest=most_rows(self.large))
         asked = with_hidden_row(asked, self.asked_of)
         self.asked = marked(Reference(network, Processing(), network.inputs), asked, LIMIT)
@@ -139,17 +145,25 @@ class KerasDraft:
     def answers(self, target: TorchTarget) -> Rung:
         """Rung 1."""
         near = [] if self.large else [NearKeras(self.network, self.model)]
-        return answers_or_failure(self.asked_of, target.answer, self.asked, near)
+        return answers_or_failure(self.asked_of, partial(self._answer, target), self.asked, near)
+
+    def _answer(self, target: TorchTarget, feeds: dict[str, Array]) -> dict[str, Array]:
+        """The written model's; of a large source the twin in float64, which has been asked all by now, goes before."""
+        if self.large and self.network.has_float64:
+            self.network.forget_float64()
+            hand_back()
+        return target.answer(feeds)
 
     @contextlib.contextmanager
     def sides(self, target: TorchTarget) -> Iterator[KerasSides]:
         """The source and `target` in float64, or in float32 where TensorFlow cannot compute the source in float64."""
         feeds = one_batch(self.asked, self.large)
+        weights = KerasWeights(self.model)
         order = [spec.name for spec in self.network.inputs]
-        ways: list[tuple[Callable[[Any], contextlib.AbstractContextManager[Any]], str, list[Any]]] = [
-            (self._of_config, "float64", list(self.model.weights)),
-            (widened, "float64", []),
-            (kept, "float32", []),
+        ways: list[tuple[Callable[[Any], contextlib.AbstractContextManager[Any]], str, KerasWeights | None]] = [
+            (partial(self._of_config, weights), "float64", weights),
+            (widened, "float64", None),
+            (kept, "float32", None),
         ]
         for open_twin, precision, first in ways:
             sides = KerasSides(
@@ -167,26 +181,31 @@ class KerasDraft:
                 sides.ask_once()
             except Exception:  # this way there is no twin, a kernel is missing, or a dtype is written in the code
                 sides.close()
+                weights.bring_back()
                 if precision == "float32":
                     raise
                 continue
             break
-        with contextlib.closing(sides):
-            yield sides
+        try:
+            with contextlib.closing(sides):
+                yield sides
+        finally:
+            weights.bring_back()
 
-    def _of_config(self, model: Any) -> contextlib.AbstractContextManager[Any]:
+    @contextlib.contextmanager
+    def _of_config(self, weights: KerasWeights, model: Any) -> Iterator[Any]:
         """The network's own twin, which is not used again."""
         import keras
 
+        weights.bring_back()
         own = {type(layer).__name__: type(layer) for layer in model._flatten_layers()}
         with keras.saving.CustomObjectScope({n: c for n, c in own.items() if not c.__module__.startswith("keras.")}):
-            return self._twin(self.network.in_double())
-
-    @contextlib.contextmanager
-    def _twin(self, model: Any) -> Iterator[Any]:
+            twin = self.network.in_double()
+        if self.large:
+            weights.put_aside()
         try:
-            with uncompiled(model):
-                yield model
+            with uncompiled(twin):
+                yield twin
         finally:
             self.network.forget_float64()  # its weights were trained
 

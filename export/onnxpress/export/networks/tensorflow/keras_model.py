@@ -189,6 +189,11 @@ class KerasNetwork:
             self._double = twin
         return self._double
 
+    @property
+    def has_float64(self) -> bool:
+        """Whether the twin is there."""
+        return self._double is not None
+
     def forget_float64(self) -> None:
         """Free the twin in float64; it is made anew when it is asked for."""
         self._double = None

@@ -11,7 +11,7 @@ import gc
 import tempfile
 import threading
 import weakref
-from collections.abc import Hashable, Iterator, MutableMapping
+from collections.abc import Hashable, Iterator, Mapping, MutableMapping
 from typing import Any
 
 import numpy as np
@@ -20,13 +20,21 @@ from onnxpress.core.arrays import Array
 
 _M_MMAP_THRESHOLD = -3
 """of glibc's malloc.h"""
-_MAPPED_BY_ITSELF = 1 << 17
-"""bytes of an array"""
+_LARGE, _OF_LARGE_MODELS = 1 << 20, 1 << 17
+"""bytes of an array that is mapped by itself: of all, and where weights are so many that time goes into them"""
 
 
 def aside(*, large: bool) -> MutableMapping[Any, Array]:
     """An empty mapping to arrays; of a `large` model they lie in a file, and each is read anew when it is asked for."""
     return _File() if large else {}
+
+
+def filed(arrays: Mapping[Any, Any]) -> MutableMapping[Any, Array]:
+    """These arrays, or what numpy makes one of, in a file."""
+    found = aside(large=True)
+    for name, value in arrays.items():
+        found[name] = np.asarray(value)
+    return found
 
 
 class _File(MutableMapping[Hashable, Array]):
@@ -67,14 +75,22 @@ class _File(MutableMapping[Hashable, Array]):
         return len(self._places)
 
 
-def hand_back() -> None:
-    """Give the system what is no longer used, and from now on each large array as soon as it is freed.
+def map_large_arrays(size: int = _LARGE) -> None:
+    """From now on each array of more bytes is given back to the system as soon as it is freed.
 
-    Models hang in cycles. glibc keeps the pages of what was freed for each thread that asks for memory, unless an array
-    is mapped by itself.
+    glibc maps such an array by itself. It begins so, and ceases with the first large array that is freed: then the next
+    ones lie between others, and their pages stay.
+    """
+    with contextlib.suppress(AttributeError, OSError, TypeError):  # another libc
+        ctypes.CDLL(None).mallopt(_M_MMAP_THRESHOLD, size)
+
+
+def hand_back() -> None:
+    """Give the system what is no longer used, and from now on what a large model computes as soon as it is freed.
+
+    Models hang in cycles. glibc keeps the pages of what was freed for each thread that asks for memory.
     """
     gc.collect()
-    with contextlib.suppress(AttributeError, OSError, TypeError):  # another libc
-        libc = ctypes.CDLL(None)
-        libc.mallopt(_M_MMAP_THRESHOLD, _MAPPED_BY_ITSELF)
-        libc.malloc_trim(0)
+    map_large_arrays(_OF_LARGE_MODELS)
+    with contextlib.suppress(AttributeError, OSError, TypeError):
+        ctypes.CDLL(None).malloc_trim(0)

@@ -30,13 +30,13 @@ class Sides:
     """The source in torch and the written model in Keras, both in float64, on one batch.
 
     Of a `large` model one of them is there at a time: whoever has asked one side leaves it, and it is made anew of the
-    source's weights when it is asked again. Its gradients by weights are never there together. `learning` are the
+    source's `state` when it is asked again. Its gradients by weights are never there together. `learning` are the
     parameters that training changes in the source.
     """
 
-    def __init__(self, module: Any, call: Any, target: KerasTarget, code: Code, feeds: dict[str, Array],
-                 learning: frozenset[str], *, large: bool = False) -> None:  # fmt: skip
-        self.source, self._learning, self.large = module, learning, large
+    def __init__(self, module: Any, state: Mapping[str, Array], call: Any, target: KerasTarget, code: Code,
+                 feeds: dict[str, Array], learning: frozenset[str], *, large: bool = False) -> None:  # fmt: skip
+        self._source, self.state, self._learning, self.large = module, state, learning, large
         self._module: Any = None
         self.drawn: dict[str, list[Any]] = {}
         """what the source draws at random in training mode, by the module that draws; see `drawing`"""
@@ -55,14 +55,17 @@ class Sides:
     def module(self) -> Any:
         """The source in float64."""
         if self._module is None:
-            self._module = _in_float64(self.source)
+            self._module = _in_float64(self._source, self.state if self.large else {})
             for name, parameter in self._module.named_parameters():
                 parameter.requires_grad_(name in self._learning)
+            if self.large:
+                hand_back()  # what it was filled from
         return self._module
 
     def leave_torch(self) -> None:
         """Free its gradients; of a large model all of it."""
-        self.module.zero_grad()
+        if self._module is not None:
+            self._module.zero_grad()
         self._by_torch = aside(large=self.large)
         if self.large:
             self._module = None
@@ -157,11 +160,16 @@ class Sides:
         return [one for one in self.code.carried if any(name in self._learning for name in one.sources)]
 
 
-def _in_float64(source: Any) -> Any:
-    """A copy of the module."""
+def _in_float64(source: Any, state: Mapping[str, Array]) -> Any:
+    """A copy of the module, with the weights that are in `state` from there."""
     import torch
 
-    module = copied(source).double()
+    module = copied(source)
+    for name, value in [*module.named_parameters(), *module.named_buffers()]:
+        if name in state:
+            told = torch.from_numpy(state[name])
+            value.data = told.double() if told.is_floating_point() else told
+    module.double()
     for part in module.modules():  # tensors that it holds beside its parameters
         for name, value in vars(part).items():
             if isinstance(value, torch.Tensor) and value.is_floating_point():

@@ -12,6 +12,7 @@ from onnxpress.core.arrays import Array
 from onnxpress.export.port.from_keras.model import Translated
 from onnxpress.export.port.from_keras.shared import Carried
 from onnxpress.export.port.proof.aside import aside, hand_back
+from onnxpress.export.port.proof.emptied import KerasWeights
 from onnxpress.export.port.proof.gradients import LIMIT, difference, finite, largest, unbounded, with_zeros
 from onnxpress.export.port.proof.rung import Rung, Worst
 from onnxpress.export.port.proof.streamed import gradient_of, gradients_of, hand_over
@@ -72,13 +73,11 @@ class KerasSides:
                  precision: str, *, large: bool = False) -> None:  # fmt: skip
         self._open_twin, self._call, self.target, self.translated = open_twin, call, target, translated
         self.precision, self.large = precision, large
-        self.first: list[Any] = []
-        """the source's weights as they are before training; empty where the twin is the source itself"""
+        self.first: KerasWeights | None = None
+        """the source's weights as they are before training; None where the twin is the source itself"""
         self.shapes: list[tuple[int, ...]] = []
         """of the source's weights, told when it is asked"""
-        self._learns = {n for n, p in target.model().named_parameters() if p.requires_grad}
-        if large:
-            target.forget()
+        self._learns = target.learning()
         self._twin: Any = None
         self._module: Any = None
         self._opened = contextlib.ExitStack()
@@ -119,6 +118,8 @@ class KerasSides:
         """The written model in it."""
         if self._module is None:
             self._module = self.target.built(self.precision)
+            if self.large:
+                hand_back()  # what it was filled from
         return self._module
 
     def leave_keras(self) -> None:
@@ -130,7 +131,8 @@ class KerasSides:
 
     def leave_torch(self) -> None:
         """Free the written model's gradients; of a large one all of it."""
-        self.module.zero_grad()
+        if self._module is not None:
+            self._module.zero_grad()
         self._by_torch = aside(large=self.large)
         if self.large:
             self._module = None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,9 @@ _NARROW = re.compile(r'(?<!name=)"float16"')
 class KerasTarget:
     """The model that `path` builds, its weights made of the source's `state`; in float32 or float64."""
 
-    def __init__(self, path: Path, code: Code, state: dict[str, Array], names: list[str], outputs: list[str]) -> None:
+    def __init__(
+        self, path: Path, code: Code, state: Mapping[str, Array], names: list[str], outputs: list[str]
+    ) -> None:
         self._path, self._code, self._state = path, code, state
         self.names, self._outputs = names, outputs
         self._models: dict[str, Any] = {}

@@ -118,6 +118,7 @@ def _trained_beside_torch(sides: KerasSides, trained: Trained, count: int) -> Ru
     named: list[str] = []
     if wrong := trained.moved or (_misplaced(sides, trained.dropping, named) if count else ""):
         return Rung(name="training", holds=False, detail=wrong)
+    sides.leave_torch()  # of which another is built to be penalised
     if wrong := other_weights(sides, trained.kept, _limit(sides)):
         return Rung(name="training", holds=False, detail=wrong)
     with nothing_drawn_by_torch(sides):
@@ -125,7 +126,7 @@ def _trained_beside_torch(sides: KerasSides, trained: Trained, count: int) -> Ru
             return Rung(name="training", holds=False, detail=wrong)
         worst = _steps_of_torch(sides, trained)
     limit, why = _limit(sides), ""
-    if worst.figure > limit and sides.first:
+    if worst.figure > limit and sides.first is not None:
         sides.leave_torch()
         with nothing_drawn_by_keras(sides):
             parted = OfKeras(sides)

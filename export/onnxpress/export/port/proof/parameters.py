@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from onnxpress.core.arrays import Array
@@ -10,7 +12,7 @@ from onnxpress.export.port.proof.rung import Rung
 from onnxpress.export.port.to_keras.model import Code
 
 
-def parameters(code: Code, target: KerasTarget, state: dict[str, Array], learning: frozenset[str]) -> Rung:
+def parameters(code: Code, target: KerasTarget, state: Mapping[str, Array], learning: frozenset[str]) -> Rung:
     """Every weight of the written model is the source's, exactly; every one of the source's is carried or named."""
     wrong, differences = [], []
     variables = []

@@ -118,8 +118,9 @@ class OfKeras:
         self._by: Mapping[int, Array] = {}
 
     def begin(self) -> None:
-        for weight, first in zip(self._sides.twin.weights, self._sides.first, strict=True):
-            weight.assign(np.asarray(first).astype(str(weight.dtype)))
+        assert self._sides.first is not None
+        for place, weight in enumerate(self._sides.twin.weights):
+            weight.assign(self._sides.first[place].astype(str(weight.dtype)))
 
     def _learning(self) -> list[Any]:
         return [weight for weight in self._sides.twin.weights if weight.trainable]
@@ -157,7 +158,6 @@ class OfTorch:
     def __init__(self, sides: Sides) -> None:
         self._sides = sides
         parameters = sides.module.named_parameters()
-        self._first = {name: np.array(value.detach()) for name, value in sides.source.named_parameters()}
         summed = {name for one in sides.code.carried if one.several for name in one.sources[1:]}
         self._names = [name for name, value in parameters if value.requires_grad and name not in summed]
         self._by: dict[str, Array] = {}
@@ -166,9 +166,9 @@ class OfTorch:
         return dict(self._sides.module.named_parameters())
 
     def begin(self) -> None:
-        self._copy(self._first)
+        self._copy(self._sides.state)
 
-    def _copy(self, values: dict[str, Array]) -> None:
+    def _copy(self, values: Mapping[str, Array]) -> None:
         import torch
 
         with torch.no_grad():

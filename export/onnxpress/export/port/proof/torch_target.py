@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,17 +19,25 @@ class TorchTarget:
     structure: a list, a dict, or one layout.
     """
 
-    def __init__(self, path: Path, state: dict[str, Any], names: Sequence[str], inputs: Sequence[tuple[int, ...]],
+    def __init__(self, path: Path, state: Mapping[str, Any], names: Sequence[str], inputs: Sequence[tuple[int, ...]],
                  outputs: list[tuple[str, Any, tuple[int, ...]]]) -> None:  # fmt: skip
         self._path, self._state = path, state
         self.names, self.layouts, self.outputs = list(names), list(inputs), outputs
         self._model: Any = None
+        self._learning: frozenset[str] = frozenset()
 
     def model(self) -> Any:
         """The built and filled model in its own precision, in inference mode."""
         if self._model is None:
             self._model = self.built("float32")
+            self._learning = frozenset(n for n, p in self._model.named_parameters() if p.requires_grad)
         return self._model
+
+    def learning(self) -> frozenset[str]:
+        """The parameters that training changes."""
+        if not self._learning:
+            self.model()
+        return self._learning
 
     def forget(self) -> None:
         """Free that model; it is built anew when it is asked for."""
@@ -40,22 +48,11 @@ class TorchTarget:
         import torch
 
         model = built(self._path, f"ported_{self._path.stem}")
-        model.load_state_dict(self._state)
+        model.load_state_dict({name: torch.as_tensor(value) for name, value in self._state.items()})
         return (model if precision == "float32" else model.to(getattr(torch, precision))).eval()
 
-    def penalty(self, model: Any) -> Any:
-        """What the written module adds to the loss for the size of this model's parameters; None where it has none."""
-        found = self._function("penalty")
-        return None if found is None else found(model)
-
-    def constrain(self, model: Any) -> bool:
-        """Do to this model's parameters what the written module does after each step; whether it says anything."""
-        found = self._function("constrain")
-        if found is not None:
-            found(model)
-        return found is not None
-
-    def _function(self, name: str) -> Any:
+    def function(self, name: str) -> Any:
+        """What the written module says beside the model, `penalty` or `constrain` of it; None where it says nothing."""
         return getattr(imported(self._path, f"ported_{self._path.stem}"), name, None)
 
     def inputs(self, feeds: dict[str, Array]) -> list[Any]:

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 
 from onnxpress.core.arrays import Array
-from onnxpress.export.port.proof.gradients import gradient_of
 from onnxpress.export.port.proof.keras_source import KerasSides
+from onnxpress.export.port.proof.streamed import gradient_of
 
 _SCALES = (1.0, 0.02, 50.0)
 
@@ -55,10 +55,11 @@ def other_weights(sides: KerasSides, kept: Kept, limit: float) -> str:
 def _other_penalty(sides: KerasSides, regularisers: Mapping[int, Any], limit: float) -> str:
     import torch
 
-    model = _drawn_model(sides, 1.0)
-    mine = sides.target.penalty(model)
-    if mine is None:
+    penalty = sides.target.function("penalty")
+    if penalty is None:
         return "the module has no penalty(model), and regularisers add to the source's loss" if regularisers else ""
+    model = _drawn_model(sides, 1.0)
+    mine = penalty(model)
     if isinstance(mine, torch.Tensor) and mine.requires_grad:
         mine.backward()
     found = float(mine.detach() if isinstance(mine, torch.Tensor) else mine)
@@ -77,10 +78,12 @@ def _other_penalty(sides: KerasSides, regularisers: Mapping[int, Any], limit: fl
 
 
 def _other_bounds(sides: KerasSides, constraints: Mapping[int, Any], limit: float) -> str:
+    constrain = sides.target.function("constrain")
+    if constrain is None:
+        return "the module has no constrain(model), and constraints change the source's weights" * bool(constraints)
     for scale in _SCALES if constraints else _SCALES[:1]:
         model = _drawn_model(sides, scale)
-        if not sides.target.constrain(model):
-            return "the module has no constrain(model), and constraints change the source's weights" * bool(constraints)
+        constrain(model)
         parameters = dict(model.named_parameters())
         for one in sides.learning():
             values = [_drawn(sides, n, scale) for n in one.sources]

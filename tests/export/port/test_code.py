@@ -6,7 +6,7 @@ import pytest
 
 from onnxpress.core.errors import MissingExtra
 from onnxpress.export.port.classes import merged
-from onnxpress.export.port.code import factor, formatted, identifier, literal, without_unused
+from onnxpress.export.port.code import factor, formatted, identifier, literal, without_unread, without_unused
 from onnxpress.export.port.loops import folded, listed, said_once, without_aliases
 
 
@@ -148,6 +148,12 @@ def test_a_class_that_differs_in_more_does_not_keep_the_others_apart() -> None:
 def test_what_nothing_reads_is_left_out_with_its_comment() -> None:
     lines = ["x, state, cell = self.lstm(x)", "# stacked", "h = ops.stack([state, cell])", "y = ops.relu(state)"]
     assert without_unused(lines, "y") == ["_, state, _ = self.lstm(x)", "y = ops.relu(state)"]
+
+
+def test_what_a_loop_leaves_unread_is_named_so() -> None:
+    lines = ["for layer in self.layers_:", "    x, scores, state = layer(x)", "    total = total + state"]
+    assert without_unread(lines, "x, total")[1] == "    x, _, state = layer(x)"
+    assert without_unread(lines, "x, total, scores") == lines
 
 
 def test_lines_that_count_up_become_a_loop_though_the_last_turn_s_state_is_not_read() -> None:

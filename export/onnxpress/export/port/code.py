@@ -118,6 +118,26 @@ def without_unused(lines: list[str], returned: str) -> list[str]:
     return found
 
 
+def without_unread(lines: list[str], returned: str) -> list[str]:
+    """The lines of a call, in which of several values at once one that nothing reads is called `_` in loops too."""
+    found = []
+    for place, line in enumerate(lines):
+        match = re.match(r"^( +)((?:\w+, )+\w+) = (.*)$", line)
+        if match is not None:
+            read = names(returned) | names(match[3])
+            read = read.union(*(names(_read_part(other)) for n, other in enumerate(lines) if n != place))
+            shown = ", ".join(name if name in read else "_" for name in match[2].split(", "))
+            line = f"{match[1]}{shown} = {match[3]}"
+        found.append(line)
+    return found
+
+
+def _read_part(line: str) -> str:
+    """What a line reads: all of it, but for the names that it gives to values."""
+    match = re.match(r"^ *(?:\w+, )*\w+ = (.*)$", line)
+    return match[1] if match is not None else line
+
+
 _DROPPED = "\0dropped"
 
 

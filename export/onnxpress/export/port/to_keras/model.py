@@ -10,7 +10,7 @@ from typing import Any
 from onnxpress.core.arrays import Array
 from onnxpress.core.tensors import TensorSpec
 from onnxpress.export.port.classes import merged
-from onnxpress.export.port.code import LOWEST, formatted, literal, snake, tuple_of, without_unused
+from onnxpress.export.port.code import LOWEST, formatted, literal, snake, tuple_of, without_unread, without_unused
 from onnxpress.export.port.layout import Relaid, Unordered, Value, channels_last, holds_tensors, identity
 from onnxpress.export.port.loops import folded, listed, said_once, without_aliases
 from onnxpress.export.port.steps import Block, Shown
@@ -319,7 +319,7 @@ def _body(written: Written, base: str, doc: str = "", *, wide: bool = False) -> 
     lines += [f"    def call({', '.join(['self', *written.arguments])}):"]
     returned = listed(_returned(written.outputs), written.counts)
     call = folded(without_unused(written.call, returned), written.counts)  # what is called `_` now may make a loop
-    call = said_once(without_aliases(call, returned))
+    call = without_unread(said_once(without_aliases(call, returned)), returned)
     if call and call[-1].startswith(f"{returned} = "):
         returned = call.pop().removeprefix(f"{returned} = ")
     lines += [" " * 8 + line for line in call]

@@ -90,6 +90,8 @@ def _operator(w: StepWriter, name: str, args: tuple[Any, ...]) -> Term | None:
         return w.term(f"-{operand(args[0])}", _NEGATED)
     if name == "rsub" and len(args) == 2:
         name, args = "sub", args[::-1]
+    if name == "add" and len(args) == 2 and type(args[1]) in (int, float) and args[1] < 0:
+        name, args = "sub", (args[0], -args[1])
     booleans = all(is_tensor(arg) and arg.shown.dtype == "bool" for arg in args)
     if name == "logical_not" and booleans:
         return w.term(f"~{operand(args[0])}", _NEGATED)

@@ -190,6 +190,8 @@ CASES |= {
     "cumprod": (lambda _, x: x.cumprod(1), (3, 4)),
     "kthvalue": (lambda _, x: x.kthvalue(2, dim=1), (3, 4)),
     "median": (lambda _, x: x.median(dim=1, keepdim=True), (3, 4)),
+    "mse_loss": (lambda _, x: torch.stack([F.mse_loss(x, x.sin()), F.mse_loss(x, x.cos(), reduction="sum")]), (3, 4)),
+    "l1_loss": (lambda _, x: F.l1_loss(x, x.flip(dims=(2,)), reduction="none"), (3, 4)),
     "pairwise_distance": (lambda _, x: F.pairwise_distance(x, x.flip(dims=(2,))), (3, 4)),
 }
 MORE: dict[str, tuple[Callable[[Any, Any], Any], tuple[int, ...]]] = {

@@ -225,6 +225,23 @@ def test_an_example_of_one_row_or_of_one_number_tells_of_training_all_the_same(
     assert rungs_of(draft, tmp_path / "faulty.py", faulty)["training"].holds is False
 
 
+class Losing(Plain):
+    """Its answer and a loss beside it, as quantised codes have: one number for all rows."""
+
+    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        answer = self.layer(x)
+        return functional.mse_loss(answer, x.detach()), answer
+
+
+def test_an_answer_of_one_number_is_asked_for_its_gradient_too(tmp_path: Path) -> None:
+    draft = draft_of(Losing())
+    assert all(rung.holds for rung in rungs_of(draft, tmp_path / "net.py").values())
+    sound = draft.code.text
+    assert "ops.mean(ops.square(answer - ops.stop_gradient(x)))" in sound
+    faulty = sound.replace("ops.square(answer -", "ops.square(ops.stop_gradient(answer) -")
+    assert rungs_of(draft, tmp_path / "faulty.py", faulty)["gradients"].holds is False
+
+
 class Dropping(nn.Module):
     """Two dropouts of elements and one of channels."""
 

@@ -91,7 +91,9 @@ class Sides:
         self.module.zero_grad()
         by = self._by_torch
         tensors, floats = self._answered(training, feeds)
-        total: Any = sum((o * torch.from_numpy(factor * r)).sum() for o, r in zip(floats, self.weights, strict=True))
+        total: Any = sum(
+            (o * torch.from_numpy(np.asarray(factor * r))).sum() for o, r in zip(floats, self.weights, strict=True)
+        )
         learning = {n: p for n, p in self.module.named_parameters() if p.requires_grad}
         with gradients_of(learning, by, large=self.large) as self.reached, warnings.catch_warnings():
             # A backward hook tells that no input asks for a gradient, as in training.

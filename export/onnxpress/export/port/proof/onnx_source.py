@@ -184,7 +184,9 @@ class Slopes:
         found = dict(
             zip([name for name, _, _ in self._target.outputs], self._target.flat(self._model(*tensors)), strict=True)
         )
-        total: Any = sum((found[name] * torch.from_numpy(drawn)).sum() for name, drawn in self._drawn.items())
+        total: Any = sum(
+            (found[name] * torch.from_numpy(np.asarray(drawn))).sum() for name, drawn in self._drawn.items()
+        )
         total.backward()
         by = {name: gradient_of(value) for name, value in self._model.named_parameters()}
         named = zip(self._target.names, tensors, strict=True)

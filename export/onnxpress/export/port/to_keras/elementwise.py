@@ -109,6 +109,19 @@ for _same in ("maximum", "minimum", "logical_and", "logical_or", "logical_xor", 
     _elementwise(_same)
 
 
+def _loss(name: str, of_one: str) -> None:
+    def write(w: Writer, x: Value, target: Value, *_: Any, reduction: str = "mean", **__: Any) -> Value:
+        (a, b), lead = w.together([x, target])
+        code = f"ops.{of_one}({w.operand(a)} - {w.operand(b)})"
+        return w.like(lead, code) if reduction == "none" else w.result(f"ops.{reduction}({code})")
+
+    FUNCTIONS[name] = write
+
+
+_loss("mse_loss", "square")
+_loss("l1_loss", "abs")
+
+
 @function("masked_fill")
 def _masked_fill(w: Writer, x: Value, mask: Value, value: Any) -> Value:
     (m, v), lead = w.together([mask, x])

@@ -76,3 +76,10 @@ def field(value: Any, key: str) -> Any:
 def values_of(value: Any) -> list[Any]:
     """What a dict or dataclass holds but for None, in order."""
     return [field(value, key) for key in keys_of(value) or () if field(value, key) is not None]
+
+
+def is_plain(value: Any) -> bool:
+    """Whether it is a number, a text, None, or a tuple of such."""
+    if isinstance(value, tuple | list):
+        return keys_of(value) is None and all(map(is_plain, value))
+    return value is None or isinstance(value, int | float | str)

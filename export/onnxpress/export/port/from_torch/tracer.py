@@ -20,7 +20,7 @@ from onnxpress.export.port.from_torch.indexing import depends, of_each_row, seve
 from onnxpress.export.port.from_torch.learning import could_learn
 from onnxpress.export.port.from_torch.lines import line
 from onnxpress.export.port.from_torch.numpy_calls import AnswersNumpy
-from onnxpress.export.port.from_torch.structures import Given, field, fields_of, item_of, keys_of, structured
+from onnxpress.export.port.from_torch.structures import Given, field, fields_of, is_plain, item_of, keys_of, structured
 from onnxpress.export.port.refusal import NoCorrespondence
 
 PACKED = ("pack_padded_sequence", "pad_packed_sequence")
@@ -113,7 +113,7 @@ class Traced(AnswersNumpy, InPlace):
             return tuple(self[number] for number in range(*key.indices(len(value))))
         if isinstance(value, tuple | list) and isinstance(key, int):
             first, second = (several[key] for several in self.pair)
-            if _is_plain(first) and first == second:
+            if is_plain(first) and first == second:
                 return first
         if (keys := keys_of(value)) is None:
             key = without_arange(value, with_plain_places(key))
@@ -354,13 +354,6 @@ class Tracer(fx.Tracer):
                 return module(*values, **named)
         finally:
             self.concrete = False
-
-
-def _is_plain(value: Any) -> bool:
-    """Whether it is a number, a text, None, or a tuple of such."""
-    if isinstance(value, tuple | list):
-        return keys_of(value) is None and all(map(_is_plain, value))
-    return value is None or isinstance(value, int | float | str)
 
 
 def _is_one(value: Any) -> bool:

@@ -97,3 +97,24 @@ def test_what_has_no_way_back_fails_and_says_where(draft: Draft, tmp_path: Path)
     found = asked(draft, tmp_path / "nets.py", back)
     assert found.holds is False
     assert "cannot be ported back: net.odd: there is no correspondence of the operation Odd" in found.detail
+
+
+def test_answers_within_answers_come_in_their_places_and_back(tmp_path: Path) -> None:
+    import keras
+    from keras import layers, ops
+
+    class Encoder(layers.Layer):
+        def __init__(self) -> None:
+            super().__init__()
+            self.one, self.other = layers.Dense(4), layers.Dense(3)
+
+        def call(self, x: Any) -> Any:
+            return {"one": self.one(x), "more": (self.other(x), [ops.sum(x, -1, keepdims=True)])}
+
+    keras.utils.set_random_seed(0)
+    x = keras.Input((6,), name="x")
+    found = Encoder()(x)
+    y = layers.Dense(2)(ops.concatenate([found["one"], found["more"][0]], -1))
+    source = source_of(keras.Model(x, {"y": y, "extra": found["more"]}))
+    report = carry(source, to="pytorch", output=tmp_path / "nets.py", returns=True).report
+    assert [rung.holds for rung in report.rungs] == [True] * 5

@@ -112,7 +112,7 @@ class KerasDraft:
 
         found = tree.flatten_with_path(self.translated.outputs)
         layouts = [(tuple(path), layout.perm) for path, layout in found]
-        by_key = {str(path[-1]): (path, perm) for path, perm in layouts if path}
+        by_key = {".".join(map(str, path)): (path, perm) for path, perm in layouts if path}
         names = self.network.output_names
         keys = [name if name in by_key else name.removesuffix("_out") for name in names]  # an input has the key as well
         if set(keys) == set(by_key):

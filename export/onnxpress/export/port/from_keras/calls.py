@@ -243,11 +243,19 @@ class GraphBuilder(Builder):
             found = self.value(number, outputs.perm)
             found.mask = self._mask_outside(outputs, Within(place), given)
             return found
+        return self._several(number, outputs, given)
+
+    def _several(self, number: int, outputs: Any, given: list[Value]) -> Any:
+        """Each part of a structure of answers, which the step computes."""
         if isinstance(outputs, dict):
             return {key: self._one_of_several(number, key, v, given) for key, v in outputs.items()}
         return [self._one_of_several(number, n, v, given) for n, v in enumerate(outputs)]
 
-    def _one_of_several(self, number: int, key: Any, answer: Any, given: list[Value]) -> Value:
+    def _one_of_several(self, number: int, key: Any, answer: Any, given: list[Value]) -> Any:
+        if answer is None:
+            return None
+        if not isinstance(answer, Value):
+            return self._several(self.step("function", "getitem", (Ref(number), key)), answer, given)
         found = self._item(number, key, answer)
         found.mask = self._mask_outside(answer, UNTOLD, given)
         return found
@@ -261,8 +269,6 @@ class GraphBuilder(Builder):
         return None if answer.mask is None else within
 
     def _item(self, number: int, key: Any, value: Any) -> Value:
-        if not isinstance(value, Value):
-            raise self.refuse("a layer that answers a structure of structures has no correspondence")
         return self.value(self.step("function", "getitem", (Ref(number), key)), value.perm)
 
     def settled_for_block(self, value: Any) -> Any:

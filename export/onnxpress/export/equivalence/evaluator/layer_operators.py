@@ -50,10 +50,14 @@ class ConvTranspose(OpRun):
         weights = W.reshape(groups, X.shape[1] // groups, *W.shape[1:])
         found = np.zeros((len(X), groups, W.shape[1], *whole), X.dtype)
         for place in product(*map(range, kernel)):
-            part = np.einsum("ngc...,gcm->ngm...", grouped, weights[(..., *place)])
+            of_place: tuple[Any, ...] = (..., *place)
+            part = np.einsum("ngc...,gcm->ngm...", grouped, weights[of_place])
             starts = [p * d for p, d in zip(place, dilations, strict=True)]
-            under = [slice(at, at + r, s) for at, r, s in zip(starts, reach, strides, strict=True)]
-            found[(..., *under)] += part
+            under: tuple[Any, ...] = (
+                ...,
+                *(slice(at, at + r, s) for at, r, s in zip(starts, reach, strides, strict=True)),
+            )
+            found[under] += part
         found = found.reshape(len(X), -1, *whole)
         for axis, (before, behind) in enumerate(_cut(sizes, strides, whole, settings), 2):
             widths = [(max(0, -before), max(0, -behind)) if one == axis else (0, 0) for one in range(found.ndim)]

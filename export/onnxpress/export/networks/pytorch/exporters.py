@@ -20,6 +20,7 @@ from onnxpress.export.networks.pytorch import operators
 from onnxpress.export.networks.pytorch.batch_norm import folded_in_double
 from onnxpress.export.networks.pytorch.linear_algebra import MOST, TooLarge, Unchecked
 from onnxpress.export.networks.pytorch.packed import pad_back
+from onnxpress.export.networks.pytorch.recurrent import any_length
 from onnxpress.export.networks.pytorch.spelled_out import SpelledOut
 from onnxpress.export.networks.pytorch.watching import line_of, raised_at
 
@@ -66,7 +67,7 @@ def export_dynamo(
         {axis: torch.export.Dim.DYNAMIC for axis, size in enumerate(spec.shape) if isinstance(size, str)}
         for spec in inputs
     )
-    with converter_talk(log) as talk, SpelledOut(), Unchecked(), folded_in_double():
+    with converter_talk(log) as talk, SpelledOut(), Unchecked(), folded_in_double(), any_length():
         try:
             exported = torch.onnx.export(
                 flat,

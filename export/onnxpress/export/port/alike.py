@@ -34,9 +34,12 @@ class Alike:
     """the argument that says whether the last line adds what the block is given"""
 
 
+_CALLS = ("    def call(", "    def forward(")
+
+
 def halves(lines: list[str]) -> tuple[list[str], list[str]]:
     """What stands before the call, and the call."""
-    cut = next(n for n, line in enumerate(lines) if line.startswith(("    def call(", "    def forward(")))
+    cut = next(n for n, line in enumerate(lines) if line.startswith(_CALLS))
     return lines[:cut], lines[cut:]
 
 
@@ -47,6 +50,8 @@ def numbers(lines: list[str]) -> list[str]:
 
 def alike(classes: list[list[str]]) -> Alike | None:
     """The classes side by side; None where they differ in more than numbers and parts."""
+    if not all(any(line.startswith(_CALLS) for line in one) for one in classes):
+        return None  # one that only holds layers and weights
     longest = max(map(len, classes))
     for whole in (one for one in classes if len(one) == longest):
         found = _beside(whole, classes)

@@ -22,13 +22,15 @@ _NEVER = -1e9
 @layer("MultiHeadAttention")
 def _multi_head(w: Builder, keras_layer: Any, query: Value, value: Value, key: Value | None = None,
                 attention_mask: Value | None = None, return_attention_scores: bool = False,
-                use_causal_mask: bool = False) -> Any:  # fmt: skip
+                use_causal_mask: bool = False, query_mask: Any = None, value_mask: Value | None = None,
+                key_mask: Value | None = None) -> Any:  # fmt: skip
+    """Keras takes `query_mask` from the query alone, whatever its caller gives."""
     q, k, v = query, value if key is None else key, value
     if any(one.rank != 3 for one in (q, k, v)):
         raise w.refuse("attention over other tensors than (rows, time, features) has no correspondence")
     if getattr(keras_layer, "_use_gate", False) or getattr(keras_layer, "_sliding_window", None):
         raise w.refuse("attention with a gate or a sliding window has no correspondence")
-    masks = _masks(w, q, k if key is not None else None, v, attention_mask)
+    masks = _masks(w, q, k if key is not None else None, v, attention_mask, (value_mask, key_mask))
     q, k, v = (w.plain(w.made(one), "rows, time, features") for one in (q, k, v))
     distinct = list({one.ref.number: one for one in (q, k, v)}.values())
     given = [*distinct, *([masks] if masks is not None else [])]
@@ -55,12 +57,16 @@ def _multi_head(w: Builder, keras_layer: Any, query: Value, value: Value, key: V
     return [w.value(w.step("function", "getitem", (Ref(number), n))) for n in (0, 1)]
 
 
-def _masks(w: Builder, q: Value, k: Value | None, v: Value, given: Value | None) -> Value | None:
-    """(rows, queries, keys) of truth values: what is seen."""
+def _masks(w: Builder, q: Value, k: Value | None, v: Value, given: Value | None,
+           told: tuple[Value | None, Value | None] = (None, None)) -> Value | None:  # fmt: skip
+    """(rows, queries, keys) of truth values: what is seen. `told`: masks of values and keys that the call gives."""
     masks = []
     if (of_query := mask_of(w, q)) is not None:
         masks.append(w.function("unsqueeze", of_query, -1))
-    of_keys = [mask_of(w, one) for one in (v, k) if one is not None]
+    of_keys = [
+        mask if mask is not None else None if one is None else mask_of(w, one)
+        for one, mask in zip((v, k), told, strict=True)
+    ]
     masks += [w.function("unsqueeze", mask, 1) for mask in of_keys if mask is not None]
     if given is not None:
         given = w.plain(w.made(given))

@@ -105,13 +105,13 @@ class Following:
         return called
 
     def drawing(self, original: Callable[..., Any], name: str) -> Callable[..., Any]:
-        """A function of tf.random, which the author's own code may not call."""
+        """A function that draws at random, which the author's own code may not call."""
 
         def called(*args: Any, **kwargs: Any) -> Any:
             if self._depth:
                 return original(*args, **kwargs)
             raise NoCorrespondence(
-                f"tf.random.{name} draws other numbers with each call, which has no correspondence",
+                f"{name} draws other numbers with each call, which has no correspondence",
                 hint="where it is for training alone, use a layer such as keras.layers.GaussianNoise or Dropout",
             )
 
@@ -187,8 +187,10 @@ def followed() -> Iterator[Following]:
         for indexed in (KerasTensor, keras.Variable, tf.Tensor):
             get = "__getitem__"
             stack.enter_context(mock.patch.object(indexed, get, following.item(getattr(indexed, get))))
-        for name in RANDOM:
-            stack.enter_context(mock.patch.object(tf.random, name, following.drawing(within(tf.random, name), name)))
+        for random, called in ((tf.random, "tf.random"), (keras.random, "keras.random")):
+            for name in [name for name in RANDOM if hasattr(random, name)]:
+                draw = following.drawing(getattr(random, name), f"{called}.{name}")
+                stack.enter_context(mock.patch.object(random, name, draw))
         compiled = type(tf.function(len))
         stack.enter_context(mock.patch.object(compiled, "__call__", following.compiled(compiled.__call__)))
         for sign in _SIGNS:

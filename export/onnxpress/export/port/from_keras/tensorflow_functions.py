@@ -298,8 +298,9 @@ def _everywhere() -> dict[str, Function]:
 
 OF_TENSORFLOW = _everywhere()
 """the name below `tf` → the same in Keras's operations"""
-RANDOM = ("normal", "uniform", "truncated_normal", "gamma", "poisson", "shuffle", "categorical")
-"""of tf.random"""
+RANDOM = ("normal", "uniform", "truncated_normal", "gamma", "poisson", "shuffle", "categorical", "beta", "binomial",
+          "randint", "dropout")  # fmt: skip
+"""of tf.random and of keras.random"""
 
 
 # --- the older backend, `tf.keras.backend`

@@ -145,7 +145,10 @@ CASES: dict[str, tuple[Callable[[Any, Any], Any], tuple[int, ...]]] = {
     **{f"conv{n}d": (lambda m, x, n=n: getattr(F, f"conv{n}d")(x, getattr(m, f"kernel{n}"), padding=1), shape)
        for n, shape in ((1, (2, 4)), (2, IMAGES), (3, VOLUMES))},
     "addmm": (lambda m, x: torch.addmm(m.bias, x, m.weight.t()), (4,)),
-    "argsort": (lambda _, x: x.argsort(-1, descending=True), (3, 4)),
+    "argsort": (
+        lambda _, x: (x.argsort(-1, descending=True), (x > 0).argsort(dim=-1, descending=True, stable=True)),
+        (3, 4),
+    ),
     "baddbmm": (lambda _, x: torch.baddbmm(x.transpose(1, 2) @ x, x.transpose(1, 2), x), (3, 4)),
     "cosine_similarity": (lambda _, x: F.cosine_similarity(x, x.flip(2), dim=-1), (3, 4)),
     "count_nonzero": (lambda _, x: torch.count_nonzero(x.relu(), dim=-1), (3, 4)),

@@ -113,12 +113,13 @@ def test_another_penalty_is_caught(draft: KerasDraft, tmp_path: Path, right: str
     assert said in found.detail
 
 
-def test_one_that_is_neither_written_nor_named_is_caught(draft: KerasDraft, tmp_path: Path) -> None:
+@pytest.mark.parametrize("named", [True, False])
+def test_one_that_is_neither_written_nor_named_is_caught(draft: KerasDraft, tmp_path: Path, named: bool) -> None:
     silent = draft_of(many())
-    silent.translated = replace(silent.translated, differences=[])
-    found = fourth_rung(silent, silent.code.text, tmp_path / "nets.py")
+    silent.translated = replace(silent.translated, **({"left": frozenset()} if named else {"differences": []}))
+    found = rungs_of(silent, silent.code.text, tmp_path / "nets.py")["training" if named else "parameters"]
     assert found.holds is False
-    assert "head.weight" in found.detail
+    assert "head" in found.detail
 
 
 def bounded() -> Any:
@@ -177,12 +178,34 @@ def test_other_bounds_are_caught(kept: KerasDraft, tmp_path: Path, right: str, w
     assert said in found.detail
 
 
-def test_a_constraint_that_is_neither_written_nor_named_is_caught(tmp_path: Path) -> None:
+@pytest.mark.parametrize("named", [True, False])
+def test_a_constraint_that_is_neither_written_nor_named_is_caught(tmp_path: Path, named: bool) -> None:
     silent = draft_of(bounded())
-    silent.translated = replace(silent.translated, differences=[])
-    found = fourth_rung(silent, silent.code.text, tmp_path / "nets.py")
+    silent.translated = replace(silent.translated, **({"left": frozenset()} if named else {"differences": []}))
+    found = rungs_of(silent, silent.code.text, tmp_path / "nets.py")["training" if named else "parameters"]
     assert found.holds is False
-    assert "of own.weight" in found.detail
+    assert "own" in found.detail
+
+
+class OfItsOwn(keras.Model):
+    """Its layers have the names that the session counts, which are others in a twin of it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.one = L.Dense(4, activity_regularizer="l2", kernel_regularizer=R.OrthogonalRegularizer(0.1))
+        self.other = L.Dense(2, kernel_constraint=half, activity_regularizer="l1")
+
+    def call(self, x: Any) -> Any:
+        return self.other(keras.ops.relu(self.one(x)))
+
+
+def test_names_that_a_twin_has_otherwise_are_known(tmp_path: Path) -> None:
+    model = OfItsOwn()
+    source = from_object(model, "net", SourceRef(reference="nets:build"), {}, keras.ops.ones((3, 5)))
+    draft = KerasDraft(source, "nets.safetensors")
+    assert [
+        name for name, rung in rungs_of(draft, draft.code.text, tmp_path / "nets.py").items() if not rung.holds
+    ] == []
 
 
 def test_a_penalty_of_answers_is_named(tmp_path: Path) -> None:

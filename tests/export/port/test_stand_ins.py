@@ -84,6 +84,19 @@ def test_each_is_what_keras_makes(make: Any, tmp_path: Path) -> None:
     assert found.holds, found
 
 
+def test_an_array_stands_before_what_it_is_compared_with(tmp_path: Path) -> None:
+    class Seen(layers.Layer):
+        def call(self, x: Any, lengths: Any) -> Any:
+            seen = ops.arange(6) < lengths[:, None]
+            return ops.where(seen, x, ops.ones(6) - x)
+
+    x, lengths = keras.Input((6,), name="x"), keras.Input((), dtype="int32", name="lengths")
+    model = keras.Model([x, lengths], layers.Dense(2)(Seen()(x, lengths)))
+    draft = KerasDraft(from_object(model, "net", SourceRef(reference="nets:build"), {}), "nets.safetensors")
+    (tmp_path / "nets.py").write_text(draft.code.text)
+    assert draft.answers(draft.target(tmp_path / "nets.py")).holds
+
+
 @pytest.mark.parametrize("number", [*PRIMES, 3 * PRIMES[2]])
 def test_a_number_that_stands_for_a_size_is_known(number: int) -> None:
     assert is_stand_in(number)

@@ -37,6 +37,7 @@ def table() -> dict[Any, Callable[..., Any]]:
         aten.log_sigmoid.default: log_sigmoid,
         aten.log1p.default: log1p,
         aten.expm1.default: expm1,
+        aten.celu.default: celu,
         aten.fmax.default: fmax,
         aten.fmin.default: fmin,
         aten.nanmedian.dim: nanmedian,
@@ -176,9 +177,20 @@ def expm1(self: Any) -> Any:
     """exp(x) - 1 as tanh(x / 2) (exp(x) + 1), which is exact relatively where x is small."""
     if not self.dtype.is_floating_point():
         self = op.Cast(self, to=int(ir.DataType.FLOAT))
+    return _expm1(self)
+
+
+def _expm1(self: Any) -> Any:
     half, one, near = (op.CastLike(op.Constant(value_float=number), self) for number in (0.5, 1.0, 1e-9))
     found = op.Mul(op.Tanh(op.Mul(self, half)), op.Add(op.Exp(self), one))
     return op.Where(op.Less(op.Abs(self), near), self, found)  # the runtime's tanh is inexact near the least numbers
+
+
+def celu(self: Any, alpha: float = 1.0) -> Any:
+    """x above 0, alpha expm1(x / alpha) below; the runtime's own Celu is exp(x) - 1, which is inexact near 0."""
+    zero, scale = (op.CastLike(op.Constant(value_float=number), self) for number in (0.0, float(alpha)))
+    below = op.Mul(_expm1(op.Div(op.Min(self, zero), scale)), scale)
+    return op.Where(op.Greater(self, zero), self, below)
 
 
 def fmax(self: Any, other: Any) -> Any:

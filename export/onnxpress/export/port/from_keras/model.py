@@ -65,6 +65,8 @@ class Translated:
     """layers that stand in blocks which the graph has not: what they were called → their paths"""
     penalties: Sequence[Penalty] = ()
     """what Keras's regularisers of weights add to the loss"""
+    left: frozenset[tuple[str, int]] = frozenset()
+    """("regularizer" or "constraint", the place of a weight) of those that are named and left to the training loop"""
     bounds: Sequence[tuple[str, Bound]] = ()
     """parameter, and what Keras's constraint keeps it within"""
 
@@ -152,12 +154,14 @@ def _trained_alike(found: Translated, model: Any) -> Translated:
     parameters = dict(found.block.owner.named_parameters())
     small = penalties(model.weights, found.carried, parameters)
     within = bounds(model.weights, found.carried, parameters)
-    named = []
+    named, left = [], set()
     for place, weight in enumerate(model.weights):
         penalty, constraint = getattr(weight, "regularizer", None), getattr(weight, "constraint", None)
         if penalty is not None and weight.trainable and place not in small:
+            left.add(("regularizer", place))
             named.append(f"{weight.path}: Keras adds {_said(penalty)} of it to the loss, which torch's loop must")
         if constraint is not None and weight.trainable and place not in within:
+            left.add(("constraint", place))
             named.append(
                 f"{weight.path}: Keras keeps it within {_said(constraint)} after each step, which torch's loop must"
             )
@@ -167,7 +171,9 @@ def _trained_alike(found: Translated, model: Any) -> Translated:
         if getattr(layer, "activity_regularizer", None) is not None
     ]
     differences = [*dict.fromkeys([*found.differences, *named])]
-    return replace(found, differences=differences, penalties=[*small.values()], bounds=[*within.values()])
+    return replace(
+        found, differences=differences, penalties=[*small.values()], bounds=[*within.values()], left=frozenset(left)
+    )
 
 
 def _said(value: Any) -> str:

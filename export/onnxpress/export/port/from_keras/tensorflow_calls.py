@@ -23,6 +23,7 @@ from onnxpress.export.port.refusal import NoCorrespondence
 _NEVER = ("is_tensor", "shape", "convert_to_numpy", "cond", "while_loop", "fori_loop", "scan", "map", "vectorized_map")
 """of keras.ops: those that ask what something is, and those that take functions"""
 _SIGNS = ("add", "sub", "mul", "truediv", "pow", "matmul", "floordiv", "mod")
+_ORDERS = ("lt", "le", "gt", "ge", "eq", "ne")
 _OF_TF: dict[str, Callable[..., Any]] = {
     "range": lambda start, limit=None, delta=1, dtype="int32": ops.arange(start, limit, delta, dtype=dtype),
     "ones": lambda shape, dtype="float32": ops.ones(shape, dtype=dtype),
@@ -137,6 +138,17 @@ class Following:
 
         return called
 
+    def sign_of_array(self, original: Callable[..., Any], name: str) -> Callable[..., Any]:
+        """An operator of an array that was made before, with something of the graph behind it."""
+        written = getattr(operator, name)
+
+        def called(array: Any, other: Any) -> Any:
+            if self._depth or not isinstance(other, KerasTensor):
+                return original(array, other)
+            return written(self.symbol(array), other)
+
+        return called
+
     def layer(self, original: Callable[..., Any]) -> Callable[..., Any]:
         """The call of a layer: of arrays too it stands in the graph. What is done within it is its own affair."""
 
@@ -197,6 +209,10 @@ def followed() -> Iterator[Following]:
             name = f"__{sign}__"
             if (original := getattr(keras.Variable, name, None)) is not None:
                 stack.enter_context(mock.patch.object(keras.Variable, name, following.sign(original, name)))
+        for sign in (*_SIGNS, *_ORDERS):
+            name = f"__{sign}__"
+            own = following.sign_of_array(getattr(tf.Tensor, name), sign)
+            stack.enter_context(mock.patch.object(tf.Tensor, name, own))
         added = lambda layer, loss: following.losses.append(str(layer.name))  # noqa: E731
         stack.enter_context(mock.patch.object(keras.Layer, "add_loss", added))
         stack.enter_context(mock.patch.object(keras.Layer, "__call__", following.layer(keras.Layer.__call__)))

@@ -45,6 +45,9 @@ def parameters(translated: Translated, target: TorchTarget, weights: list[Any]) 
             differences.append(f"{name}: Keras has no such weight, so it stays as it is and does not learn")
     used = {n for one in translated.carried for n in one.sources}
     differences += [f"{w.path} is read by nothing, and left out" for n, w in enumerate(weights) if n not in used]
+    for _, place in translated.left:
+        if not any(difference.startswith(f"{weights[place].path}: ") for difference in differences):
+            wrong.append(f"{weights[place].path} has a regulariser or a constraint that is not named")
     count = sum(int(np.prod(w.shape)) for w in weights if w.trainable)
     ours = sum(p.numel() for p in model.parameters() if p.requires_grad)
     return Rung(

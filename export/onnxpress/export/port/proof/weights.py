@@ -32,17 +32,19 @@ class Kept:
 def kept_in_training(sides: KerasSides) -> Kept:
     """All that the written functions have to say."""
 
-    def found(attribute: str, told: str) -> dict[int, Any]:
-        named = tuple(line.partition(f": {told}")[0] for line in sides.translated.differences if f": {told}" in line)
+    def found(attribute: str) -> dict[int, Any]:
         return {
             place: one
             for place, weight in enumerate(sides.twin.weights)
-            if weight.trainable and (one := getattr(weight, attribute, None)) is not None and weight.path not in named
+            if weight.trainable
+            and (one := getattr(weight, attribute, None)) is not None
+            and (attribute, place) not in sides.translated.left
         }
 
     penalised = [one.name for one in sides.twin._flatten_layers() if getattr(one, "activity_regularizer", None)]
-    unnamed = [name for name in penalised if not any(d.startswith(f"{name}: ") for d in sides.translated.differences)]
-    return Kept(found("regularizer", "Keras adds"), found("constraint", "Keras keeps it within"), unnamed)
+    named = sum("Keras adds a penalty of its answers" in line for line in sides.translated.differences)
+    unnamed = [*dict.fromkeys(penalised)][named:]  # by their number: a twin's layers may be called otherwise
+    return Kept(found("regularizer"), found("constraint"), unnamed)
 
 
 def other_weights(sides: KerasSides, kept: Kept, limit: float) -> str:

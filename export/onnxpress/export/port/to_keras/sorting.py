@@ -29,7 +29,11 @@ def _argsort(w: Writer, x: Value, dim: int = -1, descending: bool = False, stabl
 
 
 def _order(w: Writer, x: Value, dim: int, descending: bool) -> str:
-    given = f"-{w.operand(x)}" if descending else x.code
+    given = x.code
+    if descending and x.shown.dtype == "bool":
+        given = f"ops.logical_not({x.code})"
+    elif descending:
+        given = f'-ops.cast({x.code}, "int32")' if x.shown.dtype == "uint8" else f"-{w.operand(x)}"
     return f'ops.cast(ops.argsort({given}, axis={x.written_place(dim)}), "int64")'
 
 

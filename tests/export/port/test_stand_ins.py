@@ -113,3 +113,49 @@ def test_what_torch_has_not_is_refused() -> None:
 
     with pytest.raises(NoCorrespondence, match="filled with a tensor"):
         draft_of(Filled())
+
+
+class Compared(layers.Layer):
+    """`==` and `!=` of the author's code, a number before a product, and truth values beside a number."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.table = layers.Embedding(9, 4)
+
+    def call(self, x: Any) -> Any:
+        rows = self.table(x) * 4.0
+        seen = ops.logical_and(x != 0, ops.ones((), dtype="bool"))
+        seen = ops.logical_or(seen, ops.zeros((), dtype="bool"))
+        is_first = ops.cast(ops.expand_dims(x == 3, -1), "float32")
+        return rows * ops.cast(ops.expand_dims(seen, -1), "float32") + ops.tile(is_first, (1, 1, 4))
+
+
+def test_what_is_equal_and_what_is_not_stands_in_the_graph(tmp_path: Path) -> None:
+    x = keras.Input((5,), dtype="int32", name="x")
+    inner = keras.Model(x, Compared()(x))
+    model = keras.Model(x, layers.GlobalAveragePooling1D()(inner(x)))
+    draft = KerasDraft(from_object(model, "net", SourceRef(reference="nets:build"), {}), "nets.safetensors")
+    (tmp_path / "nets.py").write_text(draft.code.text)
+    assert "!= 0" in draft.code.text
+    assert "== 3" in draft.code.text
+    assert draft.answers(draft.target(tmp_path / "nets.py")).holds
+
+
+class Pools(layers.Layer):
+    def __init__(self) -> None:
+        super().__init__()
+        self.query = self.add_weight(shape=(1, 1, 4), initializer="ones", name="query")
+
+    def call(self, x: Any) -> Any:
+        query = ops.tile(self.query, (ops.shape(x)[0], 1, 1))
+        largest = ops.reshape(ops.max_pool(x, 2), (-1, 16))
+        mean = ops.reshape(ops.average_pool(x, 3, strides=2, padding="same"), (-1, 16))
+        return ops.concatenate([largest, mean, ops.squeeze(query, 1)], axis=-1)
+
+
+def test_pools_as_functions_and_copies_for_each_row(tmp_path: Path) -> None:
+    x = keras.Input((8, 4), name="x")
+    model = keras.Model(x, layers.Dense(2)(Pools()(x)))
+    draft = KerasDraft(from_object(model, "net", SourceRef(reference="nets:build"), {}), "nets.safetensors")
+    (tmp_path / "nets.py").write_text(draft.code.text)
+    assert draft.answers(draft.target(tmp_path / "nets.py")).holds

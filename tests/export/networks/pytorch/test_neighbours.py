@@ -66,3 +66,13 @@ def test_it_rounds_as_the_module_does() -> None:
     assert rounding_of(nn.Linear(2, 2), specs["float32"]) == NARROW
     assert rounding_of(nn.Linear(2, 2).double(), specs["float32"]) == WIDE
     assert rounding_of(nn.Linear(2, 2), specs["float64"]) == WIDE
+
+
+def test_a_norm_of_the_authors_that_turns_its_axes_is_moved_as_any_layer() -> None:
+    class Turned(nn.LayerNorm):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return super().forward(x.transpose(1, 2)).transpose(1, 2)
+
+    layer, x = Turned(5).double(), torch.randn(2, 5, 9, dtype=torch.float64)
+    apart = (neighbour(copy.deepcopy(layer), 0, NARROW)(x) - layer(x)).abs().max().item()
+    assert 0 < apart < 1e-6

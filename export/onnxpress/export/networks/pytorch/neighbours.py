@@ -18,6 +18,7 @@ _EXACT = (nn.Identity, nn.Flatten, nn.Unflatten, nn.ReLU, nn.Embedding, nn.Dropo
 """layers that round nothing"""
 _BATCH = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 _INSTANCE = (nn.InstanceNorm1d, nn.InstanceNorm2d, nn.InstanceNorm3d)
+_NORMS = (nn.LayerNorm, nn.GroupNorm, *_BATCH, *_INSTANCE)
 
 
 def rounding_of(module: Any, inputs: Sequence[TensorSpec]) -> float:
@@ -59,6 +60,8 @@ def _signs(value: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
 
 def _normalised(layer: Any, x: torch.Tensor) -> tuple[int, ...]:
     """The axes over which a norm takes its mean from x; of GroupNorm those behind its groups; none of other layers."""
+    if type(layer) not in _NORMS:  # a subclass may take its axes in another order
+        return ()
     if isinstance(layer, nn.LayerNorm):
         return tuple(range(-len(layer.normalized_shape), 0))
     if isinstance(layer, nn.GroupNorm):

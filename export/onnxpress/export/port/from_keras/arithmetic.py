@@ -77,6 +77,13 @@ def _with_number(w: Builder, name: str, x: Value, number: Any) -> Value:
     x = w.made(x)
     if name in ("maximum", "minimum"):
         return w.like(x, "clamp", x, **{"min" if name == "maximum" else "max": number})
+    if name in ("logical_and", "logical_or", "logical_xor"):
+        x = x if x.dtype == "bool" else w.like(x, "ne", x, 0)
+        if name == "logical_xor":
+            return w.like(x, "logical_not", x) if number else x
+        if bool(number) == (name == "logical_and"):
+            return x
+        return w.like(x, "zeros_like" if name == "logical_and" else "ones_like", x)
     raise w.refuse(f"torch's {name} of a tensor and a number has no correspondence")
 
 

@@ -306,7 +306,8 @@ def _repeat(w: Builder, op: Any, x: Value) -> Value:
 @operation("Tile")
 def _tile(w: Builder, op: Any, x: Value) -> Value:
     x = w.plain(w.made(x))
-    return w.function("tile", x, tuple(int(r) for r in np.ravel(op.repeats)))
+    counts = [int(r) for r in np.ravel(op.repeats)]
+    return w.function("tile", x, tuple(w.told(count) if w.varies(count) else count for count in counts))
 
 
 @operation("Roll")

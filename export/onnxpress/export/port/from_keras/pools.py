@@ -10,14 +10,20 @@ from onnxpress.export.port.code import short
 from onnxpress.export.port.from_keras.builder import Builder
 from onnxpress.export.port.from_keras.convolutions import padded, same_widths, spans, spatial
 from onnxpress.export.port.from_keras.masks import mask_of
-from onnxpress.export.port.from_keras.registry import layer
+from onnxpress.export.port.from_keras.registry import layer, operation
 from onnxpress.export.port.from_keras.values import Value
 
 
+@operation("MaxPool", "AveragePool")
+def _pool_function(w: Builder, op: Any, x: Value) -> Value:
+    strides = op.pool_size if op.strides is None else op.strides
+    return _pool(w, op, x, strides)
+
+
 @layer(*(f"{kind}Pooling{n}D" for kind in ("Max", "Average") for n in (1, 2, 3)))
-def _pool(w: Builder, keras_layer: Any, x: Value) -> Value:
+def _pool(w: Builder, keras_layer: Any, x: Value, strides: Any = None) -> Value:
     x = spatial(w, x, keras_layer)
-    window, strides = _tuple(keras_layer.pool_size, x), _tuple(keras_layer.strides, x)
+    window, strides = _tuple(keras_layer.pool_size, x), _tuple(strides or keras_layer.strides, x)
     is_average = type(keras_layer).__name__.startswith("Average")
     rank = len(window)
     options: dict[str, Any] = {}

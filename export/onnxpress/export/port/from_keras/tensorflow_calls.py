@@ -6,6 +6,8 @@ import contextlib
 import functools
 import inspect
 import operator
+import os
+import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 from unittest import mock
@@ -14,6 +16,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 from keras import KerasTensor, ops, tree
+from keras.src.ops.numpy import Multiply
 
 from onnxpress.export.port.from_keras.cutting import cut, is_cut, varies
 from onnxpress.export.port.from_keras.stand_ins import MAKERS, in_the_graph
@@ -23,6 +26,7 @@ from onnxpress.export.port.refusal import NoCorrespondence
 _NEVER = ("is_tensor", "shape", "convert_to_numpy", "cond", "while_loop", "fori_loop", "scan", "map", "vectorized_map")
 """of keras.ops: those that ask what something is, and those that take functions"""
 _SIGNS = ("add", "sub", "mul", "truediv", "pow", "matmul", "floordiv", "mod")
+_KERAS = os.path.dirname(keras.__file__)
 _ORDERS = ("lt", "le", "gt", "ge", "eq", "ne")
 _OF_TF: dict[str, Callable[..., Any]] = {
     "range": lambda start, limit=None, delta=1, dtype="int32": ops.arange(start, limit, delta, dtype=dtype),
@@ -138,6 +142,17 @@ class Following:
 
         return called
 
+    def likeness(self, original: Callable[..., Any], name: str) -> Callable[..., Any]:
+        """`==` and `!=` of the author's code, which KerasTensors have not: Keras's own tells by them which is which."""
+        written = getattr(ops, {"eq": "equal", "ne": "not_equal"}[name])
+
+        def called(tensor: Any, other: Any) -> Any:
+            if self._depth or sys._getframe(1).f_code.co_filename.startswith(_KERAS) or other is None:
+                return original(tensor, other)
+            return written(tensor, other)
+
+        return called
+
     def sign_of_array(self, original: Callable[..., Any], name: str) -> Callable[..., Any]:
         """An operator of an array that was made before, with something of the graph behind it."""
         written = getattr(operator, name)
@@ -178,6 +193,17 @@ def _by_identity() -> dict[int, Callable[..., Any]]:
     return {id(within(tf, name)): function for name, function in OF_TENSORFLOW.items()}
 
 
+def dense(original: Callable[..., Any]) -> Callable[..., Any]:
+    """What a product looks like, which Keras takes for sparse where the other factor is a number."""
+
+    def told(operation: Any, x1: Any, x2: Any) -> Any:
+        found = original(operation, x1, x2)
+        is_sparse = any(isinstance(x, KerasTensor) and x.sparse for x in (x1, x2))
+        return found if is_sparse else KerasTensor(found.shape, found.dtype)
+
+    return told
+
+
 @contextlib.contextmanager
 def followed() -> Iterator[Following]:
     """Functions of tf and keras.ops, and layers, stand in the graph while a layer's call is traced."""
@@ -209,6 +235,12 @@ def followed() -> Iterator[Following]:
             name = f"__{sign}__"
             if (original := getattr(keras.Variable, name, None)) is not None:
                 stack.enter_context(mock.patch.object(keras.Variable, name, following.sign(original, name)))
+        told = dense(Multiply.compute_output_spec)
+        stack.enter_context(mock.patch.object(Multiply, "compute_output_spec", told))
+        for sign in ("eq", "ne"):
+            name = f"__{sign}__"
+            own = following.likeness(getattr(KerasTensor, name), sign)
+            stack.enter_context(mock.patch.object(KerasTensor, name, own))
         for sign in (*_SIGNS, *_ORDERS):
             name = f"__{sign}__"
             own = following.sign_of_array(getattr(tf.Tensor, name), sign)

@@ -159,3 +159,49 @@ def test_pools_as_functions_and_copies_for_each_row(tmp_path: Path) -> None:
     draft = KerasDraft(from_object(model, "net", SourceRef(reference="nets:build"), {}), "nets.safetensors")
     (tmp_path / "nets.py").write_text(draft.code.text)
     assert draft.answers(draft.target(tmp_path / "nets.py")).holds
+
+
+class Table(layers.Layer):
+    """Places of a table that is shorter than any number that stands for a size, and twice as many rows."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.places = self.add_weight(shape=(64, 4), name="places")
+
+    def call(self, x: Any) -> Any:
+        length = ops.shape(x)[1]
+        moved = x + self.places[None, :length]
+        return ops.concatenate([moved, x], axis=1), ops.broadcast_to(self.places[:length], ops.shape(x))
+
+
+class Model(keras.Model):
+    def __init__(self) -> None:
+        super().__init__()
+        self.table, self.head = Table(), layers.Dense(2)
+
+    def call(self, x: Any) -> Any:
+        both, places = self.table(x)
+        return self.head(ops.mean(both, axis=1) + ops.sum(places, axis=1))
+
+
+def test_a_layer_within_cuts_a_table_that_is_short(tmp_path: Path) -> None:
+    ref = SourceRef(reference="nets:build", inputs=["x:float32[batch,steps,4]"])
+    draft = KerasDraft(from_object(Model(), "net", ref, {}), "nets.safetensors")
+    (tmp_path / "nets.py").write_text(draft.code.text)
+    found = draft.answers(draft.target(tmp_path / "nets.py"))
+    assert found.holds, found
+
+
+class Choosy(Table):
+    def call(self, x: Any) -> Any:
+        if x.shape[-1] == 4:
+            raise ValueError("no such width")
+        return super().call(x)
+
+
+def test_a_layer_within_that_raises_is_told_with_its_reason() -> None:
+    model = Model()
+    model.table = Choosy()
+    ref = SourceRef(reference="nets:build", inputs=["x:float32[batch,steps,4]"])
+    with pytest.raises(Exception, match="no such width"):
+        KerasDraft(from_object(model, "net", ref, {}), "nets.safetensors")

@@ -18,6 +18,7 @@ import tensorflow as tf
 from keras import KerasTensor, ops, tree
 from keras.src.ops.numpy import Multiply
 
+from onnxpress.export.port.from_keras.answering import by_small_sizes
 from onnxpress.export.port.from_keras.cutting import cut, is_cut, varies
 from onnxpress.export.port.from_keras.stand_ins import MAKERS, in_the_graph
 from onnxpress.export.port.from_keras.tensorflow_functions import OF_BACKEND, OF_TENSORFLOW, RANDOM, within
@@ -173,6 +174,13 @@ class Following:
             self._depth += 1
             try:
                 return original(layer, *args, **kwargs)
+            except Exception:
+                found = None
+                with contextlib.suppress(Exception):  # what is raised of the numbers is told
+                    found = by_small_sizes(original, layer, args, kwargs) if self._depth == 1 else None
+                if found is None:
+                    raise
+                return found
             finally:
                 self._depth -= 1
 

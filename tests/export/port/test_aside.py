@@ -43,6 +43,15 @@ def keras_draft() -> KerasDraft:
     return KerasDraft(source_of(keras.Sequential([keras.Input((8, 3)), *layers])), "nets.safetensors")
 
 
+def large_keras_draft(folder: Path) -> tuple[KerasDraft, Path]:
+    """One that is taken for large, and where its code is."""
+    draft = keras_draft()
+    draft.large = True
+    written = folder / "nets.py"
+    written.write_text(draft.code.text)
+    return draft, written
+
+
 def source_of(model: Any, example: Any = None) -> Source:
     return from_object(model, "net", SourceRef(reference="nets:build"), {}, *([] if example is None else [example]))
 
@@ -209,11 +218,8 @@ def test_the_weights_of_a_large_source_are_not_in_memory_while_others_are_asked(
 def test_the_weights_of_a_large_keras_source_are_not_in_memory_while_others_are_asked(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    draft = keras_draft()
-    draft.large = True
+    draft, written = large_keras_draft(tmp_path)
     before = draft.model.get_weights()
-    written = tmp_path / "nets.py"
-    written.write_text(draft.code.text)
     sizes: list[int] = []
     for name in ("of_torch", "of_keras"):
         ask = getattr(KerasSides, name)
@@ -234,11 +240,8 @@ def test_a_large_keras_source_that_cannot_be_built_again_has_its_weights_afterwa
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The way by its config fails when the twin is asked: its weights are in a file by then."""
-    draft = keras_draft()
-    draft.large = True
+    draft, written = large_keras_draft(tmp_path)
     before = draft.model.get_weights()
-    written = tmp_path / "nets.py"
-    written.write_text(draft.code.text)
     ask, twins = draft.ask, []
 
     def refused(model: Any, tensors: list[Any], training: bool) -> Any:

@@ -62,6 +62,12 @@ def fourth_rung(draft: KerasDraft, text: str, path: Path) -> Rung:
         return training(sides)
 
 
+def assert_caught(draft: KerasDraft, text: str, said: str, path: Path) -> None:
+    found = fourth_rung(draft, text, path)
+    assert found.holds is False
+    assert said in found.detail
+
+
 def built(path: Path, draft: KerasDraft) -> tuple[Any, Any]:
     """The trained model of the written module, and the module."""
     spec = importlib.util.spec_from_file_location("nets", path)
@@ -108,18 +114,7 @@ def test_another_penalty_is_caught(draft: KerasDraft, tmp_path: Path, right: str
     start = draft.code.text.index("def penalty(")
     head, penalty = draft.code.text[:start], draft.code.text[start:]
     assert right in penalty
-    found = fourth_rung(draft, head + penalty.replace(right, wrong), tmp_path / "nets.py")
-    assert found.holds is False
-    assert said in found.detail
-
-
-@pytest.mark.parametrize("named", [True, False])
-def test_one_that_is_neither_written_nor_named_is_caught(draft: KerasDraft, tmp_path: Path, named: bool) -> None:
-    silent = draft_of(many())
-    silent.translated = replace(silent.translated, **({"left": frozenset()} if named else {"differences": []}))
-    found = rungs_of(silent, silent.code.text, tmp_path / "nets.py")["training" if named else "parameters"]
-    assert found.holds is False
-    assert "head" in found.detail
+    assert_caught(draft, head + penalty.replace(right, wrong), said, tmp_path / "nets.py")
 
 
 def bounded() -> Any:
@@ -173,18 +168,17 @@ def test_constraints_are_written(kept: KerasDraft, tmp_path: Path) -> None:
 )
 def test_other_bounds_are_caught(kept: KerasDraft, tmp_path: Path, right: str, wrong: str, said: str) -> None:
     assert right in kept.code.text
-    found = fourth_rung(kept, kept.code.text.replace(right, wrong), tmp_path / "nets.py")
-    assert found.holds is False
-    assert said in found.detail
+    assert_caught(kept, kept.code.text.replace(right, wrong), said, tmp_path / "nets.py")
 
 
 @pytest.mark.parametrize("named", [True, False])
-def test_a_constraint_that_is_neither_written_nor_named_is_caught(tmp_path: Path, named: bool) -> None:
-    silent = draft_of(bounded())
+@pytest.mark.parametrize(("make", "layer"), [(many, "head"), (bounded, "own")])
+def test_one_that_is_neither_written_nor_named_is_caught(make: Any, layer: str, named: bool, tmp_path: Path) -> None:
+    silent = draft_of(make())
     silent.translated = replace(silent.translated, **({"left": frozenset()} if named else {"differences": []}))
     found = rungs_of(silent, silent.code.text, tmp_path / "nets.py")["training" if named else "parameters"]
     assert found.holds is False
-    assert "own" in found.detail
+    assert layer in found.detail
 
 
 class OfItsOwn(keras.Model):

@@ -18,6 +18,12 @@ def adds():
     return 1 + "a"
 
 
+def digs():
+    import json
+
+    return json.loads("{")
+
+
 def wants(width):
     return width
 """
@@ -28,6 +34,7 @@ def wants(width):
     [
         ("raises", r"it failed: FileNotFoundError: .*absent.* \(broken_nets.py:3\)"),
         ("adds", r"it failed: TypeError: .* \(broken_nets.py:7\)"),
+        ("digs", r"it failed: JSONDecodeError: .* \(broken_nets.py:13\)"),
         ("wants", r"calling it without arguments failed: .*\n  hint: name a factory that takes no arguments"),
     ],
 )

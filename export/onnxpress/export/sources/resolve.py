@@ -6,6 +6,7 @@ import copy
 import os
 import random
 import sys
+import sysconfig
 import traceback
 from dataclasses import replace
 from pathlib import Path
@@ -18,6 +19,7 @@ from onnxpress.core import dotted
 from onnxpress.core import run as runs
 from onnxpress.core.arrays import Array
 from onnxpress.core.errors import BadData, BadModel, OnnxpressError, UsageError
+from onnxpress.core.raised import own_frame, place
 from onnxpress.export.graph import zip_maps
 from onnxpress.export.graph.opset import OPSETS
 from onnxpress.export.source import Source, SourceRef
@@ -27,6 +29,8 @@ from onnxpress.export.sources.import_talk import import_talk
 from onnxpress.export.sources.samples import read_samples
 
 _SEED = 0
+_LIBRARIES = tuple(sysconfig.get_path(name) for name in ("stdlib", "purelib", "platlib"))
+"""folders of Python's own modules and of what is installed"""
 
 
 def resolve(ref: SourceRef | str) -> Source:
@@ -229,8 +233,9 @@ def _failed(error: Exception, reference: str) -> UsageError:
             where=reference,
             hint="name a factory that takes no arguments",
         )
-    where = f" ({Path(inside[-1].filename).name}:{inside[-1].lineno})" if inside else ""
-    return UsageError(f"it failed: {type(error).__name__}: {error}{where}", where=reference)
+    own = own_frame(error, lambda file: file == __file__ or file.startswith(_LIBRARIES))
+    at = place(own or (inside[-1] if inside else None))
+    return UsageError(f"it failed: {type(error).__name__}: {error}{f' ({at})' if at else ''}", where=reference)
 
 
 def _seed() -> None:

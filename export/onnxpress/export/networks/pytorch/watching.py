@@ -12,6 +12,7 @@ import torch
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from onnxpress.core.raised import own_frame, place
 from onnxpress.export.network import See, Seen
 from onnxpress.export.networks.pytorch.structure import tensors_of
 
@@ -119,13 +120,7 @@ def line_of(operator: str, run: Callable[[], object]) -> str:
 
 def raised_at(error: BaseException) -> str:
     """`model.py:12`, the author's innermost line among those that an error of torch's came through; else empty."""
-    place, one = "", error.__traceback__
-    while one is not None:
-        file = one.tb_frame.f_code.co_filename
-        if not file.startswith((_TORCH, _EXPORT)):
-            place = f"{Path(file).name}:{one.tb_lineno}"
-        one = one.tb_next
-    return place
+    return place(own_frame(error, lambda file: file.startswith((_TORCH, _EXPORT))))
 
 
 def _source() -> str:

@@ -22,8 +22,8 @@ _FIRST, _SECOND = (3, 5, 6, 4), (5, 7, 8, 9)
 def by_small_sizes(call: Callable[..., Any], layer: keras.Layer, args: Any, kwargs: Any) -> Any:
     """The call's answers as they stand in the graph; None where small sizes do not tell them."""
     given = [x for x in tree.flatten((args, kwargs)) if isinstance(x, KerasTensor)]
-    found = {p: None for x in given for size in x.shape if is_stand_in(size) for p in PRIMES if size % p == 0}
-    primes = list(found)
+    sizes = {size for x in given for size in x.shape if is_stand_in(size)}
+    primes = [prime for prime in PRIMES if any(size % prime == 0 for size in sizes)]
     if not primes or len(primes) > len(_FIRST):
         return None
     small = [dict(zip(primes, sizes, strict=False)) for sizes in (_FIRST, _SECOND)]

@@ -10,7 +10,7 @@ from keras import constraints
 
 from onnxpress.core.arrays import Array
 from onnxpress.export.port.bounds import Bound
-from onnxpress.export.port.from_keras.shared import Carried
+from onnxpress.export.port.from_keras.shared import Carried, parts_of
 
 
 def bounds(
@@ -21,15 +21,9 @@ def bounds(
     `parameters` are the written model's, each by one name.
     """
     found = {}
-    for place, weight in enumerate(weights):
-        constraint = getattr(weight, "constraint", None)
-        if constraint is None or not weight.trainable:
-            continue
-        parts = [one for one in carried if place in one.sources and one.name in parameters]
-        if len(parts) == 1 and parts[0].sources == (place,):
-            bound = _bound(constraint, tuple(weight.shape), parts[0])
-            if bound is not None:
-                found[place] = (parts[0].name, bound)
+    for place, constraint, parts in parts_of(weights, "constraint", carried, parameters):
+        if len(parts) == 1 and (bound := _bound(constraint, tuple(weights[place].shape), parts[0])) is not None:
+            found[place] = (parts[0].name, bound)
     return found
 
 

@@ -18,6 +18,7 @@ from keras import KerasTensor, tree
 from keras.src.backend.common import global_state
 from keras.src.layers.layer import CallContext
 
+from onnxpress.core.raised import own_frame, place
 from onnxpress.export.port.from_keras.tensorflow_calls import counterpart, followed
 from onnxpress.export.port.refusal import NoCorrespondence
 
@@ -144,10 +145,10 @@ def traced(function: Callable[..., Any], args: Any, kwargs: Any, name: str) -> G
         with followed() as following:
             outputs = function(*args, **kwargs)
     except NoCorrespondence as error:
-        error.where = error.where or _line(error) or name
+        error.where = error.where or place(_own_frame(error)) or name
         raise
     except Exception as error:
-        raise NoCorrespondence(_why(error), where=_line(error) or name, hint=_instead(error)) from error
+        raise NoCorrespondence(_why(error), where=place(_own_frame(error)) or name, hint=_instead(error)) from error
     if not any(isinstance(x, KerasTensor) for x in tree.flatten(outputs)):
         raise NoAnswer("it answers no tensor of the graph", where=name)
     calls = _calls(inputs, outputs, set(following.held))
@@ -163,15 +164,7 @@ def _fresh(value: Any) -> Any:
 def _own_frame(error: BaseException) -> traceback.FrameSummary | None:
     """The innermost frame that is the user's."""
     inside = (os.path.dirname(keras.__file__), os.path.dirname(os.path.dirname(__file__)))
-    frames = traceback.extract_tb(error.__traceback__)
-    own = [one for one in frames if not one.filename.startswith(inside) and "site-packages" not in one.filename]
-    return own[-1] if own else None
-
-
-def _line(error: BaseException) -> str:
-    """`nets.py:12` of that frame."""
-    own = _own_frame(error)
-    return "" if own is None else f"{os.path.basename(own.filename)}:{own.lineno}"
+    return own_frame(error, lambda file: file.startswith(inside) or "site-packages" in file)
 
 
 _TAKES_NO_SYMBOL = "cannot be used as input to a TensorFlow function"

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from keras import regularizers
 
-from onnxpress.export.port.from_keras.shared import Carried
+from onnxpress.export.port.from_keras.shared import Carried, parts_of
 from onnxpress.export.port.penalty import Penalty
 
 
@@ -18,12 +18,9 @@ def penalties(weights: Sequence[Any], carried: Sequence[Carried], parameters: Co
     `parameters` are the written model's, each by one name.
     """
     found = {}
-    for place, weight in enumerate(weights):
-        factors = _factors(getattr(weight, "regularizer", None))
-        if factors is None or not weight.trainable:
-            continue
-        parts = [one for one in carried if place in one.sources and one.name in parameters]
-        if parts and all(one.sources == (place,) for one in parts) and _each_value_once(weight, parts):
+    for place, regularizer, parts in parts_of(weights, "regularizer", carried, parameters):
+        factors = _factors(regularizer)
+        if factors is not None and parts and _each_value_once(weights[place], parts):
             found[place] = Penalty(tuple(one.name for one in parts), *factors)
     return found
 

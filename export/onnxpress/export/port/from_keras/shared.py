@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,6 +20,21 @@ class Carried:
     """places in the Keras model's `weights`"""
     carry: Callable[..., Array]
     """their arrays → the parameter; for gradients too"""
+
+
+def parts_of(
+    weights: Sequence[Any], attribute: str, carried: Sequence[Carried], parameters: Collection[str]
+) -> Iterator[tuple[int, Any, list[Carried]]]:
+    """Of each weight of Keras that learns: its place, what Keras holds as this `attribute`, and what is made of it.
+
+    That is the parameters made of it alone; none where another weight is in one of them too. `parameters` are the
+    written model's, each by one name.
+    """
+    for place, weight in enumerate(weights):
+        held = getattr(weight, attribute, None)
+        if held is not None and weight.trainable:
+            parts = [one for one in carried if place in one.sources and one.name in parameters]
+            yield place, held, parts if all(one.sources == (place,) for one in parts) else []
 
 
 @dataclass

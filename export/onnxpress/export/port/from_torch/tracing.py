@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-import os
 from collections.abc import Iterator
 from typing import Any
 
 import torch
 from torch import fx
 
+from onnxpress.core.raised import own_frame, place
 from onnxpress.export.port.from_torch.drawing import take_drawn
 from onnxpress.export.port.from_torch.lines import INSIDE
 from onnxpress.export.port.from_torch.made import made_traced
@@ -196,12 +196,7 @@ def _traced(
             return _traced(root, arguments, inlined | more)
         if isinstance(error, NoCorrespondence):
             raise
-        trail, where = error.__traceback__, ""
-        while trail is not None:
-            name = trail.tb_frame.f_code.co_filename
-            if not name.startswith(INSIDE[:2]):
-                where = f"{os.path.basename(name)}:{trail.tb_lineno}"
-            trail = trail.tb_next
+        where = place(own_frame(error, lambda file: file.startswith(INSIDE[:2])))
         said = str(error).strip() or type(error).__name__
         raise NoCorrespondence(f"this line cannot be traced: {said.splitlines()[0]}", where=where) from error
     return _traced(root, arguments, inlined | more)

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from onnxpress.core.arrays import Array
+from onnxpress.export.equivalence.noise_floor import moved
 from onnxpress.export.network import Precision, TruthUnavailable
 from onnxpress.export.networks.tensorflow.keras_model import KerasNetwork
 from onnxpress.export.port.proof.keras_twin import kept, widened
@@ -48,10 +49,7 @@ class NearKeras(OfKeras):
     def run(self, feeds: dict[str, Array], precision: Precision) -> dict[str, Array]:
         """Name → array; the model has its own weights back afterwards."""
         with kept(self._model) as model:
-            generator = np.random.default_rng(0)
-            for weight in model.weights:
-                value = np.asarray(weight)
-                if value.dtype.kind == "f":
-                    ends = np.where(generator.integers(0, 2, value.shape), np.inf, -np.inf).astype(value.dtype)
-                    weight.assign(np.nextafter(value, ends))
+            near = moved({str(place): np.asarray(weight) for place, weight in enumerate(model.weights)})
+            for weight, value in zip(model.weights, near.values(), strict=True):
+                weight.assign(value)
             return super().run(feeds, precision)

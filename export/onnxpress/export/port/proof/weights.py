@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from onnxpress.core.arrays import Array
+from onnxpress.export.port.proof.gradients import largest
 from onnxpress.export.port.proof.keras_source import KerasSides
 from onnxpress.export.port.proof.streamed import gradient_of
 
@@ -82,7 +83,7 @@ def _other_penalty(sides: KerasSides, regularisers: Mapping[int, Any], limit: fl
 def _other_bounds(sides: KerasSides, constraints: Mapping[int, Any], limit: float) -> str:
     constrain = sides.target.function("constrain")
     if constrain is None:
-        return "the module has no constrain(model), and constraints change the source's weights" * bool(constraints)
+        return "the module has no constrain(model), and constraints change the source's weights" if constraints else ""
     for scale in _SCALES if constraints else _SCALES[:1]:
         model = _drawn_model(sides, scale)
         constrain(model)
@@ -97,7 +98,7 @@ def _other_bounds(sides: KerasSides, constraints: Mapping[int, Any], limit: floa
 
 
 def _alike(wanted: Array, mine: Array, limit: float) -> bool:
-    return float(np.abs(wanted - mine).max(initial=0)) <= limit * max(1.0, float(np.abs(wanted).max(initial=0)))
+    return largest(wanted - mine) <= limit * max(1.0, largest(wanted))
 
 
 def _drawn_model(sides: KerasSides, scale: float) -> Any:

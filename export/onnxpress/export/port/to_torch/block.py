@@ -6,7 +6,7 @@ from typing import Any
 
 from onnxpress.export.port.code import identifier
 from onnxpress.export.port.layout import Value
-from onnxpress.export.port.steps import Block, Ref, Shown, Step, changed, without_dead
+from onnxpress.export.port.steps import Block, Ref, Shown, Step, changed, renumbered, without_dead
 from onnxpress.export.port.to_torch import functions
 from onnxpress.export.port.to_torch.tree import Tree
 from onnxpress.export.port.to_torch.writer import StepWriter, Term
@@ -179,11 +179,7 @@ def _merged(block: Block) -> Block:
     instead: dict[int, int] = {}
     steps = []
     for step in block.steps:
-        if instead:
-            step.args, step.kwargs = (
-                changed(v, lambda r: Ref(instead.get(r.number, r.number)) if isinstance(r, Ref) else r)
-                for v in (step.args, step.kwargs)
-            )
+        step = renumbered(step, instead)
         is_read = step.kind == "parameter" or (step.kind == "function" and (_is_piece(step) or step.name == "size"))
         key = (step.kind, step.name, step.args) if is_read else None
         if key is not None and key in first:
